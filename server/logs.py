@@ -1,0 +1,67 @@
+"""Logs: one line an event, with ids and never a person.
+
+In: `level` and `form` (console or json). Out: structlog and the standard library set up alike, on standard error.
+Personal data does not come here (no room logs a payload); as a second fence, values under names that smell of a
+secret are masked.
+"""
+
+import logging
+import sys
+
+import structlog
+from structlog.types import EventDict, WrappedLogger
+
+_SECRET = ("secret", "token", "authorization", "password", "api_key", "email", "body")
+
+
+def set_up(level: str = "INFO", form: str = "console") -> None:
+    """Write logs of ours and of the libraries to standard error, from `level` up."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        mask,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    last: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                last,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # httpx logs each request with its URL at INFO, and uvicorn its access with query strings: both are noise here.
+    for name in ("httpx", "httpcore", "uvicorn.access", "websockets", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A room's own logger."""
+    found: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return found
+
+
+def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Replace values whose name smells of a secret or a person."""
+    for key in event:
+        if any(word in key.lower() for word in _SECRET):
+            event[key] = "***"
+    return event

@@ -1,0 +1,79 @@
+-- with: clock budget
+-- claim: lease the due tickets that one Wix query can read.
+-- keys   site, due, hinted, watched, reads
+-- args   capacity, refill a second; microseconds: lease, read gap, gap of watched reads, list every
+-- gives  { 'read', version, lease end, class, tickets… }  at most 100: hinted first, then watched, then the rest
+--        { 'list', version }                              the whole site is to be listed
+--        { 'wait', microseconds }                         nothing may be read before
+-- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
+--        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
+--        most half the budget, whatever is watched. The listing's lease is the time of the next one.
+
+local site, due, hinted, watched, reads = unpack(KEYS)
+if redis.call('EXISTS', site) == 0 then
+  return { 'wait', 1000000 }
+end
+local lease, gap, watched_gap, list_every = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local b = budget(reads, tonumber(ARGV[1]), tonumber(ARGV[2]))
+local wait = held(b)
+if wait > 0 then
+  return { 'wait', wait }
+end
+
+local list_at = redis.call('ZSCORE', due, '*')
+if list_at and tonumber(list_at) <= now then
+  redis.call('ZADD', due, int(now + list_every), '*')
+  return { 'list', int(now) }
+end
+
+-- Hinted tickets are looked up by themselves: behind a backlog of thousands they would not be among the first due.
+local lot, seen, class = {}, {}, nil
+local function add(ticket, as)
+  if #lot < 100 and not seen[ticket] then
+    seen[ticket] = true
+    class = class or as
+    lot[#lot + 1] = ticket
+  end
+end
+
+local first = redis.call('ZRANGE', hinted, 0, 999)
+if #first > 0 then
+  local at = redis.call('ZMSCORE', due, unpack(first))
+  for i, ticket in ipairs(first) do
+    if at[i] and tonumber(at[i]) <= now then
+      add(ticket, 'hinted')
+    end
+  end
+end
+local ready = redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 1000)
+if #ready > 0 then
+  local until_ = redis.call('ZMSCORE', watched, unpack(ready))
+  for i, ticket in ipairs(ready) do
+    if until_[i] and tonumber(until_[i]) > now then
+      add(ticket, 'watched')
+    end
+  end
+  for _, ticket in ipairs(ready) do
+    add(ticket, 'rest')
+  end
+end
+if #lot == 0 then
+  local next_ = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  return { 'wait', next_[2] and math.max(1, tonumber(next_[2]) - now) or 1000000 }
+end
+
+if class == 'watched' then
+  gap = watched_gap
+elseif #ready > 100 then
+  gap = 0
+end
+wait = math.max(b.last_call + gap - now, short(b, class))
+if wait > 0 then
+  return { 'wait', wait }
+end
+
+local version = pay(b, reads, lease)
+for _, ticket in ipairs(lot) do
+  redis.call('ZADD', due, int(version + lease), ticket)
+end
+return { 'read', int(version), int(version + lease), class, unpack(lot) }

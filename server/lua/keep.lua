@@ -1,0 +1,86 @@
+-- with: clock
+-- keep: store what a read said, and announce what it changed: together or not at all.
+-- keys   site, changes, history, then three a ticket: its hash, its event's set, its channel
+-- args   version of the read, when it was claimed (µs), rules of the worker, PUBLISH or SPUBLISH,
+--        milliseconds that changes are kept, and history; seconds that an untracked ticket is kept, and one that
+--        Wix does not know; then six a ticket:
+--        id, pace (live | slow | dead | never), unsold as read ('' = none), counter without its v, facts ('' = none),
+--        event ('' = unknown)
+-- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended
+-- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
+--        nothing, and so does a worker whose rules are not the site's. `v` is the version of the read that last
+--        changed what is shown: where nothing shown changed, no byte, no publish and no `v` does.
+
+local FIXED = 3
+local site, changes, history = KEYS[1], KEYS[2], KEYS[3]
+local version, read_at, rules, publish = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local now_ms = math.floor(now / 1000)
+local changes_from, history_from = int(now_ms - tonumber(ARGV[5])), int(now_ms - tonumber(ARGV[6]))
+local expire, forget = ARGV[7], ARGV[8]
+
+local known = redis.call('HMGET', site, 'rules', 'all')
+local out = {}
+local n = 0
+for k = FIXED + 1, #KEYS, 3 do
+  local hash, event_set, channel = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+  local a = 8 + n * 6
+  local ticket, pace, unsold, body, facts, event =
+    ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
+  n = n + 1
+  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold')
+  if known[1] ~= rules or (was[1] and tonumber(was[1]) >= version) then
+    out[n] = 0
+  else
+    local done = 1
+    local v = was[2]
+    local counter = was[3]
+    local shown = not (v and counter == '{"v":' .. v .. ',' .. body)
+    if shown then
+      v = int(version)
+      counter = '{"v":' .. v .. ',' .. body
+    end
+    redis.call('HSET', hash, 'version', int(version), 'v', v, 'counter', counter, 'facts', facts, 'unsold', unsold,
+      'read_at', read_at, 'rules', rules, 'event', event, 'pace', pace)
+    redis.call('HDEL', hash, 'missing')
+    if shown then
+      redis.call(publish, channel, counter)
+      done = done + 2
+    end
+    if pace ~= 'never' and (shown or was[5] ~= unsold) then
+      local entry = { 'ticket', ticket, 'v', int(version), 'unsold', unsold }
+      if shown then
+        entry[#entry + 1] = 'counter'
+        entry[#entry + 1] = counter
+      end
+      redis.call('XADD', history, 'MINID', '~', history_from, '*', unpack(entry))
+    end
+    local before = was[4] or ''
+    if facts ~= before then
+      local entry = { 'ticket', ticket, 'event', event, 'v', int(version) }
+      if before ~= '' then
+        entry[#entry + 1] = 'before'
+        entry[#entry + 1] = before
+      end
+      if facts ~= '' then
+        entry[#entry + 1] = 'after'
+        entry[#entry + 1] = facts
+      end
+      redis.call('XADD', changes, 'MINID', '~', changes_from, '*', unpack(entry))
+      done = done + 4
+    end
+    if facts ~= '' then
+      redis.call('SADD', event_set, ticket)
+    elseif event ~= '' then
+      redis.call('SREM', event_set, ticket)
+    end
+    if pace == 'never' then
+      redis.call('EXPIRE', hash, forget)
+    elseif known[2] == '1' and pace ~= 'dead' then
+      redis.call('PERSIST', hash)
+    else
+      redis.call('EXPIRE', hash, expire)
+    end
+    out[n] = done
+  end
+end
+return out

@@ -1,0 +1,100 @@
+-- with: clock
+-- settle: a read has ended; say when each of its tickets is due next.
+-- keys   site, due, hinted, watched, reads
+-- args   version of the read, its lease end (0 = nothing was claimed),
+--        outcome: good | fault | none (the answer says nothing about Wix's health);
+--        of a fault: Retry-After in microseconds (-1 = none given), a random number in [0, 1);
+--        microseconds: watch every, watch slowly every, reconcile, again, the three settle times;
+--        Wix calls a second that watching may use; most microseconds of a pause;
+--        then four a ticket: id, pace (live | slow | dead | never | again), sale start, sale end ('' = none)
+-- gives  microseconds for which the site is paused
+-- keeps  a ticket whose due time is no longer this lease was marked meanwhile: it stays as it is. Wix's read model
+--        may lag its webhooks, so a hint, and a sale's start or end, is followed by reads until the last settle
+--        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them.
+
+local site, due, hinted, watched, reads = unpack(KEYS)
+local version, lease, outcome = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local every, slow, reconcile, again = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local steps = { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]) }
+local calls, longest = tonumber(ARGV[13]), tonumber(ARGV[14])
+local FIXED = 14
+
+local all = redis.call('HGET', site, 'all') == '1'
+every = math.max(every, redis.call('ZCOUNT', watched, int(now), '+inf') / (100 * calls) * 1000000)
+
+local function soonest(ticket, pace, start, stop)
+  local at = nil
+  local function at_least(t)
+    if not at or t < at then
+      at = t
+    end
+  end
+  local function steps_after(base)
+    for _, step in ipairs(steps) do
+      -- A step is done only by a read that began after it.
+      if base + step > version then
+        at_least(base + step)
+        return true
+      end
+    end
+    return false
+  end
+
+  local hint = redis.call('ZSCORE', hinted, ticket)
+  if hint and not steps_after(tonumber(hint)) then
+    redis.call('ZREM', hinted, ticket)
+  end
+  if pace == 'again' then
+    at_least(version + again)
+    return at
+  end
+  for _, moment in ipairs({ tonumber(start), tonumber(stop) }) do
+    if moment > version then
+      at_least(moment)
+    else
+      steps_after(moment)
+    end
+  end
+  if pace ~= 'never' then
+    local until_ = redis.call('ZSCORE', watched, ticket)
+    if until_ and tonumber(until_) > now then
+      at_least(version + (pace == 'live' and every or slow))
+    end
+    if all and pace ~= 'dead' then
+      at_least(version + reconcile)
+    end
+  end
+  return at
+end
+
+for i = FIXED + 1, #ARGV, 4 do
+  local ticket = ARGV[i]
+  local score = redis.call('ZSCORE', due, ticket)
+  if score and tonumber(score) == lease then
+    local at = now
+    if outcome ~= 'fault' then
+      at = soonest(ticket, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+    end
+    if at then
+      redis.call('ZADD', due, int(at), ticket)
+    else
+      redis.call('ZREM', due, ticket)
+    end
+  end
+end
+redis.call('ZREMRANGEBYSCORE', watched, '-inf', int(now - 86400000000))
+
+if outcome == 'good' then
+  redis.call('HSET', reads, 'faults', 0, 'probe', 0)
+elseif outcome == 'fault' then
+  local faults = redis.call('HINCRBY', reads, 'faults', 1)
+  local pause = tonumber(ARGV[4])
+  if pause < 0 then
+    pause = tonumber(ARGV[5]) * math.min(8, 2 ^ faults) * 1000000
+  end
+  pause = math.min(pause, longest)
+  local until_ = math.max(now + pause, tonumber(redis.call('HGET', reads, 'paused_until') or 0))
+  redis.call('HSET', reads, 'paused_until', int(until_), 'probe', 0)
+  return until_ - now
+end
+return 0

@@ -1,0 +1,65 @@
+-- with: clock
+-- watch: somebody looks at these tickets; keep them fresh, and say what is known of them.
+-- keys   site, due, watched, one hash a ticket…
+-- args   microseconds: watched for, watch every, watch slowly every; Wix calls a second that watching may use,
+--        first reads a minute, 1 = answer the counters too, tickets… (in the order of the hashes)
+-- gives  nil for an unknown site (nothing was written), else per ticket:
+--        v ('' = never read), age of the last read in microseconds, rules, counter ('' if not asked)
+-- keeps  a ticket never read costs one of the site's first reads, so strangers who ask for random ids spend
+--        neither Wix's budget nor memory; one that Wix does not know is not asked for again while that is cached.
+--        A ticket that is watched already has its time from settle: touching it here would cut into a read in
+--        flight.
+
+local FIXED = 3
+local site, due, watched = KEYS[1], KEYS[2], KEYS[3]
+if redis.call('EXISTS', site) == 0 then
+  return nil
+end
+local watch_for, every, slow = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local calls, firsts, want = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+every = math.max(every, redis.call('ZCOUNT', watched, int(now), '+inf') / (100 * calls) * 1000000)
+
+local function may_read_first()
+  local got = redis.call('HMGET', site, 'first_tokens', 'first_at')
+  local since = math.max(0, now - tonumber(got[2] or now)) / 60000000
+  local tokens = math.min(firsts, tonumber(got[1] or firsts) + since * firsts)
+  if tokens < 1 then
+    return false
+  end
+  redis.call('HSET', site, 'first_tokens', string.format('%.6f', tokens - 1), 'first_at', int(now))
+  return true
+end
+
+local out, fell = {}, 0
+for i = FIXED + 1, #KEYS do
+  local ticket = ARGV[6 + i - FIXED]
+  local got = redis.call('HMGET', KEYS[i], 'v', 'read_at', 'rules', 'pace', want == '1' and 'counter' or '-')
+  local scheduled = redis.call('ZSCORE', due, ticket)
+  if not got[2] then
+    if scheduled or may_read_first() then
+      redis.call('ZADD', watched, 'GT', int(now + watch_for), ticket)
+      if not scheduled then
+        fell = fell + redis.call('ZADD', due, 'LT', 'CH', int(now), ticket)
+      end
+    end
+    out[#out + 1] = { '', 0, '', '' }
+  else
+    local read_at = tonumber(got[2])
+    if got[4] ~= 'never' then
+      local before = redis.call('ZSCORE', watched, ticket)
+      redis.call('ZADD', watched, 'GT', int(now + watch_for), ticket)
+      if not scheduled or not before or tonumber(before) < now then
+        local at = read_at + (got[4] == 'live' and every or slow)
+        local lower = redis.call('ZADD', due, 'LT', 'CH', int(math.max(at, now)), ticket)
+        if at <= now then
+          fell = fell + lower
+        end
+      end
+    end
+    out[#out + 1] = { got[1] or '', now - read_at, got[3] or '', got[5] or '' }
+  end
+end
+if fell > 0 then
+  redis.call('PUBLISH', 'tc:wake', string.match(site, '{(.-)}'))
+end
+return out

@@ -1,0 +1,28 @@
+"""Every metric of this house, for Prometheus; other rooms only count. No label ever holds what a stranger sent."""
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+webhooks = Counter("ticket_counter_webhooks", "Webhooks by type and what became of them", ["type", "outcome"])
+marks = Counter("ticket_counter_marked_tickets", "Tickets marked by hints", ["reason"])
+wix_calls = Counter("ticket_counter_wix_calls", "Calls to Wix by kind and outcome", ["kind", "outcome"])
+wix_seconds = Histogram("ticket_counter_wix_seconds", "Seconds until Wix's answer", ["kind"])
+lots = Counter("ticket_counter_lots", "Lots of due tickets claimed, by their most urgent reason", ["reason"])
+kept = Counter("ticket_counter_kept", "Snapshots by what keeping them did", ["outcome"])
+pauses = Counter("ticket_counter_site_pauses", "Sites paused after a fault of Wix", ["status"])
+missing = Counter("ticket_counter_missing_tickets", "Tickets that Wix's answer left out, by what followed", ["outcome"])
+topics = Gauge("ticket_counter_topics", "Topics open in this process")
+viewers = Gauge("ticket_counter_viewers", "Viewers connected to this process", ["kind"])
+frames = Counter("ticket_counter_frames", "Frames written to viewers", ["kind"])
+refused = Counter("ticket_counter_refused", "Viewers refused, by reason", ["reason"])
+withdrawn = Counter("ticket_counter_withdrawn", "Numbers withdrawn because they could not be verified")
+resyncs = Counter("ticket_counter_resyncs", "Times all topics were read again", ["cause"])
+stuck = Counter("ticket_counter_stuck_viewers", "Viewers dropped because they did not read")
+store_faults = Counter("ticket_counter_store_faults", "Redis calls that failed", ["call"])
+hub_lag = Histogram(
+    "ticket_counter_flush_seconds", "Seconds one flush took", buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1)
+)
+
+
+def text() -> bytes:
+    """All metrics in Prometheus's text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,217 @@
+"""The words of this house as values: what a ticket is, and what may be shown of it.
+
+Wix's JSON becomes a `Definition` (wix/schema.py), a `Definition` and the `Rules` become a `Counter` here, and a
+`Counter` becomes public text in wire.py. Nothing here reads a clock, a setting or a socket.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+SiteId = NewType("SiteId", str)
+TicketId = NewType("TicketId", str)
+EventId = NewType("EventId", str)
+
+CONTRACT = 1
+"""The version of the public counter. It takes part in the rules' hash, so a change of shape re-reads every ticket."""
+
+
+class State(StrEnum):
+    """What a visitor is told about a ticket."""
+
+    AVAILABLE = "available"
+    LOW = "low"
+    SOLD_OUT = "sold_out"
+    SCHEDULED = "scheduled"
+    ENDED = "ended"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+class Pace(StrEnum):
+    """How often a ticket is worth a read, as schedule.py knows it."""
+
+    LIVE = "live"
+    SLOW = "slow"  # gone or ended: it seldom comes back
+    DEAD = "dead"  # Wix answered 404: only a viewer keeps asking, and seldom
+    NEVER = "never"  # never seen at all: the negative cache
+
+
+class SaleStatus(StrEnum):
+    """Wix's `saleStatus` (Ticket Definitions V3)."""
+
+    SCHEDULED = "SALE_SCHEDULED"
+    STARTED = "SALE_STARTED"
+    ENDED = "SALE_ENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One price: `amount` is a decimal string with at least two places, `option` the pricing option's id, if any."""
+
+    amount: str
+    currency: str
+    option: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """The sale period as Wix gives it (ISO 8601, UTC) and the event's IANA time zone."""
+
+    start: str | None = None
+    end: str | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One ticket definition as Wix answered it: `unsold` is None when unlimited, `facts` is all but its sales."""
+
+    id: TicketId
+    event: EventId
+    name: str
+    visible: bool
+    status: SaleStatus
+    unsold: int | None
+    sold_out: bool
+    prices: tuple[Price, ...]
+    shared: bool
+    sale: Sale
+    start_us: int | None
+    end_us: int | None
+    facts: dict[str, Any] = field(compare=False)
+
+    @property
+    def pace(self) -> Pace:
+        """How often this ticket is worth a read."""
+        return Pace.LIVE if self.visible and self.status is not SaleStatus.ENDED else Pace.SLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that shape a counter: `low_at` and `show_at_most` in tickets, the latter None for no limit."""
+
+    low_at: int = 10
+    show_at_most: int | None = None
+
+    @property
+    def hash(self) -> str:
+        """A short name of these rules: two processes with the same one show the same counters."""
+        text = f"{CONTRACT}:{self.low_at}:{self.show_at_most}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """The public state of one ticket: what may be shown, nothing more."""
+
+    ticket: TicketId
+    event: EventId | None = None
+    state: State = State.UNKNOWN
+    unsold: int | None = None
+    prices: tuple[Price, ...] = ()
+    shared: bool = False
+    name: str | None = None
+    sale: Sale = Sale()
+
+    @classmethod
+    def gone(cls, ticket: TicketId) -> "Counter":
+        """What is said of a ticket that is deleted, hidden, over, or was never there: the same for all four."""
+        return cls(ticket, state=State.GONE)
+
+    @classmethod
+    def of(cls, definition: Definition, rules: Rules) -> "Counter":
+        """Decide what may be shown: a pure function of the definition and the rules."""
+        if not definition.visible:
+            return cls.gone(definition.id)
+        state, unsold = _state(definition, rules)
+        return cls(
+            ticket=definition.id,
+            event=definition.event,
+            state=state,
+            unsold=unsold,
+            prices=definition.prices,
+            shared=definition.shared,
+            name=definition.name,
+            sale=definition.sale,
+        )
+
+
+def _state(definition: Definition, rules: Rules) -> tuple[State, int | None]:
+    unsold = definition.unsold
+    shown = unsold if unsold is None or rules.show_at_most is None or unsold <= rules.show_at_most else None
+    if definition.status is SaleStatus.ENDED:
+        # What is left after the end cannot be bought: as a number it is only the organiser's business.
+        return State.ENDED, None
+    if definition.status is SaleStatus.SCHEDULED:
+        return State.SCHEDULED, shown
+    if definition.sold_out or unsold == 0:
+        return State.SOLD_OUT, 0
+    if unsold is not None and unsold <= rules.low_at:
+        return State.LOW, unsold
+    return State.AVAILABLE, shown
+
+
+class Named(StrEnum):
+    """How a webhook names its tickets."""
+
+    TICKETS = "tickets"  # by ticket definition id
+    LINES = "lines"  # by invoice line id, which is the ticket definition's in all that was seen, but not by contract
+    EVENT = "event"  # only by their event
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Look at these tickets again: ids and a reason, no numbers."""
+
+    reason: str
+    tickets: tuple[TicketId, ...] = ()
+    event: EventId | None = None
+    named: Named = Named.TICKETS
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """The app was put on a site (True) or taken from it (False)."""
+
+    installed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A verified webhook: what it is, whose it is, and what follows from it (None: not for us)."""
+
+    type: str
+    site: SiteId
+    meaning: Hint | Install | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Every duration that the schedule and the hub keep to, in seconds (the plan's numbers are the defaults)."""
+
+    lease: float = 30.0
+    watch_every: float = 15.0
+    watch_slow: float = 600.0
+    watch_for: float = 20.0
+    reconcile: float = 300.0
+    list_every: float = 600.0
+    read_gap: float = 0.5
+    max_stale: float = 90.0
+    gone_for: float = 60.0
+    settle: tuple[float, float, float] = (2.0, 8.0, 30.0)
+    again: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Wix's limit as a token bucket: never over `capacity` + 60 × `refill` = 200 calls in any minute.
+
+    Source: Wix, "Rate limits": 200 requests a minute for each app instance.
+    """
+
+    capacity: int = 20
+    refill: float = 3.0
+    first_reads: int = 30

@@ -1,0 +1,240 @@
+"""Redis as this house uses it: one server or a cluster, three kinds of client, scripts by name, one listener.
+
+In: a URL (redis://, rediss://, unix:// or redis+cluster://) and what the client is for. Out: answers, or
+StoreUnavailable: no other error of Redis leaves this room, but for bugs of ours in a script. It knows no ticket.
+"""
+
+import hashlib
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from server import metrics
+from server.errors import StoreUnavailable, StoreUnfit
+
+CLUSTER_SCHEME = "redis+cluster://"
+OLDEST = 7
+"""Redis 7 brought sharded pub/sub and script flags that we rely on."""
+
+WAKE = "tc:wake"
+"""Names a site whose schedule has something due now. A hint as well: who misses it looks within a second."""
+
+TCP_KEEPALIVE = {4: 5, 5: 2, 6: 3, 18: 4000}
+"""TCP_KEEPIDLE, INTVL, CNT in seconds and TCP_USER_TIMEOUT in ms (Linux): a dead link is noticed in some 5 s."""
+
+_UNAVAILABLE = ("OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF", "BUSY")
+
+
+class Use(Enum):
+    """What a client is for: seconds for one answer, and for a connection.
+
+    redis-py's own defaults may hold a webhook for a minute, and Wix waits for 1.25 s.
+    """
+
+    INGEST = (0.4, 0.3)
+    WORK = (10.0, 2.0)
+    LISTEN = (10.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script: its whole text and the name by which Redis caches it."""
+
+    name: str
+    text: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Read lua/<name>.lua; a first line `-- with: a b` puts lua/a.lua and lua/b.lua before it."""
+    folder = Path(__file__).parent / "lua"
+    text = (folder / f"{name}.lua").read_text()
+    first = text.splitlines()[0]
+    if first.startswith("-- with: "):
+        shared = [(folder / f"{part}.lua").read_text() for part in first.removeprefix("-- with: ").split()]
+        text = "\n".join([*shared, text])
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def key(site: str, *parts: str) -> str:
+    """A key of a site; the braces keep all keys of a site in one slot of a cluster."""
+    return ":".join((f"tc:{{{site}}}", *parts))
+
+
+def channel(site: str, ticket: str) -> str:
+    """The public channel of a ticket's counter."""
+    return key(site, "live", ticket)
+
+
+class Store:
+    """One client of Redis. Every method raises StoreUnavailable when Redis does not take the command."""
+
+    def __init__(self, url: str, use: Use) -> None:
+        answer, connect = use.value
+        options: dict[str, Any] = {
+            "decode_responses": True,
+            "socket_timeout": answer,
+            "socket_connect_timeout": connect,
+        }
+        if not url.startswith("unix:"):
+            options |= {"socket_keepalive": True, "socket_keepalive_options": TCP_KEEPALIVE}
+        self.clustered = url.startswith(CLUSTER_SCHEME)
+        self.client: Any
+        if self.clustered:
+            # On a moved slot the cluster's client must ask again: that is not a retry of the command.
+            self.client = RedisCluster.from_url(
+                url.replace(CLUSTER_SCHEME, "redis://", 1), cluster_error_retry_attempts=3, **options
+            )
+        else:
+            self.client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
+
+    async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:  # noqa: ANN401
+        """Run a script by its cached name; a server that has not seen it yet gets the text."""
+        wanted = script(name)
+        rest = (len(keys), *keys, *args)
+        with _faults(name):
+            try:
+                return await self.client.execute_command("EVALSHA", wanted.sha, *rest)
+            except NoScriptError:
+                return await self.client.execute_command("EVAL", wanted.text, *rest)
+
+    async def do(self, *command: str | int | float) -> Any:  # noqa: ANN401 - what Redis answers
+        """Run one command."""
+        with _faults(str(command[0]).lower()):
+            return await self.client.execute_command(*command)
+
+    async def check(self, *, unsafe: bool = False) -> list[str]:
+        """Refuse a Redis that would lose data, or with `unsafe` answer what is wrong with it.
+
+        Raises StoreUnfit naming the lines of redis.conf that are missing.
+        """
+        with _faults("info"):
+            found = await self.client.info("everything")
+        nodes = found.values() if self.clustered and "redis_version" not in found else [found]
+        wrong: list[str] = []
+        for info in nodes:
+            if info.get("cluster_enabled") == 1 and not self.clustered:
+                wrong.append(f"it is a cluster: write the URL as {CLUSTER_SCHEME}host:port")
+            if int(str(info["redis_version"]).split(".")[0]) < OLDEST:
+                raise StoreUnfit(f"Redis {info['redis_version']} is too old: {OLDEST}.0 or Valkey is needed")
+            if not info.get("aof_enabled"):
+                wrong.append("it keeps nothing over a restart: set `appendonly yes`")
+            if info.get("maxmemory_policy", "noeviction") != "noeviction":
+                wrong.append(f"it evicts keys ({info['maxmemory_policy']}): set `maxmemory-policy noeviction`")
+        wrong = sorted(set(wrong))
+        if wrong and not unsafe:
+            raise StoreUnfit(
+                "this Redis would lose what we promise to keep: "
+                + "; ".join(wrong)
+                + ". Start it with our redis.conf, or accept the loss with ALLOW_UNSAFE_REDIS=1"
+            )
+        return wrong
+
+    @asynccontextmanager
+    async def listener(self) -> AsyncIterator["Listener"]:
+        """A subscription of its own connection, closed at the end whatever state it is in."""
+        pubsub = self.client.pubsub()
+        try:
+            yield Listener(pubsub, sharded=self.clustered)
+        finally:
+            try:
+                await pubsub.aclose()
+            except (RedisError, OSError):
+                metrics.store_faults.labels("unsubscribe").inc()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.client.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a listener got: a message, or with `text` None the confirmation of a subscription."""
+
+    channel: str
+    text: str | None
+
+
+class Listener:
+    """Pub/sub. A confirmation for a channel that was already confirmed means that messages may have been lost."""
+
+    def __init__(self, pubsub: PubSub, *, sharded: bool) -> None:
+        self._pubsub: Any = pubsub
+        self._sharded = sharded
+
+    async def subscribe(self, *channels: str) -> None:
+        """Ask for ticket channels; each is confirmed later by `hear`."""
+        with _faults("subscribe"):
+            await (self._pubsub.ssubscribe if self._sharded else self._pubsub.subscribe)(*channels)
+
+    async def unsubscribe(self, *channels: str) -> None:
+        """Stop listening."""
+        with _faults("unsubscribe"):
+            await (self._pubsub.sunsubscribe if self._sharded else self._pubsub.unsubscribe)(*channels)
+
+    async def subscribe_all_nodes(self, *channels: str) -> None:
+        """Ask for channels that a cluster tells on every node (the wake channel)."""
+        with _faults("subscribe"):
+            await self._pubsub.subscribe(*channels)
+
+    async def hear(self, timeout: float, *, sharded: bool | None = None) -> Heard | None:  # noqa: ASYNC109
+        """Answer the next message or confirmation, or None after `timeout` seconds."""
+        use_shards = self._sharded if sharded is None else sharded
+        with _faults("listen"):
+            if use_shards:
+                message = await self._pubsub.get_sharded_message(timeout=timeout)
+            else:
+                message = await self._pubsub.get_message(ignore_subscribe_messages=False, timeout=timeout)
+        if message is None:
+            return None
+        match message["type"]:
+            case "message" | "smessage":
+                return Heard(message["channel"], message["data"])
+            case "subscribe" | "ssubscribe":
+                return Heard(message["channel"], None)
+            case _:
+                return None
+
+
+class _faults:  # noqa: N801 - reads as a statement at the call
+    """Turn every way in which Redis can be away into StoreUnavailable; anything else is a bug and stays itself."""
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, (RedisError, OSError, RuntimeError)):
+            return
+        if isinstance(error, ResponseError) and not str(error).startswith(_UNAVAILABLE) and "OOM" not in str(error):
+            return
+        if isinstance(error, RuntimeError) and "pubsub connection not set" not in str(error):
+            return
+        metrics.store_faults.labels(self.call).inc()
+        raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
+
+
+def seconds(us: float) -> float:
+    """Microseconds, as Redis counts here, to seconds."""
+    return us / 1e6
+
+
+def micros(amount: float) -> int:
+    """Seconds to microseconds, as Redis counts here."""
+    return math.floor(amount * 1e6)

@@ -1,0 +1,152 @@
+"""The public contract as bytes: counters, heartbeats, close codes and the query string.
+
+In: values of model.py, or what a stranger sent. Out: JSON text that is the same for the same value, byte for byte,
+since the ETag, the comparison in keep.lua and the redaction all rest on that.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+from urllib.parse import parse_qsl
+
+from server.errors import BadRequest
+from server.model import Counter, Price, Sale, SiteId, TicketId
+
+MOST_TICKETS = 50
+"""Tickets in one request: a page has a handful, and each opens a topic."""
+
+LONGEST_QUERY = 4096
+"""Bytes of a query string: 50 GUIDs need 2,250."""
+
+_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_V = re.compile(r'\{"v":(\d+),')
+
+
+class Close(IntEnum):
+    """Why a socket was closed (RFC 6455, section 7.4): 4000-4499 come back, 4500-4999 do not."""
+
+    NORMAL = 1000
+    BINARY = 1003
+    TOO_MUCH = 1008
+    TOO_BIG = 1009
+    RESTART = 1012
+    FULL = 4000
+    BAD_REQUEST = 4500
+    ORIGIN = 4501
+
+
+def dumps(value: Any) -> str:  # noqa: ANN401 - JSON takes anything
+    """JSON without blanks; members keep their order."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def canonical(value: Any) -> str:  # noqa: ANN401 - JSON takes anything
+    """JSON that is equal exactly when the values are: members sorted."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def counter_body(counter: Counter) -> str:
+    """Everything of a counter but its `v`, which keep.lua puts in front: `"ticket":…}`."""
+    text = dumps(
+        {
+            "ticket": counter.ticket,
+            "event": counter.event,
+            "state": counter.state,
+            "unsold": counter.unsold,
+            "prices": [_price(price) for price in counter.prices],
+            "shared": counter.shared,
+            "name": counter.name,
+            "sale": _sale(counter.sale),
+        }
+    )
+    return text[1:]
+
+
+def with_v(v: int, body: str) -> str:
+    """The whole public text of a counter; keep.lua makes the same."""
+    return f'{{"v":{v},{body}'
+
+
+def unknown(ticket: TicketId) -> str:
+    """What is said of a ticket whose number cannot be verified: nothing but that."""
+    return with_v(0, counter_body(Counter(ticket)))
+
+
+def v_of(counter: str) -> int:
+    """The version that leads a counter's text; 0 for a text that is not ours."""
+    found = _V.match(counter)
+    return int(found[1]) if found else 0
+
+
+def holds_still(counter: str) -> bool:
+    """Whether the counter says gone or ended, which stay true without another read.
+
+    A name cannot forge this: its quotes are escaped in JSON.
+    """
+    return '"state":"gone"' in counter or '"state":"ended"' in counter
+
+
+def beat(unix_ms: int) -> str:
+    """The heartbeat: the server's time, for countdowns."""
+    return f'{{"beat":{unix_ms}}}'
+
+
+def bye(low_ms: int, high_ms: int) -> str:
+    """The word before a planned close: when to come back."""
+    return f'{{"bye":{{"retry_ms":[{low_ms},{high_ms}]}}}}'
+
+
+def _price(price: Price) -> dict[str, str | None]:
+    return {"amount": price.amount, "currency": price.currency, "option": price.option, "name": price.name}
+
+
+def _sale(sale: Sale) -> dict[str, str | None]:
+    return {"start": sale.start, "end": sale.end, "zone": sale.zone}
+
+
+def guid(text: str) -> str | None:
+    """The GUID in lower case, or None when it is none."""
+    lowered = text.lower()
+    return lowered if _GUID.fullmatch(lowered) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The counters that a public request asks for, of one site (None: the only one)."""
+
+    site: SiteId | None
+    tickets: tuple[TicketId, ...]
+
+
+def wanted(query: str) -> Wanted:
+    """Read `ticket=A&ticket=B[&site=S]`: lower-cased, duplicates fall, order kept, the rest ignored.
+
+    Raises BadRequest naming the parameter that is wrong.
+    """
+    if len(query) > LONGEST_QUERY:
+        raise BadRequest("query", f"the query string is longer than {LONGEST_QUERY} bytes")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=4 * MOST_TICKETS)
+    except ValueError:
+        raise BadRequest("query", f"the query string has more than {4 * MOST_TICKETS} parameters") from None
+    tickets: dict[TicketId, None] = {}
+    sites: dict[SiteId, None] = {}
+    for name, value in pairs:
+        if name not in {"ticket", "site"}:
+            continue
+        found = guid(value)
+        if found is None:
+            raise BadRequest(name, f"{name}={value[:60]!a} is not a GUID")
+        if name == "ticket":
+            tickets[TicketId(found)] = None
+        else:
+            sites[SiteId(found)] = None
+    if not tickets:
+        raise BadRequest("ticket", "name at least one ticket: ?ticket=<ticket definition id>")
+    if len(tickets) > MOST_TICKETS:
+        raise BadRequest("ticket", f"{len(tickets)} tickets in one request; at most {MOST_TICKETS} are allowed")
+    if len(sites) > 1:
+        raise BadRequest("site", "one site a request")
+    return Wanted(next(iter(sites), None), tuple(tickets))

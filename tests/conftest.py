@@ -1,0 +1,3 @@
+"""Fixtures live beside the server that they start, in tests/rig."""
+
+pytest_plugins = ["tests.rig.redis", "tests.rig.wix", "tests.rig.browser"]
