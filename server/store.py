@@ -4,6 +4,7 @@ In: a URL (redis://, rediss://, unix:// or redis+cluster://) and what the client
 StoreUnavailable: no other error of Redis leaves this room, but for bugs of ours in a script. It knows no ticket.
 """
 
+import asyncio
 import hashlib
 import math
 from collections.abc import AsyncIterator, Sequence
@@ -45,7 +46,7 @@ class Use(Enum):
 
     INGEST = (0.4, 0.3)
     WORK = (10.0, 2.0)
-    LISTEN = (10.0, 2.0)
+    LISTEN = (5.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Store:
             self.client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
         self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
 
-    async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:  # noqa: ANN401
+    async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """Run a script by its cached name; a server that has not seen it yet gets the text."""
         wanted = script(name)
         rest = (len(keys), *keys, *args)
@@ -112,10 +113,23 @@ class Store:
             except NoScriptError:
                 return await self.client.execute_command("EVAL", wanted.text, *rest)
 
-    async def do(self, *command: str | int | float) -> Any:  # noqa: ANN401 - what Redis answers
+    async def do(self, *command: str | float) -> Any:
         """Run one command."""
         with _faults(str(command[0]).lower()):
             return await self.client.execute_command(*command)
+
+    async def wait(self, patience: float) -> None:
+        """Wait up to *patience* seconds for a Redis that is not there yet; raises StoreUnavailable after that."""
+        until = asyncio.get_running_loop().time() + patience
+        while True:
+            try:
+                await self.do("PING")
+            except StoreUnavailable:
+                if asyncio.get_running_loop().time() >= until:
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                return
 
     async def check(self, *, unsafe: bool = False) -> list[str]:
         """Refuse a Redis that would lose data, or with `unsafe` answer what is wrong with it.

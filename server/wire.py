@@ -37,12 +37,12 @@ class Close(IntEnum):
     ORIGIN = 4501
 
 
-def dumps(value: Any) -> str:  # noqa: ANN401 - JSON takes anything
+def dumps(value: Any) -> str:
     """JSON without blanks; members keep their order."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def canonical(value: Any) -> str:  # noqa: ANN401 - JSON takes anything
+def canonical(value: Any) -> str:
     """JSON that is equal exactly when the values are: members sorted."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
@@ -96,6 +96,27 @@ def beat(unix_ms: int) -> str:
 def bye(low_ms: int, high_ms: int) -> str:
     """The word before a planned close: when to come back."""
     return f'{{"bye":{{"retry_ms":[{low_ms},{high_ms}]}}}}'
+
+
+def ws_text(text: str) -> bytes:
+    """One unmasked, unfragmented text frame (RFC 6455, section 5.2): built once, written to every socket."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def sse_data(text: str) -> bytes:
+    """One server-sent event without a name (HTML, section 9.2): JSON without blanks holds no line break."""
+    return b"data: " + text.encode() + b"\n\n"
+
+
+def sse_event(name: str, text: str) -> bytes:
+    """One named server-sent event."""
+    return f"event: {name}\ndata: {text}\n\n".encode()
 
 
 def _price(price: Price) -> dict[str, str | None]:

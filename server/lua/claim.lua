@@ -3,7 +3,7 @@
 -- keys   site, due, hinted, watched, reads
 -- args   capacity, refill a second; microseconds: lease, read gap, gap of watched reads, list every
 -- gives  { 'read', version, lease end, class, tickets… }  at most 100: hinted first, then watched, then the rest
---        { 'list', version }                              the whole site is to be listed
+--        { 'list' }                                       the whole site is to be listed
 --        { 'wait', microseconds }                         nothing may be read before
 -- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
 --        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
@@ -17,13 +17,13 @@ local lease, gap, watched_gap, list_every = tonumber(ARGV[3]), tonumber(ARGV[4])
 local b = budget(reads, tonumber(ARGV[1]), tonumber(ARGV[2]))
 local wait = held(b)
 if wait > 0 then
-  return { 'wait', wait }
+  return { 'wait', math.ceil(wait) }
 end
 
 local list_at = redis.call('ZSCORE', due, '*')
 if list_at and tonumber(list_at) <= now then
   redis.call('ZADD', due, int(now + list_every), '*')
-  return { 'list', int(now) }
+  return { 'list' }
 end
 
 -- Hinted tickets are looked up by themselves: behind a backlog of thousands they would not be among the first due.
@@ -69,7 +69,7 @@ elseif #ready > 100 then
 end
 wait = math.max(b.last_call + gap - now, short(b, class))
 if wait > 0 then
-  return { 'wait', wait }
+  return { 'wait', math.ceil(wait) }
 end
 
 local version = pay(b, reads, lease)

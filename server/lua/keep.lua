@@ -68,17 +68,21 @@ for k = FIXED + 1, #KEYS, 3 do
       redis.call('XADD', changes, 'MINID', '~', changes_from, '*', unpack(entry))
       done = done + 4
     end
+    local stays = known[2] == '1' and pace ~= 'dead'
     if facts ~= '' then
       redis.call('SADD', event_set, ticket)
+      if stays then
+        redis.call('PERSIST', event_set)
+      else
+        redis.call('EXPIRE', event_set, expire)
+      end
     elseif event ~= '' then
       redis.call('SREM', event_set, ticket)
     end
-    if pace == 'never' then
-      redis.call('EXPIRE', hash, forget)
-    elseif known[2] == '1' and pace ~= 'dead' then
+    if stays and pace ~= 'never' then
       redis.call('PERSIST', hash)
     else
-      redis.call('EXPIRE', hash, expire)
+      redis.call('EXPIRE', hash, pace == 'never' and forget or expire)
     end
     out[n] = done
   end

@@ -1,7 +1,7 @@
 -- with: clock
 -- settle: a read has ended; say when each of its tickets is due next.
 -- keys   site, due, hinted, watched, reads
--- args   version of the read, its lease end (0 = nothing was claimed),
+-- args   version of the read, its lease end (0 = nothing was claimed: only tickets without a due time get one),
 --        outcome: good | fault | none (the answer says nothing about Wix's health);
 --        of a fault: Retry-After in microseconds (-1 = none given), a random number in [0, 1);
 --        microseconds: watch every, watch slowly every, reconcile, again, the three settle times;
@@ -48,10 +48,11 @@ local function soonest(ticket, pace, start, stop)
     at_least(version + again)
     return at
   end
-  for _, moment in ipairs({ tonumber(start), tonumber(stop) }) do
-    if moment > version then
+  for _, text in ipairs({ start, stop }) do
+    local moment = tonumber(text)
+    if moment and moment > version then
       at_least(moment)
-    else
+    elseif moment then
       steps_after(moment)
     end
   end
@@ -70,7 +71,7 @@ end
 for i = FIXED + 1, #ARGV, 4 do
   local ticket = ARGV[i]
   local score = redis.call('ZSCORE', due, ticket)
-  if score and tonumber(score) == lease then
+  if (lease == 0 and not score) or (score and tonumber(score) == lease) then
     local at = now
     if outcome ~= 'fault' then
       at = soonest(ticket, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])

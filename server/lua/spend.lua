@@ -11,6 +11,6 @@ end
 local b = budget(reads, tonumber(ARGV[1]), tonumber(ARGV[2]))
 local wait = math.max(held(b), short(b, ARGV[4]))
 if wait > 0 then
-  return { 'wait', wait }
+  return { 'wait', math.ceil(wait) }
 end
 return { 'go', int(pay(b, reads, tonumber(ARGV[3]))) }

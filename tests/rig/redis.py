@@ -7,7 +7,8 @@ Real Redis for tests: the Valkey binary that `serve` embeds, with this repo's re
     redis_shared    the servers behind the two URLs, for a look inside: do not kill these
     cluster         (or change their configuration)
 
-Everything here blocks: a start takes some 50 ms. A test that must not stand still meanwhile says `start(wait=False)`.
+Everything here blocks: a start takes some 80 ms. A test that must not stand still meanwhile says `start(wait=False)`.
+Start servers in the main thread: so that a killed test run leaves none behind, they end with the thread they came from.
 """
 
 import random
@@ -43,7 +44,7 @@ class RedisServer:
     """
 
     def __init__(self, folder: Path, binary: str = "valkey", **config: str) -> None:
-        self.binary = str(valkey.binary()) if binary == "valkey" else binary
+        self.binary = str(valkey.binary()) if binary == "valkey" else shutil.which(binary) or binary
         self.folder = folder
         self.config = config
         self.port = free_port()
@@ -69,7 +70,7 @@ class RedisServer:
         command = [self.binary, str(valkey.CONF), "--port", str(self.port), "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *shlex.split(" ".join(lines))],
+                valkey.leashed([*command, *shlex.split(" ".join(lines))]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,36 @@
+"""A real-time ticket counter for Wix Events sites: a shop window that tells the truth, live.
+
+ Wix ──POST──▶ webhook ─┐                                     ┌▶ pub/sub ─▶ hub ─▶ live ─▶ <ticket-counter>
+                        ├▶ [schedule] ─▶ refresh ─▶ snapshots ┤
+   viewer, clock ───────┘               re-reads Wix          └▶ [changes]
+
+A webhook is only a hint to look again; what Wix answers to a later read is the truth; stored and announced are one
+step; viewers get whole counters, and the newest wins.
+
+Roots, each imported only by the one above:
+  cli.py          the commands
+  run.py          signals and drain; web and worker in one loop
+  valkey.py       the embedded server
+  app.py          builds the web process
+  worker.py       builds the worker process
+  settings.py     the environment, validated once
+
+Stages, which meet only in Redis:
+  webhook.py      POST /webhooks/wix: verify, mark, 200
+  refresh.py      due tickets, one Wix query a site, snapshots
+  live/           the counters resource: JSON, SSE, WebSocket
+  pages.py        widget file, embed page, health, metrics
+
+Instruments:
+  hub.py          who watches which ticket in this process
+  wix/            signature.py, client.py, schema.py
+
+Memory:
+  schedule.py     mark, watch, claim, spend, settle
+  snapshots.py    keep if newer
+  changes.py      the log of changes, by group
+  store.py        Redis: clients, scripts, listener
+
+Words, which import nothing of ours:
+  model.py wire.py errors.py metrics.py logs.py
+"""

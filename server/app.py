@@ -1,0 +1,78 @@
+"""Builds the web process: the routes, and the hub behind them.
+
+In: settings and the address of Redis. Out: a Web, whose `app` uvicorn serves and whose `run` keeps the counters true.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from server.hub import Hub
+from server.live import counters
+from server.live.doors import Doors
+from server.pages import Pages
+from server.schedule import Schedule
+from server.settings import Settings
+from server.store import Store, Use
+from server.webhook import Intake
+
+
+class Web:
+    """One web process."""
+
+    def __init__(self, settings: Settings, redis_url: str) -> None:
+        self.settings = settings
+        self.store = Store(redis_url, Use.INGEST)
+        self.listening = Store(redis_url, Use.LISTEN)
+        schedule = Schedule(self.store, settings.timing)
+        self.schedule = schedule
+        self.hub = Hub(self.store, self.listening, schedule, settings.rules.hash)
+        self.doors = Doors(
+            settings.origins,
+            settings.trusted_proxies,
+            most=settings.max_connections,
+            most_an_address=settings.max_connections_per_address,
+        )
+        self.intake = Intake(schedule, settings.key, settings.rules, everything=settings.everything)
+        pages = Pages(
+            self.details,
+            token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
+            frame_ancestors=self.doors.frame_ancestors(),
+            public_url=settings.public_url,
+        )
+        self.app = Starlette(
+            routes=[
+                Route("/webhooks/wix", self.intake.receive, methods=["POST"]),
+                Route("/v1/counters", counters.counters, methods=["GET", "OPTIONS"]),
+                Route("/v1/counters/stream", counters.stream, methods=["GET", "OPTIONS"]),
+                *pages.routes(),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    async def start(self) -> None:
+        """Make the sites of the settings known; raises StoreUnavailable."""
+        for site in self.settings.sites:
+            await self.schedule.adopt(site, self.settings.rules, everything=self.settings.everything)
+        await self.hub.start()
+
+    async def run(self) -> None:
+        """Keep the counters true, for ever."""
+        await self.hub.run()
+
+    def details(self) -> Mapping[str, bool]:
+        """What has to hold for this process to get viewers."""
+        return {"redis": self.hub.healthy, "accepting": self.doors.open}
+
+    async def aclose(self) -> None:
+        """Close the connections to Redis."""
+        await self.store.aclose()
+        await self.listening.aclose()
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[dict[str, Any]]:
+        # The WebSocket class gets its hub from here too: uvicorn builds it outside of Starlette.
+        yield {"hub": self.hub, "doors": self.doors}

@@ -1,0 +1,121 @@
+"""The log of changes of a site, read by consumer groups.
+
+A change is before and after of one ticket's facts; keep.lua appends it together with the snapshot. Here it is read,
+acknowledged after its effect (so every effect must be idempotent), taken over from a reader that died, and parked
+when it cannot be worked off. Reads never block: a wake or one look a second is enough, and a blocked connection
+would hide a dead one.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from server.model import EventId, SiteId, TicketId
+from server.store import Store, key
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry: `before` None = the ticket is new, `after` None = it was deleted; `v` is the version of the read."""
+
+    entry: str
+    ticket: TicketId
+    event: EventId | None
+    v: int
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries for this reader, and how many the stream had dropped before anyone acknowledged them."""
+
+    changes: tuple[Change, ...]
+    lost: int = 0
+
+
+class Changes:
+    """One group's view of the changes of all sites. *group* is the consumer, *reader* this process's fixed name."""
+
+    def __init__(self, store: Store, group: str, reader: str) -> None:
+        self.store = store
+        self.group = group
+        self.reader = reader
+
+    async def read(self, site: SiteId, most: int = 100) -> Batch:
+        """Take up to *most* new entries. A group that is not there is made at 0, so nothing from before is missed."""
+        stream = key(site, "changes")
+        command = ("XREADGROUP", "GROUP", self.group, self.reader, "COUNT", most, "STREAMS", stream, ">")
+        answer = await self._grouped(site, *command)
+        if not answer:
+            return Batch(())
+        entries = answer[stream] if isinstance(answer, dict) else answer[0][1]
+        if entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], (list, tuple)):
+            entries = entries[0]
+        return Batch(tuple(_change(entry, fields) for entry, fields in entries if fields))
+
+    async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
+        """Take over what any reader took more than *idle* seconds ago and has not acknowledged."""
+        stream = key(site, "changes")
+        command = ("XAUTOCLAIM", stream, self.group, self.reader, round(idle * 1000), "0-0", "COUNT", most)
+        answer = await self._grouped(site, *command)
+        _, entries, *rest = answer
+        return Batch(tuple(_change(entry, fields) for entry, fields in entries if fields), len(rest[0]) if rest else 0)
+
+    async def ack(self, site: SiteId, *entries: str) -> None:
+        """Say that the effect of these entries is done."""
+        if entries:
+            await self._grouped(site, "XACK", key(site, "changes"), self.group, *entries)
+
+    async def park(self, site: SiteId, change: Change, reason: str) -> None:
+        """Set an entry aside that cannot be worked off, with the reason, and acknowledge it."""
+        parked = key(site, self.group, "parked")
+        await self.store.do("HSET", parked, change.entry, f"{change.ticket} {reason}")
+        await self.ack(site, change.entry)
+
+    async def missed(self, site: SiteId) -> bool:
+        """Whether the stream was trimmed beyond what this group has read: then only comparing all snapshots helps."""
+        stream = key(site, "changes")
+        groups = await self._grouped(site, "XINFO", "GROUPS", stream)
+        info = await self.store.do("XINFO", "STREAM", stream)
+        for group in map(_pairs, groups):
+            if group["name"] == self.group:
+                read = group["entries-read"]
+                stream_info = _pairs(info)
+                return read is None or read < stream_info["entries-added"] - stream_info["length"]
+        return True
+
+    async def _grouped(self, site: SiteId, *command: str | int) -> Any:
+        try:
+            return await self.store.do(*command)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP") and "no such key" not in str(error):
+                raise
+        await self._create(site)
+        return await self.store.do(*command)
+
+    async def _create(self, site: SiteId) -> None:
+        try:
+            await self.store.do("XGROUP", "CREATE", key(site, "changes"), self.group, "0", "MKSTREAM")
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+
+def _pairs(answer: Any) -> dict[str, Any]:
+    return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+
+
+def _change(entry: str, fields: Any) -> Change:
+    values = _pairs(fields)
+    before, after = values.get("before"), values.get("after")
+    return Change(
+        entry,
+        TicketId(values["ticket"]),
+        EventId(values["event"]) if values["event"] else None,
+        int(values["v"]),
+        json.loads(before) if before else None,
+        json.loads(after) if after else None,
+    )

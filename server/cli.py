@@ -1,0 +1,181 @@
+"""The commands. Each builds its settings, runs a root, and turns an error of ours into a line and a status.
+
+Errors that a person can mend are one line on standard error and exit status 2; anything else is a bug and shows.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from dotenv import dotenv_values
+from rich.console import Console
+
+from server import logs, settings, watch
+from server.errors import NotStarted, TicketCounterError
+from server.model import TicketId
+from server.run import process
+from server.store import Store, Use
+from server.wire import guid
+
+app = typer.Typer(
+    name="ticket-counter",
+    help="A live, truthful ticket counter for Wix Events sites.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (HOST).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one (PORT).")]
+
+DEMO_HOLD = 30
+"""Seconds that a hold lasts in the demo; Wix's last some 20 minutes."""
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None) -> None:
+    """Run web and worker in one process; without REDIS_URL with an embedded Valkey in DATA_DIR."""
+    _run(_settings(host=host, port=port), web=True, worker=True, embed=True)
+
+
+@app.command()
+def web(host: Host = None, port: Port = None) -> None:
+    """Run the web process alone: webhooks in, counters out. Needs REDIS_URL."""
+    _run(_settings(host=host, port=port), web=True, worker=False, embed=False)
+
+
+@app.command()
+def worker() -> None:
+    """Run the worker process alone: it re-reads tickets from Wix. Needs REDIS_URL."""
+    _run(_settings(), web=False, worker=True, embed=False)
+
+
+@app.command()
+def demo(port: Port = None) -> None:
+    """Run everything here, with a local Wix and a shop page to buy from. No account is needed."""
+    chosen = _free(8000) if port is None else _free(port)
+    data = Path("data") / "demo"
+    with _sandbox(data / "wix", f"http://127.0.0.1:{chosen}/webhooks/wix", "--hold-seconds", str(DEMO_HOLD)) as shop:
+        given = {name.lower(): value for name, value in dotenv_values(data / "wix" / ".env").items()}
+        found = _settings(port=chosen, host="127.0.0.1", data_dir=data, redis_url=None, **given)
+
+        def ready(_: str) -> None:
+            console = Console()
+            console.print("\n  Buy a ticket, and watch the number fall:\n")
+            console.print(f"      {shop}\n", style="bold", highlight=False)
+            console.print("  Ctrl+C ends it.\n")
+
+        _run(found, web=True, worker=True, embed=True, ready=ready)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def sandbox(context: typer.Context) -> None:
+    """Run the local Wix alone (--help for its options)."""
+    # A subprocess's place in the tree is taken over whole: signals and output are the sandbox's own.
+    os.execv(sys.executable, [sys.executable, "-m", "sandbox", *context.args])  # noqa: S606 - our own interpreter
+
+
+@app.command(name="watch")
+def watch_(
+    tickets: Annotated[list[str] | None, typer.Argument(help="Ticket definition ids; none for all.")] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print the published JSON as it is.")] = False,
+) -> None:
+    """Print counters as they change, from Redis's public channels."""
+    found = _settings()
+    ids = [
+        TicketId(guid(ticket) or _fail(f"{ticket!r} is not a ticket definition id (a GUID)"))
+        for ticket in tickets or ()
+    ]
+    with contextlib.suppress(KeyboardInterrupt), _told():
+        asyncio.run(_watch(found, ids, json=json))
+
+
+@app.command(name="settings")
+def settings_() -> None:
+    """Print every setting, its default and what it is, as a Markdown table."""
+    print(settings.table())  # noqa: T201 - this is what the command is for
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: bool) -> None:
+    embedded = found.data_dir / "valkey" / "socket"
+    url = f"unix://{embedded}" if found.redis_url is None and embedded.exists() else found.redis()
+    store = Store(url, Use.LISTEN)
+    try:
+        async for counter in watch.follow(store, tickets):
+            print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
+    finally:
+        await store.aclose()
+
+
+def _settings(**given: Any) -> settings.Settings:
+    with _told():
+        found = settings.load(**{name: value for name, value in given.items() if value is not None})
+        logs.set_up(found.log_level, found.log_form)
+        return found
+
+
+def _run(found: settings.Settings, *, web: bool, worker: bool, embed: bool, ready: Any = None) -> None:
+    def listening(address: str) -> None:
+        logs.logger("run").info("listening", address=address)
+
+    with _told():
+        status = process(found, web=web, worker=worker, embed=embed, ready=ready or listening)
+    raise typer.Exit(status)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except TicketCounterError as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> Any:
+    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the one line that a person needs
+    raise typer.Exit(2)
+
+
+def _free(port: int) -> int:
+    """The port if nobody has it, else a free one: a demo should run, wherever."""
+    for wanted in (port, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)) as tried:
+            return int(tried.getsockname()[1])
+    raise NotStarted("no port of 127.0.0.1 is free")
+
+
+@contextlib.contextmanager
+def _sandbox(state: Path, webhook: str, *more: str) -> Iterator[str]:
+    """The local Wix as a subprocess; gives the address of its shop page."""
+    state.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "sandbox", "--port", "0", "--webhook", webhook, "--state", str(state), *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - our own
+        try:
+            address = ""
+            for printed in running.stdout or ():
+                if "http://" in printed:
+                    address = printed[printed.index("http://") :].split()[0]
+                    break
+            if not address:
+                _fail(f"the local Wix did not start (exit status {running.wait()})")
+            yield address
+        finally:
+            running.terminate()
+            try:
+                running.wait(5)
+            except subprocess.TimeoutExpired:
+                running.kill()

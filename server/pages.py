@@ -1,0 +1,146 @@
+"""Pages and files beside the counters: the widget, the embed page, health, metrics.
+
+In: GET. Out: the widget as written, by name and by hash; a page for iframes; yes or no to /livez and /readyz; what
+redaction hides (metrics, details) only to who has the token, and 404 to all where there is none.
+"""
+
+import hashlib
+import hmac
+import html
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from server import metrics, wire
+from server.errors import BadRequest
+
+WIDGET = Path(__file__).parent.parent / "widget" / "ticket-counter.js"
+
+_STYLE = (
+    "html{color-scheme:light dark}body{margin:0;font:1rem/1.5 system-ui,sans-serif}"
+    "ticket-counter{display:block;min-height:1lh}"
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Tickets left</title>
+<style>{style}</style>
+<script src="{root}/widget/v1/ticket-counter.js" async></script>
+<body>
+{tags}
+</body>
+</html>
+"""
+
+
+class Pages:
+    """The pages of one process. *details* says what /readyz knows; without a *token* it is hidden, as are the metrics."""
+
+    def __init__(
+        self,
+        details: Callable[[], Mapping[str, bool]],
+        *,
+        token: str | None,
+        frame_ancestors: str,
+        public_url: str | None = None,
+    ) -> None:
+        self.details = details
+        self._token = token
+        self._policy = _policy(frame_ancestors, public_url)
+
+    def routes(self) -> list[Route]:
+        """Where these pages are."""
+        return [
+            Route("/widget/v1/ticket-counter.js", self.widget),
+            Route("/widget/v1/ticket-counter.{hash}.js", self.pinned),
+            Route("/embed", self.embed),
+            Route("/livez", self.live),
+            Route("/readyz", self.ready),
+            Route("/metrics", self.metrics),
+        ]
+
+    async def widget(self, request: Request) -> Response:
+        """The widget, briefly cached: pages get a new one within minutes."""
+        body, hash_ = _widget()
+        headers = {**_SCRIPT, "Cache-Control": "public, max-age=300", "ETag": f'"{hash_}"'}
+        if f'"{hash_}"' in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(body, media_type="text/javascript", headers=headers)
+
+    async def pinned(self, request: Request) -> Response:
+        """The widget of exactly this hash, for ever: for pages that pin it with an integrity attribute."""
+        body, hash_ = _widget()
+        if request.path_params["hash"] != hash_:
+            return PlainTextResponse("this version is not served here\n", 404)
+        headers = {**_SCRIPT, "Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(body, media_type="text/javascript", headers=headers)
+
+    async def embed(self, request: Request) -> Response:
+        """A page for an iframe: `?ticket=A[&ticket=B][&site=S]`, as the counters take it."""
+        try:
+            wanted = wire.wanted(request.scope["query_string"].decode("latin-1"))
+        except BadRequest as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        site = f' site="{html.escape(wanted.site)}"' if wanted.site else ""
+        tags = "\n".join(f'<ticket-counter ticket="{html.escape(t)}"{site}></ticket-counter>' for t in wanted.tickets)
+        root = html.escape(request.scope.get("root_path", ""))
+        return HTMLResponse(
+            _PAGE.format(style=_STYLE, root=root, tags=tags),
+            headers={"Content-Security-Policy": self._policy, **_PLAIN},
+        )
+
+    async def live(self, _: Request) -> Response:
+        """Whether the loop turns: nothing else, so that a lost Redis does not restart what waits for it."""
+        return PlainTextResponse("yes\n", headers=_PLAIN)
+
+    async def ready(self, request: Request) -> Response:
+        """Whether this process should get viewers now."""
+        details = self.details()
+        good = all(details.values())
+        if self._knows(request):
+            return JSONResponse(dict(details), 200 if good else 503, headers=_PLAIN)
+        return PlainTextResponse("yes\n" if good else "no\n", 200 if good else 503, headers=_PLAIN)
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus's text format."""
+        if self._token is None:
+            return PlainTextResponse("Not Found", 404)
+        if not self._knows(request):
+            return PlainTextResponse("bearer token needed\n", 401, headers={"WWW-Authenticate": "Bearer"})
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=_PLAIN)
+
+    def _knows(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())
+
+
+def _policy(frame_ancestors: str, public_url: str | None) -> str:
+    style = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    # Browsers that do not count a WebSocket of the same host as 'self' need it by name.
+    parts = urlsplit(public_url or "")
+    socket = f" {'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}" if parts.netloc else ""
+    return (
+        f"default-src 'none'; script-src 'self'; connect-src 'self'{socket}; style-src 'sha256-{style}'; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors {frame_ancestors}"
+    )
+
+
+_PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_SCRIPT = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@cache
+def _widget() -> tuple[bytes, str]:
+    body = WIDGET.read_bytes()
+    return body, hashlib.sha256(body).hexdigest()[:16]

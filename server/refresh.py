@@ -1,0 +1,255 @@
+"""Refresh: due tickets, one Wix query for up to 100 of a site, snapshots.
+
+In: the schedules of all known sites. Out: kept snapshots, and each ticket's next due time. One task a site claims;
+each claimed lot is read by a task of its own, at most two a site and sixteen in the process (less than httpx's
+pool). A call is never cancelled: `stop` lets what is in flight end.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from server import logs, metrics
+from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
+from server.model import Definition, Hint, Pace, SiteId, TicketId
+from server.schedule import Class, Listing, Lot, Next, Schedule, Wait
+from server.snapshots import Finding, Snapshots
+from server.store import WAKE, Listener, Store
+from server.wix.client import Answer, Wix
+
+SLOTS = 16
+SLOTS_A_SITE = 2
+LOOK = 1.0
+"""Seconds between two looks at a schedule when nothing wakes us: a lost wake costs no more."""
+SITES_EVERY = 5.0
+
+log = logs.logger("refresh")
+
+
+class Refresh:
+    """The reader of all sites of one worker process."""
+
+    def __init__(self, store: Store, schedule: Schedule, snapshots: Snapshots, wix: Wix) -> None:
+        self.store = store
+        self.schedule = schedule
+        self.snapshots = snapshots
+        self.wix = wix
+        self._slots = asyncio.Semaphore(SLOTS)
+        self._stopping = asyncio.Event()
+        self._woken: dict[SiteId, asyncio.Event] = {}
+
+    async def run(self) -> None:
+        """Read until `stop`; ends when the last call in flight has. Raises what no Redis or Wix fault explains."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(), name="refresh: wake")
+            following: dict[SiteId, asyncio.Task[None]] = {}
+            while not self._stopping.is_set():
+                try:
+                    known = await self.schedule.sites()
+                except StoreUnavailable as error:
+                    log.warning("store_unavailable", error=str(error))
+                else:
+                    for site in known - following.keys():
+                        self._woken[site] = asyncio.Event()
+                        following[site] = group.create_task(self._follow(site), name=f"refresh: {site}")
+                    for site in following.keys() - known:
+                        # Its task sees that the site is gone and ends by itself.
+                        del following[site]
+                        self._woken.pop(site).set()
+                await self._pause(self._stopping, SITES_EVERY)
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._stopping.set()
+        for woken in self._woken.values():
+            woken.set()
+
+    async def _listen(self) -> None:
+        """Wake the site that a mark names. This only saves waiting, so every fault just starts it anew."""
+        while not self._stopping.is_set():
+            try:
+                async with self.store.listener() as listener:
+                    await listener.subscribe_all_nodes(WAKE)
+                    await self._hear(listener)
+            except StoreUnavailable:
+                await self._pause(self._stopping, LOOK)
+
+    async def _hear(self, listener: Listener) -> None:
+        while not self._stopping.is_set():
+            heard = await listener.hear(LOOK, sharded=False)
+            if heard and heard.text and (woken := self._woken.get(SiteId(heard.text))):
+                woken.set()
+
+    async def _follow(self, site: SiteId) -> None:
+        """Claim what is due of one site, again and again."""
+        woken = self._woken[site]
+        mine = asyncio.Semaphore(SLOTS_A_SITE)
+        async with asyncio.TaskGroup() as reads:
+            while not self._stopping.is_set() and self._woken.get(site) is woken:
+                await mine.acquire()
+                await self._slots.acquire()
+                woken.clear()
+                try:
+                    lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site)
+                except StoreUnavailable as error:
+                    log.warning("store_unavailable", site=site, error=str(error))
+                    lot = Wait(LOOK)
+                if isinstance(lot, Wait):
+                    self._slots.release()
+                    mine.release()
+                    await self._pause(woken, min(lot.seconds, LOOK))
+                    continue
+                reads.create_task(self._work(lot, mine))
+
+    async def _work(self, lot: Lot | Listing, mine: asyncio.Semaphore) -> None:
+        try:
+            if isinstance(lot, Listing):
+                await self._list(lot.site)
+            else:
+                metrics.lots.labels(lot.reason).inc()
+                await self.read(lot)
+        except StoreUnavailable as error:
+            # Nothing is lost: what was not settled is due again when its lease ends.
+            log.warning("store_unavailable", site=lot.site, error=str(error))
+        finally:
+            self._slots.release()
+            mine.release()
+
+    async def read(self, lot: Lot) -> None:
+        """Read a lot, keep what Wix answered, settle every ticket of it."""
+        try:
+            found = await self._query(lot, lot.tickets)
+        except WixUnavailable as error:
+            await self._fault(lot.site, lot, error)
+            return
+        await self.schedule.settle(lot, found)
+
+    async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
+        try:
+            answer = await self.wix.query(lot.site, tickets, lambda: self._pay(lot.site, lot.reason))
+        except (WixRefused, NotThere) as error:
+            log.warning("query_refused", site=lot.site, tickets=len(tickets), error=str(error))
+            if len(tickets) == 1:
+                return await self._missing(lot, tickets)
+            # One id that Wix dislikes must not hide the others.
+            half = len(tickets) // 2
+            found: list[Next] = []
+            for part in (tickets[:half], tickets[half:]):
+                if not await self._paid(lot.site, lot.reason):
+                    return [*found, *(Next(ticket, Pace.LIVE, again=True) for ticket in part)]
+                found += await self._query(lot, part)
+            return found
+        found = await self._keep(lot.site, lot.version, answer)
+        seen = {one.ticket for one in found} | answer.unreadable
+        # An unreadable ticket is there, but proves nothing: it stays as it is and is looked at again in its turn.
+        found += [Next(ticket, Pace.LIVE) for ticket in tickets if ticket in answer.unreadable]
+        return found + await self._missing(lot, [ticket for ticket in tickets if ticket not in seen])
+
+    async def _keep(self, site: SiteId, version: int, answer: Answer) -> list[Next]:
+        findings = [Finding.of(definition, self.snapshots.rules) for definition in answer.definitions]
+        await self.snapshots.keep(site, version, version, findings)
+        return [_next(definition) for definition in answer.definitions]
+
+    async def _missing(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
+        """Wix's answer left these out. Only what was never there, or what Wix answers 404 to by itself, is gone."""
+        if not tickets:
+            return []
+        known = {stored.ticket: stored for stored in await self.snapshots.known(lot.site, tickets)}
+        never = [ticket for ticket in tickets if ticket not in known]
+        await self.snapshots.keep(lot.site, lot.version, lot.version, [Finding.never_there(t) for t in never])
+        metrics.missing.labels("never_there").inc(len(never))
+        found = [Next(ticket, Pace.NEVER) for ticket in never]
+        for ticket, stored in known.items():
+            if stored.pace is Pace.DEAD:
+                await self.snapshots.keep(lot.site, lot.version, lot.version, [Finding.deleted(ticket, stored.event)])
+                found.append(Next(ticket, Pace.DEAD))
+            elif not stored.missing:
+                metrics.missing.labels("again").inc()
+                await self.snapshots.miss(lot.site, ticket)
+                found.append(Next(ticket, Pace.LIVE, again=True))
+            else:
+                found.append(await self._alone(lot, ticket))
+        return found
+
+    async def _alone(self, lot: Lot, ticket: TicketId) -> Next:
+        """Missing twice: ask for it by itself."""
+        version = await self.schedule.spend(lot.site, lot.reason)
+        if isinstance(version, Wait):
+            return Next(ticket, Pace.LIVE, again=True)
+        try:
+            definition = await self.wix.get(lot.site, ticket, lambda: self._pay(lot.site, lot.reason))
+        except (NotThere, WixRefused):
+            metrics.missing.labels("deleted").inc()
+            event = next((s.event for s in await self.snapshots.known(lot.site, [ticket])), None)
+            await self.snapshots.keep(lot.site, version, version, [Finding.deleted(ticket, event)])
+            log.info("ticket_deleted", site=lot.site, ticket=ticket)
+            return Next(ticket, Pace.DEAD)
+        except Malformed as error:
+            log.warning("definition_unreadable", site=lot.site, ticket=ticket, error=str(error))
+            return Next(ticket, Pace.LIVE)
+        metrics.missing.labels("found").inc()
+        await self._keep(lot.site, version, Answer((definition,), frozenset()))
+        return _next(definition)
+
+    async def _list(self, site: SiteId) -> None:
+        """Keep every ticket of the site, page by page; mark what is tracked but was not listed."""
+        listed: set[TicketId] = set()
+        cursor = None
+        while True:
+            version = await self._leave(site)
+            if version is None:
+                await self.schedule.list_now(site)
+                return
+            try:
+                answer = await self.wix.page(site, cursor, lambda: self._pay(site, Class.REST))
+            except (WixUnavailable, WixRefused, NotThere) as error:
+                await self._fault(site, None, error)
+                await self.schedule.list_now(site)
+                return
+            found = await self._keep(site, version, answer)
+            await self.schedule.track(site, version, found)
+            listed.update(one.ticket for one in found)
+            listed |= answer.unreadable
+            cursor = answer.next
+            if cursor is None:
+                break
+        absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
+        if absent:
+            await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
+        log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
+
+    async def _leave(self, site: SiteId) -> int | None:
+        """Wait until the budget has a call for a listing; None when we are to stop."""
+        while not self._stopping.is_set():
+            version = await self.schedule.spend(site, Class.REST)
+            if not isinstance(version, Wait):
+                return version
+            await self._pause(self._stopping, min(version.seconds, LOOK))
+        return None
+
+    async def _paid(self, site: SiteId, reason: Class) -> bool:
+        return not isinstance(await self.schedule.spend(site, reason), Wait)
+
+    async def _pay(self, site: SiteId, reason: Class) -> bool:
+        try:
+            return await self._paid(site, reason)
+        except StoreUnavailable:
+            return False
+
+    async def _fault(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
+        status = getattr(error, "status", 0)
+        paused = await self.schedule.fault(site, lot, getattr(error, "retry_after", None))
+        metrics.pauses.labels(str(status)).inc()
+        log.warning("wix_fault", site=site, status=status, error=str(error), paused=round(paused, 3))
+
+    @staticmethod
+    async def _pause(event: asyncio.Event, seconds: float) -> None:
+        """Wait for the event, but not for longer than so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+
+def _next(definition: Definition) -> Next:
+    return Next(definition.id, definition.pace, definition.start_us, definition.end_us)

@@ -1,0 +1,227 @@
+"""The environment, validated once; only roots read it.
+
+In: environment variables and a `.env` file in the working directory. Out: one frozen Settings, or NotStarted telling
+all faults at once, by name, and never a value of a secret.
+"""
+
+from functools import cached_property
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from server.errors import NotStarted
+from server.model import Rules, SiteId, Timing
+from server.wire import guid
+from server.wix.client import ApiKey, App
+from server.wix.signature import public_key
+
+List = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Every setting; the environment's name is the field's in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    wix_app_id: str | None = Field(None, description="The app's id, from its OAuth page")
+    wix_app_secret: SecretStr | None = Field(None, description="The app's secret, from its OAuth page")
+    wix_public_key: str | None = Field(
+        None, description="The app's public key, from its Webhooks page: PEM, or base64 of PEM on one line"
+    )
+    wix_api_key: SecretStr | None = Field(None, description="An API key, in place of WIX_APP_ID and WIX_APP_SECRET")
+    wix_sites: List = Field(
+        (),
+        description="App instance ids, comma-separated; with an API key `instance=site id`. "
+        "Sites that install the app later add themselves",
+    )
+    wix_api_url: str = Field("https://www.wixapis.com", description="Where Wix's API is; the sandbox sets its own")
+    redis_url: SecretStr | None = Field(
+        None,
+        description="redis://, rediss://, unix:// or redis+cluster://. `serve` and `demo` embed a Valkey without it",
+    )
+    allow_unsafe_redis: bool = Field(False, description="Accept a Redis that loses data on a restart or evicts keys")
+    data_dir: Path = Field(Path("data"), description="Where the embedded Valkey keeps its data")
+    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 for all")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 for a free one")
+    public_url: str | None = Field(None, description="The https address that browsers and Wix reach this server at")
+    root_path: str = Field("", description="The path below which a proxy serves us, such as /counter")
+    origins: List = Field(
+        ("*",),
+        description="Pages that may read: exact origins, `https://*.example.com`, `null`; comma-separated, `*` for all",
+    )
+    trusted_proxies: List = Field(
+        (), description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated"
+    )
+    max_connections: int = Field(20_000, ge=1, description="Viewers connected at once, in one process")
+    max_connections_per_address: int = Field(100, ge=1, description="Viewers connected at once from one address")
+    low_at: int = Field(10, ge=0, description="From this many tickets down the state is `low`")
+    show_at_most: int | None = Field(
+        None, ge=0, description="Numbers above this never leave the server; empty for no limit"
+    )
+    track: Literal["all", "watched"] = Field(
+        "all", description="`all`: read every ticket; `watched`: only those somebody looks at"
+    )
+    watch_every: float = Field(15, ge=1, description="Seconds between two reads of a ticket that somebody looks at")
+    reconcile: float = Field(300, ge=5, description="Seconds between two reads of any other tracked ticket")
+    max_stale: float = Field(90, ge=5, description="Seconds after which a number that cannot be verified is withdrawn")
+    history_days: float = Field(30, gt=0, description="Days that the record of what was shown is kept")
+    metrics_token: SecretStr | None = Field(
+        None, description="Bearer token for /metrics and the details of /readyz; both are off without it"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
+    log_form: Literal["console", "json"] = Field("console", description="How log lines look")
+
+    @field_validator("wix_sites", "origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("wix_sites")
+    @classmethod
+    def _sites(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if any(guid(part) is None for part in one.split("=", 1)):
+                raise ValueError(f"{one!r} is not an app instance id, nor `instance id=site id`")
+        return value
+
+    @field_validator("wix_api_url", "public_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError(f"{value!r} is not an http or https address")
+        return value.rstrip("/") if value else None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        schemes = ("redis://", "rediss://", "unix://", "redis+cluster://")
+        if value is not None and not value.get_secret_value().startswith(schemes):
+            raise ValueError(f"the address must start with one of {', '.join(schemes)}")
+        return value
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            parts = urlsplit(one)
+            if one not in {"*", "null"} and (
+                parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/")
+            ):
+                raise ValueError(f"{one!r} is not an origin such as https://www.example.com or https://*.example.com")
+            if "*" in one.removeprefix(f"{parts.scheme}://*.") and one != "*":
+                raise ValueError(f"{one!r}: a wildcard stands only for sub-domains, as in https://*.example.com")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ip_network(one, strict=False)
+            except ValueError:
+                raise ValueError(f"{one!r} is not an address or a network such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("wix_public_key")
+    @classmethod
+    def _key(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                public_key(value)
+            except NotStarted as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> "Settings":
+        if self.show_at_most is not None and self.low_at > self.show_at_most:
+            raise ValueError(
+                f"LOW_AT={self.low_at} is above SHOW_AT_MOST={self.show_at_most}: a low number would be shown that must not be"
+            )
+        if self.wix_api_key and (self.wix_app_id or self.wix_app_secret):
+            raise ValueError("set WIX_API_KEY, or WIX_APP_ID and WIX_APP_SECRET, not both")
+        return self
+
+    # -- what the house is built from --
+
+    @property
+    def rules(self) -> Rules:
+        """The settings that shape a counter."""
+        return Rules(self.low_at, self.show_at_most)
+
+    @property
+    def timing(self) -> Timing:
+        """The durations, those that can be set and those that cannot."""
+        return Timing(watch_every=self.watch_every, reconcile=self.reconcile, max_stale=self.max_stale)
+
+    @property
+    def everything(self) -> bool:
+        """Whether every ticket is tracked."""
+        return self.track == "all"
+
+    @property
+    def sites(self) -> dict[SiteId, str | None]:
+        """The app instances of WIX_SITES, each with its site id where one is given."""
+        pairs = (one.lower().partition("=") for one in self.wix_sites)
+        return {SiteId(instance): site or None for instance, _, site in pairs}
+
+    @cached_property
+    def key(self) -> RSAPublicKey | None:
+        """The key that webhooks are verified with."""
+        return public_key(self.wix_public_key) if self.wix_public_key else None
+
+    def credentials(self) -> App | ApiKey:
+        """How Wix knows us; raises NotStarted naming what is missing."""
+        if self.wix_api_key:
+            return ApiKey(self.wix_api_key.get_secret_value(), {site: id_ or site for site, id_ in self.sites.items()})
+        if not self.wix_app_id or not self.wix_app_secret:
+            missing = [
+                name
+                for name, value in (("WIX_APP_ID", self.wix_app_id), ("WIX_APP_SECRET", self.wix_app_secret))
+                if not value
+            ]
+            raise NotStarted(
+                f"{' and '.join(missing)} not set: take them from your app's OAuth page at Wix, or set WIX_API_KEY. "
+                "Without an account: ticket-counter demo"
+            )
+        return App(self.wix_app_id, self.wix_app_secret.get_secret_value())
+
+    def redis(self) -> str:
+        """The address of Redis; raises NotStarted where there is none."""
+        if self.redis_url is None:
+            raise NotStarted(
+                "REDIS_URL is not set: processes of their own meet in one Redis. "
+                "Set it, as in redis://127.0.0.1:6379/0, or run `ticket-counter serve`, which brings its own"
+            )
+        return self.redis_url.get_secret_value()
+
+
+def load(**given: Any) -> Settings:
+    """Read the environment; *given* wins over it. Raises NotStarted with every fault, one a line."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors(include_url=False, include_input=False):
+            name = ".".join(str(part) for part in fault["loc"]).upper()
+            text = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"  {name}: {text}" if name else f"  {text}")
+        raise NotStarted("these settings cannot be used:\n" + "\n".join(lines)) from None
+
+
+def table() -> str:
+    """Every setting as a Markdown table: the README holds the same."""
+    rows = ["| setting | default | what it is |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        text = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+        shown = f"`{text}`" if text else ""
+        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows)

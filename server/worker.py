@@ -1,0 +1,41 @@
+"""Builds the worker process: refresh, and what it needs.
+
+In: settings and the address of Redis. Out: a Worker whose `run` reads what is due until `stop`.
+"""
+
+from server.refresh import Refresh
+from server.schedule import Schedule
+from server.settings import Settings
+from server.snapshots import Snapshots
+from server.store import Store, Use
+from server.wix.client import Wix
+
+
+class Worker:
+    """One worker process. Raises NotStarted where Wix's credentials are missing."""
+
+    def __init__(self, settings: Settings, redis_url: str) -> None:
+        self.settings = settings
+        self.store = Store(redis_url, Use.WORK)
+        self.schedule = Schedule(self.store, settings.timing)
+        self.wix = Wix(settings.credentials(), settings.wix_api_url)
+        snapshots = Snapshots(self.store, settings.rules, settings.timing, history_days=settings.history_days)
+        self.refresh = Refresh(self.store, self.schedule, snapshots, self.wix)
+
+    async def start(self) -> None:
+        """Take on the sites of the settings and those that installed the app, under our rules."""
+        for site in {*self.settings.sites, *await self.schedule.sites()}:
+            await self.schedule.adopt(site, self.settings.rules, everything=self.settings.everything)
+
+    async def run(self) -> None:
+        """Read what is due until `stop`, then let the calls in flight end."""
+        await self.refresh.run()
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self.refresh.stop()
+
+    async def aclose(self) -> None:
+        """Close the connections to Redis and Wix."""
+        await self.wix.aclose()
+        await self.store.aclose()

