@@ -48,8 +48,8 @@ def set_up(level: str = "INFO", form: str = "console") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # httpx logs each request with its URL at INFO, and uvicorn its access with query strings: both are noise here.
-    for name in ("httpx", "httpcore", "uvicorn.access", "websockets", "asyncio"):
+    # What libraries say at INFO is noise here: httpx each request with its URL, uvicorn its own start and end.
+    for name in ("httpx", "httpcore", "uvicorn", "websockets", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 

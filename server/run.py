@@ -38,8 +38,8 @@ BACKLOG = 2048
 log = logs.logger("run")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signals: the process is ended by us, in our order."""
+class Server(uvicorn.Server):
+    """Uvicorn without its signals: the process is ended by us, in our order."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -75,11 +75,11 @@ async def _process(settings: Settings, *, web: bool, worker: bool, embed: bool, 
             watched[type(part).__name__.lower()] = asyncio.create_task(part.run())
         server = None
         if web:
-            front = next(part for part in parts if isinstance(part, Web))
-            listening = _listen(settings)
-            server = _server(front, settings)
+            site = next(part for part in parts if isinstance(part, Web))
+            listening = listen(settings)
+            server = front(site, settings)
             watched["server"] = asyncio.create_task(server.serve([listening]))
-            ready(_address(settings, listening))
+            ready(address(settings, listening))
         return await _until(stopping, watched, parts, server)
 
 
@@ -87,7 +87,7 @@ async def _until(
     stopping: asyncio.Event,
     watched: dict[str, asyncio.Task[None]],
     parts: list[Web | Worker],
-    server: _Server | None,
+    server: Server | None,
 ) -> int:
     """Wait for a signal, or for a task that ends by itself; then end the rest in order."""
     signalled = asyncio.create_task(stopping.wait())
@@ -110,7 +110,7 @@ async def _until(
     return status
 
 
-async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worker], server: _Server | None) -> None:
+async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worker], server: Server | None) -> None:
     for part in parts:
         if isinstance(part, Web):
             part.doors.open = False
@@ -155,8 +155,9 @@ async def _fit(url: str, settings: Settings) -> None:
         await store.aclose()
 
 
-def _server(web: Web, settings: Settings) -> _Server:
-    return _Server(
+def front(web: Web, settings: Settings) -> Server:
+    """Uvicorn around our routes, with our WebSocket class."""
+    return Server(
         uvicorn.Config(
             web.app,
             ws=CounterProtocol,
@@ -174,7 +175,7 @@ def _server(web: Web, settings: Settings) -> _Server:
     )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
     """A listening socket of our own: what it accepts inherits the time after which a dead reader is dropped."""
     try:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(
@@ -191,7 +192,8 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _address(settings: Settings, listening: socket.socket) -> str:
+def address(settings: Settings, listening: socket.socket) -> str:
+    """Where a person on this machine reaches it."""
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 

@@ -1,0 +1,274 @@
+import asyncio
+import json
+import struct
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from server.live import protocol
+from tests.rig.reads import Reads, definition
+from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
+
+
+async def frame(socket: ClientConnection) -> dict[str, Any]:
+    """The next counter; heartbeats are passed over."""
+    while True:
+        found: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        if "beat" not in found:
+            return found
+
+
+async def close_code(socket: ClientConnection) -> int:
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            await asyncio.wait_for(socket.recv(), 5)
+    assert caught.value.rcvd is not None
+    return caught.value.rcvd.code
+
+
+async def test_snapshot_then_changes(start_server: Start, reads: Reads) -> None:
+    """A viewer gets a beat and the counter at once, then each change, whole."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        first = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        second = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        await reads.read(definition(TICKET, 2))
+        third = await frame(socket)
+
+    assert ["beat"] == list(first)
+    assert (TICKET, "low", 3) == (second["ticket"], second["state"], second["unsold"])
+    assert (TICKET, "low", 2) == (third["ticket"], third["state"], third["unsold"])
+    assert third["v"] > second["v"]
+
+
+async def test_unread_is_unknown_until_read(start_server: Start, reads: Reads) -> None:
+    """A ticket that nobody has read is shown as unknown, then as it is, without another request."""
+    running = await start_server()
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        before = await frame(socket)
+        await reads.read(definition(TICKET, 3))
+        after = await frame(socket)
+
+    assert ("unknown", None) == (before["state"], before["unsold"])
+    assert ("low", 3) == (after["state"], after["unsold"])
+
+
+async def test_several_tickets_one_socket(start_server: Start, reads: Reads) -> None:
+    """One socket carries all the tickets of its URL, each as a frame of its own."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3), definition(OTHER, 48))
+
+    async with connect(running.ws + running.counters(TICKET, OTHER.upper(), TICKET)) as socket:
+        found = {(one := await frame(socket))["ticket"]: one["unsold"] for _ in range(2)}
+
+    assert {TICKET: 3, OTHER: 48} == found
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("", "name at least one ticket"),
+        ("ticket=nonsense", "ticket='nonsense' is not a GUID"),
+        (f"ticket={TICKET}&site=x", "site='x' is not a GUID"),
+        (f"ticket={TICKET}&site={OTHER}", "is not known here"),
+    ],
+)
+async def test_bad_request(start_server: Start, query: str, reason: str) -> None:
+    """A request that names no counter is accepted and closed with 4500 and the reason: a browser can read that."""
+    running = await start_server()
+
+    async with connect(f"{running.ws}/v1/counters?{query}") as socket:
+        assert 4500 == await close_code(socket)
+        assert socket.close_reason is not None
+        assert reason in socket.close_reason
+
+
+async def test_foreign_origin(start_server: Start) -> None:
+    """A page that is not in ORIGINS is closed with 4501, one that is gets in."""
+    running = await start_server(origins="https://shop.example,https://*.wixsite.com")
+
+    async with connect(running.ws + running.counters(TICKET), origin="https://evil.example") as socket:  # type: ignore[arg-type]
+        assert 4501 == await close_code(socket)
+    async with connect(running.ws + running.counters(TICKET), origin="https://a.wixsite.com") as socket:  # type: ignore[arg-type]
+        assert "unknown" == (await frame(socket))["state"]
+
+
+async def test_full(start_server: Start) -> None:
+    """Beyond the cap of an address a viewer is closed with 4000, and there is room again when one leaves."""
+    running = await start_server(max_connections_per_address=1)
+    url = running.ws + running.counters(TICKET)
+
+    async with connect(url) as first:
+        await frame(first)
+        async with connect(url) as second:
+            assert 4000 == await close_code(second)
+    await until(lambda: not running.web.hub.viewers)
+    async with connect(url) as third:
+        assert "unknown" == (await frame(third))["state"]
+
+
+async def test_forwarded_address_counts_only_from_trusted(start_server: Start) -> None:
+    """X-Forwarded-For gives a viewer an address of its own only if the peer is a trusted proxy."""
+    for trusted, code in (("127.0.0.0/8", None), ("10.0.0.0/8", 4000)):
+        running = await start_server(max_connections_per_address=1, trusted_proxies=trusted)
+        url = running.ws + running.counters(TICKET)
+        async with connect(url, additional_headers={"X-Forwarded-For": "198.51.100.1"}) as first:
+            await frame(first)
+            async with connect(url, additional_headers={"X-Forwarded-For": "198.51.100.2"}) as second:
+                if code is None:
+                    assert "unknown" == (await frame(second))["state"]
+                else:
+                    assert code == await close_code(second)
+
+
+async def test_other_paths_are_refused(start_server: Start) -> None:
+    """A WebSocket on any other path is answered 404 before it opens."""
+    running = await start_server()
+
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(f"{running.ws}/webhooks/wix")
+
+    assert 404 == caught.value.response.status_code
+
+
+async def test_deflate_is_declined(start_server: Start) -> None:
+    """No extension is agreed to, whatever a browser offers."""
+    running = await start_server()
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        assert socket.response is not None
+        assert "Sec-WebSocket-Extensions" not in socket.response.headers
+
+
+async def test_client_frames(start_server: Start) -> None:
+    """Text is ignored, binary closed with 1003, over 4 KB with 1009, over 20 texts in 10 s with 1008."""
+    running = await start_server()
+    url = running.ws + running.counters(TICKET)
+
+    async with connect(url) as socket:
+        await socket.send("hello")
+        await frame(socket)
+        await (await socket.ping())
+        await socket.send(b"\x00")
+        assert 1003 == await close_code(socket)
+    async with connect(url) as socket:
+        await socket.send("x" * 4097)
+        assert 1009 == await close_code(socket)
+    async with connect(url) as socket:
+        for _ in range(21):
+            await socket.send("hello")
+        assert 1008 == await close_code(socket)
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "code"),
+    [
+        (b"\x81\x84\x00\x00\x00\x00\xff\xfe\xff\xfe", 1007),
+        (b"\x01\x82\x00\x00\x00\x00\xc3\xa9" + b"\x80\x81\x00\x00\x00\x00\xc3", 1007),
+        (b"\x81\x04text", 1002),
+        (b"\xf1\x80\x00\x00\x00\x00", 1002),
+    ],
+    ids=["bad UTF-8", "bad UTF-8 across fragments", "unmasked", "reserved bits"],
+)
+async def test_broken_frames(start_server: Start, bytes_: bytes, code: int) -> None:
+    """Bad UTF-8 is closed with 1007, broken framing with 1002 (RFC 6455, section 7.4.1)."""
+    running = await start_server()
+    reader, writer = await raw(running)
+
+    writer.write(bytes_)
+    found = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await writer.wait_closed()
+
+    assert struct.pack("!BBH", 0x88, found[found.rindex(b"\x88") + 1], code) == found[found.rindex(b"\x88") :][:4]
+
+
+async def test_close_is_echoed(start_server: Start) -> None:
+    """A client's close is answered with its own code, and the viewer is out of the hub."""
+    running = await start_server()
+
+    socket = await connect(running.ws + running.counters(TICKET))
+    await frame(socket)
+    await socket.close(1001)
+
+    assert 1001 == socket.close_code
+    await until(lambda: not running.web.hub.viewers)
+
+
+async def test_abrupt_end_leaves_nothing(start_server: Start) -> None:
+    """A connection that is cut without a word leaves the hub and the count."""
+    running = await start_server(max_connections=1)
+    for _ in range(3):
+        reader, writer = await raw(running)
+        await until(lambda: running.web.hub.viewers)
+        writer.transport.abort()
+        await until(lambda: not running.web.hub.viewers)
+
+
+async def test_slow_reader_gets_the_newest(start_server: Start, reads: Reads) -> None:
+    """Law 7: A reader that stops reading gets the newest state of each ticket when it reads again, and no queue."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 5_000_000))
+    reader, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, protocol.CounterProtocol)
+    # The transport says when it has taken all it will: here it says so from the start.
+    viewer.pause_writing()
+
+    for unsold in range(20, 9, -1):
+        await reads.read(definition(TICKET, unsold))
+    await until(lambda: '"unsold":10,' in (viewer._topics[0].shown or ""))
+    assert 1 == len(viewer._waiting or ())
+    viewer.resume_writing()
+    text = ""
+    while '"unsold":10,' not in text:
+        text += (await asyncio.wait_for(reader.read(65536), 5)).decode(errors="replace")
+
+    assert '"unsold":15,' not in text
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_bye(start_server: Start) -> None:
+    """Before a planned close a viewer is told when to come back, then closed with 1012."""
+    running = await start_server()
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        await frame(socket)
+        await running.web.hub.farewell(500, 5000, 0.1)
+        assert {"bye": {"retry_ms": [500, 5000]}} == await frame(socket)
+        assert 1012 == await close_code(socket)
+
+
+async def test_silent_client_is_dropped(start_server: Start) -> None:
+    """A client that has not answered one heartbeat's ping is dropped at the next."""
+    running = await start_server()
+    _, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+
+    viewer.beat('{"beat":1}')
+    assert running.web.hub.viewers
+    viewer.beat('{"beat":2}')
+
+    await until(lambda: not running.web.hub.viewers)
+    writer.close()
+
+
+async def raw(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that has done the handshake and then says only what the test writes."""
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        (
+            f"GET {running.counters(TICKET)}&site={SITE} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ).encode()
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"101" in head.splitlines()[0]
+    return reader, writer

@@ -1,0 +1,62 @@
+"""Reads without Wix: what a worker would keep, kept through the real script."""
+
+from typing import Any
+
+from server.model import Definition, EventId, Price, Rules, Sale, SaleStatus, SiteId, TicketId
+from server.schedule import Class, Schedule, Wait
+from server.snapshots import Finding, Kept, Snapshots
+from server.store import Store, Use
+
+EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"
+
+
+def definition(ticket: str, unsold: int | None = 3, **more: Any) -> Definition:
+    """A ticket on sale at one price, but for what is given."""
+    given: dict[str, Any] = {
+        "id": TicketId(ticket),
+        "event": EventId(EVENT),
+        "name": "General admission",
+        "visible": True,
+        "status": SaleStatus.STARTED,
+        "unsold": unsold,
+        "sold_out": unsold == 0,
+        "prices": (Price("25.00", "USD"),),
+        "shared": False,
+        "sale": Sale(),
+        "start_us": None,
+        "end_us": None,
+        "facts": {"id": ticket, "name": more.get("name", "General admission")},
+    }
+    return Definition(**{**given, **more})
+
+
+class Reads:
+    """One reader of one site; each `read` begins later than the one before."""
+
+    def __init__(self, redis_url: str, site: str, rules: Rules | None = None) -> None:
+        self.store = Store(redis_url, Use.WORK)
+        self.schedule = Schedule(self.store)
+        self.site = SiteId(site)
+        self.rules = rules or Rules()
+        self.snapshots = Snapshots(self.store, self.rules)
+
+    async def version(self) -> int:
+        """Begin a read."""
+        version = await self.schedule.spend(self.site, Class.HINTED)
+        assert not isinstance(version, Wait)
+        return version
+
+    async def read(self, *definitions: Definition, version: int | None = None) -> Kept:
+        """Read and keep; answers what became of the last."""
+        version = version or await self.version()
+        findings = [Finding.of(one, self.rules) for one in definitions]
+        return (await self.snapshots.keep(self.site, version, version, findings))[-1]
+
+    async def delete(self, ticket: str) -> None:
+        """Wix said 404."""
+        version = await self.version()
+        await self.snapshots.keep(self.site, version, version, [Finding.deleted(TicketId(ticket), EventId(EVENT))])
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.store.aclose()

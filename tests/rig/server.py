@@ -1,0 +1,115 @@
+"""Our own server, whole, in the test's loop: the real routes on a real socket, with a real Redis behind.
+
+    start_server    a factory: `await start_server(worker=True, **settings)` answers a Running
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from server import run, settings
+from server.app import Web
+from server.worker import Worker
+from tests.rig.reads import Reads
+
+SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
+TICKET = "11111111-aaaa-4aaa-8aaa-000000000001"
+OTHER = "22222222-aaaa-4aaa-8aaa-000000000002"
+
+Start = Callable[..., Awaitable["Running"]]
+
+
+class Running:
+    """A web part, perhaps with a worker, on a free port."""
+
+    def __init__(self, web: Web, worker: Worker | None, url: str) -> None:
+        self.web = web
+        self.worker = worker
+        self.url = url
+        self.ws = url.replace("http", "ws", 1)
+        self.http = httpx.AsyncClient(base_url=url, trust_env=False)
+
+    def counters(self, *tickets: str, **more: str) -> str:
+        """The path of a request for these tickets."""
+        query = "&".join([*(f"ticket={one}" for one in tickets), *(f"{key}={value}" for key, value in more.items())])
+        return f"/v1/counters?{query}"
+
+
+@pytest.fixture
+async def start_server(redis_url: str) -> AsyncIterator[Start]:
+    """Start our server on the test's Redis; settings by name win over those that make it run at all."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*, worker: bool = False, **given: Any) -> Running:
+            defaults: dict[str, Any] = {
+                "redis_url": redis_url,
+                "wix_sites": SITE,
+                "wix_app_id": "app",
+                "wix_app_secret": "secret",
+                "wix_api_url": "http://127.0.0.1:9",
+                "port": 0,
+                "watch_every": 1,
+            }
+            found = settings.load(_env_file=None, **{**defaults, **given})
+            url = found.redis()
+            reader = Worker(found, url) if worker else None
+            web = Web(found, url)
+            for part in (reader, web):
+                if part is not None:
+                    stack.push_async_callback(part.aclose)
+                    await part.start()
+            if reader is not None:
+                stack.push_async_callback(_finish, reader, asyncio.create_task(reader.run()))
+            stack.push_async_callback(_cancel, asyncio.create_task(web.run()))
+            listening = run.listen(found)
+            server = run.front(web, found)
+            serving = asyncio.create_task(server.serve([listening]))
+            stack.push_async_callback(_stop, server, serving)
+            await until(lambda: server.started and web.hub.healthy)
+            running = Running(web, reader, run.address(found, listening))
+            stack.push_async_callback(running.http.aclose)
+            return running
+
+        yield start
+
+
+async def until(holds: Callable[[], Any], seconds: float = 10.0) -> Any:  # noqa: ANN401, ASYNC109 - what it answers
+    """Wait until a condition holds and answer what it gave; fail after so many seconds."""
+    end = asyncio.get_running_loop().time() + seconds
+    while True:
+        answer = holds()
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer:
+            return answer
+        assert asyncio.get_running_loop().time() < end, f"it did not come to hold within {seconds} s"
+        await asyncio.sleep(0.01)
+
+
+async def _finish(worker: Worker, running: asyncio.Task[None]) -> None:
+    worker.stop()
+    await running
+
+
+async def _cancel(running: asyncio.Task[None]) -> None:
+    if running.done():
+        running.result()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def _stop(server: Any, serving: asyncio.Task[None]) -> None:  # noqa: ANN401 - uvicorn's
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture
+async def reads(redis_url: str) -> AsyncIterator[Reads]:
+    """A reader of the site that servers of tests know; start the server first, it makes the site known."""
+    found = Reads(redis_url, SITE)
+    yield found
+    await found.aclose()
