@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.hub import Hub
 from server.live import counters
@@ -18,6 +20,20 @@ from server.schedule import Schedule
 from server.settings import Settings
 from server.store import Store, Use
 from server.webhook import Intake
+
+
+class Below:
+    """Serves the same below *root*, whether the proxy in front takes it off the path or leaves it there."""
+
+    def __init__(self, app: ASGIApp, root: str) -> None:
+        self.app = app
+        self.root = root
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take off a root that is there twice: uvicorn puts it in front of every path."""
+        if scope["type"] == "http" and scope["path"].startswith(f"{self.root}{self.root}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self.root)}
+        await self.app(scope, receive, send)
 
 
 class Web:
@@ -50,6 +66,7 @@ class Web:
                 Route("/v1/counters/stream", counters.stream, methods=["GET", "OPTIONS"]),
                 *pages.routes(),
             ],
+            middleware=[Middleware(Below, settings.root_path)] if settings.root_path else [],
             lifespan=self._lifespan,
         )
 

@@ -40,16 +40,29 @@ DEMO_HOLD = 30
 """Seconds that a hold lasts in the demo; Wix's last some 20 minutes."""
 
 
+DEMO = {
+    "_env_file": None,
+    "redis_url": None,
+    "wix_api_key": None,
+    "host": "127.0.0.1",
+    "public_url": None,
+    "root_path": "",
+    "origins": ("*",),
+    "trusted_proxies": (),
+}
+"""What a demo never takes from an environment that is set up for a real site."""
+
+
 @app.command()
 def serve(host: Host = None, port: Port = None) -> None:
     """Run web and worker in one process; without REDIS_URL with an embedded Valkey in DATA_DIR."""
-    _run(_settings(host=host, port=port), web=True, worker=True, embed=True)
+    _run(_settings(**_given(host=host, port=port)), web=True, worker=True, embed=True)
 
 
 @app.command()
 def web(host: Host = None, port: Port = None) -> None:
     """Run the web process alone: webhooks in, counters out. Needs REDIS_URL."""
-    _run(_settings(host=host, port=port), web=True, worker=False, embed=False)
+    _run(_settings(**_given(host=host, port=port)), web=True, worker=False, embed=False)
 
 
 @app.command()
@@ -65,7 +78,7 @@ def demo(port: Port = None) -> None:
     data = Path("data") / "demo"
     with _sandbox(data / "wix", f"http://127.0.0.1:{chosen}/webhooks/wix", "--hold-seconds", str(DEMO_HOLD)) as shop:
         given = {name.lower(): value for name, value in dotenv_values(data / "wix" / ".env").items()}
-        found = _settings(port=chosen, host="127.0.0.1", data_dir=data, redis_url=None, **given)
+        found = _settings(**{**DEMO, **given, "port": chosen, "data_dir": data})
 
         def ready(_: str) -> None:
             console = Console()
@@ -121,9 +134,14 @@ async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: boo
         await store.aclose()
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given: the rest is the environment's."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _settings(**given: Any) -> settings.Settings:
     with _told():
-        found = settings.load(**{name: value for name, value in given.items() if value is not None})
+        found = settings.load(**given)
         logs.set_up(found.log_level, found.log_form)
         return found
 

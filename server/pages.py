@@ -70,7 +70,8 @@ class Pages:
         """The widget, briefly cached: pages get a new one within minutes."""
         body, hash_ = _widget()
         headers = {**_SCRIPT, "Cache-Control": "public, max-age=300", "ETag": f'"{hash_}"'}
-        if f'"{hash_}"' in request.headers.get("if-none-match", ""):
+        asked = request.headers.get("if-none-match", "")
+        if asked == "*" or f'"{hash_}"' in asked:
             return Response(status_code=304, headers=headers)
         return Response(body, media_type="text/javascript", headers=headers)
 
@@ -78,7 +79,7 @@ class Pages:
         """The widget of exactly this hash, for ever: for pages that pin it with an integrity attribute."""
         body, hash_ = _widget()
         if request.path_params["hash"] != hash_:
-            return PlainTextResponse("this version is not served here\n", 404)
+            return PlainTextResponse("this version is not served here\n", 404, headers={"Cache-Control": "no-store"})
         headers = {**_SCRIPT, "Cache-Control": "public, max-age=31536000, immutable"}
         return Response(body, media_type="text/javascript", headers=headers)
 
@@ -87,7 +88,7 @@ class Pages:
         try:
             wanted = wire.wanted(request.scope["query_string"].decode("latin-1"))
         except BadRequest as error:
-            return PlainTextResponse(f"{error}\n", 400)
+            return PlainTextResponse(f"{error}\n", 400, headers=_PLAIN)
         site = f' site="{html.escape(wanted.site)}"' if wanted.site else ""
         tags = "\n".join(f'<ticket-counter ticket="{html.escape(t)}"{site}></ticket-counter>' for t in wanted.tickets)
         root = html.escape(request.scope.get("root_path", ""))

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 
 import uvicorn
@@ -19,7 +19,7 @@ import uvloop
 
 from server import logs, valkey
 from server.app import Web
-from server.errors import NotStarted, StoreUnavailable, StoreUnfit
+from server.errors import NotStarted, StoreUnavailable, StoreUnfit, TicketCounterError
 from server.live.protocol import CounterProtocol
 from server.settings import Settings
 from server.store import Store, Use
@@ -43,6 +43,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
         yield
 
 
@@ -55,6 +56,10 @@ def process(settings: Settings, *, web: bool, worker: bool, embed: bool, ready: 
 
 async def _process(settings: Settings, *, web: bool, worker: bool, embed: bool, ready: Callable[[str], None]) -> int:
     stopping = _signals()
+    if worker:
+        settings.credentials()  # what is missing is said at once, not after waiting for Redis
+    if web and settings.key is None:
+        log.warning("webhooks_refused", reason="WIX_PUBLIC_KEY is not set: copy it from the app's Webhooks page")
     async with AsyncExitStack() as stack:
         watched: dict[str, asyncio.Task[None]] = {}
         if embed and settings.redis_url is None:
@@ -63,7 +68,6 @@ async def _process(settings: Settings, *, web: bool, worker: bool, embed: bool, 
             url = embedded.url
         else:
             url = settings.redis()
-        await _fit(url, settings)
         parts: list[Web | Worker] = []
         if worker:
             parts.append(Worker(settings, url))
@@ -71,16 +75,39 @@ async def _process(settings: Settings, *, web: bool, worker: bool, embed: bool, 
             parts.append(Web(settings, url))
         for part in parts:
             stack.push_async_callback(part.aclose)
-            await part.start()
+        if not await _before(stopping, _start(url, settings, parts)):
+            return 0
+        listening = listen(settings) if web else None
+        # Nothing runs before everything could start.
+        for part in parts:
             watched[type(part).__name__.lower()] = asyncio.create_task(part.run())
         server = None
-        if web:
+        if listening is not None:
             site = next(part for part in parts if isinstance(part, Web))
-            listening = listen(settings)
             server = front(site, settings)
             watched["server"] = asyncio.create_task(server.serve([listening]))
             ready(address(settings, listening))
         return await _until(stopping, watched, parts, server)
+
+
+async def _start(url: str, settings: Settings, parts: list[Web | Worker]) -> None:
+    await _fit(url, settings)
+    for part in parts:
+        await part.start()
+
+
+async def _before(stopping: asyncio.Event, start: Coroutine[None, None, None]) -> bool:
+    """Do the waiting part of a start, and answer whether it was done before a signal came."""
+    starting = asyncio.create_task(start)
+    signalled = asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.wait({starting})
+    return False
 
 
 async def _until(
@@ -96,7 +123,10 @@ async def _until(
     for name, task in watched.items():
         if task.done():
             error = None if task.cancelled() else task.exception()
-            log.error("part_ended", part=name, error=str(error) if error else "it ended by itself", exc_info=error)
+            cause = _cause(error)
+            # A fault of ours that explains itself is a line; anything else is a bug, and shows.
+            trace = None if isinstance(cause, TicketCounterError) else error
+            log.error("part_ended", part=name, error=str(cause or "it ended by itself"), exc_info=trace)
             status = 1
     signalled.cancel()
     try:
@@ -108,6 +138,13 @@ async def _until(
         task.cancel()
     await asyncio.gather(*watched.values(), return_exceptions=True)
     return status
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """What a group of tasks failed from."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worker], server: Server | None) -> None:
@@ -167,8 +204,7 @@ def front(web: Web, settings: Settings) -> Server:
             access_log=False,
             server_header=False,
             root_path=settings.root_path,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
+            proxy_headers=False,  # live/doors.py reads them, the same way for HTTP and WebSocket
             timeout_graceful_shutdown=5,
             backlog=BACKLOG,
         )
@@ -181,7 +217,8 @@ def listen(settings: Settings) -> socket.socket:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listening = socket.create_server(address, family=family, backlog=BACKLOG)
+        both = settings.host == "::" and socket.has_dualstack_ipv6()
+        listening = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise NotStarted(
             f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): change HOST or PORT"

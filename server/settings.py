@@ -4,6 +4,7 @@ In: environment variables and a `.env` file in the working directory. Out: one f
 all faults at once, by name, and never a value of a secret.
 """
 
+import re
 from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
 from server.errors import NotStarted
 from server.model import Rules, SiteId, Timing
@@ -21,6 +23,8 @@ from server.wix.client import ApiKey, App
 from server.wix.signature import public_key
 
 List = Annotated[tuple[str, ...], NoDecode]
+
+_ORIGIN = re.compile(r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -68,10 +72,22 @@ class Settings(BaseSettings):
     track: Literal["all", "watched"] = Field(
         "all", description="`all`: read every ticket; `watched`: only those somebody looks at"
     )
-    watch_every: float = Field(15, ge=1, description="Seconds between two reads of a ticket that somebody looks at")
-    reconcile: float = Field(300, ge=5, description="Seconds between two reads of any other tracked ticket")
-    max_stale: float = Field(90, ge=5, description="Seconds after which a number that cannot be verified is withdrawn")
-    history_days: float = Field(30, gt=0, description="Days that the record of what was shown is kept")
+    watch_every: float = Field(
+        15, ge=1, allow_inf_nan=False, description="Seconds between two reads of a ticket that somebody looks at"
+    )
+    reconcile: float = Field(
+        300, ge=5, allow_inf_nan=False, description="Seconds between two reads of any other tracked ticket"
+    )
+    max_stale: float = Field(
+        90,
+        ge=5,
+        allow_inf_nan=False,
+        validate_default=True,
+        description="Seconds after which a number that cannot be verified is withdrawn",
+    )
+    history_days: float = Field(
+        30, gt=0, allow_inf_nan=False, description="Days that the record of what was shown is kept"
+    )
     metrics_token: SecretStr | None = Field(
         None, description="Bearer token for /metrics and the details of /readyz; both are off without it"
     )
@@ -104,20 +120,30 @@ class Settings(BaseSettings):
         schemes = ("redis://", "rediss://", "unix://", "redis+cluster://")
         if value is not None and not value.get_secret_value().startswith(schemes):
             raise ValueError(f"the address must start with one of {', '.join(schemes)}")
+        if value is not None:
+            try:
+                parse_url(value.get_secret_value().replace("redis+cluster://", "redis://", 1))
+            except ValueError:
+                # Its text may quote a part of the password.
+                raise ValueError(
+                    "the address cannot be read: write it as redis://:password@host:6379/0, "
+                    "with the signs of a password percent-encoded"
+                ) from None
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _root(cls, value: str) -> str:
+        path = value.strip("/")
+        return f"/{path}" if path else ""
 
     @field_validator("origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
-            parts = urlsplit(one)
-            if one not in {"*", "null"} and (
-                parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/")
-            ):
-                raise ValueError(f"{one!r} is not an origin such as https://www.example.com or https://*.example.com")
-            if "*" in one.removeprefix(f"{parts.scheme}://*.") and one != "*":
-                raise ValueError(f"{one!r}: a wildcard stands only for sub-domains, as in https://*.example.com")
-        return value
+        origins = tuple(_origin(one) for one in value)
+        if not origins:
+            raise ValueError("it names no origin: write `*` for all")
+        return origins
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -139,15 +165,36 @@ class Settings(BaseSettings):
                 raise ValueError(str(error)) from None
         return value
 
-    @model_validator(mode="after")
-    def _together(self) -> "Settings":
-        if self.show_at_most is not None and self.low_at > self.show_at_most:
-            raise ValueError(
-                f"LOW_AT={self.low_at} is above SHOW_AT_MOST={self.show_at_most}: a low number would be shown that must not be"
-            )
-        if self.wix_api_key and (self.wix_app_id or self.wix_app_secret):
+    # What must fit together is checked at the later of two fields: a check of the whole would wait for the rest.
+
+    @field_validator("wix_api_key")
+    @classmethod
+    def _one_way(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value and (info.data.get("wix_app_id") or info.data.get("wix_app_secret")):
             raise ValueError("set WIX_API_KEY, or WIX_APP_ID and WIX_APP_SECRET, not both")
-        return self
+        return value
+
+    @field_validator("show_at_most")
+    @classmethod
+    def _low_is_shown(cls, value: int | None, info: ValidationInfo) -> int | None:
+        low_at = info.data.get("low_at", 0)
+        if value is not None and low_at > value:
+            raise ValueError(
+                f"LOW_AT={low_at} is above SHOW_AT_MOST={value}, so a low number would be shown that must not be: "
+                f"set LOW_AT to {value} or less"
+            )
+        return value
+
+    @field_validator("max_stale")
+    @classmethod
+    def _read_in_time(cls, value: float, info: ValidationInfo) -> float:
+        watch_every = info.data.get("watch_every", 0)
+        if watch_every >= value:
+            raise ValueError(
+                f"WATCH_EVERY={watch_every:g} is not below MAX_STALE={value:g}, so every number would be withdrawn "
+                "before it is read again: lower the one or raise the other"
+            )
+        return value
 
     # -- what the house is built from --
 
@@ -212,8 +259,10 @@ def load(**given: Any) -> Settings:
         for fault in error.errors(include_url=False, include_input=False):
             name = ".".join(str(part) for part in fault["loc"]).upper()
             text = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"  {name}: {text}" if name else f"  {text}")
+            lines.append(f"  {text}" if text.startswith(name) else f"  {name}: {text}")
         raise NotStarted("these settings cannot be used:\n" + "\n".join(lines)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotStarted(f"the file .env cannot be read as UTF-8 text: {error}") from None
 
 
 def table() -> str:
@@ -225,3 +274,15 @@ def table() -> str:
         shown = f"`{text}`" if text else ""
         rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it."""
+    origin = text.lower().rstrip("/")
+    if origin in {"*", "null"}:
+        return origin
+    if not _ORIGIN.fullmatch(origin):
+        if "*" in origin.replace("://*.", "://", 1):
+            raise ValueError(f"{text!r}: a wildcard stands only for sub-domains, as in https://*.example.com")
+        raise ValueError(f"{text!r} is not an origin such as https://www.example.com or https://*.example.com")
+    return origin.removesuffix(":443") if origin.startswith("https:") else origin.removesuffix(":80")

@@ -23,12 +23,15 @@ FIRST_READ_WITHIN = 1.0
 """Seconds that a poller waits for a number that nobody has read yet."""
 RETRY_AFTER = "5"
 
+_STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""Nobody keeps a stream, and no proxy holds it back until it has enough of it."""
+
 
 async def counters(request: Request) -> Response:
     """Answer JSON, or a stream to those who accept one."""
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=_cors(request))
-    if "text/event-stream" in request.headers.get("accept", ""):
+    if "text/event-stream" in request.headers.get("accept", "").lower():
         return await stream(request)
     found = _wanted(request)
     if isinstance(found, Response):
@@ -62,8 +65,10 @@ async def stream(request: Request) -> Response:
         return found
     hub: Hub = request.state.hub
     doors: Doors = request.state.doors
-    # uvicorn has already put the address that a trusted proxy forwarded into the scope.
-    address = doors.address(request.client.host if request.client else "local", None)
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream", headers={**_cors(request), **_STREAM})
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
+    address = doors.address(request.client.host if request.client else "local", forwarded)
     if not doors.enter(address):
         return _refusal(request, 503, None, "full: come back in a while")
     return _EventStream(hub, doors, address, *found, headers=_cors(request))
@@ -91,7 +96,7 @@ class _EventStream(Response):
         self.media_type = "text/event-stream"
         self.background = None
         self.body = b""
-        self.init_headers({**headers, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self.init_headers({**headers, **_STREAM})
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
@@ -114,9 +119,12 @@ class _EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         text = wire.sse_event("beat", wire.beat(unix_ms()))
         await send({"type": "http.response.body", "body": text, "more_body": True})
-        while not viewer.ended:
+        ended = False
+        while not ended:
             await viewer.changed.wait()
-            await send({"type": "http.response.body", "body": viewer.take(), "more_body": not viewer.ended})
+            # One that ends while a frame is being sent still has its word to say.
+            ended = viewer.ended
+            await send({"type": "http.response.body", "body": viewer.take(), "more_body": not ended})
 
 
 async def _left(receive: Receive) -> None:

@@ -6,7 +6,7 @@ WebSocket class and the HTTP routes ask the same one.
 
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from server import metrics
@@ -49,10 +49,13 @@ class Doors:
         lowered = origin.lower()
         if lowered in self._exact:
             return True
-        parts = urlsplit(lowered)
-        host = parts.hostname or ""
+        try:
+            parts = urlsplit(lowered)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            return False
         return any(
-            parts.scheme == scheme and host.endswith(tail) and port == parts.port for scheme, tail, port in self._below
+            parts.scheme == scheme and host.endswith(tail) and port == wanted for scheme, tail, wanted in self._below
         )
 
     def frame_ancestors(self) -> str:
@@ -93,11 +96,8 @@ class Doors:
             del self._inside[address]
 
     def _trusted(self, address: str) -> bool:
-        try:
-            found = ip_address(address)
-        except ValueError:
-            return False
-        return any(found in network for network in self._proxies)
+        found = _ip(address)
+        return found is not None and any(found in network for network in self._proxies)
 
 
 def _wildcard(origin: str) -> tuple[str, str, int | None]:
@@ -105,13 +105,23 @@ def _wildcard(origin: str) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").removeprefix("wildcard"), parts.port
 
 
-def _prefix(address: str) -> str:
+def _ip(address: str) -> IPv4Address | IPv6Address | None:
+    """An address as a header has it: perhaps with a port, perhaps IPv4 written as IPv6."""
+    if address.startswith("["):
+        address = address[1:].partition("]")[0]
+    elif "." in address:
+        # 192.0.2.1:443, but not ::ffff:192.0.2.1
+        host, _, port = address.rpartition(":")
+        address = host if port.isdecimal() else address
     try:
         found = ip_address(address)
     except ValueError:
-        return "unknown"
-    if isinstance(found, IPv6Address) and found.ipv4_mapped:
-        return str(found.ipv4_mapped)
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+def _prefix(address: str) -> str:
+    found = _ip(address)
     if isinstance(found, IPv6Address):
-        return str(IPv6Network((found, 64), strict=False))
-    return str(found)
+        return str(IPv6Network((found.packed, 64), strict=False))
+    return str(found or "unknown")

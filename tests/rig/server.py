@@ -1,6 +1,6 @@
 """Our own server, whole, in the test's loop: the real routes on a real socket, with a real Redis behind.
 
-    start_server    a factory: `await start_server(worker=True, **settings)` answers a Running
+start_server    a factory: `await start_server(worker=True, **settings)` answers a Running
 """
 
 import asyncio
@@ -77,7 +77,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
         yield start
 
 
-async def until(holds: Callable[[], Any], seconds: float = 10.0) -> Any:  # noqa: ANN401, ASYNC109 - what it answers
+async def until(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
     """Wait until a condition holds and answer what it gave; fail after so many seconds."""
     end = asyncio.get_running_loop().time() + seconds
     while True:
@@ -102,7 +102,7 @@ async def _cancel(running: asyncio.Task[None]) -> None:
     await asyncio.wait({running})
 
 
-async def _stop(server: Any, serving: asyncio.Task[None]) -> None:  # noqa: ANN401 - uvicorn's
+async def _stop(server: Any, serving: asyncio.Task[None]) -> None:
     server.should_exit = True
     await serving
 

@@ -1,0 +1,101 @@
+"""Our commands as real processes, each in an empty folder with an environment of its own.
+
+command    a factory: `command("web", REDIS_URL=url)` answers a running Command; whatever still runs is killed
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from server import valkey
+from tests.rig.server import until
+
+ROOT = Path(__file__).parent.parent.parent
+
+PROGRAM = "from server.cli import main; main()"
+
+SETTINGS = {
+    "WIX_APP_ID": "app",
+    "WIX_APP_SECRET": "app-secret",
+    "WIX_API_URL": "http://127.0.0.1:9",
+    "WIX_SITES": "5f0e4d3c-1111-4111-8111-00000000b001",
+    "PORT": "0",
+}
+"""What every process gets: credentials, a Wix that is not there, a site."""
+
+Run = Callable[..., "Command"]
+
+
+class Command:
+    """One process; what it prints goes to files, so that it never waits for a reader."""
+
+    def __init__(self, folder: Path, *words: str, **settings: str) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **SETTINGS, **settings}
+        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+            self.process = subprocess.Popen(
+                valkey.leashed([sys.executable, "-c", PROGRAM, *words]),
+                cwd=folder,
+                env={name: value for name, value in environment.items() if value},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+
+    @property
+    def out(self) -> str:
+        """What it has printed for programs."""
+        return (self.folder / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        """What it has printed for people."""
+        return (self.folder / "err").read_text()
+
+    async def url(self) -> str:
+        """Its address, once it says that it listens."""
+        found = await until(lambda: self._ended() or re.search(r"address=(http://\S+)", self.err), 15)
+        assert isinstance(found, re.Match), self.err
+        return str(found[1])
+
+    async def says(self, text: str) -> None:
+        """Wait until it has printed this."""
+        await until(lambda: self._ended() or text in self.err + self.out, 15)
+        assert text in self.err + self.out
+
+    async def ended(self, seconds: float = 15) -> tuple[int, float]:
+        """Wait for its end and answer its exit status and how long that took."""
+        began = time.monotonic()
+        await until(self._ended, seconds)
+        return self.process.returncode, time.monotonic() - began
+
+    async def stop(self, number: int = 15) -> tuple[int, float]:
+        """Send it a signal, and wait for its end."""
+        self.process.send_signal(number)
+        return await self.ended()
+
+    def _ended(self) -> bool:
+        return self.process.poll() is not None
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Run]:
+    """Start our commands as processes; settings by their names in the environment, an empty one takes a default away."""
+    running: list[Command] = []
+
+    def start(*words: str, **settings: str) -> Command:
+        found = Command(tmp_path / f"run-{len(running)}", *words, **settings)
+        running.append(found)
+        return found
+
+    yield start
+    for one in running:
+        one.process.kill()
+        one.process.wait(10)
