@@ -150,7 +150,7 @@ def _state(definition: Definition, rules: Rules) -> tuple[State, int | None]:
     if definition.sold_out or unsold == 0:
         return State.SOLD_OUT, 0
     if unsold is not None and unsold <= rules.low_at:
-        return State.LOW, unsold
+        return State.LOW, shown
     return State.AVAILABLE, shown
 
 

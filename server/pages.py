@@ -50,8 +50,10 @@ class Pages:
         token: str | None,
         frame_ancestors: str,
         public_url: str | None = None,
+        widget: Path = WIDGET,
     ) -> None:
         self.details = details
+        self._widget = widget
         self._token = token
         self._policy = _policy(frame_ancestors, public_url)
 
@@ -68,7 +70,7 @@ class Pages:
 
     async def widget(self, request: Request) -> Response:
         """The widget, briefly cached: pages get a new one within minutes."""
-        body, hash_ = _widget()
+        body, hash_ = _read(self._widget)
         headers = {**_SCRIPT, "Cache-Control": "public, max-age=300", "ETag": f'"{hash_}"'}
         asked = request.headers.get("if-none-match", "")
         if asked == "*" or f'"{hash_}"' in asked:
@@ -77,7 +79,7 @@ class Pages:
 
     async def pinned(self, request: Request) -> Response:
         """The widget of exactly this hash, for ever: for pages that pin it with an integrity attribute."""
-        body, hash_ = _widget()
+        body, hash_ = _read(self._widget)
         if request.path_params["hash"] != hash_:
             return PlainTextResponse("this version is not served here\n", 404, headers={"Cache-Control": "no-store"})
         headers = {**_SCRIPT, "Cache-Control": "public, max-age=31536000, immutable"}
@@ -142,6 +144,6 @@ _SCRIPT = {
 
 
 @cache
-def _widget() -> tuple[bytes, str]:
-    body = WIDGET.read_bytes()
+def _read(widget: Path) -> tuple[bytes, str]:
+    body = widget.read_bytes()
     return body, hashlib.sha256(body).hexdigest()[:16]

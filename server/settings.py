@@ -172,6 +172,8 @@ class Settings(BaseSettings):
     def _one_way(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value and (info.data.get("wix_app_id") or info.data.get("wix_app_secret")):
             raise ValueError("set WIX_API_KEY, or WIX_APP_ID and WIX_APP_SECRET, not both")
+        if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("it holds a sign that no key has (a typographic quote?): copy it again")
         return value
 
     @field_validator("show_at_most")

@@ -21,6 +21,7 @@ LONGEST_QUERY = 4096
 """Bytes of a query string: 50 GUIDs need 2,250."""
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HALF = re.compile("[\ud800-\udfff]")
 _V = re.compile(r'\{"v":(\d+),')
 
 
@@ -37,14 +38,16 @@ class Close(IntEnum):
     ORIGIN = 4501
 
 
-def dumps(value: Any) -> str:
-    """JSON without blanks; members keep their order."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def dumps(value: Any, *, sort: bool = False) -> str:
+    """JSON without blanks that UTF-8 can carry; members keep their order, or are sorted."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
+    # A name that was cut inside an emoji ends in half a surrogate pair, which is JSON but no UTF-8.
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def canonical(value: Any) -> str:
     """JSON that is equal exactly when the values are: members sorted."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return dumps(value, sort=True)
 
 
 def counter_body(counter: Counter) -> str:

@@ -335,7 +335,6 @@ async def test_redis_dead_or_frozen(
     assert max(seconds) < 1.25
 
 
-@pytest.mark.xfail(reason="store.py takes OOM for a bug of ours: redis-py has cut the word off the text")
 async def test_redis_full(
     start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:

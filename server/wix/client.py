@@ -72,10 +72,20 @@ class _Token:
 class Wix:
     """The API as one app or key sees it. *clock* gives seconds, from anywhere, for the life of tokens."""
 
-    def __init__(self, credentials: App | ApiKey, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        credentials: App | ApiKey,
+        url: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        timeout: httpx.Timeout = TIMEOUT,
+        limits: httpx.Limits = LIMITS,
+    ) -> None:
         self.credentials = credentials
         self.url = url.rstrip("/")
         self._clock = clock
+        self._timeout = timeout
+        self._limits = limits
         self._tokens: dict[SiteId, _Token] = {}
         self._locks: dict[SiteId, asyncio.Lock] = {}
         self._http = self._client()
@@ -107,9 +117,8 @@ class Wix:
         for client in (*self._retired, self._http):
             await client.aclose()
 
-    @staticmethod
-    def _client() -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, trust_env=False, follow_redirects=False)
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(timeout=self._timeout, limits=self._limits, trust_env=False, follow_redirects=False)
 
     async def _call(
         self,
@@ -165,6 +174,9 @@ class Wix:
         token, lives = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not isinstance(lives, (int, float)):
             raise WixUnavailable(f"Wix's token answer for site {site} has no access_token or no expires_in")
+        if not token.isascii() or not token.isprintable():
+            # It would be held for hours, and fail each call.
+            raise WixUnavailable(f"Wix's token for site {site} cannot stand in a header")
         return _Token(token, self._clock() + TOKEN_SHARE * lives)
 
     def _drop(self, site: SiteId, used: str) -> None:
@@ -258,10 +270,10 @@ def _reason(response: httpx.Response) -> str:
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds from Retry-After, which is a number or a date (RFC 9110, section 10.2.3)."""
     text = response.headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -6,9 +6,9 @@ Sources: Wix, "Ticket Definitions V3" (object and events), "Orders" (Order Confi
 "Events V3" (events), "App Installed", "App Removed".
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from server.errors import Malformed
@@ -21,7 +21,7 @@ NOT_FACTS = frozenset({"salesDetails", "limitPerCheckout", "revision", "updatedD
 EVENT_OVER = frozenset({"ENDED", "CANCELED", "DRAFT"})
 """Event states in which nothing can be bought. A draft is one nobody may see yet."""
 
-MOST_PRICE_DIGITS = 30
+_AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 _ORDERS = {
     "wix.events.ticketing.events.OrderConfirmed": "order_confirmed",
@@ -60,18 +60,15 @@ def definition(json: Any) -> Definition:
     event = _id(entity.get("eventId"), "eventId")
     unsold, sold_out = _stock(entity, ticket)
     prices, shared = _prices(entity.get("pricingMethod"), ticket)
-    details = entity.get("eventDetails")
-    details = details if isinstance(details, dict) else {}
-    period = entity.get("salePeriod")
-    period = period if isinstance(period, dict) else {}
+    details = _members(entity.get("eventDetails"))
+    period = _members(entity.get("salePeriod"))
     start, end = _time(period.get("startDate"), ticket), _time(period.get("endDate"), ticket)
-    zone = _object(details.get("dateAndTimeSettings") or {}, "dateAndTimeSettings").get("timeZoneId")
-    status = entity.get("saleStatus")
+    status = str(entity.get("saleStatus"))
     return Definition(
         id=TicketId(ticket),
         event=EventId(event),
-        name=str(entity.get("name") or ""),
-        visible=entity.get("hidden") is not True and details.get("status") not in EVENT_OVER,
+        name=_text(entity.get("name")) or "",
+        visible=entity.get("hidden") is not True and str(details.get("status")) not in EVENT_OVER,
         status=SaleStatus(status) if status in set(SaleStatus) else SaleStatus.STARTED,
         unsold=unsold,
         sold_out=sold_out,
@@ -80,7 +77,7 @@ def definition(json: Any) -> Definition:
         sale=Sale(
             start=period.get("startDate") if start is not None else None,
             end=period.get("endDate") if end is not None else None,
-            zone=zone if isinstance(zone, str) else None,
+            zone=_text(_members(details.get("dateAndTimeSettings")).get("timeZoneId")),
         ),
         start_us=start,
         end_us=end,
@@ -178,35 +175,29 @@ def _prices(method: Any, ticket: str) -> tuple[tuple[Price, ...], bool]:
     if isinstance(method.get("guestPrice"), dict):
         # The buyer names the price, so no number of tickets is left "at this price".
         return (_price(method["guestPrice"], ticket),), True
-    options = method.get("pricingOptions")
-    details = options.get("optionDetails") if isinstance(options, dict) else None
+    details = _members(method.get("pricingOptions")).get("optionDetails")
     found = tuple(
-        _price(_object(option.get("price"), "price"), ticket, option.get("optionId"), option.get("name"))
+        _price(_object(option.get("price"), "price"), ticket, _text(option.get("optionId")), _text(option.get("name")))
         for option in _objects(details)
     )
     return found, len(found) > 1
 
 
 def _price(money: Mapping[str, Any], ticket: str, option: str | None = None, name: str | None = None) -> Price:
-    value = money.get("value", money.get("amount"))
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        raise Malformed(f"ticket {ticket}: the price {str(value)[:40]!a} is not a decimal number") from None
-    if not amount.is_finite() or len(amount.as_tuple().digits) > MOST_PRICE_DIGITS:
+    value = money.get("amount") if money.get("value") is None else money["value"]
+    if not _AMOUNT.fullmatch(str(value)):
         raise Malformed(f"ticket {ticket}: the price {str(value)[:40]!a} is not an amount of money")
     # Wix reads a free price back as "0" or as "0.00": one amount must be one text, or it would look like a change.
-    text = f"{amount.normalize():f}"
-    whole, _, cents = text.partition(".")
-    return Price(f"{whole}.{cents:0<2}", str(money.get("currency") or ""), option, name)
+    whole, _, cents = str(value).partition(".")
+    return Price(f"{int(whole)}.{cents.rstrip('0'):0<2}", _text(money.get("currency")) or "", option, name)
 
 
 def _time(text: Any, ticket: str) -> int | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        moment = datetime.fromisoformat(text)
+    except (ValueError, TypeError):
         raise Malformed(f"ticket {ticket}: {str(text)[:40]!a} is not an ISO 8601 time") from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
@@ -215,6 +206,15 @@ def _object(json: Any, name: str) -> dict[str, Any]:
     if not isinstance(json, dict):
         raise Malformed(f"{name} is {type(json).__name__}, not an object")
     return json
+
+
+def _members(json: Any) -> dict[str, Any]:
+    """The members of an object that may be missing."""
+    return json if isinstance(json, dict) else {}
+
+
+def _text(json: Any) -> str | None:
+    return json if isinstance(json, str) else None
 
 
 def _objects(json: Any) -> Iterable[dict[str, Any]]:

@@ -7,7 +7,6 @@ algorithm is ours to choose, not the token's).
 """
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -32,15 +31,15 @@ OPTIONS: Any = {"verify_aud": False, "verify_iss": False, "verify_iat": False, "
 
 
 def public_key(text: str) -> RSAPublicKey:
-    r"""Load the app's public key: PEM, PEM with literal `\n`, or base64 of PEM (as the app dashboard copies it).
+    r"""Load the app's public key: PEM, PEM with literal `\n`, or base64 of PEM, on one line or wrapped.
 
     Raises NotStarted saying what is wrong with it.
     """
     pem = text.strip().replace("\\n", "\n")
     if not pem.startswith("-----"):
         try:
-            pem = base64.b64decode(pem, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+            pem = base64.b64decode("".join(pem.split()), validate=True).decode()
+        except ValueError:
             raise NotStarted(
                 "WIX_PUBLIC_KEY is neither a PEM nor base64 of one; copy it from the app's Webhooks page"
             ) from None

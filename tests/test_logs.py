@@ -1,0 +1,187 @@
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from server import logs
+
+WORD = "hush"
+NAMES = ("", "httpx", "httpcore", "uvicorn", "websockets", "asyncio", "redis")
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Logging is one for the whole process: it is put back as it was."""
+    root = logging.getLogger()
+    handlers, levels = [*root.handlers], {name: logging.getLogger(name).level for name in NAMES}
+    configured = structlog.get_config()
+    yield
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    structlog.configure(**configured)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was logged, line by line; nothing goes to standard output."""
+    out, err = capsys.readouterr()
+    assert "" == out
+    return [json.loads(line) for line in err.splitlines()]
+
+
+def fails(secret: str) -> None:
+    raise RuntimeError(f"it failed with {len(secret)}")
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """An event is one line of JSON: its name, its level, who says it, when in UTC, and what it is about."""
+    logs.set_up(form="json")
+
+    logs.logger("webhook").warning("webhook_forged", reason="no\ntoken", size=7)
+
+    [line] = lines(capsys)
+    assert line.pop("timestamp").endswith("Z")
+    assert {
+        "event": "webhook_forged",
+        "level": "warning",
+        "logger": "webhook",
+        "reason": "no\ntoken",
+        "size": 7,
+    } == line
+
+
+def test_console(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people an event is one line of text, without colours where no terminal is."""
+    logs.set_up()
+
+    logs.logger("run").info("listening", address="http://127.0.0.1:8000")
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert "[info     ] listening" in line
+    assert "address=http://127.0.0.1:8000" in line
+    assert "\x1b" not in line
+
+
+def test_libraries_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a library says through the standard library looks as ours does."""
+    logs.set_up(form="json")
+
+    logging.getLogger("redis").error("no %s", "answer")
+
+    [line] = lines(capsys)
+    assert ("no answer", "error", "redis") == (line["event"], line["level"], line["logger"])
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+def test_level(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """Nothing below the level is logged."""
+    logs.set_up(level, "json")
+    log = logs.logger("room")
+
+    for say in (log.debug, log.info, log.warning, log.error):
+        say("event")
+
+    order = ["debug", "info", "warning", "error"]
+    assert order[order.index(level.lower()) :] == [line["level"] for line in lines(capsys)]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "uvicorn.error", "websockets.server", "asyncio"])
+def test_libraries_are_quiet(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """What libraries say of each request is not logged, even at DEBUG: it holds addresses; their warnings are."""
+    logs.set_up("DEBUG", "json")
+
+    logging.getLogger(name).info("GET http://example.test/?email=ada@example.com")
+    logging.getLogger(name).warning("slow")
+
+    assert ["slow"] == [line["event"] for line in lines(capsys)]
+
+
+def test_libraries_do_not_lower_the_level(capsys: pytest.CaptureFixture[str]) -> None:
+    """A level above WARNING holds for libraries too."""
+    logs.set_up("ERROR", "json")
+
+    logging.getLogger("httpx").warning("slow")
+
+    assert [] == lines(capsys)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_secrets_are_masked(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """A value under a name that smells of a secret or a person is not printed, whoever logs it."""
+    logs.set_up(form=form)
+    named = ["app_secret", "Token", "access_token", "authorization", "password", "wix_api_key", "email", "body"]
+
+    logs.logger("room").info("event", **{name: f"hush-{name}" for name in named}, ticket="told")
+
+    err = capsys.readouterr().err
+    assert "hush" not in err
+    assert len(named) == err.count("***")
+    assert "told" in err
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_traces(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """A bug shows with its trace, and without the values that its code held."""
+    logs.set_up(form=form)
+
+    try:
+        fails(secret=WORD * 2)
+    except RuntimeError as error:
+        logs.logger("run").error("part_ended", exc_info=error)
+
+    err = capsys.readouterr().err
+    assert "RuntimeError: it failed with 8" in err
+    assert "in fails" in err
+    assert WORD * 2 not in err
+
+
+def test_set_up_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    """Set up again, the last form is the only one: no line is printed twice."""
+    logs.set_up(form="console")
+    logs.set_up(form="json")
+
+    logs.logger("room").info("event")
+
+    assert ["event"] == [line["event"] for line in lines(capsys)]
+
+
+def test_loggers_made_before(capsys: pytest.CaptureFixture[str]) -> None:
+    """A room's logger is made when its file is imported, and follows what is set up later."""
+    log = logs.logger("room")
+    logs.set_up("WARNING", "json")
+
+    log.info("quiet")
+    log.warning("loud")
+
+    assert ["loud"] == [line["event"] for line in lines(capsys)]
+
+
+def test_half_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    """A text that is no UTF-8 does not stop what logs it."""
+    logs.set_up(form="json")
+
+    logs.logger("room").info("event", name="Gala \ud83c")
+
+    assert ["Gala \ud83c"] == [line["name"] for line in lines(capsys)]
+
+
+def test_context(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is bound to the task is on each of its lines, masked alike."""
+    logs.set_up(form="json")
+
+    with structlog.contextvars.bound_contextvars(site="here", token="hush"):
+        logs.logger("room").info("event")
+
+    [line] = lines(capsys)
+    assert ("here", "***") == (line["site"], line["token"])
+
+
+def test_standard_error_is_asked_at_set_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """Logs go to standard error, so that standard output is left to what a command prints for programs."""
+    logs.set_up()
+
+    assert [sys.stderr] == [getattr(handler, "stream", None) for handler in logging.getLogger().handlers]

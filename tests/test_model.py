@@ -1,0 +1,200 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.model import (
+    Budget,
+    Counter,
+    Definition,
+    Hint,
+    Named,
+    Pace,
+    Price,
+    Rules,
+    Sale,
+    SaleStatus,
+    State,
+    TicketId,
+    Timing,
+)
+from tests.rig.reads import EVENT, definition
+from tests.rig.server import TICKET
+
+SCHEDULED, STARTED, ENDED = SaleStatus.SCHEDULED, SaleStatus.STARTED, SaleStatus.ENDED
+
+
+@pytest.mark.parametrize(
+    ("unsold", "more", "state", "shown"),
+    [
+        (11, {}, State.AVAILABLE, 11),
+        (10, {}, State.LOW, 10),
+        (1, {}, State.LOW, 1),
+        (0, {}, State.SOLD_OUT, 0),
+        (None, {}, State.AVAILABLE, None),
+        (5, {"sold_out": True}, State.SOLD_OUT, 0),
+        (None, {"sold_out": True}, State.SOLD_OUT, 0),
+        (50, {"status": SCHEDULED}, State.SCHEDULED, 50),
+        (3, {"status": SCHEDULED}, State.SCHEDULED, 3),
+        (0, {"status": SCHEDULED}, State.SCHEDULED, 0),
+        (None, {"status": SCHEDULED}, State.SCHEDULED, None),
+        (50, {"status": ENDED}, State.ENDED, None),
+        (0, {"status": ENDED, "sold_out": True}, State.ENDED, None),
+        (None, {"status": ENDED}, State.ENDED, None),
+        (3, {"visible": False}, State.GONE, None),
+        (0, {"visible": False}, State.GONE, None),
+        (3, {"visible": False, "status": SCHEDULED}, State.GONE, None),
+        (3, {"visible": False, "status": ENDED}, State.GONE, None),
+    ],
+)
+def test_states(unsold: int | None, more: dict[str, Any], state: State, shown: int | None) -> None:
+    """A ticket is hidden first, then ended, scheduled, sold out and low; what ended or is hidden has no number."""
+    counter = Counter.of(definition(TICKET, unsold, **more), Rules())
+
+    assert (state, shown) == (counter.state, counter.unsold)
+
+
+@pytest.mark.parametrize(
+    ("unsold", "status", "state", "shown"),
+    [
+        (20, STARTED, State.AVAILABLE, 20),
+        (21, STARTED, State.AVAILABLE, None),
+        (5, STARTED, State.LOW, 5),
+        (6, STARTED, State.AVAILABLE, 6),
+        (0, STARTED, State.SOLD_OUT, 0),
+        (20, SCHEDULED, State.SCHEDULED, 20),
+        (21, SCHEDULED, State.SCHEDULED, None),
+        (None, STARTED, State.AVAILABLE, None),
+    ],
+)
+def test_thresholds(unsold: int | None, status: SaleStatus, state: State, shown: int | None) -> None:
+    """LOW_AT and SHOW_AT_MOST include their own number, on sale and before."""
+    counter = Counter.of(definition(TICKET, unsold, status=status), Rules(low_at=5, show_at_most=20))
+
+    assert (state, shown) == (counter.state, counter.unsold)
+
+
+def test_the_limit_holds_for_low_numbers_too() -> None:
+    """Even under rules that the settings refuse, a number above SHOW_AT_MOST is not shown."""
+    counter = Counter.of(definition(TICKET, 4), Rules(low_at=5, show_at_most=3))
+
+    assert (State.LOW, None) == (counter.state, counter.unsold)
+
+
+def test_nothing_is_low_at_zero() -> None:
+    """With LOW_AT 0 the last ticket is available, and none is sold out."""
+    states = [Counter.of(definition(TICKET, unsold), Rules(low_at=0)).state for unsold in (1, 0)]
+
+    assert [State.AVAILABLE, State.SOLD_OUT] == states
+
+
+@given(
+    unsold=st.none() | st.integers(0, 100),
+    more=st.fixed_dictionaries(
+        {"sold_out": st.booleans(), "visible": st.booleans(), "status": st.sampled_from(SaleStatus)}
+    ),
+    rules=st.builds(Rules, st.integers(0, 50), st.none() | st.integers(0, 50)),
+)
+def test_what_may_be_shown(unsold: int | None, more: dict[str, Any], rules: Rules) -> None:
+    """Whatever the ticket and the rules, the number shown is Wix's own, or 0 if sold out, or none above the limit."""
+    counter = Counter.of(definition(TICKET, unsold, **more), rules)
+
+    assert counter.unsold in ({0} if counter.state is State.SOLD_OUT else {None, unsold})
+    assert counter.unsold is None or rules.show_at_most is None or counter.unsold <= rules.show_at_most
+    if counter.state is State.LOW:
+        assert unsold is not None
+        assert 0 < unsold <= rules.low_at
+
+
+def test_the_rest_is_passed_on() -> None:
+    """A visible ticket shows its event, name, prices and sale as they were read."""
+    prices = (Price("20.00", "USD", "a", "Adult"), Price("8.50", "USD", "b", "Child"))
+    sale = Sale("2026-01-10T09:00:00Z", "2026-06-20T18:00:00Z", "Europe/Berlin")
+
+    counter = Counter.of(definition(TICKET, 48, name="Family day", prices=prices, shared=True, sale=sale), Rules())
+
+    assert (TICKET, EVENT, "Family day") == (counter.ticket, counter.event, counter.name)
+    assert (prices, True, sale) == (counter.prices, counter.shared, counter.sale)
+
+
+def test_gone_tells_nothing() -> None:
+    """A hidden ticket and one that never was are told apart by nothing."""
+    hidden = definition(TICKET, 3, visible=False, name="Secret show", shared=True)
+
+    assert Counter.gone(TicketId(TICKET)) == Counter.of(hidden, Rules())
+    assert Counter(TicketId(TICKET), state=State.GONE) == Counter.gone(TicketId(TICKET))
+
+
+def test_unknown_is_the_default() -> None:
+    """A counter of which nothing is said says unknown, and no number."""
+    counter = Counter(TicketId(TICKET))
+
+    assert (State.UNKNOWN, None, (), None) == (counter.state, counter.unsold, counter.prices, counter.event)
+
+
+@pytest.mark.parametrize(
+    ("visible", "status", "pace"),
+    [
+        (True, STARTED, Pace.LIVE),
+        (True, SCHEDULED, Pace.LIVE),
+        (True, ENDED, Pace.SLOW),
+        (False, STARTED, Pace.SLOW),
+        (False, ENDED, Pace.SLOW),
+    ],
+)
+def test_pace(visible: bool, status: SaleStatus, pace: Pace) -> None:
+    """What cannot be bought any more is read seldom, what is or will be on sale is read often."""
+    assert pace == definition(TICKET, visible=visible, status=status).pace
+
+
+def test_rules_have_a_name() -> None:
+    """Equal rules have one name, and each setting that shapes a counter changes it."""
+    names = {Rules(low, most).hash for low in (1, 10, 11) for most in (None, 0, 1, 10)}
+
+    assert Rules().hash == Rules(10, None).hash
+    assert 12 == len(names)
+    assert {12} == {len(name) for name in names}
+
+
+def test_facts_do_not_make_a_counter() -> None:
+    """Two definitions that differ only in facts are equal: what is shown is decided without them."""
+    one = definition(TICKET, 3)
+    other = replace(one, facts={"description": "another text"})
+
+    assert one == other
+    assert Counter.of(one, Rules()) == Counter.of(other, Rules())
+
+
+def test_values_hold_still() -> None:
+    """A definition cannot be changed after it was read."""
+    found: Definition = definition(TICKET, 3)
+
+    with pytest.raises(AttributeError):
+        found.unsold = 4  # type: ignore[misc]
+
+
+def test_a_hint_has_no_number() -> None:
+    """A hint holds ids and a reason; by itself it names tickets by their own id."""
+    assert ("order", (), None, Named.TICKETS) == (
+        (hint := Hint("order")).reason,
+        hint.tickets,
+        hint.event,
+        hint.named,
+    )
+
+
+def test_budget_keeps_to_wix_s_limit() -> None:
+    """Law 5: A full bucket and a minute of refill are no more than the 200 calls that Wix allows."""
+    budget = Budget()
+
+    assert budget.capacity + 60 * budget.refill <= 200
+
+
+def test_timing_fits_together() -> None:
+    """A watched ticket is read well before its number is withdrawn, and a lease outlives the read under it."""
+    timing = Timing()
+
+    assert 2 * timing.watch_every < timing.max_stale
+    assert timing.watch_every < timing.watch_for < timing.lease

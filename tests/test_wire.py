@@ -1,0 +1,296 @@
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
+
+from server import wire
+from server.errors import BadRequest
+from server.model import Counter, Price, Rules, Sale, SaleStatus, State, TicketId
+from tests.rig.reads import EVENT, definition
+from tests.rig.server import OTHER, SITE, TICKET
+
+GUIDS = st.uuids().map(str)
+TEXTS = st.text(max_size=60)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+PRICES = st.builds(Price, st.just("25.00"), TEXTS, st.none() | TEXTS, st.none() | TEXTS)
+SALES = st.builds(Sale, st.none() | TEXTS, st.none() | TEXTS, st.none() | TEXTS)
+
+
+def query(*tickets: str, **more: str) -> str:
+    return urlencode([*(("ticket", one) for one in tickets), *more.items()])
+
+
+# -- what strangers send --
+
+
+def test_a_query() -> None:
+    """Tickets are lower-cased, duplicates fall, their order is kept, and other parameters are ignored."""
+    found = wire.wanted(f"ticket={OTHER.upper()}&utm_source=x&ticket={TICKET}&ticket={OTHER}&site={SITE.upper()}&x")
+
+    assert wire.Wanted(SITE, (OTHER, TICKET)) == found  # type: ignore[arg-type]
+
+
+def test_no_site_need_be_named() -> None:
+    """Without `site` a request is for the only one there is."""
+    assert wire.wanted(query(TICKET)).site is None
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "reason"),
+    [
+        ("", "ticket", "name at least one ticket"),
+        ("tickets=x", "ticket", "name at least one ticket"),
+        ("ticket=", "ticket", "ticket='' is not a GUID"),
+        ("ticket", "ticket", "ticket='' is not a GUID"),
+        ("ticket=nonsense", "ticket", "ticket='nonsense' is not a GUID"),
+        (f"ticket={TICKET}&ticket=%00", "ticket", r"ticket='\x00' is not a GUID"),
+        (f"ticket={TICKET}%0A", "ticket", f"ticket='{TICKET}\\n' is not a GUID"),
+        (f"ticket= {TICKET}", "ticket", f"ticket=' {TICKET}' is not a GUID"),
+        (f"ticket={{{TICKET}}}", "ticket", f"ticket='{{{TICKET}}}' is not a GUID"),
+        (f"ticket={TICKET.replace('-', '')}", "ticket", "is not a GUID"),
+        (f"ticket={TICKET},{OTHER}", "ticket", "is not a GUID"),
+        ("ticket=" + "x" * 1000, "ticket", f"ticket='{'x' * 60}' is not a GUID"),
+        ("ticket=%FF%FE", "ticket", r"ticket='\ufffd\ufffd' is not a GUID"),
+        (query(TICKET, site=""), "site", "site='' is not a GUID"),
+        (query(TICKET, site="x"), "site", "site='x' is not a GUID"),
+        (query(TICKET, site=SITE) + f"&site={OTHER}", "site", "one site a request"),
+        ("x" * 4097, "query", "the query string is longer than 4096 bytes"),
+        ("&" * 200, "query", "the query string has more than 200 parameters"),
+    ],
+)
+def test_a_bad_query(text: str, field: str, reason: str) -> None:
+    """What names no counter is refused by the parameter at fault, and its value is told short and in ASCII."""
+    with pytest.raises(BadRequest) as caught:
+        wire.wanted(text)
+
+    assert field == caught.value.field
+    assert reason in str(caught.value)
+    assert str(caught.value).isascii()
+    assert len(str(caught.value)) < 400
+
+
+def test_most_tickets() -> None:
+    """Fifty tickets fit in a request, fifty-one do not, and one named twice is one."""
+    tickets = [f"{number:08x}-aaaa-4aaa-8aaa-000000000001" for number in range(51)]
+
+    assert tuple(tickets[:50]) == wire.wanted(query(*tickets[:50], *tickets[:5])).tickets
+    with pytest.raises(BadRequest, match="51 tickets in one request; at most 50 are allowed"):
+        wire.wanted(query(*tickets))
+
+
+@given(st.lists(GUIDS, min_size=1, max_size=20), st.none() | GUIDS, st.data())
+def test_any_good_query(tickets: list[str], site: str | None, data: st.DataObject) -> None:
+    """Any spelling of any GUIDs between any other parameters gives those GUIDs, each once, in order."""
+    pairs = [("ticket", data.draw(st.sampled_from([one, one.upper()]))) for one in tickets]
+    if site:
+        pairs.insert(data.draw(st.integers(0, len(pairs))), ("site", site))
+    for other in data.draw(st.lists(TEXTS.filter(lambda name: name not in {"ticket", "site"}), max_size=5)):
+        pairs.insert(data.draw(st.integers(0, len(pairs))), (other, "x"))
+
+    found = wire.wanted(urlencode(pairs))
+
+    assert (site, tuple(dict.fromkeys(tickets))) == (found.site, found.tickets)
+
+
+@given(st.text(alphabet="ticketsTS=&%;+0123456789abcdef-\xff\x00", max_size=300) | st.text(max_size=300))
+def test_any_query(text: str) -> None:
+    """Any query string is answered: with GUIDs, or with the parameter that is wrong."""
+    tickets: tuple[TicketId, ...] = ()
+    field = None
+    try:
+        tickets = wire.wanted(text).tickets
+    except BadRequest as error:
+        field = error.field
+
+    assert (field is None) == bool(tickets)
+    assert field in {None, "ticket", "site", "query"}
+    assert all(one == wire.guid(one) for one in tickets)
+
+
+@given(st.text(max_size=40))
+def test_a_guid_is_ascii(text: str) -> None:
+    """Nothing but hexadecimal digits in five groups is a GUID, whatever lower-casing makes of a letter."""
+    found = wire.guid(text)
+
+    assert found is None or (found.isascii() and [8, 4, 4, 4, 12] == [len(part) for part in found.split("-")])
+
+
+# -- counters --
+
+
+def counter(**more: Any) -> Counter:
+    given: dict[str, Any] = {
+        "event": EVENT,
+        "state": State.LOW,
+        "unsold": 3,
+        "prices": (Price("20.00", "USD", "a", "Adult"), Price("8.50", "USD", None, None)),
+        "shared": True,
+        "name": "Family day",
+        "sale": Sale("2026-01-10T09:00:00Z", None, "Europe/Berlin"),
+    }
+    return Counter(TicketId(TICKET), **{**given, **more})
+
+
+def test_a_counter_as_text() -> None:
+    """The public JSON of a counter is the contract's, member by member and in its order, led by v."""
+    text = wire.with_v(1_770_804_000_000_001, wire.counter_body(counter()))
+
+    assert (
+        f'{{"v":1770804000000001,"ticket":"{TICKET}","event":"{EVENT}","state":"low","unsold":3,"prices":['
+        '{"amount":"20.00","currency":"USD","option":"a","name":"Adult"},'
+        '{"amount":"8.50","currency":"USD","option":null,"name":null}],"shared":true,"name":"Family day",'
+        '"sale":{"start":"2026-01-10T09:00:00Z","end":null,"zone":"Europe/Berlin"}}'
+    ) == text
+
+
+def test_unknown_says_nothing() -> None:
+    """An unknown counter has its ticket and its state, and no other member with a value."""
+    found = json.loads(wire.unknown(TicketId(TICKET)))
+
+    assert (TICKET, "unknown", 0) == (found.pop("ticket"), found.pop("state"), found.pop("v"))
+    assert {"start": None, "end": None, "zone": None} == found.pop("sale")
+    assert {None, False} == {value for value in found.values() if value != []}
+
+
+@given(st.integers(0, 2**63), TEXTS, st.lists(PRICES, max_size=3).map(tuple), SALES)
+def test_any_counter_is_json(v: int, name: str, prices: tuple[Price, ...], sale: Sale) -> None:
+    """Whatever an organiser writes, a counter is one line of JSON that says the same, and v is found without parsing."""
+    text = wire.with_v(v, wire.counter_body(counter(name=name, prices=prices, sale=sale)))
+
+    found = json.loads(text)
+    assert (v, name, [one.name for one in prices]) == (found["v"], found["name"], [p["name"] for p in found["prices"]])
+    assert v == wire.v_of(text)
+    assert not {"\n", "\r"} & set(text)
+
+
+@pytest.mark.parametrize("text", ["", "x", '{"ticket":"x"}', ' {"v":1,', '{"v":-1,', '{"v":1}', "tc:probe"])
+def test_v_of_another_text(text: str) -> None:
+    """What is no counter of ours has version 0, so it never replaces one."""
+    assert 0 == wire.v_of(text)
+
+
+@given(st.sampled_from(State), TEXTS | st.just('"state":"gone"') | st.just('","state":"ended'))
+def test_what_holds_still(state: State, name: str) -> None:
+    """Only gone and ended stay true without a read, and no name can pass for them."""
+    text = wire.with_v(1, wire.counter_body(counter(state=state, name=name, prices=(Price("1.00", name, name, name),))))
+
+    assert (state in {State.GONE, State.ENDED}) == wire.holds_still(text)
+
+
+@given(
+    st.integers(0, 100).flatmap(lambda most: st.tuples(st.integers(0, most), st.just(most))),
+    st.integers(1, 100_000),
+    st.integers(1, 100_000),
+    st.sampled_from(SaleStatus),
+    st.booleans(),
+)
+def test_redaction(limits: tuple[int, int], one: int, other: int, status: SaleStatus, visible: bool) -> None:
+    """Above SHOW_AT_MOST no byte of a counter tells two numbers apart."""
+    rules = Rules(*limits)
+    texts = {
+        wire.counter_body(
+            Counter.of(definition(TICKET, limits[1] + above, status=status, visible=visible, facts={"n": above}), rules)
+        )
+        for above in (one, other)
+    }
+
+    assert 1 == len(texts)
+
+
+# -- JSON --
+
+
+@given(JSON)
+def test_dumps(value: Any) -> None:
+    """JSON is written so that it reads back the same, without a blank between its parts."""
+    assert value == json.loads(wire.dumps(value))
+    assert '{"b":[1,2],"a":"é"}' == wire.dumps({"b": [1, 2], "a": "é"})
+
+
+@given(st.dictionaries(TEXTS, JSON, max_size=6), st.randoms())
+def test_canonical(value: dict[str, Any], chance: Any) -> None:
+    """Canonical JSON is the same however the members stand, so a mere re-ordering is no change."""
+    members = list(value.items())
+    chance.shuffle(members)
+
+    assert wire.canonical(value) == wire.canonical(dict(members))
+    assert value == json.loads(wire.canonical(value))
+
+
+def test_half_an_emoji() -> None:
+    """A name that Wix cut in the middle of an emoji is shown with a replacement for the rest, and can be sent."""
+    name = json.loads(r'"Gala \ud83c"')
+
+    text = wire.counter_body(counter(name=name))
+
+    assert '"name":"Gala \N{REPLACEMENT CHARACTER}"' in text
+    assert text.encode()
+    assert wire.canonical({"name": name}).encode()
+    assert '"name":"Gala \U0001f3ad"' in wire.counter_body(counter(name=json.loads(r'"Gala \ud83c\udfad"')))
+
+
+# -- frames --
+
+
+@given(st.integers(0, 2**53))
+def test_words_between_counters(moment: int) -> None:
+    """A beat carries the server's time, a bye the window in which to come back."""
+    assert {"beat": moment} == json.loads(wire.beat(moment))
+    assert {"bye": {"retry_ms": [500, moment]}} == json.loads(wire.bye(500, moment))
+
+
+def parsed(frame: bytes) -> Frame:
+    """The frame as a client's parser reads it, to the last byte."""
+    reader = StreamReader()
+    reader.feed_data(frame)
+    reader.feed_eof()
+    parser = Frame.parse(reader.read_exact, mask=False)
+    with pytest.raises(StopIteration) as caught:
+        next(parser)
+    assert reader.buffer == b""
+    found: Frame = caught.value.value
+    return found
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 100_000])
+def test_frame_sizes(size: int) -> None:
+    """A text frame of any size is read back whole: each of the three ways to write a length meets its bounds."""
+    frame = parsed(wire.ws_text("x" * size))
+
+    assert (Opcode.TEXT, True, size) == (frame.opcode, frame.fin, len(frame.data))
+
+
+@given(st.text(max_size=300))
+def test_frames(text: str) -> None:
+    """A text frame holds exactly the text, unmasked, and no extension's bits."""
+    frame = parsed(wire.ws_text(text))
+
+    assert text == bytes(frame.data).decode()
+    assert (False, False, False) == (frame.rsv1, frame.rsv2, frame.rsv3)
+
+
+@given(st.sampled_from(["beat", "bye"]), JSON)
+def test_events(name: str, value: Any) -> None:
+    """A server-sent event is one data line, named or not, whatever the JSON in it says."""
+    data = wire.sse_data(wire.dumps(value)).decode()
+    event = wire.sse_event(name, wire.dumps(value)).decode()
+
+    assert ["", ""] == data.removeprefix("data: ").split("\n")[1:]
+    assert value == json.loads(data.removeprefix("data: "))
+    assert f"event: {name}\n{data}" == event
+
+
+def test_close_codes() -> None:
+    """Codes of our own tell a client by their range whether to come back."""
+    ours = {code.name: int(code) for code in wire.Close if code >= 4000}
+
+    assert {"FULL": 4000, "BAD_REQUEST": 4500, "ORIGIN": 4501} == ours

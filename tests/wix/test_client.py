@@ -1,0 +1,621 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from server.errors import Malformed, NotThere, TicketCounterError, WixRefused, WixUnavailable
+from server.model import SiteId, TicketId
+from server.wix.client import ApiKey, App, Wix
+from tests.rig.redis import free_port
+from tests.rig.scripted import REQUEST_ID, Say, Scripted, running
+from tests.rig.server import OTHER, SITE, TICKET, until
+
+SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "samples" / "definitions.json").read_text())
+SITE_ID, ELSEWHERE = SiteId(SITE), SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
+TICKETS = [TicketId(TICKET), TicketId(OTHER)]
+APP = App("a1b2c3d4-0000-4000-8000-00000000a001", "app-secret")
+KEY = ApiKey("IST.key", {SITE_ID: "7c9e6679-2222-4222-8222-00000000c001"})
+QUERY = "/ticket-definitions/query"
+TOKEN = "/oauth2/token"
+SHORT = httpx.Timeout(connect=1, read=0.3, write=1, pool=0.1)
+
+Client = Callable[..., Wix]
+
+
+@pytest.fixture
+async def wix() -> AsyncIterator[Scripted]:
+    """A Wix that does as the test tells it."""
+    async with running() as found:
+        yield found
+
+
+@pytest.fixture
+async def client(wix: Scripted) -> AsyncIterator[Client]:
+    """Make clients of it: of the app, unless other credentials are given."""
+    async with AsyncExitStack() as stack:
+
+        def make(credentials: App | ApiKey = APP, url: str | None = None, **more: Any) -> Wix:
+            found = Wix(credentials, url or wix.url, **more)
+            stack.push_async_callback(found.aclose)
+            return found
+
+        yield make
+
+
+class Purse:
+    """Pays for a second call, or does not; and counts."""
+
+    def __init__(self, *, full: bool = True) -> None:
+        self.full = full
+        self.paid = 0
+
+    async def pay(self) -> bool:
+        self.paid += 1
+        return self.full
+
+
+async def pay() -> bool:
+    return True
+
+
+async def fault(wix: Wix, site: SiteId = SITE_ID) -> TicketCounterError:
+    """The error that a query ends in."""
+    with pytest.raises(TicketCounterError) as caught:
+        await wix.query(site, TICKETS, pay)
+    return caught.value
+
+
+def listed(*definitions: Any, **metadata: Any) -> Say:
+    return Say(content={"ticketDefinitions": list(definitions), "metadata": metadata})
+
+
+# -- what is asked --
+
+
+async def test_token_request(wix: Scripted, client: Client) -> None:
+    """A token is asked for with the app's id, its secret and the instance, as JSON and without authorization."""
+    await client().query(SITE_ID, TICKETS, pay)
+
+    [asked] = wix.of(TOKEN)
+    assert ("POST", "/oauth2/token", ()) == (asked.method, asked.path, asked.query)
+    assert "application/json" == asked.headers["content-type"]
+    assert "authorization" not in asked.headers
+    assert {
+        "grant_type": "client_credentials",
+        "client_id": APP.id,
+        "client_secret": "app-secret",
+        "instance_id": SITE,
+    } == asked.body
+
+
+async def test_query_request(wix: Scripted, client: Client) -> None:
+    """Law 4: A query names all its tickets in one request, with the fields that hold stock and event."""
+    await client().query(SITE_ID, TICKETS, pay)
+
+    [asked] = wix.of(QUERY)
+    assert ("POST", "/events/v3/ticket-definitions/query", ()) == (asked.method, asked.path, asked.query)
+    assert {
+        "query": {"filter": {"id": {"$in": [TICKET, OTHER]}}, "cursorPaging": {"limit": 100}},
+        "fields": ["SALES_DETAILS", "EVENT_DETAILS"],
+    } == asked.body
+
+
+async def test_page_requests(wix: Scripted, client: Client) -> None:
+    """A listing starts without a filter, and goes on with the cursor alone."""
+    wix.say(QUERY, listed(SAMPLES["fixed"], cursors={"next": "cursor-2"}), listed(SAMPLES["options"], cursors={}))
+    found = client()
+
+    first = await found.page(SITE_ID, None, pay)
+    last = await found.page(SITE_ID, first.next, pay)
+
+    assert ([TICKET], [OTHER]) == ([one.id for one in first.definitions], [one.id for one in last.definitions])
+    assert ("cursor-2", None) == (first.next, last.next)
+    fields = ["SALES_DETAILS", "EVENT_DETAILS"]
+    assert [
+        {"query": {"cursorPaging": {"limit": 100}}, "fields": fields},
+        {"query": {"cursorPaging": {"limit": 100, "cursor": "cursor-2"}}, "fields": fields},
+    ] == [asked.body for asked in wix.of(QUERY)]
+
+
+async def test_get_request(wix: Scripted, client: Client) -> None:
+    """One ticket is read by its path, with its fields in the query string, and nothing in the body."""
+    wix.say(TICKET, Say(content={"ticketDefinition": SAMPLES["fixed"]}))
+
+    found = await client().get(SITE_ID, TICKETS[0], pay)
+
+    [asked] = wix.of(TICKET)
+    assert (TICKET, 3) == (found.id, found.unsold)
+    assert ("GET", f"/events/v3/ticket-definitions/{TICKET}") == (asked.method, asked.path)
+    assert (("fields", "SALES_DETAILS"), ("fields", "EVENT_DETAILS")) == asked.query
+    assert "content-type" not in asked.headers
+    assert asked.body is None
+
+
+async def test_app_authorization(wix: Scripted, client: Client) -> None:
+    """An app shows its token bare, without `Bearer`, and names no site."""
+    await client().query(SITE_ID, TICKETS, pay)
+
+    [asked] = wix.of(QUERY)
+    assert "token-1" == asked.headers["authorization"]
+    assert "wix-site-id" not in asked.headers
+
+
+async def test_key_authorization(wix: Scripted, client: Client) -> None:
+    """An API key is shown bare beside the site's id, or the instance's where no other is known; no token is fetched."""
+    found = client(KEY)
+
+    await found.query(SITE_ID, TICKETS, pay)
+    await found.query(ELSEWHERE, TICKETS, pay)
+
+    assert [("IST.key", "7c9e6679-2222-4222-8222-00000000c001"), ("IST.key", ELSEWHERE)] == [
+        (asked.headers["authorization"], asked.headers["wix-site-id"]) for asked in wix.asked
+    ]
+
+
+async def test_address_with_a_slash(wix: Scripted, client: Client) -> None:
+    """An address that ends in a slash is the same address."""
+    await client(url=f"{wix.url}/").query(SITE_ID, TICKETS, pay)
+
+    assert [TOKEN, f"/events/v3{QUERY}"] == [asked.path for asked in wix.asked]
+
+
+async def test_redirects(wix: Scripted, client: Client) -> None:
+    """Redirects are not followed: a token goes to Wix's address and to no other."""
+    wix.say(QUERY, Say(302, headers={"location": f"{wix.url}/elsewhere"}))
+
+    error = await fault(client())
+
+    assert 302 == getattr(error, "status", None)
+    assert [] == wix.of("/elsewhere")
+
+
+def test_secrets_do_not_show() -> None:
+    """Neither a secret nor a key is in what is printed of its holder."""
+    assert "app-secret" not in repr(APP)
+    assert "IST.key" not in repr(KEY)
+
+
+# -- what is answered --
+
+
+async def test_answers(wix: Scripted, client: Client) -> None:
+    """Every definition of an answer is given, and one that cannot be read is named, whatever else is in it."""
+    broken = {**SAMPLES["options"], "id": OTHER.upper(), "salesDetails": {"unsoldCount": "48"}}
+    wix.say(QUERY, listed(SAMPLES["fixed"], broken, SAMPLES["sold_out"], "nonsense", {"id": 7}, None))
+    before = counted("definition", "unreadable")
+
+    found = await client().query(SITE_ID, TICKETS, pay)
+
+    assert [3, 0] == [one.unsold for one in found.definitions]
+    assert {OTHER} == found.unreadable
+    assert before + 4 == counted("definition", "unreadable")
+
+
+@pytest.mark.parametrize("metadata", [None, [], {}, {"cursors": None}, {"cursors": []}, {"cursors": {"next": 2}}])
+async def test_last_page(wix: Scripted, client: Client, metadata: Any) -> None:
+    """An answer without a cursor is the last page, however Wix leaves it out."""
+    wix.say(QUERY, Say(content={"ticketDefinitions": [], "metadata": metadata}))
+
+    assert (await client().page(SITE_ID, None, pay)).next is None
+
+
+@pytest.mark.parametrize("status", [201, 204, 302, 401, 403, 409, 428, 429, 500, 501, 503, 504])
+async def test_any_other_status(wix: Scripted, client: Client, status: int) -> None:
+    """Every status but 200, 400 and 404 means that Wix gave no answer now, and is told with Wix's request id."""
+    wix.say(QUERY, Say(status))
+
+    error = await fault(client())
+
+    assert isinstance(error, WixUnavailable)
+    assert (status, REQUEST_ID, None) == (error.status, error.request_id, error.retry_after)
+    assert f"Wix answered {status} to query of site {SITE} (request {REQUEST_ID})" == str(error)
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+async def test_no_retry(wix: Scripted, client: Client, status: int) -> None:
+    """Law 5: No failed call is repeated here: that is for the budget to decide."""
+    wix.say(QUERY, Say(status))
+    found = client()
+
+    await fault(found)
+
+    assert 1 == len(wix.of(QUERY))
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "seconds"),
+    [
+        (429, "7", 7.0),
+        (503, "120", 120.0),
+        (500, " 0 ", 0.0),
+        (429, "99999999999999999999", 999_999_999.0),
+        (429, "Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        (429, "-5", None),
+        (429, "1.5", None),
+        (429, "\xb2", None),
+        (429, "soon", None),
+        (429, "", None),
+        (429, "Wed, 99 Oct 2015 07:28:00 GMT", None),
+        (429, "Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
+    ],
+)
+async def test_retry_after(wix: Scripted, client: Client, status: int, text: str, seconds: float | None) -> None:
+    """Retry-After is told as seconds; one that is neither a number nor a date is as none."""
+    wix.say(QUERY, Say(status, headers={"retry-after": text}))
+
+    error = await fault(client())
+
+    assert isinstance(error, WixUnavailable)
+    assert (status, seconds) == (error.status, error.retry_after)
+
+
+@pytest.mark.parametrize("usegmt", [True, False])
+async def test_retry_after_date(wix: Scripted, client: Client, usegmt: bool) -> None:
+    """A Retry-After that is a date is told as the seconds from now to then."""
+    moment = datetime.now(UTC) + timedelta(seconds=60)
+    wix.say(QUERY, Say(429, headers={"retry-after": format_datetime(moment, usegmt=usegmt)}))
+
+    error = await fault(client())
+
+    assert isinstance(error, WixUnavailable)
+    assert error.retry_after is not None
+    assert 50 < error.retry_after <= 60
+
+
+async def test_not_there(wix: Scripted, client: Client) -> None:
+    """Only a 404 proves that a ticket is not there."""
+    wix.say(TICKET, Say(404, {"message": "Entity not found"}))
+
+    with pytest.raises(NotThere, match=f"Wix answered 404 to get of site {SITE}"):
+        await client().get(SITE_ID, TICKETS[0], pay)
+
+
+@pytest.mark.parametrize("content", [{}, {"ticketDefinition": None}, {"ticketDefinition": {"id": TICKET}}])
+async def test_get_without_a_definition(wix: Scripted, client: Client, content: Any) -> None:
+    """A 200 without a readable definition is no proof of anything: it is malformed, not absent."""
+    wix.say(TICKET, Say(content=content))
+
+    with pytest.raises(Malformed):
+        await client().get(SITE_ID, TICKETS[0], pay)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"message": "INVALID_ARGUMENT", "details": {}}, "INVALID_ARGUMENT"),
+        ({"message": "x" * 1000}, "x" * 200),
+        ({"message": ["a", "list"]}, r"\['a', 'list'\]"),
+        ({}, "no message"),
+        ([], "no message"),
+        (b"nonsense", "no message"),
+        (b"[" * 1100, "no message"),
+    ],
+)
+async def test_refused(wix: Scripted, client: Client, content: Any, reason: str) -> None:
+    """A 400 means that the request is wrong; Wix's reason is told, as far as it gives one, and short."""
+    wix.say(QUERY, Say(400, content))
+
+    with pytest.raises(WixRefused, match=f": {reason}$") as caught:
+        await client().query(SITE_ID, TICKETS, pay)
+
+    assert (400, REQUEST_ID) == (caught.value.status, caught.value.request_id)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "nonsense to query of .*: JSONDecodeError"),
+        (b"<html>", "nonsense to query of .*: JSONDecodeError"),
+        (b"\xff\xfe\xfd", "nonsense to query of .*: UnicodeDecodeError"),
+        (b"[" * 1100, "nonsense to query of .*: RecursionError"),
+        (b"1" * 5000, "nonsense to query of .*: ValueError"),
+        ([], "no object to query"),
+        ("text", "no object to query"),
+        (None, "no object to query"),
+        ({}, "has no ticketDefinitions"),
+        ({"ticketDefinitions": None}, "has no ticketDefinitions"),
+        ({"ticketDefinitions": {}}, "has no ticketDefinitions"),
+    ],
+)
+async def test_nonsense(wix: Scripted, client: Client, content: Any, reason: str) -> None:
+    """A 200 that is no answer proves nothing: it is as if Wix had not answered."""
+    wix.say(QUERY, Say(content=content))
+
+    error = await fault(client())
+
+    assert isinstance(error, WixUnavailable)
+    assert 200 == error.status
+    with pytest.raises(WixUnavailable, match=reason):
+        raise error
+
+
+# -- no answer at all --
+
+
+async def test_hanging(wix: Scripted, client: Client) -> None:
+    """A call that Wix does not answer in time ends by its own time-out, and the next one is made as ever."""
+    found = client(timeout=SHORT)
+    await found.query(SITE_ID, TICKETS, pay)
+    wix.hang()
+
+    error = await fault(found)
+    wix.go_on()
+    after = await found.query(SITE_ID, TICKETS, pay)
+
+    assert (0, f"Wix gave no answer to query of site {SITE}: ReadTimeout") == (
+        getattr(error, "status", None),
+        str(error),
+    )
+    assert () == after.definitions
+
+
+async def test_cut(wix: Scripted, client: Client) -> None:
+    """A connection that drops in the middle of an answer is no answer, and the next call makes a new one."""
+    wix.say(QUERY, Say(content={"ticketDefinitions": []}, cut=True), listed(SAMPLES["fixed"]))
+    found = client()
+
+    error = await fault(found)
+    after = await found.query(SITE_ID, TICKETS, pay)
+
+    assert (0, f"Wix gave no answer to query of site {SITE}: RemoteProtocolError") == (
+        getattr(error, "status", None),
+        str(error),
+    )
+    assert [3] == [one.unsold for one in after.definitions]
+
+
+async def test_nobody_there(client: Client) -> None:
+    """An address at which nobody listens is no answer."""
+    error = await fault(client(KEY, url=f"http://127.0.0.1:{free_port()}"))
+
+    assert isinstance(error, WixUnavailable)
+    assert str(error).endswith(": ConnectError")
+
+
+async def test_pool_used_up(wix: Scripted, client: Client) -> None:
+    """Calls that find no free connection in time fail, and later ones go over a new pool, though the old one hangs."""
+    found = client(KEY, timeout=httpx.Timeout(5, pool=0.1), limits=httpx.Limits(max_connections=2))
+    wix.hang()
+    calls = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(20)]
+    await until(lambda: sum(call.done() for call in calls) >= 18)
+    failed = [call.exception() for call in calls if call.done()]
+    hanging = len(calls) - len(failed)
+
+    later = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(2)]
+    await until(lambda: len(wix.asked) == 4)
+    wix.go_on()
+
+    assert 2 == hanging
+    assert {f"Wix gave no answer to query of site {SITE}: PoolTimeout"} == {str(error) for error in failed}
+    assert all(answer.definitions == () for answer in await asyncio.gather(*later))
+    assert [()] * 2 == [call.result().definitions for call in calls if call not in later and not call.exception()]
+
+
+async def test_cancelled_calls(wix: Scripted, client: Client) -> None:
+    """Should calls be cancelled all the same, a pool that this left broken for good costs one call, not all."""
+    found = client(KEY, timeout=httpx.Timeout(5, pool=0.1), limits=httpx.Limits(max_connections=10))
+
+    async def answers(within: float = 5) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                await found.query(SITE_ID, TICKETS, pay)
+        except (TimeoutError, WixUnavailable):
+            return False
+        return True
+
+    for _ in range(20):
+        wix.hang()
+        await asyncio.gather(*(answers(within=0.02) for _ in range(20)))
+        wix.go_on()
+
+    tried = [await answers() for _ in range(4)]
+
+    assert [True] * 3 == tried[1:]
+
+
+# -- tokens --
+
+
+async def test_one_token_for_many(wix: Scripted, client: Client) -> None:
+    """However many calls begin at once, their site's token is fetched once."""
+    found = client()
+
+    await asyncio.gather(*(found.query(SITE_ID, TICKETS, pay) for _ in range(20)))
+
+    assert 1 == len(wix.of(TOKEN))
+    assert ["token-1"] * 20 == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+
+
+async def test_a_token_a_site(wix: Scripted, client: Client) -> None:
+    """Each site has a token of its own, asked for by its instance."""
+    found = client()
+
+    for site in (SITE_ID, ELSEWHERE, SITE_ID):
+        await found.query(site, TICKETS, pay)
+
+    assert [SITE, ELSEWHERE] == [asked.body["instance_id"] for asked in wix.of(TOKEN)]
+    assert ["token-1", "token-2", "token-1"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+
+
+async def test_token_is_renewed_early(wix: Scripted, client: Client) -> None:
+    """A token is renewed at four fifths of its life, and not before."""
+    now = 1000.0
+    found = client(clock=lambda: now)
+    used = []
+    for later in (0, 11_519, 1, 11_519, 1):
+        now += later
+        await found.query(SITE_ID, TICKETS, pay)
+        used.append(wix.asked[-1].headers["authorization"])
+
+    assert ["token-1", "token-1", "token-2", "token-2", "token-3"] == used
+
+
+async def test_revoked_token(wix: Scripted, client: Client) -> None:
+    """A 401 is answered by one new token and one more call, paid for."""
+    wix.say(QUERY, Say(401), listed(SAMPLES["fixed"]))
+    purse = Purse()
+
+    found = await client().query(SITE_ID, TICKETS, purse.pay)
+
+    assert [3] == [one.unsold for one in found.definitions]
+    assert 1 == purse.paid
+    assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+
+
+async def test_refused_token(wix: Scripted, client: Client) -> None:
+    """A second 401, with a new token, is an answer: there is never a third call."""
+    wix.say(QUERY, Say(401))
+    purse = Purse()
+
+    with pytest.raises(WixUnavailable) as caught:
+        await client().query(SITE_ID, TICKETS, purse.pay)
+
+    assert 401 == caught.value.status
+    assert (1, 2, 2) == (purse.paid, len(wix.of(QUERY)), len(wix.of(TOKEN)))
+
+
+async def test_unpaid_retry(wix: Scripted, client: Client) -> None:
+    """Law 5: Without leave to pay for it the second call is not made; the token is new next time."""
+    wix.say(QUERY, Say(401), listed())
+    purse = Purse(full=False)
+    found = client()
+
+    with pytest.raises(WixUnavailable) as caught:
+        await found.query(SITE_ID, TICKETS, purse.pay)
+
+    assert (401, 1, 1) == (caught.value.status, purse.paid, len(wix.of(QUERY)))
+    await found.query(SITE_ID, TICKETS, purse.pay)
+    assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+
+
+async def test_revoked_for_many(wix: Scripted, client: Client) -> None:
+    """Calls that learn together of a revoked token share one new token."""
+    found = client()
+    await found.query(SITE_ID, TICKETS, pay)
+    wix.say(QUERY, *[Say(401)] * 10, listed())
+    wix.hang()
+    calls = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(10)]
+    await until(lambda: len(wix.of(QUERY)) == 11)
+    wix.go_on()
+
+    await asyncio.gather(*calls)
+
+    assert 2 == len(wix.of(TOKEN))
+
+
+async def test_late_news_of_a_revoked_token(wix: Scripted, client: Client) -> None:
+    """A call that learns late of a token revoked meanwhile takes the new one, and does not throw it away."""
+    late = asyncio.Event()
+    found = client()
+    await found.query(SITE_ID, TICKETS, pay)
+    wix.say(QUERY, Say(401, after=late), Say(401), listed())
+    slow = asyncio.create_task(found.query(SITE_ID, TICKETS, pay))
+    await until(lambda: len(wix.of(QUERY)) == 2)
+    await found.query(SITE_ID, TICKETS, pay)
+
+    late.set()
+    await slow
+
+    assert ["token-1", "token-1", "token-1", "token-2", "token-2"] == [
+        asked.headers["authorization"] for asked in wix.of(QUERY)
+    ]
+    assert 2 == len(wix.of(TOKEN))
+
+
+async def test_key_is_not_renewed(wix: Scripted, client: Client) -> None:
+    """A 401 to an API key is an answer at once: there is no other key."""
+    wix.say(QUERY, Say(401))
+    purse = Purse()
+
+    with pytest.raises(WixUnavailable):
+        await client(KEY).query(SITE_ID, TICKETS, purse.pay)
+
+    assert (0, 1) == (purse.paid, len(wix.asked))
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_wrong_credentials(wix: Scripted, client: Client, status: int) -> None:
+    """An app that Wix does not know, or that is not installed, is told what to check; no ticket is called absent."""
+    wix.say(TOKEN, Say(status, {"error": "invalid_client", "message": "no such app"}))
+
+    error = await fault(client())
+
+    assert isinstance(error, WixUnavailable)
+    assert status == error.status
+    assert "check WIX_APP_ID, WIX_APP_SECRET and that the app is installed there" in str(error)
+    assert "app-secret" not in str(error)
+    assert [] == wix.of(QUERY)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (Say(401), 401),
+        (Say(403), 403),
+        (Say(429, headers={"retry-after": "9"}), 429),
+        (Say(500), 500),
+        (Say(content=b"nonsense"), 200),
+        (Say(content=[]), 200),
+        (Say(content={}), 0),
+        (Say(content={"access_token": "t"}), 0),
+        (Say(content={"access_token": "t", "expires_in": "14400"}), 0),
+        (Say(content={"access_token": None, "expires_in": 14400}), 0),
+        (Say(content={"access_token": "t\xf6ken", "expires_in": 14400}), 0),
+        (Say(content={"access_token": "t\nx: y", "expires_in": 14400}), 0),
+        (Say(cut=True), 0),
+    ],
+)
+async def test_no_token(wix: Scripted, client: Client, answer: Say, status: int) -> None:
+    """Without a token there is no call, and the next call asks for one again."""
+    wix.say(TOKEN, answer)
+    found = client()
+
+    error = await fault(found)
+    wix.say(TOKEN)
+    await found.query(SITE_ID, TICKETS, pay)
+
+    assert isinstance(error, WixUnavailable)
+    assert (status, 9.0 if status == 429 else None) == (error.status, error.retry_after)
+    assert 1 == len(wix.of(QUERY))
+
+
+# -- what is counted --
+
+
+def counted(kind: str, outcome: str) -> float:
+    return REGISTRY.get_sample_value("ticket_counter_wix_calls_total", {"kind": kind, "outcome": outcome}) or 0.0
+
+
+async def test_calls_are_counted(wix: Scripted, client: Client) -> None:
+    """Every call is counted by its kind and by its status, or by what came in place of one."""
+    kinds = [
+        ("token", "200"),
+        ("query", "200"),
+        ("query", "429"),
+        ("list", "200"),
+        ("get", "404"),
+        ("get", "ReadTimeout"),
+    ]
+    before = [counted(*one) for one in kinds]
+    wix.say(QUERY, listed(), Say(429), listed())
+    wix.say(TICKET, Say(404))
+    found = client(timeout=SHORT)
+
+    await found.query(SITE_ID, TICKETS, pay)
+    await fault(found)
+    await found.page(SITE_ID, None, pay)
+    for hangs in (False, True):
+        if hangs:
+            wix.hang()
+        with pytest.raises((NotThere, WixUnavailable)):
+            await found.get(SITE_ID, TICKETS[0], pay)
+
+    assert [count + 1 for count in before] == [counted(*one) for one in kinds]

@@ -1,0 +1,511 @@
+import contextlib
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.errors import Malformed
+from server.model import (
+    Counter,
+    Definition,
+    EventId,
+    Hint,
+    Install,
+    Named,
+    Pace,
+    Price,
+    Rules,
+    Sale,
+    SaleStatus,
+    State,
+    TicketId,
+)
+from server.wire import canonical, counter_body, guid
+from server.wix import schema
+from tests.rig.reads import EVENT
+from tests.rig.server import OTHER, TICKET
+
+FOLDER = Path(__file__).parent.parent / "samples"
+DEFINITIONS: dict[str, dict[str, Any]] = json.loads((FOLDER / "definitions.json").read_text())
+EVENTS: dict[str, dict[str, Any]] = {
+    **json.loads((FOLDER / "webhooks.json").read_text()),
+    **json.loads((FOLDER / "events.json").read_text()),
+}
+FIXED = DEFINITIONS["fixed"]
+SOLD_OUT, LATE = "66666666-aaaa-4aaa-8aaa-000000000006", "77777777-aaaa-4aaa-8aaa-000000000007"
+
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)
+"""Any text that JSON can hold, halves of emoji too."""
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+MISSING = object()
+
+
+def changed(sample: dict[str, Any], *path: str | int, to: Any = MISSING) -> dict[str, Any]:
+    """The sample with another value at that path, or without it."""
+    found = copy.deepcopy(sample)
+    holder: Any = found
+    for step in path[:-1]:
+        holder = holder[step]
+    if to is MISSING:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = to
+    return found
+
+
+def paths(value: Any, *before: str | int) -> list[tuple[str | int, ...]]:
+    """The path of every member of a JSON value, however deep."""
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [one for step, inner in steps for one in ((*before, step), *paths(inner, *before, step))]
+
+
+# -- definitions --
+
+
+@pytest.mark.parametrize(
+    ("name", "unsold", "state", "amounts", "shared"),
+    [
+        ("fixed", 3, State.LOW, ["25.00"], False),
+        ("options", 48, State.AVAILABLE, ["20.00", "8.50", "0.00"], True),
+        ("guest", 37, State.AVAILABLE, ["5.00"], True),
+        ("free", 20, State.AVAILABLE, ["0.00"], False),
+        ("unlimited", None, State.AVAILABLE, ["7.00"], False),
+        ("unlimited_without_count", None, State.AVAILABLE, ["7.00"], False),
+        ("sold_out", 0, State.SOLD_OUT, ["120.00"], False),
+        ("scheduled", 50, State.SCHEDULED, ["30.00"], False),
+    ],
+)
+def test_each_kind(name: str, unsold: int | None, state: State, amounts: list[str], shared: bool) -> None:
+    """Each kind of ticket that Wix sells is read as what it is."""
+    found = schema.definition(DEFINITIONS[name])
+
+    assert (unsold, amounts, shared) == (found.unsold, [price.amount for price in found.prices], found.shared)
+    assert state == Counter.of(found, Rules()).state
+
+
+def test_a_definition() -> None:
+    """Every member that is shown or decides about a read comes from where Wix documents it."""
+    found = schema.definition(FIXED)
+
+    assert (TICKET, EVENT, "General admission") == (found.id, found.event, found.name)
+    assert (True, SaleStatus.STARTED, False, Pace.LIVE) == (found.visible, found.status, found.sold_out, found.pace)
+    assert (Price("25.00", "USD"),) == found.prices
+    assert Sale("2026-01-10T09:00:00Z", "2026-06-20T18:00:00Z", "Europe/Berlin") == found.sale
+    assert (1_768_035_600_000_000, 1_781_978_400_000_000) == (found.start_us, found.end_us)
+
+
+def test_pricing_options() -> None:
+    """A pricing option is shown with its id and its name."""
+    found = schema.definition(DEFINITIONS["options"])
+
+    assert Price("8.50", "USD", "aaaaaaaa-0002-4002-8002-000000000002", "Child") == found.prices[1]
+
+
+def test_one_option_is_one_price() -> None:
+    """A ticket with a single pricing option has all its stock at that price."""
+    [adult, *_] = DEFINITIONS["options"]["pricingMethod"]["pricingOptions"]["optionDetails"]
+
+    found = schema.definition(
+        changed(DEFINITIONS["options"], "pricingMethod", "pricingOptions", "optionDetails", to=[adult])
+    )
+
+    assert ("20.00", False) == (found.prices[0].amount, found.shared)
+
+
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [
+        ("0", "0.00"),
+        ("0.00", "0.00"),
+        ("0.0", "0.00"),
+        ("000", "0.00"),
+        ("25", "25.00"),
+        ("25.0", "25.00"),
+        ("25.000", "25.00"),
+        ("025.50", "25.50"),
+        ("100", "100.00"),
+        ("0.125", "0.125"),
+        ("19.990", "19.99"),
+        ("99999999999999999999.99", "99999999999999999999.99"),
+        (25, "25.00"),
+        (8.5, "8.50"),
+    ],
+)
+def test_amounts(value: Any, amount: str) -> None:
+    """One amount of money is one text, however Wix writes it, to the last digit."""
+    found = schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", "value", to=value))
+
+    assert [Price(amount, "USD")] == [*found.prices]
+
+
+@given(st.decimals(0, 10**9, places=4), st.integers(0, 3), st.integers(0, 3))
+def test_equal_amounts_are_equal_texts(amount: Any, before: int, after: int) -> None:
+    """Zeros in front of an amount or behind it change nothing of what is shown."""
+    texts = {f"{amount:f}", f"{'0' * before}{amount:f}{'0' * after}"}
+
+    assert 1 == len({schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", "value", to=t)) for t in texts})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "free", "-1", "+1", "1e3", "1E+9999999", "NaN", "Infinity", "1_000", "1,50", "1.", ".5", " 1", "1\n"),
+        *("\N{ARABIC-INDIC DIGIT THREE}", "9" * 21, "0." + "1" * 21, True, [], {}, 1e300),
+    ],
+)
+def test_no_amount(value: Any) -> None:
+    """What is not an amount of money in plain digits is refused, and told short."""
+    with pytest.raises(Malformed, match=f"^ticket {TICKET}: the price .* is not an amount of money$") as caught:
+        schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", "value", to=value))
+
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "money", [{"amount": "25.00"}, {"value": None, "amount": "25"}, {"value": "25", "amount": "9"}]
+)
+def test_older_money(money: dict[str, Any]) -> None:
+    """`value` is read first, and `amount`, its older name, where there is none."""
+    found = schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", to=money))
+
+    assert [Price("25.00", "")] == [*found.prices]
+
+
+@pytest.mark.parametrize(
+    ("path", "to"),
+    [
+        (("pricingMethod",), MISSING),
+        (("pricingMethod",), None),
+        (("pricingMethod",), {}),
+        (("pricingMethod",), {"fixedPrice": None, "guestPrice": None, "pricingOptions": {"optionDetails": None}}),
+        (("pricingMethod",), {"pricingOptions": {"optionDetails": [None, "x"]}}),
+    ],
+)
+def test_no_price(path: tuple[str], to: Any) -> None:
+    """A ticket without a price is shown without one: its number is as true."""
+    found = schema.definition(changed(FIXED, *path, to=to))
+
+    assert ((), False, 3) == (found.prices, found.shared, found.unsold)
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "visible"),
+    [
+        (("hidden",), True, False),
+        (("hidden",), MISSING, True),
+        (("hidden",), "true", True),
+        (("eventDetails", "status"), "UPCOMING", True),
+        (("eventDetails", "status"), "STARTED", True),
+        (("eventDetails", "status"), "ENDED", False),
+        (("eventDetails", "status"), "CANCELED", False),
+        (("eventDetails", "status"), "DRAFT", False),
+        (("eventDetails", "status"), MISSING, True),
+        (("eventDetails", "status"), [], True),
+        (("eventDetails",), MISSING, True),
+        (("eventDetails",), [], True),
+    ],
+)
+def test_visible(path: tuple[str, ...], to: Any, visible: bool) -> None:
+    """A ticket is shown unless it is hidden, or its event is over, cancelled or still a draft."""
+    assert visible == schema.definition(changed(FIXED, *path, to=to)).visible
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("SALE_SCHEDULED", SaleStatus.SCHEDULED),
+        ("SALE_STARTED", SaleStatus.STARTED),
+        ("SALE_ENDED", SaleStatus.ENDED),
+        (MISSING, SaleStatus.STARTED),
+        (None, SaleStatus.STARTED),
+    ],
+)
+def test_status(status: Any, expected: SaleStatus) -> None:
+    """The sale's status is Wix's, and started where Wix leaves it out, as for a ticket without a sale period."""
+    assert expected == schema.definition(changed(FIXED, "saleStatus", to=status)).status
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-10T09:00:00Z", 1_768_035_600_000_000),
+        ("2026-01-10T09:00:00.123Z", 1_768_035_600_123_000),
+        ("2026-01-10T10:00:00+01:00", 1_768_035_600_000_000),
+        ("2026-01-10T09:00:00", 1_768_035_600_000_000),
+    ],
+)
+def test_times(text: str, moment: int) -> None:
+    """A time is read in microseconds since 1970, in UTC where it names no zone, and shown as Wix wrote it."""
+    found = schema.definition(changed(FIXED, "salePeriod", "startDate", to=text))
+
+    assert (moment, text) == (found.start_us, found.sale.start)
+
+
+@pytest.mark.parametrize("period", [MISSING, None, {}, {"startDate": None, "endDate": None}, {"startDate": ""}])
+def test_no_period(period: Any) -> None:
+    """A ticket may be on sale without a beginning or an end."""
+    found = schema.definition(changed(FIXED, "salePeriod", to=period))
+
+    assert (None, None, None, None) == (found.start_us, found.end_us, found.sale.start, found.sale.end)
+
+
+@pytest.mark.parametrize("settings", [MISSING, None, [], {}, {"timeZoneId": None}, {"timeZoneId": 7}])
+def test_no_zone(settings: Any) -> None:
+    """Without a time zone, as while an event's date is open, none is shown."""
+    assert schema.definition(changed(FIXED, "eventDetails", "dateAndTimeSettings", to=settings)).sale.zone is None
+
+
+@pytest.mark.parametrize(
+    ("sales", "limited", "unsold", "sold_out"),
+    [
+        ({"unsoldCount": 3}, True, 3, False),
+        ({"unsoldCount": 0, "soldOut": True}, True, 0, True),
+        ({"unsoldCount": -2}, True, 0, False),
+        ({"unsoldCount": 7}, False, 7, False),
+        ({"unsoldCount": None}, False, None, False),
+        ({}, False, None, False),
+        ({}, MISSING, None, False),
+        ({"soldOut": True}, False, None, True),
+        ({"soldOut": "yes"}, False, None, False),
+        (MISSING, False, None, False),
+    ],
+)
+def test_stock(sales: Any, limited: Any, unsold: int | None, sold_out: bool) -> None:
+    """The number is Wix's, never below 0; none, or one left out, means unlimited where the ticket is not limited."""
+    found = schema.definition(changed(changed(FIXED, "salesDetails", to=sales), "limited", to=limited))
+
+    assert (unsold, sold_out) == (found.unsold, found.sold_out)
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "told"),
+    [
+        (("id",), MISSING, "id is 'None', not a GUID"),
+        (("id",), "x" * 200, f"id is '{'x' * 60}', not a GUID"),
+        (("id",), "\ud800", r"id is '\ud800', not a GUID"),
+        (("eventId",), 7, "eventId is '7', not a GUID"),
+        (("eventId",), None, "eventId is 'None', not a GUID"),
+        (("salesDetails",), MISSING, "no salesDetails; the app needs the permission to manage ticket definitions"),
+        (("salesDetails",), [], "no salesDetails"),
+        (("salesDetails", "unsoldCount"), MISSING, "limited, but salesDetails has no unsoldCount"),
+        (("salesDetails", "unsoldCount"), None, "limited, but salesDetails has no unsoldCount"),
+        (("salesDetails", "unsoldCount"), "3", "unsoldCount is str, not a number"),
+        (("salesDetails", "unsoldCount"), 3.0, "unsoldCount is float, not a number"),
+        (("salesDetails", "unsoldCount"), True, "unsoldCount is bool, not a number"),
+        (("salePeriod", "startDate"), "soon", "'soon' is not an ISO 8601 time"),
+        (("salePeriod", "endDate"), 1768035600, "'1768035600' is not an ISO 8601 time"),
+        (("salePeriod", "endDate"), "2026-13-01T00:00:00Z", "is not an ISO 8601 time"),
+        (("pricingMethod",), {"pricingOptions": {"optionDetails": [{}]}}, "price is NoneType, not an object"),
+        (("pricingMethod", "fixedPrice"), {}, "the price 'None' is not an amount of money"),
+    ],
+)
+def test_malformed(path: tuple[str, ...], to: Any, told: str) -> None:
+    """What a claim cannot be made from is refused, and the member at fault is named, short and in ASCII."""
+    with pytest.raises(Malformed) as caught:
+        schema.definition(changed(FIXED, *path, to=to))
+
+    assert told in str(caught.value)
+    assert str(caught.value).isascii()
+
+
+@pytest.mark.parametrize("json_", [None, [], "text", 7])
+def test_no_object(json_: Any) -> None:
+    """A definition that is no object is refused by name."""
+    with pytest.raises(Malformed, match=r"^ticketDefinition is \w+, not an object$"):
+        schema.definition(json_)
+
+
+def test_ids_are_lower_case() -> None:
+    """Ids are one, however they are written."""
+    found = schema.definition({**FIXED, "id": TICKET.upper(), "eventId": EVENT.upper()})
+
+    assert (TICKET, EVENT) == (found.id, found.event)
+
+
+def test_facts() -> None:
+    """Facts are the definition but for what moves with sales and with every edit."""
+    facts = schema.definition({**FIXED, "seatingDetails": {"places": []}}).facts
+
+    gone = {"salesDetails", "limitPerCheckout", "revision", "updatedDate"}
+    assert {name: value for name, value in FIXED.items() if name not in gone} == facts
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 50))
+def test_sales_are_no_facts(unsold: int, sold: int, most: int) -> None:
+    """However many are sold, the facts stay the same text, so that sync and notify are left in peace."""
+    sales = {"unsoldCount": unsold, "soldCount": sold, "reservedCount": 100 - sold, "soldOut": unsold == 0}
+    moved = {"salesDetails": sales, "limitPerCheckout": most, "revision": str(sold), "updatedDate": str(unsold)}
+
+    assert canonical(schema.definition(FIXED).facts) == canonical(schema.definition({**FIXED, **moved}).facts)
+
+
+@given(st.integers(21, 10**6), st.integers(0, 10**6), st.integers(0, 50))
+def test_redaction(unsold: int, sold: int, most: int) -> None:
+    """Nothing in Wix's answer that tells a number above SHOW_AT_MOST comes through to the counter."""
+    sales = {"unsoldCount": unsold, "soldCount": sold, "reservedCount": sold // 2, "soldOut": False}
+    moved = {"salesDetails": sales, "limitPerCheckout": most, "revision": str(sold), "actualLimit": unsold + sold}
+    rules = Rules(low_at=10, show_at_most=20)
+
+    bodies = {
+        counter_body(Counter.of(schema.definition({**FIXED, **one}), rules))
+        for one in (moved, {"salesDetails": {"unsoldCount": 21}})
+    }
+
+    assert 1 == len(bodies)
+
+
+@given(st.sampled_from(sorted(DEFINITIONS)), st.data())
+def test_any_definition(name: str, data: st.DataObject) -> None:
+    """Whatever stands in place of a member, a definition is read or refused as malformed, and can be written as text."""
+    sample = DEFINITIONS[name]
+    path = data.draw(st.sampled_from(paths(sample)))
+    found: Definition | None = None
+    with contextlib.suppress(Malformed):
+        found = schema.definition(changed(sample, *path, to=data.draw(JSON)))
+
+    if found is not None:
+        text = "{" + counter_body(Counter.of(found, Rules()))
+        assert text.encode()
+        assert canonical(found.facts).encode()
+        counter = json.loads(text)
+        told = [counter["name"], *counter["sale"].values(), *(one for p in counter["prices"] for one in p.values())]
+        assert all(one is None or isinstance(one, str) for one in told)
+
+
+# -- webhooks --
+
+
+def hint(reason: str, *tickets: str, event: str | None = None, named: Named = Named.TICKETS) -> Hint:
+    return Hint(reason, tuple(TicketId(one) for one in tickets), EventId(event) if event else None, named)
+
+
+ORDER = {"eventId": EVENT, "tickets": [{"ticketDefinitionId": OTHER}]}
+RESERVED = {"tickets": [{"ticketDefinitionId": TICKET}, {"ticketDefinitionId": OTHER}]}
+
+UNSEEN: dict[str, dict[str, Any]] = {
+    "order_paid": {"eventType": "wix.events.ticketing.events.OrderPaid", "data": ORDER},
+    "order_deleted": {"eventType": "wix.events.ticketing.events.OrderDeleted", "data": ORDER},
+    "reservation_updated_legacy": {
+        "eventType": "wix.events.ticketing.events.ReservationUpdated",
+        "data": {"eventId": EVENT, "quantities": [{"ticketDefinitionId": TICKET, "quantity": 2}]},
+    },
+    "ticket_reservation_deleted": {
+        "eventType": "wix.events.v1.ticket_reservation_deleted",
+        "data": {"entityId": SOLD_OUT, "deletedEvent": {"deletedEntity": RESERVED}},
+    },
+    "event_updated": {"eventType": "wix.events.v3.event_updated", "data": {"entityId": EVENT, "updatedEvent": {}}},
+}
+"""Types of which Wix publishes no example, after its types."""
+
+MEANINGS: dict[str, Hint | Install | None] = {
+    "order_confirmed": hint("order_confirmed", TICKET, OTHER, event=EVENT),
+    "order_updated_canceled": hint("order_updated", TICKET, OTHER, event=EVENT),
+    "order_initiated": hint("order_initiated", TICKET, OTHER, event=EVENT, named=Named.LINES),
+    "order_paid": hint("order_paid", OTHER, event=EVENT),
+    "order_deleted": hint("order_deleted", OTHER, event=EVENT),
+    "reservation_created_legacy": hint("reservation_created", TICKET, event=EVENT),
+    "reservation_updated_legacy": hint("reservation_updated", TICKET, event=EVENT),
+    "ticket_reservation_created": hint("reservation_created", TICKET),
+    "ticket_reservation_updated": hint("reservation_updated", TICKET),
+    "ticket_reservation_deleted": hint("reservation_deleted", TICKET, OTHER),
+    "ticket_definition_created": hint("definition_created", TICKET),
+    "ticket_definition_updated": hint("definition_updated", TICKET),
+    "ticket_definition_deleted": hint("definition_deleted", SOLD_OUT),
+    "ticket_definition_deleted_without_entity": hint("definition_deleted", SOLD_OUT),
+    "ticket_definition_sale_started": hint("definition_sale_started", LATE),
+    "ticket_definition_sale_ended": hint("definition_sale_ended", TICKET),
+    "ticket_definition_sale_period_updated": hint("definition_sale_period_updated", TICKET),
+    "event_canceled": hint("event_canceled", event=EVENT, named=Named.EVENT),
+    "event_ended": hint("event_ended", event=EVENT, named=Named.EVENT),
+    "event_deleted": hint("event_deleted", event=EVENT, named=Named.EVENT),
+    "event_updated": hint("event_updated", event=EVENT, named=Named.EVENT),
+    "email_subscription_changed": None,
+    "app_installed": Install(installed=True),
+    "app_removed": Install(installed=False),
+}
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_each_webhook(name: str) -> None:
+    """Each webhook asks for the tickets that it is about, once each and in order, or for its event's, or for nothing."""
+    sample = {**EVENTS, **UNSEEN}[name]
+
+    assert MEANINGS[name] == schema.meaning(sample["eventType"], sample["data"])
+
+
+def test_each_type_is_tested() -> None:
+    """Every type that we act on is in the table above, and so is every sample."""
+    samples = {**EVENTS, **UNSEEN}
+
+    assert samples.keys() == MEANINGS.keys()
+    assert schema.KNOWN == {samples[name]["eventType"] for name, meaning in MEANINGS.items() if meaning}
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"tickets": [{"ticketDefinitionId": TICKET}]}, hint("order_paid", TICKET)),
+        ({**ORDER, "invoice": {"items": [{"id": TICKET}]}}, hint("order_paid", OTHER, event=EVENT)),
+        (
+            {"eventId": EVENT, "tickets": [], "invoice": {"items": [{"id": TICKET}, {"id": TICKET.upper()}]}},
+            hint("order_paid", TICKET, event=EVENT, named=Named.LINES),
+        ),
+        ({"invoice": {"items": [{"id": TICKET}]}}, None),
+        (
+            {"eventId": EVENT, "tickets": [{"ticketDefinitionId": "x"}], "invoice": {"items": [{"id": 1}]}},
+            hint("order_paid", event=EVENT, named=Named.EVENT),
+        ),
+        ({"eventId": EVENT.upper()}, hint("order_paid", event=EVENT, named=Named.EVENT)),
+        ({"eventId": EVENT, "invoice": []}, hint("order_paid", event=EVENT, named=Named.EVENT)),
+        ({"eventId": "x"}, None),
+        ({}, None),
+    ],
+)
+def test_what_an_order_names(payload: dict[str, Any], expected: Hint | None) -> None:
+    """An order names its tickets, else its invoice's lines within its event, else the event, else nothing."""
+    assert expected == schema.meaning("wix.events.ticketing.events.OrderPaid", payload)
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"deletedEvent": {}}, {"deletedEvent": None}, {"createdEvent": {"entity": []}}]
+)
+@pytest.mark.parametrize("type_", sorted(schema.KNOWN - {"AppInstalled", "AppRemoved"}))
+def test_nothing_named(type_: str, payload: dict[str, Any]) -> None:
+    """A webhook that names nothing, as a deletion may, asks for nothing."""
+    assert schema.meaning(type_, payload) is None
+
+
+@pytest.mark.parametrize("type_", ["", "AppInstalled2", "wix.events.v3.ticket_definition_", "wix.stores.v1.changed"])
+def test_other_types(type_: str) -> None:
+    """A type that is not ours asks for nothing, whatever it names."""
+    assert schema.meaning(type_, {**ORDER, "entityId": TICKET}) is None
+
+
+@given(st.sampled_from(sorted(MEANINGS)), st.data())
+def test_any_webhook(name: str, data: st.DataObject) -> None:
+    """Whatever stands in place of a member of a webhook, it asks for GUIDs in lower case, or for nothing."""
+    sample = {**EVENTS, **UNSEEN}[name]
+    path = data.draw(st.sampled_from(paths(sample["data"])))
+
+    found = schema.meaning(sample["eventType"], changed(sample["data"], *path, to=data.draw(JSON)))
+
+    if isinstance(found, Hint):
+        assert found.tickets or found.event
+        assert all(one == guid(one) for one in (*found.tickets, *([found.event] if found.event else [])))
+
+
+def test_nobody_in_a_hint() -> None:
+    """Of an order's personal data nothing is in what follows from it."""
+    found = repr(schema.meaning(EVENTS["order_confirmed"]["eventType"], EVENTS["order_confirmed"]["data"]))
+
+    assert [] == [word for word in ("Ada", "Example", "@", "2QXK", "6a5b4c3d") if word in found]

@@ -1,0 +1,371 @@
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.utils import base64url_encode
+
+from server.errors import Forged, Malformed, NotStarted
+from server.model import Hint, Install, Named, Webhook
+from server.wix import schema
+from server.wix.signature import LEEWAY, public_key, verify
+from tests.rig.reads import EVENT
+from tests.rig.server import OTHER, SITE, TICKET
+
+SAMPLES: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parent.parent / "samples" / "webhooks.json").read_text()
+)
+KEY = rsa.generate_private_key(65537, 2048)
+PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+STRANGER = rsa.generate_private_key(65537, 2048)
+REMOVED = {"eventType": "AppRemoved", "instanceId": SITE, "data": "{}"}
+UPDATED = "wix.events.v3.ticket_definition_updated"
+
+Spoil = Callable[[bytes], bytes]
+
+
+def sign(
+    envelope: Any = None, key: Any = KEY, algorithm: str = "RS256", *, headers: Any = None, **claims: Any
+) -> bytes:
+    """A webhook as Wix signs it, but for what is given."""
+    data = json.dumps(REMOVED if envelope is None else envelope)
+    return jwt.encode({"data": data, **claims}, key, algorithm, headers=headers).encode()
+
+
+def by_hand(header: bytes, payload: bytes = b"{}", signature: bytes = b"x") -> bytes:
+    """A token whose parts no library would write."""
+    return b".".join(base64url_encode(part) for part in (header, payload, signature))
+
+
+def raw(claims: bytes) -> bytes:
+    """Claims that need not be claims, well signed."""
+    return jwt.api_jws.encode(claims, KEY, "RS256").encode()
+
+
+def in_envelope(data: Any, type_: str = UPDATED) -> bytes:
+    return sign({"eventType": type_, "instanceId": SITE, "data": data})
+
+
+def check(body: bytes) -> Webhook:
+    return verify(body, KEY.public_key())
+
+
+# -- what is believed --
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("order_confirmed", Hint("order_confirmed", (TICKET, OTHER), EVENT)),  # type: ignore[arg-type]
+        ("event_canceled", Hint("event_canceled", event=EVENT, named=Named.EVENT)),  # type: ignore[arg-type]
+        ("app_installed", Install(installed=True)),
+    ],
+)
+def test_signed(name: str, meaning: Hint | Install) -> None:
+    """What Wix signed is read through its three layers: the claims, the envelope, the payload."""
+    sample = SAMPLES[name]
+    now = int(time.time())
+
+    found = check(
+        sign(
+            {
+                "data": json.dumps(sample["data"]),
+                "instanceId": SITE.upper(),
+                "eventType": sample["eventType"],
+                "identity": json.dumps({"identityType": "WIX_USER"}),
+                "accountInfo": {"siteId": OTHER},
+            },
+            headers={"kid": "fict1ona"},
+            iat=now,
+            exp=now + 3600,
+        )
+    )
+
+    assert (sample["eventType"], SITE, meaning) == (found.type, found.site, found.meaning)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"exp": lambda now: now + 1},
+        {"exp": lambda now: now - LEEWAY + 10},
+        {"nbf": lambda now: now + LEEWAY - 10},
+        {"iat": lambda now: now + 3600},
+        {"iat": lambda now: "yesterday"},
+        {"iss": lambda now: "someone", "aud": lambda now: ["another"], "sub": lambda now: 7, "jti": lambda now: 7},
+    ],
+)
+def test_claims_of_good_tokens(claims: dict[str, Callable[[float], Any]]) -> None:
+    """Times may be missing or off by two minutes, and other claims are nothing to us, as in Wix's own receiver."""
+    now = time.time()
+    token = raw(
+        json.dumps({"data": json.dumps(REMOVED), **{name: value(now) for name, value in claims.items()}}).encode()
+    )
+
+    assert "AppRemoved" == check(token).type
+
+
+@pytest.mark.parametrize(("before", "after"), [(b"", b"\n"), (b"", b"\r\n"), (b" \t\n", b" ")])
+def test_white_space_around(before: bytes, after: bytes) -> None:
+    """White space around the token does not spoil it."""
+    assert "AppRemoved" == check(before + sign() + after).type
+
+
+def test_unknown_type() -> None:
+    """A type that is not for us is believed and asks for nothing, and its payload is not even looked at."""
+    found = check(in_envelope("[" * 5000, "wix.stores.v1.product_changed"))
+
+    assert Webhook("wix.stores.v1.product_changed", SITE, None) == found  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("slug", "holder", "member", "sent"),
+    [
+        ("created", "createdEvent", "entity", json.dumps),
+        ("updated", "updatedEvent", "currentEntity", json.dumps),
+        ("deleted", "deletedEvent", "deletedEntity", json.dumps),
+        ("created", "createdEvent", "entity", dict),
+        ("updated", "updatedEvent", "currentEntity", dict),
+        ("deleted", "deletedEvent", "deletedEntity", dict),
+    ],
+)
+def test_entity(slug: str, holder: str, member: str, sent: Callable[[Any], Any]) -> None:
+    """The entity of a domain event is read as a JSON string, as Wix types it, and as an object, as Wix sends it."""
+    entity = {"tickets": [{"ticketDefinitionId": TICKET}]}
+    payload = {holder: {member: sent(entity), "modifiedFields": "text"}}
+
+    found = check(in_envelope(json.dumps(payload), f"wix.events.v1.ticket_reservation_{slug}"))
+
+    assert Hint(f"reservation_{slug}", (TICKET,)) == found.meaning  # type: ignore[arg-type]
+
+
+# -- what is forged --
+
+GOOD = sign()
+HEAD, CLAIMS, SIGNATURE = GOOD.split(b".")
+NOW = int(time.time())
+
+
+def hs256(key: bytes) -> bytes:
+    """A token signed with what everyone may know, which PyJWT itself refuses to make."""
+    algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+    text = base64url_encode(b'{"alg":"HS256","typ":"JWT"}') + b"." + CLAIMS
+    return text + b"." + base64url_encode(algorithm.sign(text, key))
+
+
+FORGED: dict[str, bytes] = {
+    "empty": b"",
+    "blank": b" \n",
+    "nonsense": b"nonsense",
+    "binary": b"\xff\xfe\x00",
+    "json": b'{"eventType":"AppRemoved"}',
+    "dots": b"..",
+    "quoted": json.dumps(GOOD.decode()).encode(),
+    "bearer": b"Bearer " + GOOD,
+    "inside": HEAD + b". " + CLAIMS + b"." + SIGNATURE,
+    "two parts": HEAD + b"." + CLAIMS,
+    "four parts": GOOD + b".e30",
+    "no signature": HEAD + b"." + CLAIMS + b".",
+    "other claims": b".".join((HEAD, base64url_encode(b'{"data":"{}"}'), SIGNATURE)),
+    "other header": b".".join((base64url_encode(b'{"alg":"RS256","kid":"x"}'), CLAIMS, SIGNATURE)),
+    "other signature": b".".join((HEAD, CLAIMS, base64url_encode(b"x" * 256))),
+    "short signature": GOOD[:-8],
+    "other key": sign(key=STRANGER),
+    "none": sign(key=None, algorithm="none"),
+    "none, signed": b".".join((base64url_encode(b'{"alg":"none"}'), CLAIMS, SIGNATURE)),
+    "None": b".".join((base64url_encode(b'{"alg":"None"}'), CLAIMS, SIGNATURE)),
+    "HS256 of the public key": hs256(PEM.encode()),
+    "HS256 of the public key, trimmed": hs256(PEM.strip().encode()),
+    "HS256 of nothing": hs256(b""),
+    "RS512": sign(algorithm="RS512"),
+    "RS384": sign(algorithm="RS384"),
+    "PS256": sign(algorithm="PS256"),
+    "ES256": sign(key=ec.generate_private_key(ec.SECP256R1()), algorithm="ES256"),
+    "key of its own": sign(key=STRANGER, headers={"jwk": json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(STRANGER))}),
+    "crit": sign(headers={"crit": ["exp"]}),
+    "crit of an unknown": sign(headers={"crit": ["x"], "x": 1}),
+    "unencoded": sign(headers={"b64": False}),
+    "expired": sign(exp=NOW - LEEWAY - 10),
+    "not yet": sign(nbf=NOW + LEEWAY + 60),
+    "exp of text": raw(b'{"data":"{}","exp":"soon"}'),
+    "exp of an object": raw(b'{"data":"{}","exp":{}}'),
+    "exp beyond numbers": raw(b'{"data":"{}","exp":1e999}'),
+    "claims in a list": raw(b"[]"),
+    "claims that are no JSON": raw(b"nonsense"),
+    "claims beyond depth": raw(b"[" * 2000),
+    "header beyond depth": by_hand(b"[" * 2000),
+    "header in a list": by_hand(b"[]"),
+    "header without alg": by_hand(b"{}"),
+    "alg in a list": by_hand(b'{"alg":["RS256"]}'),
+    "alg of null": by_hand(b'{"alg":null}'),
+    "kid of a number": by_hand(b'{"alg":"RS256","kid":7}'),
+    "header beyond numbers": by_hand(b'{"alg":"RS256","x":' + b"1" * 5000 + b"}"),
+    "header in latin-1": by_hand(b'{"alg":"\xe9"}'),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged(name: str) -> None:
+    """What Wix did not sign, or not now, or not with RS256, is forged; the reason never repeats what came."""
+    with pytest.raises(Forged, match=r"^not a token signed by Wix: \w+$"):
+        check(FORGED[name])
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=60).map(by_hand))
+def test_any_body(body: bytes) -> None:
+    """Whatever a stranger sends is forged, and nothing else happens."""
+    with pytest.raises(Forged):
+        check(body)
+
+
+@given(st.integers(0, len(GOOD) - 1), st.integers(1, 127))
+def test_any_change(place: int, by: int) -> None:
+    """A token that is changed in any byte is forged, but for the last one's bits that mean nothing."""
+    body = bytearray(GOOD)
+    body[place] ^= by
+
+    try:
+        found = check(bytes(body))
+    except Forged:
+        return
+
+    assert (len(GOOD) - 1, "AppRemoved") == (place, found.type)
+
+
+# -- what is signed and malformed --
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (raw(b"{}"), "data is NoneType, not a JSON string"),
+        (raw(b'{"data":{}}'), "data is dict, not a JSON string"),
+        (raw(b'{"data":""}'), "data is not JSON: JSONDecodeError"),
+        (
+            raw(json.dumps({"data": "[" * 2000}).encode()),
+            "data is not JSON: RecursionError",
+        ),
+        (sign([]), "data is list, not an object"),
+        (sign({**REMOVED, "eventType": None}), "data.eventType is not a name"),
+        (sign({**REMOVED, "eventType": ""}), "data.eventType is not a name"),
+        (sign({**REMOVED, "eventType": "x" * 151}), "data.eventType is not a name"),
+        (sign({**REMOVED, "eventType": ["AppRemoved"]}), "data.eventType is not a name"),
+        (sign({**REMOVED, "instanceId": None}), "data.instanceId is not a GUID"),
+        (sign({**REMOVED, "instanceId": "x"}), "data.instanceId is not a GUID"),
+        (sign({**REMOVED, "instanceId": {}}), "data.instanceId is not a GUID"),
+        (sign({"eventType": UPDATED, "instanceId": SITE}), "data.data is NoneType, not a JSON string"),
+        (in_envelope({"entityId": TICKET}), "data.data is dict, not a JSON string"),
+        (in_envelope("null"), "data.data is NoneType, not an object"),
+        (in_envelope("{"), "data.data is not JSON: JSONDecodeError"),
+        (in_envelope("[" * 2000), "data.data is not JSON: RecursionError"),
+        (in_envelope("1" * 5000), "data.data is not JSON: ValueError"),
+        (
+            in_envelope('{"updatedEvent":{"currentEntity":"text"}}'),
+            "data.data.updatedEvent.currentEntity is not JSON: JSONDecodeError",
+        ),
+        (
+            in_envelope('{"createdEvent":{"entity":"[]"}}'),
+            "data.data.createdEvent.entity is list, not an object",
+        ),
+        (
+            in_envelope(json.dumps({"deletedEvent": {"deletedEntity": '{"a":' * 2000}})),
+            "data.data.deletedEvent.deletedEntity is not JSON: RecursionError",
+        ),
+    ],
+)
+def test_malformed(body: bytes, told: str) -> None:
+    """What Wix signed in another shape is malformed; the layer and the member at fault are named, its value is not."""
+    with pytest.raises(Malformed) as caught:
+        check(body)
+
+    assert told == str(caught.value)
+
+
+def test_longest_type() -> None:
+    """A type of 150 characters is a name, as Wix allows."""
+    assert "x" * 150 == check(sign({**REMOVED, "eventType": "x" * 150})).type
+
+
+@given(
+    st.sampled_from(sorted(schema.KNOWN)), st.text(max_size=100) | st.dictionaries(st.text(), st.text()).map(json.dumps)
+)
+def test_any_payload(type_: str, data: str) -> None:
+    """Whatever Wix signs is a webhook or malformed."""
+    try:
+        found = check(in_envelope(data, type_))
+    except Malformed:
+        return
+
+    assert (type_, SITE) == (found.type, found.site)
+
+
+# -- the key --
+
+
+def wrapped(text: str) -> str:
+    return base64.encodebytes(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PEM,
+        PEM.strip(),
+        f"\n  {PEM}\n",
+        PEM.replace("\n", "\r\n"),
+        PEM.replace("\n", "\\n"),
+        PEM.strip().replace("\n", "\\n"),
+        base64.b64encode(PEM.encode()).decode(),
+        base64.b64encode(PEM.replace("\n", "\r\n").encode()).decode(),
+        wrapped(PEM),
+    ],
+)
+def test_key(text: str) -> None:
+    """The key is read as a PEM, as one with its line breaks written out, and as base64 of one, wrapped or not."""
+    key = public_key(text)
+
+    assert KEY.public_key().public_numbers() == key.public_numbers()
+    assert "AppRemoved" == verify(GOOD, key).type
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is not a readable PEM public key"),
+        ("my key", "is neither a PEM nor base64 of one"),
+        ("clé", "is neither a PEM nor base64 of one"),
+        ("abc", "is neither a PEM nor base64 of one"),
+        (base64.b64encode(b"\xff\xfe\xfd").decode(), "is neither a PEM nor base64 of one"),
+        ("".join(PEM.splitlines()[1:-1]), "is neither a PEM nor base64 of one"),
+        (base64.b64encode(b"my key").decode(), "is not a readable PEM public key"),
+        (PEM[:200], "is not a readable PEM public key"),
+        (PEM.replace("MII", "AAA"), "is not a readable PEM public key"),
+        (
+            KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+            "is not a readable PEM public key",
+        ),
+        (
+            ec.generate_private_key(ec.SECP256R1())
+            .public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            .decode(),
+            "is not an RSA key; Wix signs with RS256",
+        ),
+    ],
+)
+def test_no_key(text: str, told: str) -> None:
+    """What is no public key of an app is refused by the setting's name, with what is wrong, and is not repeated."""
+    with pytest.raises(NotStarted) as caught:
+        public_key(text)
+
+    assert str(caught.value).startswith(f"WIX_PUBLIC_KEY {told}")
+    assert not text or text not in str(caught.value)
