@@ -49,25 +49,19 @@ class Changes:
         stream = key(site, "changes")
         command = ("XREADGROUP", "GROUP", self.group, self.reader, "COUNT", most, "STREAMS", stream, ">")
         answer = await self._grouped(site, *command)
-        if not answer:
-            return Batch(())
-        entries = answer[stream] if isinstance(answer, dict) else answer[0][1]
-        if entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], (list, tuple)):
-            entries = entries[0]
-        return Batch(tuple(_change(entry, fields) for entry, fields in entries if fields))
+        return Batch(tuple(_change(entry, fields) for _, entries in answer or () for entry, fields in entries))
 
     async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
         """Take over what any reader took more than *idle* seconds ago and has not acknowledged."""
         stream = key(site, "changes")
         command = ("XAUTOCLAIM", stream, self.group, self.reader, round(idle * 1000), "0-0", "COUNT", most)
-        answer = await self._grouped(site, *command)
-        _, entries, *rest = answer
-        return Batch(tuple(_change(entry, fields) for entry, fields in entries if fields), len(rest[0]) if rest else 0)
+        _, entries, deleted = await self._grouped(site, *command)
+        return Batch(tuple(_change(entry, fields) for entry, fields in entries), len(deleted))
 
     async def ack(self, site: SiteId, *entries: str) -> None:
         """Say that the effect of these entries is done."""
         if entries:
-            await self._grouped(site, "XACK", key(site, "changes"), self.group, *entries)
+            await self.store.do("XACK", key(site, "changes"), self.group, *entries)
 
     async def park(self, site: SiteId, change: Change, reason: str) -> None:
         """Set an entry aside that cannot be worked off, with the reason, and acknowledge it."""
@@ -76,16 +70,32 @@ class Changes:
         await self.ack(site, change.entry)
 
     async def missed(self, site: SiteId) -> bool:
-        """Whether the stream was trimmed beyond what this group has read: then only comparing all snapshots helps."""
+        """Whether the stream was trimmed beyond what this group has read: then only comparing all snapshots helps.
+
+        A group that is new may have missed anything. Ask before `read`, which hides it on some servers, and say
+        `caught_up` after comparing: others would never forget it.
+        """
+        _, read, dropped = await self._position(site)
+        return read is None or read < dropped
+
+    async def caught_up(self, site: SiteId) -> None:
+        """Say that all snapshots were compared, which makes up for every entry that was dropped until now."""
+        last, read, dropped = await self._position(site)
+        position = ("XGROUP", "SETID", key(site, "changes"), self.group, last)
+        await self.store.do(*position, "ENTRIESREAD", max(read or 0, dropped))
+
+    async def _position(self, site: SiteId) -> tuple[str, int | None, int]:
+        """The last entry this group was given, how many it was given, and how many the stream has dropped."""
         stream = key(site, "changes")
-        groups = await self._grouped(site, "XINFO", "GROUPS", stream)
+        if not (found := await self._group(site)):
+            await self._create(site)
+            found = await self._group(site)
         info = await self.store.do("XINFO", "STREAM", stream)
-        for group in map(_pairs, groups):
-            if group["name"] == self.group:
-                read = group["entries-read"]
-                stream_info = _pairs(info)
-                return read is None or read < stream_info["entries-added"] - stream_info["length"]
-        return True
+        return found["last-delivered-id"], found["entries-read"], info["entries-added"] - info["length"]
+
+    async def _group(self, site: SiteId) -> dict[str, Any]:
+        groups = await self._grouped(site, "XINFO", "GROUPS", key(site, "changes"))
+        return next((group for group in groups if group["name"] == self.group), {})
 
     async def _grouped(self, site: SiteId, *command: str | int) -> Any:
         try:
@@ -104,18 +114,13 @@ class Changes:
                 raise
 
 
-def _pairs(answer: Any) -> dict[str, Any]:
-    return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
-
-
-def _change(entry: str, fields: Any) -> Change:
-    values = _pairs(fields)
-    before, after = values.get("before"), values.get("after")
+def _change(entry: str, fields: dict[str, str]) -> Change:
+    before, after = fields.get("before"), fields.get("after")
     return Change(
         entry,
-        TicketId(values["ticket"]),
-        EventId(values["event"]) if values["event"] else None,
-        int(values["v"]),
+        TicketId(fields["ticket"]),
+        EventId(fields["event"]) if fields["event"] else None,
+        int(fields["v"]),
         json.loads(before) if before else None,
         json.loads(after) if after else None,
     )

@@ -17,6 +17,9 @@ SITES = "tc:sites"
 LISTING = "*"
 """The member of a site's schedule that stands for listing all its tickets."""
 
+OUTLIVES = ("reads", "changes", "history")
+"""What a site leaves for two days: an app that is installed again goes on with newer versions, in the same logs."""
+
 DAY = 86_400.0
 LONGEST_PAUSE = 300.0
 """Seconds: a Retry-After beyond this would blind the site's pages for longer than a person would wait."""
@@ -109,25 +112,21 @@ class Schedule:
 
         New rules, or `everything` switched on, make the site's listing due, which keeps every ticket anew.
         """
-        hash_ = key(site, "site")
-        was = await self.store.do("HMGET", hash_, "rules", "all")
-        now = [rules.hash, "1" if everything else "0"]
-        if was != now:
-            await self.store.do("HSET", hash_, "exists", "1", "rules", now[0], "all", now[1])
-            await self.store.do("PERSIST", key(site, "reads"))
-            if everything:
-                await self.list_now(site)
+        keys = [key(site, name) for name in ("site", "due", *OUTLIVES)]
+        await self.store.run("adopt", keys, [rules.hash, int(everything)])
         await self.store.do("SADD", SITES, site)
 
     async def forget(self, site: SiteId) -> None:
         """Let a site go: nothing of it is read or marked again, and what is stored expires in two days."""
         await self.store.do("SREM", SITES, site)
         await self.store.do("DEL", key(site, "site"))
+        left = [key(site, name) for name in OUTLIVES]
         for ticket in await self.tracked(site):
-            await self.store.do("EXPIRE", key(site, "ticket", ticket), int(2 * DAY))
+            event = await self.store.do("HGET", key(site, "ticket", ticket), "event")
+            left += [key(site, "ticket", ticket), key(site, "event", event or "-")]
+        for one in left:
+            await self.store.do("EXPIRE", one, int(2 * DAY))
         await self.store.do("DEL", key(site, "due"), key(site, "hinted"), key(site, "watched"), key(site, "heard"))
-        # The last version given outlives the site, so an app that is installed again goes on with newer ones.
-        await self.store.do("EXPIRE", key(site, "reads"), int(2 * DAY))
 
     async def sites(self) -> frozenset[SiteId]:
         """Every site that is known."""
@@ -219,7 +218,7 @@ class Schedule:
     async def heard(self, site: SiteId) -> Mapping[str, str]:
         """When each webhook type was last heard (`<type>:at`, microseconds) and how often (`<type>:count`)."""
         answer = await self.store.do("HGETALL", key(site, "heard"))
-        return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+        return dict(answer)
 
     async def _settle(
         self,

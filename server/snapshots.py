@@ -123,4 +123,4 @@ class Snapshots:
     async def read(self, site: SiteId, ticket: TicketId) -> dict[str, str]:
         """Everything stored of a ticket, as text; empty when there is nothing."""
         answer = await self.store.do("HGETALL", key(site, "ticket", ticket))
-        return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+        return dict(answer)

@@ -20,7 +20,7 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, PubSubError, RedisClusterException, RedisError, ResponseError
 
 from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
@@ -35,7 +35,11 @@ WAKE = "tc:wake"
 TCP_KEEPALIVE = {4: 5, 5: 2, 6: 3, 18: 4000}
 """TCP_KEEPIDLE, INTVL, CNT in seconds and TCP_USER_TIMEOUT in ms (Linux): a dead link is noticed in some 5 s."""
 
-_UNAVAILABLE = ("OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF", "BUSY")
+TURN = 0.02
+"""Seconds for which one node of a cluster is listened to before the next one: what the others say waits for that."""
+
+_AWAY = {"OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "MISCONF", "BUSY"}
+"""First words of the errors with which a Redis that is there takes nothing for now."""
 
 
 class Use(Enum):
@@ -87,6 +91,7 @@ class Store:
         answer, connect = use.value
         options: dict[str, Any] = {
             "decode_responses": True,
+            "retry": Retry(NoBackoff(), 0),
             "socket_timeout": answer,
             "socket_connect_timeout": connect,
         }
@@ -95,12 +100,10 @@ class Store:
         self.clustered = url.startswith(CLUSTER_SCHEME)
         self.client: Any
         if self.clustered:
-            # On a moved slot the cluster's client must ask again: that is not a retry of the command.
-            self.client = RedisCluster.from_url(
-                url.replace(CLUSTER_SCHEME, "redis://", 1), cluster_error_retry_attempts=3, **options
-            )
+            # It follows a slot that moved all the same; after any other fault it learns the nodes anew at the next call.
+            self.client = RedisCluster.from_url(url.replace(CLUSTER_SCHEME, "redis://", 1), **options)
         else:
-            self.client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+            self.client = Redis.from_url(url, **options)
         self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
@@ -132,42 +135,45 @@ class Store:
                 return
 
     async def check(self, *, unsafe: bool = False) -> list[str]:
-        """Refuse a Redis that would lose data, or with `unsafe` answer what is wrong with it.
+        """Refuse a Redis that would lose data, or with `unsafe` answer what is wrong with it; all nodes of a cluster.
 
-        Raises StoreUnfit naming the lines of redis.conf that are missing.
+        Raises StoreUnfit naming the lines of redis.conf that are missing, and for a Redis that cannot do at all.
         """
+        every = {"target_nodes": RedisCluster.ALL_NODES} if self.clustered else {}
         with _faults("info"):
-            found = await self.client.info("everything")
-        nodes = found.values() if self.clustered and "redis_version" not in found else [found]
-        wrong: list[str] = []
-        for info in nodes:
-            if info.get("cluster_enabled") == 1 and not self.clustered:
-                wrong.append(f"it is a cluster: write the URL as {CLUSTER_SCHEME}host:port")
+            found = await self.client.info("everything", **every)
+        wrong: set[str] = set()
+        for info in [found] if "redis_version" in found else found.values():
             if int(str(info["redis_version"]).split(".")[0]) < OLDEST:
                 raise StoreUnfit(f"Redis {info['redis_version']} is too old: {OLDEST}.0 or Valkey is needed")
+            if info.get("cluster_enabled") == 1 and not self.clustered:
+                raise StoreUnfit(f"this Redis is a cluster: write its URL as {CLUSTER_SCHEME}host:port")
             if not info.get("aof_enabled"):
-                wrong.append("it keeps nothing over a restart: set `appendonly yes`")
+                wrong.add("it keeps nothing over a restart: set `appendonly yes`")
             if info.get("maxmemory_policy", "noeviction") != "noeviction":
-                wrong.append(f"it evicts keys ({info['maxmemory_policy']}): set `maxmemory-policy noeviction`")
-        wrong = sorted(set(wrong))
+                wrong.add(f"it evicts keys ({info['maxmemory_policy']}): set `maxmemory-policy noeviction`")
         if wrong and not unsafe:
             raise StoreUnfit(
-                "this Redis would lose what we promise to keep: "
-                + "; ".join(wrong)
-                + ". Start it with our redis.conf, or accept the loss with ALLOW_UNSAFE_REDIS=1"
+                f"this Redis would lose what we promise to keep: {'; '.join(sorted(wrong))}. "
+                "Start it with our redis.conf, or accept the loss with ALLOW_UNSAFE_REDIS=1"
             )
-        return wrong
+        return sorted(wrong)
 
     @asynccontextmanager
     async def listener(self) -> AsyncIterator["Listener"]:
-        """A subscription of its own connection, closed at the end whatever state it is in."""
+        """A subscription of its own connection, closed at the end whatever state it is in; raises StoreUnavailable."""
+        if self.clustered:
+            # A subscription goes to the node that was last known to have the slot, and nobody asks again by itself.
+            with _faults("subscribe"):
+                await self.client.initialize()
+                await self.client.nodes_manager.initialize()
         pubsub = self.client.pubsub()
         try:
             yield Listener(pubsub, sharded=self.clustered)
         finally:
             try:
                 await pubsub.aclose()
-            except (RedisError, OSError):
+            except (RedisError, RedisClusterException, OSError):
                 metrics.store_faults.labels("unsubscribe").inc()
 
     async def aclose(self) -> None:
@@ -189,6 +195,7 @@ class Listener:
     def __init__(self, pubsub: PubSub, *, sharded: bool) -> None:
         self._pubsub: Any = pubsub
         self._sharded = sharded
+        self._leaving: set[str] = set()
 
     async def subscribe(self, *channels: str) -> None:
         """Ask for ticket channels; each is confirmed later by `hear`."""
@@ -197,6 +204,7 @@ class Listener:
 
     async def unsubscribe(self, *channels: str) -> None:
         """Stop listening."""
+        self._leaving.update(channels)
         with _faults("unsubscribe"):
             await (self._pubsub.sunsubscribe if self._sharded else self._pubsub.unsubscribe)(*channels)
 
@@ -206,42 +214,80 @@ class Listener:
             await self._pubsub.subscribe(*channels)
 
     async def hear(self, timeout: float, *, sharded: bool | None = None) -> Heard | None:  # noqa: ASYNC109
-        """Answer the next message or confirmation, or None after `timeout` seconds."""
-        use_shards = self._sharded if sharded is None else sharded
+        """Answer the next message or confirmation, or None after at most `timeout` seconds.
+
+        Raises StoreUnavailable when the link is lost, or when a channel ended that nobody unsubscribed: on a cluster
+        its slot has moved, and a new listener finds it.
+        """
         with _faults("listen"):
-            if use_shards:
-                message = await self._pubsub.get_sharded_message(timeout=timeout)
+            if self._sharded if sharded is None else sharded:
+                message = await self._hear_nodes(timeout)
             else:
                 message = await self._pubsub.get_message(ignore_subscribe_messages=False, timeout=timeout)
         if message is None:
             return None
+        name: str = message["channel"]
         match message["type"]:
             case "message" | "smessage":
-                return Heard(message["channel"], message["data"])
+                return Heard(name, message["data"])
             case "subscribe" | "ssubscribe":
-                return Heard(message["channel"], None)
+                return Heard(name, None)
+            case "sunsubscribe" if name not in self._leaving:
+                raise StoreUnavailable(f"Redis ended the subscription of {name}: its slot has moved")
             case _:
+                self._leaving.discard(name)
                 return None
+
+    async def _hear_nodes(self, timeout: float) -> dict[str, Any] | None:  # noqa: ASYNC109
+        """Listen to each node in turn: redis-py would wait on a silent one while another has something to say."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        while (left := until - loop.time()) > 0:
+            if not self._pubsub.node_pubsub_mapping:
+                raise PubSubError("nothing is subscribed")
+            message: dict[str, Any] | None = await self._pubsub.get_sharded_message(timeout=min(TURN, left))
+            if message is not None:
+                return message
+        return None
 
 
 class _faults:  # noqa: N801 - reads as a statement at the call
-    """Turn every way in which Redis can be away into StoreUnavailable; anything else is a bug and stays itself."""
+    """Turn every way in which Redis can be away into StoreUnavailable; anything else is a bug and stays itself.
+
+    A cancel is heard as well: redis-py sends inside asyncio.wait_for, which on Python 3.11 loses a cancel that comes in
+    the turn in which the bytes are written (python/cpython#86296), and the task would go on for ever.
+    """
 
     def __init__(self, call: str) -> None:
         self.call = call
 
     def __enter__(self) -> None:
-        return None
+        self.cancels = _cancels()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, (RedisError, OSError, RuntimeError)):
-            return
-        if isinstance(error, ResponseError) and not str(error).startswith(_UNAVAILABLE) and "OOM" not in str(error):
-            return
-        if isinstance(error, RuntimeError) and "pubsub connection not set" not in str(error):
-            return
-        metrics.store_faults.labels(self.call).inc()
-        raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
+        if _cancels() > self.cancels and not isinstance(error, asyncio.CancelledError):
+            raise asyncio.CancelledError
+        if error is not None and _away(error):
+            metrics.store_faults.labels(self.call).inc()
+            raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
+
+
+def _cancels() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def _away(error: BaseException) -> bool:
+    match error:
+        case ResponseError():
+            # redis-py takes the first word off the text of those errors that it has a class for.
+            return (error.status_code or str(error).partition(" ")[0]) in _AWAY
+        case RuntimeError():
+            return "pubsub connection not set" in str(error)
+        case RedisClusterException():
+            return "No way to dispatch" not in str(error)
+        case _:
+            return isinstance(error, (RedisError, OSError))
 
 
 def seconds(us: float) -> float:

@@ -3,7 +3,8 @@
 -- keys   site, due, hinted, watched, reads
 -- args   capacity, refill a second; microseconds: lease, read gap, gap of watched reads, list every
 -- gives  { 'read', version, lease end, class, tickets… }  at most 100: hinted first, then watched, then the rest
---        { 'list' }                                       the whole site is to be listed
+--        { 'list' }                                       the whole site is to be listed (never where only watched
+--                                                         tickets are wanted)
 --        { 'wait', microseconds }                         nothing may be read before
 -- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
 --        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
@@ -22,8 +23,11 @@ end
 
 local list_at = redis.call('ZSCORE', due, '*')
 if list_at and tonumber(list_at) <= now then
-  redis.call('ZADD', due, int(now + list_every), '*')
-  return { 'list' }
+  if redis.call('HGET', site, 'all') == '1' then
+    redis.call('ZADD', due, int(now + list_every), '*')
+    return { 'list' }
+  end
+  redis.call('ZREM', due, '*')
 end
 
 -- Hinted tickets are looked up by themselves: behind a backlog of thousands they would not be among the first due.

@@ -39,7 +39,7 @@ for i = 4, #ARGV do
     take(ARGV[i])
   end
 end
-if taken == 0 and ARGV[2] ~= 'tickets' then
+if taken == 0 then
   for _, ticket in ipairs(redis.call('SMEMBERS', event)) do
     take(ticket)
   end

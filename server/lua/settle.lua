@@ -7,12 +7,15 @@
 --        microseconds: watch every, watch slowly every, reconcile, again, the three settle times;
 --        Wix calls a second that watching may use; most microseconds of a pause;
 --        then four a ticket: id, pace (live | slow | dead | never | again), sale start, sale end ('' = none)
--- gives  microseconds for which the site is paused
+-- gives  microseconds for which the site is paused; 0 for an unknown site (nothing was written)
 -- keeps  a ticket whose due time is no longer this lease was marked meanwhile: it stays as it is. Wix's read model
 --        may lag its webhooks, so a hint, and a sale's start or end, is followed by reads until the last settle
 --        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them.
 
 local site, due, hinted, watched, reads = unpack(KEYS)
+if redis.call('EXISTS', site) == 0 then
+  return 0
+end
 local version, lease, outcome = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local every, slow, reconcile, again = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local steps = { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]) }

@@ -20,13 +20,13 @@ local calls, firsts, want = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 every = math.max(every, redis.call('ZCOUNT', watched, int(now), '+inf') / (100 * calls) * 1000000)
 
 local function may_read_first()
-  local got = redis.call('HMGET', site, 'first_tokens', 'first_at')
-  local since = math.max(0, now - tonumber(got[2] or now)) / 60000000
-  local tokens = math.min(firsts, tonumber(got[1] or firsts) + since * firsts)
-  if tokens < 1 then
+  -- A ring with the times of the last first reads: any minute sees at most as many as it has places.
+  local place = tonumber(redis.call('HGET', site, 'first_next') or 0) % firsts
+  local used_at = tonumber(redis.call('HGET', site, 'first:' .. place) or 0)
+  if now - used_at < 60000000 then
     return false
   end
-  redis.call('HSET', site, 'first_tokens', string.format('%.6f', tokens - 1), 'first_at', int(now))
+  redis.call('HSET', site, 'first:' .. place, int(now), 'first_next', (place + 1) % firsts)
   return true
 end
 

@@ -1,0 +1,43 @@
+"""Time that passes for Redis without anybody waiting: all that it remembers of a site moves into the past.
+
+The scripts know no other clock than Redis's, which nobody can set; what is 30 s old by it, is as if 30 s had gone by.
+Only what expires by itself (TTLs) and the ids of streams stay where they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from server.model import SiteId, TicketId
+from server.schedule import Lot
+from server.store import Store, key, micros
+
+MOVE = """
+for k = 1, 3 do
+  local found = redis.call('ZRANGE', KEYS[k], 0, -1, 'WITHSCORES')
+  for i = 1, #found, 2 do
+    redis.call('ZADD', KEYS[k], string.format('%.0f', found[i + 1] - ARGV[1]), found[i])
+  end
+end
+for k = 4, #KEYS do
+  local found = redis.call('HGETALL', KEYS[k])
+  for i = 1, #found, 2 do
+    local moment = tonumber(found[i + 1])
+    if moment and moment > 1e15 and found[i] ~= 'v' then
+      redis.call('HSET', KEYS[k], found[i], string.format('%.0f', moment - ARGV[1]))
+    end
+  end
+end
+"""
+"""Every number that large is a moment in microseconds; `v` is one too, but also stands in the counter's text."""
+
+
+async def elapse(store: Store, site: SiteId, seconds: float, tickets: Sequence[TicketId] = ()) -> None:
+    """Let so many seconds pass for a site's schedule and budget, and for the snapshots of these tickets."""
+    keys = [key(site, name) for name in ("due", "hinted", "watched", "reads", "site")]
+    keys += [key(site, "ticket", ticket) for ticket in tickets]
+    await store.do("EVAL", MOVE, len(keys), *keys, micros(seconds))
+
+
+def aged(lot: Lot, seconds: float) -> Lot:
+    """The same lot for who has been reading it meanwhile."""
+    return replace(lot, version=lot.version - micros(seconds), lease=lot.lease - micros(seconds))

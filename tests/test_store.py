@@ -1,0 +1,591 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ResponseError
+
+from server import metrics
+from server.errors import StoreUnavailable, StoreUnfit
+from server.store import WAKE, Heard, Store, Use, channel, key, micros, script, seconds
+from tests.rig.redis import SERVERS, SLOTS, Cluster, RedisServer
+from tests.rig.server import until
+
+Server = Callable[..., RedisServer]
+
+SITES = [f"site-{n}" for n in range(20)]
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Store]:
+    """A worker's client of one server."""
+    async with aclosing(Store(redis_url, Use.WORK)) as found:
+        yield found
+
+
+@pytest.fixture
+async def clustered(cluster_url: str) -> AsyncIterator[Store]:
+    """A worker's client of three masters."""
+    async with aclosing(Store(cluster_url, Use.WORK)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three masters of this file's own: each test leaves them well."""
+    folder = tmp_path_factory.mktemp("breakable")
+    config = {"cluster_enabled": "yes", "cluster_node_timeout": "10000"}
+    cluster = Cluster([RedisServer(folder / str(number), **config) for number in range(3)])
+    try:
+        for master in cluster.masters:
+            master.start()
+        cluster.form()
+        yield cluster
+    finally:
+        for master in cluster.masters:
+            master.kill()
+
+
+async def mark(store: Store, site: str, ticket: str = "T") -> list[int]:
+    """Run a script that writes."""
+    keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "event:-")]
+    return list(await store.run("mark", keys, ["", "tickets", 0, ticket]))
+
+
+async def known(store: Store, site: str) -> None:
+    await store.do("HSET", key(site, "site"), "exists", 1, "all", 1)
+
+
+# -- names --
+
+
+def test_keys_of_a_site_share_a_slot() -> None:
+    """Every key and channel of a site carries its name in braces, which is what a cluster places it by."""
+    assert "tc:{S}:ticket:T" == key("S", "ticket", "T")
+    assert "tc:{S}:live:T" == channel("S", "T")
+
+
+def test_scripts_are_made_of_files() -> None:
+    """A script is its file, after those that its first line names."""
+    claim = script("claim")
+
+    assert claim.text.startswith("-- clock:")
+    assert claim.text.index("-- clock:") < claim.text.index("-- budget:") < claim.text.index("-- claim:")
+    assert 40 == len(claim.sha)
+    assert claim is script("claim")
+
+
+@pytest.mark.parametrize("path", sorted(Path("server/lua").glob("*.lua")), ids=lambda path: path.stem)
+def test_scripts_are_plain(path: Path) -> None:
+    """No script decodes JSON, which would break large integers and empty lists, and each says what it is first."""
+    text = path.read_text()
+
+    assert "cjson" not in text
+    assert f"-- {path.stem}: " in "\n".join(text.splitlines()[:2])
+
+
+def test_microseconds() -> None:
+    """Seconds become whole microseconds and come back."""
+    assert 1_500_000 == micros(1.5)
+    assert 1.5 == seconds(1_500_000)
+
+
+# -- commands and scripts --
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_scripts_are_sent_once(redis_server: Server, server: str) -> None:
+    """A script's text goes to a server that does not know it; after that its name does, until it is forgotten."""
+    async with aclosing(Store(redis_server(server).url, Use.WORK)) as store:
+        await known(store, "S")
+        sent = []
+        for _ in range(2):
+            for ticket in "ABC":
+                assert [1, 1] == await mark(store, "S", ticket)
+            sent.append((await store.client.info("commandstats"))["cmdstat_eval"]["calls"])
+            await store.do("DEL", key("S", "due"))
+            await store.do("SCRIPT", "FLUSH")
+
+        assert [1, 2] == sent
+
+
+async def test_scripts_on_each_node(clustered: Store, cluster: Cluster) -> None:
+    """A node of a cluster that does not know a script gets it, whatever the others know."""
+    for site in SITES:
+        await known(clustered, site)
+        assert [1, 1] == await mark(clustered, site)
+    for master in cluster.masters:
+        assert 0 < len(master.ask("KEYS", "*"))
+        master.ask("SCRIPT", "FLUSH")
+
+        for site in SITES:
+            assert [1, 0] == await mark(clustered, site)
+
+
+async def test_bugs_stay_themselves(store: Store) -> None:
+    """An error that says nothing about Redis's state is a bug of ours, and is not taken for an outage."""
+    await store.do("SET", key("S", "site"), "text")
+
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await mark(store, "S")
+    with pytest.raises(ResponseError, match="unknown command"):
+        await store.do("NONSENSE")
+    with pytest.raises(KeyError):
+        await store.run("mark", _broken(), [])
+
+
+def _broken() -> list[str]:
+    raise KeyError
+
+
+async def test_unix_socket(redis_server: Server, tmp_path: Path) -> None:
+    """A server is reached by its Unix socket too."""
+    redis_server(unixsocket=str(tmp_path / "socket"))
+
+    async with aclosing(Store(f"unix://{tmp_path}/socket", Use.INGEST)) as store:
+        await known(store, "S")
+        assert [1, 1] == await mark(store, "S")
+
+
+async def test_a_cancel_is_not_lost(store: Store) -> None:
+    """A task that is cancelled at any moment of a command ends, rather than to go on as if nothing were."""
+
+    async def forever() -> None:
+        while True:
+            await store.do("PING")
+
+    for turns in range(60):
+        task = asyncio.create_task(forever())
+        for _ in range(turns % 20):
+            await asyncio.sleep(0)
+        task.cancel()
+
+        await asyncio.wait({task}, timeout=2)
+
+        assert task.cancelled()
+
+
+# -- Redis is away --
+
+
+async def test_not_there(redis_server: Server) -> None:
+    """A Redis that is down is unavailable, counted, and used again as soon as it is back."""
+    server = redis_server()
+    async with aclosing(Store(server.url, Use.INGEST)) as store:
+        await known(store, "S")
+        server.kill()
+        before = metrics.store_faults.labels("mark")._value.get()
+
+        with pytest.raises(StoreUnavailable, match="mark"):
+            await mark(store, "S")
+
+        assert before + 1 == metrics.store_faults.labels("mark")._value.get()
+        server.start()
+        assert [1, 1] == await mark(store, "S")
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_frozen(redis_server: Server, connected: bool) -> None:
+    """A Redis that does not answer costs a webhook 0.4 s, not the minute of redis-py's own retries."""
+    server = redis_server()
+    async with aclosing(Store(server.url, Use.INGEST)) as store:
+        if connected:
+            await known(store, "S")
+        server.freeze()
+        began = time.monotonic()
+
+        with pytest.raises(StoreUnavailable):
+            await mark(store, "S")
+
+        assert 0.75 > time.monotonic() - began
+        server.thaw()
+        await until(lambda: _works(store))
+
+
+async def _works(store: Store) -> bool:
+    try:
+        await store.do("PING")
+    except StoreUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_full(redis_server: Server, server: str) -> None:
+    """A Redis that is full is unavailable to commands and scripts alike."""
+    full = redis_server(server)
+    async with aclosing(Store(full.url, Use.INGEST)) as store:
+        await known(store, "S")
+        full.ask("CONFIG", "SET", "maxmemory", 1)
+
+        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+            await store.do("SET", "a", "b")
+        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+            await mark(store, "S")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_read_only(redis_server: Server, server: str) -> None:
+    """A Redis that has become a replica is unavailable to commands and scripts that write."""
+    replica = redis_server(server)
+    async with aclosing(Store(replica.url, Use.INGEST)) as store:
+        await known(store, "S")
+        replica.ask("REPLICAOF", "127.0.0.1", 1)
+
+        with pytest.raises(StoreUnavailable, match="ReadOnly"):
+            await store.do("SET", "a", "b")
+        with pytest.raises(StoreUnavailable, match="ReadOnly"):
+            await mark(store, "S")
+
+
+async def test_loading(redis_server: Server) -> None:
+    """A Redis that still loads its data is unavailable, then there; who waits for it gets it."""
+    server = redis_server()
+    server.ask("EVAL", "for n = 1, 5000 do redis.call('SET', 'key-' .. n, n) end", 0)
+    server.kill()
+    server.config["key_load_delay"] = "100"  # microseconds for each key; clients are answered every 1,024 keys
+    server.start(wait=False)
+    async with aclosing(Store(server.url, Use.INGEST)) as store:
+        said: list[str] = []
+
+        async def answers() -> bool:
+            try:
+                await store.do("GET", "key-1")
+            except StoreUnavailable as error:
+                said.append(str(error))
+                return False
+            return True
+
+        await until(answers)
+        assert any("BusyLoading" in one for one in said)
+
+
+async def test_wait(redis_server: Server) -> None:
+    """A start waits for a Redis that is not there yet, but not for ever."""
+    server = redis_server()
+    server.kill()
+    async with aclosing(Store(server.url, Use.WORK)) as store:
+        with pytest.raises(StoreUnavailable):
+            await store.wait(0.0)
+
+        waiting = asyncio.create_task(store.wait(10))
+        server.start(wait=False)
+        await waiting
+
+        assert await store.do("PING")
+
+
+# -- a Redis that will do --
+
+
+async def test_check_accepts_ours(redis_server: Server) -> None:
+    """Valkey and Redis with our redis.conf are accepted."""
+    for server in SERVERS:
+        async with aclosing(Store(redis_server(server).url, Use.WORK)) as store:
+            assert [] == await store.check()
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"appendonly": "no"}, ["appendonly yes"]),
+        ({"maxmemory_policy": "allkeys-lru"}, ["allkeys-lru", "maxmemory-policy noeviction"]),
+        ({"appendonly": "no", "maxmemory_policy": "volatile-ttl"}, ["appendonly yes", "maxmemory-policy noeviction"]),
+    ],
+)
+async def test_check_refuses_loss(redis_server: Server, config: dict[str, str], named: list[str]) -> None:
+    """A Redis that would lose data is refused by the lines it lacks; who accepts that is told them."""
+    async with aclosing(Store(redis_server(**config).url, Use.WORK)) as store:
+        with pytest.raises(StoreUnfit) as refused:
+            await store.check()
+        accepted = await store.check(unsafe=True)
+
+    for text in (*named, "ALLOW_UNSAFE_REDIS=1"):
+        assert text in str(refused.value)
+    assert len(config) == len(accepted)
+    assert all(any(text in one for one in accepted) for text in named)
+
+
+@asynccontextmanager
+async def speaking(info: str) -> AsyncIterator[str]:
+    """A server that says this of itself, and OK to anything else: no old Redis need be installed to be refused."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readline():
+            words = []
+            for _ in range(int(head[1:])):
+                size = int((await reader.readline())[1:])
+                words.append((await reader.readexactly(size + 2))[:-2].upper())
+            match words[0]:
+                case b"HELLO":
+                    writer.write(b"%1\r\n$5\r\nproto\r\n:3\r\n")
+                case b"INFO":
+                    writer.write(b"$%d\r\n%s\r\n" % (len(info), info.encode()))
+                case _:
+                    writer.write(b"+OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
+@pytest.mark.parametrize("unsafe", [True, False])
+async def test_check_refuses_old_servers(unsafe: bool) -> None:
+    """A Redis before 7 is refused whatever else is accepted, as it cannot do what we need."""
+    async with speaking("redis_version:6.2.14\r\naof_enabled:1\r\n") as url, aclosing(Store(url, Use.WORK)) as store:
+        with pytest.raises(StoreUnfit, match=r"Redis 6\.2\.14 is too old: 7\.0"):
+            await store.check(unsafe=unsafe)
+
+
+async def test_check_names_the_cluster_url(cluster_url: str) -> None:
+    """A cluster by the URL of a single server is refused with the URL that it needs."""
+    async with aclosing(Store(cluster_url.replace("redis+cluster", "redis"), Use.WORK)) as store:
+        with pytest.raises(StoreUnfit, match=r"redis\+cluster://"):
+            await store.check(unsafe=True)
+
+
+async def test_check_accepts_a_cluster(clustered: Store) -> None:
+    """Three masters with our redis.conf are accepted."""
+    assert [] == await clustered.check()
+
+
+async def test_check_looks_at_every_node(breakable: Cluster) -> None:
+    """A cluster is refused for any of its nodes."""
+    async with aclosing(Store(breakable.url, Use.WORK)) as store:
+        for master in breakable.masters:
+            master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+            with pytest.raises(StoreUnfit, match="allkeys-lru"):
+                await store.check()
+            master.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        assert [] == await store.check()
+
+
+# -- a cluster is away --
+
+
+async def test_no_cluster(redis_server: Server) -> None:
+    """A cluster's URL where there is none, or one server alone, is unavailable like any other."""
+    server = redis_server()
+    url = server.url.replace("redis:", "redis+cluster:")
+    async with aclosing(Store(url, Use.INGEST)) as store:
+        with pytest.raises(StoreUnavailable, match="Cluster mode is not enabled"):
+            await store.do("PING")
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            await store.do("PING")
+        with pytest.raises(StoreUnavailable):
+            async with store.listener():
+                pass
+
+
+async def test_frozen_node(breakable: Cluster) -> None:
+    """A node that does not answer costs a webhook 0.4 s; sites of the other nodes go on."""
+    async with aclosing(Store(breakable.url, Use.INGEST)) as store:
+        for site in SITES:
+            await known(store, site)
+        frozen = breakable.masters[1]
+        there = {one for one in SITES if frozen.ask("KEYS", key(one, "site").replace("{", "[{]"))}
+        frozen.freeze()
+        try:
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await mark(store, min(there))
+            assert 0.75 > time.monotonic() - began
+        finally:
+            frozen.thaw()
+
+        async def marked() -> bool:
+            return all([await mark(store, site) for site in SITES])
+
+        await until(lambda: _works(store))
+        assert await marked()
+
+
+# -- listening --
+
+
+async def test_heard(store: Store) -> None:
+    """A subscription is confirmed, then says what is published, until it ends; silence is None."""
+    async with store.listener() as listener:
+        await listener.subscribe("a", "b")
+        assert [Heard("a", None), Heard("b", None)] == [await listener.hear(2) for _ in range(2)]
+        assert await listener.hear(0.01) is None
+
+        await store.do("PUBLISH", "b", "text")
+        assert Heard("b", "text") == await listener.hear(2)
+
+        await listener.unsubscribe("b")
+        assert await listener.hear(2) is None
+        await store.do("PUBLISH", "b", "text")
+        assert await listener.hear(0.05) is None
+
+
+async def test_reconnected(store: Store) -> None:
+    """Law 6: After a lost connection every channel is confirmed again, which is the only sign of what was lost."""
+    async with store.listener() as listener:
+        await listener.subscribe("a", "b")
+        assert [Heard("a", None), Heard("b", None)] == [await listener.hear(2) for _ in range(2)]
+
+        await store.do("CLIENT", "KILL", "TYPE", "pubsub")
+
+        again = await _confirmed(listener, 2)
+        assert {"a", "b"} == again
+        await store.do("PUBLISH", "a", "text")
+        assert Heard("a", "text") == await listener.hear(2)
+
+
+async def _confirmed(listener: object, count: int) -> set[str]:
+    """What is confirmed after a fault, which may be told first."""
+    found: set[str] = set()
+
+    async def all_of_them() -> bool:
+        try:
+            heard = await listener.hear(0.2)  # type: ignore[attr-defined]
+        except StoreUnavailable:
+            return False
+        if heard is not None and heard.text is None:
+            found.add(heard.channel)
+        return len(found) == count
+
+    await until(all_of_them)
+    return found
+
+
+async def test_listening_to_nobody(redis_server: Server) -> None:
+    """A listener of a Redis that is gone says so, and can be closed."""
+    server = redis_server()
+    async with aclosing(Store(server.url, Use.LISTEN)) as store, store.listener() as listener:
+        with pytest.raises(StoreUnavailable):
+            await listener.hear(0.1)
+        await listener.subscribe("a")
+        assert await listener.hear(2)
+
+        server.kill()
+
+        with pytest.raises(StoreUnavailable):
+            await listener.hear(2)
+        with pytest.raises(StoreUnavailable):
+            await listener.subscribe("b")
+        with pytest.raises(StoreUnavailable):
+            await listener.unsubscribe("a")
+
+
+async def test_cluster_is_heard(clustered: Store, cluster_url: str) -> None:
+    """A listener hears the channels of all sites, on whichever node each is, though it never ran a command before."""
+    async with aclosing(Store(cluster_url, Use.LISTEN)) as fresh, fresh.listener() as listener:
+        channels = [channel(site, "T") for site in SITES]
+        await listener.subscribe(*channels)
+        assert {Heard(one, None) for one in channels} == {await listener.hear(2) for _ in channels}
+
+        for one in channels:
+            await clustered.do("SPUBLISH", one, "text")
+
+        assert {Heard(one, "text") for one in channels} == {await listener.hear(2) for _ in channels}
+
+
+async def test_silent_nodes_delay_nobody(clustered: Store) -> None:
+    """What one node says is heard at once, however long the others are silent."""
+    async with clustered.listener() as listener:
+        channels = [channel(site, "T") for site in SITES]
+        await listener.subscribe(*channels)
+        for _ in channels:
+            assert await listener.hear(2)
+        waits = []
+        for one in channels[:6]:
+            hearing = asyncio.create_task(listener.hear(2))
+            await clustered.do("SPUBLISH", one, "text")
+            began = time.monotonic()
+            assert Heard(one, "text") == await hearing
+            waits.append(time.monotonic() - began)
+
+        assert 0.3 > max(waits)
+        began = time.monotonic()
+        assert await listener.hear(0.2) is None
+        assert 0.4 > time.monotonic() - began
+
+
+async def test_wake_from_every_node(clustered: Store, cluster: Cluster) -> None:
+    """The wake channel is heard whichever node of a cluster it was published on."""
+    async with clustered.listener() as listener:
+        await listener.subscribe_all_nodes(WAKE)
+        assert Heard(WAKE, None) == await listener.hear(2, sharded=False)
+
+        for number, master in enumerate(cluster.masters):
+            master.ask("PUBLISH", WAKE, f"site-{number}")
+
+        heard = {await listener.hear(2, sharded=False) for _ in cluster.masters}
+        assert {Heard(WAKE, f"site-{number}") for number in range(3)} == heard
+
+
+async def test_cluster_reconnected(clustered: Store, cluster: Cluster) -> None:
+    """Law 6: After lost connections to the nodes of a cluster every channel is confirmed again."""
+    async with clustered.listener() as listener:
+        channels = [channel(site, "T") for site in SITES]
+        await listener.subscribe(*channels)
+        for _ in channels:
+            assert await listener.hear(2)
+
+        for master in cluster.masters:
+            master.ask("CLIENT", "KILL", "TYPE", "pubsub")
+
+        assert set(channels) == await _confirmed(listener, len(channels))
+
+
+async def test_cluster_unsubscribed(clustered: Store) -> None:
+    """A channel of a cluster that was unsubscribed is not heard any more, and nothing is wrong with that."""
+    async with clustered.listener() as listener:
+        await listener.subscribe(channel("A", "T"), channel("B", "T"))
+        for _ in range(2):
+            assert await listener.hear(2)
+
+        await listener.unsubscribe(channel("A", "T"))
+        assert await listener.hear(0.3) is None
+        for site in "AB":
+            await clustered.do("SPUBLISH", channel(site, "T"), "text")
+
+        assert Heard(channel("B", "T"), "text") == await listener.hear(2)
+        assert await listener.hear(0.1) is None
+
+
+async def test_nothing_subscribed_on_a_cluster(clustered: Store) -> None:
+    """A listener that was never told what to listen to says so, rather than to wait for nothing."""
+    async with clustered.listener() as listener:
+        with pytest.raises(StoreUnavailable):
+            await listener.hear(5)
+
+
+async def test_moved_slot(breakable: Cluster) -> None:
+    """Law 6: A slot that moves to another node ends its subscriptions; that is told, and a new listener finds it."""
+    name = channel("moved", "T")
+    async with (
+        aclosing(Store(breakable.url, Use.WORK)) as store,
+        aclosing(Store(breakable.url, Use.LISTEN)) as listening,
+    ):
+        slot = breakable.masters[0].ask("CLUSTER", "KEYSLOT", name)
+        owner = slot // (SLOTS // 3 + 1)
+        old, new = breakable.masters[owner], breakable.masters[owner - 1]
+        async with listening.listener() as listener:
+            await listener.subscribe(name)
+            assert Heard(name, None) == await listener.hear(2)
+
+            for master in (new, old):
+                master.ask("CLUSTER", "SETSLOT", slot, "NODE", new.ask("CLUSTER", "MYID"))
+
+            with pytest.raises(StoreUnavailable, match="moved"):
+                await until(lambda: listener.hear(0.1))
+
+        async def found_again() -> bool:
+            try:
+                async with listening.listener() as listener:
+                    await listener.subscribe(name)
+                    confirmed = await listener.hear(0.5)
+                    await store.do("SPUBLISH", name, "text")
+                    return [Heard(name, None), Heard(name, "text")] == [confirmed, await listener.hear(0.5)]
+            except StoreUnavailable:
+                # Of three nodes one learns of the move from the others, and may be the one that was asked.
+                return False
+
+        assert await until(found_again)
