@@ -10,6 +10,7 @@ step; viewers get whole counters, and the newest wins.
 Roots, each imported only by the one above:
   cli.py          the commands
   run.py          signals and drain; web and worker in one loop
+  watch.py        prints counters as they change, from Redis's public channels
   valkey.py       the embedded server
   app.py          builds the web process
   worker.py       builds the worker process
@@ -22,7 +23,9 @@ Stages, which meet only in Redis:
   pages.py        widget file, embed page, health, metrics
 
 Instruments:
-  hub.py          who watches which ticket in this process
+  feed.py         keeps every topic of this process true: subscriptions, snapshots, rounds
+  hub.py          who watches what in this process, and how a change reaches them
+  topics.py       one ticket that is watched; everyone who watches the same ones
   wix/            signature.py, client.py, schema.py
 
 Memory:

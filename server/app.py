@@ -3,15 +3,18 @@
 In: settings and the address of Redis. Out: a Web, whose `app` uvicorn serves and whose `run` keeps the counters true.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.feed import Feed
 from server.hub import Hub
 from server.live import counters
 from server.live.doors import Doors
@@ -45,9 +48,10 @@ class Web:
         self.listening = Store(redis_url, Use.LISTEN)
         schedule = Schedule(self.store, settings.timing)
         self.schedule = schedule
-        self.hub = Hub(self.store, self.listening, schedule, settings.rules.hash)
+        self.hub = Hub()
+        self.feed = Feed(self.store, self.listening, schedule, self.hub, settings.rules.hash)
         self.doors = Doors(
-            settings.origins,
+            _origins(settings),
             settings.trusted_proxies,
             most=settings.max_connections,
             most_an_address=settings.max_connections_per_address,
@@ -74,15 +78,17 @@ class Web:
         """Make the sites of the settings known; raises StoreUnavailable."""
         for site in self.settings.sites:
             await self.schedule.adopt(site, self.settings.rules, everything=self.settings.everything)
-        await self.hub.start()
+        await self.feed.start()
 
     async def run(self) -> None:
         """Keep the counters true, for ever."""
-        await self.hub.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.hub.run(), name="web: hub")
+            group.create_task(self.feed.run(), name="web: feed")
 
     def details(self) -> Mapping[str, bool]:
         """What has to hold for this process to get viewers."""
-        return {"redis": self.hub.healthy, "accepting": self.doors.open}
+        return {"redis": self.feed.healthy, "accepting": self.doors.open}
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""
@@ -93,3 +99,9 @@ class Web:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[dict[str, Any]]:
         # The WebSocket class gets its hub from here too: uvicorn builds it outside of Starlette.
         yield {"hub": self.hub, "doors": self.doors}
+
+
+def _origins(settings: Settings) -> Sequence[str]:
+    """Who may read: those of the settings, and our own embed page, which every list would else forget."""
+    parts = urlsplit(settings.public_url or "")
+    return (*settings.origins, f"{parts.scheme}://{parts.netloc}") if parts.netloc else settings.origins

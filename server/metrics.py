@@ -12,13 +12,15 @@ pauses = Counter("ticket_counter_site_pauses", "Sites paused after a fault of Wi
 missing = Counter("ticket_counter_missing_tickets", "Tickets that Wix's answer left out, by what followed", ["outcome"])
 topics = Gauge("ticket_counter_topics", "Topics open in this process")
 viewers = Gauge("ticket_counter_viewers", "Viewers connected to this process", ["kind"])
+ws_viewers, sse_viewers = viewers.labels("ws"), viewers.labels("sse")
 frames = Counter("ticket_counter_frames", "Frames written to viewers", ["kind"])
+ws_frames, sse_frames = frames.labels("ws"), frames.labels("sse")
 refused = Counter("ticket_counter_refused", "Viewers refused, by reason", ["reason"])
 withdrawn = Counter("ticket_counter_withdrawn", "Numbers withdrawn because they could not be verified")
 resyncs = Counter("ticket_counter_resyncs", "Times all topics were read again", ["cause"])
 stuck = Counter("ticket_counter_stuck_viewers", "Viewers dropped because they did not read")
 store_faults = Counter("ticket_counter_store_faults", "Redis calls that failed", ["call"])
-hub_lag = Histogram(
+flush_seconds = Histogram(
     "ticket_counter_flush_seconds", "Seconds one flush took", buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1)
 )
 

@@ -4,11 +4,13 @@ In: GET. Out: the widget as written, by name and by hash; a page for iframes; ye
 redaction hides (metrics, details) only to who has the token, and 404 to all where there is none.
 """
 
+import gzip
 import hashlib
 import hmac
 import html
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,20 +72,19 @@ class Pages:
 
     async def widget(self, request: Request) -> Response:
         """The widget, briefly cached: pages get a new one within minutes."""
-        body, hash_ = _read(self._widget)
-        headers = {**_SCRIPT, "Cache-Control": "public, max-age=300", "ETag": f'"{hash_}"'}
+        script = _read(self._widget)
+        headers = {**_SCRIPT, "Cache-Control": "public, max-age=300", "ETag": f'W/"{script.hash}"'}
         asked = request.headers.get("if-none-match", "")
-        if asked == "*" or f'"{hash_}"' in asked:
+        if asked == "*" or f'"{script.hash}"' in asked:
             return Response(status_code=304, headers=headers)
-        return Response(body, media_type="text/javascript", headers=headers)
+        return script.answer(request, headers)
 
     async def pinned(self, request: Request) -> Response:
         """The widget of exactly this hash, for ever: for pages that pin it with an integrity attribute."""
-        body, hash_ = _read(self._widget)
-        if request.path_params["hash"] != hash_:
+        script = _read(self._widget)
+        if request.path_params["hash"] != script.hash:
             return PlainTextResponse("this version is not served here\n", 404, headers={"Cache-Control": "no-store"})
-        headers = {**_SCRIPT, "Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(body, media_type="text/javascript", headers=headers)
+        return script.answer(request, {**_SCRIPT, "Cache-Control": "public, max-age=31536000, immutable"})
 
     async def embed(self, request: Request) -> Response:
         """A page for an iframe: `?ticket=A[&ticket=B][&site=S]`, as the counters take it."""
@@ -92,7 +93,11 @@ class Pages:
         except BadRequest as error:
             return PlainTextResponse(f"{error}\n", 400, headers=_PLAIN)
         site = f' site="{html.escape(wanted.site)}"' if wanted.site else ""
-        tags = "\n".join(f'<ticket-counter ticket="{html.escape(t)}"{site}></ticket-counter>' for t in wanted.tickets)
+        # Two sentences side by side say nothing unless each says of what.
+        named = " show-name show-price" if len(wanted.tickets) > 1 else ""
+        tags = "\n".join(
+            f'<ticket-counter ticket="{html.escape(t)}"{site}{named}></ticket-counter>' for t in wanted.tickets
+        )
         root = html.escape(request.scope.get("root_path", ""))
         return HTMLResponse(
             _PAGE.format(style=_STYLE, root=root, tags=tags),
@@ -139,11 +144,27 @@ _PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Ref
 _SCRIPT = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
+    "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """The widget as written, compressed, and named by its hash."""
+
+    plain: bytes
+    gzipped: bytes
+    hash: str
+
+    def answer(self, request: Request, headers: Mapping[str, str]) -> Response:
+        """The script, compressed for who can read that."""
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(self.gzipped, media_type="text/javascript", headers={**headers, "Content-Encoding": "gzip"})
+        return Response(self.plain, media_type="text/javascript", headers=headers)
+
+
 @cache
-def _read(widget: Path) -> tuple[bytes, str]:
+def _read(widget: Path) -> _Script:
     body = widget.read_bytes()
-    return body, hashlib.sha256(body).hexdigest()[:16]
+    return _Script(body, gzip.compress(body, 9, mtime=0), hashlib.sha256(body).hexdigest()[:16])

@@ -3,6 +3,10 @@
 In: settings and the address of Redis. Out: a Worker whose `run` reads what is due until `stop`.
 """
 
+import asyncio
+
+from server import logs
+from server.errors import StoreUnavailable
 from server.refresh import Refresh
 from server.schedule import Schedule
 from server.settings import Settings
@@ -10,17 +14,23 @@ from server.snapshots import Snapshots
 from server.store import Store, Use
 from server.wix.client import Wix
 
+LOOK_EVERY = 5.0
+"""Seconds between two looks whether Redis still knows the sites of the settings."""
+
+log = logs.logger("worker")
+
 
 class Worker:
     """One worker process. Raises NotStarted where Wix's credentials are missing."""
 
-    def __init__(self, settings: Settings, redis_url: str) -> None:
+    def __init__(self, settings: Settings, redis_url: str, *, look_every: float = LOOK_EVERY) -> None:
         self.settings = settings
         self.store = Store(redis_url, Use.WORK)
         self.schedule = Schedule(self.store, settings.timing)
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
         snapshots = Snapshots(self.store, settings.rules, settings.timing, history_days=settings.history_days)
         self.refresh = Refresh(self.store, self.schedule, snapshots, self.wix)
+        self._look_every = look_every
 
     async def start(self) -> None:
         """Take on the sites of the settings and those that installed the app, under our rules."""
@@ -29,7 +39,10 @@ class Worker:
 
     async def run(self) -> None:
         """Read what is due until `stop`, then let the calls in flight end."""
-        await self.refresh.run()
+        async with asyncio.TaskGroup() as group:
+            remembering = group.create_task(self._remember(), name="worker: sites")
+            await self.refresh.run()
+            remembering.cancel()
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -39,3 +52,14 @@ class Worker:
         """Close the connections to Redis and Wix."""
         await self.wix.aclose()
         await self.store.aclose()
+
+    async def _remember(self) -> None:
+        """Take a site on again that a Redis which lost its data no longer knows: all begins anew from Wix."""
+        while True:
+            await asyncio.sleep(self._look_every)
+            try:
+                for site in self.settings.sites.keys() - await self.schedule.sites():
+                    log.warning("site_unknown_to_redis", site=site)
+                    await self.schedule.adopt(site, self.settings.rules, everything=self.settings.everything)
+            except StoreUnavailable as error:
+                log.warning("store_unavailable", error=str(error))

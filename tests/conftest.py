@@ -1,3 +1,25 @@
-"""Fixtures live beside the server that they start, in tests/rig."""
+"""Fixtures live beside the server that they start, in tests/rig. Tests run on the loop that the product runs on."""
 
-pytest_plugins = ["tests.rig.redis", "tests.rig.browser", "tests.rig.server", "tests.rig.process"]
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+import structlog
+import uvloop
+
+pytest_plugins = [
+    "tests.rig.redis",
+    "tests.rig.browser",
+    "tests.rig.wix",
+    "tests.rig.server",
+    "tests.rig.process",
+    "tests.rig.site",
+]
+
+# A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Uvloop, as server/run.py: its transports are no asyncio.Transport, and time things differently."""
+    return {"uvloop": uvloop.new_event_loop}

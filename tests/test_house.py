@@ -27,7 +27,10 @@ UNTESTED = {
 SOURCELESS = {
     "tests/test_house.py": "the house is not in one file",
     "tests/test_journey.py": "from a signed webhook to a number on the page: the whole house at once",
+    "tests/test_shop_page.py": "sandbox/shop.html and its script are no Python",
     "tests/test_widget.py": "widget/ticket-counter.js is no Python",
+    "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
+    "tests/test_widget_words.py": "the sentences of widget/ticket-counter.js, which is no Python",
 }
 """Tests of no single source file, and why."""
 

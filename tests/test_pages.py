@@ -91,12 +91,23 @@ async def test_widget_unchanged(serve: Serve) -> None:
     etag = (await client.get("/widget/v1/ticket-counter.js")).headers["etag"]
     found = {}
 
-    for asked in (etag, f"W/{etag}", f'"x", {etag}', "*", '"x"', HASH):
+    for asked in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*", '"x"', HASH):
         response = await client.get("/widget/v1/ticket-counter.js", headers={"If-None-Match": asked})
         found[asked] = (response.status_code, response.text == SCRIPT, response.headers["etag"])
 
     same, new = (304, False, etag), (200, True, etag)
     assert [same, same, same, same, new, new] == [*found.values()]
+
+
+@pytest.mark.parametrize("path", ["/widget/v1/ticket-counter.js", PINNED])
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_compressed_for_who_can_read_it(serve: Serve, path: str, coding: str) -> None:
+    """The widget travels compressed to who says that he can read it, and no cache mixes the two up."""
+    response = await serve().get(path, headers={"Accept-Encoding": coding})
+
+    assert coding == response.headers.get("content-encoding", "identity")
+    assert "Accept-Encoding" in response.headers["vary"]
+    assert SCRIPT == response.text
 
 
 async def test_pinned_widget(serve: Serve) -> None:
@@ -120,9 +131,9 @@ async def test_another_hash(serve: Serve, name: str) -> None:
 
 async def test_head(serve: Serve) -> None:
     """HEAD answers as GET does, without the body."""
-    response = await serve().head("/widget/v1/ticket-counter.js")
+    response = await serve().head("/widget/v1/ticket-counter.js", headers={"Accept-Encoding": "identity"})
 
-    assert (200, str(len(SCRIPT)), f'"{HASH}"') == (
+    assert (200, str(len(SCRIPT)), f'W/"{HASH}"') == (
         response.status_code,
         response.headers["content-length"],
         response.headers["etag"],
@@ -133,10 +144,14 @@ async def test_head(serve: Serve) -> None:
 
 
 async def test_embed(serve: Serve) -> None:
-    """The page for an iframe has one element a ticket, in order, each with its site, and the widget's script."""
+    """The page for an iframe has one element a ticket, in order, each with its site, and the widget's script.
+
+    Where there are several each says of what it speaks.
+    """
     page = Page((await serve().get(f"/embed?ticket={TICKET}&ticket={OTHER.upper()}&site={SITE}")).text)
 
-    assert [{"ticket": TICKET, "site": SITE}, {"ticket": OTHER, "site": SITE}] == page.all("ticket-counter")
+    named = {"site": SITE, "show-name": None, "show-price": None}
+    assert [{"ticket": TICKET, **named}, {"ticket": OTHER, **named}] == page.all("ticket-counter")
     assert [{"src": "/widget/v1/ticket-counter.js", "async": None}] == page.all("script")
 
 

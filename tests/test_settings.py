@@ -129,7 +129,7 @@ def test_faults(from_file: Write, line: str, says: str) -> None:
     text = refused(lambda: from_file(line))
 
     assert says in text
-    assert any(word in text for word in (line.split("=")[0], "MAX_STALE", "SHOW_AT_MOST"))
+    assert any(word in text for word in (line.partition("=")[0], "MAX_STALE", "SHOW_AT_MOST"))
     assert 2 == len(text.splitlines())
 
 

@@ -86,7 +86,7 @@ async def post(running: Running, body: bytes, **headers: str) -> httpx.Response:
 
 
 async def due(redis: Redis, site: str = SITE) -> set[str]:
-    return set(await redis.zrange(f"tc:{{{site}}}:due", 0, -1))
+    return {str(ticket) for ticket in await redis.zrange(f"tc:{{{site}}}:due", 0, -1)}
 
 
 async def raw(running: Running, *parts: bytes) -> bytes:
@@ -171,7 +171,7 @@ async def test_forged(running: Running, redis: Redis, sign: Sign) -> None:
         "gzip": gzip.compress(good),
         "tampered": b".".join((head, claims[:-8] + b"AAAAAAAA", signature)),
         "another key": jwt.encode({"data": "{}"}, foreign, "RS256").encode(),
-        "no algorithm": jwt.encode({"data": "{}"}, None, "none").encode(),
+        "no algorithm": jwt.encode({"data": "{}"}, "", "none").encode(),
         "another algorithm": b".".join((jwt.utils.base64url_encode(b'{"alg":"HS256"}'), claims, signature)),
     }
     keys = set(await redis.keys())
@@ -386,7 +386,7 @@ async def everything(client: Redis) -> str:
             case "set":
                 found.append(str(await client.smembers(name)))
             case other:
-                found.append(f"{name} {other}")
+                found.append(f"{name!s} {other!s}")
     return "\n".join(found)
 
 

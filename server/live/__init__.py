@@ -2,5 +2,6 @@
 
 doors.py      who may come in: origins, addresses behind proxies, caps
 protocol.py   WebSocket, on the bare transport: the hot path
+frames.py     what clients say on it (RFC 6455)
 counters.py   JSON and server-sent events
 """

@@ -6,7 +6,7 @@ Both watch through the hub as a socket does, so a poller and a viewer see the sa
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,10 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from server import metrics, wire
 from server.errors import BadRequest, UnknownSite
-from server.hub import Hub, Topic, unix_ms
+from server.hub import Hub, unix_ms
 from server.live.doors import Doors
 from server.live.request import resolve
 from server.model import SiteId, TicketId
+from server.topics import Topic
 
 FIRST_READ_WITHIN = 1.0
 """Seconds that a poller waits for a number that nobody has read yet."""
@@ -38,12 +39,12 @@ async def counters(request: Request) -> Response:
         return found
     hub: Hub = request.state.hub
     viewer = _Mailbox()
-    topics = hub.join(viewer, *found)
+    audience = hub.join(viewer, *found)
     try:
-        await viewer.wait_for(topics, FIRST_READ_WITHIN)
+        await viewer.wait_for(audience.topics, FIRST_READ_WITHIN)
     finally:
-        hub.leave(viewer, topics)
-    texts = [topic.shown or wire.unknown(topic.ticket) for topic in topics]
+        hub.leave(audience, viewer)
+    texts = [topic.shown or wire.unknown(topic.ticket) for topic in audience.topics]
     body = f'{{"counters":[{",".join(texts)}]}}'.encode()
     headers = _cors(request)
     if '"state":"unknown"' in body.decode():
@@ -101,8 +102,8 @@ class _EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         viewer = _Mailbox()
-        topics = self.hub.join(viewer, self.site, self.tickets)
-        metrics.viewers.labels("sse").inc()
+        audience = self.hub.join(viewer, self.site, self.tickets)
+        metrics.sse_viewers.inc()
         tasks = {asyncio.create_task(self._pump(viewer, send)), asyncio.create_task(_left(receive))}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -111,8 +112,8 @@ class _EventStream(Response):
         finally:
             for task in tasks:
                 task.cancel()
-            metrics.viewers.labels("sse").dec()
-            self.hub.leave(viewer, topics)
+            metrics.sse_viewers.dec()
+            self.hub.leave(audience, viewer)
             self.doors.leave(self.address)
 
     async def _pump(self, viewer: "_Mailbox", send: Send) -> None:
@@ -141,7 +142,7 @@ class _Mailbox:
         self._due: dict[Topic, None] = {}
         self._words: list[bytes] = []
 
-    def show(self, topics: Sequence[Topic]) -> None:
+    def show(self, topics: Collection[Topic]) -> None:
         """These topics have a new frame."""
         self._due.update(dict.fromkeys(topics))
         self.changed.set()
@@ -162,7 +163,7 @@ class _Mailbox:
         self.changed.clear()
         due, words = self._due, self._words
         self._due, self._words = {}, []
-        metrics.frames.labels("sse").inc(len(due))
+        metrics.sse_frames.inc(len(due))
         return b"".join([*(topic.sse for topic in due), *words])
 
     async def wait_for(self, topics: Sequence[Topic], seconds: float) -> None:

@@ -199,7 +199,7 @@ async def test_first_read_is_waited_for(start_server: Start, reads: Reads) -> No
     """A poller who comes first gets the number as soon as it is read, not on his next turn."""
     running = await start_server()
     asking = asyncio.create_task(get(running, TICKET))
-    await until(lambda: running.web.hub._topics)
+    await until(lambda: running.web.hub.topics)
 
     await reads.read(definition(TICKET, 3))
 
@@ -213,7 +213,7 @@ async def test_pollers_leave(start_server: Start, reads: Reads) -> None:
 
     await get(running, TICKET)
 
-    assert set() == running.web.hub.viewers
+    assert [] == running.web.hub.viewers
     assert 0 == running.web.doors._count
 
 
@@ -280,7 +280,7 @@ async def test_strangers_leave_no_trace(start_server: Start, redis_url: str) -> 
             await running.http.get(f"{path}?{query}")
 
     assert before == set(await redis.keys())
-    assert {} == running.web.hub._topics
+    assert {} == running.web.hub.topics
     await redis.aclose()
 
 
@@ -518,7 +518,7 @@ async def test_stream_head(start_server: Start) -> None:
     ):
         assert (200, b"", "no-store") == (answer.status_code, answer.content, answer.headers["cache-control"])
         assert answer.headers["content-type"].startswith("text/event-stream")
-    assert set() == running.web.hub.viewers
+    assert [] == running.web.hub.viewers
 
 
 async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) -> None:
@@ -526,13 +526,13 @@ async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) ->
     running = await start_server()
     await reads.read(definition(TICKET, 99))
     watcher = counters._Mailbox()
-    topics = running.web.hub.join(watcher, SiteId(SITE), [TicketId(TICKET)])
-    await watcher.wait_for(topics, 5)
+    audience = running.web.hub.join(watcher, SiteId(SITE), [TicketId(TICKET)])
+    await watcher.wait_for(audience.topics, 5)
     watcher.take()
 
     for unsold in (50, 40, 30):
         await reads.read(definition(TICKET, unsold))
-    await until(lambda: '"unsold":30,' in (topics[0].shown or "") and not running.web.hub._dirty)
+    await until(lambda: '"unsold":30,' in (audience.topics[0].shown or "") and not running.web.hub._changed)
     watcher.beat(wire.beat(1))
     watcher.beat(wire.beat(2))
     text = watcher.take().decode()
@@ -541,7 +541,7 @@ async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) ->
     assert '"unsold":30,' in text
     assert ["event: beat"] == [line for line in text.splitlines() if line.startswith("event")]
     assert b"" == watcher.take()
-    running.web.hub.leave(watcher, topics)
+    running.web.hub.leave(audience, watcher)
 
 
 def watching() -> float:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import struct
 from typing import Any
@@ -21,12 +22,11 @@ async def frame(socket: ClientConnection) -> dict[str, Any]:
 
 
 async def close_code(socket: ClientConnection) -> int:
-    while True:
-        try:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
             await asyncio.wait_for(socket.recv(), 5)
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None
-            return closed.rcvd.code
+    assert socket.close_code is not None
+    return socket.close_code
 
 
 async def test_snapshot_then_changes(start_server: Start, reads: Reads) -> None:
@@ -223,7 +223,9 @@ async def test_slow_reader_gets_the_newest(start_server: Start, reads: Reads) ->
 
     for unsold in range(20, 9, -1):
         await reads.read(definition(TICKET, unsold))
-    await until(lambda: '"unsold":10,' in (viewer._topics[0].shown or ""))
+    assert viewer._audience is not None
+    [topic] = viewer._audience.topics
+    await until(lambda: '"unsold":10,' in (topic.shown or ""))
     assert 1 == len(viewer._waiting or ())
     viewer.resume_writing()
     text = ""

@@ -69,7 +69,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
             server = run.front(web, found)
             serving = asyncio.create_task(server.serve([listening]))
             stack.push_async_callback(_stop, server, serving)
-            await until(lambda: server.started and web.hub.healthy)
+            await until(lambda: server.started and web.feed.healthy)
             running = Running(web, reader, run.address(found, listening))
             stack.push_async_callback(running.http.aclose)
             return running

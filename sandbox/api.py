@@ -1,0 +1,188 @@
+"""Wix's API as far as ticket definitions go: the token endpoint, and Ticket Definitions V3 under both its prefixes.
+
+In: HTTP requests. Out: Wix's JSON with Wix's statuses. Reads see the world as it was `stale_reads` ago, writes see it
+as it is.
+Sources: Wix, "Ticket Definitions V3" (Get, Query, Count, Create, Update, Delete), "Create Access Token".
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from sandbox import answers, draft, filters, query
+from sandbox.auth import Auth, Denied
+from sandbox.calls import TOKEN
+from sandbox.entity import FIELDS, entity
+from sandbox.errors import BadFilter, Invalid, NotThere, Refused
+from sandbox.gate import Gate
+from sandbox.knobs import Board
+from sandbox.model import Ticket
+from sandbox.programme import Programme, View
+
+PREFIXES = ("/events/v3/ticket-definitions", "/events-ticket-definitions/v3/ticket-definitions")
+"""The one of the reference, and the one that Wix's own SDK calls."""
+
+MOST_FIELDS = 5
+
+Json = dict[str, Any]
+
+
+class Api:
+    """The API over one world."""
+
+    def __init__(self, world: Programme, auth: Auth, board: Board, gate: Gate) -> None:
+        self._world = world
+        self._auth = auth
+        self._board = board
+        self._gate = gate
+
+    def routes(self) -> list[BaseRoute]:
+        """Every route, behind the gate."""
+        methods: list[tuple[str, str, str, Callable[[Request], Awaitable[Json]]]] = [
+            ("query", "POST", "/query", self._query),
+            ("query_available", "POST", "/available/query", self._query_available),
+            ("count", "POST", "/count", self._count),
+            ("count_available", "POST", "/available/count", self._count_available),
+            ("create", "POST", "", self._create),
+            ("get", "GET", "/{id}", self._get),
+            ("update", "PATCH", "/{id}", self._update),
+            ("delete", "DELETE", "/{id}", self._delete),
+        ]
+        found: list[BaseRoute] = [
+            Route("/oauth2/token", self._gate.through(TOKEN, self._token), methods=["POST"]),
+        ]
+        for prefix in PREFIXES:
+            for kind, method, path, handler in methods:
+                endpoint = self._gate.through(kind, _answered(handler))
+                found.append(Route(prefix + path, endpoint, methods=[method]))
+        return found
+
+    # -- tokens --
+
+    async def _token(self, request: Request) -> Response:
+        try:
+            return answers.ok(self._auth.grant(_parsed(await request.body())))
+        except Denied as error:
+            body = {"error": error.code, "error_description": str(error)}
+            return answers.signed(JSONResponse(body, error.status))
+
+    # -- reads --
+
+    async def _get(self, request: Request) -> Json:
+        ticket_id = draft.guid(request.path_params["id"], "ticketDefinitionId")
+        fields = _fields(request.query_params.getlist("fields"))
+        view = self._view()
+        ticket = view.tickets.get(ticket_id)
+        if ticket is None:
+            raise NotThere(f"there is no ticket definition {ticket_id}")
+        return {"ticketDefinition": self._written(ticket, view, fields)}
+
+    async def _query(self, request: Request) -> Json:
+        view = self._view()
+        return self._page(await _object(request), view, view.tickets.values())
+
+    async def _query_available(self, request: Request) -> Json:
+        view = self._view()
+        return self._page(await _object(request), view, _available(view))
+
+    def _page(self, asked: Json, view: View, tickets: Iterable[Ticket]) -> Json:
+        fields = _fields(asked.get("fields"))
+        page = query.page(asked.get("query"), tickets)
+        written = [self._written(ticket, view, fields) for ticket in page.tickets]
+        return {"ticketDefinitions": written, "metadata": page.metadata}
+
+    async def _count(self, request: Request) -> Json:
+        asked = await _object(request)
+        found = filters.matching(asked.get("filter"), self._view().tickets.values())
+        return {"metadata": {"total": len(found)}, "facets": filters.facets(asked.get("facet"), found)}
+
+    async def _count_available(self, request: Request) -> Json:
+        asked = await _object(request)
+        return {"metadata": {"total": len(filters.matching(asked.get("filter"), _available(self._view())))}}
+
+    # -- writes --
+
+    async def _create(self, request: Request) -> Json:
+        asked = await _object(request)
+        fields = _fields(asked.get("fields"))
+        changes = draft.changes(asked.get("ticketDefinition"), self._world.new_id, whole=True)
+        event = draft.guid(asked["ticketDefinition"]["eventId"], "ticketDefinition.eventId")
+        ticket = self._world.create(event, **changes)
+        return self._now(ticket, fields)
+
+    async def _update(self, request: Request) -> Json:
+        asked = await _object(request)
+        fields = _fields(asked.get("fields"))
+        ticket_id = draft.guid(request.path_params["id"], "ticketDefinition.id")
+        changes = draft.changes(asked.get("ticketDefinition"), self._world.new_id, whole=False)
+        sent = asked["ticketDefinition"]
+        if draft.guid(sent.get("id", ticket_id), "ticketDefinition.id") != ticket_id:
+            raise Invalid("ticketDefinition.id", "it is not the id in the path")
+        revision = sent.get("revision")
+        if revision is None:
+            raise Invalid("ticketDefinition.revision", "value is required", "REQUIRED_FIELD")
+        if not isinstance(revision, str) or not revision.isdecimal() or len(revision) > 19:
+            raise Invalid("ticketDefinition.revision", "value is not a string of digits", "FORMAT")
+        if sent.get("eventId", self._world.ticket(ticket_id).event) != self._world.ticket(ticket_id).event:
+            raise Invalid("ticketDefinition.eventId", "it can not be changed", "IMMUTABLE")
+        return self._now(self._world.update(ticket_id, int(revision), **changes), fields)
+
+    async def _delete(self, request: Request) -> Json:
+        self._world.delete(draft.guid(request.path_params["id"], "ticketDefinitionId"))
+        return {}
+
+    # -- what they share --
+
+    def _view(self) -> View:
+        return self._world.view(self._board.now.stale_reads)
+
+    def _now(self, ticket: Ticket, fields: frozenset[str]) -> Json:
+        return {"ticketDefinition": self._written(ticket, self._world.view(), fields)}
+
+    def _written(self, ticket: Ticket, view: View, fields: frozenset[str]) -> Json:
+        return entity(ticket, view.events.get(ticket.event), self._board.now, fields)
+
+
+def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return answers.ok(await handler(request))
+        except BadFilter as error:
+            counting = request.url.path.endswith("/count")
+            return answers.uncountable(error) if counting else answers.refused(error)
+        except Refused as error:
+            return answers.refused(error)
+
+    return endpoint
+
+
+def _available(view: View) -> list[Ticket]:
+    return [ticket for ticket in view.tickets.values() if not ticket.hidden]
+
+
+def _fields(given: Any) -> frozenset[str]:
+    asked = [] if given is None else given
+    if not isinstance(asked, list) or len(asked) > MOST_FIELDS:
+        raise Invalid("fields", f"a list of at most {MOST_FIELDS}", "MAX_SIZE")
+    for one in asked:
+        if not isinstance(one, str) or one not in FIELDS:
+            raise Invalid("fields", f"must be of {', '.join(sorted(FIELDS))}", "ENUM")
+    return frozenset(asked)
+
+
+async def _object(request: Request) -> Json:
+    body = _parsed(await request.body())
+    if not isinstance(body, dict):
+        raise Invalid("body", "the body is not a JSON object", "FORMAT")
+    return body
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,134 @@
+"""Builds the sandbox: one world, and everything around it as one ASGI application.
+
+In: a site, receivers, knobs, a clock. Out: a Sandbox whose `app` any ASGI server runs. While it runs, one task does
+what time does to the world (holds that expire, sales that start) at the moment it is due.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox import answers
+from sandbox.api import Api
+from sandbox.auth import Auth
+from sandbox.calls import Calls
+from sandbox.clock import Clock
+from sandbox.control import Control
+from sandbox.delivery import Delivery
+from sandbox.gate import Gate
+from sandbox.knobs import Board, Knobs
+from sandbox.seed import plain, seed
+from sandbox.shop import Shop
+from sandbox.site import Site
+from sandbox.webhooks import Scribe, signer
+from sandbox.world import World
+
+LONGEST_WAIT = 30.0
+"""Seconds after which the clock is looked at in any case: a machine's may be set."""
+
+
+class Sandbox:
+    """The whole. *seeded_at* is the moment that the first sales go by; *chance* makes ids and misfortune repeatable."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        webhooks: Sequence[str] = (),
+        knobs: Knobs | None = None,
+        clock: Clock = time.time,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        seeded_at: float | None = None,
+        chance: int | None = None,
+    ) -> None:
+        dice = random.Random(chance)  # noqa: S311 - chance, not secrecy
+        self.site = site
+        self.knobs = Board(knobs)
+        self.delivery = Delivery(signer(site, self.knobs), self.knobs, webhooks, clock=clock, sleep=sleep, dice=dice)
+        self.scribe = Scribe(site, self.knobs, self.delivery.post, clock=clock, dice=dice)
+        self.world = World(self.scribe, clock=clock, hold_seconds=lambda: self.knobs.now.hold_seconds, dice=dice)
+        self.auth = Auth(site, self.knobs, clock=clock)
+        self.calls = Calls(clock=clock)
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._ticking: asyncio.Task[None] | None = None
+        self._seed(clock() if seeded_at is None else seeded_at)
+        self.world.wake = self._wake.set
+        self.app = self._build(sleep, dice)
+
+    async def start(self) -> None:
+        """Let time pass."""
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def aclose(self) -> None:
+        """Stop time and the post; leaves no task behind."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait({self._ticking})
+            if not self._ticking.cancelled():
+                self._ticking.result()
+        await self.delivery.aclose()
+
+    def add(self, tickets: int, *, limit: int | None = 1000) -> list[str]:
+        """So many more plain tickets, for load, of which no webhook is sent; answers their ids."""
+        self.scribe.silent = True
+        made = plain(self.world, tickets, limit=limit)
+        self.scribe.silent = False
+        return made
+
+    def _seed(self, at: float) -> None:
+        # The site was there before anybody listened.
+        self.scribe.silent = True
+        seed(self.world, self.site.ids, at)
+        self.scribe.silent = False
+
+    def _build(self, sleep: Callable[[float], Awaitable[Any]], dice: random.Random) -> Starlette:
+        gate = Gate(self.knobs, self.auth, self.calls, sleep=sleep, dice=dice)
+        api = Api(self.world, self.auth, self.knobs, gate)
+        control = Control(
+            site=self.site,
+            world=self.world,
+            board=self.knobs,
+            delivery=self.delivery,
+            calls=self.calls,
+            auth=self.auth,
+            scribe=self.scribe,
+        )
+        shop = Shop(self.site, self.delivery)
+        return Starlette(
+            routes=[*api.routes(), *control.routes(), *shop.routes()],
+            exception_handlers={HTTPException: _no_route},
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.aclose()
+
+    async def _tick(self) -> None:
+        while True:
+            self._wake.clear()
+            due = self.world.tick()
+            wait = LONGEST_WAIT if due is None else min(LONGEST_WAIT, max(0.0, due - self._clock()))
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+
+async def _no_route(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return answers.fault(status)

@@ -1,0 +1,252 @@
+"""The sandbox's own API, below /sandbox: look at the world, buy in it, turn its knobs. No account, no Wix shape.
+
+In: JSON. Out: JSON; a refusal is {"error": text} with status 400, 404 or 409. It is what the shop page and tests in
+other processes use; it is never behind an outage.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from sandbox import draft, picture
+from sandbox.auth import Auth
+from sandbox.calls import Calls
+from sandbox.clock import iso
+from sandbox.delivery import Delivery
+from sandbox.errors import Invalid, NotForSale, NotThere, Refused, Stale, TooMany
+from sandbox.knobs import Board
+from sandbox.model import EventStatus
+from sandbox.site import Site
+from sandbox.webhooks import Scribe
+from sandbox.world import World
+
+MOST_ROWS = 200
+"""Webhooks in one answer: each that was never sent costs a signature."""
+
+CONFLICTS = (NotForSale, Stale, TooMany)
+
+Json = dict[str, Any]
+
+
+class Control:
+    """The routes over everything that can be steered."""
+
+    def __init__(
+        self,
+        *,
+        site: Site,
+        world: World,
+        board: Board,
+        delivery: Delivery,
+        calls: Calls,
+        auth: Auth,
+        scribe: Scribe,
+    ) -> None:
+        self._site = site
+        self._world = world
+        self._board = board
+        self._delivery = delivery
+        self._calls = calls
+        self._auth = auth
+        self._scribe = scribe
+
+    def routes(self) -> list[BaseRoute]:
+        """Every route."""
+        methods: list[tuple[str, str, Callable[[Request], Awaitable[Json]]]] = [
+            ("GET", "/world", self._show),
+            ("POST", "/tickets", self._create),
+            ("PATCH", "/tickets/{id}", self._update),
+            ("DELETE", "/tickets/{id}", self._delete),
+            ("POST", "/tickets/{id}/buy", self._buy),
+            ("POST", "/tickets/{id}/hold", self._hold),
+            ("POST", "/holds/{id}/cancel", self._cancel_hold),
+            ("POST", "/holds/{id}/buy", self._buy_hold),
+            ("POST", "/orders/{number}/cancel", self._cancel_order),
+            ("POST", "/event/{act}", self._event),
+            ("POST", "/app/{act}", self._app),
+            ("GET", "/knobs", self._knobs),
+            ("PATCH", "/knobs", self._turn),
+            ("GET", "/webhooks", self._webhooks),
+            ("GET", "/calls", self._list_calls),
+            ("POST", "/tokens/revoke", self._revoke),
+            ("GET", "/site", self._who),
+        ]
+        return [Route(f"/sandbox{path}", _answered(handler), methods=[method]) for method, path, handler in methods]
+
+    # -- the world --
+
+    async def _show(self, _: Request) -> Json:
+        return picture.world(self._world, self._site.ids.event, self._board.now)
+
+    # -- organisers --
+
+    async def _create(self, request: Request) -> Json:
+        sent = _definition(await _object(request))
+        changes = draft.changes({"eventId": self._site.ids.event, **sent}, self._world.new_id, whole=True, exact=True)
+        event = draft.guid(sent.get("eventId", self._site.ids.event), "eventId")
+        return {"ticket": self._world.create(event, **changes).id}
+
+    async def _update(self, request: Request) -> Json:
+        sent = _definition(await _object(request))
+        changes = draft.changes(sent, self._world.new_id, whole=False, exact=True)
+        return {"ticket": self._world.update(_id(request), **changes).id}
+
+    async def _delete(self, request: Request) -> Json:
+        self._world.delete(_id(request))
+        return {}
+
+    async def _event(self, request: Request) -> Json:
+        world, id_ = self._world, self._site.ids.event
+        match request.path_params["act"]:
+            case "cancel":
+                event = world.cancel_event(id_)
+            case "end":
+                event = world.end_event(id_)
+            case "update":
+                event = world.update_event(id_, **_event_changes(await _object(request)))
+            case "delete":
+                world.delete_event(id_)
+                return {}
+            case act:
+                raise NotThere(f"an event can be canceled, ended, updated or deleted, but there is no {act}")
+        return picture.event(event)
+
+    async def _app(self, request: Request) -> Json:
+        match request.path_params["act"]:
+            case "install":
+                self._scribe.app_installed()
+            case "remove":
+                self._scribe.app_removed()
+            case act:
+                raise NotThere(f"the app can be installed or removed, but there is no {act}")
+        return {}
+
+    # -- buyers --
+
+    async def _buy(self, request: Request) -> Json:
+        order = self._world.buy(_id(request), **_wanted(await _object(request)))
+        return {"order": order.number}
+
+    async def _hold(self, request: Request) -> Json:
+        hold = self._world.hold(_id(request), **_wanted(await _object(request)))
+        return {"hold": hold.id, "expires": iso(hold.expires)}
+
+    async def _cancel_hold(self, request: Request) -> Json:
+        self._world.cancel_hold(_id(request))
+        return {}
+
+    async def _buy_hold(self, request: Request) -> Json:
+        return {"order": self._world.buy_hold(_id(request)).number}
+
+    async def _cancel_order(self, request: Request) -> Json:
+        return {"order": self._world.cancel_order(request.path_params["number"]).number}
+
+    # -- the machinery --
+
+    async def _knobs(self, _: Request) -> Json:
+        return self._board.now.model_dump()
+
+    async def _turn(self, request: Request) -> Json:
+        return self._board.turn(**await _object(request)).model_dump()
+
+    async def _webhooks(self, request: Request) -> Json:
+        since = _since(request, self._delivery.last - MOST_ROWS)
+        return {
+            "webhooks": [
+                {
+                    "n": webhook.n,
+                    "type": webhook.type,
+                    "jwt": webhook.jwt,
+                    "attempts": [{**asdict(attempt), "at": iso(attempt.at)} for attempt in webhook.attempts],
+                }
+                for webhook in self._delivery.since(since, MOST_ROWS)
+            ]
+        }
+
+    async def _list_calls(self, request: Request) -> Json:
+        calls = self._calls.since(_since(request, 0))
+        return {"calls": [{**asdict(call), "at": iso(call.at)} for call in calls]}
+
+    async def _revoke(self, _: Request) -> Json:
+        return {"revoked": self._auth.revoke()}
+
+    async def _who(self, _: Request) -> Json:
+        ids = self._site.ids
+        return {
+            "appId": ids.app,
+            "instanceId": ids.instance,
+            "siteId": ids.site,
+            "accountId": ids.account,
+            "eventId": ids.event,
+            "tickets": dict(ids.tickets),
+            "publicKey": self._site.public_pem,
+            "webhooks": list(self._delivery.urls),
+        }
+
+
+def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return JSONResponse(await handler(request), headers={"Cache-Control": "no-store"})
+        except Refused as error:
+            status = 404 if isinstance(error, NotThere) else 409 if isinstance(error, CONFLICTS) else 400
+            return JSONResponse({"error": str(error)}, status)
+
+    return endpoint
+
+
+async def _object(request: Request) -> Json:
+    """The body, in which nothing stands for {}."""
+    body = await request.body()
+    try:
+        found = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        raise Invalid("body", "it is not JSON") from None
+    if not isinstance(found, dict):
+        raise Invalid("body", "it is not a JSON object")
+    return found
+
+
+def _definition(sent: Json) -> Json:
+    inner = sent.get("ticketDefinition")
+    return inner if isinstance(inner, dict) else sent
+
+
+def _wanted(sent: Json) -> Json:
+    quantity, option, price = sent.get("quantity", 1), sent.get("option"), sent.get("price")
+    if isinstance(quantity, bool) or not isinstance(quantity, int):
+        raise Invalid("quantity", "it is not a whole number")
+    for name, value in (("option", option), ("price", price)):
+        if not isinstance(value, str | None):
+            raise Invalid(name, "it is not a string")
+    return {"quantity": quantity, "option": option, "price": price}
+
+
+def _event_changes(sent: Json) -> Json:
+    changes: Json = {}
+    for name in ("title", "zone"):
+        if name in sent:
+            if not isinstance(sent[name], str) or not sent[name]:
+                raise Invalid(name, "it is not a text")
+            changes[name] = sent[name]
+    if "status" in sent:
+        if sent["status"] not in list(EventStatus):
+            raise Invalid("status", f"it must be one of {', '.join(EventStatus)}")
+        changes["status"] = EventStatus(sent["status"])
+    return changes
+
+
+def _id(request: Request) -> str:
+    return str(request.path_params["id"]).lower()
+
+
+def _since(request: Request, default: int) -> int:
+    text = request.query_params.get("since", "")
+    if text and not (text.isdecimal() and len(text) < 19):
+        raise Invalid("since", "it is not a number")
+    return int(text) if text else default

@@ -1,0 +1,90 @@
+"""What every call of Wix's API passes: the record, an outage, the token, the limit, the way.
+
+In: handlers by kind. Out: endpoints that first do all this. Where the knobs delay an answer it is made at once and
+sent late, as over a slow network: it may be old when it arrives, and be overtaken.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox import answers
+from sandbox.auth import Auth
+from sandbox.calls import NO_ANSWER, TOKEN, Call, Calls
+from sandbox.knobs import Board
+
+Handler = Callable[[Request], Awaitable[Response]]
+Sleep = Callable[[float], Awaitable[Any]]
+
+
+class Gate:
+    """One for the whole API."""
+
+    def __init__(
+        self, board: Board, auth: Auth, calls: Calls, *, sleep: Sleep = asyncio.sleep, dice: random.Random | None = None
+    ) -> None:
+        self._board = board
+        self._auth = auth
+        self._calls = calls
+        self._sleep = sleep
+        self._dice = dice or random.Random()  # noqa: S311 - chance, not secrecy
+
+    def through(self, kind: str, handler: Handler) -> Handler:
+        """The endpoint for calls of this kind."""
+
+        async def endpoint(request: Request) -> Response:
+            call = self._calls.begin(request.method, request.url.path, kind)
+            response = await self._outage(request, kind)
+            if response is None:
+                response = self._refusal(request, kind) or await handler(request)
+                await self._on_its_way(kind)
+            self._end(call, response)
+            return response
+
+        return endpoint
+
+    async def _outage(self, request: Request, kind: str) -> Response | None:
+        knobs = self._board.now
+        if knobs.outage_of not in {"all", TOKEN if kind == TOKEN else "api"}:
+            return None
+        match knobs.outage:
+            case "none":
+                return None
+            case "nonsense":
+                return answers.nonsense()
+            case "drop":
+                return answers.Broken()
+            case "hang":
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+                return answers.Broken()
+            case status:
+                return self._fault(int(status))
+
+    def _refusal(self, request: Request, kind: str) -> Response | None:
+        if kind == TOKEN:
+            return None
+        if not self._auth.admits(request.headers):
+            return self._fault(401)
+        if not self._calls.admit(self._board.now.rate_limit):
+            return self._fault(429)
+        return None
+
+    def _fault(self, status: int) -> Response:
+        knobs = self._board.now
+        wait = knobs.retry_after if status in {429, 503} else None
+        return answers.fault(status, wait, plain=status == 429 and knobs.plain_429)
+
+    async def _on_its_way(self, kind: str) -> None:
+        knobs = self._board.now
+        delay = knobs.read_delay + knobs.read_jitter * self._dice.random()
+        if delay and kind != TOKEN:
+            await self._sleep(delay)
+
+    def _end(self, call: Call, response: Response) -> None:
+        broken = isinstance(response, answers.Broken)
+        self._calls.end(call, NO_ANSWER if broken else response.status_code)

@@ -1,0 +1,352 @@
+/**
+ * The shop page of our local Wix.
+ *
+ * In: GET /sandbox/world once a second, which is the truth, and clicks. Out: the truth beside our own counter, embedded
+ * as a customer would embed it. Nothing is passed from one to the other: what the counter shows it has from its server.
+ */
+
+const POLL = 1_000; // ms
+const WEBHOOKS = 12; // shown
+const RUSH = 10; // buyers
+
+/** @param {string} id */
+const byId = (id) => document.getElementById(id);
+
+/** An element with text. @param {string} tag @param {string} text @param {string} [className] */
+function make(tag, text, className = "") {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+/** @param {string} text @param {() => void} act */
+function button(text, act) {
+  const made = /** @type {HTMLButtonElement} */ (make("button", text));
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+/** Write only what differs, so that neither focus nor selection is lost. @param {Element} node @param {string} text */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Have these rows in a list; rows of the same key stay what they are. @param {Element} list */
+function fill(list, rows) {
+  const old = new Map([...list.children].map((row) => [row.dataset.key, row]));
+  const wanted = rows.map(({ key, build, update }) => {
+    const row = old.get(key) ?? build();
+    row.dataset.key = key;
+    update?.(row);
+    return row;
+  });
+  if (wanted.length !== list.children.length || wanted.some((row, place) => row !== list.children[place]))
+    list.replaceChildren(...wanted);
+}
+
+/** Ask the sandbox; what it refuses is thrown, in its words. */
+async function ask(path, method = "GET", body = undefined) {
+  const answer = await fetch(`/sandbox${path}`, {
+    method,
+    headers: body && { "Content-Type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  const found = await answer.json();
+  if (!answer.ok) throw new Error(found.error ?? `${answer.status}`);
+  return found;
+}
+
+/** @param {{ value: string, currency: string }} price */
+function money({ value, currency }) {
+  return Number(value) ? new Intl.NumberFormat("en-US", { style: "currency", currency }).format(value) : "Free";
+}
+
+const sum = (rows) => rows.reduce((total, { quantity }) => total + quantity, 0);
+
+// ---- The counter, as a customer embeds it ----
+
+class Embedding {
+  /** @param {string | null} server @param {string} site */
+  constructor(server, site) {
+    this.server = server;
+    this.site = site;
+  }
+
+  /** Load the widget as a customer's page does. */
+  load() {
+    if (!this.server) return trouble("No counter yet: start the sandbox with --webhook ADDRESS.");
+    const script = document.createElement("script");
+    script.src = `${this.server}/widget/v1/ticket-counter.js`;
+    script.async = true;
+    const absent = `No counter answers at ${this.server}. Start it, then load this page again.`;
+    script.addEventListener("error", () => trouble(absent));
+    document.head.append(script);
+  }
+
+  /** @param {string} ticket */
+  element(ticket) {
+    const made = make("ticket-counter", "See you at the door");
+    made.setAttribute("ticket", ticket);
+    made.setAttribute("site", this.site);
+    return made;
+  }
+
+  /** The HTML that does the same. @param {string} ticket */
+  snippet(ticket) {
+    return [
+      `<script src="${this.server}/widget/v1/ticket-counter.js" async></script>`,
+      "",
+      this.element(ticket).outerHTML,
+    ].join("\n");
+  }
+}
+
+/** @param {string} text */
+function trouble(text) {
+  write(byId("trouble"), text);
+}
+
+// ---- A ticket ----
+
+class Card {
+  /** @param {string} id @param {Embedding} embedding */
+  constructor(id, embedding) {
+    this.id = id;
+    this.root = byId("ticket").content.firstElementChild.cloneNode(true);
+    /** When the last click was that the counter has not answered yet. @type {number | null} */
+    this.clicked = null;
+    this.options = "";
+    this.root.dataset.key = id;
+    this.part("window").append(embedding.element(id));
+    this.part("snippet").textContent = embedding.snippet(id);
+    this.root.addEventListener("ticket-counter", () => this.#answered());
+    for (const act of ["buy", "hold", "rush"])
+      this.root.querySelector(`[data-act=${act}]`).addEventListener("click", () => this.#act(act));
+  }
+
+  /** @param {string} name */
+  part(name) {
+    return this.root.querySelector(`[data-${name}]`);
+  }
+
+  /** Show what Wix says. @param {object} ticket @param {object[]} holds @param {number} now */
+  update(ticket, holds, now) {
+    const { unsold, limit, prices, pricing, saleStatus, hidden } = ticket;
+    const onSale = saleStatus === "SALE_STARTED" && !hidden;
+    const badge = hidden ? "Hidden" : { SALE_SCHEDULED: "Not on sale yet", SALE_ENDED: "Sale ended" }[saleStatus];
+    write(this.part("name"), ticket.name);
+    write(this.part("badge"), badge ?? "");
+    this.part("badge").hidden = !badge;
+    write(this.part("price"), pricing === "guest" ? `${money(prices[0])} or more` : prices.map(money).join(" · "));
+    write(this.part("unsold"), unsold === null ? "∞" : `${unsold}`);
+    write(this.part("left"), limit === null ? "no limit" : `left of ${limit}`);
+    const meter = this.part("meter");
+    meter.classList.toggle("none", limit === null);
+    if (limit !== null) Object.assign(meter, { max: Math.max(1, limit), value: unsold, low: 10.5, optimum: Math.max(1, limit) });
+    write(this.part("sales"), `${ticket.sold} sold, ${ticket.reserved} held`);
+    for (const one of this.root.querySelectorAll("[data-act]")) one.disabled = !onSale || unsold === 0;
+    this.#choose(pricing === "options" ? prices : []);
+    fill(this.part("holds"), holds.map((hold) => this.#hold(hold, now)));
+  }
+
+  /** Offer prices to choose from. */
+  #choose(prices) {
+    const texts = prices.map((price) => `${price.name ?? "Ticket"}, ${money(price)}`);
+    if (texts.join() === this.options) return;
+    this.options = texts.join();
+    const select = this.part("option");
+    select.replaceChildren(...prices.map(({ optionId }, place) => new Option(texts[place], optionId)));
+    select.hidden = !prices.length;
+  }
+
+  #hold({ id, quantity, expires }, now) {
+    const build = () => {
+      const row = document.createElement("li");
+      const release = button("Release", () => this.#do(() => ask(`/holds/${id}/cancel`, "POST")));
+      row.append(make("span", ""), button("Buy it", () => this.#do(() => ask(`/holds/${id}/buy`, "POST"))), release);
+      return row;
+    };
+    const seconds = Math.max(0, Math.round((Date.parse(expires) - now) / 1000));
+    const left = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    return { key: id, build, update: (row) => write(row.firstElementChild, `${quantity} in a basket for ${left}`) };
+  }
+
+  #act(act) {
+    const wanted = { quantity: 1, option: this.part("option").value || null };
+    if (act !== "rush") return this.#do(() => ask(`/tickets/${this.id}/${act}`, "POST", wanted));
+    return this.#do(async () => {
+      const buyer = () => ask(`/tickets/${this.id}/buy`, "POST", wanted);
+      const all = await Promise.allSettled(Array.from({ length: RUSH }, buyer));
+      const refused = all.filter(({ status }) => status === "rejected");
+      if (refused.length) throw new Error(`${refused.length} of ${RUSH} got none: ${refused[0].reason.message}`);
+    });
+  }
+
+  async #do(deed) {
+    this.clicked = performance.now();
+    write(this.part("lag"), "");
+    write(this.part("trouble"), "");
+    try {
+      await deed();
+    } catch (error) {
+      write(this.part("trouble"), error.message);
+    }
+    await refresh();
+  }
+
+  /** The counter has changed: how long after the click that was. */
+  #answered() {
+    if (this.clicked === null) return;
+    const seconds = (performance.now() - this.clicked) / 1000;
+    this.clicked = null;
+    write(this.part("lag"), `${seconds.toFixed(2)} s after the click`);
+  }
+}
+
+// ---- The page ----
+
+/** @type {Map<string, Card>} */
+const cards = new Map();
+const lines = [];
+let embedding;
+/** From where on webhooks are asked for; at first the newest. */
+let webhooks = "";
+
+function showWorld({ now, event, tickets, holds, orders, knobs }) {
+  const moment = Date.parse(now);
+  write(byId("title"), event?.title ?? "There is no event");
+  write(byId("when"), event ? when(event) : "");
+  fill(
+    byId("tickets"),
+    tickets.map((ticket) => {
+      const card = cards.get(ticket.id) ?? new Card(ticket.id, embedding);
+      cards.set(ticket.id, card);
+      card.update(ticket, holds.filter((hold) => hold.ticket === ticket.id), moment);
+      return { key: ticket.id, build: () => card.root };
+    }),
+  );
+  const names = new Map(tickets.map(({ id, name }) => [id, name]));
+  fill(byId("orders"), orders.toReversed().map((order) => orderRow(order, names)));
+  showKnobs(knobs);
+}
+
+function when({ start, zone, status }) {
+  const style = { dateStyle: "full", timeStyle: "short", timeZone: zone };
+  const past = { CANCELED: "Canceled", ENDED: "Over" }[status];
+  return `${past ? `${past}. ` : ""}${new Intl.DateTimeFormat("en-GB", style).format(new Date(start))}, ${zone}`;
+}
+
+function orderRow({ number, ticket, quantity, status }, names) {
+  const gone = /CANCEL/.test(status);
+  const build = () => {
+    const row = document.createElement("li");
+    row.append(make("span", `${quantity} × ${names.get(ticket) ?? "a deleted ticket"}`, gone ? "canceled" : ""));
+    if (!gone) {
+      const cancel = button("Cancel", () => deed(() => ask(`/orders/${number}/cancel`, "POST")));
+      cancel.setAttribute("aria-label", `Cancel order ${number}`);
+      row.append(cancel);
+    }
+    return row;
+  };
+  return { key: `${number} ${status}`, build };
+}
+
+function showKnobs(knobs) {
+  for (const field of byId("knobs").elements) {
+    if (!(field.name in knobs)) continue;
+    if (field !== document.activeElement && field.value !== `${knobs[field.name]}`) field.value = knobs[field.name];
+    label(field);
+  }
+}
+
+function label(field) {
+  const value = field.parentElement.querySelector("span");
+  if (!value) return;
+  const text = field.dataset.unit === "%" ? `${Math.round(field.value * 100)} %` : `${+field.value} s`;
+  write(value, text);
+  field.ariaValueText = text;
+}
+
+function showWebhooks(found) {
+  for (const webhook of found) {
+    const place = lines.findIndex(({ n }) => n === webhook.n);
+    if (place < 0) lines.push(webhook);
+    else lines[place] = webhook;
+  }
+  lines.splice(0, Math.max(0, lines.length - WEBHOOKS));
+  // Those without an answer are asked for again.
+  const open = lines.find(({ attempts }) => !delivered(attempts));
+  if (lines.length) webhooks = `?since=${open ? open.n - 1 : lines.at(-1).n}`;
+  fill(byId("webhooks"), lines.toReversed().map(webhookRow));
+}
+
+const delivered = (attempts) => attempts.some(({ status }) => status === 200);
+
+function webhookRow({ n, type, attempts }) {
+  const last = attempts.at(-1);
+  const good = attempts.findLast(({ status }) => status === 200) ?? last;
+  let [text, look] = ["not sent", "late"];
+  if (good?.status === 200) [text, look] = [`${good.ms} ms`, "ok"];
+  else if (good) [text, look] = [`${good.status || "no answer"}`, "failed"];
+  const name = type.split(".").at(-1).replaceAll("_", " ");
+  const build = () => {
+    const row = document.createElement("li");
+    row.append(make("span", ""), make("span", ""));
+    return row;
+  };
+  const update = (row) => {
+    row.title = type;
+    write(row.firstElementChild, name);
+    write(row.lastElementChild, text);
+    row.lastElementChild.className = look;
+  };
+  return { key: `${n}`, build, update };
+}
+
+/** Do something that concerns no single ticket. */
+async function deed(act) {
+  try {
+    await act();
+    trouble("");
+  } catch (error) {
+    trouble(error.message);
+  }
+  await refresh();
+}
+
+let lost = false;
+
+async function refresh() {
+  try {
+    const [world, sent] = await Promise.all([ask("/world"), ask(`/webhooks${webhooks}`)]);
+    showWorld(world);
+    showWebhooks(sent.webhooks);
+    if (lost) trouble("");
+    lost = false;
+  } catch (error) {
+    lost = true;
+    trouble(error instanceof TypeError ? "The local Wix does not answer: it may have been stopped." : error.message);
+  }
+}
+
+byId("knobs").addEventListener("input", ({ target }) => label(target));
+byId("knobs").addEventListener("change", ({ target }) => {
+  const value = target.type === "range" ? Number(target.value) : target.value;
+  deed(() => ask("/knobs", "PATCH", { [target.name]: value }));
+});
+byId("knobs").addEventListener("reset", (event) => {
+  event.preventDefault();
+  const named = [...byId("knobs").elements].filter(({ name }) => name);
+  const normal = Object.fromEntries(named.map(({ name, type }) => [name, type === "range" ? 0 : "none"]));
+  deed(() => ask("/knobs", "PATCH", normal));
+});
+
+const { counter, site } = await ask("/page");
+embedding = new Embedding(counter, site);
+embedding.load();
+for (;;) {
+  await refresh();
+  await new Promise((done) => setTimeout(done, POLL));
+}

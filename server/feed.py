@@ -1,0 +1,280 @@
+"""The feed: keeps every topic of this process true.
+
+In: counters from Redis pub/sub, and what `watch` says of what is stored and how old it is. Out: topics that hold the
+newest counter and the time until which it is verified; what to tell of them is the hub's.
+
+A topic is opening (subscribe, wait for the confirmation, then read the snapshot: nothing falls between) → open →
+lingering (its last viewer left) → closed. Pub/sub loses messages in silence, so three things look after it: a
+confirmation for a channel that was already confirmed means a reconnect, and all topics are read again; a probe
+published to ourselves finds a dead link; and every round compares what was sent with what is stored.
+"""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Sequence
+
+from server import logs, metrics
+from server.errors import StoreUnavailable
+from server.hub import Hub, parts
+from server.model import Hint, SiteId
+from server.schedule import Schedule, Seen
+from server.store import Listener, Store
+from server.topics import Topic
+
+ROUND_EVERY = 5.0
+"""Seconds between two rounds of watch; the schedule forgets a viewer after four of them."""
+PROBE_EVERY = 1.0
+PROBE_LOST = 5.0
+"""Seconds without our own probe after which the link to Redis is taken for dead."""
+RECONNECT_WITHIN = 0.1
+"""Seconds in which the confirmations of one reconnect arrive: they cause one re-read."""
+RETRY = 0.5
+READ_AT_ONCE = 100
+JUST_READ = 2 * ROUND_EVERY
+"""Seconds that a published counter is taken as fresh: by then a round has told its exact age."""
+
+log = logs.logger("feed")
+
+
+class Feed:
+    """One process's view of Redis: *store* answers, *listening* tells."""
+
+    def __init__(
+        self,
+        store: Store,
+        listening: Store,
+        schedule: Schedule,
+        hub: Hub,
+        rules_hash: str,
+        *,
+        round_every: float = ROUND_EVERY,
+    ) -> None:
+        self.store = store
+        self.listening = listening
+        self.schedule = schedule
+        self.hub = hub
+        self.rules_hash = rules_hash
+        self._round_every = round_every
+        self._listener: Listener | None = None
+        self._probe = f"tc:probe:{uuid.uuid4()}"
+        self._probe_heard = 0.0
+        self._resync_due = False
+        self._to_subscribe: set[Topic] = set()
+        self._to_read: set[Topic] = set()
+        # Topics whose stored counter is to be shown even where it is older.
+        self._forced: set[Topic] = set()
+        self._work = asyncio.Event()
+        hub.opened = self._opened
+
+    @property
+    def healthy(self) -> bool:
+        """Whether our own probe came back of late: subscriptions live, publishes arrive."""
+        return self.hub.now() - self._probe_heard < PROBE_LOST
+
+    async def start(self) -> None:
+        """Learn which sites there are; raises StoreUnavailable."""
+        self.hub.sites = await self.schedule.sites()
+
+    async def run(self) -> None:
+        """Keep every topic true, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(), name="feed: listen")
+            group.create_task(self._read(), name="feed: read")
+            group.create_task(self._rounds(), name="feed: rounds")
+            group.create_task(self._probes(), name="feed: probe")
+
+    # -- pub/sub --
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self.listening.listener() as listener:
+                    await self._hear(listener)
+            except StoreUnavailable as error:
+                log.warning("listener_lost", error=str(error))
+            self._listener = None
+            await asyncio.sleep(RETRY)
+
+    async def _hear(self, listener: Listener) -> None:
+        """Listen on a new connection until it fails, or until the probe tells that nothing comes through."""
+        topics = self.hub.topics
+        for topic in topics.values():
+            topic.confirmed = False
+        await listener.subscribe(self._probe, *topics)
+        self._to_subscribe.clear()
+        self._listener = listener
+        began = self.hub.now()
+        if topics:
+            metrics.resyncs.labels("new_listener").inc()
+        while True:
+            heard = await listener.hear(PROBE_EVERY)
+            if heard is not None:
+                self._on_heard(heard.channel, heard.text)
+            # Also while others talk: on a cluster each node has a link of its own.
+            if self.hub.now() - max(began, self._probe_heard) > PROBE_LOST:
+                log.warning("probe_lost", seconds=PROBE_LOST)
+                metrics.resyncs.labels("probe_lost").inc()
+                return
+
+    def _on_heard(self, name: str, text: str | None) -> None:
+        if name == self._probe:
+            if text is not None:
+                self._probe_heard = self.hub.now()
+            return
+        topic = self.hub.topics.get(name)
+        if topic is None:
+            return
+        if text is not None:
+            topic.take(text, self.hub.now() + JUST_READ)
+            self.hub.decide(topic)
+        elif topic.confirmed:
+            self._reconnected()
+        else:
+            topic.confirmed = True
+            self._want(topic)
+
+    def _reconnected(self) -> None:
+        # Each channel is confirmed again; what was published while the link was down is lost.
+        if not self._resync_due:
+            self._resync_due = True
+            asyncio.get_running_loop().call_later(RECONNECT_WITHIN, self._resync)
+
+    def _resync(self) -> None:
+        self._resync_due = False
+        metrics.resyncs.labels("reconnected").inc()
+        log.info("resync", topics=len(self.hub.topics))
+        for topic in self.hub.topics.values():
+            self._want(topic)
+
+    async def _probes(self) -> None:
+        while True:
+            try:
+                await self.store.do(self.store.publish_command, self._probe, "probe")
+            except StoreUnavailable:
+                log.debug("probe_not_sent")
+            await asyncio.sleep(PROBE_EVERY)
+
+    # -- snapshots --
+
+    def _opened(self, topic: Topic) -> None:
+        self._to_subscribe.add(topic)
+        self._work.set()
+
+    def _want(self, topic: Topic) -> None:
+        self._to_read.add(topic)
+        self._work.set()
+
+    async def _read(self) -> None:
+        """Subscribe and read what is wanted, as much at once as there is."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                await self._subscribe()
+                await self._read_wanted()
+            except StoreUnavailable as error:
+                log.warning("store_unavailable", error=str(error))
+                await asyncio.sleep(RETRY)
+                self._work.set()
+
+    async def _subscribe(self) -> None:
+        listener = self._listener
+        if listener is None or not self._to_subscribe:
+            # A listener that comes subscribes to every topic there is.
+            return
+        new = {topic.channel for topic in self._to_subscribe}
+        self._to_subscribe.clear()
+        await listener.subscribe(*new)
+
+    async def _read_wanted(self) -> None:
+        wanted = sorted(self._to_read, key=lambda topic: topic.site)
+        for site, topics in itertools.groupby(wanted, key=lambda topic: topic.site):
+            for some in parts(list(topics), READ_AT_ONCE):
+                seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=True)
+                for topic, one in zip(some, seen or _nothing(some), strict=True):
+                    self._to_read.discard(topic)
+                    self._see(topic, one)
+
+    def _see(self, topic: Topic, seen: Seen) -> None:
+        """Take what is stored, when it was asked for with its counter."""
+        topic.open = True
+        topic.ours = seen.v is None or seen.rules == self.rules_hash
+        if seen.counter is not None and (seen.v or 0) < topic.v and topic in self._forced:
+            # Twice the stored version was another one: Redis lost its tail, and what it has now is what there is.
+            topic.v = 0
+        self._forced.discard(topic)
+        topic.mismatched = 0
+        if seen.counter is not None:
+            topic.take(seen.counter, self._fresh_until(seen))
+        self.hub.decide(topic)
+
+    # -- rounds --
+
+    async def _rounds(self) -> None:
+        """Keep watched tickets watched, learn how old they are, and find what pub/sub lost."""
+        while True:
+            try:
+                self.hub.sites = await self.schedule.sites()
+                by_site = sorted(self.hub.topics.values(), key=lambda topic: topic.site)
+                for site, topics in itertools.groupby(by_site, key=lambda topic: topic.site):
+                    await self._round(site, list(topics))
+            except StoreUnavailable as error:
+                log.warning("store_unavailable", error=str(error))
+            await self._tidy_for(self._round_every)
+
+    async def _round(self, site: SiteId, topics: list[Topic]) -> None:
+        foreign = []
+        for some in parts(topics, READ_AT_ONCE):
+            seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=False)
+            for topic, one in zip(some, seen or _nothing(some), strict=True):
+                if one.v is None:
+                    continue
+                topic.ours = one.rules == self.rules_hash
+                if not topic.ours:
+                    foreign.append(topic.ticket)
+                self._compare(topic, one)
+        if foreign:
+            # Made by other settings than ours: nobody is shown it until it has been read again.
+            await self.schedule.mark(site, Hint("rules", tuple(foreign)))
+
+    def _compare(self, topic: Topic, seen: Seen) -> None:
+        if seen.v == topic.v:
+            topic.mismatched = 0
+            topic.fresh_until = self._fresh_until(seen)
+            self.hub.decide(topic)
+            return
+        # Another counter is stored than the one we have: its age says nothing about ours.
+        topic.mismatched += 1
+        if topic.mismatched > 1:
+            self._forced.add(topic)
+        if topic.mismatched > 1 or not topic.verified:
+            self._want(topic)
+
+    def _fresh_until(self, seen: Seen) -> float:
+        return self.hub.now() + self.schedule.timing.max_stale - seen.age
+
+    async def _tidy_for(self, seconds: float) -> None:
+        """Each second of the time until the next round: withdraw what grew stale, close what nobody watches."""
+        until = self.hub.now() + seconds
+        while (now := self.hub.now()) < until:
+            await asyncio.sleep(min(1.0, until - now))
+            for topic in list(self.hub.topics.values()):
+                self.hub.decide(topic)
+            await self._close(self.hub.close_idle())
+            metrics.topics.set(len(self.hub.topics))
+
+    async def _close(self, topics: Sequence[Topic]) -> None:
+        for topic in topics:
+            for pending in (self._to_read, self._to_subscribe, self._forced):
+                pending.discard(topic)
+        if topics and self._listener is not None:
+            try:
+                await self._listener.unsubscribe(*(topic.channel for topic in topics))
+            except StoreUnavailable:
+                # A new listener subscribes only to what is still there.
+                log.info("unsubscribe_failed", topics=len(topics))
+
+
+def _nothing(topics: Sequence[Topic]) -> list[Seen]:
+    return [Seen(topic.ticket, None, 0.0, "", None) for topic in topics]

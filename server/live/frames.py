@@ -1,0 +1,171 @@
+"""What clients say on a WebSocket, read from its bytes (RFC 6455, sections 5, 7 and 8.1).
+
+In: bytes as they come. Out: whole messages and control frames in their order, or Broken with the close code. A Reader
+is empty between two messages and weighs nothing then; a frame's length is checked before the frame has come, so it
+never holds more than one message and one frame's head.
+"""
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from websockets.utils import apply_mask
+
+LARGEST_CONTROL = 125
+
+
+class Op(IntEnum):
+    """Opcodes (section 5.2)."""
+
+    CONT = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+_OPS = {int(op): op for op in Op}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A whole message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG)."""
+
+    op: Op
+    data: bytes
+
+
+class Broken(Exception):
+    """The client broke the protocol; `code` is what its connection is closed with (section 7.4.1)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Reader:
+    """One client's frames; *largest* is the most bytes of a message."""
+
+    __slots__ = ("_deaf", "_decoder", "_largest", "_op", "_parts", "_rest", "_size")
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        # Bytes of a frame that has not come whole.
+        self._rest = b""
+        # A message of several frames: its opcode, what has come of it; None and empty between messages.
+        self._op: Op | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._deaf = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left over: then there is no need to keep it."""
+        return not self._rest and self._op is None and not self._deaf
+
+    def deafen(self) -> None:
+        """Read nothing more: after Broken nobody knows where a frame begins."""
+        self._deaf = True
+
+    def read(self, data: bytes) -> Iterator[Message]:
+        """Yield what is whole by now. Raises Broken when its turn comes: what came before it still counts."""
+        if self._deaf:
+            return
+        data = self._rest + data if self._rest else data
+        self._rest = b""
+        at = 0
+        while at < len(data):
+            head = self._head(data, at)
+            if head is None:
+                break
+            op, fin, start, length = head
+            if len(data) < start + length:
+                break
+            payload = apply_mask(data[start : start + length], data[start - 4 : start])
+            at = start + length
+            if op >= Op.CLOSE:
+                yield Message(op, payload)
+            elif (message := self._part(op, payload, fin=fin)) is not None:
+                yield message
+        self._rest = data[at:]
+
+    def _head(self, data: bytes, at: int) -> tuple[Op, bool, int, int] | None:
+        """Opcode, FIN, where the payload starts, and its length; None while the head is incomplete."""
+        if len(data) < at + 2:
+            return None
+        first, second = data[at], data[at + 1]
+        fin, length = first & 0x80 > 0, second & 0x7F
+        if first & 0x70:
+            raise Broken(1002, "reserved bits are set, and no extension was agreed on")
+        if not second & 0x80:
+            raise Broken(1002, "a client's frame must be masked")
+        op = self._opcode(first & 0x0F)
+        if op >= Op.CLOSE and (length > LARGEST_CONTROL or not fin):
+            raise Broken(1002, "a control frame is one frame of at most 125 bytes")
+        extra = {126: 2, 127: 8}.get(length, 0)
+        start = at + 2 + extra
+        if len(data) < start + 4:
+            return None
+        if extra:
+            length = int.from_bytes(data[at + 2 : start], "big")
+        if op < Op.CLOSE and self._size + length > self._largest:
+            raise Broken(1009, f"a message has at most {self._largest} bytes")
+        return op, fin, start + 4, length
+
+    def _opcode(self, number: int) -> Op:
+        op = _OPS.get(number)
+        if op is None:
+            raise Broken(1002, f"opcode {number} is reserved")
+        if op is Op.CONT and self._op is None:
+            raise Broken(1002, "there is no message to continue")
+        if op in {Op.TEXT, Op.BINARY} and self._op is not None:
+            raise Broken(1002, "the message before is not finished")
+        return op
+
+    def _part(self, op: Op, payload: bytes, *, fin: bool) -> Message | None:
+        if op is not Op.CONT:
+            self._op = op
+            self._decoder = codecs.getincrementaldecoder("utf-8")() if op is Op.TEXT else None
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(payload, final=fin)
+            except UnicodeDecodeError:
+                raise Broken(1007, "text must be UTF-8") from None
+        self._parts.append(payload)
+        self._size += len(payload)
+        if not fin or self._op is None:
+            return None
+        message = Message(self._op, b"".join(self._parts))
+        self._op, self._parts, self._size, self._decoder = None, [], 0, None
+        return message
+
+
+def close_code(data: bytes) -> int:
+    """The code that a close frame carries, 1000 for one without. Raises Broken for one that may not be sent."""
+    if not data:
+        return 1000
+    if len(data) == 1:
+        raise Broken(1002, "a close frame has no code or a whole one")
+    code = int.from_bytes(data[:2], "big")
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        raise Broken(1002, f"{code} is no code to close with")
+    try:
+        data[2:].decode()
+    except UnicodeDecodeError:
+        raise Broken(1007, "a close frame's reason must be UTF-8") from None
+    return code
+
+
+def control(op: Op, data: bytes = b"") -> bytes:
+    """A control frame of ours: unmasked, whole."""
+    return bytes((0x80 | op, len(data))) + data
+
+
+def close(code: int, reason: str = "") -> bytes:
+    """A close frame; the reason is cut where a control frame ends."""
+    return control(
+        Op.CLOSE, code.to_bytes(2, "big") + reason.encode()[: LARGEST_CONTROL - 2].decode(errors="ignore").encode()
+    )

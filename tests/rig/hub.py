@@ -1,0 +1,93 @@
+"""A hub and its feed on a real Redis, without HTTP: viewers are Screens, and reads are kept by hand."""
+
+import asyncio
+import json
+from collections.abc import Collection
+from typing import Any, Self
+
+from server.feed import Feed
+from server.hub import Hub
+from server.model import Rules, SiteId, TicketId, Timing
+from server.schedule import Schedule
+from server.store import Store, Use
+from server.topics import Audience, Topic
+from tests.rig.reads import Reads
+from tests.rig.server import SITE, TICKET, until
+
+SITE_ID = SiteId(SITE)
+
+
+class Screen:
+    """A viewer that remembers what it was shown, a list for each write."""
+
+    def __init__(self) -> None:
+        self.writes: list[list[str]] = []
+        self.beats = 0
+        self.dropped = False
+
+    def show(self, topics: Collection[Topic]) -> None:
+        """Remember what these topics show."""
+        self.writes.append([topic.shown or "" for topic in topics])
+
+    def beat(self, text: str) -> None:
+        """Count it."""
+        self.beats += 1
+
+    def bye(self, text: str) -> None:
+        """Remember it."""
+        self.writes.append([text])
+
+    def behind(self, rest: bytes) -> None:
+        """A screen has no socket to fall behind with."""
+
+    def drop(self) -> None:
+        """Remember it."""
+        self.dropped = True
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The counter shown last, or nothing."""
+        return dict(json.loads(self.writes[-1][-1])) if self.writes else {}
+
+    @property
+    def unsolds(self) -> list[int | None]:
+        """Every number shown, in order."""
+        return [json.loads(text)["unsold"] for write in self.writes for text in write]
+
+
+class Rig:
+    """A hub that runs, its feed, and a reader of its site."""
+
+    def __init__(self, url: str, timing: Timing | None = None, *, round_every: float = 0.1, **hub: float) -> None:
+        self.store = Store(url, Use.INGEST)
+        self.listening = Store(url, Use.LISTEN)
+        self.schedule = Schedule(self.store, timing)
+        self.hub = Hub(**hub)
+        self.feed = Feed(self.store, self.listening, self.schedule, self.hub, Rules().hash, round_every=round_every)
+        self.reads = Reads(url, SITE)
+        self._running: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self.schedule.adopt(SITE_ID, Rules(), everything=False)
+        await self.feed.start()
+        self._running = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.feed.run())]
+        await until(lambda: self.feed.healthy)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._running:
+            assert not task.done(), "it ended by itself"
+            task.cancel()
+        await asyncio.wait(self._running)
+        for one in (self.store, self.listening, self.reads):
+            await one.aclose()
+
+    def watch(self, *tickets: str) -> tuple[Screen, Audience]:
+        """A new viewer of these tickets."""
+        screen = Screen()
+        return screen, self.hub.join(screen, SITE_ID, [TicketId(one) for one in tickets or (TICKET,)])
+
+
+async def shows(screen: Screen, **expected: Any) -> None:
+    """Wait until the last counter shown is like this."""
+    await until(lambda: expected.items() <= screen.last.items())

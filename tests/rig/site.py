@@ -1,0 +1,165 @@
+"""
+Somebody's web site, and a counter server that says what a test tells it to: both on one free port of 127.0.0.1.
+
+    site    `site.put("/", html)` answers a URL; the widget is where our server has it, also below /prefix;
+            every WebSocket that a page opens is in `site.sockets`, oldest first, closed ones too
+
+For the browser this is the counter server of its own pages; with our server only the widget's file is shared.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.async_api import Page
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from server.pages import WIDGET
+from tests.rig.server import TICKET, until
+
+SCRIPT = "/widget/v1/ticket-counter.js"
+LOADED = f'<script src="{SCRIPT}"></script>'
+TAG = f'<ticket-counter ticket="{TICKET}">Tickets at the door</ticket-counter>'
+
+
+def counter(ticket: str = TICKET, v: int = 1, **more: Any) -> str:
+    """A counter as our server writes it: three left at one price, but for what is given."""
+    return json.dumps(
+        {
+            "v": v,
+            "ticket": ticket,
+            "event": None,
+            "state": "low",
+            "unsold": 3,
+            "prices": [{"amount": "25.00", "currency": "USD", "option": None, "name": None}],
+            "shared": False,
+            "name": "General admission",
+            "sale": {"start": None, "end": None, "zone": None},
+            **more,
+        }
+    )
+
+
+class Socket:
+    """One WebSocket that a page opened."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.connection = connection
+        self.path, _, query = (connection.request.path if connection.request else "").partition("?")
+        self.query = parse_qs(query)
+        self.tickets = self.query["ticket"]
+        self.ended = False
+
+    async def say(self, *texts: str) -> None:
+        """Send frames; a heartbeat where none is given."""
+        for text in texts or ('{"beat":1}',):
+            await self.connection.send(text)
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close it as the server."""
+        await self.connection.close(code, reason)
+
+
+class Site:
+    """The pages and the sockets of one test."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.sockets: list[Socket] = []
+        # Where it is shut, sockets wait to be let in.
+        self.door = asyncio.Event()
+        self.door.set()
+        self._pages: dict[str, tuple[str, dict[str, str]]] = {}
+
+    @property
+    def open(self) -> list[Socket]:
+        """The sockets that are open now."""
+        return [one for one in self.sockets if not one.ended]
+
+    def put(self, path: str, body: str, **headers: str) -> str:
+        """Serve a page; `headers` by their names with `_` for `-`. Answers its URL."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._pages[path] = (f"<!doctype html><title>Shop</title>{body}", named)
+        return self.url + path
+
+    async def socket(self, number: int) -> Socket:
+        """Wait for the so-manieth socket, counted from 1."""
+        await until(lambda: len(self.sockets) >= number)
+        return self.sockets[number - 1]
+
+    async def meet(self, connection: ServerConnection) -> None:
+        """Note a socket, and keep it until one side closes it."""
+        socket = Socket(connection)
+        self.sockets.append(socket)
+        await connection.wait_closed()
+        socket.ended = True
+
+    async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer GET; leave WebSockets alone."""
+        path = urlsplit(request.path).path
+        if path.endswith("/v1/counters"):
+            await self.door.wait()
+            return None
+        if path.removeprefix("/prefix") == SCRIPT:
+            body, headers = WIDGET.read_text(), {"Content-Type": "text/javascript"}
+        elif path in self._pages:
+            page, extra = self._pages[path]
+            body, headers = page, {"Content-Type": "text/html; charset=utf-8", **extra}
+        else:
+            status = HTTPStatus.NO_CONTENT if path == "/favicon.ico" else HTTPStatus.NOT_FOUND
+            return connection.respond(status, "")
+        encoded = body.encode()
+        return Response(200, "OK", Headers({**headers, "Content-Length": str(len(encoded))}), encoded)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """Start the site; it ends with the test, and its sockets with it."""
+    found = Site()
+    async with serve(found.meet, "127.0.0.1", 0, process_request=found.answer, ping_interval=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        found.url = f"http://127.0.0.1:{port}"
+        yield found
+
+
+async def text(page: Page, number: int = 0) -> str:
+    """What an element shows, as a visitor reads it."""
+    return str(
+        await page.evaluate(
+            """(number) => {
+              const root = document.querySelectorAll("ticket-counter")[number].shadowRoot;
+              const [slot, ...parts] = root.children;
+              if (getComputedStyle(slot).display !== "none") return slot.assignedNodes().map((n) => n.textContent).join("");
+              return parts.filter((part) => part.part.length).map((part) => part.textContent).filter(Boolean).join(" ");
+            }""",
+            number,
+        )
+    )
+
+
+async def shows(page: Page, expected: str, number: int = 0) -> None:
+    """Wait until an element shows this."""
+    seen = ""
+
+    async def same() -> bool:
+        nonlocal seen
+        seen = await text(page, number)
+        return seen == expected
+
+    try:
+        await until(same, 5)
+    except AssertionError:
+        assert expected == seen
+
+
+def warnings_of(page: Page) -> list[str]:
+    """What the page's owner is told in the console from now on."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text) if message.type == "warning" else None)
+    return found

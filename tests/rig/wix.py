@@ -1,0 +1,201 @@
+"""Our local Wix in the test's loop: the whole sandbox on a real socket, with the clock of the machine.
+
+wix    a WixRig: its world to buy in, its knobs to turn, the settings that make a server take it for Wix
+
+The ids are those of the samples, so `wix.site` is tests.rig.server.SITE and `wix.tickets["fixed"]` its TICKET.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from functools import cache
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from sandbox.__main__ import Server, config, listen
+from sandbox.app import Sandbox
+from sandbox.calls import Call
+from sandbox.herald import What
+from sandbox.knobs import Board
+from sandbox.model import Event, Hold, Order, Ticket
+from sandbox.site import Ids, Site, new_key
+from sandbox.world import World
+
+IDS = Ids(
+    app="a1b2c3d4-0000-4000-8000-00000000a001",
+    app_secret="c0ffee00-9999-4999-8999-00000000a002",
+    instance="5f0e4d3c-1111-4111-8111-00000000b001",
+    site="7c9e6679-2222-4222-8222-00000000c001",
+    account="9d8c7b6a-3333-4333-8333-00000000d001",
+    owner="3e2d1c0b-5555-4555-8555-00000000f001",
+    api_key="IST.a-key-of-no-one",
+    event="0b5f1a2e-4444-4444-8444-00000000e001",
+    tickets={
+        "fixed": "11111111-aaaa-4aaa-8aaa-000000000001",
+        "options": "22222222-aaaa-4aaa-8aaa-000000000002",
+        "guest": "33333333-aaaa-4aaa-8aaa-000000000003",
+        "free": "44444444-aaaa-4aaa-8aaa-000000000004",
+        "unlimited": "55555555-aaaa-4aaa-8aaa-000000000005",
+        "low": "66666666-aaaa-4aaa-8aaa-000000000006",
+        "scheduled": "77777777-aaaa-4aaa-8aaa-000000000007",
+        "hidden": "88888888-aaaa-4aaa-8aaa-000000000008",
+    },
+    options=(
+        "aaaaaaaa-0001-4001-8001-000000000001",
+        "aaaaaaaa-0002-4002-8002-000000000002",
+        "aaaaaaaa-0003-4003-8003-000000000003",
+    ),
+)
+
+API = "/events/v3/ticket-definitions"
+
+
+@cache
+def site() -> Site:
+    """The site of all tests: one key for the run, since making one takes a while."""
+    return Site(IDS, new_key())
+
+
+class WixRig:
+    """A sandbox that runs."""
+
+    def __init__(self, sandbox: Sandbox, url: str) -> None:
+        self.sandbox = sandbox
+        self.url = url
+        self.site = sandbox.site.ids.instance
+        self.event = sandbox.site.ids.event
+        self.tickets = dict(sandbox.site.ids.tickets)
+        self.http = httpx.AsyncClient(base_url=url, trust_env=False)
+
+    @property
+    def world(self) -> World:
+        """The truth, and the ways to change it."""
+        return self.sandbox.world
+
+    @property
+    def knobs(self) -> Board:
+        """Turn them with `wix.knobs.turn(loss=0.5)`."""
+        return self.sandbox.knobs
+
+    def settings(self) -> dict[str, str]:
+        """The settings of a server whose Wix this is: `start_server(**wix.settings())`."""
+        ids = self.sandbox.site.ids
+        return {
+            "wix_app_id": ids.app,
+            "wix_app_secret": ids.app_secret,
+            "wix_public_key": self.sandbox.site.public_line,
+            "wix_sites": ids.instance,
+            "wix_api_url": self.url,
+        }
+
+    def send_to(self, url: str) -> None:
+        """From now on webhooks go to the server at this address."""
+        self.sandbox.delivery.urls = (f"{url}/webhooks/wix",)
+
+    def calls(self, kind: str | None = None) -> list[Call]:
+        """The API calls so far: all, or those of a kind (token, query, get, ...)."""
+        return self.sandbox.calls.since(kind=kind)
+
+    async def token(self) -> str:
+        """A fresh access token."""
+        answer = await self.http.post("/oauth2/token", json=grant())
+        return str(answer.json()["access_token"])
+
+    async def api(self, method: str, path: str, json: Any = None, *, prefix: str = API) -> httpx.Response:
+        """One call as the app."""
+        headers = {"Authorization": await self.token()}
+        return await self.http.request(method, prefix + path, json=json, headers=headers)
+
+    async def aclose(self) -> None:
+        """Close the client's connections."""
+        await self.http.aclose()
+
+
+class Hand:
+    """A clock that stands still until it is moved; it begins at the time of the samples."""
+
+    def __init__(self, at: float = 1_770_804_000.0) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        """The moment it shows."""
+        return self.at
+
+    def move(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.at += seconds
+
+
+class Ears:
+    """A Herald that only remembers: (what, thing) in the order it was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+
+    def ticket(self, what: What, ticket: Ticket, before: Ticket | None = None) -> None:
+        """Hear of a ticket; that its stock moved is heard with every sale, and not kept."""
+        if what is not What.STOCK_MOVED:
+            self.heard.append((f"ticket {what}", ticket))
+
+    def hold(self, what: What, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
+        """Hear of a hold."""
+        self.heard.append((f"hold {what}", hold))
+
+    def order(self, what: What, order: Order) -> None:
+        """Hear of an order."""
+        self.heard.append((f"order {what}", order))
+
+    def event(self, what: What, event: Event) -> None:
+        """Hear of an event."""
+        self.heard.append((f"event {what}", event))
+
+    @property
+    def words(self) -> list[str]:
+        """What was heard since this was last looked at."""
+        found = [word for word, _ in self.heard]
+        self.heard.clear()
+        return found
+
+
+def grant(**changes: Any) -> dict[str, Any]:
+    """The body of a token request."""
+    return {
+        "grant_type": "client_credentials",
+        "client_id": IDS.app,
+        "client_secret": IDS.app_secret,
+        "instance_id": IDS.instance,
+        **changes,
+    }
+
+
+@pytest.fixture
+async def wix() -> AsyncIterator[WixRig]:
+    """A sandbox of the test's own, on a free port; nobody gets its webhooks until `wix.send_to(url)`."""
+    sandbox = Sandbox(site())
+    listening = listen("127.0.0.1", 0)
+    started = asyncio.Event()
+    server = Server(config(sandbox), started.set)
+    serving = asyncio.create_task(server.serve([listening]))
+    await asyncio.wait_for(started.wait(), 10)
+    rig = WixRig(sandbox, f"http://127.0.0.1:{listening.getsockname()[1]}")
+    yield rig
+    await rig.aclose()
+    await _stop(server, serving)
+    listening.close()
+
+
+async def _stop(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    server.should_exit = True
+    await serving
+
+
+def opened(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a JWT says, unverified: its envelope and its innermost JSON."""
+    middle = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    envelope = json.loads(claims["data"])
+    return envelope, json.loads(envelope["data"])

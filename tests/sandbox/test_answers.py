@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+
+from sandbox import answers
+from sandbox.errors import BadFilter, BadPeriod, Invalid, NotThere, Stale, TooMany
+
+SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "samples" / "errors.json").read_text())
+
+
+def said(response: Response) -> tuple[int, Any]:
+    return response.status_code, json.loads(bytes(response.body))
+
+
+@pytest.mark.parametrize(
+    ("name", "response"),
+    [
+        ("404", answers.refused(NotThere(""))),
+        ("409_revision", answers.refused(Stale(""))),
+        ("428_sale_period", answers.refused(BadPeriod(""))),
+        ("401", answers.fault(401)),
+        ("403", answers.fault(403)),
+        ("404", answers.fault(404)),
+        ("429", answers.fault(429)),
+        ("500", answers.fault(500)),
+    ],
+)
+def test_a_refusal_reads_as_wix_writes_it(name: str, response: Response) -> None:
+    """Status and body are those of Wix's own refusals."""
+    assert (SAMPLES[name]["status"], SAMPLES[name]["body"]) == said(response)
+
+
+def test_a_violation_names_its_field() -> None:
+    """A bad member is a field violation with its path, what is wrong, and the rule."""
+    status, body = said(answers.refused(Invalid("a.b", "value is not a valid GUID", "FORMAT")))
+
+    sample = SAMPLES["400_validation"]
+    [expected] = sample["body"]["details"]["validationError"]["fieldViolations"]
+    [found] = body["details"]["validationError"]["fieldViolations"]
+    assert (sample["status"], sample["body"]["message"], expected.keys()) == (status, body["message"], found.keys())
+    assert ("a.b", expected["description"], expected["violatedRule"]) == tuple(
+        found[name] for name in ("field", "description", "violatedRule")
+    )
+
+
+def test_limits_and_filters_have_codes() -> None:
+    """Too many definitions and a filter that Count cannot read have application errors of their own."""
+    many, filter_ = said(answers.refused(TooMany(""))), said(answers.uncountable(BadFilter("filter", "no")))
+
+    assert (428, "TICKET_DEFINITIONS_LIMIT_REACHED") == (many[0], many[1]["details"]["applicationError"]["code"])
+    assert (400, "FILTER_PARSER_ERROR") == (filter_[0], filter_[1]["details"]["applicationError"]["code"])
+
+
+def test_a_429_may_be_plain() -> None:
+    """A 429 may have a text for a body, and a Retry-After or none."""
+    plain, bare = answers.fault(429, 7, plain=True), answers.fault(429)
+
+    assert (SAMPLES["429_bare"]["body_text"], "7") == (bytes(plain.body).decode(), plain.headers["retry-after"])
+    assert "retry-after" not in bare.headers
+
+
+@pytest.mark.parametrize(
+    "response", [answers.ok({}), answers.fault(503), answers.refused(NotThere("")), answers.nonsense()]
+)
+def test_every_answer_has_a_request_id(response: Response) -> None:
+    """Good, bad and nonsense are all signed with an id, as Wix signs them."""
+    seconds, _, number = response.headers["x-wix-request-id"].partition(".")
+
+    assert (True, 19) == (seconds.isdecimal(), len(number))
+
+
+def test_nonsense_is_not_json() -> None:
+    """Nonsense comes with status 200 and is not JSON."""
+    response = answers.nonsense()
+
+    assert 200 == response.status_code
+    with pytest.raises(ValueError, match="Expecting"):
+        json.loads(bytes(response.body))

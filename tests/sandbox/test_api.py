@@ -1,0 +1,209 @@
+from typing import Any
+
+import pytest
+
+from sandbox.api import PREFIXES
+from tests.rig.wix import API, WixRig, grant
+
+NEW: dict[str, Any] = {
+    "name": "Seat",
+    "feeType": "FEE_INCLUDED",
+    "pricingMethod": {"fixedPrice": {"value": "25.00", "currency": "USD"}},
+    "initialLimit": 5,
+}
+NOBODY = "99999999-aaaa-4aaa-8aaa-000000000009"
+
+
+async def test_a_token_is_for_the_asking(wix: WixRig) -> None:
+    """The token endpoint answers 200 with a token, or the fault's status in OAuth's form."""
+    good = await wix.http.post("/oauth2/token", json=grant())
+    bad = await wix.http.post("/oauth2/token", json=grant(client_secret="guess"))
+    none = await wix.http.post("/oauth2/token", content=b"grant_type=client_credentials")
+
+    assert (200, "Bearer", 14_400) == (good.status_code, good.json()["token_type"], good.json()["expires_in"])
+    assert (401, "invalid_client") == (bad.status_code, bad.json()["error"])
+    assert (400, "invalid_request") == (none.status_code, none.json()["error"])
+    assert {"error", "error_description"} == none.json().keys()
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_every_method_is_under_both_prefixes(wix: WixRig, prefix: str) -> None:
+    """Reads and writes work under the documented prefix and under the one of Wix's SDK."""
+    made = await wix.api("POST", "", {"ticketDefinition": {"eventId": wix.event, **NEW}}, prefix=prefix)
+    id_ = made.json()["ticketDefinition"]["id"]
+    changed = {"ticketDefinition": {"id": id_, "revision": "1", "name": "Chair"}}
+    query = {"query": {"filter": {"id": id_}}}
+
+    found = [
+        await wix.api("PATCH", f"/{id_}", changed, prefix=prefix),
+        # The SDK sends the id of the path in the query string too.
+        await wix.api("GET", f"/{id_}?ticketDefinitionId={id_}&fields=SALES_DETAILS", prefix=prefix),
+        await wix.api("POST", "/query", query, prefix=prefix),
+        await wix.api("POST", "/available/query", query, prefix=prefix),
+        await wix.api("POST", "/count", {"filter": {"id": id_}}, prefix=prefix),
+        await wix.api("POST", "/available/count", {}, prefix=prefix),
+        await wix.api("DELETE", f"/{id_}", prefix=prefix),
+    ]
+
+    assert [200] * 7 == [answer.status_code for answer in found]
+    update, get, asked, available, count, available_count, deleted = (answer.json() for answer in found)
+    assert ("2", "Chair") == (update["ticketDefinition"]["revision"], get["ticketDefinition"]["name"])
+    assert [id_] == [one["id"] for one in asked["ticketDefinitions"]]
+    assert asked == available
+    assert {"metadata": {"total": 1}, "facets": {}} == count
+    assert {"metadata": {"total": 8}} == available_count
+    assert {} == deleted
+    assert 404 == (await wix.api("GET", f"/{id_}", prefix=prefix)).status_code
+
+
+async def test_fields_bring_details(wix: WixRig) -> None:
+    """Sales and event details come in each kind of answer, only when they are asked for."""
+    id_ = wix.tickets["low"]
+    both = ["SALES_DETAILS", "EVENT_DETAILS"]
+
+    plain = (await wix.api("GET", f"/{id_}")).json()["ticketDefinition"]
+    got = (await wix.api("GET", f"/{id_}?fields=SALES_DETAILS&fields=EVENT_DETAILS")).json()["ticketDefinition"]
+    query = await wix.api("POST", "/query", {"query": {"filter": {"id": id_}}, "fields": both})
+    [asked] = query.json()["ticketDefinitions"]
+    sent = {"ticketDefinition": {"revision": "1", "name": "Last"}, "fields": both}
+    updated = (await wix.api("PATCH", f"/{id_}", sent)).json()["ticketDefinition"]
+
+    details = {"salesDetails", "eventDetails"}
+    assert [set(), details, details, details] == [details & one.keys() for one in (plain, got, asked, updated)]
+    assert {"unsoldCount": 3, "soldCount": 0, "reservedCount": 0, "soldOut": False} == got["salesDetails"]
+    assert "Europe/Lisbon" == got["eventDetails"]["dateAndTimeSettings"]["timeZoneId"]
+
+
+async def test_hidden_tickets_are_not_available(wix: WixRig) -> None:
+    """Query has the hidden ones, the available query and count have not."""
+    every, shown = [await wix.api("POST", path, {}) for path in ("/query", "/available/query")]
+    counts = [await wix.api("POST", path, {}) for path in ("/count", "/available/count")]
+
+    ids = [{one["id"] for one in answer.json()["ticketDefinitions"]} for answer in (every, shown)]
+    assert {wix.tickets["hidden"]} == ids[0] - ids[1]
+    assert [8, 7] == [answer.json()["metadata"]["total"] for answer in counts]
+
+
+async def test_a_count_has_facets(wix: WixRig) -> None:
+    """Count answers how many there are, and of each value of a facet."""
+    answer = await wix.api("POST", "/count", {"filter": {"eventId": wix.event}, "facet": ["saleStatus"]})
+
+    assert {
+        "metadata": {"total": 8},
+        "facets": {"saleStatus": {"counts": {"SALE_STARTED": 7, "SALE_SCHEDULED": 1}}},
+    } == answer.json()
+
+
+async def test_a_definition_is_made(wix: WixRig) -> None:
+    """What is created reads back as sent, with what Wix adds, and can be bought."""
+    period = {"startDate": "2020-01-10T09:00:30Z", "endDate": "2060-01-10T09:00:00Z", "displayNotOnSale": False}
+
+    answer = await wix.api("POST", "", {"ticketDefinition": {"eventId": wix.event, **NEW, "salePeriod": period}})
+
+    made = answer.json()["ticketDefinition"]
+    assert NEW["initialLimit"] == made["actualLimit"]
+    assert ("1", "SALE_STARTED", True) == (made["revision"], made["saleStatus"], made["limited"])
+    assert {**period, "startDate": "2020-01-10T09:00:00Z"} == made["salePeriod"]
+    wix.world.buy(made["id"], 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "what"),
+    [
+        ("GET", "/not-a-guid", None, 400, "ticketDefinitionId"),
+        ("GET", f"/{NOBODY}", None, 404, "NOT_FOUND"),
+        ("GET", "/{fixed}?fields=EVERYTHING", None, 400, "fields"),
+        ("POST", "/query", {"fields": "SALES_DETAILS"}, 400, "fields"),
+        ("POST", "/query", {"fields": [["SALES_DETAILS"]]}, 400, "fields"),
+        ("POST", "/query", {"fields": ["SALES_DETAILS"] * 6}, 400, "fields"),
+        ("POST", "/query", {"query": {"filter": {"salesDetails.soldOut": True}}}, 400, "filter.salesDetails.soldOut"),
+        ("POST", "/query", [], 400, "body"),
+        ("POST", "/available/query", {"query": {"paging": {"limit": 101}}}, 400, "query.paging.limit"),
+        ("POST", "/count", {"filter": {"nobody": 1}}, 400, "FILTER_PARSER_ERROR"),
+        ("POST", "", {}, 400, "ticketDefinition"),
+        ("POST", "", {"ticketDefinition": {**NEW}}, 400, "ticketDefinition.eventId"),
+        ("POST", "", {"ticketDefinition": {**NEW, "eventId": NOBODY}}, 404, "NOT_FOUND"),
+        ("POST", "", {"ticketDefinition": {**NEW, "eventId": "x"}}, 400, "ticketDefinition.eventId"),
+        ("PATCH", "/{fixed}", {"ticketDefinition": {"name": "A"}}, 400, "ticketDefinition.revision"),
+        ("PATCH", "/{fixed}", {"ticketDefinition": {"revision": 1}}, 400, "ticketDefinition.revision"),
+        ("PATCH", "/{fixed}", {"ticketDefinition": {"revision": "7"}}, 409, "INVALID_REVISION"),
+        ("PATCH", "/{fixed}", {"ticketDefinition": {"revision": "1", "id": NOBODY}}, 400, "ticketDefinition.id"),
+        (
+            "PATCH",
+            "/{fixed}",
+            {"ticketDefinition": {"revision": "1", "eventId": NOBODY}},
+            400,
+            "ticketDefinition.eventId",
+        ),
+        (
+            "PATCH",
+            "/{fixed}",
+            {
+                "ticketDefinition": {
+                    "revision": "1",
+                    "salePeriod": {"startDate": "2026-01-02T00:00:00Z", "endDate": "2026-01-01T00:00:00Z"},
+                }
+            },
+            428,
+            "INVALID_SALE_PERIOD",
+        ),
+        ("PATCH", f"/{NOBODY}", {"ticketDefinition": {"revision": "1"}}, 404, "NOT_FOUND"),
+        ("DELETE", f"/{NOBODY}", None, 404, "NOT_FOUND"),
+    ],
+)
+async def test_a_bad_request_is_told_in_wix_s_way(  # noqa: PLR0917 - pytest calls it by name
+    wix: WixRig, method: str, path: str, body: Any, status: int, what: str
+) -> None:
+    """Each refusal has its status, and names the field, or the error's code."""
+    answer = await wix.api(method, path.format(fixed=wix.tickets["fixed"]), body)
+
+    details = answer.json()["details"]
+    violations = details.get("validationError", {}).get("fieldViolations", [])
+    named = [one["field"] for one in violations] or [details["applicationError"]["code"]]
+    assert (status, [what]) == (answer.status_code, named)
+
+
+async def test_a_body_must_be_json(wix: WixRig) -> None:
+    """Nesting without end and plain rubbish are refused, not an error of ours."""
+    headers = {"Authorization": await wix.token()}
+    bodies = [b"", b"rubbish", b"[" * 100_000, b"\xff\xfe"]
+
+    answers = [await wix.http.post(f"{API}/query", content=body, headers=headers) for body in bodies]
+
+    assert [400] * 4 == [answer.status_code for answer in answers]
+
+
+async def test_an_event_is_full_at_a_hundred(wix: WixRig) -> None:
+    """The hundred and first definition of an event is answered 428 with its code."""
+    wix.knobs.turn(rate_limit=1000)
+    for _ in range(92):
+        await wix.api("POST", "", {"ticketDefinition": {"eventId": wix.event, **NEW}})
+
+    answer = await wix.api("POST", "", {"ticketDefinition": {"eventId": wix.event, **NEW}})
+
+    code = answer.json()["details"]["applicationError"]["code"]
+    assert (428, "TICKET_DEFINITIONS_LIMIT_REACHED") == (answer.status_code, code)
+
+
+async def test_reads_may_lag(wix: WixRig) -> None:
+    """With stale reads every read, by id, by query and by count, is of the world as it was; writes are of now."""
+    fixed, low = wix.tickets["fixed"], wix.tickets["low"]
+    wix.knobs.turn(stale_reads=30.0)
+    wix.world.buy(fixed, 20)
+    wix.world.delete(low)
+    wix.world.update_event(wix.event, title="Fête")
+
+    got = (await wix.api("GET", f"/{fixed}?fields=SALES_DETAILS&fields=EVENT_DETAILS")).json()["ticketDefinition"]
+    asked = await wix.api("POST", "/query", {"query": {"filter": {"id": {"$in": [fixed, low]}}}})
+    counts = [await wix.api("POST", path, {}) for path in ("/count", "/available/count")]
+    gone = await wix.api("DELETE", f"/{low}")
+    wix.knobs.turn(stale_reads=0.0)
+    now = (await wix.api("GET", f"/{fixed}?fields=SALES_DETAILS")).json()["ticketDefinition"]
+
+    assert ({"fixed": 120, "title": "Harbour Lights Festival"}, 100) == (
+        {"fixed": got["salesDetails"]["unsoldCount"], "title": got["eventDetails"]["title"]},
+        now["salesDetails"]["unsoldCount"],
+    )
+    assert 2 == len(asked.json()["ticketDefinitions"])
+    assert [8, 7] == [answer.json()["metadata"]["total"] for answer in counts]
+    assert 404 == gone.status_code

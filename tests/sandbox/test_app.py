@@ -1,0 +1,119 @@
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.app import Sandbox
+from sandbox.knobs import Knobs
+from sandbox.model import SaleStatus
+from tests.rig.server import until
+from tests.rig.wix import IDS, Hand, WixRig, opened, site
+
+
+async def test_the_seed_is_no_news() -> None:
+    """The site was there before anybody listened: no webhook tells of it, nor of tickets added for load."""
+    sandbox = Sandbox(site())
+
+    made = sandbox.add(150)
+
+    assert (8 + 150, 150) == (len(sandbox.world.tickets), len(made))
+    assert [] == sandbox.delivery.since()
+
+
+async def test_a_hold_expires_by_itself(wix: WixRig) -> None:
+    """While the sandbox runs, time gives a hold's tickets back without anybody looking."""
+    wix.knobs.turn(hold_seconds=0.2)
+    wix.world.hold(IDS.tickets["low"], 3)
+
+    await until(lambda: wix.world.tickets[IDS.tickets["low"]].reserved == 0)
+
+    webhook = wix.sandbox.delivery.since()[-1]
+    assert "EXPIRED" == opened(webhook.jwt)[1]["updatedEvent"]["currentEntity"]["status"]
+
+
+async def test_a_sale_starts_by_itself(wix: WixRig) -> None:
+    """A sale starts at its moment without anybody looking, even if that was set a moment ago."""
+    late = IDS.tickets["scheduled"]
+    wix.world.update(late, start=wix.world.now() + 0.2)
+
+    await until(lambda: wix.world.tickets[late].status is SaleStatus.STARTED)
+
+    assert "wix.events.v3.ticket_definition_sale_started" == wix.sandbox.delivery.since()[-1].type
+
+
+async def test_the_clock_is_an_argument() -> None:
+    """With a clock of the test's, tokens, calls, sales and webhooks all go by it."""
+    hand = Hand()
+    sandbox = Sandbox(site(), clock=hand, seeded_at=hand() - 30)
+
+    before = sandbox.world.ticket(IDS.tickets["scheduled"]).status
+    hand.move(31)
+    sandbox.world.tick()
+
+    assert (SaleStatus.SCHEDULED, SaleStatus.STARTED) == (
+        before,
+        sandbox.world.ticket(IDS.tickets["scheduled"]).status,
+    )
+    [webhook] = sandbox.delivery.since()
+    assert hand() == webhook.at
+
+
+async def test_chance_can_be_repeated() -> None:
+    """The same number makes the same ids of orders."""
+    numbers = [Sandbox(site(), chance=7).world.buy(IDS.tickets["fixed"]).number for _ in range(2)]
+
+    assert numbers[0] == numbers[1]
+
+
+async def test_knobs_can_be_set_at_first() -> None:
+    """A sandbox may begin with its knobs turned."""
+    sandbox = Sandbox(site(), knobs=Knobs(hold_seconds=5.0))
+
+    hold = sandbox.world.hold(IDS.tickets["fixed"])
+
+    assert 5.0 == pytest.approx(hold.expires - hold.created)
+
+
+async def test_closing_leaves_no_task() -> None:
+    """After its end a sandbox has no task, though webhooks were on their way and holds to expire."""
+    before = asyncio.all_tasks()
+    sandbox = Sandbox(site(), webhooks=["http://127.0.0.1:9/"])
+    await sandbox.start()
+    sandbox.world.buy(IDS.tickets["fixed"])
+    sandbox.world.hold(IDS.tickets["fixed"])
+
+    await sandbox.aclose()
+
+    assert before == asyncio.all_tasks()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/events/v3/events", 404),
+        ("PUT", "/oauth2/token", 405),
+        ("POST", "/events/v3/ticket-definitions/reorder", 405),
+    ],
+)
+async def test_what_is_not_there_is_told_in_wix_s_way(method: str, path: str, status: int) -> None:
+    """A path that the sandbox does not have is refused in Wix's form."""
+    transport: Any = httpx.ASGITransport(app=Sandbox(site()).app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://wix") as http:
+        answer = await http.request(method, path)
+
+    assert (status, {"message", "details"}) == (answer.status_code, answer.json().keys())
+    assert "x-wix-request-id" in answer.headers
+
+
+async def test_a_rush_is_fast() -> None:
+    """A thousand purchases with all their webhooks take well under a second: signing waits until somebody reads."""
+    sandbox = Sandbox(site())
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    for _ in range(1000):
+        sandbox.world.buy(IDS.tickets["unlimited"])
+
+    assert loop.time() - began < 1.0
+    assert 4000 == len(sandbox.delivery.since())

@@ -1,0 +1,236 @@
+from typing import Any
+
+import pytest
+
+from sandbox.model import EventStatus, SaleStatus
+from tests.rig.server import until
+from tests.rig.wix import IDS, WixRig, opened
+
+NEW: dict[str, Any] = {
+    "name": "Seat",
+    "feeType": "FEE_INCLUDED",
+    "pricingMethod": {"fixedPrice": {"value": "25.00", "currency": "USD"}},
+    "initialLimit": 5,
+}
+FIXED = IDS.tickets["fixed"]
+
+
+async def post(wix: WixRig, path: str, json: Any = None) -> dict[str, Any]:
+    answer = await wix.http.post(f"/sandbox{path}", json=json)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def get(wix: WixRig, path: str) -> dict[str, Any]:
+    answer = await wix.http.get(f"/sandbox{path}")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def test_the_world_is_shown(wix: WixRig) -> None:
+    """The world is there for the asking, and nobody keeps an old one."""
+    answer = await wix.http.get("/sandbox/world")
+
+    assert {"now", "event", "tickets", "holds", "orders", "knobs"} == answer.json().keys()
+    assert "no-store" == answer.headers["cache-control"]
+
+
+async def test_a_ticket_is_bought(wix: WixRig) -> None:
+    """Buying answers the order's number; an option is chosen by its id, and no body is one ticket."""
+    one = await post(wix, f"/tickets/{FIXED}/buy")
+    three = await post(wix, f"/tickets/{IDS.tickets['options']}/buy", {"quantity": 3, "option": IDS.options[1]})
+    guest = await post(wix, f"/tickets/{IDS.tickets['guest'].upper()}/buy", {"price": "7.00", "option": None})
+
+    lines = [wix.world.order(answer["order"]).lines[0] for answer in (one, three, guest)]
+    assert [(1, "25.00"), (3, "8.50"), (1, "7.00")] == [(line.quantity, line.price.value) for line in lines]
+
+
+async def test_a_hold_is_taken_and_left_or_bought(wix: WixRig) -> None:
+    """A hold is answered with its id and its end; it can be canceled or bought, once."""
+    first, second = [await post(wix, f"/tickets/{FIXED}/hold", {"quantity": 2}) for _ in range(2)]
+    shown = await get(wix, "/world")
+
+    await post(wix, f"/holds/{first['hold']}/cancel")
+    bought = await post(wix, f"/holds/{second['hold']}/buy")
+
+    assert [(first["hold"], first["expires"]), (second["hold"], second["expires"])] == [
+        (hold["id"], hold["expires"]) for hold in shown["holds"]
+    ]
+    assert 2 == wix.world.order(bought["order"]).quantity
+    assert (118, {}) == (wix.world.ticket(FIXED).left, wix.world.holds)
+    assert 404 == (await wix.http.post(f"/sandbox/holds/{first['hold']}/buy")).status_code
+
+
+async def test_an_order_is_canceled(wix: WixRig) -> None:
+    """A canceled order's tickets are back."""
+    number = (await post(wix, f"/tickets/{FIXED}/buy", {"quantity": 4}))["order"]
+
+    await post(wix, f"/orders/{number}/cancel")
+
+    assert 120 == wix.world.ticket(FIXED).left
+
+
+async def test_a_definition_is_made_changed_and_deleted(wix: WixRig) -> None:
+    """Definitions are sent as to Wix, bare or wrapped; sale dates keep their seconds, and no revision is asked for."""
+    bare = (await post(wix, "/tickets", NEW))["ticket"]
+    period = {"startDate": "2060-01-10T09:00:07Z"}
+    wrapped = (await post(wix, "/tickets", {"ticketDefinition": {**NEW, "salePeriod": period}}))["ticket"]
+
+    await wix.http.patch(f"/sandbox/tickets/{bare}", json={"name": "Chair", "initialLimit": None})
+    await wix.http.delete(f"/sandbox/tickets/{FIXED}")
+
+    changed, scheduled = wix.world.ticket(bare), wix.world.ticket(wrapped)
+    assert ("Chair", None, IDS.event) == (changed.name, changed.limit, changed.event)
+    assert (SaleStatus.SCHEDULED, 7.0) == (scheduled.status, (scheduled.start or 0) % 60)
+    assert FIXED not in wix.world.tickets
+
+
+async def test_the_event_is_steered(wix: WixRig) -> None:
+    """The event can be updated, canceled, taken up again, ended and deleted."""
+    titled = await post(wix, "/event/update", {"title": "Fête", "zone": "Asia/Tokyo"})
+    canceled = await post(wix, "/event/cancel")
+    again = await post(wix, "/event/update", {"status": "UPCOMING"})
+    ended = await post(wix, "/event/end")
+    await post(wix, "/event/delete")
+
+    assert ("Fête", "Asia/Tokyo") == (titled["title"], titled["zone"])
+    assert ["CANCELED", "UPCOMING", "ENDED"] == [one["status"] for one in (canceled, again, ended)]
+    assert {} == wix.world.events
+    assert (await get(wix, "/world"))["event"] is None
+
+
+async def test_the_app_comes_and_goes(wix: WixRig) -> None:
+    """Installing and removing the app are webhooks."""
+    await post(wix, "/app/install")
+    await post(wix, "/app/remove")
+
+    assert ["AppInstalled", "AppRemoved"] == [webhook.type for webhook in wix.sandbox.delivery.since()]
+
+
+async def test_knobs_are_turned(wix: WixRig) -> None:
+    """Knobs are shown, and turned by name."""
+    shown = await get(wix, "/knobs")
+    turned = (await wix.http.patch("/sandbox/knobs", json={"loss": 0.25, "outage": "503"})).json()
+
+    assert {**shown, "loss": 0.25, "outage": "503"} == turned == wix.knobs.now.model_dump()
+
+
+async def test_webhooks_are_listed(wix: WixRig) -> None:
+    """Each webhook is listed with its body and its tries, oldest first; since leaves out what is known."""
+    await post(wix, f"/tickets/{FIXED}/buy")
+
+    every = (await get(wix, "/webhooks"))["webhooks"]
+    rest = (await get(wix, "/webhooks?since=3"))["webhooks"]
+
+    assert [1, 2, 3, 4] == [one["n"] for one in every]
+    assert every[3:] == rest
+    assert {"n", "type", "jwt", "attempts"} == rest[0].keys()
+    assert rest[0]["type"] == opened(rest[0]["jwt"])[0]["eventType"]
+    assert [] == rest[0]["attempts"]
+
+
+async def test_tries_are_listed(wix: WixRig) -> None:
+    """A try is shown with moment, receiver, status and how long it took."""
+    wix.send_to("http://127.0.0.1:9")
+    await post(wix, "/app/install")
+    await until(lambda: wix.sandbox.delivery.since()[0].attempts)
+
+    attempts = (await get(wix, "/webhooks"))["webhooks"][0]["attempts"]
+
+    assert {"at", "url", "status", "ms"} == attempts[0].keys()
+    assert ("http://127.0.0.1:9/webhooks/wix", 0) == (attempts[0]["url"], attempts[0]["status"])
+
+
+async def test_only_the_last_webhooks_are_listed(wix: WixRig) -> None:
+    """Without since the newest are listed, since what was never sent has yet to be signed."""
+    for _ in range(70):
+        wix.world.buy(IDS.tickets["unlimited"])
+
+    listed = (await get(wix, "/webhooks"))["webhooks"]
+
+    assert (200, 81, 280) == (len(listed), listed[0]["n"], listed[-1]["n"])
+
+
+async def test_calls_are_listed(wix: WixRig) -> None:
+    """Whoever steers the sandbox sees what its client asks."""
+    await wix.api("GET", f"/{FIXED}")
+
+    every, rest = [(await get(wix, path))["calls"] for path in ("/calls", "/calls?since=1")]
+
+    assert [("token", 200), ("get", 200)] == [(call["kind"], call["status"]) for call in every]
+    assert every[1:] == rest
+    assert {"n", "at", "method", "path", "kind", "status", "ms"} == rest[0].keys()
+
+
+async def test_tokens_are_revoked(wix: WixRig) -> None:
+    """A revoked token is refused from then on."""
+    token = await wix.token()
+
+    assert {"revoked": 1} == await post(wix, "/tokens/revoke")
+
+    answer = await wix.http.post("/events/v3/ticket-definitions/query", json={}, headers={"Authorization": token})
+    assert 401 == answer.status_code
+
+
+async def test_who_is_who_without_secrets(wix: WixRig) -> None:
+    """The ids are told, the secrets are not."""
+    answer = await wix.http.get("/sandbox/site")
+
+    told = answer.json()
+    assert (IDS.app, IDS.instance, IDS.event, dict(IDS.tickets)) == tuple(
+        told[name] for name in ("appId", "instanceId", "eventId", "tickets")
+    )
+    assert IDS.app_secret not in answer.text
+    assert IDS.api_key not in answer.text
+    assert "PRIVATE" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        (f"/tickets/{IDS.event}/buy", {}, 404, "no ticket definition"),
+        (f"/tickets/{IDS.tickets['low']}/buy", {"quantity": 4}, 409, "3 left"),
+        (f"/tickets/{IDS.tickets['hidden']}/hold", {}, 409, "hidden"),
+        (f"/tickets/{IDS.tickets['scheduled']}/hold", {}, 409, "yet to start"),
+        (f"/tickets/{IDS.tickets['options']}/buy", {}, 400, "option"),
+        (f"/tickets/{FIXED}/buy", {"quantity": "1"}, 400, "quantity"),
+        (f"/tickets/{FIXED}/buy", {"quantity": 51}, 400, "quantity"),
+        (f"/tickets/{FIXED}/buy", {"option": 1}, 400, "option"),
+        (f"/tickets/{FIXED}/buy", [], 400, "object"),
+        ("/tickets", {}, 400, "name"),
+        ("/tickets", {**NEW, "eventId": IDS.site}, 404, "no event"),
+        ("/orders/none/cancel", {}, 404, "no order"),
+        ("/holds/none/cancel", {}, 404, "no hold"),
+        ("/event/paint", {}, 404, "paint"),
+        ("/event/update", {"title": ""}, 400, "title"),
+        ("/event/update", {"status": "LOST"}, 400, "status"),
+        ("/event/update", {"zone": 7}, 400, "zone"),
+        ("/app/paint", {}, 404, "paint"),
+    ],
+)
+async def test_a_refusal_says_why(wix: WixRig, path: str, body: Any, status: int, says: str) -> None:
+    """What cannot be done is answered 400, 404 or 409 with a text, and nothing has changed."""
+    answer = await wix.http.post(f"/sandbox{path}", json=body)
+
+    assert status == answer.status_code
+    assert ["error"] == list(answer.json())
+    assert says in answer.json()["error"]
+    assert [] == wix.sandbox.delivery.since()
+    assert EventStatus.UPCOMING == wix.world.event(IDS.event).status
+
+
+async def test_a_bad_knob_is_named(wix: WixRig) -> None:
+    """A knob that is not there, or not so, is refused by its name."""
+    answers = [await wix.http.patch("/sandbox/knobs", json=json) for json in ({"noise": 1}, {"loss": 2})]
+
+    assert [400, 400] == [answer.status_code for answer in answers]
+    assert ["noise", "loss"] == [answer.json()["error"].partition(":")[0] for answer in answers]
+
+
+async def test_what_cannot_be_read_is_told(wix: WixRig) -> None:
+    """A body that is not JSON, and a since that is no number, are refused."""
+    rubbish = await wix.http.post(f"/sandbox/tickets/{FIXED}/buy", content=b"{")
+    since = await wix.http.get("/sandbox/calls?since=-1")
+
+    assert (400, 400) == (rubbish.status_code, since.status_code)
+    assert (120, ["error"]) == (wix.world.ticket(FIXED).left, list(since.json()))

@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.clock import parse
+from sandbox.entity import entity
+from sandbox.knobs import Knobs
+from sandbox.model import Event, EventStatus, Price, Pricing, SaleStatus, Ticket
+
+SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "samples" / "definitions.json").read_text())
+
+NULL = Knobs(null_unlimited="null")
+KNOBS = {"unlimited": NULL}
+"""Samples that need a knob; all others are as at first."""
+
+
+def sampled(json_: dict[str, Any]) -> Ticket:
+    """The ticket that a sample is of."""
+    method, period, sales = json_["pricingMethod"], json_["salePeriod"], json_.get("salesDetails", {})
+    prices: tuple[Price, ...]
+    if options := method.get("pricingOptions"):
+        pricing = Pricing.OPTIONS
+        prices = tuple(
+            Price(**one["price"], option=one["optionId"], name=one["name"]) for one in options["optionDetails"]
+        )
+    else:
+        pricing = Pricing.GUEST if "guestPrice" in method else Pricing.FIXED
+        prices = (Price(**method[f"{pricing}Price"]),)
+    return Ticket(
+        id=json_["id"],
+        event=json_["eventId"],
+        kind="other",
+        name=json_["name"],
+        pricing=pricing,
+        prices=prices,
+        limit=json_.get("initialLimit"),
+        created=parse(json_["createdDate"]),
+        updated=parse(json_["updatedDate"]),
+        place=1,
+        status=SaleStatus(json_["saleStatus"]),
+        start=parse(period["startDate"]),
+        end=parse(period["endDate"]),
+        description=json_["description"],
+        fee=json_["feeType"],
+        revision=int(json_["revision"]),
+        sold=sales.get("soldCount", 96),
+        reserved=sales.get("reservedCount", 1),
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_definition_reads_as_wix_writes_it(name: str) -> None:
+    """Every member of Wix's own definitions is there, with its value and its type, and no other."""
+    sample = {key: value for key, value in SAMPLES[name].items() if key != "eventDetails"}
+    fields = {"SALES_DETAILS"} if "salesDetails" in sample else set()
+
+    assert sample == entity(sampled(sample), None, KNOBS.get(name, Knobs()), fields)
+
+
+def test_details_are_given_only_when_asked_for() -> None:
+    """Sales and event details are absent without their field, and seating details always, as nobody has seats here."""
+    event = Event("e", "Fair", EventStatus.UPCOMING, 0.0, 60.0, "Europe/Lisbon", 0.0, 0.0)
+    ticket = sampled(SAMPLES["fixed"])
+    extra = {"salesDetails", "eventDetails", "seatingDetails"}
+
+    plain = entity(ticket, event, Knobs())
+    full = entity(ticket, event, Knobs(), {"SALES_DETAILS", "EVENT_DETAILS", "SEATING_DETAILS"})
+
+    assert set() == extra & plain.keys()
+    assert {"salesDetails", "eventDetails"} == extra & full.keys()
+    details = full["eventDetails"]
+    assert ("Fair", "UPCOMING") == (details["title"], details["status"])
+    assert {
+        "dateAndTimeTbd": False,
+        "startDate": "1970-01-01T00:00:00Z",
+        "endDate": "1970-01-01T00:01:00Z",
+        "timeZoneId": "Europe/Lisbon",
+    } == details["dateAndTimeSettings"]
+    assert {"base", "path"} == details["eventPageUrl"].keys()
+
+
+def test_what_is_not_limited_has_no_limit() -> None:
+    """Without limit the limits are absent, and unsoldCount is absent or null as the knob has it."""
+    ticket = sampled(SAMPLES["unlimited"])
+
+    absent, null = (entity(ticket, None, knobs, {"SALES_DETAILS"}) for knobs in (Knobs(), NULL))
+
+    assert set() == {"initialLimit", "actualLimit"} & absent.keys()
+    assert "unsoldCount" not in absent["salesDetails"]
+    assert (None, False) == (null["salesDetails"]["unsoldCount"], null["salesDetails"]["soldOut"])
+
+
+def test_holds_count_or_not() -> None:
+    """Reserved tickets are taken off unsoldCount, unless the knob says that Wix does not."""
+    ticket = sampled(SAMPLES["fixed"])
+
+    counts = [entity(ticket, None, Knobs(holds_count=on), {"SALES_DETAILS"})["salesDetails"] for on in (True, False)]
+
+    assert [3, 4] == [count["unsoldCount"] for count in counts]
+    assert [1, 1] == [count["reservedCount"] for count in counts]
+
+
+@pytest.mark.parametrize("text", ["0", "0.00"])
+def test_nothing_is_written_as_the_knob_says(text: Any) -> None:
+    """A price of nothing reads back as "0" or "0.00"."""
+    method = entity(sampled(SAMPLES["free"]), None, Knobs(free_price=text))["pricingMethod"]
+
+    assert {"value": text, "currency": "USD"} == method["fixedPrice"]
+    assert method["free"]
+
+
+def test_a_sale_without_dates_has_none() -> None:
+    """Dates that are not set are left out, not null."""
+    sample = json.loads(json.dumps(SAMPLES["fixed"]))
+    ticket = sampled(sample)
+    bare = Ticket(**{**{name: getattr(ticket, name) for name in Ticket.__slots__}, "start": None, "end": None})
+
+    assert {"displayNotOnSale": True} == entity(bare, None, Knobs())["salePeriod"]

@@ -1,0 +1,199 @@
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import payloads
+from sandbox.clock import parse
+from sandbox.knobs import Knobs
+from sandbox.model import (
+    Admission,
+    Event,
+    EventStatus,
+    Hold,
+    HoldStatus,
+    Line,
+    Order,
+    OrderStatus,
+    Price,
+    Pricing,
+    Ticket,
+)
+
+FOLDER = Path(__file__).parent.parent / "samples"
+SAMPLES: dict[str, Any] = {
+    **json.loads((FOLDER / "events.json").read_text()),
+    **json.loads((FOLDER / "webhooks.json").read_text()),
+}
+KNOBS = Knobs()
+
+
+def sample(name: str) -> dict[str, Any]:
+    """The innermost JSON of one of Wix's webhooks."""
+    return dict(SAMPLES[name]["data"])
+
+
+def lines(json_: dict[str, Any]) -> tuple[Line, ...]:
+    return tuple(
+        Line(
+            "line",
+            item["id"],
+            json_["eventId"],
+            item["name"],
+            item["quantity"],
+            Price(item["price"]["value"], item["price"]["currency"]),
+            item["fees"][0]["type"],
+        )
+        for item in json_["invoice"]["items"]
+    )
+
+
+def order(json_: dict[str, Any], lines_: tuple[Line, ...], hold: str = "") -> Order:
+    """The order that a sample is of."""
+    return Order(
+        number=json_["orderNumber"],
+        event=json_["eventId"],
+        hold=json_.get("reservationId", hold),
+        lines=lines_,
+        contact=json_["contactId"],
+        visitor="visitor",
+        created=parse(json_["created"]),
+        updated=parse(json_["updated"]),
+        status=OrderStatus(json_["status"]),
+        admissions=tuple(
+            Admission(
+                one["ticketNumber"],
+                one["ticketDefinitionId"],
+                one["ticketName"],
+                Price(one["price"]["value"], one["price"]["currency"]),
+                one["canceled"],
+            )
+            for one in json_.get("tickets", ())
+        ),
+    )
+
+
+CONFIRMED = sample("order_confirmed")
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("order_initiated", payloads.order_initiated),
+        ("order_confirmed", payloads.order_confirmed),
+        ("order_updated_canceled", payloads.order_updated),
+    ],
+)
+def test_an_order_is_told_as_wix_does(name: str, write: Any) -> None:
+    """Each member of Wix's own order events is there, the fees and totals to the cent, and no other."""
+    json_ = sample(name)
+
+    assert json_ == write(order(json_, lines(CONFIRMED)), parse(json_["timestamp"]), KNOBS)
+
+
+def test_a_fee_is_added_included_or_none() -> None:
+    """What the buyer pays and what the organiser gets depend on the kind of fee; without one there is none to list."""
+    [line, _] = lines(CONFIRMED)
+
+    def invoice(fee: str) -> tuple[str, str, int]:
+        told = payloads.order_initiated(order(CONFIRMED, (replace(line, fee=fee),)), 0.0, KNOBS)["invoice"]
+        return told["grandTotal"]["value"], told["revenue"]["value"], len(told["fees"])
+
+    assert ("51.25", "50.00", 1) == invoice("FEE_ADDED_AT_CHECKOUT")
+    assert ("50.00", "48.75", 1) == invoice("FEE_INCLUDED")
+    assert ("50.00", "50.00", 0) == invoice("NO_FEE")
+
+
+def test_the_knobs_hide_where_the_ticket_stands() -> None:
+    """Orders may list no tickets, and invoice lines may have ids of their own."""
+    knobs = Knobs(order_tickets=False, line_ids="own")
+
+    told = payloads.order_confirmed(order(CONFIRMED, lines(CONFIRMED)), 0.0, knobs)
+
+    assert ([], ["line", "line"]) == (told["tickets"], [item["id"] for item in told["invoice"]["items"]])
+
+
+def hold(json_: dict[str, Any]) -> Hold:
+    [line] = json_["tickets"]
+    return Hold(
+        id=json_["id"],
+        lines=(
+            Line(
+                line["ticketLineItemId"],
+                line["ticketDefinitionId"],
+                line["eventId"],
+                line["ticketName"],
+                line["quantity"],
+                Price(**line["price"]),
+                "NO_FEE",
+            ),
+        ),
+        created=parse(json_["createdDate"]),
+        updated=parse(json_["updatedDate"]),
+        expires=parse("2026-02-11T10:18:30.000Z"),
+        visitor=json_["visitorId"],
+        status=HoldStatus(json_["status"]),
+        revision=int(json_["revision"]),
+    )
+
+
+PENDING = sample("ticket_reservation_created")["createdEvent"]["entity"]
+
+
+@pytest.mark.parametrize(
+    "entity", [PENDING, sample("ticket_reservation_updated")["updatedEvent"]["currentEntity"]], ids=["new", "confirmed"]
+)
+def test_a_reservation_is_told_as_wix_does(entity: dict[str, Any]) -> None:
+    """A reservation has each member of Wix's, and expires only while it is pending."""
+    assert entity == payloads.reservation(hold(entity))
+
+
+def test_an_old_reservation_is_told_with_counts() -> None:
+    """The deprecated event counts what is sold and what is held; of a deleted ticket nothing."""
+    json_ = sample("reservation_created_legacy")
+    id_ = json_["counts"][0]["ticketDefinitionId"]
+    ticket = Ticket(id_, "e", "", "", Pricing.FIXED, (Price("1", "USD"),), 100, 0.0, 0.0, 1, sold=94, reserved=2)
+    at = parse(json_["timestamp"])
+
+    assert json_ == payloads.old_reservation(hold(PENDING), {id_: ticket}, at)
+    assert {**json_, "counts": []} == payloads.old_reservation(hold(PENDING), {}, at)
+
+
+def test_a_sum_is_exact() -> None:
+    """Money is decimal: three times 0.10 is 0.30."""
+    line = Line("", "", "", "", 3, Price("0.10", "USD"), "NO_FEE")
+
+    assert Decimal("0.30") == payloads._total(line)
+
+
+EVENT = Event("e", "Fair", EventStatus.UPCOMING, 0.0, 60.0, "UTC", 0.0, 0.0, 3)
+
+
+def test_an_event_is_told() -> None:
+    """An event's entity has its title, its dates and its status."""
+    told = payloads.event(EVENT)
+
+    assert ("e", "3", "Fair", "UPCOMING") == tuple(told[name] for name in ("id", "revision", "title", "status"))
+    assert "UTC" == told["dateAndTimeSettings"]["timeZoneId"]
+
+
+@pytest.mark.parametrize(("name", "titled"), [("event_canceled", True), ("event_ended", False)])
+def test_what_becomes_of_an_event_is_told_as_wix_does(name: str, *, titled: bool) -> None:
+    """Canceled says the title, ended does not; who canceled is of no interest here."""
+    body = sample(name)["actionEvent"]["body"]
+    event = replace(EVENT, id=body["eventId"], title=body.get("title", "Fair"))
+
+    told = payloads.event_action(event, parse(body["timestamp"]), titled=titled)
+
+    assert {key: value for key, value in body.items() if key != "userId"} == told
+
+
+def test_modified_fields_are_the_values_before() -> None:
+    """A changed value stands under its dotted path as it was, a new one as null; dates of updates are no change."""
+    before = {"a": 1, "b": {"c": "x", "d": 2}, "updatedDate": "then", "gone": True}
+    after = {"a": 1, "b": {"c": "y", "d": 2}, "updatedDate": "now", "new": 5}
+
+    assert {"b.c": "x", "gone": True, "new": None} == payloads.modified(before, after)

@@ -1,0 +1,78 @@
+from sandbox import picture
+from sandbox.knobs import Knobs
+from sandbox.seed import seed
+from sandbox.world import World
+from tests.rig.wix import IDS, Ears, Hand
+
+
+def seeded() -> tuple[World, Hand]:
+    hand = Hand()
+    world = World(Ears(), clock=hand, hold_seconds=lambda: 90.0)
+    seed(world, IDS, hand())
+    return world, hand
+
+
+def test_the_world_at_a_glance() -> None:
+    """Event, tickets, holds, orders and knobs are there, flat, under plain names."""
+    world, _ = seeded()
+    hold = world.hold(IDS.tickets["low"], 2)
+    order = world.buy(IDS.tickets["options"], 3, IDS.options[1])
+
+    shown = picture.world(world, IDS.event, Knobs(loss=0.5))
+
+    assert ("2026-02-11T10:00:00.000Z", 0.5) == (shown["now"], shown["knobs"]["loss"])
+    assert (IDS.event, "UPCOMING") == (shown["event"]["id"], shown["event"]["status"])
+    expires = "2026-02-11T10:01:30.000Z"
+    assert [{"id": hold.id, "ticket": IDS.tickets["low"], "quantity": 2, "expires": expires}] == shown["holds"]
+    bought = {"number": order.number, "ticket": IDS.tickets["options"], "quantity": 3, "status": "PAID"}
+    assert [bought] == shown["orders"]
+    low = next(ticket for ticket in shown["tickets"] if ticket["kind"] == "low")
+    assert {
+        "id": IDS.tickets["low"],
+        "kind": "low",
+        "name": "Nearly sold out",
+        "hidden": False,
+        "saleStatus": "SALE_STARTED",
+        "pricing": "fixed",
+        "prices": [{"optionId": None, "name": None, "value": "45.00", "currency": "USD"}],
+        "unsold": 1,
+        "sold": 0,
+        "reserved": 2,
+        "limit": 3,
+        "sale": {"start": "2026-02-04T10:00:00Z", "end": "2026-03-13T10:00:00Z"},
+    } == low
+
+
+def test_what_has_no_limit_has_no_number() -> None:
+    """An unlimited ticket's unsold and limit are null, a scheduled one's start is to come."""
+    world, _ = seeded()
+
+    tickets = {one["kind"]: one for one in picture.world(world, IDS.event, Knobs())["tickets"]}
+
+    assert (None, None) == (tickets["unlimited"]["unsold"], tickets["unlimited"]["limit"])
+    assert ("SALE_SCHEDULED", "2026-02-11T10:01:00Z") == (
+        tickets["scheduled"]["saleStatus"],
+        tickets["scheduled"]["sale"]["start"],
+    )
+
+
+def test_a_look_lets_time_have_passed() -> None:
+    """What is shown is never older than the clock: a hold that has expired is not there."""
+    world, hand = seeded()
+    world.hold(IDS.tickets["low"], 2)
+
+    hand.move(91)
+
+    assert [] == picture.world(world, IDS.event, Knobs())["holds"]
+
+
+def test_only_the_last_orders_are_shown() -> None:
+    """Of many orders the newest fifty are shown, oldest first; a deleted event is null."""
+    world, _ = seeded()
+    numbers = [world.buy(IDS.tickets["unlimited"]).number for _ in range(60)]
+    world.delete_event(IDS.event)
+
+    shown = picture.world(world, IDS.event, Knobs())
+
+    assert numbers[10:] == [order["number"] for order in shown["orders"]]
+    assert shown["event"] is None

@@ -1,0 +1,69 @@
+import pytest
+
+from sandbox.model import Pricing, SaleStatus
+from sandbox.programme import MOST_TICKETS
+from sandbox.seed import plain, seed
+from sandbox.site import KINDS
+from sandbox.world import World
+from tests.rig.wix import IDS, Ears, Hand
+
+
+@pytest.fixture
+def world() -> World:
+    hand = Hand()
+    found = World(Ears(), clock=hand)
+    seed(found, IDS, hand())
+    return found
+
+
+def test_there_is_one_of_each_kind(world: World) -> None:
+    """The seed has every kind of ticket under its id, with the price and the stock that are promised."""
+    by_kind = {ticket.kind: ticket for ticket in world.tickets.values()}
+
+    assert set(KINDS) == by_kind.keys()
+    assert {
+        "fixed": (["25.00"], 120),
+        "options": (["20.00", "8.50", "0"], 40),
+        "guest": (["5.00"], 60),
+        "free": (["0"], 15),
+        "unlimited": (["9.00"], None),
+        "scheduled": (["30.00"], 20),
+        "low": (["45.00"], 3),
+        "hidden": (["25.00"], 10),
+    } == {kind: ([price.value for price in one.prices], one.left) for kind, one in by_kind.items()}
+    for kind, ticket in by_kind.items():
+        assert IDS.tickets[kind] == ticket.id
+    assert IDS.options == tuple(price.option for price in by_kind["options"].prices)
+    assert (Pricing.GUEST, True, True) == (by_kind["guest"].pricing, by_kind["free"].free, by_kind["hidden"].hidden)
+
+
+def test_all_but_one_are_on_sale() -> None:
+    """The one sale that is scheduled starts a minute after the seed."""
+    hand = Hand()
+    world = World(Ears(), clock=hand)
+    seed(world, IDS, hand())
+    late = IDS.tickets["scheduled"]
+
+    before = {ticket.id for ticket in world.tickets.values() if ticket.status is not SaleStatus.STARTED}
+    hand.move(59)
+    world.tick()
+    nearly = world.ticket(late).status
+    hand.move(1)
+    world.tick()
+
+    assert ({late}, SaleStatus.SCHEDULED, SaleStatus.STARTED) == (before, nearly, world.ticket(late).status)
+
+
+def test_there_was_no_time_before(world: World) -> None:
+    """A read that lags as far as it can finds the tickets of the seed."""
+    assert set(IDS.tickets.values()) == world.view(60).tickets.keys()
+
+
+def test_load_is_spread_over_events(world: World) -> None:
+    """More tickets than an event may have are put into several events; each can be bought."""
+    made = plain(world, 250, limit=7)
+
+    events = [world.ticket(id_).event for id_ in made]
+    assert (250, 3) == (len(set(made)), len(set(events)))
+    assert MOST_TICKETS == max(events.count(event) for event in events)
+    assert 7 == world.buy(made[-1], 7).quantity

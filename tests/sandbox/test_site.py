@@ -1,0 +1,44 @@
+import base64
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from sandbox.site import KINDS, OPTIONS, Ids, Site
+from tests.rig.wix import site
+
+
+def test_a_new_site_is_like_no_other() -> None:
+    """Ids and secrets are new each time, one for each ticket and option."""
+    one, other = Ids.new(), Ids.new()
+
+    assert (set(KINDS), OPTIONS) == (set(one.tickets), len(one.options))
+    assert 8 + 1 == len({*one.tickets.values(), one.event})
+    for name in ("app", "app_secret", "instance", "site", "account", "owner", "event", "api_key"):
+        assert getattr(one, name) != getattr(other, name)
+
+
+def test_secrets_do_not_show() -> None:
+    """What is printed of a site holds neither its secrets nor its key."""
+    ids = Ids.new()
+    shown = repr(Site(ids, site().key))
+
+    assert ids.instance in shown
+    assert ids.app_secret not in shown
+    assert ids.api_key not in shown
+    assert "RSA" not in shown
+
+
+def test_the_key_pair_fits() -> None:
+    """Both PEMs are of the same key of 2048 bits, and the one line is base64 of the public one."""
+    key = load_pem_private_key(site().private_pem.encode(), None)
+
+    public = load_pem_public_key(site().public_pem.encode())
+
+    assert public == key.public_key()
+    assert 2048 == site().key.key_size
+    assert site().public_pem == base64.b64decode(site().public_line).decode()
+    assert "\n" not in site().public_line
+
+
+def test_a_site_of_its_own_has_a_key_of_its_own() -> None:
+    """Two new sites sign with different keys, under different names."""
+    assert Site.new().kid != site().kid

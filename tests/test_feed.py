@@ -1,0 +1,209 @@
+import json
+from collections.abc import Callable
+
+from server import wire
+from server.model import Rules, Timing
+from server.store import channel, key
+from tests.rig.hub import SITE_ID, Rig, shows
+from tests.rig.reads import Reads, definition
+from tests.rig.redis import RedisServer
+from tests.rig.server import OTHER, SITE, TICKET, until
+
+
+async def test_subscribed_first(redis_url: str) -> None:
+    """Law 6: The subscription is confirmed before the snapshot is read, so nothing falls between."""
+    async with Rig(redis_url) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        assert not topic.open
+
+        await until(lambda: topic.open)
+
+        assert topic.confirmed
+        await shows(screen, unsold=3)
+
+
+async def test_one_subscription_a_topic(redis_url: str) -> None:
+    """However many viewers watch a ticket, this process is subscribed to it once."""
+    async with Rig(redis_url) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screens = [rig.watch()[0] for _ in range(5)]
+
+        await rig.reads.read(definition(TICKET, 2))
+
+        for screen in screens:
+            await shows(screen, unsold=2)
+        [_, count] = await rig.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET))
+        assert 1 == count
+
+
+async def test_older_is_dropped(redis_url: str) -> None:
+    """Law 2: A counter with an older version than the one shown is not shown, whenever it comes."""
+    async with Rig(redis_url) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        await shows(screen, unsold=3)
+
+        old = wire.with_v(topic.v - 1, str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":9'))
+        await rig.store.do("PUBLISH", topic.channel, old)
+        await rig.reads.read(definition(TICKET, 2))
+        await shows(screen, unsold=2)
+
+        assert 9 not in screen.unsolds
+
+
+async def test_stale_is_withdrawn_and_comes_back(redis_url: str) -> None:
+    """Law 8: A number that has not been verified for MAX_STALE is withdrawn from who is here and who comes now."""
+    async with Rig(redis_url, Timing(max_stale=0.5)) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        await shows(screen, unsold=3)
+
+        await shows(screen, state="unknown", unsold=None, prices=[])
+        late, _ = rig.watch()
+        assert "unknown" == late.last["state"]
+
+        # Verified again without any change: nothing is published, the round finds it.
+        await rig.reads.read(definition(TICKET, 3))
+        await shows(screen, unsold=3)
+        assert topic.verified
+
+
+async def test_gone_and_ended_stand(redis_url: str) -> None:
+    """Law 8: What is gone or ended is not withdrawn: it does not become false with time."""
+    async with Rig(redis_url, Timing(max_stale=0.2)) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        await rig.reads.read(definition(OTHER, 3))
+        await rig.reads.delete(TICKET)
+        screen, audience = rig.watch(TICKET, OTHER)
+        topic, other = audience.topics
+
+        await until(lambda: '"state":"unknown"' in (other.shown or ""))
+
+        assert '"state":"gone"' in str(topic.shown)
+        await until(lambda: any('"gone"' in text for write in screen.writes for text in write))
+
+
+async def test_lost_message_is_found_in_two_rounds(redis_url: str) -> None:
+    """A change whose publish never came is shown after the stored version differed in two rounds."""
+    async with Rig(redis_url) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        await shows(screen, unsold=3)
+
+        body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":1')
+        await rig.store.do(
+            "HSET", key(SITE, "ticket", TICKET), "v", topic.v + 5, "counter", wire.with_v(topic.v + 5, body)
+        )
+
+        await shows(screen, unsold=1)
+
+
+async def test_lost_tail_is_accepted(redis_url: str) -> None:
+    """A Redis that came back with an older counter is believed after two rounds: there is no other."""
+    async with Rig(redis_url) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        await shows(screen, unsold=3)
+
+        body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":4')
+        await rig.store.do(
+            "HSET", key(SITE, "ticket", TICKET), "v", topic.v - 5, "counter", wire.with_v(topic.v - 5, body)
+        )
+
+        await shows(screen, unsold=4)
+
+
+async def test_other_rules_are_not_shown(redis_url: str) -> None:
+    """A counter made by other settings than ours is unknown here, and its ticket is marked."""
+    async with Rig(redis_url) as rig:
+        screen, _ = rig.watch()
+        await shows(screen, state="unknown")
+        await rig.schedule.adopt(SITE_ID, Rules(low_at=99), everything=False)
+        other = Reads(redis_url, SITE, Rules(low_at=99))
+        await other.read(definition(TICKET, 50))
+        await other.aclose()
+        fresh, _ = rig.watch()
+
+        await until(lambda: _score(rig, "hinted"))
+        await shows(fresh, state="unknown", unsold=None)
+
+
+async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServer]) -> None:
+    """Law 6: After a lost connection the channels are confirmed anew and every topic is read again."""
+    server = redis_server()
+    async with Rig(server.url, round_every=60.0) as rig:
+        await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
+        screen, audience = rig.watch(TICKET, OTHER)
+        topics = audience.topics
+        await until(lambda: all(topic.verified for topic in topics))
+
+        await rig.store.do("CLIENT", "KILL", "TYPE", "pubsub")
+        # What is published while nobody listens reaches nobody.
+        await rig.reads.read(definition(TICKET, 2), definition(OTHER, 1))
+
+        await until(lambda: {2, 1} <= {json.loads(topic.shown or "{}").get("unsold") for topic in topics})
+        assert 1 in screen.unsolds
+
+
+async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> None:
+    """Law 6: A Redis that was killed and comes back is listened to again, and what changed meanwhile is shown."""
+    server = redis_server()
+    async with Rig(server.url) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, _ = rig.watch()
+        await shows(screen, unsold=3)
+
+        server.kill()
+        await until(lambda: not rig.feed.healthy or not rig.feed._listener)
+        server.start()
+        await rig.reads.store.wait(10)
+        await rig.reads.read(definition(TICKET, 2))
+
+        await shows(screen, unsold=2)
+        await until(lambda: rig.feed.healthy)
+
+
+async def test_frozen_redis_is_noticed(redis_server: Callable[..., RedisServer]) -> None:
+    """A link on which nothing comes any more is noticed by our own probe within some seconds."""
+    server = redis_server()
+    async with Rig(server.url) as rig:
+        screen, _ = rig.watch()
+        await shows(screen, state="unknown")
+
+        server.freeze()
+        await until(lambda: not rig.feed.healthy, 8)
+        server.thaw()
+
+        await until(lambda: rig.feed.healthy)
+        await rig.reads.read(definition(TICKET, 3))
+        await shows(screen, unsold=3)
+
+
+async def test_topic_lingers_then_closes(redis_url: str) -> None:
+    """A topic stays open for a while after its last viewer, then its subscription ends; a viewer keeps it."""
+    async with Rig(redis_url, linger=0.3) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, audience = rig.watch()
+        await shows(screen, unsold=3)
+        rig.hub.leave(audience, screen)
+
+        again, audience = rig.watch()
+        assert 3 == again.last["unsold"]
+        rig.hub.leave(audience, again)
+
+        async def unsubscribed() -> bool:
+            return bool((await rig.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET)))[1] == 0)
+
+        await until(unsubscribed)
+        assert {} == rig.hub.topics
+
+
+async def _score(rig: Rig, name: str) -> str | None:
+    found: str | None = await rig.store.do("ZSCORE", key(SITE, name), TICKET)
+    return found

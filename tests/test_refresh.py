@@ -1,0 +1,337 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from server.model import Hint, Rules, SiteId, TicketId, Timing
+from server.refresh import Refresh
+from server.schedule import Lot, Schedule
+from server.snapshots import Snapshots
+from server.store import Store, Use, key
+from server.wix.client import App, Wix
+from tests.rig.reads import Reads, definition
+from tests.rig.redis import RedisServer
+from tests.rig.scripted import Say, Scripted, running
+from tests.rig.server import SITE, TICKET, until
+from tests.rig.wix import WixRig
+
+RULES = Rules()
+
+
+class Reader:
+    """Refresh and all it reads and writes, on a Redis and a Wix."""
+
+    def __init__(self, redis_url: str, wix_url: str, app: App, timing: Timing | None = None) -> None:
+        self.store = Store(redis_url, Use.WORK)
+        self.schedule = Schedule(self.store, timing, chance=lambda: 0.1)
+        self.wix = Wix(app, wix_url)
+        self.snapshots = Snapshots(self.store, RULES, timing)
+        self.refresh = Refresh(self.store, self.schedule, self.snapshots, self.wix)
+        self.running: asyncio.Task[None] | None = None
+
+    async def adopt(self, site: str, *, everything: bool = False) -> None:
+        await self.schedule.adopt(SiteId(site), RULES, everything=everything)
+
+    async def shown(self, site: str, ticket: str) -> dict[str, Any]:
+        found = await self.store.do("HGET", key(site, "ticket", ticket), "counter")
+        return dict(json.loads(found)) if found else {}
+
+    async def shows(self, site: str, ticket: str, **expected: Any) -> None:
+        async def holds() -> bool:
+            return expected.items() <= (await self.shown(site, ticket)).items()
+
+        await until(holds)
+
+    async def due(self, site: str, ticket: str) -> float:
+        """Seconds from now until the ticket is due."""
+        score = await self.store.do("ZSCORE", key(site, "due"), ticket)
+        at, us = await self.store.do("TIME")
+        return (float(score) - float(at) * 1e6 - float(us)) / 1e6
+
+
+@asynccontextmanager
+async def reading(redis_url: str, wix: WixRig, timing: Timing | None = None) -> AsyncIterator[Reader]:
+    """A reader that runs on the sandbox."""
+    settings = wix.settings()
+    reader = Reader(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
+    try:
+        await reader.adopt(wix.site)
+        reader.running = asyncio.create_task(reader.refresh.run())
+        yield reader
+        reader.refresh.stop()
+        await reader.running
+    finally:
+        if reader.running is not None:
+            reader.running.cancel()
+        await reader.wix.aclose()
+        await reader.store.aclose()
+
+
+@asynccontextmanager
+async def scripted(redis_url: str) -> AsyncIterator[tuple[Reader, Scripted]]:
+    """A reader that reads only what a test claims, on a Wix that does as it is told."""
+    async with running() as wix:
+        reader = Reader(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
+        try:
+            await reader.adopt(SITE)
+            yield reader, wix
+        finally:
+            await reader.wix.aclose()
+            await reader.store.aclose()
+
+
+async def claimed(reader: Reader) -> Lot:
+    """What is due now, whatever the gap between two reads."""
+    await reader.store.do("HDEL", key(SITE, "reads"), "last_call")
+    lot = await reader.schedule.claim(SiteId(SITE))
+    assert isinstance(lot, Lot)
+    return lot
+
+
+async def watch(reader: Reader, site: str, *tickets: str) -> None:
+    await reader.schedule.watch(SiteId(site), [TicketId(one) for one in tickets], counters=False)
+
+
+async def mark(reader: Reader, site: str, *tickets: str) -> None:
+    await reader.schedule.mark(SiteId(site), Hint("test", tuple(TicketId(one) for one in tickets)))
+
+
+async def test_watched_is_read(redis_url: str, wix: WixRig) -> None:
+    """A ticket that somebody begins to watch is read from Wix and kept, with its number and its price."""
+    async with reading(redis_url, wix) as reader:
+        await watch(reader, wix.site, wix.tickets["fixed"])
+
+        await reader.shows(wix.site, wix.tickets["fixed"], state="available", unsold=120)
+        assert ["query"] == [call.kind for call in wix.calls() if call.kind != "token"]
+
+
+async def test_hint_is_read_again(redis_url: str, wix: WixRig) -> None:
+    """A hint makes a watched ticket be read again at once, and what was sold meanwhile is kept."""
+    ticket = wix.tickets["fixed"]
+    async with reading(redis_url, wix) as reader:
+        await watch(reader, wix.site, ticket)
+        await reader.shows(wix.site, ticket, unsold=120)
+
+        wix.world.buy(ticket, 2)
+        await mark(reader, wix.site, ticket)
+
+        await reader.shows(wix.site, ticket, unsold=118)
+
+
+async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
+    """Law 4: A hundred due tickets are one call to Wix."""
+    tickets = wix.sandbox.add(100)
+    async with reading(redis_url, wix) as reader:
+        await reader.adopt(wix.site, everything=True)
+        await until(lambda: reader.schedule.tracked(SiteId(wix.site)))
+        for ticket in tickets:
+            await reader.shows(wix.site, ticket, unsold=1000)
+        before = len(wix.calls("query"))
+
+        for ticket in tickets:
+            wix.world.buy(ticket)
+        await mark(reader, wix.site, *tickets)
+        for ticket in tickets:
+            await reader.shows(wix.site, ticket, unsold=999)
+
+        assert 1 == len(wix.calls("query")) - before
+
+
+async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
+    """Where every ticket is wanted the site is listed page by page, and each ticket gets a snapshot and a due time."""
+    tickets = wix.sandbox.add(150)
+    async with reading(redis_url, wix) as reader:
+        await reader.adopt(wix.site, everything=True)
+
+        await reader.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
+        await reader.shows(wix.site, wix.tickets["hidden"], state="gone", unsold=None)
+        for ticket in tickets:
+            await reader.shows(wix.site, ticket, unsold=1000)
+        assert {*tickets, *wix.tickets.values()} == set(await reader.schedule.tracked(SiteId(wix.site)))
+        assert 2 == len(wix.calls("query"))
+
+
+async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> None:
+    """A tracked ticket that a full listing does not have is marked, read, and found to be deleted: a tombstone."""
+    ticket = wix.tickets["fixed"]
+    async with reading(redis_url, wix, Timing(again=0.1)) as reader:
+        await reader.adopt(wix.site, everything=True)
+        await reader.shows(wix.site, ticket, unsold=120)
+
+        wix.world.delete(ticket)
+        await reader.schedule.list_now(SiteId(wix.site))
+
+        await reader.shows(wix.site, ticket, state="gone", unsold=None)
+        assert "get" in [call.kind for call in wix.calls()]
+        entries = await reader.store.do("XRANGE", key(wix.site, "changes"), "-", "+")
+        last = entries[-1][1]
+        fields = last if isinstance(last, dict) else dict(zip(last[::2], last[1::2], strict=True))
+        assert ticket == fields["ticket"]
+        assert "before" in fields
+        assert "after" not in fields
+
+
+async def test_never_there_costs_no_get(redis_url: str, wix: WixRig) -> None:
+    """Law 9: A ticket that Wix does not know and we never did is gone for a while, without a call of its own."""
+    stranger = "99999999-aaaa-4aaa-8aaa-000000000099"
+    async with reading(redis_url, wix) as reader:
+        await watch(reader, wix.site, stranger)
+
+        await reader.shows(wix.site, stranger, state="gone")
+        await watch(reader, wix.site, stranger)
+        assert ["query"] == [call.kind for call in wix.calls() if call.kind != "token"]
+        assert 0 < await reader.store.do("TTL", key(wix.site, "ticket", stranger)) <= 60
+
+
+async def test_missing_once_proves_nothing(redis_url: str, reads: Reads) -> None:
+    """A known ticket that one answer leaves out keeps its number and is looked for again; only Wix's own 404 ends it."""
+    async with scripted(redis_url) as (reader, wix):
+        await reads.read(definition(TICKET, 3))
+        await watch(reader, SITE, TICKET)
+        wix.say("/query", Say(200, {"ticketDefinitions": []}))
+        wix.say(f"/{TICKET}", Say(404, {"message": "not found"}))
+        states = []
+
+        for _ in range(2):
+            await mark(reader, SITE, TICKET)
+            await reader.refresh.read(await claimed(reader))
+            states.append((await reader.shown(SITE, TICKET))["state"])
+
+        assert ["low", "gone"] == states
+        assert 1 == len([one for one in wix.asked if one.method == "GET"])
+
+
+@pytest.mark.parametrize("outage", ["500", "503", "429", "403", "401", "nonsense", "drop"])
+async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -> None:
+    """Law 5: While Wix fails the site is paused and asked by one call at a time; then its tickets are read as due."""
+    ticket = wix.tickets["fixed"]
+    async with reading(redis_url, wix) as reader:
+        await watch(reader, wix.site, ticket)
+        await reader.shows(wix.site, ticket, unsold=120)
+        wix.knobs.turn(outage=outage, outage_of="api")
+        wix.world.buy(ticket)
+        before = len(wix.calls("query"))
+
+        await mark(reader, wix.site, ticket)
+        await until(lambda: reader.store.do("HGET", key(wix.site, "reads"), "paused_until"))
+        failed = len(wix.calls("query")) - before
+        wix.knobs.turn(outage="none")
+
+        await reader.shows(wix.site, ticket, unsold=119)
+        # One call, and the one more that a 401 is worth.
+        assert 1 <= failed <= 2
+        assert "0" == await reader.store.do("HGET", key(wix.site, "reads"), "faults")
+
+
+async def test_retry_after_is_kept(redis_url: str, wix: WixRig) -> None:
+    """A site pauses for as long as Wix says, and nothing asks it meanwhile."""
+    async with reading(redis_url, wix) as reader:
+        wix.knobs.turn(rate_limit=0, retry_after=120)
+
+        await watch(reader, wix.site, wix.tickets["fixed"])
+        await until(lambda: reader.store.do("HGET", key(wix.site, "reads"), "paused_until"))
+
+        claimed = await reader.schedule.claim(SiteId(wix.site))
+        assert not isinstance(claimed, Lot)
+        assert 110 < getattr(claimed, "seconds", 0) <= 120
+        assert 1 == len(wix.calls("query"))
+
+
+async def test_other_sites_go_on(redis_url: str, wix: WixRig) -> None:
+    """Law 5: A site that Wix refuses does not hold up the others."""
+    stranger = "5f0e4d3c-1111-4111-8111-00000000b999"
+    async with reading(redis_url, wix) as reader:
+        await reader.adopt(stranger)
+        await watch(reader, stranger, wix.tickets["fixed"])
+        await until(lambda: reader.store.do("HGET", key(stranger, "reads"), "paused_until"))
+
+        await watch(reader, wix.site, wix.tickets["fixed"])
+
+        await reader.shows(wix.site, wix.tickets["fixed"], unsold=120)
+        assert {} == await reader.shown(stranger, wix.tickets["fixed"])
+
+
+async def test_one_refused_id_does_not_hide_the_others(redis_url: str) -> None:
+    """A batch that Wix answers 400 to is read in halves, each paid for, until the one that it dislikes is alone."""
+    tickets = [f"11111111-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
+    async with scripted(redis_url) as (reader, wix):
+        await watch(reader, SITE, *tickets)
+        wix.say("/query", Say(400, {"message": "bad id"}))
+
+        await reader.refresh.read(await claimed(reader))
+
+        asked = [one.body["query"]["filter"]["id"]["$in"] for one in wix.asked if one.path.endswith("/query")]
+        assert [4, 2, 1, 1, 2, 1, 1] == [len(ids) for ids in asked]
+        assert 13 <= float(await reader.store.do("HGET", key(SITE, "reads"), "tokens")) < 14
+        for ticket in tickets:
+            assert "gone" == (await reader.shown(SITE, ticket))["state"]
+
+
+async def test_unreadable_is_left_as_it_was(redis_url: str) -> None:
+    """A definition of a shape that we cannot read proves nothing: its ticket keeps what it had, and is due in its turn."""
+    async with scripted(redis_url) as (reader, wix):
+        await watch(reader, SITE, TICKET)
+        wix.say("/query", Say(200, {"ticketDefinitions": [{"id": TICKET, "eventId": "nonsense"}]}))
+
+        await reader.refresh.read(await claimed(reader))
+
+        assert {} == await reader.shown(SITE, TICKET)
+        assert 10 < await reader.due(SITE, TICKET) <= 15
+
+
+async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:
+    """Law 11: A stop claims nothing more, and what was claimed is read to its end and kept."""
+    ticket = wix.tickets["fixed"]
+    async with reading(redis_url, wix) as reader:
+        wix.knobs.turn(read_delay=0.3)
+        await watch(reader, wix.site, ticket)
+        await until(lambda: wix.calls("query"))
+
+        reader.refresh.stop()
+        assert reader.running is not None
+        await reader.running
+
+        assert 120 == (await reader.shown(wix.site, ticket))["unsold"]
+
+
+async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
+    """A Redis that goes away and comes back is gone on with: nothing claimed is lost."""
+    server = redis_server()
+    ticket = wix.tickets["fixed"]
+    async with reading(server.url, wix) as reader:
+        await watch(reader, wix.site, ticket)
+        await reader.shows(wix.site, ticket, unsold=120)
+
+        server.restart()
+        wix.world.buy(ticket)
+
+        async def marked() -> bool:
+            await mark(reader, wix.site, ticket)
+            return True
+
+        await reader.store.wait(10)
+        await until(marked)
+        await reader.shows(wix.site, ticket, unsold=119)
+        assert reader.running is not None
+        assert not reader.running.done()
+
+
+async def test_site_that_is_removed_is_left(redis_url: str, wix: WixRig) -> None:
+    """A site whose app was removed is not read any more, and is again once it is back."""
+    ticket = wix.tickets["fixed"]
+    async with reading(redis_url, wix) as reader:
+        await watch(reader, wix.site, ticket)
+        await reader.shows(wix.site, ticket, unsold=120)
+
+        await reader.schedule.forget(SiteId(wix.site))
+        await watch(reader, wix.site, ticket)
+        assert [] == await reader.schedule.tracked(SiteId(wix.site))
+        wix.world.buy(ticket)
+        await reader.adopt(wix.site)
+        await watch(reader, wix.site, ticket)
+        await mark(reader, wix.site, ticket)
+
+        await reader.shows(wix.site, ticket, unsold=119)

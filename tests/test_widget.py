@@ -1,0 +1,202 @@
+"""The widget as an element of a real page, in a real browser: how it is loaded, placed, styled and listened to."""
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.rig.reads import Reads, definition
+from tests.rig.server import OTHER, TICKET, Start, until
+from tests.rig.site import LOADED, SCRIPT, TAG, Site, counter, shows, warnings_of
+
+EVENTS = """() => {
+  window.heard = [];
+  document.addEventListener("ticket-counter", (event) => {
+    const { target, counter, constructor } = event;
+    window.heard.push([target.localName, counter.state, counter.unsold, constructor !== Event && event instanceof Event]);
+  });
+}"""
+
+
+async def test_loaded_anyhow(site: Site, page: Page, console_errors: list[str]) -> None:
+    """As a classic script, as a module, imported, or all of them twice: one element, one socket, nothing left in the page."""
+    for number, tags in enumerate(
+        (
+            LOADED,
+            f'<script type="module" src="{SCRIPT}"></script>',
+            f'<script type="module">import "{SCRIPT}"</script>',
+            LOADED * 2 + f'<script type="module" src="{SCRIPT}?again"></script>',
+        )
+    ):
+        await page.goto(site.put("/", f"<script>window.before = Object.keys(window)</script>{TAG}{tags}"))
+        socket = await site.socket(number + 1)
+        await socket.say(counter())
+        await shows(page, "Only 3 left at this price.")
+
+        assert [] == await page.evaluate(
+            "Object.keys(window).filter((name) => !before.includes(name) && name !== 'before')"
+        )
+        assert number + 1 == len(site.sockets)
+    assert [] == console_errors
+
+
+async def test_where_the_server_is(site: Site, page: Page) -> None:
+    """The server is where the script came from, with what stands before /widget, however it finds out; or an attribute's."""
+    tag = f'<ticket-counter ticket="{TICKET}" site="{OTHER}"></ticket-counter>'
+    await page.goto(site.put("/", f'{tag}<script src="/prefix{SCRIPT}"></script>'))
+    below = await site.socket(1)
+    server = f'server="{site.url}/elsewhere/"'
+    await page.goto(site.put("/", f"{TAG.replace('>', f' {server}>', 1)}{LOADED}"))
+    elsewhere = await site.socket(2)
+
+    blind = "<script>Error.stackTraceLimit = 0</script>"
+    await page.goto(site.put("/", f'{blind}{TAG}<script src="/prefix{SCRIPT}"></script>'))
+    unseen = await site.socket(3)
+
+    assert "/prefix/v1/counters" == unseen.path
+    assert ("/prefix/v1/counters", [TICKET], [OTHER]) == (below.path, below.tickets, below.query["site"])
+    assert ("/elsewhere/v1/counters", [TICKET]) == (elsewhere.path, elsewhere.tickets)
+    assert "site" not in elsewhere.query
+
+
+async def test_strict_policy(
+    start_server: Start, reads: Reads, site: Site, page: Page, console_errors: list[str]
+) -> None:
+    """A page whose policy allows the script and the socket, and nothing else, gets everything, its look too."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+    policy = f"default-src 'none'; script-src {running.url}; connect-src {running.ws}"
+
+    await page.goto(
+        site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + TAG, Content_Security_Policy=policy)
+    )
+    await shows(page, "Only 3 left at this price.")
+
+    numerals = "getComputedStyle(document.querySelector('ticket-counter')).fontVariantNumeric"
+    assert "tabular-nums" == await page.evaluate(numerals)
+    assert [] == console_errors
+
+
+async def test_embed(start_server: Start, reads: Reads, page: Page, console_errors: list[str]) -> None:
+    """The page for iframes shows its tickets."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3), definition(OTHER, 48))
+
+    await page.goto(f"{running.url}/embed?ticket={TICKET}&ticket={OTHER}")
+
+    await shows(page, "Only 3 left at this price.", 0)
+    await shows(page, "48 left at this price.", 1)
+    assert [] == [one for one in console_errors if "favicon" not in one and "404" not in one]
+
+
+async def test_without_script(site: Site, browser: Browser) -> None:
+    """Without scripts the element's content is all there is, and it stands."""
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+
+    await page.goto(site.put("/", LOADED + TAG))
+
+    await expect(page.get_by_text("Tickets at the door")).to_be_visible()
+    await context.close()
+
+
+async def test_faulty_attributes(site: Site, page: Page) -> None:
+    """A faulty element keeps its own content and harms no other; one whose ticket comes later begins then, in silence."""
+    warnings = warnings_of(page)
+    faulty = '<ticket-counter ticket="nonsense">Ask us</ticket-counter><ticket-counter>Soon</ticket-counter>'
+    await page.goto(site.put("/", LOADED + TAG + faulty))
+    first = await site.socket(1)
+    await first.say(counter())
+    await shows(page, "Only 3 left at this price.", 0)
+    await shows(page, "Ask us", 1)
+
+    await page.evaluate(f"document.querySelectorAll('ticket-counter')[2].setAttribute('ticket', '{OTHER}')")
+    second = await site.socket(2)
+    await second.say(counter(OTHER, unsold=1))
+
+    await shows(page, "Only 1 left at this price.", 2)
+    assert ([TICKET], [TICKET, OTHER]) == (first.tickets, second.tickets)
+    assert ['<ticket-counter>: ticket="nonsense" is not a GUID'] == warnings
+
+
+async def test_another_ticket(site: Site, page: Page) -> None:
+    """An element that is given another ticket shows nothing of the old one while it waits for the new."""
+    await page.goto(site.put("/", LOADED + TAG))
+    first = await site.socket(1)
+    await first.say(counter())
+    await shows(page, "Only 3 left at this price.")
+
+    await page.evaluate(f"document.querySelector('ticket-counter').setAttribute('ticket', '{OTHER}')")
+    await shows(page, "Tickets at the door")
+    second = await site.socket(2)
+    await second.say(counter(OTHER, unsold=8))
+    await shows(page, "Only 8 left at this price.")
+    await page.evaluate(f"document.querySelector('ticket-counter').setAttribute('ticket', '{TICKET}')")
+    await site.socket(3)
+
+    await shows(page, "Tickets at the door")
+
+
+async def test_moved(site: Site, page: Page) -> None:
+    """An element that is moved in the page goes on as it was: same socket, same text, no event, nothing written."""
+    await page.goto(site.put("/", f"{LOADED}{TAG}<main></main>"))
+    socket = await site.socket(1)
+    await socket.say(counter())
+    await shows(page, "Only 3 left at this price.")
+    await page.evaluate(EVENTS)
+
+    await page.evaluate(
+        """async () => {
+          const one = document.querySelector("ticket-counter");
+          window.writes = 0;
+          new MutationObserver((all) => { writes += all.length })
+            .observe(one.shadowRoot, { subtree: true, childList: true, attributes: true, characterData: true });
+          document.querySelector("main").append(one);
+        }"""
+    )
+    await socket.say(counter(v=2), counter(v=3, unsold=2))
+    await shows(page, "Only 2 left at this price.")
+
+    # One text for another; the frame that said the same again wrote nothing.
+    assert 1 == await page.evaluate("writes")
+    assert [["ticket-counter", "low", 3, True], ["ticket-counter", "low", 2, True]] == await page.evaluate("heard")
+    assert 1 == len(site.sockets)
+
+
+async def test_event_and_property(site: Site, page: Page) -> None:
+    """Each change is an event that crosses shadow roots and carries the counter, which the element also keeps."""
+    await page.goto(site.put("/", f"{LOADED}<div></div>"))
+    await page.evaluate(EVENTS)
+    await page.evaluate(
+        """(tag) => document.querySelector("div").attachShadow({ mode: "open" }).append(
+          Object.assign(document.createElement("p"), { innerHTML: tag }))""",
+        TAG,
+    )
+    socket = await site.socket(1)
+    await socket.say(counter(), counter(), counter(v=2, unsold=0, state="sold_out"))
+    await until(lambda: page.evaluate("heard.length === 2"))
+
+    # Seen from outside, what is in a shadow root is its host.
+    assert [["div", "low", 3, True], ["div", "sold_out", 0, True]] == await page.evaluate("heard")
+    element = "document.querySelector('div').shadowRoot.querySelector('ticket-counter')"
+    assert "General admission" == await page.evaluate(f"{element}.counter.name")
+
+
+async def test_styled_from_outside(site: Site, page: Page) -> None:
+    """A page styles the parts and the states, and hides the element as any other; a change of digits moves nothing."""
+    style = """<style>
+      ticket-counter::part(text) { color: rgb(1, 2, 3) }
+      ticket-counter[data-state=sold_out]::part(text) { color: rgb(4, 5, 6) }
+    </style>"""
+    await page.goto(site.put("/", style + LOADED + TAG))
+    socket = await site.socket(1)
+    words = page.locator("ticket-counter [part=text]")
+    await socket.say(counter(unsold=8))
+    await expect(words).to_have_css("color", "rgb(1, 2, 3)")
+    wide = await words.bounding_box()
+    await socket.say(counter(unsold=1))
+    await expect(words).to_have_text("Only 1 left at this price.")
+    assert wide == await words.bounding_box()
+
+    await socket.say(counter(state="sold_out", unsold=0))
+    await expect(words).to_have_css("color", "rgb(4, 5, 6)")
+    await page.evaluate("document.querySelector('ticket-counter').hidden = true")
+
+    await expect(page.locator("ticket-counter")).to_be_hidden()

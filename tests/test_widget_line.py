@@ -1,0 +1,299 @@
+"""The widget's connection in a real browser: one for a page, opened, replaced, retried and given up as its server says."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from tests.rig.reads import Reads, definition
+from tests.rig.server import OTHER, TICKET, Start, until
+from tests.rig.site import LOADED, SCRIPT, TAG, Site, counter, shows, text, warnings_of
+
+START, STARTED = "2030-01-01T12:00:00Z", "2030-01-01T12:00:20Z"
+THIRD = "33333333-aaaa-4aaa-8aaa-000000000003"
+
+HIDE = """hidden => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+COUNTED = """
+  window.seen = { sockets: 0, messages: 0, closes: 0 };
+  window.WebSocket = class extends WebSocket {
+    constructor(url) {
+      super(url);
+      seen.sockets += 1;
+      this.addEventListener("message", () => { seen.messages += 1 });
+      this.addEventListener("close", () => { seen.closes += 1 });
+    }
+  };"""
+
+
+async def seen(page: Page, kind: str, number: int) -> None:
+    """Wait until the page, watched by COUNTED, has had so many sockets, messages or closes."""
+    await until(lambda: page.evaluate(f"seen.{kind} >= {number}"))
+    assert number == await page.evaluate(f"seen.{kind}")
+
+
+async def test_one_socket(site: Site, page: Page) -> None:
+    """All elements of a page share one socket, each ticket named once, however it is written."""
+    tags = f'{TAG}<ticket-counter ticket=" {TICKET.upper()}"></ticket-counter><ticket-counter ticket="{OTHER}"></ticket-counter>'
+    await page.goto(site.put("/", LOADED + tags))
+    socket = await site.socket(1)
+    await socket.say(counter(), counter(OTHER, state="sold_out", unsold=0))
+
+    await shows(page, "Only 3 left at this price.", 0)
+    await shows(page, "Only 3 left at this price.", 1)
+    await shows(page, "Sold out.", 2)
+    assert ([TICKET, OTHER], 1) == (socket.tickets, len(site.sockets))
+
+
+async def test_coming_and_going(site: Site, page: Page) -> None:
+    """A new set of tickets gets a new socket; the old one is heard until that has spoken, and the last element's is closed."""
+    await page.goto(site.put("/", LOADED + TAG))
+    first = await site.socket(1)
+    await first.say(counter())
+    await shows(page, "Only 3 left at this price.")
+
+    await page.evaluate(
+        "for (const id of %s) document.body.append(Object.assign(document.createElement('ticket-counter'), { id })), "
+        "document.getElementById(id).setAttribute('ticket', id)" % [OTHER, THIRD]
+    )
+    second = await site.socket(2)
+    await first.say(counter(unsold=2))
+    await shows(page, "Only 2 left at this price.")
+    await second.say()
+    await until(lambda: first.ended)
+    assert "Only 2 left at this price." == await text(page)
+    await second.say(counter(OTHER, unsold=7))
+    await shows(page, "Only 7 left at this price.", 1)
+
+    await page.evaluate("document.querySelectorAll('ticket-counter')[1].remove()")
+    third = await site.socket(3)
+    await third.say()
+    await page.evaluate("document.querySelectorAll('ticket-counter').forEach((one) => one.remove())")
+    await until(lambda: not site.open)
+
+    assert [[TICKET], [TICKET, OTHER, THIRD], [TICKET, THIRD]] == [one.tickets for one in site.sockets]
+
+
+async def test_over_fifty(site: Site, page: Page) -> None:
+    """More tickets than one request may name are shared out over several sockets."""
+    tickets = [f"00000000-0000-4000-8000-{number:012}" for number in range(51)]
+    tags = "".join(f'<ticket-counter ticket="{one}"></ticket-counter>' for one in tickets)
+
+    await page.goto(site.put("/", LOADED + tags))
+    sockets = [await site.socket(1), await site.socket(2)]
+
+    assert [1, 50] == sorted(len(one.tickets) for one in sockets)
+    assert set(tickets) == {*sockets[0].tickets, *sockets[1].tickets}
+
+
+async def test_planned_restart(start_server: Start, reads: Reads, site: Site, page: Page) -> None:
+    """Law 11: A viewer who is told goodbye keeps what it shows, comes back in the time it was given, and goes on."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+    await page.goto(site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + TAG))
+    await shows(page, "Only 3 left at this price.")
+    [before] = running.web.hub.viewers
+
+    await running.web.hub.farewell(100, 200, 0)
+    assert "Only 3 left at this price." == await text(page)
+    await until(lambda: running.web.hub.viewers and before not in running.web.hub.viewers)
+    await reads.read(definition(TICKET, 2))
+
+    await shows(page, "Only 2 left at this price.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "attribute", "code"),
+    [({"origins": "https://shop.example"}, "", 4501), ({}, f'site="{OTHER}"', 4500)],
+    ids=["origin", "site"],
+)
+async def test_refused(
+    start_server: Start, site: Site, page: Page, *, settings: dict[str, Any], attribute: str, code: int
+) -> None:
+    """A page that the server refuses does not come back, and its owner is told once why."""
+    running = await start_server(**settings)
+    warnings = warnings_of(page)
+    tries: list[str] = []
+    page.on("websocket", lambda socket: tries.append(socket.url))
+    await page.clock.install()
+
+    await page.goto(
+        site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + TAG.replace(">", f" {attribute}>", 1))
+    )
+    await until(lambda: [one for one in warnings if str(code) in one])
+    await page.clock.run_for(120_000)
+
+    assert (1, 1) == (len(tries), len(warnings))
+    assert "Tickets at the door" == await text(page)
+
+
+async def test_refused_later(site: Site, page: Page) -> None:
+    """A server that refuses a page which it let in before no longer vouches for anything."""
+    await page.goto(site.put("/", LOADED + TAG))
+    socket = await site.socket(1)
+    await socket.say(counter())
+    await shows(page, "Only 3 left at this price.")
+
+    await socket.close(4501, "this origin is not in ORIGINS")
+
+    await shows(page, "Tickets at the door")
+
+
+async def test_gone_before_it_opened(site: Site, page: Page, console_errors: list[str]) -> None:
+    """A socket that nobody needs any more when it opens is closed then, without a word in the console."""
+    await page.add_init_script(COUNTED)
+    await page.clock.install()
+    site.door.clear()
+    await page.goto(site.put("/", LOADED + TAG))
+    await page.clock.run_for(100)
+    await seen(page, "sockets", 1)
+
+    await page.evaluate("document.querySelector('ticket-counter').remove()")
+    await page.clock.run_for(100)
+    site.door.set()
+    await site.socket(1)
+    await until(lambda: not site.open)
+
+    await seen(page, "closes", 1)
+    assert [] == console_errors
+
+
+async def test_silence(site: Site, page: Page) -> None:
+    """Law 8: What nobody has vouched for in 60 seconds is withdrawn, and another connection is tried."""
+    await page.add_init_script(COUNTED)
+    await page.clock.install()
+    await page.goto(site.put("/", LOADED + TAG))
+    first = await site.socket(1)
+    await first.say(counter())
+    await shows(page, "Only 3 left at this price.")
+
+    for beats in range(1, 4):
+        await page.clock.run_for(50_000)
+        assert "Only 3 left at this price." == await text(page)
+        await first.say()
+        await seen(page, "messages", 1 + beats)
+    await page.clock.run_for(61_000)
+    assert "Tickets at the door" == await text(page)
+    assert "unknown" == await page.locator("ticket-counter").get_attribute("data-state")
+    second = await site.socket(2)
+    await second.say(counter(unsold=2))
+
+    await shows(page, "Only 2 left at this price.")
+    await until(lambda: first.ended)
+
+
+async def test_heartbeats_vouch_for_nothing_unsaid(site: Site, page: Page) -> None:
+    """Law 8: A new connection that beats but says nothing of a ticket does not keep its old number standing."""
+    await page.add_init_script(COUNTED)
+    await page.clock.install()
+    await page.goto(site.put("/", LOADED + TAG))
+    first = await site.socket(1)
+    await first.say(counter())
+    await shows(page, "Only 3 left at this price.")
+    await first.close(1001)
+    await seen(page, "closes", 1)
+    await page.clock.run_for(2_000)
+    second = await site.socket(2)
+
+    for beats in range(1, 4):
+        assert "Only 3 left at this price." == await text(page)
+        await second.say()
+        await seen(page, "messages", 1 + beats)
+        await page.clock.run_for(25_000)
+
+    assert "Tickets at the door" == await text(page)
+    await seen(page, "sockets", 2)
+
+
+async def test_retry_in_the_time_given(site: Site, page: Page) -> None:
+    """A goodbye's earliest and latest time are kept to."""
+    await page.add_init_script(COUNTED)
+    await page.clock.install(time=START)
+    await page.goto(site.put("/", LOADED + TAG))
+    socket = await site.socket(1)
+    await page.clock.pause_at(STARTED)
+
+    await socket.say('{"bye":{"retry_ms":[5000,6000]}}')
+    await socket.close(1012)
+    await seen(page, "closes", 1)
+    await page.clock.run_for(4_900)
+    await seen(page, "sockets", 1)
+    await page.clock.run_for(1_200)
+
+    await seen(page, "sockets", 2)
+
+
+async def test_retries_spread(site: Site, page: Page) -> None:
+    """Each failure doubles the time from which the next wait is drawn, up to 30 s; a life of 5 s forgives them all."""
+    await page.add_init_script(COUNTED + "Math.random = () => 0.999")
+    await page.clock.install(time=START)
+    await page.goto(site.put("/", LOADED + TAG))
+    first = await site.socket(1)
+    await page.clock.pause_at(STARTED)
+
+    async def wait_after(number: int, code: int) -> float:
+        await (await site.socket(number)).close(code)
+        await seen(page, "closes", number)
+        for step in range(1, 80):
+            await page.clock.run_for(500)
+            if await page.evaluate("seen.sockets") > number:
+                return step / 2
+        pytest.fail("it did not come back")
+
+    assert [TICKET] == first.tickets
+    codes = (1001, 1012, 4000, 4499, 1011, 1000, 3000)
+    waits = [await wait_after(number, code) for number, code in enumerate(codes, 1)]
+    settled = await site.socket(8)
+    await settled.say()
+    await seen(page, "messages", 1)
+    await page.clock.run_for(5_000)
+    waits.append(await wait_after(8, 1012))
+
+    assert [1.5, 2.5, 4.5, 8.5, 16.5, 30.5, 30.5, 1.5] == waits
+
+
+async def test_hidden_page(site: Site, page: Page) -> None:
+    """A hidden page keeps its socket for a minute; seen again it connects at once and shows nothing old meanwhile."""
+    await page.clock.install()
+    await page.goto(site.put("/", LOADED + TAG))
+    first = await site.socket(1)
+    await first.say(counter())
+    await shows(page, "Only 3 left at this price.")
+
+    await page.evaluate(HIDE, True)
+    await page.clock.run_for(40_000)
+    await first.say(counter(unsold=2))
+    await shows(page, "Only 2 left at this price.")
+    await page.clock.run_for(21_000)
+    await until(lambda: first.ended)
+    await page.clock.run_for(600_000)
+    assert 1 == len(site.sockets)
+    await page.evaluate(HIDE, False)
+    second = await site.socket(2)
+    assert "Tickets at the door" == await text(page)
+    await second.say(counter(unsold=1))
+
+    await shows(page, "Only 1 left at this price.")
+
+
+async def test_back_and_forth(site: Site, page: Page) -> None:
+    """A page that is left closes its socket and opens one when it comes back; so it does when the network is back."""
+    await page.goto(site.put("/", LOADED + TAG))
+    first = await site.socket(1)
+    await first.say(counter())
+    await shows(page, "Only 3 left at this price.")
+
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    await until(lambda: first.ended)
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    second = await site.socket(2)
+    await second.say()
+    await page.evaluate("dispatchEvent(new Event('online'))")
+    third = await site.socket(3)
+    await third.say(counter(unsold=2))
+
+    await shows(page, "Only 2 left at this price.")
+    await until(lambda: [third] == site.open)

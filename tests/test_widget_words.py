@@ -1,0 +1,155 @@
+"""What the widget says in a real browser: its sentences, prices and dates, and what screen readers are told."""
+
+import re
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from server.model import Price, Sale, SaleStatus
+from tests.rig.reads import Reads, definition
+from tests.rig.server import TICKET, Start, until
+from tests.rig.site import LOADED, SCRIPT, TAG, Site, counter, shows
+
+START, STARTED = "2030-01-01T12:00:00Z", "2030-01-01T12:00:20Z"
+HOSTILE = '<img src=x onerror="alert(1)"> & {n} $& \u202e'
+
+
+async def test_each_state(start_server: Start, reads: Reads, site: Site, page: Page, console_errors: list[str]) -> None:
+    """Each state is told in a sentence that is true of it, live; where nothing is known the page's own words stand."""
+    running = await start_server()
+    await page.goto(site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + TAG))
+    await page.wait_for_function("document.querySelector('ticket-counter').counter?.state === 'unknown'")
+    await shows(page, "Tickets at the door")
+
+    options = (Price("20.00", "USD", "a", "Adult"), Price("8.50", "USD", "c", "Child"))
+    start = Sale("2030-03-01T18:30:00Z", None, "Europe/Berlin")
+    for one, expected in [
+        (definition(TICKET, 48), "48 left at this price."),
+        (definition(TICKET, 3), "Only 3 left at this price."),
+        (definition(TICKET, 1), "Only 1 left at this price."),
+        (definition(TICKET, 0), "Sold out."),
+        (definition(TICKET, 3, shared=True, prices=options), "Only 3 left."),
+        (definition(TICKET, 48, shared=True), "48 left."),
+        (definition(TICKET, 1200), "1,200 left at this price."),
+        (definition(TICKET, None), "Available."),
+        (definition(TICKET, 20, status=SaleStatus.SCHEDULED), "Not on sale yet."),
+        (
+            definition(TICKET, 20, status=SaleStatus.SCHEDULED, sale=start),
+            "On sale from March 1, 2030 at 7:30 PM GMT+1.",
+        ),
+        (definition(TICKET, 20, status=SaleStatus.ENDED), "Sale ended."),
+        (definition(TICKET, 20, visible=False), "Tickets at the door"),
+        (definition(TICKET, 2), "Only 2 left at this price."),
+    ]:
+        await reads.read(one)
+        await shows(page, expected)
+
+    assert "low" == await page.locator("ticket-counter").get_attribute("data-state")
+    assert [] == console_errors
+
+
+async def test_hostile_name(
+    start_server: Start, reads: Reads, site: Site, page: Page, console_errors: list[str]
+) -> None:
+    """A name is shown letter by letter, whatever it looks like."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3, name=HOSTILE))
+    tag = f'<ticket-counter ticket="{TICKET}" show-name show-price></ticket-counter>'
+
+    await page.goto(site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + tag))
+    await shows(page, f"{HOSTILE} $25.00 Only 3 left at this price.")
+
+    # Nor does a name that turns the direction of writing turn what follows it.
+    boxes = [await page.locator(f"ticket-counter [part={part}]").bounding_box() for part in ("name", "price", "text")]
+    assert boxes == sorted(boxes, key=lambda box: box["x"] if box else 0)
+    assert 0 == await page.locator("img").count()
+    assert [] == console_errors
+
+
+async def test_last_word_counts(site: Site, page: Page) -> None:
+    """What was received last is shown, whatever its version: only the server compares them."""
+    await page.goto(site.put("/", LOADED + TAG))
+    socket = await site.socket(1)
+
+    await socket.say(counter(v=9, unsold=2), counter(v=1, unsold=5))
+
+    await shows(page, "Only 5 left at this price.")
+
+
+async def test_prices(site: Site, page: Page) -> None:
+    """A price is what a buyer will pay at least, to the last digit, in the currency's own way."""
+    tag = TAG.replace(">", " show-price>", 1)
+    await page.goto(site.put("/", f"<html lang=en-US>{LOADED}{tag}"))
+    socket = await site.socket(1)
+    price = page.locator("ticket-counter [part=price]")
+
+    def one(amount: str, currency: str = "USD", option: str | None = None) -> dict[str, str | None]:
+        return {"amount": amount, "currency": currency, "option": option, "name": None}
+
+    for prices, shared, expected in [
+        ([one("25.00")], False, "$25.00"),
+        ([one("12345678901234567.89")], False, "$12,345,678,901,234,567.89"),
+        ([one("0.00")], False, "Free"),
+        ([one("5.00")], True, "from $5.00"),
+        ([one("20.00", option="a"), one("8.50", option="b")], True, "from $8.50"),
+        ([one("9.00", option="a"), one("10.00", option="b")], True, "from $9.00"),
+        ([one("7.00", option="a"), one("7.00", option="b")], True, "$7.00"),
+        ([one("3000.00", "JPY")], False, "¥3,000"),
+        ([one("4.00", "")], False, "4.00"),
+        ([], False, ""),
+    ]:
+        await socket.say(counter(prices=prices, shared=shared))
+        await expect(price).to_have_text(expected)
+
+
+async def test_languages(site: Site, page: Page, console_errors: list[str]) -> None:
+    """Numbers follow the language of the page, or of the element; one that is no language does no harm."""
+    tag = TAG.replace(">", " show-price>", 1)
+    await page.goto(site.put("/", f"<html lang=de>{LOADED}{tag}"))
+    await (await site.socket(1)).say(counter(state="available", unsold=1200))
+    await shows(page, "25,00\u00a0$ 1.200 left at this price.")
+
+    element = page.locator("ticket-counter")
+    await element.evaluate("(one) => { one.lang = 'fr-CH' }")
+    await expect(element.locator("[part=price]")).to_have_text(re.compile(r"25[.,]00\s\$"))
+    await element.evaluate("(one) => { one.lang = 'no_SUCH_thing' }")
+
+    await shows(page, "$25.00 1,200 left at this price.")
+    assert [] == console_errors
+
+
+async def test_unknown_zone(site: Site, page: Page) -> None:
+    """A sale start is told at the place of the event, and in UTC where the browser does not know its zone."""
+    await page.goto(site.put("/", LOADED + TAG))
+    socket = await site.socket(1)
+    start = "2030-07-01T18:30:00Z"
+
+    await socket.say(counter(state="scheduled", sale={"start": start, "end": None, "zone": "America/New_York"}))
+    await shows(page, "On sale from July 1, 2030 at 2:30 PM EDT.")
+    await socket.say(counter(state="scheduled", sale={"start": start, "end": None, "zone": "Moon/Tranquility"}))
+
+    await shows(page, "On sale from July 1, 2030 at 6:30 PM UTC.")
+
+
+async def test_screen_readers(site: Site, page: Page) -> None:
+    """A status region tells of a new state, never of the first nor of each sale, at most twice a minute, and not for long."""
+    await page.clock.install(time=START)
+    await page.goto(site.put("/", LOADED + TAG))
+    await page.clock.pause_at(STARTED)
+    status = page.locator("ticket-counter").get_by_role("status")
+    socket = await site.socket(1)
+
+    async def after(ms: int, **more: Any) -> str:
+        await socket.say(counter(**more))
+        await until(lambda: page.evaluate(f"document.querySelector('ticket-counter').counter?.v === {more['v']}"))
+        await page.clock.run_for(ms)
+        return str(await status.text_content())
+
+    assert "" == await after(100, v=1, state="available", unsold=20)
+    assert "" == await after(100, v=2, state="available", unsold=19)
+    assert "Only 10 left at this price." == await after(100, v=3, state="low", unsold=10)
+    assert "" == await after(100, v=4, state="low", unsold=9)
+    assert "" == await after(20_000, v=5, state="sold_out", unsold=0)
+    assert "Sold out." == await after(10_500, v=5, state="sold_out", unsold=0)
+    assert "" == await after(10_000, v=5, state="sold_out", unsold=0)
+    assert "" == await after(100, v=7, state="unknown", unsold=None)

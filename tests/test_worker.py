@@ -1,0 +1,81 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from server import settings
+from server.errors import NotStarted
+from server.model import Rules, SiteId
+from server.store import key
+from server.worker import Worker
+from tests.rig.redis import RedisServer
+from tests.rig.server import SITE, until
+from tests.rig.wix import WixRig
+
+INSTALLED = "5f0e4d3c-1111-4111-8111-00000000b777"
+
+
+@asynccontextmanager
+async def working(redis_url: str, wix: WixRig, **given: Any) -> AsyncIterator[Worker]:
+    """A worker that runs on the sandbox."""
+    found = settings.load(_env_file=None, redis_url=redis_url, **{**wix.settings(), **given})
+    worker = Worker(found, redis_url, look_every=0.05)
+    await worker.start()
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+        worker.stop()
+        await running
+    finally:
+        running.cancel()
+        await worker.aclose()
+
+
+async def test_reads_all_of_the_site(redis_url: str, wix: WixRig) -> None:
+    """A worker lists its sites and reads every ticket of them, without anybody who watches."""
+    async with working(redis_url, wix) as worker:
+        await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", wix.tickets["low"])))
+
+        tracked = await worker.schedule.tracked(SiteId(SITE))
+
+    assert set(wix.tickets.values()) == set(tracked)
+
+
+async def test_reads_only_what_is_watched(redis_url: str, wix: WixRig) -> None:
+    """With TRACK=watched nothing is read before somebody watches."""
+    async with working(redis_url, wix, track="watched") as worker:
+        await worker.schedule.watch(SiteId(SITE), [], counters=False)
+
+    assert [] == wix.calls()
+
+
+async def test_takes_on_sites_that_installed_the_app(redis_url: str, wix: WixRig) -> None:
+    """Sites that are known to Redis are taken on under this worker's rules, with those of the settings."""
+    async with working(redis_url, wix) as first:
+        await first.schedule.adopt(SiteId(INSTALLED), Rules(), everything=False)
+    async with working(redis_url, wix, low_at=3) as worker:
+        rules = [await worker.store.do("HGET", key(site, "site"), "rules") for site in (SITE, INSTALLED)]
+
+    assert [Rules(low_at=3).hash] * 2 == rules
+
+
+async def test_begins_anew_on_an_empty_redis(redis_url: str, redis_shared: RedisServer, wix: WixRig) -> None:
+    """A Redis that lost its data is filled from Wix again, without a restart of ours."""
+    ticket = wix.tickets["low"]
+    async with working(redis_url, wix) as worker:
+        await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", ticket)))
+
+        redis_shared.ask("FLUSHALL")
+
+        await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", ticket)))
+        assert {SITE} == await worker.schedule.sites()
+
+
+def test_needs_credentials(redis_url: str) -> None:
+    """A worker without credentials does not start, and says which are missing."""
+    found = settings.load(_env_file=None, redis_url=redis_url, wix_app_id="app")
+
+    with pytest.raises(NotStarted, match="WIX_APP_SECRET"):
+        Worker(found, redis_url)
