@@ -287,7 +287,7 @@ const delivered = (attempts) => attempts.some(({ status }) => status === 200);
 function webhookRow({ n, type, attempts }) {
   const last = attempts.at(-1);
   const good = attempts.findLast(({ status }) => status === 200) ?? last;
-  let [text, look] = ["not sent", "late"];
+  let [text, look] = ["no try yet", "late"];
   if (good?.status === 200) [text, look] = [`${good.ms} ms`, "ok"];
   else if (good) [text, look] = [`${good.status || "no answer"}`, "failed"];
   const name = type.split(".").at(-1).replaceAll("_", " ");

@@ -2,6 +2,7 @@
 
 import ast
 import gzip
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from server import settings
+from server import settings, wire
+from server.model import Counter, Rules, Sale, State, TicketId
+from tests.rig.reads import definition
 from tests.rig.redis import SERVERS, RedisServer, free_port, until
 
 ROOT = Path(__file__).parent.parent
@@ -205,6 +208,39 @@ def test_redis_conf(redis_server: Callable[..., RedisServer], server: str) -> No
         "bind": "127.0.0.1",
         "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 67108864 16777216 30",
     }
+
+
+def test_sample_in_contract() -> None:
+    """The counter in docs/contract.md has the members of a real one, in their order, and so has the table below it."""
+    text = (ROOT / "docs" / "contract.md").read_text()
+    sample = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
+    counter = Counter.of(
+        definition(sample["ticket"], 3, sale=Sale(None, "2027-06-01T18:00:00Z", "Europe/Berlin")), Rules()
+    )
+    states = re.findall(r"^\| `(\w+)` \| [A-Z]", text.partition("| `state` | what may be said |")[2], re.MULTILINE)
+
+    assert json.loads(wire.with_v(sample["v"], wire.counter_body(counter))) == sample
+    assert (
+        list(sample) == re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)))[: len(sample)]
+    )
+    assert states == [str(state) for state in State]
+
+
+def test_subscriber_of_the_docs(redis_shared: RedisServer, redis_url: str) -> None:
+    """The ten lines in docs/subscriber.py print what is published, as the documented JSON."""
+    site, ticket = "5f0e4d3c-1111-4111-8111-00000000b001", "11111111-aaaa-4aaa-8aaa-000000000001"
+    published = wire.unknown(TicketId(ticket))
+    with subprocess.Popen(
+        [sys.executable, ROOT / "docs" / "subscriber.py", redis_url, site, ticket], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            listening = json.loads(process.stdout.readline())
+            redis_shared.ask("PUBLISH", listening["listening"], published)
+
+            assert json.loads(process.stdout.readline()) == json.loads(published)
+        finally:
+            process.terminate()
 
 
 def test_scripts_are_plain_sh() -> None:
