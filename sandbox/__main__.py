@@ -89,7 +89,7 @@ def main(  # noqa: PLR0917 - typer calls it by name
         listening = listen(host, port)
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         if folder:
-            state.save(folder, site, url)
+            state.save(folder, site, url, webhook or ())
     except NotUsable as error:
         typer.echo(f"sandbox: {error}", err=True)
         raise typer.Exit(2) from None

@@ -7,8 +7,10 @@ the stock begins anew.
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -19,6 +21,7 @@ from sandbox.site import KINDS, OPTIONS, Ids, Site
 KEPT = "sandbox.json"
 PRIVATE, PUBLIC, SETTINGS = "private.pem", "public.pem", ".env"
 SECRET, OPEN = 0o600, 0o644
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 NAMES = {
     "app": "appId",
@@ -52,21 +55,27 @@ def load(folder: Path) -> Site:
     return Site(ids, key)
 
 
-def save(folder: Path, site: Site, url: str) -> None:
-    """Write all files for a sandbox that is reached at *url*. Raises NotUsable."""
+def save(folder: Path, site: Site, url: str, receivers: Sequence[str] = ()) -> None:
+    """Write all files for a sandbox that is reached at *url* and sends webhooks to *receivers*. Raises NotUsable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / PRIVATE, site.private_pem, SECRET)
         _write(folder / PUBLIC, site.public_pem, OPEN)
         _write(folder / KEPT, json.dumps(_kept(folder, site, url), indent=2) + "\n", SECRET)
-        _write(folder / SETTINGS, "".join(f"{name}={value}\n" for name, value in settings(site, url).items()), SECRET)
+        lines = (f"{name}={value}\n" for name, value in settings(site, url, receivers).items())
+        _write(folder / SETTINGS, "".join(lines), SECRET)
     except OSError as error:
         raise NotUsable(f"{folder} cannot be written: {error.strerror}") from None
 
 
-def settings(site: Site, url: str) -> dict[str, str]:
-    """What a server must be told to take this sandbox for Wix, by the names in its environment."""
+def settings(site: Site, url: str, receivers: Sequence[str] = ()) -> dict[str, str]:
+    """What a server must be told to take this sandbox for Wix, by the names in its environment.
+
+    Where webhooks go to a port of this machine it is told that too: a runner of Procfiles would else pick one.
+    """
+    ports = [str(parts.port) for parts in map(urlsplit, receivers) if parts.port and parts.hostname in LOOPBACK]
     return {
+        **({"PORT": ports[0]} if ports else {}),
         "WIX_APP_ID": site.ids.app,
         "WIX_APP_SECRET": site.ids.app_secret,
         "WIX_PUBLIC_KEY": site.public_line,

@@ -103,6 +103,22 @@ def test_another_version_s_file_is_told(tmp_path: Path) -> None:
         state.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("receivers", "ports"),
+    [
+        (("http://127.0.0.1:8000/webhooks/wix",), ["PORT=8000"]),
+        (("https://shop.example/webhooks/wix", "http://localhost:8001/webhooks/wix"), ["PORT=8001"]),
+        (("https://shop.example:8443/webhooks/wix",), []),
+        ((), []),
+    ],
+)
+def test_port_of_the_receiver(tmp_path: Path, receivers: tuple[str, ...], ports: list[str]) -> None:
+    """A server of this machine is told the port that webhooks come to, so that it listens there."""
+    state.save(tmp_path, site(), URL, receivers)
+
+    assert ports == [line for line in (tmp_path / ".env").read_text().splitlines() if line.startswith("PORT")]
+
+
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     """Where no folder can be made, that is said by its name."""
     (tmp_path / "file").touch()
