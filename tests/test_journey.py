@@ -96,7 +96,7 @@ async def test_purchase_is_seen_in_a_second(whole: Whole, wix: WixRig) -> None:
 
 async def test_expired_hold_comes_back(whole: Whole, wix: WixRig) -> None:
     """A hold that expires gives its tickets back to the page without anybody doing anything."""
-    wix.knobs.turn(hold_seconds=0.5)
+    wix.knobs.turn(hold_seconds=2)
     running = await whole()
     ticket = wix.tickets["low"]
     async with eye(running, ticket) as viewer:

@@ -3,6 +3,7 @@
 from playwright.async_api import Browser, Page, expect
 
 from tests.rig.reads import Reads, definition
+from tests.rig.redis import free_port
 from tests.rig.server import OTHER, TICKET, Start, until
 from tests.rig.site import LOADED, SCRIPT, TAG, Site, counter, shows, warnings_of
 
@@ -75,14 +76,19 @@ async def test_strict_policy(
 
 
 async def test_embed(start_server: Start, reads: Reads, page: Page, console_errors: list[str]) -> None:
-    """The page for iframes shows its tickets."""
-    running = await start_server()
+    """The page for iframes shows its tickets, each by its name where there are several, also to a list of origins."""
+    # The page reads from its own server, which no list names but by PUBLIC_URL.
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    running = await start_server(port=port, public_url=url, origins="https://shop.example")
     await reads.read(definition(TICKET, 3), definition(OTHER, 48))
 
     await page.goto(f"{running.url}/embed?ticket={TICKET}&ticket={OTHER}")
 
-    await shows(page, "Only 3 left at this price.", 0)
-    await shows(page, "48 left at this price.", 1)
+    await shows(page, "General admission $25.00 Only 3 left at this price.", 0)
+    await shows(page, "General admission $25.00 48 left at this price.", 1)
+    await page.goto(f"{running.url}/embed?ticket={TICKET}")
+    await shows(page, "Only 3 left at this price.")
     assert [] == [one for one in console_errors if "favicon" not in one and "404" not in one]
 
 

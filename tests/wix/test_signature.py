@@ -195,7 +195,7 @@ FORGED: dict[str, bytes] = {
     "crit of an unknown": sign(headers={"crit": ["x"], "x": 1}),
     "unencoded": sign(headers={"b64": False}),
     "expired": sign(exp=NOW - LEEWAY - 10),
-    "not yet": sign(nbf=NOW + LEEWAY + 60),
+    "not yet": sign(nbf=NOW + LEEWAY + 3600),
     "exp of text": raw(b'{"data":"{}","exp":"soon"}'),
     "exp of an object": raw(b'{"data":"{}","exp":{}}'),
     "exp beyond numbers": raw(b'{"data":"{}","exp":1e999}'),
