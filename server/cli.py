@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from server import logs, settings, watch
+from server import logs, settings, valkey, watch
 from server.errors import NotStarted, TicketCounterError
 from server.model import TicketId
 from server.run import process
@@ -55,7 +56,7 @@ DEMO = {
 
 @app.command()
 def serve(host: Host = None, port: Port = None) -> None:
-    """Run web and worker in one process; without REDIS_URL with an embedded Valkey in DATA_DIR."""
+    """Run web and worker in one process. Without REDIS_URL it brings a Valkey of its own, with its data in DATA_DIR."""
     _run(_settings(**_given(host=host, port=port)), web=True, worker=True, embed=True)
 
 
@@ -73,9 +74,10 @@ def worker() -> None:
 
 @app.command()
 def demo(port: Port = None) -> None:
-    """Run everything here, with a local Wix and a shop page to buy from. No account is needed."""
-    chosen = _free(8000) if port is None else _free(port)
+    """Run everything here, beside a local Wix. Its shop page sells tickets; no account is needed."""
     data = Path("data") / "demo"
+    with _told():
+        chosen = _free(8000 if port is None else port)
     with _sandbox(data / "wix", f"http://127.0.0.1:{chosen}/webhooks/wix", "--hold-seconds", str(DEMO_HOLD)) as shop:
         given = {name.lower(): value for name, value in dotenv_values(data / "wix" / ".env").items()}
         found = _settings(**{**DEMO, **given, "port": chosen, "data_dir": data})
@@ -114,7 +116,7 @@ def watch_(
 
 @app.command(name="settings")
 def settings_() -> None:
-    """Print every setting, its default and what it is, as a Markdown table."""
+    """Print all settings as a Markdown table. Each row has a name, a default and what it is for."""
     print(settings.table())  # noqa: T201 - this is what the command is for
 
 
@@ -128,8 +130,9 @@ async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: boo
     url = f"unix://{embedded}" if found.redis_url is None and embedded.exists() else found.redis()
     store = Store(url, Use.LISTEN)
     try:
-        async for counter in watch.follow(store, tickets):
-            print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
+        async with aclosing(watch.follow(store, tickets)) as counters:
+            async for counter in counters:
+                print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
     finally:
         await store.aclose()
 
@@ -179,9 +182,9 @@ def _free(port: int) -> int:
 @contextlib.contextmanager
 def _sandbox(state: Path, webhook: str, *more: str) -> Iterator[str]:
     """The local Wix as a subprocess; gives the address of its shop page."""
-    state.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "sandbox", "--port", "0", "--webhook", webhook, "--state", str(state), *more]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - our own
+    # On its leash: were we killed, it would keep its port for ever.
+    with subprocess.Popen(valkey.leashed(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
         try:
             address = ""
             for printed in running.stdout or ():

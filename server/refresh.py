@@ -108,11 +108,24 @@ class Refresh:
                 metrics.lots.labels(lot.reason).inc()
                 await self.read(lot)
         except StoreUnavailable as error:
-            # Nothing is lost: what was not settled is due again when its lease ends.
             log.warning("store_unavailable", site=lot.site, error=str(error))
+            await self._give_back(lot)
         finally:
             self._slots.release()
             mine.release()
+
+    async def _give_back(self, lot: Lot | Listing) -> None:
+        """Make due again what could not be kept. Its lease would do the same, but only half a minute later."""
+        for _ in range(round(self.schedule.timing.lease / LOOK)):
+            try:
+                if isinstance(lot, Listing):
+                    await self.schedule.list_now(lot.site)
+                else:
+                    await self.schedule.give_back(lot)
+            except StoreUnavailable:
+                await self._pause(self._stopping, LOOK)
+            else:
+                return
 
     async def read(self, lot: Lot) -> None:
         """Read a lot, keep what Wix answered, settle every ticket of it."""

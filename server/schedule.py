@@ -205,6 +205,11 @@ class Schedule:
         """A read ended well: give each ticket its next due time."""
         await self._settle(lot.site, "good", lot.version, lot.lease, _each(found))
 
+    async def give_back(self, lot: Lot) -> None:
+        """A read came to nothing through no fault of Wix: its tickets are due again."""
+        each = _each([Next(ticket, Pace.LIVE, again=True) for ticket in lot.tickets])
+        await self._settle(lot.site, "none", lot.version, lot.lease, each)
+
     async def fault(self, site: SiteId, lot: Lot | None, retry_after: float | None) -> float:
         """Wix failed: pause the site, make the lot due again. Answers the seconds of the pause."""
         version, lease, tickets = (lot.version, lot.lease, lot.tickets) if lot else (0, 0, ())

@@ -20,7 +20,15 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, PubSubError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoScriptError,
+    PubSubError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
@@ -91,7 +99,6 @@ class Store:
         answer, connect = use.value
         options: dict[str, Any] = {
             "decode_responses": True,
-            "retry": Retry(NoBackoff(), 0),
             "socket_timeout": answer,
             "socket_connect_timeout": connect,
         }
@@ -101,9 +108,13 @@ class Store:
         self.client: Any
         if self.clustered:
             # It follows a slot that moved all the same; after any other fault it learns the nodes anew at the next call.
-            self.client = RedisCluster.from_url(url.replace(CLUSTER_SCHEME, "redis://", 1), **options)
+            once = Retry(NoBackoff(), 0)
+            self.client = RedisCluster.from_url(url.replace(CLUSTER_SCHEME, "redis://", 1), retry=once, **options)
         else:
-            self.client = Redis.from_url(url, **options)
+            # That Redis closed a pooled connection (it was restarted) is learned by using it, and once more on a new
+            # one costs nothing: each command of ours may run twice. What takes too long is never tried again.
+            again = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+            self.client = Redis.from_url(url, retry=again, **options)
         self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
@@ -122,12 +133,19 @@ class Store:
             return await self.client.execute_command(*command)
 
     async def wait(self, patience: float) -> None:
-        """Wait up to *patience* seconds for a Redis that is not there yet; raises StoreUnavailable after that."""
+        """Wait up to *patience* seconds for a Redis that is not there yet; raises StoreUnavailable after that.
+
+        Raises StoreUnfit at once for one that does not let us in: waiting would not help.
+        """
         until = asyncio.get_running_loop().time() + patience
         while True:
             try:
                 await self.do("PING")
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                if isinstance(error.__cause__, AuthenticationError):
+                    raise StoreUnfit(
+                        "Redis refused us: write its password into REDIS_URL, as in redis://:password@host:6379/0"
+                    ) from None
                 if asyncio.get_running_loop().time() >= until:
                     raise
                 await asyncio.sleep(0.2)

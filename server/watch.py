@@ -5,7 +5,7 @@ In: tickets, or none for every tracked one. Out: each counter as it changes, as 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from server.errors import NotStarted
 from server.model import TicketId
@@ -16,23 +16,25 @@ LOOK_EVERY = 5.0
 """Seconds between two looks for tickets that are new."""
 
 
-async def follow(store: Store, tickets: Sequence[TicketId]) -> AsyncIterator[str]:
+async def follow(
+    store: Store, tickets: Sequence[TicketId], look_every: float = LOOK_EVERY
+) -> AsyncGenerator[str, None]:
     """Yield the JSON of every counter published from now on; raises NotStarted where there is no site."""
     schedule = Schedule(store)
     async with store.listener() as listener:
         heard: set[str] = set()
-        looked = -LOOK_EVERY
+        look_at = 0.0
         while True:
             now = asyncio.get_running_loop().time()
-            if now - looked >= LOOK_EVERY:
-                looked = now
+            if now >= look_at:
+                look_at = now + look_every
                 await _subscribe(listener, schedule, tickets, heard)
             if not heard:
                 # There is nothing to listen to yet: the worker has not listed the site.
-                await asyncio.sleep(LOOK_EVERY / 10)
-                looked = -LOOK_EVERY
+                await asyncio.sleep(look_every / 10)
+                look_at = 0.0
                 continue
-            message = await listener.hear(1.0)
+            message = await listener.hear(min(1.0, look_every))
             if message is not None and message.text is not None:
                 yield message.text
 
@@ -49,8 +51,9 @@ async def _subscribe(listener: Listener, schedule: Schedule, tickets: Sequence[T
 
 
 def line(counter: str) -> str:
-    """One counter as a line for a person."""
+    """One counter as a line for a person; whatever a name holds, it stays in its line."""
     found = json.loads(counter)
+    name = "".join(sign if sign.isprintable() else " " for sign in found["name"] or "")
     left = "" if found["unsold"] is None else f"{found['unsold']} left"
     prices = ", ".join(f"{price['amount']} {price['currency']}" for price in found["prices"][:3])
-    return f"{found['ticket']}  {found['state']:<9}  {left:<10}  {found['name'] or ''}  {prices}".rstrip()
+    return f"{found['ticket']}  {found['state']:<9}  {left:<10}  {name}  {prices}".rstrip()

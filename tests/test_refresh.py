@@ -323,6 +323,23 @@ async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: W
         assert not reader.running.done()
 
 
+async def test_what_cannot_be_kept_is_due_again(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
+    """A read that Redis did not take is made again when Redis is back, not only when its lease ends."""
+    server = redis_server()
+    ticket = wix.tickets["fixed"]
+    async with reading(server.url, wix) as reader:
+        wix.knobs.turn(read_delay=0.3)
+        await watch(reader, wix.site, ticket)
+        await until(lambda: wix.calls("query"))
+
+        server.kill()
+        await until(lambda: wix.calls("query")[0].status)
+        server.start()
+
+        await reader.store.wait(10)
+        await reader.shows(wix.site, ticket, unsold=120)
+
+
 async def test_site_that_is_removed_is_left(redis_url: str, wix: WixRig) -> None:
     """A site whose app was removed is not read any more, and is again once it is back."""
     ticket = wix.tickets["fixed"]

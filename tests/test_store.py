@@ -243,7 +243,7 @@ async def test_read_only(redis_server: Server, server: str) -> None:
 async def test_loading(redis_server: Server) -> None:
     """A Redis that still loads its data is unavailable, then there; who waits for it gets it."""
     server = redis_server()
-    server.ask("EVAL", "for n = 1, 5000 do redis.call('SET', 'key-' .. n, n) end", 0)
+    server.ask("EVAL", "for n = 1, 20000 do redis.call('SET', 'key-' .. n, n) end", 0)
     server.kill()
     server.config["key_load_delay"] = "100"  # microseconds for each key; clients are answered every 1,024 keys
     server.start(wait=False)
@@ -259,7 +259,7 @@ async def test_loading(redis_server: Server) -> None:
             return True
 
         await until(answers)
-        assert any("BusyLoading" in one for one in said)
+        assert any("BusyLoading" in one for one in said), said
 
 
 async def test_wait(redis_server: Server) -> None:
@@ -589,3 +589,17 @@ async def test_moved_slot(breakable: Cluster) -> None:
                 return False
 
         assert await until(found_again)
+
+
+@pytest.mark.parametrize("password", ["", "wrong"])
+async def test_wait_does_not_wait_for_a_password(redis_server: Callable[..., RedisServer], password: str) -> None:
+    """A Redis that wants another password is told at once, with what to write; the password is not repeated."""
+    server = redis_server()
+    server.ask("CONFIG", "SET", "requirepass", "secret")
+    store = Store(server.url.replace("redis://", f"redis://:{password}@" if password else "redis://"), Use.WORK)
+
+    with pytest.raises(StoreUnfit, match="REDIS_URL") as caught:
+        await store.wait(30)
+
+    assert "wrong" not in str(caught.value)
+    await store.aclose()

@@ -187,7 +187,8 @@ class CounterProtocol(asyncio.Protocol):
 
     def _answer(self, core: ServerProtocol, request: Request) -> None:
         path, _, query = request.path.partition("?")
-        if path != self._root_path + PATH:
+        # A proxy in front takes the root off the path, or leaves it there.
+        if path not in {PATH, self._root_path + PATH}:
             response = core.reject(404, "no WebSocket is served here\n")
         else:
             response = core.accept(request)

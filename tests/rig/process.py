@@ -1,6 +1,7 @@
 """Our commands as real processes, each in an empty folder with an environment of its own.
 
-command    a factory: `command("web", REDIS_URL=url)` answers a running Command; whatever still runs is killed
+command    a factory: `command("web", REDIS_URL=url)` answers a running Command; whatever still runs is killed.
+           With `program=` it is some other Python of the test's own
 """
 
 import os
@@ -35,13 +36,13 @@ Run = Callable[..., "Command"]
 class Command:
     """One process; what it prints goes to files, so that it never waits for a reader."""
 
-    def __init__(self, folder: Path, *words: str, **settings: str) -> None:
+    def __init__(self, folder: Path, *words: str, program: str = PROGRAM, **settings: str) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **SETTINGS, **settings}
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             self.process = subprocess.Popen(
-                valkey.leashed([sys.executable, "-c", PROGRAM, *words]),
+                valkey.leashed([sys.executable, "-c", program, *words]),
                 cwd=folder,
                 env={name: value for name, value in environment.items() if value},
                 stdin=subprocess.DEVNULL,
@@ -90,8 +91,8 @@ def command(tmp_path: Path) -> Iterator[Run]:
     """Start our commands as processes; settings by their names in the environment, an empty one takes a default away."""
     running: list[Command] = []
 
-    def start(*words: str, **settings: str) -> Command:
-        found = Command(tmp_path / f"run-{len(running)}", *words, **settings)
+    def start(*words: str, program: str = PROGRAM, **settings: str) -> Command:
+        found = Command(tmp_path / f"run-{len(running)}", *words, program=program, **settings)
         running.append(found)
         return found
 

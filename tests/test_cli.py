@@ -1,0 +1,443 @@
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, chdir
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from server import cli, settings, wire
+from server.model import Hint, SiteId, TicketId
+from server.settings import Settings
+from server.store import channel, key
+from tests.rig.process import ROOT, SETTINGS, Command, Run
+from tests.rig.reads import Reads, definition
+from tests.rig.redis import RedisServer, free_port
+from tests.rig.redis import until as until_blocking
+from tests.rig.server import OTHER, SITE, TICKET, until
+
+COMMANDS = {"serve", "web", "worker", "demo", "sandbox", "watch", "settings"}
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def invoke(tmp_path: Path) -> Iterator[Invoke]:
+    """Run a command here, in an empty folder and without any setting but the given: its status, output and errors."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = [*root.handlers], root.level
+
+    def run(*words: str, **given: str) -> tuple[int, str, str]:
+        nothing = dict.fromkeys((name.upper() for name in Settings.model_fields), None)
+        with chdir(tmp_path):
+            answer = CliRunner().invoke(cli.app, words, env={**nothing, **given}, catch_exceptions=False)
+        return answer.exit_code, answer.stdout, answer.stderr
+
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**configured)
+
+
+# -- help --
+
+
+def test_help(invoke: Invoke) -> None:
+    """The program's help, which is shown without a command too, has each command with a whole sentence."""
+    status, out, _ = invoke("--help")
+    _, without, errors = invoke()
+
+    _, _, listed = out.partition("Commands:\n")
+    found = dict(line.split(maxsplit=1) for line in listed.splitlines())
+    assert 0 == status
+    assert COMMANDS == set(found)
+    assert all(re.fullmatch(r"[A-Z].+\.", text) and not text.endswith("...") for text in found.values())
+    assert out == without + errors
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS - {"sandbox"}))
+def test_help_of_each(invoke: Invoke, name: str) -> None:
+    """Each command's help says what it does and what each of its options is for."""
+    status, out, _ = invoke(name, "--help")
+
+    assert 0 == status
+    assert out.startswith(f"Usage: ticket-counter {name}")
+    _, _, options = out.partition("Options:\n")
+    assert all(re.search(r"  [A-Z].+\.$", line) for line in options.splitlines())
+
+
+def test_commands_that_are_named() -> None:
+    """Wherever a person is told to run a command, it is one that there is."""
+    places = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("server/**/*.py"), *ROOT.glob("sandbox/*.py")]
+    places += [ROOT / "Procfile", ROOT / ".env.example", ROOT / "scripts" / "demo"]
+    named = {
+        (place.name, name)
+        for place in places
+        for name in re.findall(r"(?<!<)ticket-counter ([a-z]+)", place.read_text())
+    }
+
+    assert {"serve", "demo", "settings"} <= {name for _, name in named}
+    assert {name for _, name in named} <= COMMANDS, sorted(named)
+
+
+def test_settings(invoke: Invoke) -> None:
+    """`settings` prints the table of all settings, and needs none of them."""
+    status, out, _ = invoke("settings", PORT="nonsense")
+
+    assert (0, settings.table()) == (status, out.rstrip("\n"))
+
+
+# -- what cannot start --
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "text"),
+    [
+        (("web",), {}, "REDIS_URL is not set: "),
+        (("worker",), {"WIX_APP_ID": "app", "WIX_APP_SECRET": "hush"}, "REDIS_URL is not set: "),
+        (("serve",), {}, "WIX_APP_ID and WIX_APP_SECRET not set: "),
+        (("serve",), {"WIX_APP_ID": "app"}, "WIX_APP_SECRET not set: "),
+        (("watch",), {}, "REDIS_URL is not set: "),
+        (("watch", TICKET, "11111111"), {}, "'11111111' is not a ticket definition id (a GUID)"),
+    ],
+)
+def test_missing(invoke: Invoke, words: tuple[str, ...], given: dict[str, str], text: str) -> None:
+    """What is missing is said in one line, with exit status 2."""
+    status, out, errors = invoke(*words, **given)
+
+    assert (2, "") == (status, out)
+    assert errors.startswith(f"ticket-counter: {text}")
+    assert 1 == len(errors.splitlines())
+
+
+def test_all_that_is_missing(invoke: Invoke) -> None:
+    """Everything that is missing is said at once."""
+    status, _, errors = invoke("worker")
+
+    assert 2 == status
+    assert ["REDIS_URL", "WIX_APP_ID"] == re.findall(r"^(?:ticket-counter: )?([A-Z_]+)", errors, re.MULTILINE)
+
+
+def test_wrong_settings(invoke: Invoke) -> None:
+    """All wrong settings are told at once at the start, one a line, and no secret is printed."""
+    wrong = {
+        "PORT": "99999",
+        "ORIGINS": "https://*",
+        "WIX_SITES": "nonsense",
+        "WIX_PUBLIC_KEY": "hush-key",
+        "WIX_APP_SECRET": "hush",
+        "WIX_API_KEY": "hush-too",
+        "REDIS_URL": "http://:hush@127.0.0.1",
+        "METRICS_TOKEN": "hush",
+        "LOG_FORM": "xml",
+    }
+
+    status, _, errors = invoke("serve", **wrong)
+
+    first, *rest = errors.splitlines()
+    assert (2, "ticket-counter: these settings cannot be used:") == (status, first)
+    named = {re.match(r"  (?:set )?([A-Z_]+)", line)[1] for line in rest}  # type: ignore[index]
+    assert {"PORT", "ORIGINS", "WIX_SITES", "WIX_PUBLIC_KEY", "WIX_API_KEY", "REDIS_URL", "LOG_FORM"} == named
+    assert "hush" not in errors
+
+
+async def test_port_in_use(command: Run, redis_url: str) -> None:
+    """A port that is taken is said in one line, naming HOST and PORT; nothing runs then."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = command("web", "--port", port, REDIS_URL=redis_url)
+        status, _ = await process.ended()
+
+    last = process.err.splitlines()[-1]
+    assert 2 == status
+    assert (
+        f"ticket-counter: cannot listen on 127.0.0.1, port {port} (Address already in use): change HOST or PORT" == last
+    )
+    assert "Traceback" not in process.err
+
+
+# -- what runs --
+
+
+def press(number: int, when: Callable[[], bool]) -> threading.Thread:
+    """Send this process a signal as soon as something holds, as a person would who looks at it."""
+
+    def wait() -> None:
+        until_blocking(when, lambda: "nothing to stop")
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there and ready."""
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_serve(invoke: Invoke) -> None:
+    """`serve` needs no REDIS_URL, says where it listens, and options win over the environment."""
+    port = free_port()
+    pressed = press(signal.SIGINT, lambda: answers(f"http://localhost:{port}"))
+
+    status, out, errors = invoke("serve", "--port", str(port), "--host", "localhost", **{**SETTINGS, "PORT": "1"})
+    pressed.join()
+
+    assert (0, "") == (status, out)
+    assert f"address=http://localhost:{port}" in errors
+
+
+def test_demo(invoke: Invoke, tmp_path: Path) -> None:
+    """`demo` prints the address of a shop page, and takes nothing of an environment that is made for a real site."""
+    port = free_port()
+    pressed = press(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
+    real = {
+        "REDIS_URL": "redis://127.0.0.1:1",
+        "WIX_API_KEY": "a real key",
+        "WIX_SITES": OTHER,
+        "ROOT_PATH": "/counter",
+        "HOST": "192.0.2.1",
+        "ORIGINS": "https://www.example.com",
+    }
+
+    status, out, _ = invoke("demo", "--port", str(port), **real)
+    pressed.join()
+
+    shop = re.search(r"http://127\.0\.0\.1:\d+/", out)
+    assert 0 == status
+    assert "Buy a ticket" in out
+    assert shop
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(shop[0], trust_env=False)
+    assert (tmp_path / "data" / "demo" / "valkey").is_dir()
+
+
+def test_demo_without_wix(invoke: Invoke, tmp_path: Path) -> None:
+    """A local Wix that does not start ends the demo with a line."""
+    (tmp_path / "data" / "demo" / "wix").mkdir(parents=True)
+    (tmp_path / "data" / "demo" / "wix" / "sandbox.json").write_text("nonsense")
+
+    status, _, errors = invoke("demo")
+
+    assert (2, "ticket-counter: the local Wix did not start (exit status 2)\n") == (status, errors)
+
+
+async def test_demo_counts_down(command: Run) -> None:
+    """In the demo a sale at the shop moves the counter, and SIGTERM ends all of it."""
+    port = free_port()
+    demo = command("demo", "--port", str(port))
+    await demo.says("Ctrl+C ends it")
+    wix = wix_of(demo)
+    ticket = json.loads((demo.folder / "data/demo/wix/sandbox.json").read_text())["tickets"]["fixed"]
+    async with httpx.AsyncClient(trust_env=False) as client:
+
+        async def unsold() -> int | None:
+            found = (await client.get(f"http://127.0.0.1:{port}/v1/counters?ticket={ticket}")).json()
+            left: int | None = found["counters"][0]["unsold"]
+            return left
+
+        async def sold() -> bool:
+            return await unsold() == before - 1
+
+        before: int = await until(unsold)
+        await client.post(f"{wix}/sandbox/tickets/{ticket}/buy", json={})
+        await until(sold)
+    status, seconds = await demo.stop()
+
+    assert 0 == status
+    assert seconds < 4
+    assert closed(wix)
+
+
+async def test_killed_demo(command: Run) -> None:
+    """A demo that is killed leaves no local Wix behind."""
+    demo = command("demo", "--port", "0")
+    await demo.says("Ctrl+C ends it")
+    wix = wix_of(demo)
+    assert not closed(wix)
+
+    await demo.stop(signal.SIGKILL)
+
+    await until(lambda: closed(wix))
+
+
+def wix_of(demo: Command) -> str:
+    """The address of a demo's local Wix."""
+    found = re.search(r"WIX_API_URL=(\S+)", (demo.folder / "data/demo/wix/.env").read_text())
+    assert found
+    return found[1]
+
+
+def closed(url: str) -> bool:
+    """Whether nobody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_free_port() -> None:
+    """A demo takes the port it is told, and another one where somebody has it."""
+    free = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        other = cli._free(taken.getsockname()[1])
+
+        assert other not in {0, taken.getsockname()[1]}
+    assert free == cli._free(free)
+
+
+async def test_sandbox(command: Run) -> None:
+    """`sandbox` is `python -m sandbox`, options, help, signals, exit status and all."""
+    helped, wrong = command("sandbox", "--help"), command("sandbox", "--seed-at", "nonsense")
+    sandbox = command("sandbox", "--port", "0", "--tickets", "3", "--state", "kept")
+    await sandbox.says("Wix sandbox: http://")
+    statuses = [(await process.ended())[0] for process in (helped, wrong)]
+    status, _ = await sandbox.stop()
+
+    assert "python -m sandbox" in helped.out
+    assert "--hold-seconds" in helped.out
+    assert "sandbox: --seed-at 'nonsense'" in wrong.err
+    assert [0, 2] == statuses
+    assert 0 == status
+    assert (sandbox.folder / "kept" / ".env").exists()
+
+
+# -- watch --
+
+
+class Watching:
+    """A `watch` that has subscribed to a ticket, and the reader behind."""
+
+    def __init__(self, process: Command, reads: Reads) -> None:
+        self.process = process
+        self.reads = reads
+
+    async def subscribed(self, ticket: str = TICKET) -> None:
+        """Wait until it listens."""
+
+        async def count() -> int:
+            return int((await self.reads.store.do("PUBSUB", "NUMSUB", channel(SITE, ticket)))[1])
+
+        await until(count)
+
+
+@pytest.fixture
+async def watched(reads: Reads) -> Reads:
+    """A reader of a site of which one ticket is tracked."""
+    await reads.schedule.adopt(SiteId(SITE), reads.rules, everything=True)
+    await reads.schedule.mark(SiteId(SITE), Hint("listed", (TicketId(TICKET),)))
+    return reads
+
+
+async def test_watch(command: Run, redis_url: str, watched: Reads) -> None:
+    """`watch` prints each change of every tracked ticket as a line, and ends with Ctrl+C without another word."""
+    found = Watching(command("watch", REDIS_URL=redis_url), watched)
+    await found.subscribed()
+
+    for unsold in (3, 2):
+        await watched.read(definition(TICKET, unsold))
+        await found.process.says(f"{unsold} left")
+    status, _ = await found.process.stop(signal.SIGINT)
+
+    assert (0, "") == (status, found.process.err)
+    lines = [f"{TICKET}  low        {unsold} left      General admission  25.00 USD" for unsold in (3, 2)]
+    assert lines == found.process.out.splitlines()
+
+
+def test_watch_until_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_url: str) -> None:
+    """Ctrl+C is how `watch` ends, and no fault."""
+    redis_shared.ask("SADD", "tc:sites", SITE)
+    counter = wire.unknown(TicketId(TICKET))
+    pressed = press(signal.SIGINT, lambda: bool(redis_shared.ask("PUBLISH", channel(SITE, TICKET), counter)))
+
+    status, _, errors = invoke("watch", TICKET, REDIS_URL=redis_url)
+    pressed.join()
+
+    assert (0, "") == (status, errors)
+
+
+async def test_watch_json(command: Run, redis_url: str, watched: Reads) -> None:
+    """`watch --json` prints what was published, to the letter; a ticket may be named in capitals."""
+    found = Watching(command("watch", "--json", OTHER.upper(), REDIS_URL=redis_url), watched)
+    await found.subscribed(OTHER)
+
+    await watched.read(definition(TICKET, 3))
+    await watched.read(definition(OTHER, 48))
+    await found.process.says(OTHER)
+    await found.process.stop(signal.SIGINT)
+
+    assert await watched.store.do("HGET", key(SITE, "ticket", OTHER), "counter") == found.process.out.removesuffix("\n")
+
+
+async def test_watch_beside_serve(command: Run, tmp_path: Path) -> None:
+    """Without REDIS_URL `watch` finds the Valkey that a `serve` on the same DATA_DIR has embedded, and ends with it."""
+    data = tmp_path / "data"
+    serve = command("serve", DATA_DIR=str(data))
+    await serve.url()
+    async with aclosing(Reads(f"unix://{data}/valkey/socket", SITE)) as reads:
+        found = Watching(command("watch", TICKET, DATA_DIR=str(data)), reads)
+        await found.subscribed()
+        # The worker's own calls fail, so the site is paused: this read does not ask.
+        await reads.read(definition(TICKET, 3), version=time.time_ns() // 1000)
+        await found.process.says("3 left")
+    await serve.stop()
+    status, _ = await found.process.ended()
+
+    assert 2 == status
+    assert found.process.err.startswith("ticket-counter: Redis did not take")
+    assert 1 == len(found.process.err.splitlines())
+
+
+async def test_watch_into_a_pipe_that_ends(redis_url: str, watched: Reads, tmp_path: Path) -> None:
+    """`watch | head -1` ends without a trace when its reader has had enough."""
+    reading, writing = os.pipe()
+    script = "from server.cli import main; main()"
+    environment: dict[str, Any] = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "REDIS_URL": redis_url}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        script,
+        "watch",
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        cwd=tmp_path,
+    )
+    os.close(writing)
+    await until(lambda: _subscribed(watched))
+    os.close(reading)
+
+    await watched.read(definition(TICKET, 3))
+    _, errors = await asyncio.wait_for(process.communicate(), 10)
+
+    assert b"" == errors
+
+
+async def _subscribed(reads: Reads) -> bool:
+    return bool((await reads.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET)))[1])
+
+
+async def test_watch_nothing(command: Run, redis_url: str) -> None:
+    """In a Redis without a site `watch` says what to start, with exit status 2."""
+    process = command("watch", REDIS_URL=redis_url)
+    status, _ = await process.ended()
+
+    assert 2 == status
+    assert process.err.startswith("ticket-counter: no site is known in this Redis yet: start `ticket-counter serve`")
