@@ -3,7 +3,8 @@
 TicketCounterError
 ├── Temporary            the same call may work later
 │   ├── WixUnavailable   Wix said 401, 403, 429, 5xx, nonsense, or nothing
-│   └── StoreUnavailable Redis is down, too slow, out of memory, or failing over
+│   ├── StoreUnavailable Redis is down, too slow, out of memory, or failing over
+│   └── NoSiteYet        a public request while no site is known: Redis is empty, or new
 └── Permanent            the same call will fail again
     ├── Forged           a webhook that Wix did not sign
     ├── Malformed        signed by Wix, but not of the shape that Wix documents
@@ -42,6 +43,10 @@ class WixUnavailable(Temporary):
 
 class StoreUnavailable(Temporary):
     """Redis did not take the command; nothing is known about whether it will have an effect."""
+
+
+class NoSiteYet(Temporary):
+    """No site is known yet; a worker makes those of its settings known within seconds."""
 
 
 class Forged(Permanent):

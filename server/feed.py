@@ -183,9 +183,9 @@ class Feed:
         if listener is None or not self._to_subscribe:
             # A listener that comes subscribes to every topic there is.
             return
-        new = {topic.channel for topic in self._to_subscribe}
-        self._to_subscribe.clear()
-        await listener.subscribe(*new)
+        new = frozenset(self._to_subscribe)
+        await listener.subscribe(*(topic.channel for topic in new))
+        self._to_subscribe -= new
 
     async def _read_wanted(self) -> None:
         wanted = sorted(self._to_read, key=lambda topic: topic.site)

@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
+    NoPermissionError,
     NoScriptError,
     PubSubError,
     RedisClusterException,
@@ -46,7 +47,19 @@ TCP_KEEPALIVE = {4: 5, 5: 2, 6: 3, 18: 4000}
 TURN = 0.02
 """Seconds for which one node of a cluster is listened to before the next one: what the others say waits for that."""
 
-_AWAY = {"OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "MISCONF", "BUSY"}
+_AWAY = {
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "TRYAGAIN",
+    "MOVED",
+    "ASK",
+    "MISCONF",
+    "BUSY",
+}
 """First words of the errors with which a Redis that is there takes nothing for now."""
 
 
@@ -217,18 +230,18 @@ class Listener:
 
     async def subscribe(self, *channels: str) -> None:
         """Ask for ticket channels; each is confirmed later by `hear`."""
-        with _faults("subscribe"):
+        with _faults("subscribe", shared=True):
             await (self._pubsub.ssubscribe if self._sharded else self._pubsub.subscribe)(*channels)
 
     async def unsubscribe(self, *channels: str) -> None:
         """Stop listening."""
         self._leaving.update(channels)
-        with _faults("unsubscribe"):
+        with _faults("unsubscribe", shared=True):
             await (self._pubsub.sunsubscribe if self._sharded else self._pubsub.unsubscribe)(*channels)
 
     async def subscribe_all_nodes(self, *channels: str) -> None:
         """Ask for channels that a cluster tells on every node (the wake channel)."""
-        with _faults("subscribe"):
+        with _faults("subscribe", shared=True):
             await self._pubsub.subscribe(*channels)
 
     async def hear(self, timeout: float, *, sharded: bool | None = None) -> Heard | None:  # noqa: ASYNC109
@@ -237,7 +250,7 @@ class Listener:
         Raises StoreUnavailable when the link is lost, or when a channel ended that nobody unsubscribed: on a cluster
         its slot has moved, and a new listener finds it.
         """
-        with _faults("listen"):
+        with _faults("listen", shared=True):
             if self._sharded if sharded is None else sharded:
                 message = await self._hear_nodes(timeout)
             else:
@@ -276,8 +289,11 @@ class _faults:  # noqa: N801 - reads as a statement at the call
     the turn in which the bytes are written (python/cpython#86296), and the task would go on for ever.
     """
 
-    def __init__(self, call: str) -> None:
+    def __init__(self, call: str, *, shared: bool = False) -> None:
         self.call = call
+        # One task listens on a connection while another subscribes on it: where it breaks, redis-py's one half tells of
+        # whatever it stumbles over in what the other half has taken down.
+        self.stumbles = (RuntimeError, AttributeError) if shared else ()
 
     def __enter__(self) -> None:
         self.cancels = _cancels()
@@ -285,7 +301,7 @@ class _faults:  # noqa: N801 - reads as a statement at the call
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if _cancels() > self.cancels and not isinstance(error, asyncio.CancelledError):
             raise asyncio.CancelledError
-        if error is not None and _away(error):
+        if error is not None and (isinstance(error, self.stumbles) or _away(error)):
             metrics.store_faults.labels(self.call).inc()
             raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
 
@@ -297,11 +313,11 @@ def _cancels() -> int:
 
 def _away(error: BaseException) -> bool:
     match error:
+        case NoPermissionError():
+            return True
         case ResponseError():
             # redis-py takes the first word off the text of those errors that it has a class for.
             return (error.status_code or str(error).partition(" ")[0]) in _AWAY
-        case RuntimeError():
-            return "pubsub connection not set" in str(error)
         case RedisClusterException():
             return "No way to dispatch" not in str(error)
         case _:

@@ -207,3 +207,22 @@ async def test_topic_lingers_then_closes(redis_url: str) -> None:
 async def _score(rig: Rig, name: str) -> str | None:
     found: str | None = await rig.store.do("ZSCORE", key(SITE, name), TICKET)
     return found
+
+
+async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServer]) -> None:
+    """Law 6: A link that is cut in the moment in which topics are opened costs a new link, no channel and no process."""
+    server = redis_server()
+    tickets = [f"33333333-aaaa-4aaa-8aaa-{number:012}" for number in range(60)]
+    async with Rig(server.url) as rig:
+        screens = []
+        for turn in range(4):
+            some = tickets[15 * turn : 15 * turn + 15]
+            screens += [rig.watch(ticket)[0] for ticket in some[:8]]
+            await rig.store.do("CLIENT", "KILL", "TYPE", "pubsub")
+            screens += [rig.watch(ticket)[0] for ticket in some[8:]]
+            await until(lambda: rig.feed.healthy)
+
+        await rig.reads.read(*(definition(ticket, 3) for ticket in tickets))
+
+        for screen in screens:
+            await shows(screen, unsold=3)

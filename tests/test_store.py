@@ -603,3 +603,17 @@ async def test_wait_does_not_wait_for_a_password(redis_server: Callable[..., Red
 
     assert "wrong" not in str(caught.value)
     await store.aclose()
+
+
+@pytest.mark.parametrize(
+    "command", [("CONFIG", "SET", "min-replicas-to-write", "1"), ("ACL", "SETUSER", "default", "-set")]
+)
+async def test_what_an_administrator_takes_away(redis_server: Callable[..., RedisServer], command: list[str]) -> None:
+    """A Redis that wants replicas, or lets us do less than it did, is unavailable: no fault of ours that ends a process."""
+    server = redis_server()
+    async with aclosing(Store(server.url, Use.WORK)) as store:
+        await store.do("SET", "key", "value")
+        server.ask(*command)
+
+        with pytest.raises(StoreUnavailable):
+            await store.do("SET", "key", "value")

@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from server import metrics, wire
-from server.errors import BadRequest, UnknownSite
+from server.errors import BadRequest, NoSiteYet, UnknownSite
 from server.hub import Hub, unix_ms
 from server.live import frames
 from server.live.doors import Doors
@@ -212,6 +212,10 @@ class CounterProtocol(asyncio.Protocol):
         except (BadRequest, UnknownSite) as error:
             metrics.refused.labels("request").inc()
             self._refuse(head, Close.BAD_REQUEST, str(error))
+            return
+        except NoSiteYet as error:
+            metrics.refused.labels("no_site").inc()
+            self._refuse(head, Close.FULL, str(error))
             return
         peer = self._transport.get_extra_info("peername")
         forwarded = ",".join(headers.get_all("X-Forwarded-For")) or None

@@ -275,3 +275,12 @@ async def raw(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     head = await reader.readuntil(b"\r\n\r\n")
     assert b"101" in head.splitlines()[0]
     return reader, writer
+
+
+async def test_no_site_yet(start_server: Start) -> None:
+    """While no site is known a viewer is asked to come back, not sent away for good."""
+    running = await start_server(wix_sites="")
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        assert 4000 == await close_code(socket)
+    assert 503 == (await running.http.get(running.counters(TICKET))).status_code

@@ -1,6 +1,6 @@
 import pytest
 
-from server.errors import BadRequest, UnknownSite
+from server.errors import BadRequest, NoSiteYet, UnknownSite
 from server.live.request import resolve
 from server.model import SiteId, TicketId
 from server.wire import Wanted
@@ -20,11 +20,17 @@ def test_only_site() -> None:
     assert (ONE, TICKETS) == resolve(Wanted(None, TICKETS), {ONE})
 
 
-@pytest.mark.parametrize("sites", [set(), {ONE, TWO}])
-def test_site_needed(sites: set[SiteId]) -> None:
-    """With more than one site, or none, the request has to name its own; the error says how."""
+@pytest.mark.parametrize("site", [None, ONE])
+def test_no_site_yet(site: SiteId | None) -> None:
+    """While no site is known at all nobody is sent away for good: Redis may be new, or have lost its data."""
+    with pytest.raises(NoSiteYet):
+        resolve(Wanted(site, TICKETS), set())
+
+
+def test_site_needed() -> None:
+    """With more than one site the request has to name its own; the error says how."""
     with pytest.raises(BadRequest, match="add &site=<app instance id>") as caught:
-        resolve(Wanted(None, TICKETS), sites)
+        resolve(Wanted(None, TICKETS), {ONE, TWO})
 
     assert "site" == caught.value.field
 
