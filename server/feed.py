@@ -56,11 +56,12 @@ class Feed:
         self.hub = hub
         self.rules_hash = rules_hash
         self._round_every = round_every
-        self._listener: Listener | None = None
         self._probe = f"tc:probe:{uuid.uuid4()}"
         self._probe_heard = 0.0
         self._resync_due = False
+        # What the listening task is to say on its connection.
         self._to_subscribe: set[Topic] = set()
+        self._to_leave: set[str] = set()
         self._to_read: set[Topic] = set()
         # Topics whose stored counter is to be shown even where it is older.
         self._forced: set[Topic] = set()
@@ -93,7 +94,6 @@ class Feed:
                     await self._hear(listener)
             except StoreUnavailable as error:
                 log.warning("listener_lost", error=str(error))
-            self._listener = None
             await asyncio.sleep(RETRY)
 
     async def _hear(self, listener: Listener) -> None:
@@ -101,13 +101,15 @@ class Feed:
         topics = self.hub.topics
         for topic in topics.values():
             topic.confirmed = False
-        await listener.subscribe(self._probe, *topics)
         self._to_subscribe.clear()
-        self._listener = listener
+        self._to_leave.clear()
+        await listener.subscribe(self._probe, *topics)
         began = self.hub.now()
         if topics:
             metrics.resyncs.labels("new_listener").inc()
         while True:
+            if self._to_subscribe or self._to_leave:
+                await self._say(listener)
             heard = await listener.hear(PROBE_EVERY)
             if heard is not None:
                 self._on_heard(heard.channel, heard.text)
@@ -116,6 +118,18 @@ class Feed:
                 log.warning("probe_lost", seconds=PROBE_LOST)
                 metrics.resyncs.labels("probe_lost").inc()
                 return
+
+    async def _say(self, listener: Listener) -> None:
+        """Ask for topics that opened, and no more for those that closed.
+
+        Only this task uses its connection: of two, each could find it broken by the other, half way.
+        """
+        new, old = self._to_subscribe, self._to_leave
+        self._to_subscribe, self._to_leave = set(), set()
+        if old:
+            await listener.unsubscribe(*old)
+        if new:
+            await listener.subscribe(*(topic.channel for topic in new))
 
     def _on_heard(self, name: str, text: str | None) -> None:
         if name == self._probe:
@@ -150,14 +164,18 @@ class Feed:
     async def _probes(self) -> None:
         while True:
             try:
-                await self.store.do(self.store.publish_command, self._probe, "probe")
+                await self._probe_now()
             except StoreUnavailable:
                 log.debug("probe_not_sent")
             await asyncio.sleep(PROBE_EVERY)
 
+    async def _probe_now(self) -> None:
+        await self.store.do(self.store.publish_command, self._probe, "probe")
+
     # -- snapshots --
 
     def _opened(self, topic: Topic) -> None:
+        self._to_leave.discard(topic.channel)
         self._to_subscribe.add(topic)
         self._work.set()
 
@@ -166,26 +184,19 @@ class Feed:
         self._work.set()
 
     async def _read(self) -> None:
-        """Subscribe and read what is wanted, as much at once as there is."""
+        """Have subscribed, and read, what is wanted, as much at once as there is."""
         while True:
             await self._work.wait()
             self._work.clear()
             try:
-                await self._subscribe()
+                if self._to_subscribe:
+                    # The listener waits for whatever comes: this comes at once.
+                    await self._probe_now()
                 await self._read_wanted()
             except StoreUnavailable as error:
                 log.warning("store_unavailable", error=str(error))
                 await asyncio.sleep(RETRY)
                 self._work.set()
-
-    async def _subscribe(self) -> None:
-        listener = self._listener
-        if listener is None or not self._to_subscribe:
-            # A listener that comes subscribes to every topic there is.
-            return
-        new = frozenset(self._to_subscribe)
-        await listener.subscribe(*(topic.channel for topic in new))
-        self._to_subscribe -= new
 
     async def _read_wanted(self) -> None:
         wanted = sorted(self._to_read, key=lambda topic: topic.site)
@@ -261,19 +272,14 @@ class Feed:
             await asyncio.sleep(min(1.0, until - now))
             for topic in list(self.hub.topics.values()):
                 self.hub.decide(topic)
-            await self._close(self.hub.close_idle())
+            self._close(self.hub.close_idle())
             metrics.topics.set(len(self.hub.topics))
 
-    async def _close(self, topics: Sequence[Topic]) -> None:
+    def _close(self, topics: Sequence[Topic]) -> None:
         for topic in topics:
+            self._to_leave.add(topic.channel)
             for pending in (self._to_read, self._to_subscribe, self._forced):
                 pending.discard(topic)
-        if topics and self._listener is not None:
-            try:
-                await self._listener.unsubscribe(*(topic.channel for topic in topics))
-            except StoreUnavailable:
-                # A new listener subscribes only to what is still there.
-                log.info("unsubscribe_failed", topics=len(topics))
 
 
 def _nothing(topics: Sequence[Topic]) -> list[Seen]:

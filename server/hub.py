@@ -7,6 +7,7 @@ queued: who cannot take it now is left a set of topics (live/), and costs the ot
 """
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ class Hub:
         self.sites: frozenset[SiteId] = frozenset()
         self.topics: dict[str, Topic] = {}
         self.opened: Callable[[Topic], None] = lambda _: None
-        self._audiences: dict[tuple[Topic, ...], Audience] = {}
+        self._audiences: dict[tuple[SiteId, tuple[TicketId, ...]], Audience] = {}
         self._beat_every = beat_every
         self._linger = linger
         self._changed: set[Topic] = set()
@@ -48,11 +49,11 @@ class Hub:
 
     def audience(self, site: SiteId, tickets: Sequence[TicketId]) -> Audience:
         """Those who watch these tickets of a known site, for one more to join (`follows` or `lags`)."""
-        topics = tuple(self._topic(site, ticket) for ticket in tickets)
-        found = self._audiences.get(topics)
+        wanted = (site, tuple(tickets))
+        found = self._audiences.get(wanted)
         if found is None:
-            found = self._audiences[topics] = Audience(topics)
-            for topic in topics:
+            found = self._audiences[wanted] = Audience(site, [self._topic(site, ticket) for ticket in tickets])
+            for topic in found.topics:
                 topic.audiences.add(found)
         return found
 
@@ -70,7 +71,7 @@ class Hub:
         audience.others.discard(viewer)
         if audience:
             return
-        self._audiences.pop(audience.topics, None)
+        self._audiences.pop(audience.wanted, None)
         until = self.now() + self._linger
         for topic in audience.topics:
             topic.audiences.discard(audience)
@@ -145,8 +146,11 @@ class Hub:
                 viewer.show(due)
             metrics.ws_frames.inc(len(due) * len(audience.fast))
             data = b"".join([topic.ws for topic in due])
-            for some in parts(list(audience.fast.items()), SLICE):
-                write(audience.fast, some, data)
+            # Lists of what is there already: a tuple for each socket would be work for the garbage collector.
+            fds, viewers = list(audience.fast), list(audience.fast.values())
+            for start in range(0, len(fds), SLICE):
+                some = slice(start, start + SLICE)
+                write(audience.fast, fds[some], viewers[some], data)
                 await asyncio.sleep(0)
 
     async def _beats(self) -> None:
@@ -167,28 +171,36 @@ class Hub:
         return topic
 
 
-def write(fast: Mapping[int, Socket], some: Sequence[tuple[int, Socket]], data: bytes) -> None:
-    """Write the same bytes to each of these sockets, past the transport: a tenth more sockets a second.
+def write(fast: Mapping[int, Socket], fds: Sequence[int], viewers: Sequence[Socket], data: bytes) -> None:
+    """Write the same bytes to each of these sockets by its descriptor, past the transport and in one loop in C.
 
     It is right because a socket is in `fast` only while its transport holds nothing of it, and leaves before its
     descriptor is closed and could be another's. What the kernel does not take goes to the transport, which then pauses
-    the viewer: it is out of `fast` until it has caught up.
+    the viewer: it is out of `fast` until it has caught up. Measured: bench/, a third more sockets a CPU second than
+    transport.write.
     """
-    size = len(data)
-    for fd, viewer in some:
-        if fast.get(fd) is not viewer:
-            # It left since the list was made, and this number may be somebody else's by now.
-            continue
+    if [*map(fast.get, fds)] != viewers:
+        # Some have left since the lists were made, and their numbers may be somebody else's by now.
+        left = [(fd, viewer) for fd, viewer in zip(fds, viewers, strict=True) if fast.get(fd) is viewer]
+        fds, viewers = [fd for fd, _ in left], [viewer for _, viewer in left]
+    taken: list[int] = []
+    rest = iter(fds)
+    while True:
         try:
-            taken = os.write(fd, data)
+            taken.extend(map(os.write, rest, itertools.repeat(data)))
+            break
         except BlockingIOError:
-            taken = 0
+            taken.append(0)
         except OSError:
             # Gone without a word.
+            taken.append(-1)
+    if taken.count(len(data)) == len(taken):
+        return
+    for viewer, size in zip(viewers, taken, strict=True):
+        if size < 0:
             viewer.drop()
-            continue
-        if taken != size:
-            viewer.behind(data[taken:])
+        elif size < len(data):
+            viewer.behind(data[size:])
 
 
 def unix_ms() -> int:

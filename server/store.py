@@ -230,18 +230,18 @@ class Listener:
 
     async def subscribe(self, *channels: str) -> None:
         """Ask for ticket channels; each is confirmed later by `hear`."""
-        with _faults("subscribe", shared=True):
+        with _faults("subscribe"):
             await (self._pubsub.ssubscribe if self._sharded else self._pubsub.subscribe)(*channels)
 
     async def unsubscribe(self, *channels: str) -> None:
         """Stop listening."""
         self._leaving.update(channels)
-        with _faults("unsubscribe", shared=True):
+        with _faults("unsubscribe"):
             await (self._pubsub.sunsubscribe if self._sharded else self._pubsub.unsubscribe)(*channels)
 
     async def subscribe_all_nodes(self, *channels: str) -> None:
         """Ask for channels that a cluster tells on every node (the wake channel)."""
-        with _faults("subscribe", shared=True):
+        with _faults("subscribe"):
             await self._pubsub.subscribe(*channels)
 
     async def hear(self, timeout: float, *, sharded: bool | None = None) -> Heard | None:  # noqa: ASYNC109
@@ -250,7 +250,7 @@ class Listener:
         Raises StoreUnavailable when the link is lost, or when a channel ended that nobody unsubscribed: on a cluster
         its slot has moved, and a new listener finds it.
         """
-        with _faults("listen", shared=True):
+        with _faults("listen"):
             if self._sharded if sharded is None else sharded:
                 message = await self._hear_nodes(timeout)
             else:
@@ -289,11 +289,8 @@ class _faults:  # noqa: N801 - reads as a statement at the call
     the turn in which the bytes are written (python/cpython#86296), and the task would go on for ever.
     """
 
-    def __init__(self, call: str, *, shared: bool = False) -> None:
+    def __init__(self, call: str) -> None:
         self.call = call
-        # One task listens on a connection while another subscribes on it: where it breaks, redis-py's one half tells of
-        # whatever it stumbles over in what the other half has taken down.
-        self.stumbles = (RuntimeError, AttributeError) if shared else ()
 
     def __enter__(self) -> None:
         self.cancels = _cancels()
@@ -301,7 +298,7 @@ class _faults:  # noqa: N801 - reads as a statement at the call
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if _cancels() > self.cancels and not isinstance(error, asyncio.CancelledError):
             raise asyncio.CancelledError
-        if error is not None and (isinstance(error, self.stumbles) or _away(error)):
+        if error is not None and _away(error):
             metrics.store_faults.labels(self.call).inc()
             raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
 
@@ -318,6 +315,9 @@ def _away(error: BaseException) -> bool:
         case ResponseError():
             # redis-py takes the first word off the text of those errors that it has a class for.
             return (error.status_code or str(error).partition(" ")[0]) in _AWAY
+        case RuntimeError():
+            # The first is redis-py's, the second uvloop's, of a connection that was reset.
+            return any(text in str(error) for text in ("pubsub connection not set", "the handler is closed"))
         case RedisClusterException():
             return "No way to dispatch" not in str(error)
         case _:

@@ -101,10 +101,11 @@ class Audience:
     are all the rest: those that have not taken what they got yet, and those that are no WebSocket.
     """
 
-    __slots__ = ("fast", "others", "topics")
+    __slots__ = ("fast", "others", "topics", "wanted")
 
-    def __init__(self, topics: Sequence[Topic]) -> None:
+    def __init__(self, site: SiteId, topics: Sequence[Topic]) -> None:
         self.topics = tuple(topics)
+        self.wanted = (site, tuple(topic.ticket for topic in topics))
         self.fast: dict[int, Socket] = {}
         self.others: set[Viewer] = set()
 

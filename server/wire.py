@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -144,6 +145,7 @@ class Wanted:
     tickets: tuple[TicketId, ...]
 
 
+@lru_cache(maxsize=1024)  # a page's viewers all ask alike
 def wanted(query: str) -> Wanted:
     """Read `ticket=A&ticket=B[&site=S]`: lower-cased, duplicates fall, order kept, the rest ignored.
 

@@ -160,7 +160,7 @@ async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> Non
         await shows(screen, unsold=3)
 
         server.kill()
-        await until(lambda: not rig.feed.healthy or not rig.feed._listener)
+        await until(lambda: not rig.feed.healthy)
         server.start()
         await rig.reads.store.wait(10)
         await rig.reads.read(definition(TICKET, 2))

@@ -115,7 +115,7 @@ def test_what_is_not_taken_is_left_behind() -> None:
     data = os.urandom(4096)
     sent = 0
     while not full.rests:
-        write(dict(fast), list(fast.items()), data)
+        write(dict(fast), list(fast), list(fast.values()), data)
         sent += 1
 
     taken = b""
@@ -135,7 +135,7 @@ def test_full_socket_blocks_nobody() -> None:
             while True:
                 full.ours.send(b"x" * size)
 
-    write({full.ours.fileno(): full}, [(full.ours.fileno(), full)], b"frame")
+    write({full.ours.fileno(): full}, [full.ours.fileno()], [full], b"frame")
 
     assert [b"frame"] == full.rests
     full.close()
@@ -147,7 +147,7 @@ def test_dead_socket_is_dropped() -> None:
     dead.theirs.close()
     fast = {viewer.ours.fileno(): viewer for viewer in (dead, alive)}
 
-    write(fast, list(fast.items()), b"frame")
+    write(fast, list(fast), list(fast.values()), b"frame")
 
     assert dead.dropped
     assert b"frame" == alive.theirs.recv(100)
@@ -160,7 +160,7 @@ def test_number_of_another_is_not_written_to() -> None:
     gone, new = Screen(), Wire()
     fd = new.ours.fileno()
 
-    write({fd: new}, [(fd, gone)], b"frame")
+    write({fd: new}, [fd], [gone], b"frame")
 
     assert not received(new)
     new.close()

@@ -92,7 +92,7 @@ def test_frames_are_built_with_what_is_shown() -> None:
 def test_audience() -> None:
     """A viewer is in its audience once: among the fast while it takes everything, else among the others."""
     one, screen = topic(), Screen()
-    audience = Audience([one])
+    audience = Audience(SiteId(SITE), [one])
 
     assert not audience
     audience.follows(7, screen)

@@ -6,6 +6,7 @@ WebSocket class and the HTTP routes ask the same one.
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -120,6 +121,7 @@ def _ip(address: str) -> IPv4Address | IPv6Address | None:
     return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
+@lru_cache(maxsize=4096)  # behind a proxy all peers are one; at a door the same come again
 def _prefix(address: str) -> str:
     found = _ip(address)
     if isinstance(found, IPv6Address):

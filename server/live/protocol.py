@@ -47,6 +47,7 @@ class CounterProtocol(asyncio.Protocol):
         "_root_path", "_texts", "_timer", "_transport", "_unanswered", "_waiting",
     )  # fmt: skip
 
+    path = PATH
     largest = LARGEST
 
     def __init__(
@@ -188,7 +189,7 @@ class CounterProtocol(asyncio.Protocol):
     def _answer(self, core: ServerProtocol, request: Request) -> None:
         path, _, query = request.path.partition("?")
         # A proxy in front takes the root off the path, or leaves it there.
-        if path not in {PATH, self._root_path + PATH}:
+        if path not in {self.path, self._root_path + self.path}:
             response = core.reject(404, "no WebSocket is served here\n")
         else:
             response = core.accept(request)

@@ -1,0 +1,44 @@
+"""A WebSocket that says what it hears: our protocol class with another end, for tests of RFC 6455 alone.
+
+`python -m tests.rig.echo PORT` serves it on uvloop with uvicorn, as the product is served.
+"""
+
+import sys
+from typing import Any
+
+import uvicorn
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+
+from server.live.frames import Message, Op
+from server.live.protocol import CounterProtocol
+
+
+class Echo(CounterProtocol):
+    """Every message comes back; there is no viewer, no ticket and no cap."""
+
+    path = "/"
+    largest = 20_000_000
+
+    def _enter(self, head: bytes, request: Request, query: str) -> None:
+        self._transport.write(head)
+
+    def _hear(self, message: Message) -> None:
+        if message.op in {Op.TEXT, Op.BINARY} and not self._closing:
+            self._transport.write(Frame(Opcode(message.op), message.data).serialize(mask=False))
+        else:
+            super()._hear(message)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Nothing but the socket is served; the hub and the doors are never asked."""
+    assert scope["type"] == "lifespan"
+    await receive()
+    scope["state"].update(hub=None, doors=None)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(sys.argv[1]), ws=Echo, loop="uvloop", http="httptools", log_level="warning")
