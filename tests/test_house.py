@@ -114,6 +114,22 @@ def test_each_test_says_its_law() -> None:
     assert silent == []
 
 
+def test_each_law_is_named() -> None:
+    """Each law of the house (CONTRIBUTING.md) is proven by at least one test that names it."""
+    numbered = re.findall(
+        r"^(\d+)\. ", (ROOT / "CONTRIBUTING.md").read_text().partition("## The laws")[2], re.MULTILINE
+    )
+    named = {
+        law
+        for path in ROOT.glob("tests/**/test_*.py")
+        for test in claims(path)
+        for law in re.findall(r"[Ll]aw (\d+)", ast.get_docstring(test) or "")
+    }
+
+    assert len(numbered) == 12
+    assert set(numbered) == named
+
+
 def test_settings_in_readme() -> None:
     """The README's table of settings is the one that `ticket-counter settings` prints."""
     readme = (ROOT / "README.md").read_text()
