@@ -6,10 +6,11 @@ Sources: Wix, "Ticketing: introduction" (reservations take tickets out and give 
 """
 
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from sandbox.clock import Clock
 from sandbox.errors import Invalid, NotForSale
@@ -31,6 +32,9 @@ from sandbox.programme import Programme, find
 
 MOST_A_LINE = 50
 """Tickets of one kind in one order (limitPerCheckout)."""
+
+AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
+"""A price that a guest names. Decimal reads more, such as Infinity, of which no sum can be made."""
 
 LETTERS = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
@@ -234,10 +238,8 @@ def _price(ticket: Ticket, want: Want) -> Price:
         raise Invalid("option", f"{ticket.name} has no options")
     if ticket.pricing is not Pricing.GUEST or want.price is None:
         return ticket.prices[0]
-    try:
-        enough = Decimal(want.price) >= Decimal(ticket.prices[0].value)
-    except InvalidOperation:
-        raise Invalid("price", f"{want.price!r} is not an amount") from None
-    if not enough:
+    if not AMOUNT.fullmatch(want.price):
+        raise Invalid("price", f"{want.price[:40]!r} is not an amount")
+    if Decimal(want.price) < Decimal(ticket.prices[0].value):
         raise Invalid("price", f"{ticket.name} costs at least {ticket.prices[0].value}")
     return replace(ticket.prices[0], value=want.price)

@@ -11,6 +11,7 @@ Roots, each imported only by the one above:
   cli.py          the commands
   run.py          signals and drain; web and worker in one loop
   watch.py        prints counters as they change, from Redis's public channels
+  front.py        uvicorn as we run it: heads bounded in size and time
   valkey.py       the embedded server
   app.py          builds the web process
   worker.py       builds the worker process
@@ -26,7 +27,7 @@ Instruments:
   feed.py         keeps every topic of this process true: subscriptions, snapshots, rounds
   hub.py          who watches what in this process, and how a change reaches them
   topics.py       one ticket that is watched; everyone who watches the same ones
-  wix/            signature.py, client.py, schema.py
+  wix/            signature.py, client.py, deadline.py, schema.py
 
 Memory:
   schedule.py     mark, watch, claim, spend, settle

@@ -22,7 +22,6 @@ from server import logs, settings, valkey, watch
 from server.errors import NotStarted, TicketCounterError
 from server.model import TicketId
 from server.run import process
-from server.store import Store, Use
 from server.wire import guid
 
 app = typer.Typer(
@@ -126,15 +125,14 @@ def main() -> None:
 
 
 async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: bool) -> None:
-    embedded = found.data_dir / "valkey" / "socket"
-    url = f"unix://{embedded}" if found.redis_url is None and embedded.exists() else found.redis()
-    store = Store(url, Use.LISTEN)
-    try:
-        async with aclosing(watch.follow(store, tickets)) as counters:
-            async for counter in counters:
-                print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
-    finally:
-        await store.aclose()
+    def find() -> str:
+        # Asked anew each time: the socket of a `serve` that was started again may lie elsewhere.
+        embedded = None if found.redis_url else valkey.beside(found.data_dir)
+        return embedded or found.redis()
+
+    async with aclosing(watch.follow_on(find, tickets, _say)) as counters:
+        async for counter in counters:
+            print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -167,8 +165,12 @@ def _told() -> Iterator[None]:
 
 
 def _fail(text: str) -> Any:
-    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the one line that a person needs
+    _say(text)
     raise typer.Exit(2)
+
+
+def _say(text: str) -> None:
+    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the one line that a person needs
 
 
 def _free(port: int) -> int:

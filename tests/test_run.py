@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server import run, settings
+from server import front, run, settings
 from server.app import Web
 from server.errors import NotStarted, StoreUnavailable
 from server.model import Hint, TicketId
@@ -134,11 +134,11 @@ async def test_sockets_in_waves(redis_url: str) -> None:
     async with AsyncExitStack() as stack:
         _, parts = await run._start(stack, wanted, web=True, worker=True, embed=False)
         web = next(part for part in parts if isinstance(part, Web))
-        server, listening = run.front(web, wanted), run.listen(wanted)
+        server, listening = front.front(web, wanted), front.listen(wanted)
         watched = {type(part).__name__.lower(): asyncio.create_task(part.run()) for part in parts}
         watched["server"] = asyncio.create_task(server.serve([listening]))
         ending = asyncio.create_task(run._until(stopping, watched, parts, server))
-        url = run.address(wanted, listening).replace("http", "ws", 1) + PATH
+        url = front.address(wanted, listening).replace("http", "ws", 1) + PATH
         sockets = [await stack.enter_async_context(connect(url)) for _ in range(VIEWERS)]
         watching = [asyncio.create_task(watch_socket(one)) for one in sockets]
 
@@ -220,7 +220,7 @@ async def test_signal_while_waiting(command: Run) -> None:
 
 DEAF = """
 import asyncio
-from server import run, settings
+from server import front, run, settings
 
 async def deaf():
     while True:
@@ -469,7 +469,7 @@ async def test_cut_drain() -> None:
     """Law 11: a server that does not end does not outlast the grace period."""
     stopping = asyncio.Event()
     stopping.set()
-    server = run.Server(uvicorn.Config(_nothing))
+    server = front.Server(uvicorn.Config(_nothing))
     watched = {"server": asyncio.create_task(asyncio.sleep(60))}
 
     with capture_logs() as logs:
@@ -573,17 +573,6 @@ def test_everything_missing_at_once() -> None:
     assert all(name in str(caught.value) for name in ("REDIS_URL", "WIX_APP_ID", "WIX_APP_SECRET"))
 
 
-def test_signals_are_left_alone() -> None:
-    """Uvicorn takes no signals: the process has an order of its own in which it ends."""
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    server = run.Server(uvicorn.Config(_nothing))
-
-    with server.capture_signals():
-        during = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-
-    assert before == during
-
-
 async def _nothing(*_: Any) -> None:
     raise AssertionError
 
@@ -599,75 +588,3 @@ async def test_descriptors(command: Run, redis_url: str) -> None:
     await process.url()
 
     assert (hard, hard) == resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE)
-
-
-def test_listen_inherits() -> None:
-    """What a listening socket accepts drops a reader that takes nothing for 15 s, and finds out who is gone."""
-    with (
-        run.listen(found()) as listening,
-        socket.create_connection(listening.getsockname()),
-        listening.accept()[0] as accepted,
-    ):
-        assert 15_000 == accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-        assert 1 == accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-
-
-def test_listen_on_all() -> None:
-    """`::` takes IPv4 as well."""
-    with run.listen(found(host="::")) as listening:
-        port = listening.getsockname()[1]
-        for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port)).close()
-
-
-@pytest.mark.parametrize(
-    ("host", "reason"),
-    [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign requested address")],
-)
-def test_listen_in_vain(host: str, reason: str) -> None:
-    """A port that cannot be had is named in a line, with the settings to change."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-
-        with pytest.raises(NotStarted) as caught:
-            run.listen(found(host=host, port=port))
-
-    assert f"cannot listen on {host}, port {port} ({reason}): change HOST or PORT" == str(caught.value)
-
-
-def test_listen_on_no_host() -> None:
-    """A name that is no host of this machine's is told with HOST to change."""
-    with pytest.raises(NotStarted, match=r"cannot listen on no-host\.invalid, port 0 \([^()]+\): change HOST or PORT"):
-        run.listen(found(host="no-host.invalid"))
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:"),
-        ("0.0.0.0", "http://127.0.0.1:"),
-        ("::", "http://127.0.0.1:"),
-        ("::1", "http://[::1]:"),
-        ("localhost", "http://localhost:"),
-    ],
-)
-def test_address(host: str, url: str) -> None:
-    """The address that is printed can be opened on this machine, whatever HOST is."""
-    wanted = found(host=host)
-
-    with run.listen(wanted) as listening:
-        address = run.address(wanted, listening)
-
-        assert f"{url}{listening.getsockname()[1]}" == address
-
-
-async def test_front(redis_url: str) -> None:
-    """Uvicorn says nothing of itself, logs no visitor, and believes no header about who they are."""
-    web = Web(found(redis_url=redis_url), redis_url)
-    config = run.front(web, found(root_path="/counter")).config
-    await web.aclose()
-
-    assert (False, False, False) == (config.server_header, config.access_log, config.proxy_headers)
-    assert "/counter" == config.root_path
-    assert config.timeout_graceful_shutdown is not None
-    assert config.timeout_graceful_shutdown < run.DRAIN

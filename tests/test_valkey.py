@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, chdir
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,30 @@ async def test_any_folder(tmp_path: Path, name: str) -> None:
 
     assert (tmp_path / name / "valkey" / "appendonlydir").is_dir()
     assert not Path(embedded.url.removeprefix("unix://")).exists()
+
+
+@pytest.mark.parametrize("name", ["data", "100%25 Küche", "deep/" * 30])
+async def test_beside(tmp_path: Path, name: str) -> None:
+    """Another process finds the server on a folder, however that is named, while it runs and no longer."""
+    before = valkey.beside(tmp_path / name)
+    async with valkey.running(tmp_path / name) as embedded:
+        with chdir(tmp_path):
+            url = valkey.beside(Path(name))
+        assert url is not None
+        async with redis.asyncio.from_url(url) as client:
+            assert embedded.pid == (await client.info())["process_id"]
+
+    assert None is before
+    assert None is valkey.beside(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["", "4711\n", "4711\nno-socket\n"])
+def test_nothing_beside(tmp_path: Path, text: str) -> None:
+    """A lock that names no socket names no server."""
+    (tmp_path / "valkey").mkdir()
+    (tmp_path / "valkey" / "lock").write_text(text)
+
+    assert None is valkey.beside(tmp_path)
 
 
 async def test_second_start(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import watch, wire
-from server.errors import NotStarted
+from server.errors import NotStarted, StoreUnavailable
 from server.model import Counter, Hint, Price, Rules, SiteId, State, TicketId
 from server.store import Store, Use, channel, key
 from tests.rig.reads import Reads, definition
+from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import OTHER, SITE, TICKET, until
 
 FOREIGN = "5f0e4d3c-2222-4222-8222-00000000b002"
@@ -141,6 +142,74 @@ async def test_no_site(redis_url: str) -> None:
     async with aclosing(Store(redis_url, Use.LISTEN)) as store:
         with pytest.raises(NotStarted, match=r"no site is known in this Redis yet: start `ticket-counter serve`"):
             await anext(watch.follow(store, []))
+
+
+async def test_redis_comes_back(redis_server: Callable[..., RedisServer]) -> None:
+    """A Redis that goes is waited for, with a line when it goes and one when it is back; then counters come as ever."""
+    server = redis_server()
+    told: list[str] = []
+    async with running(server.url) as rig:
+        await rig.track(TICKET)
+        following = watch.follow_on(lambda: server.url, [], told.append, look_every=LOOK_EVERY, try_every=0.01)
+        async with aclosing(following) as counters:
+
+            async def sell(unsold: int) -> None:
+                await until(lambda: rig.listeners(TICKET))
+                await rig.reads.read(definition(TICKET, unsold))
+
+            coming = asyncio.ensure_future(anext(counters))
+            await sell(3)
+            found = [json.loads(await asyncio.wait_for(coming, 5))["unsold"]]
+            coming = asyncio.ensure_future(anext(counters))
+            server.kill()
+            await until(lambda: told)
+            server.start()
+            await sell(2)
+            found.append(json.loads(await asyncio.wait_for(coming, 5))["unsold"])
+
+    assert [3, 2] == found
+    assert 2 == len(told)
+    assert told[0].startswith("Redis is away, this goes on when it is back (Redis did not take ")
+    assert "Redis is back" == told[1]
+
+
+async def test_emptied_redis(redis_server: Callable[..., RedisServer]) -> None:
+    """A Redis that came back empty, or whose place is not known for a while, is away until it knows a site again."""
+    server = redis_server()
+    told: list[str] = []
+    places: list[str] = []
+
+    def find() -> str:
+        if not places:
+            raise NotStarted("REDIS_URL is not set")
+        return places[0]
+
+    async with running(server.url) as rig:
+        with pytest.raises(NotStarted):
+            await anext(watch.follow_on(find, [], told.append))
+        places.append(server.url)
+        following = watch.follow_on(find, [TicketId(TICKET)], told.append, look_every=LOOK_EVERY, try_every=0.01)
+        async with aclosing(following) as counters:
+            coming = asyncio.ensure_future(anext(counters))
+            await until(lambda: rig.listeners(TICKET))
+            places.clear()
+            await rig.reads.store.do("FLUSHALL")
+            await until(lambda: told)
+            places.append(server.url)
+            await rig.reads.schedule.adopt(SiteId(SITE), Rules(), everything=True)
+            await until(lambda: len(told) == 2)
+            await until(lambda: rig.listeners(TICKET))
+            await rig.reads.read(definition(TICKET, 5))
+
+            assert 5 == json.loads(await asyncio.wait_for(coming, 5))["unsold"]
+
+
+async def test_redis_was_never_there() -> None:
+    """A Redis that is not there at first is an error, not waited for."""
+    following = watch.follow_on(lambda: f"redis://127.0.0.1:{free_port()}", [], pytest.fail)
+
+    with pytest.raises(StoreUnavailable):
+        await anext(following)
 
 
 async def test_on_a_cluster(cluster_url: str) -> None:

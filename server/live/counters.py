@@ -6,6 +6,7 @@ Both watch through the hub as a socket does, so a poller and a viewer see the sa
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Collection, Sequence
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server import metrics, wire
-from server.errors import BadRequest, UnknownSite
+from server.errors import BadRequest, NoSiteYet, UnknownSite
 from server.hub import Hub, unix_ms
 from server.live.doors import Doors
 from server.live.request import resolve
@@ -23,6 +24,7 @@ from server.topics import Topic
 FIRST_READ_WITHIN = 1.0
 """Seconds that a poller waits for a number that nobody has read yet."""
 RETRY_AFTER = "5"
+FULL = "full: come back in a while"
 
 _STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """Nobody keeps a stream, and no proxy holds it back until it has enough of it."""
@@ -32,18 +34,26 @@ async def counters(request: Request) -> Response:
     """Answer JSON, or a stream to those who accept one."""
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=_cors(request))
-    if "text/event-stream" in request.headers.get("accept", "").lower():
+    if _accepts_stream(request.headers.get("accept", "")):
         return await stream(request)
     found = _wanted(request)
     if isinstance(found, Response):
         return found
     hub: Hub = request.state.hub
+    doors: Doors = request.state.doors
+    address = _address(request)
+    # He may wait, and keeps topics open: a poller without a cap could have the hub full of them.
+    if not doors.enter(address):
+        return _refusal(request, 503, None, FULL)
     viewer = _Mailbox()
-    audience = hub.join(viewer, *found)
     try:
-        await viewer.wait_for(audience.topics, FIRST_READ_WITHIN)
+        audience = hub.join(viewer, *found)
+        try:
+            await viewer.wait_for(audience.topics, FIRST_READ_WITHIN)
+        finally:
+            hub.leave(audience, viewer)
     finally:
-        hub.leave(audience, viewer)
+        doors.leave(address)
     texts = [topic.shown or wire.unknown(topic.ticket) for topic in audience.topics]
     body = f'{{"counters":[{",".join(texts)}]}}'.encode()
     headers = _cors(request)
@@ -68,10 +78,9 @@ async def stream(request: Request) -> Response:
     doors: Doors = request.state.doors
     if request.method == "HEAD":
         return Response(media_type="text/event-stream", headers={**_cors(request), **_STREAM})
-    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
-    address = doors.address(request.client.host if request.client else "local", forwarded)
+    address = _address(request)
     if not doors.enter(address):
-        return _refusal(request, 503, None, "full: come back in a while")
+        return _refusal(request, 503, None, FULL)
     return _EventStream(hub, doors, address, *found, headers=_cors(request))
 
 
@@ -193,6 +202,25 @@ def _wanted(request: Request) -> tuple[SiteId, Sequence[TicketId]] | Response:
     except UnknownSite as error:
         metrics.refused.labels("request").inc()
         return _refusal(request, 404, "site", str(error))
+    except NoSiteYet as error:
+        metrics.refused.labels("no_site").inc()
+        return _refusal(request, 503, None, str(error))
+
+
+def _accepts_stream(accept: str) -> bool:
+    """Whether a stream is named and not declined by a weight of nothing (RFC 9110, section 12.4.2)."""
+    for one in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in one.split(";"))
+        if kind == "text/event-stream":
+            return not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+    return False
+
+
+def _address(request: Request) -> str:
+    """Whom a request counts for."""
+    doors: Doors = request.state.doors
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
+    return doors.address(request.client.host if request.client else "local", forwarded)
 
 
 def _refusal(request: Request, status: int, field: str | None, text: str) -> Response:

@@ -8,12 +8,12 @@ the URL: it need not send a frame, and what it sends is held to the rules of the
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from server import metrics, wire
@@ -22,6 +22,7 @@ from server.hub import Hub, unix_ms
 from server.live import frames
 from server.live.doors import Doors
 from server.live.frames import Broken, Message, Op, Reader
+from server.live.handshake import ordinary
 from server.live.request import resolve
 from server.topics import Audience, Topic
 from server.wire import Close
@@ -186,25 +187,35 @@ class CounterProtocol(asyncio.Protocol):
         self._transport.writelines(core.data_to_send())
         self._transport.close()
 
+    def upgraded(self, method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Take the request as uvicorn has parsed it; False if it is one that only `data_received` can judge."""
+        path, _, query = url.decode("latin-1").partition("?")
+        opening = ordinary(method, headers) if self._served(path) else None
+        if opening is None:
+            return False
+        self._open = True
+        self._enter(opening.answer, query, opening.get(b"origin"), opening.get(b"x-forwarded-for"))
+        return True
+
     def _answer(self, core: ServerProtocol, request: Request) -> None:
         path, _, query = request.path.partition("?")
-        # A proxy in front takes the root off the path, or leaves it there.
-        if path not in {self.path, self._root_path + self.path}:
-            response = core.reject(404, "no WebSocket is served here\n")
-        else:
-            response = core.accept(request)
-        head = _bytes(response)
+        response = core.accept(request) if self._served(path) else core.reject(404, "no WebSocket is served here\n")
+        head = response.serialize()
         if response.status_code != 101:
             self._transport.write(head)
             self._transport.close()
             return
         self._open = True
-        self._enter(head, request, query)
+        forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) or None
+        self._enter(head, query, request.headers.get("Origin"), forwarded)
 
-    def _enter(self, head: bytes, request: Request, query: str) -> None:
+    def _served(self, path: str) -> bool:
+        # A proxy in front takes the root off the path, or leaves it there.
+        return path in (self.path, self._root_path + self.path)
+
+    def _enter(self, head: bytes, query: str, origin: str | None, forwarded: str | None) -> None:
         """Let the viewer in, or close with a code: a browser cannot read the status of a refused handshake."""
-        headers = request.headers
-        if not self._doors.admits(headers.get("Origin")):
+        if not self._doors.admits(origin):
             metrics.refused.labels("origin").inc()
             self._refuse(head, Close.ORIGIN, "this origin is not in ORIGINS")
             return
@@ -219,7 +230,6 @@ class CounterProtocol(asyncio.Protocol):
             self._refuse(head, Close.FULL, str(error))
             return
         peer = self._transport.get_extra_info("peername")
-        forwarded = ",".join(headers.get_all("X-Forwarded-For")) or None
         address = self._doors.address(peer[0] if isinstance(peer, tuple) else "local", forwarded)
         if not self._doors.enter(address):
             self._refuse(head, Close.FULL, "full")
@@ -294,7 +304,3 @@ class CounterProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _bytes(response: Response) -> bytes:
-    return response.serialize()

@@ -2,7 +2,7 @@
 
 In: a site and what to read. Out: model.py's definitions, or NotThere, WixRefused, WixUnavailable with the status and
 Wix's request id. It never retries, but once after a 401 with a new token, paid for by the caller; and nothing cancels
-a call of it: cancelled calls leave httpx's pool broken for good, so its own time-outs end them.
+a call of it: cancelled calls leave httpx's pool broken for good, so time-outs and a deadline below it end them.
 Sources: Wix, "Ticket Definitions V3", "Create Access Token", "About API Keys", "Errors", "Rate Limits".
 """
 
@@ -20,7 +20,7 @@ import httpx
 from server import logs, metrics
 from server.errors import Malformed, NotThere, WixRefused, WixUnavailable
 from server.model import Definition, SiteId, TicketId
-from server.wix import schema
+from server.wix import deadline, schema
 
 PATH = "/events/v3/ticket-definitions"
 FIELDS = ("SALES_DETAILS", "EVENT_DETAILS")
@@ -31,6 +31,10 @@ TOKEN_SHARE = 0.8
 """A token is renewed after this share of its life (4 h), so no read waits for an expired one."""
 
 TIMEOUT = httpx.Timeout(connect=2.0, read=5.0, write=2.0, pool=2.0)
+WITHIN = 10.0
+"""Seconds for a call with all that it waits for, far below the lease of its tickets (30 s)."""
+LARGEST = 16 * 1024 * 1024
+"""Bytes of an answer, unpacked: a hundred definitions are some 200 KB."""
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 
 log = logs.logger("wix")
@@ -63,6 +67,13 @@ class Answer:
     next: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
 @dataclass(slots=True)
 class _Token:
     text: str
@@ -80,12 +91,16 @@ class Wix:
         clock: Callable[[], float] = time.monotonic,
         timeout: httpx.Timeout = TIMEOUT,
         limits: httpx.Limits = LIMITS,
+        within: float = WITHIN,
+        largest: int = LARGEST,
     ) -> None:
         self.credentials = credentials
         self.url = url.rstrip("/")
         self._clock = clock
         self._timeout = timeout
         self._limits = limits
+        self._within = within
+        self._largest = largest
         self._tokens: dict[SiteId, _Token] = {}
         self._locks: dict[SiteId, asyncio.Lock] = {}
         self._http = self._client()
@@ -118,7 +133,7 @@ class Wix:
             await client.aclose()
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=self._timeout, limits=self._limits, trust_env=False, follow_redirects=False)
+        return httpx.AsyncClient(transport=deadline.transport(self._limits), timeout=self._timeout, trust_env=False)
 
     async def _call(
         self,
@@ -129,15 +144,16 @@ class Wix:
         pay: Pay,
         **content: Any,
     ) -> dict[str, Any]:
-        headers = await self._authorization(site)
-        response = await self._send(site, kind, method, path, headers=headers, **content)
-        if response.status_code == httpx.codes.UNAUTHORIZED and isinstance(self.credentials, App):
-            # The token may have been revoked; a second 401 with a new one is an answer.
-            self._drop(site, headers["Authorization"])
-            if await pay():
-                headers = await self._authorization(site)
-                response = await self._send(site, kind, method, path, headers=headers, **content)
-        return _json(response, site, kind)
+        with deadline.within(self._within):
+            headers = await self._authorization(site)
+            reply = await self._send(site, kind, method, path, headers=headers, **content)
+            if reply.status == httpx.codes.UNAUTHORIZED and isinstance(self.credentials, App):
+                # The token may have been revoked; a second 401 with a new one is an answer.
+                self._drop(site, headers["Authorization"])
+                if await pay():
+                    headers = await self._authorization(site)
+                    reply = await self._send(site, kind, method, path, headers=headers, **content)
+        return _json(reply, site, kind)
 
     async def _authorization(self, site: SiteId) -> dict[str, str]:
         if isinstance(self.credentials, ApiKey):
@@ -162,14 +178,14 @@ class Wix:
             "client_secret": app.secret,
             "instance_id": site,
         }
-        response = await self._send(site, "token", "POST", "/oauth2/token", json=body)
+        reply = await self._send(site, "token", "POST", "/oauth2/token", json=body)
         try:
-            answer = _json(response, site, "token")
+            answer = _json(reply, site, "token")
         except (WixRefused, NotThere) as error:
             raise WixUnavailable(
                 f"Wix gave no token for site {site}: check WIX_APP_ID, WIX_APP_SECRET and that the app is installed"
                 f" there ({error})",
-                status=response.status_code,
+                status=reply.status,
             ) from None
         token, lives = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not isinstance(lives, (int, float)):
@@ -191,46 +207,51 @@ class Wix:
         method: str,
         path: str,
         **content: Any,
-    ) -> httpx.Response:
+    ) -> _Reply:
         client = self._http
         began = time.perf_counter()
+        body = bytearray()
         try:
-            response = await client.request(method, self.url + path, **content)
-        except httpx.PoolTimeout as error:
-            if client is self._http:
+            async with client.stream(method, self.url + path, **content) as response:
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > self._largest:
+                        raise _nothing(site, kind, f"longer than {self._largest} bytes", "TooLong")
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.PoolTimeout) and client is self._http:
                 # A pool that gives nothing out is broken for good: go on with a new one.
                 self._retired.append(client)
                 self._http = self._client()
-            raise _nothing(site, kind, error) from None
-        except httpx.HTTPError as error:
-            raise _nothing(site, kind, error) from None
+            name = type(error).__name__
+            reason = f"not whole within {self._within:g} s, {name}" if deadline.passed() else name
+            raise _nothing(site, kind, reason, name) from None
         metrics.wix_calls.labels(kind, str(response.status_code)).inc()
         metrics.wix_seconds.labels(kind).observe(time.perf_counter() - began)
-        return response
+        return _Reply(response.status_code, response.headers, bytes(body))
 
 
-def _nothing(site: SiteId, kind: str, error: Exception) -> WixUnavailable:
-    metrics.wix_calls.labels(kind, type(error).__name__).inc()
-    return WixUnavailable(f"Wix gave no answer to {kind} of site {site}: {type(error).__name__}")
+def _nothing(site: SiteId, kind: str, reason: str, outcome: str) -> WixUnavailable:
+    metrics.wix_calls.labels(kind, outcome).inc()
+    return WixUnavailable(f"Wix gave no answer to {kind} of site {site}: {reason}")
 
 
-def _json(response: httpx.Response, site: SiteId, kind: str) -> dict[str, Any]:
-    status = response.status_code
-    request_id = response.headers.get("x-wix-request-id")
+def _json(reply: _Reply, site: SiteId, kind: str) -> dict[str, Any]:
+    status = reply.status
+    request_id = reply.headers.get("x-wix-request-id")
     where = f"{kind} of site {site} (request {request_id})"
     if status == httpx.codes.NOT_FOUND:
         raise NotThere(f"Wix answered 404 to {where}")
     if status == httpx.codes.BAD_REQUEST:
-        raise WixRefused(f"Wix answered 400 to {where}: {_reason(response)}", request_id=request_id)
+        raise WixRefused(f"Wix answered 400 to {where}: {_reason(reply)}", request_id=request_id)
     if status != httpx.codes.OK:
         raise WixUnavailable(
             f"Wix answered {status} to {where}",
             status=status,
             request_id=request_id,
-            retry_after=_retry_after(response),
+            retry_after=_retry_after(reply),
         )
     try:
-        answer = json.loads(response.content)
+        answer = json.loads(reply.body)
     except (ValueError, RecursionError) as error:
         raise WixUnavailable(
             f"Wix answered nonsense to {where}: {type(error).__name__}", status=status, request_id=request_id
@@ -259,17 +280,17 @@ def _answer(json_: Mapping[str, Any]) -> Answer:
     return Answer(tuple(definitions), frozenset(unreadable), following if isinstance(following, str) else None)
 
 
-def _reason(response: httpx.Response) -> str:
+def _reason(reply: _Reply) -> str:
     try:
-        message = json.loads(response.content)["message"]
+        message = json.loads(reply.body)["message"]
     except (ValueError, RecursionError, KeyError, TypeError):
         return "no message"
     return str(message)[:200]
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(reply: _Reply) -> float | None:
     """Seconds from Retry-After, which is a number or a date (RFC 9110, section 10.2.3)."""
-    text = response.headers.get("retry-after", "").strip()
+    text = reply.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:

@@ -5,8 +5,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
@@ -416,6 +418,35 @@ async def test_stream_by_accept(start_server: Start, reads: Reads) -> None:
         assert ("low", 3) == await found.counter()
 
 
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        ("text/event-stream", True),
+        ("application/json, text/event-stream;q=0.001", True),
+        ("text/event-stream;charset=utf-8 ; Q=1.0", True),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream ; charset=utf-8; q=0.000, */*", False),
+        ("text/event-streams", False),
+        ('application/json;note="text/event-stream"', False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_who_accepts_a_stream(accept: str, streams: bool) -> None:
+    """A stream is for those who name it, and do not decline it in the same breath."""
+    assert streams == counters._accepts_stream(accept)
+
+
+async def test_declined_stream(start_server: Start, reads: Reads) -> None:
+    """Who gives a stream a weight of nothing gets JSON."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+
+    response = await get(running, TICKET, headers={"Accept": "text/event-stream;q=0, */*"})
+
+    assert {TICKET: ("low", 3)} == shown(response)
+
+
 async def test_stream_of_many(start_server: Start, reads: Reads) -> None:
     """One stream carries all its tickets, and a ticket that nobody has read is unknown until somebody has."""
     running = await start_server()
@@ -473,23 +504,39 @@ async def test_stream_leaves(start_server: Start) -> None:
 
 
 async def test_full(start_server: Start) -> None:
-    """Beyond the cap of an address a stream is 503 with a time to come back; polling goes on, and a place freed is free."""
+    """Beyond the cap of an address streams and pollers are 503 with a time to come back; a place freed is free."""
     running = await start_server(max_connections_per_address=1)
 
     async with stream(running) as first:
         await first.counter()
         refused = await get(running, TICKET, headers=EVENT_STREAM)
-        polled = await get(running, TICKET)
+        polled = await get(running, OTHER)
+        topics = [topic.ticket for topic in running.web.hub.topics.values()]
     await until(lambda: not running.web.doors._count)
+    free = await get(running, TICKET)
     async with stream(running) as third:
         assert ("unknown", None) == await third.counter()
 
-    assert (503, "5", "no-store") == (
-        refused.status_code,
-        refused.headers["retry-after"],
-        refused.headers["cache-control"],
-    )
-    assert 200 == polled.status_code
+    for response in (refused, polled):
+        assert (503, "5", "no-store", "*") == (
+            response.status_code,
+            response.headers["retry-after"],
+            response.headers["cache-control"],
+            response.headers["access-control-allow-origin"],
+        )
+    assert [TICKET] == topics
+    assert 200 == free.status_code
+
+
+async def test_pollers_are_counted(start_server: Start) -> None:
+    """Law 9: Who only polls has no more places than a viewer has, while he waits."""
+    running = await start_server(max_connections_per_address=3)
+
+    found = await asyncio.gather(*(get(running, str(uuid4())) for _ in range(10)))
+
+    assert [200] * 3 + [503] * 7 == sorted(response.status_code for response in found)
+    assert 3 == len(running.web.hub.topics)
+    assert 0 == running.web.doors._count
 
 
 async def test_forwarded_addresses(start_server: Start) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import uvicorn
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 
 from server.live.frames import Message, Op
 from server.live.protocol import CounterProtocol
@@ -20,7 +19,7 @@ class Echo(CounterProtocol):
     path = "/"
     largest = 20_000_000
 
-    def _enter(self, head: bytes, request: Request, query: str) -> None:
+    def _enter(self, head: bytes, query: str, origin: str | None, forwarded: str | None) -> None:
         self._transport.write(head)
 
     def _hear(self, message: Message) -> None:

@@ -39,7 +39,7 @@ class Asked:
 class Say:
     """One answer: `content` is JSON, unless it is bytes already; it is given not before `after`.
 
-    `cut` ends the connection in the middle of it.
+    `cut` ends the connection in the middle of it; with `drip` its bytes come one by one, so many seconds apart.
     """
 
     status: int = 200
@@ -47,6 +47,7 @@ class Say:
     headers: Mapping[str, str] | None = None
     after: asyncio.Event | None = None
     cut: bool = False
+    drip: float | None = None
 
 
 class Scripted:
@@ -99,7 +100,7 @@ class Scripted:
         for event in (self.free, say.after):
             if event is not None:
                 await event.wait()
-        await _answer(say, send)
+        await _answer(say, receive, send)
 
     def _next(self, path: str) -> Say:
         for end, answers in self._script.items():
@@ -111,12 +112,20 @@ class Scripted:
         return Say(content={"ticketDefinitions": [], "metadata": {"count": 0, "cursors": {}}})
 
 
-async def _answer(say: Say, send: ASGISendCallable) -> None:
+async def _answer(say: Say, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     body = say.content if isinstance(say.content, bytes) else json.dumps(say.content).encode()
     given = {"content-type": "application/json", "x-wix-request-id": REQUEST_ID, **(say.headers or {})}
     headers = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
     headers.append((b"content-length", str(len(body) + say.cut).encode()))
     await send({"type": "http.response.start", "status": say.status, "headers": headers})
+    if say.drip is not None:
+        gone = asyncio.ensure_future(receive())
+        for sent in range(len(body)):
+            await send({"type": "http.response.body", "body": body[sent : sent + 1], "more_body": True})
+            if (await asyncio.wait({gone}, timeout=say.drip))[0]:
+                return
+        gone.cancel()
+        body = b""
     # An application that ends before its body does makes uvicorn close the connection.
     await send({"type": "http.response.body", "body": body, "more_body": say.cut})
 

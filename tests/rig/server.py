@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server import run, settings
+from server import front, settings
 from server.app import Web
 from server.worker import Worker
 from tests.rig.reads import Reads
@@ -65,12 +65,12 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
             if reader is not None:
                 stack.push_async_callback(_finish, reader, asyncio.create_task(reader.run()))
             stack.push_async_callback(_cancel, asyncio.create_task(web.run()))
-            listening = run.listen(found)
-            server = run.front(web, found)
+            listening = front.listen(found)
+            server = front.front(web, found)
             serving = asyncio.create_task(server.serve([listening]))
             stack.push_async_callback(_stop, server, serving)
             await until(lambda: server.started and web.feed.healthy)
-            running = Running(web, reader, run.address(found, listening))
+            running = Running(web, reader, front.address(found, listening))
             stack.push_async_callback(running.http.aclose)
             return running
 

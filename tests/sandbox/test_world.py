@@ -280,15 +280,17 @@ def test_an_only_option_needs_no_choice(shop: Shop) -> None:
 
 
 def test_a_guest_names_the_price(shop: Shop) -> None:
-    """A guest pays the minimum or more, and no less."""
+    """A guest pays the minimum or more, and no less; what is no amount is refused before anything is held."""
     ticket = shop.ticket(pricing=Pricing.GUEST)
 
     orders = [shop.world.buy(ticket.id), shop.world.buy(ticket.id, price="12.50")]
 
     assert ["10.00", "12.50"] == [order.lines[0].price.value for order in orders]
-    for price in ("9.99", "much"):
+    for price in ("9.99", "much", "Infinity", "NaN", "1e9999999", "-20", "+20", "1_000", "20.", "", "²0", "1" * 13):
         with pytest.raises(Invalid):
             shop.world.buy(ticket.id, price=price)
+    assert (8, 2, 0) == shop.stock(ticket)
+    assert [] == [*shop.world.holds]
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 5)), max_size=60))

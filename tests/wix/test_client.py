@@ -1,5 +1,7 @@
 import asyncio
+import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -370,6 +372,60 @@ async def test_cut(wix: Scripted, client: Client) -> None:
         str(error),
     )
     assert [3] == [one.unsold for one in after.definitions]
+
+
+@pytest.mark.parametrize("path", [QUERY, TOKEN])
+async def test_drip(wix: Scripted, client: Client, path: str) -> None:
+    """An answer that comes byte by byte ends with the call's deadline, though each read is in time; the next goes well."""
+    found = client(within=0.3)
+    wix.say(path, Say(content={"ticketDefinitions": []}, drip=0.05))
+    kind = {QUERY: "query", TOKEN: "token"}[path]
+    before = counted(kind, "ReadTimeout")
+    began = time.monotonic()
+
+    error = await fault(found)
+    seconds = time.monotonic() - began
+    wix.say(path)
+    after = await found.query(SITE_ID, TICKETS, pay)
+
+    assert f"Wix gave no answer to {kind} of site {SITE}: not whole within 0.3 s, ReadTimeout" == str(error)
+    assert (WixUnavailable, 0) == (type(error), getattr(error, "status", None))
+    assert 0.3 <= seconds < 1
+    assert before + 1 == counted(kind, "ReadTimeout")
+    assert () == after.definitions
+
+
+async def test_slow_but_in_time(wix: Scripted, client: Client) -> None:
+    """An answer that comes slowly, but within the deadline, is as good as any."""
+    wix.say(QUERY, Say(content={"ticketDefinitions": []}, drip=0.001))
+
+    assert () == (await client().query(SITE_ID, TICKETS, pay)).definitions
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_endless(wix: Scripted, client: Client, packed: bool) -> None:
+    """An answer that is too long, unpacked, is not read to its end, and its connection is not used again."""
+    body = b" " * 100_000
+    headers = {"content-encoding": "gzip"} if packed else {}
+    wix.say(QUERY, Say(content=gzip.compress(body) if packed else body, headers=headers), listed(SAMPLES["fixed"]))
+    found = client(largest=50_000)
+    before = counted("query", "TooLong")
+
+    error = await fault(found)
+    after = await found.query(SITE_ID, TICKETS, pay)
+
+    assert (WixUnavailable, 0) == (type(error), getattr(error, "status", None))
+    assert f"Wix gave no answer to query of site {SITE}: longer than 50000 bytes" == str(error)
+    assert before + 1 == counted("query", "TooLong")
+    assert [3] == [one.unsold for one in after.definitions]
+
+
+async def test_packed(wix: Scripted, client: Client) -> None:
+    """A packed answer is unpacked."""
+    body = json.dumps({"ticketDefinitions": [SAMPLES["fixed"]]}).encode()
+    wix.say(QUERY, Say(content=gzip.compress(body), headers={"content-encoding": "gzip"}))
+
+    assert [3] == [one.unsold for one in (await client().query(SITE_ID, TICKETS, pay)).definitions]
 
 
 async def test_nobody_there(client: Client) -> None:

@@ -1,0 +1,98 @@
+"""A deadline for a whole call over httpx, whose own time-outs are for one read: a byte every now and then outlasts them.
+
+In: `with within(seconds)` around calls of a client on `transport()`. Out: their answers, or httpx's time-outs. It ends
+a call from below, where it waits for the network; a cancel from above would leave httpx's pool broken for good.
+"""
+
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+from typing import Any
+
+import httpcore
+import httpx
+
+_until: ContextVar[float] = ContextVar("until", default=inf)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let calls of this task's wait for the network for so long in all."""
+    outer = _until.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _until.reset(outer)
+
+
+def passed() -> bool:
+    """Whether no time is left."""
+    return time.monotonic() >= _until.get()
+
+
+def transport(limits: httpx.Limits, tls: ssl.SSLContext | None = None) -> httpx.AsyncHTTPTransport:
+    """A transport as a client makes its own, but that it keeps the deadline; *tls* says whom to trust."""
+    return _Transport(limits, tls or httpx.create_ssl_context(trust_env=False))
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    def __init__(self, limits: httpx.Limits, tls: ssl.SSLContext) -> None:
+        super().__init__(verify=tls, trust_env=False, limits=limits)
+        # httpx has no argument for this one; httpcore, which is the pool below it, has.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=_Network(),
+        )
+
+
+class _Network(httpcore.AnyIOBackend):
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature, here and below
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Stream(await super().connect_tcp(host, port, left, local_address, socket_options))
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(timeout: float | None, error: type[Exception]) -> float | None:
+    """Seconds that one step may still take."""
+    left = _until.get() - time.monotonic()
+    if left <= 0:
+        raise error("the call's deadline")
+    return left if timeout is None else min(timeout, left)

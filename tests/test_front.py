@@ -1,0 +1,439 @@
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from typing import Any
+
+import pytest
+import uvicorn
+from prometheus_client import REGISTRY
+from uvicorn.server import ServerState
+from websockets.asyncio.client import connect
+
+from server import front, run, settings
+from server.app import Web
+from server.errors import NotStarted
+from server.settings import Settings
+from tests.rig.server import SITE, Start, until
+
+WITHIN = 0.3
+"""Seconds for a head, here."""
+KEEP_ALIVE = 1
+ROOM = front.LONGEST_HEAD
+
+GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+STREAM = GET.replace(b"/", b"/stream", 1)
+POST = b"POST /read HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
+CHUNKED = b"GET / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+UPGRADE = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+def found(**given: Any) -> Settings:
+    """Settings of a process that could run, but for what is given."""
+    return settings.load(
+        _env_file=None, wix_sites=SITE, wix_app_id="app", wix_app_secret="hush", **{"port": 0, **given}
+    )
+
+
+# -- connections --
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answer at once with the path; `/read` with the size of the body, and `/stream` never ends."""
+    text = scope["path"]
+    if text == "/read":
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        text = str(size)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    streaming = text == "/stream"
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": streaming})
+    while streaming and (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Socket(asyncio.Protocol):
+    """What an upgrade leads to: it says how many bytes it was given."""
+
+    def __init__(self, *_: Any) -> None:
+        self.count = 0
+
+    def upgraded(self, *_: Any) -> bool:
+        """Leave the request to `data_received`."""
+        return False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.count += len(data)
+        self.transport.write(f"{self.count};".encode())
+
+
+class Quick(front.HttpProtocol):
+    """The same, with less patience."""
+
+    within = WITHIN
+
+
+class Line:
+    """A connection to a server, and the server's end of it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: Quick) -> None:
+        self.reader, self.writer, self.end = reader, writer, end
+
+    async def say(self, *parts: bytes) -> None:
+        """Send each part in a packet of its own."""
+        for part in parts:
+            before = self.taken
+            self.writer.write(part)
+            await self.writer.drain()
+            await until(partial(self._took, before))
+
+    @property
+    def taken(self) -> Any:
+        """How far the server's end has come."""
+        return self.end._around, self.end._in_body, self.end.cycle
+
+    def _took(self, before: Any) -> bool:
+        return bool(self.taken != before)
+
+    async def hear(self, text: bytes) -> bytes:
+        """What is heard up to this text."""
+        return await asyncio.wait_for(self.reader.readuntil(text), 5)
+
+    async def rest(self) -> bytes:
+        """What is heard until the connection ends, with a reset or without."""
+        heard = b""
+        async with asyncio.timeout(5):
+            with suppress(ConnectionError):
+                while part := await self.reader.read(100_000):
+                    heard += part
+        return heard
+
+
+Dial = Callable[[], Awaitable[Line]]
+
+
+@pytest.fixture
+async def dial() -> AsyncIterator[Dial]:
+    """Connect to a server of the test's own: our HTTP class around a small application."""
+    config = uvicorn.Config(
+        app,
+        ws=Socket,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+    )
+    config.load()
+    state = ServerState()
+    ends: list[Quick] = []
+
+    def answer() -> Quick:
+        ends.append(Quick(config=config, server_state=state, app_state={}))
+        return ends[-1]
+
+    server = await asyncio.get_running_loop().create_server(answer, "127.0.0.1", 0)
+    async with AsyncExitStack() as stack:
+
+        async def call() -> Line:
+            number = len(ends)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            stack.callback(writer.close)
+            await until(lambda: len(ends) > number and ends[number].transport)
+            return Line(reader, writer, ends[number])
+
+        yield call
+    server.close()
+    await until(lambda: not state.connections and not state.tasks)
+
+
+def refused(reason: str) -> float:
+    return REGISTRY.get_sample_value("ticket_counter_refused_total", {"reason": reason}) or 0.0
+
+
+def filled(start: bytes, size: int) -> bytes:
+    """Bytes that start so, and go on with the same one."""
+    return start + b"x" * (size - len(start))
+
+
+LONG = {
+    "one field": filled(GET[:-2] + b"X: ", ROOM),
+    "its name": filled(GET[:-2], ROOM),
+    "many fields": (GET[:-2] + b"X: y\r\n" * ROOM)[:ROOM],
+    "address": filled(b"GET /", ROOM),
+    "nothing": b"\r\n" * (ROOM // 2),
+}
+
+
+@pytest.mark.parametrize("head", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("size", [1000, 7 * ROOM])
+async def test_long_head(dial: Dial, head: bytes, size: int) -> None:
+    """A head that is too long is 431 and the end, whether it comes at once or bit by bit, at first or later."""
+    for before in (b"", GET):
+        line = await dial()
+        if before:
+            await line.say(before)
+            await line.hear(b"0\r\n\r\n")
+        counted = refused("long_head")
+
+        await line.say(*[head[at : at + size] for at in range(0, ROOM, size)])
+        answer = await line.rest()
+
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert b"connection: close\r\n" in answer
+        assert counted + 1 == refused("long_head")
+
+
+async def test_longest_head(dial: Dial) -> None:
+    """A head that is just short enough is answered, as are those that come after it and with it."""
+    head = filled(GET[:-2] + b"X: ", ROOM - 5) + b"\r\n\r\n"
+    line = await dial()
+    assert ROOM - 1 == len(head)
+
+    line.writer.write(head + GET)
+    for _ in range(2):
+        assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    line.writer.write(head)
+
+    assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("size", [1, ROOM, 20 * ROOM])
+async def test_long_body(dial: Dial, size: int) -> None:
+    """A body is not counted, in one piece or in chunks; what comes after it is a request as ever."""
+    line = await dial()
+    chunks = CHUNKED.replace(b"GET /", b"POST /read") + b"%x\r\n%b\r\n" % (size, b"x" * size) * 3 + b"0\r\n\r\n"
+
+    for request, read in ((POST % size + b"x" * size, size), (chunks, 3 * size)):
+        line.writer.write(request)
+        assert b"\r\n%d\r\n" % read in await line.hear(b"0\r\n\r\n")
+    line.writer.write(GET)
+
+    assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("around", [b"1;" + b"x" * ROOM, b"0\r\nX: " + b"x" * ROOM], ids=["chunk", "trailer"])
+async def test_long_around_a_body(dial: Dial, around: bytes) -> None:
+    """What stands around a body is bounded as a head is, though its request was answered long before."""
+    line = await dial()
+    await line.say(CHUNKED)
+    await line.hear(b"0\r\n\r\n")
+
+    await line.say(around)
+
+    assert (await line.rest()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_slow_head(dial: Dial) -> None:
+    """A head that is not whole in time is 408 and the end, however busily it comes, at first or later."""
+    for before in (b"", GET):
+        line = await dial()
+        if before:
+            await line.say(before)
+            await line.hear(b"0\r\n\r\n")
+        counted = refused("slow_head")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        await line.say(GET[:-2] + b"X: ")
+        hearing = asyncio.ensure_future(line.rest())
+        while not (await asyncio.wait({hearing}, timeout=WITHIN / 10))[0]:
+            assert loop.time() < began + 5
+            line.writer.write(b"x")
+
+        assert hearing.result().startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert WITHIN * 0.9 < loop.time() - began < WITHIN + 1
+        assert counted + 1 == refused("slow_head")
+
+
+async def test_silence(dial: Dial) -> None:
+    """Who connects and says nothing is left without a word: it could be taken for the answer to a later request."""
+    line = await dial()
+    began = asyncio.get_running_loop().time()
+
+    assert b"" == await line.rest()
+    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + 1
+
+
+async def test_between_requests(dial: Dial) -> None:
+    """Between two requests the time of uvicorn's keep-alive rules, and no timer beside it."""
+    line = await dial()
+    await line.say(GET)
+    await line.hear(b"0\r\n\r\n")
+    began = asyncio.get_running_loop().time()
+
+    assert None is line.end._deadline
+    assert b"" == await line.rest()
+    assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began
+
+
+async def test_while_it_is_answered(dial: Dial) -> None:
+    """A whole request is answered for as long as that takes; a half one behind it ends it without a second answer."""
+    line = await dial()
+    await line.say(STREAM)
+    await line.hear(b"/stream\r\n")
+    hearing = asyncio.ensure_future(line.rest())
+    assert not (await asyncio.wait({hearing}, timeout=3 * WITHIN))[0]
+
+    await line.say(GET[:10])
+
+    assert b"" == await hearing
+
+
+async def test_half_a_body(dial: Dial) -> None:
+    """A body that nobody waits for any more has to be whole in time, however busily it comes."""
+    line = await dial()
+    await line.say((POST % 1000).replace(b"/read", b"/"))
+    await line.hear(b"0\r\n\r\n")
+    began = asyncio.get_running_loop().time()
+    hearing = asyncio.ensure_future(line.rest())
+    while not (await asyncio.wait({hearing}, timeout=WITHIN / 10))[0]:
+        line.writer.write(b"x")
+
+    assert b"" == hearing.result()
+    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + 1
+
+
+async def test_late_body(dial: Dial) -> None:
+    """After a body that was whole in time, if later than its answer, requests go on, and silence ends as ever."""
+    line = await dial()
+    await line.say((POST % 10).replace(b"/read", b"/"))
+    await line.hear(b"0\r\n\r\n")
+    await line.say(b"x" * 10)
+    line.writer.write(GET)
+    second = await line.hear(b"0\r\n\r\n")
+    await line.say((POST % 10).replace(b"/read", b"/"))
+    await line.hear(b"0\r\n\r\n")
+    await line.say(b"x" * 10)
+    began = asyncio.get_running_loop().time()
+
+    assert second.startswith(b"HTTP/1.1 200 OK")
+    assert b"" == await line.rest()
+    assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began < KEEP_ALIVE + 1
+
+
+async def test_upgrade(dial: Dial) -> None:
+    """What has become a WebSocket is bounded by its own class alone, in size and in time."""
+    line = await dial()
+    line.writer.write(UPGRADE)
+    given = int((await line.hear(b";"))[:-1])
+    hearing = asyncio.ensure_future(line.hear(b"%d;" % (given + 2 * ROOM)))
+    assert not (await asyncio.wait({hearing}, timeout=2 * WITHIN))[0]
+
+    line.writer.write(b"x" * 2 * ROOM)
+
+    assert (await hearing).endswith(b";")
+
+
+async def test_nonsense(dial: Dial) -> None:
+    """What is no HTTP is 400 and the end."""
+    line = await dial()
+    line.writer.write(filled(b"nonsense ", 3 * ROOM))
+
+    assert (await line.rest()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_whole(start_server: Start) -> None:
+    """Our server is run so: WebSockets and requests as ever, and a long head is 431."""
+    running = await start_server()
+    async with connect(running.ws + "/v1/counters?ticket=11111111-aaaa-4aaa-8aaa-000000000001") as viewer:
+        assert "beat" in json.loads(await viewer.recv())
+    alive = await running.http.get("/livez")
+    long = await running.http.get("/livez", headers={"X": "x" * ROOM})
+
+    assert (200, 431) == (alive.status_code, long.status_code)
+
+
+# -- uvicorn --
+
+
+def test_signals_are_left_alone() -> None:
+    """Uvicorn takes no signals: the process has an order of its own in which it ends."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    server = front.Server(uvicorn.Config(app))
+
+    with server.capture_signals():
+        during = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    assert before == during
+
+
+def test_listen_inherits() -> None:
+    """What a listening socket accepts drops a reader that takes nothing for 15 s, and finds out who is gone."""
+    with (
+        front.listen(found()) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert 15_000 == accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert 1 == accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_listen_on_all() -> None:
+    """`::` takes IPv4 as well."""
+    with front.listen(found(host="::")) as listening:
+        port = listening.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port)).close()
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign requested address")],
+)
+def test_listen_in_vain(host: str, reason: str) -> None:
+    """A port that cannot be had is named in a line, with the settings to change."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(NotStarted) as caught:
+            front.listen(found(host=host, port=port))
+
+    assert f"cannot listen on {host}, port {port} ({reason}): change HOST or PORT" == str(caught.value)
+
+
+def test_listen_on_no_host() -> None:
+    """A name that is no host of this machine's is told with HOST to change."""
+    with pytest.raises(NotStarted, match=r"cannot listen on no-host\.invalid, port 0 \([^()]+\): change HOST or PORT"):
+        front.listen(found(host="no-host.invalid"))
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:"),
+        ("0.0.0.0", "http://127.0.0.1:"),
+        ("::", "http://127.0.0.1:"),
+        ("::1", "http://[::1]:"),
+        ("localhost", "http://localhost:"),
+    ],
+)
+def test_address(host: str, url: str) -> None:
+    """The address that is printed can be opened on this machine, whatever HOST is."""
+    wanted = found(host=host)
+
+    with front.listen(wanted) as listening:
+        address = front.address(wanted, listening)
+
+        assert f"{url}{listening.getsockname()[1]}" == address
+
+
+async def test_front(redis_url: str) -> None:
+    """Uvicorn says nothing of itself, logs no visitor, and believes no header about who they are."""
+    web = Web(found(redis_url=redis_url), redis_url)
+    config = front.front(web, found(root_path="/counter")).config
+    await web.aclose()
+
+    assert (False, False, False) == (config.server_header, config.access_log, config.proxy_headers)
+    assert front.HttpProtocol is config.http
+    assert "/counter" == config.root_path
+    assert config.timeout_graceful_shutdown is not None
+    assert config.timeout_graceful_shutdown < run.DRAIN

@@ -1,0 +1,195 @@
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from server.wix import deadline
+
+LIMITS = httpx.Limits(max_connections=4, max_keepalive_connections=4)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def server(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """The address of one that answers so, until the client leaves."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    async with listening:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
+def client(timeout: float | None = 5, tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=deadline.transport(LIMITS, tls), timeout=timeout, trust_env=False)
+
+
+async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer each request at once."""
+    while True:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"ok")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 with its key, signed by itself."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(secret.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(secret, hashes.SHA256())
+    )
+    found = tmp_path / "certificate.pem"
+    found.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return found
+
+
+@pytest.mark.parametrize("fast", [0, len(HEAD)])
+async def test_drip(fast: int) -> None:
+    """A head or a body that comes byte by byte, each in time for its own read, ends with the deadline."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD[:fast])
+        gone = asyncio.ensure_future(reader.read())
+        for sign in HEAD[fast:] + b"o":
+            writer.write(bytes([sign]))
+            await asyncio.wait({gone}, timeout=0.05)
+        await gone
+
+    async with server(drip) as url, client() as http:
+        began = time.monotonic()
+        with deadline.within(0.2), pytest.raises(httpx.ReadTimeout):
+            await http.get(url)
+
+        assert 0.2 <= time.monotonic() - began < 1
+
+
+async def test_silent_tls() -> None:
+    """A server that never says a word of TLS is left at the deadline."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with server(silent) as url, client() as http:
+        began = time.monotonic()
+        with deadline.within(0.2), pytest.raises(httpx.ConnectTimeout):
+            await http.get(url.replace("http:", "https:"))
+
+        assert 0.2 <= time.monotonic() - began < 1
+
+
+async def test_tls(certificate: Path) -> None:
+    """The deadline holds over TLS too, on a connection that was made before, and whoever is not trusted is refused."""
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(certificate)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"ok")
+        await reader.read()
+
+    async with server(once, tls=ours) as url, client(tls=trusting) as http, client() as stranger:
+        with deadline.within(5):
+            first = await http.get(url)
+        with deadline.within(0.2), pytest.raises(httpx.ReadTimeout):
+            await http.get(url)
+        with pytest.raises(httpx.ConnectError):
+            await stranger.get(url)
+
+    assert "ok" == first.text
+
+
+async def test_no_time_left() -> None:
+    """After the deadline nothing is begun: no connection is made, and none that is open is written to."""
+    asked = []
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readuntil(b"\r\n\r\n"):
+            asked.append(line)
+            writer.write(HEAD + b"ok")
+
+    async with server(count) as url, client() as http:
+        with deadline.within(0):
+            assert deadline.passed()
+            with pytest.raises(httpx.ConnectTimeout):
+                await http.get(url)
+        await http.get(url)
+        with deadline.within(0), pytest.raises(httpx.WriteTimeout):
+            await http.get(url)
+
+    assert 1 == len(asked)
+
+
+async def test_without_a_deadline() -> None:
+    """Outside of the block httpx's own time-outs rule, and none where it has none; connections are used again."""
+    connections = []
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await whole(reader, writer)
+
+    async with server(count) as url, client(timeout=None) as http:
+        with deadline.within(5):
+            assert not deadline.passed()
+        texts = [(await http.get(url)).text for _ in range(3)]
+
+    assert not deadline.passed()
+    assert ["ok"] * 3 == texts
+    assert 1 == len(connections)
+
+
+async def test_of_each_task() -> None:
+    """A deadline is its own task's: a call that runs beside is not cut, and the pool goes on."""
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        gone = asyncio.ensure_future(reader.read())
+        await asyncio.wait({gone}, timeout=0.3)
+        writer.write(HEAD + b"ok")
+        await gone
+
+    async def call(http: httpx.AsyncClient, url: str, seconds: float) -> str:
+        try:
+            with deadline.within(seconds):
+                return (await http.get(url)).text
+        except httpx.ReadTimeout:
+            return "late"
+
+    async with server(slow) as url, client() as http:
+        found = await asyncio.gather(*(call(http, url, seconds) for seconds in (0.1, 5, 0.1, 5)))
+
+    assert ["late", "ok", "late", "ok"] == found
