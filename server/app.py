@@ -88,7 +88,7 @@ class Web:
 
     def details(self) -> Mapping[str, bool]:
         """What has to hold for this process to get viewers."""
-        return {"redis": self.feed.healthy, "accepting": self.doors.open}
+        return {"redis": self.feed.healthy, "accepting": self.doors.open, "rules": self.feed.same_rules}
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""

@@ -31,6 +31,8 @@ RECONNECT_WITHIN = 0.1
 """Seconds in which the confirmations of one reconnect arrive: they cause one re-read."""
 RETRY = 0.5
 READ_AT_ONCE = 100
+FOREIGN_EVERY = 60.0
+"""Seconds between two marks of a ticket, or two warnings, for a counter that was made by other rules than ours."""
 JUST_READ = 2 * ROUND_EVERY
 """Seconds that a published counter is taken as fresh: by then a round has told its exact age."""
 
@@ -65,6 +67,11 @@ class Feed:
         self._to_read: set[Topic] = set()
         # Topics whose stored counter is to be shown even where it is older.
         self._forced: set[Topic] = set()
+        # Topics with a counter of other rules, and when their tickets were marked for it.
+        self._foreign: dict[Topic, float] = {}
+        self._warned = -FOREIGN_EVERY
+        # Since when a site has had other rules than ours.
+        self._differs_since: float | None = None
         self._work = asyncio.Event()
         hub.opened = self._opened
 
@@ -72,6 +79,12 @@ class Feed:
     def healthy(self) -> bool:
         """Whether our own probe came back of late: subscriptions live, publishes arrive."""
         return self.hub.now() - self._probe_heard < PROBE_LOST
+
+    @property
+    def same_rules(self) -> bool:
+        """Whether the sites that are watched here have our rules, but for the minute that a restart of all may take."""
+        since = self._differs_since
+        return since is None or self.hub.now() - since < FOREIGN_EVERY
 
     async def start(self) -> None:
         """Learn which sites there are; raises StoreUnavailable."""
@@ -227,27 +240,50 @@ class Feed:
         while True:
             try:
                 self.hub.sites = await self.schedule.sites()
+                others = False
                 by_site = sorted(self.hub.topics.values(), key=lambda topic: topic.site)
                 for site, topics in itertools.groupby(by_site, key=lambda topic: topic.site):
                     await self._round(site, list(topics))
+                    others = others or await self.schedule.rules(site) not in {None, self.rules_hash}
+                self._differs_since = (self._differs_since or self.hub.now()) if others else None
             except StoreUnavailable as error:
                 log.warning("store_unavailable", error=str(error))
             await self._tidy_for(self._round_every)
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
-        foreign = []
+        foreign: list[Topic] = []
         for some in parts(topics, READ_AT_ONCE):
             seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=False)
             for topic, one in zip(some, seen or _nothing(some), strict=True):
                 if one.v is None:
                     continue
                 topic.ours = one.rules == self.rules_hash
-                if not topic.ours:
-                    foreign.append(topic.ticket)
+                if topic.ours:
+                    self._foreign.pop(topic, None)
+                else:
+                    foreign.append(topic)
                 self._compare(topic, one)
         if foreign:
-            # Made by other settings than ours: nobody is shown it until it has been read again.
-            await self.schedule.mark(site, Hint("rules", tuple(foreign)))
+            await self._on_foreign(site, foreign)
+
+    async def _on_foreign(self, site: SiteId, foreign: Sequence[Topic]) -> None:
+        """These were made by other rules than ours: nobody is shown them until they have been read again.
+
+        That helps only if it is a worker with our rules who reads them, so they are marked once, and seldom again.
+        """
+        now = self.hub.now()
+        new = [topic for topic in foreign if now - self._foreign.get(topic, -FOREIGN_EVERY) >= FOREIGN_EVERY]
+        if new:
+            self._foreign |= dict.fromkeys(new, now)
+            await self.schedule.mark(site, Hint("rules", tuple(topic.ticket for topic in new)))
+        if now - self._warned >= FOREIGN_EVERY:
+            self._warned = now
+            log.warning(
+                "rules_differ",
+                site=site,
+                topics=len(foreign),
+                hint="another process made these counters: restart all with the same LOW_AT and SHOW_AT_MOST",
+            )
 
     def _compare(self, topic: Topic, seen: Seen) -> None:
         if seen.v == topic.v:
@@ -280,6 +316,7 @@ class Feed:
             self._to_leave.add(topic.channel)
             for pending in (self._to_read, self._to_subscribe, self._forced):
                 pending.discard(topic)
+            self._foreign.pop(topic, None)
 
 
 def _nothing(topics: Sequence[Topic]) -> list[Seen]:

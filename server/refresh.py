@@ -12,7 +12,7 @@ from server import logs, metrics
 from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
 from server.model import Definition, Hint, Pace, SiteId, TicketId
 from server.schedule import Class, Listing, Lot, Next, Schedule, Wait
-from server.snapshots import Finding, Snapshots
+from server.snapshots import Finding, Kept, Snapshots
 from server.store import WAKE, Listener, Store
 from server.wix.client import Answer, Wix
 
@@ -21,6 +21,8 @@ SLOTS_A_SITE = 2
 LOOK = 1.0
 """Seconds between two looks at a schedule when nothing wakes us: a lost wake costs no more."""
 SITES_EVERY = 5.0
+SAY_EVERY = 60.0
+"""Seconds between two warnings of the same fault of a set-up, which a person has to mend."""
 
 log = logs.logger("refresh")
 
@@ -36,6 +38,7 @@ class Refresh:
         self._slots = asyncio.Semaphore(SLOTS)
         self._stopping = asyncio.Event()
         self._woken: dict[SiteId, asyncio.Event] = {}
+        self._said = -SAY_EVERY
 
     async def run(self) -> None:
         """Read until `stop`; ends when the last call in flight has. Raises what no Redis or Wix fault explains."""
@@ -103,7 +106,7 @@ class Refresh:
     async def _work(self, lot: Lot | Listing, mine: asyncio.Semaphore) -> None:
         try:
             if isinstance(lot, Listing):
-                await self._list(lot.site)
+                await self._list(lot)
             else:
                 metrics.lots.labels(lot.reason).inc()
                 await self.read(lot)
@@ -119,7 +122,7 @@ class Refresh:
         for _ in range(round(self.schedule.timing.lease / LOOK)):
             try:
                 if isinstance(lot, Listing):
-                    await self.schedule.list_now(lot.site)
+                    await self.schedule.list_again(lot)
                 else:
                     await self.schedule.give_back(lot)
             except StoreUnavailable:
@@ -131,7 +134,8 @@ class Refresh:
         """Read a lot, keep what Wix answered, settle every ticket of it."""
         try:
             found = await self._query(lot, lot.tickets)
-        except WixUnavailable as error:
+        except (WixUnavailable, NotThere) as error:
+            # A 404 to a query is a wrong address or a gateway, and says nothing of any ticket.
             await self._fault(lot.site, lot, error)
             return
         await self.schedule.settle(lot, found)
@@ -139,10 +143,11 @@ class Refresh:
     async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         try:
             answer = await self.wix.query(lot.site, tickets, lambda: self._pay(lot.site, lot.reason))
-        except (WixRefused, NotThere) as error:
+        except WixRefused as error:
             log.warning("query_refused", site=lot.site, tickets=len(tickets), error=str(error))
             if len(tickets) == 1:
-                return await self._missing(lot, tickets)
+                known = await self.snapshots.known(lot.site, tickets)
+                return [Next(one.ticket, one.pace) for one in known] or await self._never(lot, tickets)
             # One id that Wix dislikes must not hide the others.
             half = len(tickets) // 2
             found: list[Next] = []
@@ -159,21 +164,36 @@ class Refresh:
 
     async def _keep(self, site: SiteId, version: int, answer: Answer) -> list[Next]:
         findings = [Finding.of(definition, self.snapshots.rules) for definition in answer.definitions]
-        await self.snapshots.keep(site, version, version, findings)
+        await self._store(site, version, findings)
         return [_next(definition) for definition in answer.definitions]
+
+    async def _store(self, site: SiteId, version: int, findings: Sequence[Finding]) -> None:
+        kept = await self.snapshots.keep(site, version, version, findings)
+        now = asyncio.get_running_loop().time()
+        if Kept.FOREIGN in kept and now - self._said >= SAY_EVERY:
+            self._said = now
+            log.warning(
+                "rules_differ",
+                site=site,
+                refused=kept.count(Kept.FOREIGN),
+                hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
+            )
+
+    async def _never(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
+        """Wix does not have these and we never did."""
+        await self._store(lot.site, lot.version, [Finding.never_there(ticket) for ticket in tickets])
+        metrics.missing.labels("never_there").inc(len(tickets))
+        return [Next(ticket, Pace.NEVER) for ticket in tickets]
 
     async def _missing(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         """Wix's answer left these out. Only what was never there, or what Wix answers 404 to by itself, is gone."""
         if not tickets:
             return []
         known = {stored.ticket: stored for stored in await self.snapshots.known(lot.site, tickets)}
-        never = [ticket for ticket in tickets if ticket not in known]
-        await self.snapshots.keep(lot.site, lot.version, lot.version, [Finding.never_there(t) for t in never])
-        metrics.missing.labels("never_there").inc(len(never))
-        found = [Next(ticket, Pace.NEVER) for ticket in never]
+        found = await self._never(lot, [ticket for ticket in tickets if ticket not in known])
         for ticket, stored in known.items():
             if stored.pace is Pace.DEAD:
-                await self.snapshots.keep(lot.site, lot.version, lot.version, [Finding.deleted(ticket, stored.event)])
+                await self._store(lot.site, lot.version, [Finding.deleted(ticket, stored.event)])
                 found.append(Next(ticket, Pace.DEAD))
             elif not stored.missing:
                 metrics.missing.labels("again").inc()
@@ -190,12 +210,15 @@ class Refresh:
             return Next(ticket, Pace.LIVE, again=True)
         try:
             definition = await self.wix.get(lot.site, ticket, lambda: self._pay(lot.site, lot.reason))
-        except (NotThere, WixRefused):
+        except NotThere:
             metrics.missing.labels("deleted").inc()
             event = next((s.event for s in await self.snapshots.known(lot.site, [ticket])), None)
-            await self.snapshots.keep(lot.site, version, version, [Finding.deleted(ticket, event)])
+            await self._store(lot.site, version, [Finding.deleted(ticket, event)])
             log.info("ticket_deleted", site=lot.site, ticket=ticket)
             return Next(ticket, Pace.DEAD)
+        except WixRefused as error:
+            log.warning("get_refused", site=lot.site, ticket=ticket, error=str(error))
+            return Next(ticket, Pace.LIVE)
         except Malformed as error:
             log.warning("definition_unreadable", site=lot.site, ticket=ticket, error=str(error))
             return Next(ticket, Pace.LIVE)
@@ -203,41 +226,48 @@ class Refresh:
         await self._keep(lot.site, version, Answer((definition,), frozenset()))
         return _next(definition)
 
-    async def _list(self, site: SiteId) -> None:
+    async def _list(self, listing: Listing) -> None:
         """Keep every ticket of the site, page by page; mark what is tracked but was not listed."""
+        site = listing.site
         listed: set[TicketId] = set()
-        cursor = None
-        while True:
-            version = await self._leave(site)
-            if version is None:
-                await self.schedule.list_now(site)
-                return
-            try:
+        cursor, more = None, True
+        try:
+            while more:
+                version, listing = await self._leave(listing)
+                if version is None:
+                    await self.schedule.list_again(listing)
+                    return
                 answer = await self.wix.page(site, cursor, lambda: self._pay(site, Class.REST))
-            except (WixUnavailable, WixRefused, NotThere) as error:
-                await self._fault(site, None, error)
-                await self.schedule.list_now(site)
-                return
-            found = await self._keep(site, version, answer)
-            await self.schedule.track(site, version, found)
-            listed.update(one.ticket for one in found)
-            listed |= answer.unreadable
-            cursor = answer.next
-            if cursor is None:
-                break
-        absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
-        if absent:
-            await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
-        log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
+                found = await self._keep(site, version, answer)
+                await self.schedule.track(site, version, found)
+                listed |= {one.ticket for one in found} | answer.unreadable
+                cursor = answer.next
+                more = cursor is not None
+            absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
+            if absent:
+                await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
+            await self.schedule.listed(listing)
+            log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", site=site, error=str(error))
+            await self._give_back(listing)
+        except (WixUnavailable, WixRefused, NotThere) as error:
+            await self._fault(site, None, error)
+            await self.schedule.list_again(listing)
 
-    async def _leave(self, site: SiteId) -> int | None:
-        """Wait until the budget has a call for a listing; None when we are to stop."""
+    async def _leave(self, listing: Listing) -> tuple[int | None, Listing]:
+        """Hold a listing until the budget has a call for it; no version when we are to stop or it is no longer ours."""
         while not self._stopping.is_set():
-            version = await self.schedule.spend(site, Class.REST)
+            held = await self.schedule.extend(listing)
+            if held is None:
+                log.info("listing_left", site=listing.site)
+                break
+            listing = held
+            version = await self.schedule.spend(listing.site, Class.REST)
             if not isinstance(version, Wait):
-                return version
+                return version, listing
             await self._pause(self._stopping, min(version.seconds, LOOK))
-        return None
+        return None, listing
 
     async def _paid(self, site: SiteId, reason: Class) -> bool:
         return not isinstance(await self.schedule.spend(site, reason), Wait)
@@ -249,7 +279,7 @@ class Refresh:
             return False
 
     async def _fault(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
-        status = getattr(error, "status", 0)
+        status = 404 if isinstance(error, NotThere) else getattr(error, "status", 0)
         paused = await self.schedule.fault(site, lot, getattr(error, "retry_after", None))
         metrics.pauses.labels(str(status)).inc()
         log.warning("wix_fault", site=site, status=status, error=str(error), paused=round(paused, 3))

@@ -46,9 +46,10 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All tickets of this site are to be listed; no other worker will until the next time."""
+    """All tickets of this site are to be listed; no other worker will before the lease ends."""
 
     site: SiteId
+    lease: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,11 @@ class Schedule:
         """Every ticket that has a due time."""
         return [TicketId(t) for t in await self.store.do("ZRANGE", key(site, "due"), 0, -1) if t != LISTING]
 
+    async def rules(self, site: SiteId) -> str | None:
+        """The hash of the rules under which the site was last taken on; None for an unknown site."""
+        found: str | None = await self.store.do("HGET", key(site, "site"), "rules")
+        return found
+
     async def list_now(self, site: SiteId) -> None:
         """Make the site's listing due."""
         await self.store.do("ZADD", key(site, "due"), "LT", micros(0), LISTING)
@@ -155,10 +161,16 @@ class Schedule:
         timing = self.timing
         keys = [key(site, name) for name in ("site", "due", "watched")]
         keys += [key(site, "ticket", ticket) for ticket in tickets]
-        fixed = [micros(timing.watch_for), micros(timing.watch_every), micros(timing.watch_slow)]
-        answer = await self.store.run(
-            "watch", keys, [*fixed, self.budget.refill / 2, self.budget.first_reads, int(counters), *tickets]
-        )
+        fixed = [
+            micros(timing.watch_for),
+            micros(timing.watch_every),
+            micros(timing.watch_slow),
+            self.budget.refill / 2,
+            self.budget.first_reads,
+            micros(timing.lease),
+            int(counters),
+        ]
+        answer = await self.store.run("watch", keys, [*fixed, *tickets])
         if answer is None:
             return None
         return [
@@ -178,9 +190,9 @@ class Schedule:
                 budget.capacity,
                 budget.refill,
                 micros(timing.lease),
+                micros(LONGEST_PAUSE),
                 micros(timing.read_gap),
                 micros(2 / budget.refill),
-                micros(timing.list_every),
             ],
         )
         match kind:
@@ -188,7 +200,7 @@ class Schedule:
                 version, lease, reason, *tickets = rest
                 return Lot(site, int(version), int(lease), Class(reason), tuple(TicketId(t) for t in tickets))
             case "list":
-                return Listing(site)
+                return Listing(site, int(rest[0]))
             case _:
                 return Wait(seconds(rest[0]))
 
@@ -196,8 +208,8 @@ class Schedule:
         """Pay for one Wix call that is no claimed read; answers its version."""
         kind, value = await self.store.run(
             "spend",
-            [key(site, "site"), key(site, "reads")],
-            [self.budget.capacity, self.budget.refill, micros(self.timing.lease), class_],
+            [key(site, "site"), key(site, "due"), key(site, "reads")],
+            [self.budget.capacity, self.budget.refill, micros(self.timing.lease), micros(LONGEST_PAUSE), class_],
         )
         return int(value) if kind == "go" else Wait(seconds(value))
 
@@ -220,10 +232,30 @@ class Schedule:
         """A page of a listing was read well: give a due time to those tickets that had none."""
         await self._settle(site, "good", version, 0, _each(found))
 
+    async def extend(self, listing: Listing) -> Listing | None:
+        """A listing goes on: the same under its new lease, or None when it was asked for anew or is another's."""
+        return await self._extend(listing, "on")
+
+    async def listed(self, listing: Listing) -> None:
+        """A listing has come to its end: the next one is due in its turn."""
+        await self._extend(listing, "done")
+
+    async def list_again(self, listing: Listing) -> None:
+        """A listing came to nothing: it is due again."""
+        await self._extend(listing, "back")
+
     async def heard(self, site: SiteId) -> Mapping[str, str]:
         """When each webhook type was last heard (`<type>:at`, microseconds) and how often (`<type>:count`)."""
         answer = await self.store.do("HGETALL", key(site, "heard"))
         return dict(answer)
+
+    async def _extend(self, listing: Listing, how: str) -> Listing | None:
+        ours, at = await self.store.run(
+            "extend",
+            [key(listing.site, "site"), key(listing.site, "due")],
+            [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
+        )
+        return Listing(listing.site, int(at)) if ours and at else None
 
     async def _settle(
         self,

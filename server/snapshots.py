@@ -18,12 +18,13 @@ WEEK_MS = 7 * 86_400_000
 
 
 class Kept(IntFlag):
-    """What became of one finding."""
+    """What became of one finding; FOREIGN = refused because the site's rules are not ours."""
 
     REFUSED = 0
     KEPT = 1
     ANNOUNCED = 2
     CHANGED = 4
+    FOREIGN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Snapshots:
             args += [one.ticket, one.pace, unsold, one.body, one.facts, one.event or ""]
         answer = [Kept(done) for done in await self.store.run("keep", keys, args)]
         for done in answer:
-            outcome = "refused" if not done else "announced" if done & Kept.ANNOUNCED else "same"
+            outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
         return answer
 

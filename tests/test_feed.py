@@ -1,6 +1,8 @@
 import json
 from collections.abc import Callable
 
+from structlog.testing import capture_logs
+
 from server import wire
 from server.model import Rules, Timing
 from server.store import channel, key
@@ -134,6 +136,36 @@ async def test_other_rules_are_not_shown(redis_url: str) -> None:
         await shows(fresh, state="unknown", unsold=None)
 
 
+async def test_other_rules_are_marked_once(redis_url: str) -> None:
+    """A counter of other rules costs one mark, not one a round; a warning tells it, and the details do after a minute."""
+    async with Rig(redis_url) as rig:
+        with capture_logs() as logs:
+            screen, _ = rig.watch()
+            await shows(screen, state="unknown")
+            assert rig.feed.same_rules
+            await rig.schedule.adopt(SITE_ID, Rules(low_at=99), everything=False)
+            other = Reads(redis_url, SITE, Rules(low_at=99))
+            await other.read(definition(TICKET, 50))
+            await until(lambda: _score(rig, "hinted"))
+
+            await rig.store.do("DEL", key(SITE, "hinted"))
+            rounds = await _watched(rig)
+            await until(lambda: _later(rig, rounds, 3))
+
+        await other.aclose()
+        assert await _score(rig, "hinted") is None
+        assert ["warning"] == [one["log_level"] for one in logs if one["event"] == "rules_differ"]
+        assert rig.feed.same_rules
+        assert rig.feed._differs_since is not None
+        rig.feed._differs_since -= 60
+        await until(lambda: not rig.feed.same_rules)
+
+        await rig.schedule.adopt(SITE_ID, Rules(), everything=False)
+        await rig.reads.read(definition(TICKET, 3))
+        await shows(screen, unsold=3)
+        await until(lambda: rig.feed.same_rules)
+
+
 async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServer]) -> None:
     """Law 6: After a lost connection the channels are confirmed anew and every topic is read again."""
     server = redis_server()
@@ -202,6 +234,15 @@ async def test_topic_lingers_then_closes(redis_url: str) -> None:
 
         await until(unsubscribed)
         assert {} == rig.hub.topics
+
+
+async def _watched(rig: Rig) -> float:
+    return float(await rig.store.do("ZSCORE", key(SITE, "watched"), TICKET) or 0)
+
+
+async def _later(rig: Rig, before: float, rounds: int) -> bool:
+    """Whether some more rounds of 0.1 s have passed since."""
+    return await _watched(rig) > before + rounds * 100_000
 
 
 async def _score(rig: Rig, name: str) -> str | None:

@@ -1,10 +1,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from server.model import Hint, Rules, SiteId, TicketId, Timing
 from server.refresh import Refresh
@@ -12,13 +14,15 @@ from server.schedule import Lot, Schedule
 from server.snapshots import Snapshots
 from server.store import Store, Use, key
 from server.wix.client import App, Wix
+from tests.rig.elapse import elapse
 from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer
 from tests.rig.scripted import Say, Scripted, running
-from tests.rig.server import SITE, TICKET, until
+from tests.rig.server import OTHER, SITE, TICKET, until
 from tests.rig.wix import WixRig
 
 RULES = Rules()
+SAMPLE = json.loads((Path(__file__).parent / "samples" / "definitions.json").read_text())["fixed"]
 
 
 class Reader:
@@ -204,6 +208,22 @@ async def test_missing_once_proves_nothing(redis_url: str, reads: Reads) -> None
         assert 1 == len([one for one in wix.asked if one.method == "GET"])
 
 
+@pytest.mark.parametrize(("answer", "unsold"), [(SAMPLE, 3), ({"id": TICKET}, 7)])
+async def test_missing_but_there(redis_url: str, reads: Reads, answer: Any, unsold: int) -> None:
+    """A known ticket that queries leave out and that is there by itself is kept as it is answered, if we can read it."""
+    async with scripted(redis_url) as (reader, wix):
+        await reads.read(definition(TICKET, 7))
+        await watch(reader, SITE, TICKET)
+        wix.say("/query", Say(200, {"ticketDefinitions": []}))
+        wix.say(f"/{TICKET}", Say(200, {"ticketDefinition": answer}))
+
+        for _ in range(2):
+            await mark(reader, SITE, TICKET)
+            await reader.refresh.read(await claimed(reader))
+
+        assert unsold == (await reader.shown(SITE, TICKET))["unsold"]
+
+
 @pytest.mark.parametrize("outage", ["500", "503", "429", "403", "401", "nonsense", "drop"])
 async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -> None:
     """Law 5: While Wix fails the site is paused and asked by one call at a time; then its tickets are read as due."""
@@ -272,6 +292,190 @@ async def test_one_refused_id_does_not_hide_the_others(redis_url: str) -> None:
         assert 13 <= float(await reader.store.do("HGET", key(SITE, "reads"), "tokens")) < 14
         for ticket in tickets:
             assert "gone" == (await reader.shown(SITE, ticket))["state"]
+
+
+async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: Reads) -> None:
+    """A known ticket that Wix answers 400 to, in a query or by itself, keeps its number and is due in its turn."""
+    async with scripted(redis_url) as (reader, wix):
+        await reads.read(definition(TICKET, 3))
+        await watch(reader, SITE, TICKET)
+        wix.say("/query", Say(400, {"message": "bad id"}), Say(200, {"ticketDefinitions": []}))
+        wix.say(f"/{TICKET}", Say(400, {"message": "bad id"}))
+        dues = []
+
+        for _ in range(3):
+            await mark(reader, SITE, TICKET)
+            await reader.store.do("ZREM", key(SITE, "hinted"), TICKET)
+            await reader.refresh.read(await claimed(reader))
+            assert 3 == (await reader.shown(SITE, TICKET))["unsold"]
+            dues.append(10 < await reader.due(SITE, TICKET) <= 15)
+
+        assert [True, False, True] == dues
+        assert 1 == len([one for one in wix.asked if one.method == "GET"])
+
+
+async def test_404_to_a_query_is_a_fault(redis_url: str, reads: Reads) -> None:
+    """Law 5: A 404 to a query, read or listing, is a wrong address: the site pauses, and no ticket is called gone."""
+    async with scripted(redis_url) as (reader, wix):
+        await reads.read(definition(TICKET, 3))
+        await watch(reader, SITE, TICKET, OTHER)
+        wix.say("/query", Say(404, {"message": "no such route"}))
+        wix.say(f"/{TICKET}", Say(404, {"message": "no such route"}))
+
+        for expected in (1, 2):
+            await mark(reader, SITE, TICKET)
+            await reader.store.do("HDEL", key(SITE, "reads"), "paused_until")
+            await reader.refresh.read(await claimed(reader))
+            assert str(expected) == await reader.store.do("HGET", key(SITE, "reads"), "faults")
+
+        assert 3 == (await reader.shown(SITE, TICKET))["unsold"]
+        assert {} == await reader.shown(SITE, OTHER)
+        assert [] == [one for one in wix.asked if one.method == "GET"]
+
+
+async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
+    """A worker whose findings are refused, as the site has another process's rules, says so once a minute at most."""
+    async with scripted(redis_url) as (reader, wix):
+        await reader.schedule.adopt(SiteId(SITE), Rules(low_at=99), everything=False)
+        with capture_logs() as logs:
+            for ticket in (TICKET, OTHER):
+                await watch(reader, SITE, ticket)
+                await reader.refresh.read(await claimed(reader))
+
+        said = [one for one in logs if one["event"] == "rules_differ"]
+        assert [("warning", SITE)] == [(one["log_level"], one["site"]) for one in said]
+        assert "restart the workers with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
+        assert 2 == len(wix.of("/query"))
+
+
+async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -> None:
+    """Law 11: A worker that dies in the middle of a listing delays it for its lease, not until the next one."""
+    wix.sandbox.add(150)
+    async with reading(redis_url, wix) as reader:
+        wix.knobs.turn(read_delay=0.3)
+        await reader.adopt(wix.site, everything=True)
+        await until(lambda: len(wix.calls("query")) >= 1)
+        assert reader.running is not None
+        reader.running.cancel()
+        with suppress(asyncio.CancelledError):
+            await reader.running
+
+        assert 25 < await reader.due(wix.site, "*") <= 30
+        wix.knobs.turn(read_delay=0.0)
+        await elapse(reader.store, SiteId(wix.site), 30)
+        await reader.wix.aclose()
+        reader.wix = Wix(reader.wix.credentials, wix.url)
+        reader.refresh = Refresh(reader.store, reader.schedule, reader.snapshots, reader.wix)
+        reader.running = asyncio.create_task(reader.refresh.run())
+
+        await reader.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
+
+        async def ended() -> bool:
+            return 590 < await reader.due(wix.site, "*") <= 600
+
+        await until(ended)
+
+
+async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
+    """A listing during which Redis is restarted is made again when Redis is back."""
+    server = redis_server()
+    tickets = wix.sandbox.add(150)
+    async with reading(server.url, wix) as reader:
+        wix.knobs.turn(read_delay=0.3)
+        await reader.adopt(wix.site, everything=True)
+        await until(lambda: wix.calls("query"))
+
+        server.kill()
+        await until(lambda: wix.calls("query")[0].status)
+        wix.knobs.turn(read_delay=0.0)
+        server.start()
+
+        await reader.store.wait(10)
+        for ticket in tickets:
+            await reader.shows(wix.site, ticket, unsold=1000)
+
+
+async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
+    """However long its pages take, a listing is one worker's: another one that looks finds nothing to list."""
+    wix.sandbox.add(150)
+    timing = Timing(lease=0.5)
+    async with reading(redis_url, wix, timing) as reader, reading(redis_url, wix, timing):
+        wix.knobs.turn(read_delay=0.3)
+        await reader.adopt(wix.site, everything=True)
+
+        async def ended() -> bool:
+            return await reader.store.do("ZSCORE", key(wix.site, "due"), "*") and await reader.due(wix.site, "*") > 500
+
+        await until(ended)
+
+        assert 2 == len(wix.calls("query"))
+
+
+PAGE = {"ticketDefinitions": [], "metadata": {"cursors": {"next": "more"}}}
+
+
+async def test_listing_stops_between_pages(redis_url: str) -> None:
+    """Law 11: A worker that is stopped in a listing reads no further page, and the listing is due at once."""
+    async with scripted(redis_url) as (reader, wix):
+        await reader.schedule.list_now(SiteId(SITE))
+        gate = asyncio.Event()
+        wix.say("/query", Say(200, PAGE, after=gate))
+        running = asyncio.create_task(reader.refresh.run())
+        await until(lambda: wix.of("/query"))
+
+        reader.refresh.stop()
+        gate.set()
+        await running
+
+        assert 1 == len(wix.of("/query"))
+        assert 0 >= await reader.due(SITE, "*")
+
+
+async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
+    """A listing that was begun anew meanwhile, after a change of rules, reads no further page."""
+    async with scripted(redis_url) as (reader, wix):
+        await reader.schedule.list_now(SiteId(SITE))
+        gate = asyncio.Event()
+        wix.say("/query", Say(200, PAGE, after=gate), Say(200, {"ticketDefinitions": []}))
+        running = asyncio.create_task(reader.refresh.run())
+        await until(lambda: wix.of("/query"))
+
+        await reader.schedule.list_now(SiteId(SITE))
+        await until(lambda: len(wix.of("/query")) == 2)
+        with capture_logs() as logs:
+            gate.set()
+            await until(lambda: "listing_left" in [one["event"] for one in logs])
+        reader.refresh.stop()
+        await running
+
+        assert 2 == len(wix.of("/query"))
+        assert await reader.store.do("ZSCORE", key(SITE, "due"), "*") is None
+
+
+async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
+    """Law 5: A listing that Wix fails pauses the site and is due when the pause is over."""
+    async with scripted(redis_url) as (reader, wix):
+        await reader.schedule.list_now(SiteId(SITE))
+        wix.say("/query", Say(404, {"message": "no such route"}))
+        running = asyncio.create_task(reader.refresh.run())
+        await until(lambda: reader.store.do("HGET", key(SITE, "reads"), "paused_until"))
+        reader.refresh.stop()
+        await running
+
+        assert 0 >= await reader.due(SITE, "*")
+        assert {} == await reader.shown(SITE, TICKET)
+
+
+async def test_strangers_do_not_hide_a_ticket(redis_url: str, wix: WixRig) -> None:
+    """Law 9: Where only watched tickets are wanted a real one is found soon, whatever random ids have been asked for."""
+    async with reading(redis_url, wix) as reader:
+        await watch(reader, wix.site, *(f"99999999-aaaa-4aaa-8aaa-0000000{n:05}" for n in range(50)))
+        await reader.shows(wix.site, "99999999-aaaa-4aaa-8aaa-000000000000", state="gone")
+
+        await watch(reader, wix.site, wix.tickets["fixed"])
+
+        await reader.shows(wix.site, wix.tickets["fixed"], unsold=120)
+        assert 10 > len(wix.calls("query"))
 
 
 async def test_unreadable_is_left_as_it_was(redis_url: str) -> None:

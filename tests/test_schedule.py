@@ -2,6 +2,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ class Site:
         """Take it on, with its first listing done."""
         await self.schedule.adopt(SITE_ID, Rules(), everything=everything)
         if everything:
-            assert isinstance(await self.claim(), Listing)
+            await self.schedule.listed(await self.listing())
 
     async def passes(self, seconds: float, *tickets: TicketId) -> None:
         await elapse(self.store, SITE_ID, seconds, tickets)
@@ -52,6 +53,12 @@ class Site:
 
     async def claim(self) -> Lot | Listing | Wait:
         return await self.schedule.claim(SITE_ID)
+
+    async def listing(self) -> Listing:
+        """The listing, which is due."""
+        found = await self.claim()
+        assert isinstance(found, Listing), found
+        return found
 
     async def lot(self) -> Lot:
         """What is due, whatever the gap between two reads."""
@@ -131,13 +138,13 @@ async def test_adopt_makes_the_listing_due(strange: Site) -> None:
     """A new site is known and its listing is due once; the same settings again change nothing, new rules list again."""
     await strange.schedule.adopt(SITE_ID, Rules(), everything=True)
     assert {SITE_ID} == await strange.schedule.sites()
-    assert Listing(SITE_ID) == await strange.claim()
+    await strange.schedule.listed(await strange.listing())
 
     await strange.schedule.adopt(SITE_ID, Rules(), everything=True)
     assert isinstance(await strange.claim(), Wait)
 
     await strange.schedule.adopt(SITE_ID, Rules(low_at=3), everything=True)
-    assert Listing(SITE_ID) == await strange.claim()
+    assert SITE_ID == (await strange.listing()).site
 
 
 async def test_adopt_wakes(strange: Site) -> None:
@@ -154,24 +161,63 @@ async def test_adopt_wakes(strange: Site) -> None:
 
 
 async def test_listing_ends_with_everything(site: Site) -> None:
-    """A site of which only watched tickets are wanted is not listed, whether it was before or somebody asks for it."""
+    """A site of which only watched tickets are wanted is listed when somebody asks for it, and not again by itself."""
     await site.schedule.adopt(SITE_ID, Rules(), everything=False)
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
 
     await site.schedule.list_now(SITE_ID)
+    await site.schedule.listed(await site.listing())
+    await site.passes(601)
     assert isinstance(await site.claim(), Wait)
 
 
 async def test_listing_is_leased(site: Site) -> None:
-    """The member * is the listing: one worker gets it, and nobody again for ten minutes."""
+    """The member * is the listing: one worker gets it, and nobody again until ten minutes after its end."""
     await site.passes(598)
     assert isinstance(await site.claim(), Wait)
 
     await site.passes(3)
-    assert Listing(SITE_ID) == await site.claim()
+    listing = await site.listing()
     assert isinstance(await site.claim(), Wait)
     assert [] == await site.schedule.tracked(SITE_ID)
+    await site.schedule.listed(listing)
+    await site.passes(598)
+    assert isinstance(await site.claim(), Wait)
+    await site.passes(3)
+    await site.listing()
+
+
+async def test_listing_goes_on(site: Site) -> None:
+    """Law 11: A listing is one worker's while it goes on page by page; of one that died it is due half a minute later."""
+    await site.schedule.list_now(SITE_ID)
+    listing = await site.listing()
+    for _ in range(4):
+        await site.passes(25)
+        assert isinstance(await site.claim(), Wait)
+        held = await site.schedule.extend(replace(listing, lease=listing.lease - 25_000_000))
+        assert held is not None
+        listing = held
+
+    await site.passes(29)
+    assert isinstance(await site.claim(), Wait)
+    await site.passes(1)
+    other = await site.listing()
+
+    assert await site.schedule.extend(replace(listing, lease=listing.lease - 30_000_000)) is None
+    await site.schedule.listed(listing)
+    assert await site.schedule.extend(other) is not None
+
+
+async def test_listing_is_given_back(site: Site) -> None:
+    """A listing that came to nothing is due at once; one that was asked for anew meanwhile is made anew."""
+    await site.schedule.list_now(SITE_ID)
+    await site.schedule.list_again(await site.listing())
+
+    listing = await site.listing()
+    await site.schedule.list_now(SITE_ID)
+    await site.schedule.listed(listing)
+    await site.listing()
 
 
 async def test_forget_leaves_nothing_for_ever(site: Site) -> None:
@@ -472,6 +518,39 @@ async def test_watched_reads_have_their_own_gap(watched: Site) -> None:
     assert pytest.approx(2 / 3, abs=0.1) == found.seconds
 
 
+async def test_strangers_do_not_hide_what_is_there(watched: Site) -> None:
+    """Law 9: When random ids have used up the first reads a listing is due, half a minute apart, not within another."""
+    strangers = [TicketId(f"stranger-{n}") for n in range(31)]
+    await watched.watch(*strangers[:30])
+    assert isinstance(await watched.claim(), Lot)
+
+    await watched.watch(strangers[30])
+    listing = await watched.listing()
+    await watched.passes(15)
+    await watched.watch(strangers[30])
+    listing = replace(listing, lease=listing.lease - 15_000_000)
+    held = await watched.schedule.extend(listing)
+    assert held is not None
+    await watched.schedule.listed(held)
+    await watched.watch(strangers[30])
+    assert not isinstance(await watched.claim(), Listing)
+
+    await watched.passes(30)
+    await watched.listing()
+
+
+async def test_what_was_listed_is_no_first_read(watched: Site) -> None:
+    """Law 9: A ticket that a listing has found is watched and read whatever strangers have used up."""
+    await watched.watch(*(TicketId(f"stranger-{n}") for n in range(31)))
+    await watched.knows(A)
+    await watched.schedule.track(SITE_ID, await watched.now(), [Next(A, Pace.LIVE, end_us=10**16)])
+    assert await watched.due(A) is None
+
+    await watched.watch(A)
+
+    assert about(15) == await watched.due(A)
+
+
 # -- claim --
 
 
@@ -568,6 +647,132 @@ async def test_versions_rise_with_a_clock_that_fell(site: Site) -> None:
     await site.store.do("HSET", key(SITE, "reads"), "version", future)
 
     assert future + 1 == await site.schedule.spend(SITE_ID, Class.HINTED)
+
+
+HOUR = 3600
+"""Seconds by which a clock was set back: all that was remembered is so much ahead."""
+
+
+async def test_a_clock_set_back_vouches_for_nothing(watched: Site) -> None:
+    """Law 8: After Redis's clock was set back a number is stale and read at once, and is fresh by the new clock then."""
+    await watched.knows(A)
+    await watched.watch(A)
+    await watched.passes(-HOUR, A)
+
+    [stale] = await watched.schedule.watch(SITE_ID, [A], counters=True) or []
+    assert {A: about(0)} == await watched.scores()
+    lot = await watched.lot()
+    [finding] = [Finding(A, Pace.LIVE, f'"ticket":"{A}"}}', "{}", 2, EVENT)]
+    await watched.snapshots.keep(SITE_ID, lot.version, lot.version, [finding])
+    await watched.settle(lot)
+    [fresh] = await watched.schedule.watch(SITE_ID, [A], counters=True) or []
+
+    assert watched.schedule.timing.max_stale < stale.age
+    assert about(0) == fresh.age
+    assert "2" == (await watched.snapshots.read(SITE_ID, A))["unsold"]
+    assert {A: about(15)} == await watched.scores()
+    assert {A: about(20)} == await watched.scores("watched")
+
+
+async def test_a_clock_set_back_hides_no_hint(site: Site) -> None:
+    """Law 2: What was marked before Redis's clock was set back is read at once, under a higher version, and again after."""
+    await site.mark(A)
+    before = await site.lot()
+    await site.settle(before)
+    await site.mark(B)
+    await site.passes(-HOUR)
+
+    found = await site.claim()
+    if isinstance(found, Listing):
+        found = await site.lot()
+
+    assert isinstance(found, Lot)
+    assert {A, B} == set(found.tickets)
+    assert before.version + HOUR * 10**6 < found.version
+    assert about(30) == (found.lease - await site.now()) / 1e6
+    await site.settle(found)
+    assert {A: about(2), B: about(2)} == await site.scores()
+
+
+async def test_a_clock_set_back_lets_new_hints_through(site: Site) -> None:
+    """A ticket that is marked after Redis's clock was set back is read at once, and 2 s later."""
+    await site.mark(A)
+    await site.settle(await site.lot())
+    await site.passes(-HOUR)
+    await site.schedule.listed(await site.listing())
+
+    await site.mark(A)
+
+    assert {A: about(0)} == await site.scores("hinted")
+    lot = await site.lot()
+    assert Class.HINTED == lot.reason
+    await site.settle(lot)
+    assert {A: about(2)} == await site.scores()
+
+
+async def test_sale_times_outlast_a_clock_set_back(watched: Site) -> None:
+    """A sale start far ahead is due once when Redis's clock was set back, and then again when the sale starts."""
+    await watched.watch(A)
+    lot = await watched.lot()
+    await watched.store.do("DEL", key(SITE, "watched"))
+    start = lot.version + 9 * HOUR * 10**6
+    await watched.settle(lot, start_us=start)
+    assert {A: about(9 * HOUR)} == await watched.scores()
+    assert isinstance(await watched.claim(), Wait)
+    await watched.passes(-HOUR)
+
+    held = await watched.claim()
+    assert isinstance(held, Wait)
+    assert watched.schedule.timing.read_gap >= held.seconds
+    found = await watched.lot()
+
+    assert (A,) == found.tickets
+    await watched.settle(found, start_us=start)
+    assert {A: about(9 * HOUR)} == await watched.scores()
+    assert isinstance(await watched.claim(), Wait)
+
+
+async def test_first_reads_outlast_a_clock_set_back(watched: Site) -> None:
+    """Strangers who were there before Redis's clock was set back do not use up the first reads until it caught up."""
+    await watched.watch(*(TicketId(f"stranger-{n}") for n in range(30)))
+    await watched.passes(-HOUR)
+
+    await watched.watch(A)
+
+    assert A in await watched.scores()
+
+
+async def test_a_clock_set_back_holds_no_call(site: Site) -> None:
+    """Law 5: A budget that was used up, and a pause, end in their time after Redis's clock was set back."""
+    while not isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait):
+        pass
+    await site.passes(-HOUR)
+    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait)
+    await site.passes(1)
+    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+
+    await site.schedule.fault(SITE_ID, None, 5.0)
+    await site.passes(-HOUR)
+    held = await site.schedule.spend(SITE_ID, Class.HINTED)
+    assert isinstance(held, Wait)
+    assert about(300) == held.seconds
+    await site.passes(-HOUR)
+    assert about(300) == await site.schedule.fault(SITE_ID, None, 5.0)
+    await site.passes(300)
+    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+
+
+async def test_a_clock_set_back_holds_no_probe(site: Site) -> None:
+    """The one call after a fault is waited for no longer than its 30 s after Redis's clock was set back."""
+    await site.schedule.fault(SITE_ID, None, 0.0)
+    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    await site.store.do("HDEL", key(SITE, "reads"), "paused_until")
+    await site.passes(-HOUR)
+
+    held = await site.schedule.spend(SITE_ID, Class.HINTED)
+
+    assert isinstance(held, Wait)
+    assert about(30) == held.seconds
 
 
 async def test_gap_between_reads(site: Site) -> None:
@@ -933,7 +1138,9 @@ async def test_sites_of_a_cluster(store: Store) -> None:
 
     for site in sites:
         await schedule.adopt(site, Rules(), everything=True)
-        assert Listing(site) == await schedule.claim(site)
+        listing = await schedule.claim(site)
+        assert isinstance(listing, Listing)
+        assert await schedule.extend(listing)
         assert 1 == (await schedule.mark(site, Hint("order", (A,), EVENT), ORDER)).taken
         assert await schedule.watch(site, [A, B], counters=True)
         lot = await schedule.claim(site)
@@ -964,5 +1171,8 @@ async def test_wake_reaches_every_node(store: Store) -> None:
         for site in sites:
             await schedule.mark(site, Hint("order", (A,)))
 
-        heard = {one.text for _ in sites if (one := await listener.hear(2, sharded=False))}
+        heard: set[str | None] = set()
+        # The nodes of a cluster that has just begun still tell each other of what was said before.
+        while heard < set(sites) and (one := await listener.hear(2, sharded=False)):
+            heard.add(one.text)
     assert set(sites) == heard

@@ -108,7 +108,7 @@ async def test_other_rules_are_refused(site: Site, redis_url: str) -> None:
     async with aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
         before = await everything(site)
 
-        assert [Kept.REFUSED] == await other.keep(7_000, definition(A, 3))
+        assert [Kept.FOREIGN] == await other.keep(7_000, definition(A, 3))
         other.site = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
         assert [Kept.REFUSED] == await other.keep(7_000, definition(A, 3))
 
@@ -125,7 +125,7 @@ async def test_new_rules_are_kept_anew(redis_url: str) -> None:
         assert [KEPT | SHOWN] == await new.keep(7_001, definition(A, 3))
 
         assert "available" == (await new.counter())["state"]
-        assert [Kept.REFUSED] == await old.keep(7_002, definition(A, 3))
+        assert [Kept.FOREIGN] == await old.keep(7_002, definition(A, 3))
 
 
 async def test_each_finding_for_itself(site: Site) -> None:
@@ -200,6 +200,18 @@ async def test_read_at_follows_each_read(site: Site) -> None:
 
     stored = await site.read()
     assert ("7000", "7005", "7004") == (stored["v"], stored["version"], stored["read_at"])
+
+
+async def test_read_at_is_never_to_come(site: Site) -> None:
+    """Law 8: A version ahead of a clock that was set back makes no number fresh for longer than a read does."""
+    now = int((await site.store.do("TIME"))[0]) * 10**6
+    ahead = now + 3600 * 10**6
+
+    await site.keep(ahead, definition(A, 3))
+
+    stored = await site.read()
+    assert str(ahead) == stored["version"]
+    assert now <= int(stored["read_at"]) < now + 5 * 10**6
 
 
 # -- history and changes --
@@ -537,7 +549,9 @@ def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: l
     async def run() -> None:
         async with aclosing(Site(redis_shared.url)) as site:
             await site.adopt(everything=True)
-            assert isinstance(await site.schedule.claim(SITE_ID), Listing)
+            listing = await site.schedule.claim(SITE_ID)
+            assert isinstance(listing, Listing)
+            await site.schedule.listed(listing)
             world = World(site)
             for what, n in steps:
                 await world.step(what, n)

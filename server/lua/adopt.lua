@@ -4,7 +4,8 @@
 -- args   rules, 1 = every ticket is wanted, watched or not
 -- gives  1 if its listing is due by this, else 0
 -- keeps  what changed is stored and the listing that follows from it is due, in one step: a process that dies here
---        leaves no site that is never listed. Where only watched tickets are wanted nothing is.
+--        leaves no site that is never listed. Where only watched tickets are wanted a site is listed only when
+--        somebody asks (list_now, watch).
 
 local site, due = KEYS[1], KEYS[2]
 local rules, all = ARGV[1], ARGV[2]
@@ -17,6 +18,7 @@ for k = 3, #KEYS do
   redis.call('PERSIST', KEYS[k])
 end
 if all ~= '1' then
+  redis.call('ZREM', due, '*')
   return 0
 end
 redis.call('ZADD', due, int(now), '*')

@@ -1,14 +1,20 @@
 -- budget: the site's token bucket, its pause and the order of its reads. Needs clock.
--- gives  budget(reads)                      the state of hash `reads`, tokens refilled until now
+-- gives  budget(reads, due, capacity, refill, lease, longest pause)
+--                                           the state of hash `reads`, tokens refilled until now
 --        held(b)                            microseconds for which no call may start at all, or 0
 --        short(b, class)                    microseconds until this class may take a token, or 0
 --        pay(b, reads, lease)               takes a token; answers the version of the call that may start now
 -- A class leaves something for those before it: hinted reads may take the last token, watched ones leave 5, the
 -- rest leaves 10. With capacity 20 and 3 tokens a second no minute sees more than 200 calls.
+-- A clock that was set back holds a site for no longer than a fault may: what is stored further ahead than anything
+-- sets it is brought back, once, and the whole schedule is due. Some of it is then read too early, which is harmless
+-- and gives it a new time; a sale start that is really to come gets its old one.
 
 local LEAVES = { hinted = 0, watched = 5, rest = 10 }
 
-local function budget(reads, capacity, refill)
+local SET_BACK = 1000000
+
+local function budget(reads, due, capacity, refill, lease, longest)
   local got = redis.call('HMGET', reads, 'tokens', 'filled_at', 'last_call', 'paused_until', 'faults', 'version', 'probe')
   local b = {
     refill = refill,
@@ -19,7 +25,22 @@ local function budget(reads, capacity, refill)
     probe = tonumber(got[7] or 0),
   }
   local filled_at = tonumber(got[2] or now)
-  local since = math.max(0, now - filled_at) / 1000000
+  local back = math.max(b.last_call, filled_at) - now
+  local function at_most(name, value, most)
+    if value > most then
+      redis.call('HSET', reads, name, int(most))
+    end
+    return math.min(value, most)
+  end
+  b.last_call = at_most('last_call', b.last_call, now)
+  b.paused_until = at_most('paused_until', b.paused_until, now + longest)
+  b.probe = at_most('probe', b.probe, now + lease)
+  local since = (now - at_most('filled_at', filled_at, now)) / 1000000
+  if back > SET_BACK then
+    for _, member in ipairs(redis.call('ZRANGE', due, '(' .. int(now), '+inf', 'BYSCORE')) do
+      redis.call('ZADD', due, int(now), member)
+    end
+  end
   b.tokens = math.min(capacity, tonumber(got[1] or capacity) + since * refill)
   return b
 end

@@ -1,21 +1,21 @@
 -- with: clock budget
 -- claim: lease the due tickets that one Wix query can read.
 -- keys   site, due, hinted, watched, reads
--- args   capacity, refill a second; microseconds: lease, read gap, gap of watched reads, list every
+-- args   capacity, refill a second; microseconds: lease, longest pause, read gap, gap of watched reads
 -- gives  { 'read', version, lease end, class, tickets… }  at most 100: hinted first, then watched, then the rest
---        { 'list' }                                       the whole site is to be listed (never where only watched
---                                                         tickets are wanted)
+--        { 'list', lease end }                            the whole site is to be listed
 --        { 'wait', microseconds }                         nothing may be read before
 -- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
 --        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
---        most half the budget, whatever is watched. The listing's lease is the time of the next one.
+--        most half the budget, whatever is watched. A listing is leased as a ticket is: extend keeps it from page
+--        to page.
 
 local site, due, hinted, watched, reads = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
   return { 'wait', 1000000 }
 end
-local lease, gap, watched_gap, list_every = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local b = budget(reads, tonumber(ARGV[1]), tonumber(ARGV[2]))
+local lease, longest, gap, watched_gap = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local b = budget(reads, due, tonumber(ARGV[1]), tonumber(ARGV[2]), lease, longest)
 local wait = held(b)
 if wait > 0 then
   return { 'wait', math.ceil(wait) }
@@ -23,11 +23,9 @@ end
 
 local list_at = redis.call('ZSCORE', due, '*')
 if list_at and tonumber(list_at) <= now then
-  if redis.call('HGET', site, 'all') == '1' then
-    redis.call('ZADD', due, int(now + list_every), '*')
-    return { 'list' }
-  end
-  redis.call('ZREM', due, '*')
+  redis.call('ZADD', due, int(now + lease), '*')
+  redis.call('HSET', site, 'listed', int(now))
+  return { 'list', int(now + lease) }
 end
 
 -- Hinted tickets are looked up by themselves: behind a backlog of thousands they would not be among the first due.
@@ -78,6 +76,6 @@ end
 
 local version = pay(b, reads, lease)
 for _, ticket in ipairs(lot) do
-  redis.call('ZADD', due, int(version + lease), ticket)
+  redis.call('ZADD', due, int(now + lease), ticket)
 end
-return { 'read', int(version), int(version + lease), class, unpack(lot) }
+return { 'read', int(version), int(now + lease), class, unpack(lot) }

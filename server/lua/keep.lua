@@ -6,14 +6,17 @@
 --        Wix does not know; then six a ticket:
 --        id, pace (live | slow | dead | never), unsold as read ('' = none), counter without its v, facts ('' = none),
 --        event ('' = unknown)
--- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended
+-- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended; 8 refused because
+--        the site's rules are others
 -- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
 --        nothing, and so does a worker whose rules are not the site's. `v` is the version of the read that last
---        changed what is shown: where nothing shown changed, no byte, no publish and no `v` does.
+--        changed what is shown: where nothing shown changed, no byte, no publish and no `v` does. After a clock was set
+--        back versions are ahead of it; the time of a read never is.
 
 local FIXED = 3
 local site, changes, history = KEYS[1], KEYS[2], KEYS[3]
-local version, read_at, rules, publish = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local version, rules, publish = tonumber(ARGV[1]), ARGV[3], ARGV[4]
+local read_at = int(math.min(tonumber(ARGV[2]), now))
 local now_ms = math.floor(now / 1000)
 local changes_from, history_from = int(now_ms - tonumber(ARGV[5])), int(now_ms - tonumber(ARGV[6]))
 local expire, forget = ARGV[7], ARGV[8]
@@ -28,7 +31,9 @@ for k = FIXED + 1, #KEYS, 3 do
     ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
   n = n + 1
   local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold')
-  if known[1] ~= rules or (was[1] and tonumber(was[1]) >= version) then
+  if known[1] ~= rules then
+    out[n] = known[1] and 8 or 0
+  elseif was[1] and tonumber(was[1]) >= version then
     out[n] = 0
   else
     local done = 1

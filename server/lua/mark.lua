@@ -30,7 +30,7 @@ local function take(ticket)
     end
   end
   taken = taken + 1
-  redis.call('ZADD', hinted, 'GT', int(now), ticket)
+  redis.call('ZADD', hinted, int(now), ticket)
   fell = fell + redis.call('ZADD', due, 'LT', 'CH', int(now), ticket)
 end
 

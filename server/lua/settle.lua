@@ -1,14 +1,16 @@
 -- with: clock
 -- settle: a read has ended; say when each of its tickets is due next.
 -- keys   site, due, hinted, watched, reads
--- args   version of the read, its lease end (0 = nothing was claimed: only tickets without a due time get one),
+-- args   version of the read, its lease end (0 = nothing was claimed: only tickets that have no due time and
+--        are wanted get one),
 --        outcome: good | fault | none (the answer says nothing about Wix's health);
 --        of a fault: Retry-After in microseconds (-1 = none given), a random number in [0, 1);
 --        microseconds: watch every, watch slowly every, reconcile, again, the three settle times;
 --        Wix calls a second that watching may use; most microseconds of a pause;
 --        then four a ticket: id, pace (live | slow | dead | never | again), sale start, sale end ('' = none)
 -- gives  microseconds for which the site is paused; 0 for an unknown site (nothing was written)
--- keeps  a ticket whose due time is no longer this lease was marked meanwhile: it stays as it is. Wix's read model
+-- keeps  a ticket whose due time is no longer this lease was marked meanwhile: it stays as it is. A version, which is
+--        when the read began, may be ahead of a clock that was set back; no due time is counted from there. Wix's read model
 --        may lag its webhooks, so a hint, and a sale's start or end, is followed by reads until the last settle
 --        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them.
 
@@ -16,7 +18,7 @@ local site, due, hinted, watched, reads = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
   return 0
 end
-local version, lease, outcome = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local began, lease, outcome = math.min(tonumber(ARGV[1]), now), tonumber(ARGV[2]), ARGV[3]
 local every, slow, reconcile, again = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local steps = { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]) }
 local calls, longest = tonumber(ARGV[13]), tonumber(ARGV[14])
@@ -35,7 +37,7 @@ local function soonest(ticket, pace, start, stop)
   local function steps_after(base)
     for _, step in ipairs(steps) do
       -- A step is done only by a read that began after it.
-      if base + step > version then
+      if base + step > began then
         at_least(base + step)
         return true
       end
@@ -44,16 +46,20 @@ local function soonest(ticket, pace, start, stop)
   end
 
   local hint = redis.call('ZSCORE', hinted, ticket)
+  if hint and tonumber(hint) > now then
+    hint = now
+    redis.call('ZADD', hinted, int(hint), ticket)
+  end
   if hint and not steps_after(tonumber(hint)) then
     redis.call('ZREM', hinted, ticket)
   end
   if pace == 'again' then
-    at_least(version + again)
+    at_least(began + again)
     return at
   end
   for _, text in ipairs({ start, stop }) do
     local moment = tonumber(text)
-    if moment and moment > version then
+    if moment and moment > began then
       at_least(moment)
     elseif moment then
       steps_after(moment)
@@ -62,10 +68,10 @@ local function soonest(ticket, pace, start, stop)
   if pace ~= 'never' then
     local until_ = redis.call('ZSCORE', watched, ticket)
     if until_ and tonumber(until_) > now then
-      at_least(version + (pace == 'live' and every or slow))
+      at_least(began + (pace == 'live' and every or slow))
     end
     if all and pace ~= 'dead' then
-      at_least(version + reconcile)
+      at_least(began + reconcile)
     end
   end
   return at
@@ -74,7 +80,8 @@ end
 for i = FIXED + 1, #ARGV, 4 do
   local ticket = ARGV[i]
   local score = redis.call('ZSCORE', due, ticket)
-  if (lease == 0 and not score) or (score and tonumber(score) == lease) then
+  local wanted = lease == 0 and not score and (all or redis.call('ZSCORE', watched, ticket))
+  if wanted or (score and tonumber(score) == lease) then
     local at = now
     if outcome ~= 'fault' then
       at = soonest(ticket, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
@@ -98,6 +105,7 @@ elseif outcome == 'fault' then
   end
   pause = math.min(pause, longest)
   local until_ = math.max(now + pause, tonumber(redis.call('HGET', reads, 'paused_until') or 0))
+  until_ = math.min(until_, now + longest)
   redis.call('HSET', reads, 'paused_until', int(until_), 'probe', 0)
   return until_ - now
 end
