@@ -358,7 +358,7 @@ async def test_whole(start_server: Start) -> None:
 def test_signals_are_left_alone() -> None:
     """Uvicorn takes no signals: the process has an order of its own in which it ends."""
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    server = front.Server(uvicorn.Config(app))
+    server = front.Server(uvicorn.Config(app, log_config=None))
 
     with server.capture_signals():
         during = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)

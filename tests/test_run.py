@@ -469,7 +469,7 @@ async def test_cut_drain() -> None:
     """Law 11: a server that does not end does not outlast the grace period."""
     stopping = asyncio.Event()
     stopping.set()
-    server = front.Server(uvicorn.Config(_nothing))
+    server = front.Server(uvicorn.Config(_nothing, log_config=None))
     watched = {"server": asyncio.create_task(asyncio.sleep(60))}
 
     with capture_logs() as logs:
