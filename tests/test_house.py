@@ -28,6 +28,7 @@ UNTESTED = {
 """Sources without a test file of their own, and why."""
 
 SOURCELESS = {
+    "tests/live/test_conformance.py": "RFC 6455 as a whole, which server/live/protocol.py and frames.py keep together",
     "tests/test_house.py": "the house is not in one file",
     "tests/test_journey.py": "from a signed webhook to a number on the page: the whole house at once",
     "tests/test_shop_page.py": "sandbox/shop.html and its script are no Python",

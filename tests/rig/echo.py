@@ -1,12 +1,7 @@
-"""A WebSocket that says what it hears: our protocol class with another end, for tests of RFC 6455 alone.
+"""A WebSocket that says what it hears: our protocol class with another end, for tests of RFC 6455 alone."""
 
-`python -m tests.rig.echo PORT` serves it on uvloop with uvicorn, as the product is served.
-"""
-
-import sys
 from typing import Any
 
-import uvicorn
 from websockets.frames import Frame, Opcode
 
 from server.live.frames import Message, Op
@@ -37,7 +32,3 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})
-
-
-if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), ws=Echo, loop="uvloop", http="httptools", log_level="warning")

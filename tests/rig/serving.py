@@ -1,0 +1,25 @@
+"""Any application on a port of its own, in the test's loop: `async with serving(app, port, ws_class)`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from server.front import HttpProtocol, Server
+from tests.rig.server import until
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int, ws: type[asyncio.Protocol]) -> AsyncIterator[None]:
+    """Serve with our HTTP class and this WebSocket class, as long as the block."""
+    config = uvicorn.Config(
+        app, port=port, ws=ws, http=HttpProtocol, lifespan="on", log_config=None, access_log=False, proxy_headers=False
+    )
+    server = Server(config)
+    running = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    yield
+    server.should_exit = True
+    await running
