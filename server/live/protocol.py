@@ -158,6 +158,9 @@ class CounterProtocol(asyncio.Protocol):
 
     def beat(self, text: str) -> None:
         """Write a heartbeat and a ping; a client that has not answered the last one is gone."""
+        if self._audience is None:
+            # The hub goes through its viewers in slices: this one has left since the last.
+            return
         if self._unanswered:
             self.drop()
         elif self._waiting is None:
@@ -166,8 +169,9 @@ class CounterProtocol(asyncio.Protocol):
 
     def bye(self, text: str) -> None:
         """Say when to come back, then close."""
-        self._transport.write(wire.ws_text(text))
-        self._close(Close.RESTART)
+        if self._audience is not None:
+            self._transport.write(wire.ws_text(text))
+            self._close(Close.RESTART)
 
     def drop(self) -> None:
         """End the connection without a word: nothing would reach it."""

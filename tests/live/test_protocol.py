@@ -284,3 +284,20 @@ async def test_no_site_yet(start_server: Start) -> None:
     async with connect(running.ws + running.counters(TICKET)) as socket:
         assert 4000 == await close_code(socket)
     assert 503 == (await running.http.get(running.counters(TICKET))).status_code
+
+
+async def test_word_to_one_who_left(start_server: Start) -> None:
+    """Who left between two slices of a heartbeat, or two waves of a farewell, is passed over: it ends neither."""
+    running = await start_server()
+    _, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, protocol.CounterProtocol)
+
+    writer.transport.abort()
+    await until(lambda: viewer not in running.web.hub.viewers)
+    for _ in range(3):
+        await asyncio.sleep(0)
+        viewer.beat('{"beat":1}')
+        viewer.bye('{"bye":{"retry_ms":[0,1]}}')
+
+    assert not running.web.hub.viewers
