@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
 from server.store import WAKE, Heard, Store, Use, channel, key, micros, script, seconds
-from tests.rig.redis import SERVERS, SLOTS, Cluster, RedisServer
+from tests.rig.redis import SERVERS, SLOTS, Cluster, RedisServer, three_masters
 from tests.rig.server import until
 
 Server = Callable[..., RedisServer]
@@ -35,17 +35,8 @@ async def clustered(cluster_url: str) -> AsyncIterator[Store]:
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three masters of this file's own: each test leaves them well."""
-    folder = tmp_path_factory.mktemp("breakable")
-    config = {"cluster_enabled": "yes", "cluster_node_timeout": "10000"}
-    cluster = Cluster([RedisServer(folder / str(number), **config) for number in range(3)])
-    try:
-        for master in cluster.masters:
-            master.start()
-        cluster.form()
+    with three_masters(tmp_path_factory.mktemp("breakable"), 10_000) as cluster:
         yield cluster
-    finally:
-        for master in cluster.masters:
-            master.kill()
 
 
 async def mark(store: Store, site: str, ticket: str = "T") -> list[int]:

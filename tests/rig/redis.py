@@ -19,7 +19,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -235,11 +235,10 @@ def redis_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
             server.kill()
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The one cluster behind `cluster_url`."""
-    folder = tmp_path_factory.mktemp("cluster")
-    config = {"cluster_enabled": "yes", "cluster_node_timeout": "2000"}
+@contextmanager
+def three_masters(folder: Path, node_timeout_ms: int) -> Iterator[Cluster]:
+    """A cluster that is well, as long as the block."""
+    config = {"cluster_enabled": "yes", "cluster_node_timeout": str(node_timeout_ms)}
     cluster = Cluster([RedisServer(folder / str(number), **config) for number in range(3)])
     try:
         for master in cluster.masters:
@@ -249,6 +248,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     finally:
         for master in cluster.masters:
             master.kill()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The one cluster behind `cluster_url`."""
+    with three_masters(tmp_path_factory.mktemp("cluster"), 2000) as cluster:
+        yield cluster
 
 
 @pytest.fixture
