@@ -9,6 +9,7 @@ step; viewers get whole counters, and the newest wins.
 
 Roots, each imported only by the one above:
   cli.py          the commands
+  crew.py         several web processes on one port, and their parent
   run.py          signals and drain; web and worker in one loop
   watch.py        prints counters as they change, from Redis's public channels
   front.py        uvicorn as we run it: heads bounded in size and time
@@ -34,6 +35,7 @@ Memory:
   snapshots.py    keep if newer
   changes.py      the log of changes, by group
   store.py        Redis: clients, scripts, listener
+  pipeline.py     commands of many tasks on one connection, in one write
 
 Words, which import nothing of ours:
   model.py wire.py errors.py metrics.py logs.py

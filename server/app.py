@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.feed import Feed
 from server.hub import Hub
 from server.live import counters
+from server.live.descriptors import Descriptors
 from server.live.doors import Doors
 from server.pages import Pages
 from server.schedule import Schedule
@@ -50,11 +51,13 @@ class Web:
         self.schedule = schedule
         self.hub = Hub()
         self.feed = Feed(self.store, self.listening, schedule, self.hub, settings.rules.hash)
+        self.descriptors = Descriptors.of_this_process()
         self.doors = Doors(
             _origins(settings),
             settings.trusted_proxies,
             most=settings.max_connections,
             most_an_address=settings.max_connections_per_address,
+            descriptors=self.descriptors.for_viewers,
         )
         self.intake = Intake(schedule, settings.key, settings.rules, everything=settings.everything)
         pages = Pages(
@@ -65,7 +68,7 @@ class Web:
         )
         self.app = Starlette(
             routes=[
-                Route("/webhooks/wix", self.intake.receive, methods=["POST"]),
+                Route("/webhooks/wix", self.intake, methods=["POST"]),
                 Route("/v1/counters", counters.counters, methods=["GET", "OPTIONS"]),
                 Route("/v1/counters/stream", counters.stream, methods=["GET", "OPTIONS"]),
                 *pages.routes(),

@@ -18,7 +18,7 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from server import logs, settings, valkey, watch
+from server import crew, logs, settings, valkey, watch
 from server.errors import NotStarted, TicketCounterError
 from server.model import TicketId
 from server.run import process
@@ -60,9 +60,21 @@ def serve(host: Host = None, port: Port = None) -> None:
 
 
 @app.command()
-def web(host: Host = None, port: Port = None) -> None:
+def web(
+    host: Host = None,
+    port: Port = None,
+    processes: Annotated[int | None, typer.Option(help="Processes on that port, one a core (WEB_PROCESSES).")] = None,
+    report: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
     """Run the web process alone: webhooks in, counters out. Needs REDIS_URL."""
-    _run(_settings(**_given(host=host, port=port)), web=True, worker=False, embed=False)
+    found = _settings(**_given(host=host, port=port, web_processes=processes))
+    if report is not None:
+        raise typer.Exit(crew.join(found, report))
+    if found.web_processes > 1:
+        with _told():
+            status = crew.lead(found, _listening)
+        raise typer.Exit(status)
+    _run(found, web=True, worker=False, embed=False)
 
 
 @app.command()
@@ -148,12 +160,13 @@ def _settings(**given: Any) -> settings.Settings:
 
 
 def _run(found: settings.Settings, *, web: bool, worker: bool, embed: bool, ready: Any = None) -> None:
-    def listening(address: str) -> None:
-        logs.logger("run").info("listening", address=address)
-
     with _told():
-        status = process(found, web=web, worker=worker, embed=embed, ready=ready or listening)
+        status = process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
     raise typer.Exit(status)
+
+
+def _listening(address: str) -> None:
+    logs.logger("run").info("listening", address=address)
 
 
 @contextlib.contextmanager
@@ -202,3 +215,7 @@ def _sandbox(state: Path, webhook: str, *more: str) -> Iterator[str]:
                 running.wait(5)
             except subprocess.TimeoutExpired:
                 running.kill()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,8 @@
 
 In: the web part and settings. Out: a server for run.py to start and to end, and the address that a person can open.
 uvicorn takes a head of any size, over any time: its HTTP class is ours, so that no stranger fills the memory, stalls
-the loop or keeps a descriptor with a request that never ends. It never reads a header: routes and live/ do.
+the loop or keeps a descriptor with a request that never ends, or that is not even begun (live/idle.py). It never reads
+a header: routes and live/ do.
 """
 
 import asyncio
@@ -14,10 +15,13 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from server import metrics
+from server import logs, metrics
 from server.app import Web
 from server.errors import NotStarted
+from server.live.handshake import refusal
+from server.live.idle import Idle
 from server.live.protocol import CounterProtocol
 from server.settings import Settings
 
@@ -27,9 +31,23 @@ LONGEST_HEAD = 16 * 1024
 HEAD_WITHIN = 10.0
 """Seconds from a connection's start, or the first byte of its next request, to the end of the head."""
 
+log = logs.logger("front")
+
+
+class State(ServerState):
+    """What all connections of a server share."""
+
+    def __init__(self, idle: Idle | None = None) -> None:
+        super().__init__()
+        self.idle = Idle() if idle is None else idle
+
 
 class Server(uvicorn.Server):
     """Uvicorn without its signals: the process is ended by run.py, in its order."""
+
+    def __init__(self, config: uvicorn.Config, idle: Idle | None = None) -> None:
+        super().__init__(config)
+        self.server_state = State(idle)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -40,7 +58,7 @@ class Server(uvicorn.Server):
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection, until it is a WebSocket.
 
-    A request that comes whole, as nearly all do, costs a few additions; a timer is only set while one is incomplete.
+    A request that comes whole, as nearly all do, costs a few additions; none has a timer of its own.
     """
 
     longest = LONGEST_HEAD
@@ -52,19 +70,24 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_body = False
         # Bytes of the present head; then those around the body: sizes of chunks, and fields that follow the last one.
         self._around = 0
-        # What ends the connection if the present request stays incomplete.
-        self._deadline: asyncio.TimerHandle | None = None
+        # uvicorn types only its own class here.
+        state: Any = self.server_state
+        self._idle: Idle = state.idle
 
     # -- asyncio's side --
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn gives no other
-        """Begin to wait for the first head."""
+        """Begin to wait for the first head, if there is a descriptor for that."""
         super().connection_made(transport)
-        self._limit()
+        if self._idle.admits(transport.get_extra_info("socket").fileno()):
+            self._idle.awaits(self, self.within)
+        else:
+            metrics.refused.labels("descriptors").inc()
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
-        self._unlimit()
+        """It asks for nothing any more."""
+        self._idle.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -78,17 +101,18 @@ class HttpProtocol(HttpToolsProtocol):
                 # A WebSocket now, or refused: uvicorn too drops what came in the same packet.
                 return
             if self._around >= self.longest:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "long_head")
+                metrics.refused.labels("long_head").inc()
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                 return
-        if self._around and not self._in_body and self._deadline is None:
-            self._limit()
+        if self._around and not self._in_body and self not in self._idle:
+            self._idle.awaits(self, self.within)
 
     # -- the parser's side --
 
     def on_headers_complete(self) -> None:
         """The head is over."""
         self._in_body, self._around = True, 0
-        self._unlimit()
+        self._idle.leave(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -99,9 +123,10 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is over."""
         self._in_body, self._around = False, 0
-        if self._deadline is not None:
+        if self in self._idle:
             # It was answered before: uvicorn's own wait for the next one has been taken back by this one's last bytes.
-            self._unlimit()
+            self._idle.leave(self)
+            self._idle.keeps(self)
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -111,57 +136,68 @@ class HttpProtocol(HttpToolsProtocol):
     # -- uvicorn's side --
 
     def on_response_complete(self) -> None:
-        """A body that nobody waits for any more has to end as well."""
+        """A body that nobody waits for any more has to end as well; without one, the next request may come."""
         super().on_response_complete()
-        if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
-            self._limit()
+        if self.transport.is_closing() or not self.cycle.response_complete:
+            return
+        if self._in_body:
+            self._idle.awaits(self, self.within)
+        elif not self._around:
+            self._idle.keeps(self)
 
     def handle_websocket_upgrade(self) -> None:
         """Pass the connection on, with the request as it was parsed here: reading it again would cost as much."""
         self.connections.discard(self)
         # This object goes, and at once: it and its parser know each other, which only the collector would resolve.
-        self._unlimit()
         self.parser = None  # type: ignore[assignment] # as uvicorn does at the end
         found: Any = self.ws_protocol_class
         viewer: CounterProtocol = found(self.config, self.server_state, self.app_state)
         viewer.connection_made(self.transport)
-        if not viewer.upgraded(self.scope["method"], self.url, self.headers):
-            lines = [b"%b %b HTTP/1.1" % (self.scope["method"].encode(), self.url)]
-            lines += [b"%b: %b" % header for header in self.headers]
-            viewer.data_received(b"\r\n".join([*lines, b"", b""]))
+        viewer.upgraded(self.scope["method"], self.url, self.headers)
         self.transport.set_protocol(viewer)
 
     # -- the end --
 
-    def _limit(self) -> None:
-        self._unlimit()
-        self._deadline = self.loop.call_later(self.within, self._late)
+    def late(self) -> None:
+        """What was to come has not come in time."""
+        if self._heard:
+            metrics.refused.labels("slow_head").inc()
+        self._part(HTTPStatus.REQUEST_TIMEOUT)
 
-    def _unlimit(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def outnumbered(self) -> None:
+        """Too many ask for nothing, and this one has for longest."""
+        metrics.refused.labels("outnumbered").inc()
+        self._part(HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _late(self) -> None:
-        self._deadline = None
-        if self.transport.is_closing():
-            return
-        if self._around and not self._in_body:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "slow_head")
+    def _part(self, status: HTTPStatus) -> None:
+        if self._heard:
+            self._refuse(status)
         else:
             # A browser may connect in advance: an answer to nothing would be taken for that to its next request.
             self.transport.close()
 
-    def _refuse(self, status: HTTPStatus, reason: str) -> None:
-        metrics.refused.labels(reason).inc()
+    @property
+    def _heard(self) -> bool:
+        """Whether a head has come in part."""
+        return self._around > 0 and not self._in_body
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        if self.transport.is_closing():
+            return
         if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr] # None before the first
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            self.transport.write(head.encode())
+            self.transport.write(refusal(status))
         self.transport.close()
 
 
 def front(web: Web, settings: Settings) -> Server:
     """Uvicorn around our routes, with our classes for HTTP and for WebSocket."""
+    if settings.max_connections > web.descriptors.for_viewers:
+        log.warning(
+            "few_descriptors",
+            viewers=web.descriptors.for_viewers,
+            hint=f"there are descriptors for no more, though MAX_CONNECTIONS={settings.max_connections}: "
+            f"raise the limit of open files (ulimit -Hn), now {web.descriptors.limit}",
+        )
     return Server(
         uvicorn.Config(
             web.app,
@@ -175,18 +211,24 @@ def front(web: Web, settings: Settings) -> Server:
             proxy_headers=False,  # live/doors.py reads them, the same way for HTTP and WebSocket
             timeout_graceful_shutdown=5,
             backlog=BACKLOG,
-        )
+        ),
+        Idle(edge=web.descriptors.edge),
     )
 
 
-def listen(settings: Settings) -> socket.socket:
-    """A listening socket of our own: what it accepts inherits the time after which a dead reader is dropped."""
+def listen(settings: Settings, *, shared: bool = False) -> socket.socket:
+    """A listening socket of our own: what it accepts inherits the time after which a dead reader is dropped.
+
+    Where it is *shared* the kernel spreads connections over all sockets of this user that listen there and share it.
+    """
     try:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         both = settings.host == "::" and socket.has_dualstack_ipv6()
-        listening = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        listening = socket.create_server(
+            address, family=family, backlog=BACKLOG, dualstack_ipv6=both, reuse_port=shared
+        )
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # create_server repeats the address there
         raise NotStarted(

@@ -1,6 +1,22 @@
-"""Every metric of this house, for Prometheus; other rooms only count. No label ever holds what a stranger sent."""
+"""Every metric of this house, for Prometheus; other rooms only count. No label ever holds what a stranger sent.
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+Several processes on one port (crew.py) count into files of one folder, and each of them answers with the sums: who asks
+cannot choose whom. What Python and the kernel say of a single process is not among them, as it has no sum.
+"""
+
+import os
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+FOLDER, PLACE = "PROMETHEUS_MULTIPROC_DIR", "METRICS_PLACE"
+"""What a crew sets in the environment of its members: where the files are, and which of them are this process's."""
+
+if PLACE in os.environ:
+    # Not by pid, as the library would name them: who comes after a dead process counts on where that has stopped, and
+    # however often they die there are no more files to read.
+    _place = int(os.environ[PLACE])
+    values.ValueClass = values.MultiProcessValue(lambda: _place)  # type: ignore[no-untyped-call] # the library's
 
 webhooks = Counter("ticket_counter_webhooks", "Webhooks by type and what became of them", ["type", "outcome"])
 marks = Counter("ticket_counter_marked_tickets", "Tickets marked by hints", ["reason"])
@@ -10,8 +26,8 @@ lots = Counter("ticket_counter_lots", "Lots of due tickets claimed, by their mos
 kept = Counter("ticket_counter_kept", "Snapshots by what keeping them did", ["outcome"])
 pauses = Counter("ticket_counter_site_pauses", "Sites paused after a fault of Wix", ["status"])
 missing = Counter("ticket_counter_missing_tickets", "Tickets that Wix's answer left out, by what followed", ["outcome"])
-topics = Gauge("ticket_counter_topics", "Topics open in this process")
-viewers = Gauge("ticket_counter_viewers", "Viewers connected to this process", ["kind"])
+topics = Gauge("ticket_counter_topics", "Topics open, once a process", multiprocess_mode="livesum")
+viewers = Gauge("ticket_counter_viewers", "Viewers connected", ["kind"], multiprocess_mode="livesum")
 ws_viewers, sse_viewers = viewers.labels("ws"), viewers.labels("sse")
 frames = Counter("ticket_counter_frames", "Frames written to viewers", ["kind"])
 ws_frames, sse_frames = frames.labels("ws"), frames.labels("sse")
@@ -27,4 +43,14 @@ flush_seconds = Histogram(
 
 def text() -> bytes:
     """All metrics in Prometheus's text format."""
-    return generate_latest(REGISTRY)
+    if FOLDER not in os.environ:
+        return generate_latest(REGISTRY)
+    # A registry of its own: the other has the same names, with the values of this process alone.
+    summed = CollectorRegistry()
+    MultiProcessCollector(summed)  # type: ignore[no-untyped-call] # the library's
+    return generate_latest(summed)
+
+
+def forget(folder: str, place: int) -> None:
+    """Take a dead process's share out of what is true only while it lives, such as viewers; what it counted stays."""
+    mark_process_dead(place, folder)  # type: ignore[no-untyped-call] # the library's

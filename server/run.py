@@ -46,25 +46,44 @@ _T = TypeVar("_T")
 
 
 def process(
-    settings: Settings, *, web: bool, worker: bool, embed: bool, ready: Callable[[str], None], last: float = LAST
+    settings: Settings,
+    *,
+    web: bool,
+    worker: bool,
+    embed: bool,
+    ready: Callable[[str], None],
+    member: bool = False,
+    last: float = LAST,
 ) -> int:
-    """Run until a signal or a fault; *ready* is told the address of the web part. Answers the exit status."""
+    """Run until a signal or a fault; *ready* is told the address of the web part. Answers the exit status.
+
+    A *member* of a crew shares its port with the others, and leaves it to their parent to be hasty.
+    """
     _raise_descriptors()
     _calm_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_process(settings, web=web, worker=worker, embed=embed, ready=ready, last=last))
+            return runner.run(
+                _process(settings, web=web, worker=worker, embed=embed, ready=ready, member=member, last=last)
+            )
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
 async def _process(
-    settings: Settings, *, web: bool, worker: bool, embed: bool, ready: Callable[[str], None], last: float
+    settings: Settings,
+    *,
+    web: bool,
+    worker: bool,
+    embed: bool,
+    ready: Callable[[str], None],
+    member: bool,
+    last: float,
 ) -> int:
     # What is missing is said at once, not after waiting for Redis.
     _complete(settings, worker=worker, redis=not embed)
     async with AsyncExitStack() as stack:
-        stopping = _signals(stack)
+        stopping = _signals(stack, hasty=not member)
         if web and settings.key is None:
             log.warning("webhooks_refused", reason="WIX_PUBLIC_KEY is not set: copy it from the app's Webhooks page")
         try:
@@ -72,7 +91,7 @@ async def _process(
             if started is None:
                 return 0
             embedded, parts = started
-            listening = listen(settings) if web else None
+            listening = listen(settings, shared=member) if web else None
             # Nothing runs before everything could start.
             running = {type(part).__name__.lower(): part.run() for part in parts}
             if embedded is not None:
@@ -207,13 +226,16 @@ async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worke
             await asyncio.wait({watched["worker"]})
 
 
-def _signals(stack: AsyncExitStack) -> asyncio.Event:
-    """Tell of the first signal, until *stack* ends; a second one ends the process at once."""
+def _signals(stack: AsyncExitStack, *, hasty: bool = True) -> asyncio.Event:
+    """Tell of the first signal, until *stack* ends; a second one ends the process at once, where that is *hasty*.
+
+    A member of a crew may hear of one wish twice: from its parent, and from a supervisor that tells every process.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        if stopping.is_set():
+        if stopping.is_set() and hasty:
             os._exit(1)
         stopping.set()
 

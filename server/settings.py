@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Where the embedded Valkey keeps its data")
     host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 for a free one")
+    web_processes: int = Field(1, ge=1, description="Processes of `web` on that port, one a core")
     public_url: str | None = Field(None, description="The https address that browsers and Wix reach this server at")
     root_path: str = Field("", description="The path below which a proxy serves us, such as /counter")
     origins: List = Field(

@@ -33,6 +33,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
+from server.pipeline import Pipeline
 
 CLUSTER_SCHEME = "redis+cluster://"
 OLDEST = 7
@@ -128,22 +129,34 @@ class Store:
             # one costs nothing: each command of ours may run twice. What takes too long is never tried again.
             again = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
             self.client = Redis.from_url(url, retry=again, **options)
+        # A webhook's script shares a round trip with those that came meanwhile. Not on a cluster: there each goes to the
+        # node that has its site now, and only redis-py's own call follows a slot that moved.
+        shares = use is Use.INGEST and not self.clustered
+        self._pipeline = Pipeline(self.client.connection_pool, answer) if shares else None
         self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """Run a script by its cached name; a server that has not seen it yet gets the text."""
         wanted = script(name)
         rest = (len(keys), *keys, *args)
+        ask = self._pipeline.ask if self._pipeline else self._ask
         with _faults(name):
             try:
-                return await self.client.execute_command("EVALSHA", wanted.sha, *rest)
+                return await ask("EVALSHA", wanted.sha, *rest)
             except NoScriptError:
-                return await self.client.execute_command("EVAL", wanted.text, *rest)
+                return await ask("EVAL", wanted.text, *rest)
 
     async def do(self, *command: str | float) -> Any:
         """Run one command."""
         with _faults(str(command[0]).lower()):
-            return await self.client.execute_command(*command)
+            return await self._ask(*command)
+
+    async def _ask(self, *command: str | float) -> Any:
+        if self.clustered:
+            # While it does not know the nodes, redis-py sends a command to any of them, and after a few answers of
+            # "not here" closes the connections of all the others: in a rush it never came out of that.
+            await self.client.initialize()
+        return await self.client.execute_command(*command)
 
     async def wait(self, patience: float) -> None:
         """Wait up to *patience* seconds for a Redis that is not there yet; raises StoreUnavailable after that.
@@ -209,6 +222,8 @@ class Store:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        if self._pipeline:
+            await self._pipeline.aclose()
         await self.client.aclose()
 
 

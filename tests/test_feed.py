@@ -6,7 +6,8 @@ from structlog.testing import capture_logs
 from server import wire
 from server.model import Rules, Timing
 from server.store import channel, key
-from tests.rig.hub import SITE_ID, Rig, shows
+from tests.rig.hub import SITE_ID, Rig, Screen, shows
+from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer
 from tests.rig.server import OTHER, SITE, TICKET, until
@@ -38,6 +39,28 @@ async def test_one_subscription_a_topic(redis_url: str) -> None:
             await shows(screen, unsold=2)
         [_, count] = await rig.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET))
         assert 1 == count
+
+
+async def test_storm(redis_url: str) -> None:
+    """A storm of viewers, before a topic is open and while it is, costs Redis one subscription and one read a ticket."""
+    async with Rig(redis_url, round_every=60) as rig, monitored(redis_url) as commands:
+        await rig.reads.read(definition(TICKET, 3), definition(OTHER, 48))
+
+        def storm() -> list[list[Screen]]:
+            return [[rig.watch(*some)[0] for _ in range(500)] for some in ((TICKET,), (TICKET, OTHER), (OTHER,))]
+
+        early = storm()
+        await until(lambda: [{(3,)}, {(3, 48)}, {(48,)}] == [_seen(some) for some in early])
+        late = storm()
+
+        assert [{(3,)}, {(3, 48)}, {(48,)}] == [_seen(some) for some in late]
+        for ticket in (TICKET, OTHER):
+            assert (1, 1) == (await commands.subscribed(channel(SITE, ticket)), await commands.read(ticket))
+
+
+def _seen(screens: list[Screen]) -> set[tuple[int | None, ...]]:
+    """The different things that they were shown: one, if they all saw the same."""
+    return {tuple(sorted(screen.unsolds, key=str)) for screen in screens}
 
 
 async def test_older_is_dropped(redis_url: str) -> None:

@@ -1,23 +1,30 @@
 import asyncio
 import json
+import os
+import re
+import resource
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from prometheus_client import REGISTRY
-from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 
 from server import front, run, settings
 from server.app import Web
 from server.errors import NotStarted
+from server.live.idle import Idle
 from server.settings import Settings
-from tests.rig.server import SITE, Start, until
+from tests.rig.process import PROGRAM, Command, Run
+from tests.rig.reads import Reads, definition
+from tests.rig.server import SITE, TICKET, Start, until
 
 WITHIN = 0.3
 """Seconds for a head, here."""
@@ -59,14 +66,14 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 class Socket(asyncio.Protocol):
-    """What an upgrade leads to: it says how many bytes it was given."""
+    """What an upgrade leads to: it says what it was given, and then how many bytes."""
 
     def __init__(self, *_: Any) -> None:
         self.count = 0
 
-    def upgraded(self, *_: Any) -> bool:
-        """Leave the request to `data_received`."""
-        return False
+    def upgraded(self, method: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """The request, as it was parsed."""
+        self.transport.write(b"%b %b %d;" % (method.encode(), url, len(headers)))
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -122,7 +129,13 @@ Dial = Callable[[], Awaitable[Line]]
 
 
 @pytest.fixture
-async def dial() -> AsyncIterator[Dial]:
+def idle() -> Idle:
+    """Those who ask for nothing: room for three of them."""
+    return Idle(most=3)
+
+
+@pytest.fixture
+async def dial(idle: Idle) -> AsyncIterator[Dial]:
     """Connect to a server of the test's own: our HTTP class around a small application."""
     config = uvicorn.Config(
         app,
@@ -133,7 +146,7 @@ async def dial() -> AsyncIterator[Dial]:
         timeout_keep_alive=KEEP_ALIVE,
     )
     config.load()
-    state = ServerState()
+    state = front.State(idle)
     ends: list[Quick] = []
 
     def answer() -> Quick:
@@ -153,6 +166,7 @@ async def dial() -> AsyncIterator[Dial]:
         yield call
     server.close()
     await until(lambda: not state.connections and not state.tasks)
+    assert not len(idle)
 
 
 def refused(reason: str) -> float:
@@ -263,14 +277,14 @@ async def test_silence(dial: Dial) -> None:
     assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + 1
 
 
-async def test_between_requests(dial: Dial) -> None:
-    """Between two requests the time of uvicorn's keep-alive rules, and no timer beside it."""
+async def test_between_requests(dial: Dial, idle: Idle) -> None:
+    """Between two requests the time of uvicorn's keep-alive rules, and none beside it."""
     line = await dial()
     await line.say(GET)
     await line.hear(b"0\r\n\r\n")
     began = asyncio.get_running_loop().time()
 
-    assert None is line.end._deadline
+    assert (1, False) == (len(idle), line.end in idle)
     assert b"" == await line.rest()
     assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began
 
@@ -320,13 +334,60 @@ async def test_late_body(dial: Dial) -> None:
     assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began < KEEP_ALIVE + 1
 
 
+async def test_flood(dial: Dial, idle: Idle) -> None:
+    """Over the cap who has been silent for longest ends without a word, one whose head has begun with 503."""
+    quiet = await dial()
+    begun = await dial()
+    await begun.say(GET[:10])
+    counted = refused("outnumbered")
+    others = [await dial() for _ in range(3)]
+
+    ended = await quiet.rest(), await begun.rest()
+    others[0].writer.write(GET)
+
+    assert (b"", b"HTTP/1.1 503 Service Unavailable") == (ended[0], ended[1].splitlines()[0])
+    assert re.search(rb"\r\nretry-after: \d+\r\n", ended[1])
+    assert counted + 2 == refused("outnumbered")
+    assert (await others[0].hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    assert 3 == len(idle)
+
+
+async def test_flood_beside_a_webhook(dial: Dial) -> None:
+    """However many strangers are silent, who has asked for something before, or is being answered, stays."""
+    asked, answered = await dial(), await dial()
+    asked.writer.write(GET)
+    await asked.hear(b"0\r\n\r\n")
+    await answered.say(STREAM)
+    strangers = [await dial() for _ in range(20)]
+
+    for line in (asked, strangers[-1]):
+        line.writer.write(GET)
+        assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    assert (await answered.hear(b"/stream\r\n")).startswith(b"HTTP/1.1 200 OK")
+    assert b"" == await strangers[0].rest()
+
+
+@pytest.mark.parametrize("idle", [Idle(edge=0)])
+async def test_no_descriptor(dial: Dial) -> None:
+    """Where all descriptors are in use and nobody is idle, who comes is told so, and when to come back."""
+    counted = refused("descriptors")
+
+    line = await dial()
+    answer = await line.rest()
+
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nretry-after: " in answer
+    assert counted + 1 == refused("descriptors")
+
+
 async def test_upgrade(dial: Dial) -> None:
     """What has become a WebSocket is bounded by its own class alone, in size and in time."""
     line = await dial()
     line.writer.write(UPGRADE)
-    given = int((await line.hear(b";"))[:-1])
-    hearing = asyncio.ensure_future(line.hear(b"%d;" % (given + 2 * ROOM)))
+    given = await line.hear(b";")
+    hearing = asyncio.ensure_future(line.hear(b"%d;" % (2 * ROOM)))
     assert not (await asyncio.wait({hearing}, timeout=2 * WITHIN))[0]
+    assert b"GET / 3;" == given
 
     line.writer.write(b"x" * 2 * ROOM)
 
@@ -350,6 +411,133 @@ async def test_whole(start_server: Start) -> None:
     long = await running.http.get("/livez", headers={"X": "x" * ROOM})
 
     assert (200, 431) == (alive.status_code, long.status_code)
+
+
+# -- descriptors --
+
+
+FEW = 256
+"""Descriptors of a process: 192 viewers, and from the 248th on its own."""
+
+LIMITED = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FEW}, {FEW})); {PROGRAM}"
+
+HANDSHAKE = UPGRADE.replace(b"GET /", f"GET /v1/counters?ticket={TICKET}".encode()).replace(
+    b"\r\n\r\n", b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+HOOK = POST.replace(b"/read", b"/webhooks/wix") % 5 + b"a.b.c"
+
+
+class Storm:
+    """Many connections to one process."""
+
+    def __init__(self, url: str) -> None:
+        self.port = int(url.rpartition(":")[2])
+        self.open: list[asyncio.StreamWriter] = []
+
+    async def connect(self, request: bytes = b"") -> asyncio.StreamReader:
+        """One more, that asks for this."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.open.append(writer)
+        writer.write(request)
+        return reader
+
+    async def ask(self, request: bytes) -> int:
+        """The status that one more connection is answered with; it stays open."""
+        reader = await self.connect(request)
+        return int((await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).split()[1])
+
+    def end(self) -> None:
+        """Close them all."""
+        for writer in self.open:
+            writer.transport.abort()
+
+
+@pytest.fixture
+async def storm(command: Run, redis_url: str) -> AsyncIterator[tuple[Command, Storm]]:
+    """A web process with few descriptors, and who besets it."""
+    web = command("web", program=LIMITED, REDIS_URL=redis_url, MAX_CONNECTIONS_PER_ADDRESS="1000")
+    found = Storm(await web.url())
+    yield web, found
+    found.end()
+
+
+STRANGERS = {
+    "silent": b"",
+    "half a head": GET[:10],
+    "idle": GET,
+}
+
+
+@pytest.mark.parametrize("strangers", STRANGERS.values(), ids=STRANGERS)
+async def test_few_descriptors(storm: tuple[Command, Storm], strangers: bytes) -> None:
+    """Viewers never have the last descriptors: their handshake is 503, while Wix is heard whatever strangers do."""
+    web, besieging = storm
+
+    viewers = [await besieging.ask(HANDSHAKE) for _ in range(200)]
+    stream = await besieging.ask(HANDSHAKE.replace(b"counters?", b"counters/stream?").replace(b"Upgrade: w", b"X: w"))
+    for _ in range(2 * FEW):
+        await besieging.connect(strangers)
+    hooks = [await besieging.ask(HOOK) for _ in range(50)]
+    besieging.open[0].transport.abort()
+    again = await until(lambda: _opens(besieging))
+
+    assert [101] * 192 + [503] * 8 == viewers
+    assert (503, [401] * 50, True) == (stream, hooks, again)
+    assert "few_descriptors" in web.err
+    assert "viewers=192" in web.err
+    assert None is web.process.poll()
+
+
+async def test_refused_in_masses(storm: tuple[Command, Storm]) -> None:
+    """Viewers who were sent away and do not go take no descriptor from Wix, nor from viewers who may come in."""
+    _, besieging = storm
+
+    for _ in range(2 * FEW):
+        await besieging.ask(HANDSHAKE.replace(TICKET.encode(), b"nonsense"))
+    hooks = [await besieging.ask(HOOK) for _ in range(50)]
+    viewers = [await besieging.ask(HANDSHAKE) for _ in range(50)]
+
+    assert ([401] * 50, [101] * 50) == (hooks, viewers)
+
+
+async def _opens(besieging: Storm) -> bool:
+    return await besieging.ask(HANDSHAKE) == 101
+
+
+async def test_no_descriptor_at_all(storm: tuple[Command, Storm], reads: Reads) -> None:
+    """While the kernel gives it no descriptor a process does not spin nor end, serves who is in, and recovers."""
+    web, besieging = storm
+    pid = web.process.pid
+    viewer = await besieging.connect(HANDSHAKE)
+    await asyncio.wait_for(viewer.readuntil(b"unknown"), 5)
+
+    taken = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(FEW)) - taken), FEW))
+    began, used = time.monotonic(), _cpu(pid)
+    outside = [await besieging.connect(HANDSHAKE) for _ in range(100)]
+    for unsold in range(20, 0, -1):
+        await reads.read(definition(TICKET, unsold))
+        await asyncio.wait_for(viewer.readuntil(b'"unsold":%d,' % unsold), 5)
+    await until(lambda: time.monotonic() > began + 1)
+    share = (_cpu(pid) - used) / (time.monotonic() - began)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (FEW, FEW))
+
+    assert share < 0.5
+    assert all([await _ended(one) for one in outside])
+    assert 101 == await besieging.ask(HANDSHAKE)
+    assert 401 == await besieging.ask(HOOK)
+
+
+async def _ended(reader: asyncio.StreamReader) -> bool:
+    with suppress(ConnectionError):
+        return b"" == await asyncio.wait_for(reader.read(), 5)
+    return True
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # -- uvicorn --

@@ -32,6 +32,13 @@ async def clustered(cluster_url: str) -> AsyncIterator[Store]:
         yield found
 
 
+@pytest.fixture
+async def ingest(redis_url: str) -> AsyncIterator[Store]:
+    """A webhook's client of one server."""
+    async with aclosing(Store(redis_url, Use.INGEST)) as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three masters of this file's own: each test leaves them well."""
@@ -156,6 +163,103 @@ async def test_a_cancel_is_not_lost(store: Store) -> None:
         await asyncio.wait({task}, timeout=2)
 
         assert task.cancelled()
+
+
+# -- webhooks share --
+
+
+async def _reads(store: Store) -> int:
+    """How often the server has read from a client."""
+    return int((await store.client.info("stats"))["total_reads_processed"])
+
+
+async def test_webhooks_share_a_round_trip(ingest: Store, store: Store) -> None:
+    """Law 1: Scripts of webhooks that came together are one round trip, whatever their sites; each has its own answer."""
+    for site in SITES[1:]:
+        await known(store, site)
+    await mark(ingest, SITES[1])
+    before = await _reads(store)
+    its_own = await _reads(store) - before
+
+    found = await asyncio.gather(*(mark(ingest, site, "U") for site in SITES))
+
+    assert [[-1, 0], *[[1, 1]] * (len(SITES) - 1)] == found
+    assert before + 2 * its_own + 1 == await _reads(store)
+
+
+async def test_shared_scripts_are_sent_again(ingest: Store, store: Store) -> None:
+    """A server that has forgotten its scripts gets the text from each of those that came together."""
+    await known(store, "S")
+    await mark(ingest, "S")
+    await store.do("SCRIPT", "FLUSH")
+
+    assert [[1, 0]] * 5 == await asyncio.gather(*(mark(ingest, "S") for _ in range(5)))
+
+
+async def test_a_bug_is_its_own(ingest: Store, store: Store) -> None:
+    """A script that fails is an error to whoever ran it, and to none of those who share its round trip."""
+    await known(store, "S")
+    await store.do("SET", key("T", "site"), "text")
+
+    found = await asyncio.gather(*(mark(ingest, site) for site in "STS"), return_exceptions=True)
+
+    assert [[1, 1], ResponseError, [1, 0]] == [type(one) if isinstance(one, ResponseError) else one for one in found]
+
+
+async def test_a_cancel_is_its_own(ingest: Store, store: Store) -> None:
+    """A webhook that is given up, before its script is sent or after, takes no answer from another."""
+    for site in SITES:
+        await known(store, site)
+    for turns in range(6):
+        tasks = [asyncio.create_task(mark(ingest, site, site)) for site in SITES]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert all(
+            isinstance(one, asyncio.CancelledError) or (isinstance(one, list) and one[0] == 1) for one in found[::2]
+        )
+        assert [1] * (len(SITES) // 2) == [one[0] for one in found[1::2] if isinstance(one, list)]
+
+
+async def test_all_hear_of_a_fault(redis_server: Server) -> None:
+    """A frozen Redis costs webhooks that share 0.4 s, twice where they wait for others; each is told and counted."""
+    server = redis_server()
+    async with aclosing(Store(server.url, Use.INGEST)) as store:
+        await known(store, "S")
+        await mark(store, "S")
+        server.freeze()
+        before = metrics.store_faults.labels("mark")._value.get()
+        began = time.monotonic()
+        first = [asyncio.create_task(mark(store, "S")) for _ in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        behind = [asyncio.create_task(mark(store, "S")) for _ in range(20)]
+
+        found = await asyncio.gather(*first, return_exceptions=True)
+        seconds = time.monotonic() - began
+        found += await asyncio.gather(*behind, return_exceptions=True)
+        server.thaw()
+
+        assert {StoreUnavailable} == {type(one) for one in found}
+        assert before + 40 == metrics.store_faults.labels("mark")._value.get()
+        assert 0.4 <= seconds < 0.75
+        assert 1.25 > time.monotonic() - began
+        await until(lambda: _works(store))
+        assert [1, 0] == await mark(store, "S")
+
+
+async def test_webhooks_of_a_cluster(cluster_url: str, clustered: Store) -> None:
+    """On a cluster each site's script goes to its own node, however many come together."""
+    for site in SITES:
+        await known(clustered, site)
+    async with aclosing(Store(cluster_url, Use.INGEST)) as ingest:
+        found = await asyncio.gather(*(mark(ingest, site) for site in SITES))
+
+    assert [[1, 1]] * len(SITES) == found
 
 
 # -- Redis is away --

@@ -135,6 +135,46 @@ async def test_one_round_trip(running: Running, redis: Redis, sign: Sign) -> Non
     assert ["EVALSHA"] == asked
 
 
+async def test_many_at_once(running: Running, redis: Redis, sign: Sign) -> None:
+    """Webhooks that come together are each answered for themselves: marked, of a stranger's site, forged, malformed."""
+    good, strange = sign("order_confirmed"), sign("order_confirmed", site=STRANGER)
+    bodies = [good, strange, good[:-8], sign(ORDER, "[]")] * 10
+    before = [counted(ORDER, "marked"), counted(ORDER, "unknown_site")]
+
+    answers = await asyncio.gather(*(post(running, body) for body in bodies))
+
+    assert [200, 200, 401, 200] * 10 == [one.status_code for one in answers]
+    assert [one + 10 for one in before] == [counted(ORDER, "marked"), counted(ORDER, "unknown_site")]
+    assert "10" == await redis.hget(f"tc:{{{SITE}}}:heard", f"{ORDER}:count")
+
+
+async def test_many_at_once_while_frozen(
+    start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+) -> None:
+    """However many come while Redis is frozen, all are answered 503 before Wix gives up; none was taken by mistake."""
+    server = redis_server()
+    running = await start_server(redis_url=server.url, wix_public_key=public_key)
+    good = sign("order_confirmed")
+    await post(running, good)
+    before = counted(ORDER, "marked"), counted(ORDER, "unavailable")
+    server.freeze()
+    began = time.monotonic()
+
+    async def later(seconds: float) -> tuple[int, float]:
+        await asyncio.sleep(seconds)
+        asked = time.monotonic()
+        return (await post(running, good)).status_code, time.monotonic() - asked
+
+    found = await asyncio.gather(*(later(n / 40) for n in range(40)))
+    server.thaw()
+
+    assert 1 <= time.monotonic() - began
+    assert {503} == {status for status, _ in found}
+    assert 1.25 > max(seconds for _, seconds in found)
+    assert (before[0], before[1] + 40) == (counted(ORDER, "marked"), counted(ORDER, "unavailable"))
+    assert await until(lambda: post_until(running, good))
+
+
 async def test_event_marks_its_tickets(running: Running, redis: Redis, sign: Sign) -> None:
     """A webhook that names only an event makes the tickets of that event due."""
     await redis.sadd(f"tc:{{{SITE}}}:event:{EVENT}", TICKET)

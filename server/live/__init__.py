@@ -1,8 +1,11 @@
 """The counters resource, live: one address, three ways to listen (JSON, server-sent events, WebSocket).
 
-doors.py      who may come in: origins, addresses behind proxies, caps
-protocol.py   WebSocket, on the bare transport: the hot path
-handshake.py  how it opens, for the request that browsers send
-frames.py     what clients say on it (RFC 6455)
-counters.py   JSON and server-sent events
+doors.py        who may come in: origins, addresses behind proxies, caps
+descriptors.py  how many of them the kernel lets us have, and for whom the last are
+idle.py         connections that ask for nothing: bounded in number and time
+protocol.py     WebSocket, on the bare transport: the hot path
+handshake.py    how it opens, or does not
+frames.py       what clients say on it (RFC 6455)
+counters.py     JSON and server-sent events
+request.py      whose counters a request may have
 """

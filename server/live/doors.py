@@ -4,6 +4,7 @@ In: header values as strangers send them. Out: yes or no, and an address to coun
 WebSocket class and the HTTP routes ask the same one.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,7 +19,11 @@ MOST_AN_ADDRESS = 100
 
 
 class Doors:
-    """The caps and lists of one process. *origins* is empty for everyone; *proxies* are addresses or networks."""
+    """The caps and lists of one process.
+
+    *origins* is empty for everyone; *proxies* are addresses or networks; *descriptors* is for how many viewers there are
+    descriptors, whatever *most* says.
+    """
 
     def __init__(
         self,
@@ -27,6 +32,7 @@ class Doors:
         *,
         most: int = MOST,
         most_an_address: int = MOST_AN_ADDRESS,
+        descriptors: int = sys.maxsize,
     ) -> None:
         self.open = True
         self._any = not origins or "*" in origins
@@ -35,6 +41,7 @@ class Doors:
         self._proxies = tuple(ip_network(proxy, strict=False) for proxy in proxies)
         self._most = most
         self._most_an_address = most_an_address
+        self._descriptors = descriptors
         self._inside: Counter[str] = Counter()
         self._count = 0
 
@@ -42,6 +49,11 @@ class Doors:
     def anyone(self) -> bool:
         """Whether pages of every origin may read."""
         return self._any
+
+    @property
+    def crowded(self) -> bool:
+        """Whether viewers have all the descriptors that they may have: then not even a reason can be told to one."""
+        return self._count >= self._descriptors
 
     def admits(self, origin: str | None) -> bool:
         """Whether a page of this origin may read; a client that is no browser sends none."""
@@ -78,6 +90,9 @@ class Doors:
         """Count a connection in; False when the process or the address has too many, or we are closing."""
         if not self.open:
             metrics.refused.labels("closing").inc()
+            return False
+        if self.crowded:
+            metrics.refused.labels("descriptors").inc()
             return False
         if self._count >= self._most:
             metrics.refused.labels("full").inc()

@@ -1,14 +1,22 @@
-"""The opening handshake (RFC 6455, section 4.2), for the request that every browser sends.
+"""How a WebSocket opens (RFC 6455, section 4.2), or does not.
 
-In: a request's method and headers, parsed already. Out: the answer that opens the WebSocket, or None where anything is
-out of the ordinary: then websockets' sans-I/O core reads the request itself, and says what is wrong with it. Nearly all
-requests are ordinary, and reading each a second time would be a third of what it costs to let a viewer in.
+In: a request as uvicorn has parsed it. Out: an Opening, or the answer that ends the connection. Nearly all requests are
+as every browser sends them, and reading each a second time would be a third of what it costs to let a viewer in. One
+that is out of the ordinary is read by websockets' sans-I/O core, which says what is wrong with it.
 """
 
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from http import HTTPStatus
+from typing import NamedTuple
 
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.utils import accept_key
+
+BACK_S = range(1, 11)
+"""Seconds after which who was refused for want of room may try again: not all the same, or all would come at once."""
 
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 """Base64 of 16 bytes, as it is written without a doubt."""
@@ -18,23 +26,24 @@ _ANSWER = (
 )
 
 
-class Opening:
-    """An ordinary request to open a WebSocket, and the `answer` to it."""
+class Opening(NamedTuple):
+    """A request to open a WebSocket that may be granted, and the `answer` that does."""
 
-    __slots__ = ("_headers", "answer")
-
-    def __init__(self, headers: dict[bytes, bytes], answer: bytes) -> None:
-        self._headers = headers
-        self.answer = answer
-
-    def get(self, name: bytes) -> str | None:
-        """One header's value, by its name in lower case."""
-        value = self._headers.get(name)
-        return None if value is None else value.decode("latin-1")
+    answer: bytes
+    query: str
+    origin: str | None
+    forwarded: str | None
 
 
-def ordinary(method: str, headers: Sequence[tuple[bytes, bytes]]) -> Opening | None:
-    """Read a request that asks to upgrade; None unless it is as browsers send it, with each header once."""
+def read(method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]], paths: Collection[str]) -> Opening | bytes:
+    """Read a request that asks to upgrade; on any other than these *paths* there is no WebSocket."""
+    path, _, query = url.decode("latin-1").partition("?")
+    opening = ordinary(method, query, headers) if path in paths else None
+    return _unusual(method, url, headers, paths) if opening is None else opening
+
+
+def ordinary(method: str, query: str, headers: Sequence[tuple[bytes, bytes]]) -> Opening | None:
+    """Open at once; None unless the request is as browsers send it, with each header once."""
     found = dict(headers)
     key = found.get(b"sec-websocket-key", b"")
     if (
@@ -47,4 +56,40 @@ def ordinary(method: str, headers: Sequence[tuple[bytes, bytes]]) -> Opening | N
         or not _KEY.fullmatch(key)
     ):
         return None
-    return Opening(found, _ANSWER % accept_key(key.decode()).encode())
+    return Opening(
+        _ANSWER % accept_key(key.decode()).encode(),
+        query,
+        _text(found.get(b"origin")),
+        _text(found.get(b"x-forwarded-for")),
+    )
+
+
+def refusal(status: HTTPStatus) -> bytes:
+    """The answer that ends a connection, without a body; 503 says when to come back."""
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", "content-length: 0", "connection: close"]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        lines.append(f"retry-after: {random.choice(BACK_S)}")  # noqa: S311 - it spreads them, it hides nothing
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _unusual(
+    method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]], paths: Collection[str]
+) -> Opening | bytes:
+    core = ServerProtocol(max_size=None)
+    core.receive_data(b"%b %b HTTP/1.1\r\n" % (method.encode(), url))
+    core.receive_data(b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n")
+    request = next((event for event in core.events_received() if isinstance(event, Request)), None)
+    if request is None:
+        # uvicorn could read it and the core cannot, and says nothing.
+        return refusal(HTTPStatus.BAD_REQUEST)
+    path, _, query = request.path.partition("?")
+    response = core.accept(request) if path in paths else core.reject(404, "no WebSocket is served here\n")
+    answer: bytes = response.serialize()
+    if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        return answer
+    forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) or None
+    return Opening(answer, query, request.headers.get("Origin"), forwarded)

@@ -1,20 +1,19 @@
 """One WebSocket on its bare transport: the class that uvicorn is given as `ws`, and the hot path of this house.
 
 uvicorn hands every upgrade on any path to this class, outside of Starlette and its middleware, so it does its own
-path, origin, address and caps. The handshake is websockets' sans-I/O core's; after it no protocol engine, task, queue
-or timer is left: only this object, whose descriptor the hub writes to (hub.py, topics.py). What a client wants is in
-the URL: it need not send a frame, and what it sends is held to the rules of the contract (frames.py).
+path, origin, address and caps. After the handshake (handshake.py) no protocol engine, task, queue or timer is left:
+only this object, whose descriptor the hub writes to (hub.py, topics.py). What a client wants is in the URL: it need not
+send a frame, and what it sends is held to the rules of the contract (frames.py).
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
 from server import metrics, wire
 from server.errors import BadRequest, NoSiteYet, UnknownSite
@@ -22,7 +21,7 @@ from server.hub import Hub, unix_ms
 from server.live import frames
 from server.live.doors import Doors
 from server.live.frames import Broken, Message, Op, Reader
-from server.live.handshake import ordinary
+from server.live.handshake import Opening, read, refusal
 from server.live.request import resolve
 from server.topics import Audience, Topic
 from server.wire import Close
@@ -44,8 +43,8 @@ class CounterProtocol(asyncio.Protocol):
 
     # There may be a hundred thousand of these: each attribute costs eight bytes, and an empty dict would cost 64.
     __slots__ = (
-        "_address", "_audience", "_closing", "_connections", "_doors", "_fd", "_hub", "_loop", "_open", "_reader",
-        "_root_path", "_texts", "_timer", "_transport", "_unanswered", "_waiting",
+        "_address", "_audience", "_doors", "_fd", "_hub", "_loop", "_open", "_reader", "_root_path", "_state", "_texts",
+        "_timer", "_transport", "_unanswered", "_waiting",
     )  # fmt: skip
 
     path = PATH
@@ -59,15 +58,15 @@ class CounterProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._root_path: str = config.root_path
-        # uvicorn types only its own classes here; it asks of each no more than shutdown().
-        self._connections: set[Any] = server_state.connections
+        # All connections of the server, and those that are no viewer (front.py).
+        self._state: Any = server_state
         self._hub: Hub = app_state["hub"]
         self._doors: Doors = app_state["doors"]
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._fd = -1
         # After the handshake, and until a close frame of ours is out.
-        self._open = self._closing = False
+        self._open = False
         # Set while this connection is counted in, and while it watches.
         self._address: str | None = None
         self._audience: Audience | None = None
@@ -91,13 +90,10 @@ class CounterProtocol(asyncio.Protocol):
         transport.set_write_buffer_limits(high=0)
         self._transport = transport
         self._fd = transport.get_extra_info("socket").fileno()
-        self._connections.add(self)
+        self._state.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """The request, which uvicorn hands over whole; then bytes from the client."""
-        if not self._open:
-            self._handshake(data)
-            return
+        """Bytes from the client, after the handshake."""
         self._unanswered = False
         reader = self._reader or Reader(self.largest)
         self._reader = reader
@@ -116,7 +112,8 @@ class CounterProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone, however it went; its descriptor is closed only after this."""
-        self._connections.discard(self)
+        self._state.connections.discard(self)
+        self._state.idle.gone(self)
         self._unlimit()
         self._gone()
 
@@ -131,7 +128,7 @@ class CounterProtocol(asyncio.Protocol):
         """The client has caught up."""
         waiting, self._waiting = self._waiting, None
         self._unlimit()
-        if self._closing:
+        if not self._open:
             self._limit(CLOSE_WITHIN)
         elif self._audience is not None:
             self._audience.follows(self._fd, self)
@@ -178,79 +175,62 @@ class CounterProtocol(asyncio.Protocol):
         metrics.stuck.inc()
         self._transport.abort()
 
-    # -- the opening --
-
-    def _handshake(self, data: bytes) -> None:
-        core = ServerProtocol(max_size=None)
-        core.receive_data(data)
-        for request in core.events_received():
-            if isinstance(request, Request):
-                self._answer(core, request)
-                return
-        # Not a request that the core reads; it has said so itself.
-        self._transport.writelines(core.data_to_send())
+    def outnumbered(self) -> None:
+        """It has been sent away, and others need its place: what was written to it still goes out."""
         self._transport.close()
 
-    def upgraded(self, method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
-        """Take the request as uvicorn has parsed it; False if it is one that only `data_received` can judge."""
-        path, _, query = url.decode("latin-1").partition("?")
-        opening = ordinary(method, headers) if self._served(path) else None
-        if opening is None:
-            return False
-        self._open = True
-        self._enter(opening.answer, query, opening.get(b"origin"), opening.get(b"x-forwarded-for"))
-        return True
+    # -- the opening --
 
-    def _answer(self, core: ServerProtocol, request: Request) -> None:
-        path, _, query = request.path.partition("?")
-        response = core.accept(request) if self._served(path) else core.reject(404, "no WebSocket is served here\n")
-        head = response.serialize()
-        if response.status_code != 101:
-            self._transport.write(head)
+    def upgraded(self, method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take the request, as uvicorn has parsed it."""
+        if self._doors.crowded:
+            # Whoever is let in keeps a descriptor, even only to be told a reason.
+            metrics.refused.labels("descriptors").inc()
+            found: Opening | bytes = refusal(HTTPStatus.SERVICE_UNAVAILABLE)
+        else:
+            # A proxy in front takes the root off the path, or leaves it there.
+            found = read(method, url, headers, (self.path, self._root_path + self.path))
+        if isinstance(found, Opening):
+            self._open = True
+            self._enter(found)
+        else:
+            self._transport.write(found)
             self._transport.close()
-            return
-        self._open = True
-        forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) or None
-        self._enter(head, query, request.headers.get("Origin"), forwarded)
 
-    def _served(self, path: str) -> bool:
-        # A proxy in front takes the root off the path, or leaves it there.
-        return path in (self.path, self._root_path + self.path)
-
-    def _enter(self, head: bytes, query: str, origin: str | None, forwarded: str | None) -> None:
+    def _enter(self, opening: Opening) -> None:
         """Let the viewer in, or close with a code: a browser cannot read the status of a refused handshake."""
-        if not self._doors.admits(origin):
-            metrics.refused.labels("origin").inc()
-            self._refuse(head, Close.ORIGIN, "this origin is not in ORIGINS")
+        if not self._doors.admits(opening.origin):
+            self._refuse(opening, Close.ORIGIN, "this origin is not in ORIGINS", count="origin")
             return
         try:
-            site, tickets = resolve(wire.wanted(query), self._hub.sites)
+            site, tickets = resolve(wire.wanted(opening.query), self._hub.sites)
         except (BadRequest, UnknownSite) as error:
-            metrics.refused.labels("request").inc()
-            self._refuse(head, Close.BAD_REQUEST, str(error))
+            self._refuse(opening, Close.BAD_REQUEST, str(error), count="request")
             return
         except NoSiteYet as error:
-            metrics.refused.labels("no_site").inc()
-            self._refuse(head, Close.FULL, str(error))
+            self._refuse(opening, Close.FULL, str(error), count="no_site")
             return
         peer = self._transport.get_extra_info("peername")
-        address = self._doors.address(peer[0] if isinstance(peer, tuple) else "local", forwarded)
+        address = self._doors.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
         if not self._doors.enter(address):
-            self._refuse(head, Close.FULL, "full")
+            # The doors count whom they turn away, by their reasons.
+            self._refuse(opening, Close.FULL, "full")
             return
         self._address = address
         metrics.ws_viewers.inc()
         audience = self._audience = self._hub.audience(site, tickets)
         # The answer, the beat and what is known already: one write, one packet.
         known = [topic.ws for topic in audience.known()]
-        self._transport.write(b"".join((head, wire.ws_text(wire.beat(unix_ms())), *known)))
+        self._transport.write(b"".join((opening.answer, wire.ws_text(wire.beat(unix_ms())), *known)))
         if self._waiting is None:
             audience.follows(self._fd, self)
         else:
             audience.lags(self._fd, self)
 
-    def _refuse(self, head: bytes, code: Close, reason: str) -> None:
-        self._transport.write(head)
+    def _refuse(self, opening: Opening, code: Close, reason: str, *, count: str | None = None) -> None:
+        if count is not None:
+            metrics.refused.labels(count).inc()
+        self._transport.write(opening.answer)
         self._close(code, reason)
 
     # -- what clients send --
@@ -258,18 +238,14 @@ class CounterProtocol(asyncio.Protocol):
     def _hear(self, message: Message) -> None:
         match message.op:
             case Op.CLOSE:
-                code = frames.close_code(message.data)
-                if not self._closing:
-                    self._close(code)
+                self._close(frames.close_code(message.data))
                 self._transport.close()
-            case Op.PING if not self._closing:
+            case Op.PING if self._open:
                 self._transport.write(frames.control(Op.PONG, message.data))
-            case Op.TEXT if not self._closing:
+            case Op.TEXT if self._open:
                 self._text()
-            case Op.BINARY if not self._closing:
+            case Op.BINARY if self._open:
                 self._close(Close.BINARY, "text only")
-            case _:
-                pass
 
     def _text(self) -> None:
         """Text is checked and ignored: there is nothing that a client needs to say."""
@@ -282,10 +258,11 @@ class CounterProtocol(asyncio.Protocol):
 
     def _close(self, code: int, reason: str = "") -> None:
         """Send a close frame, once; nothing is written after it."""
-        if self._closing or not self._open:
+        if not self._open:
             return
-        self._closing = True
+        self._open = False
         self._gone()
+        self._state.idle.dismisses(self)
         self._transport.write(frames.close(code, reason))
         if self._waiting is None:
             self._limit(CLOSE_WITHIN)

@@ -16,6 +16,8 @@ from server import wire
 from server.live import counters
 from server.model import Rules, SiteId, TicketId
 from server.snapshots import Kept
+from server.store import channel
+from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition
 from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
 
@@ -239,6 +241,20 @@ async def test_other_methods(start_server: Start) -> None:
         response = await running.http.request(method, running.counters(TICKET))
         assert (method, 405) == (method, response.status_code)
         assert {"GET", "HEAD", "OPTIONS"} == set(response.headers["allow"].split(", "))
+
+
+async def test_storm_of_pollers(start_server: Start, reads: Reads, redis_url: str) -> None:
+    """A storm of pollers, before a topic is open and while it is, costs Redis one subscription and one read a ticket."""
+    running = await start_server(max_connections_per_address=1000)
+    await reads.read(definition(TICKET, 3))
+
+    async with monitored(redis_url) as commands:
+        early = await asyncio.gather(*(get(running, TICKET) for _ in range(200)))
+        late = await asyncio.gather(*(get(running, TICKET) for _ in range(100)))
+        counts = await commands.subscribed(channel(SITE, TICKET)), await commands.read(TICKET)
+
+    assert [{TICKET: ("low", 3)}] * 300 == [shown(one) for one in (*early, *late)]
+    assert (1, 1) == counts
 
 
 # -- refusals --

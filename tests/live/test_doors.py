@@ -131,3 +131,15 @@ def test_closing() -> None:
     assert not doors.enter("b")
     doors.leave("a")
     assert 0 == doors._count
+
+
+def test_crowded() -> None:
+    """For more viewers than there are descriptors nobody is let in, however many may be; there is room when one leaves."""
+    doors = Doors(most=9, descriptors=2)
+
+    entered = [doors.enter(one) for one in "abc"]
+    crowded = doors.crowded
+    doors.leave("a")
+
+    assert ([True, True, False], True) == (entered, crowded)
+    assert (False, True) == (doors.crowded, doors.enter("c"))

@@ -9,6 +9,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.live import protocol
+from server.store import channel
+from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition
 from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
 
@@ -68,6 +70,21 @@ async def test_several_tickets_one_socket(start_server: Start, reads: Reads) -> 
         found = {(one := await frame(socket))["ticket"]: one["unsold"] for _ in range(2)}
 
     assert {TICKET: 3, OTHER: 48} == found
+
+
+async def test_storm(start_server: Start, reads: Reads, redis_url: str) -> None:
+    """A storm of viewers who all get their number costs Redis one subscription and one read."""
+    running = await start_server(max_connections_per_address=1000)
+    await reads.read(definition(TICKET, 3))
+
+    async with monitored(redis_url) as commands, contextlib.AsyncExitStack() as stack:
+        url = running.ws + running.counters(TICKET)
+        sockets = await asyncio.gather(*(stack.enter_async_context(connect(url)) for _ in range(100)))
+        found = [(await frame(socket))["unsold"] for socket in sockets]
+        counts = await commands.subscribed(channel(SITE, TICKET)), await commands.read(TICKET)
+
+    assert [3] * 100 == found
+    assert (1, 1) == counts
 
 
 @pytest.mark.parametrize(
@@ -301,3 +318,22 @@ async def test_word_to_one_who_left(start_server: Start) -> None:
         viewer.bye('{"bye":{"retry_ms":[0,1]}}')
 
     assert not running.web.hub.viewers
+
+
+async def test_place_of_one_sent_away(start_server: Start) -> None:
+    """Who was told to go, and does not answer, gives its place to others at once, and still hears why it must."""
+    running = await start_server()
+    reader, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, protocol.CounterProtocol)
+    idle = viewer._state.idle
+
+    viewer.bye('{"bye":{"retry_ms":[0,1]}}')
+    waiting = len(idle)
+    viewer.outnumbered()
+    heard = await asyncio.wait_for(reader.read(), 2)
+    writer.close()
+
+    assert heard.endswith(b'{"bye":{"retry_ms":[0,1]}}' + struct.pack("!BBH", 0x88, 2, 1012))
+    assert 1 == waiting
+    await until(lambda: not len(idle))

@@ -4,7 +4,9 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
+from server.live.doors import Doors
 from server.live.frames import Message, Op
+from server.live.handshake import Opening
 from server.live.protocol import CounterProtocol
 
 
@@ -14,21 +16,21 @@ class Echo(CounterProtocol):
     path = "/"
     largest = 20_000_000
 
-    def _enter(self, head: bytes, query: str, origin: str | None, forwarded: str | None) -> None:
-        self._transport.write(head)
+    def _enter(self, opening: Opening) -> None:
+        self._transport.write(opening.answer)
 
     def _hear(self, message: Message) -> None:
-        if message.op in {Op.TEXT, Op.BINARY} and not self._closing:
+        if message.op in {Op.TEXT, Op.BINARY} and self._open:
             self._transport.write(Frame(Opcode(message.op), message.data).serialize(mask=False))
         else:
             super()._hear(message)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Nothing but the socket is served; the hub and the doors are never asked."""
+    """Nothing but the socket is served; the hub is never asked, and nobody is counted."""
     assert scope["type"] == "lifespan"
     await receive()
-    scope["state"].update(hub=None, doors=None)
+    scope["state"].update(hub=None, doors=Doors())
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})

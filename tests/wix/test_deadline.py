@@ -186,7 +186,7 @@ async def test_of_each_task() -> None:
         try:
             with deadline.within(seconds):
                 return (await http.get(url)).text
-        except httpx.ReadTimeout:
+        except httpx.TimeoutException:
             return "late"
 
     async with server(slow) as url, client() as http:

@@ -1,0 +1,101 @@
+"""A Redis that fails at an exact point: real sockets, answers from a script, and a note of all that was asked.
+
+`async with running() as double` starts one. It echoes the last word of each command, in order, unless it is told to
+`hold`, or to `cut` or `hush` after so many answers more. It knows no command but those with which redis-py greets it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import hiredis
+
+GREETINGS = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"CLIENT": b"+OK\r\n"}
+
+
+class Double:
+    """One Redis, for any number of connections one after the other."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.connections = 0
+        self.asked: list[str] = []
+        self.most = 0
+        """Commands that were asked at once, at most: each had come before any of the others was answered."""
+        self.error = ""
+        """An error, such as `LOADING it is`, that is said in place of an echo."""
+        self._go = asyncio.Event()
+        self._go.set()
+        self._left: int | None = None
+        self._cuts = False
+        self._late: list[tuple[asyncio.StreamWriter, bytes]] = []
+
+    def hold(self) -> None:
+        """Take commands and answer none, until `go_on`."""
+        self._go.clear()
+
+    def go_on(self) -> None:
+        """Answer what is held, and what comes."""
+        self._go.set()
+
+    def cut(self, after: int) -> None:
+        """Once: end the connection in place of the answer that follows so many."""
+        self._left, self._cuts = after, True
+
+    def hush(self, after: int) -> None:
+        """Once: say nothing more on this connection after so many answers, until `speak`."""
+        self._left, self._cuts = after, False
+
+    def speak(self) -> None:
+        """Say what was left unsaid, now that nobody may listen any more."""
+        for writer, text in self._late:
+            writer.write(text)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Be one connection's Redis."""
+        self.connections += 1
+        parser = hiredis.Reader()
+        hushed = False
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 20):
+                parser.feed(data)
+                commands: list[list[bytes]] = []
+                while isinstance(command := parser.gets(), list):
+                    commands.append(command)
+                asked = [command for command in commands if command[0] not in GREETINGS]
+                self.asked += [command[-1].decode() for command in asked]
+                self.most = max(self.most, len(asked))
+                if asked:
+                    await self._go.wait()
+                for command in commands:
+                    text = GREETINGS.get(command[0]) or self._echo(command[-1])
+                    if command in asked and self._left is not None:
+                        hushed = self._left == 0 and not self._cuts
+                        if self._left == 0:
+                            self._left = None
+                            if self._cuts:
+                                writer.close()
+                                return
+                        else:
+                            self._left -= 1
+                    if hushed:
+                        self._late.append((writer, text))
+                    else:
+                        writer.write(text)
+        writer.close()
+
+    def _echo(self, word: bytes) -> bytes:
+        return f"-{self.error}\r\n".encode() if self.error else b"$%d\r\n%b\r\n" % (len(word), word)
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[Double]:
+    """A double on a free port, until the block ends."""
+    double = Double()
+    server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
+    double.port = server.sockets[0].getsockname()[1]
+    try:
+        yield double
+    finally:
+        double.go_on()
+        server.close()
