@@ -1,12 +1,17 @@
 """What delivery costs, beside the limit of this machine and beside peers: ratios in one run.
 
-`scripts/bench [--quick] [--json FILE]` starts each server on core 0 and the viewers on core 1, sends all of them the
-same message, again and again in turn, and prints medians.
+`scripts/bench [--quick] [--json FILE] [QUESTION…]` starts each server on core 0 and the viewers on core 1, sends all of
+them the same messages, again and again in turn, and prints medians. `python -m bench.report FILE` puts them in docs/.
 
-  load.c       the viewers: thousands of sockets, and who publishes to them
-  limit.c      the limit: a loop in C, one send() a socket
-  peers/       the same counter as others would serve it
-  servers.py   starts and ends each server, and what it measures of it: CPU seconds, bytes
-  viewers.py   load.c, driven from here
-  __main__.py  the questions, the rounds, the table
+  __main__.py    the rounds
+  figures.py     what was measured: table, JSON            report.py   docs/performance.md and its plot
+  questions.py   what is asked of a server with viewers
+  end_to_end.py  from a webhook to the last viewer         intake.py   what taking a webhook costs
+  servers.py     starts and ends each server, and what is measured of it: CPU seconds, bytes
+  recipes.py     how each is started                       packets.py  the bytes that it is spoken to with
+  install.py     fetches what the peers need               peers/      the same counter as others would serve it
+  viewers.py     load.c, driven from here
+  load.c         the viewers: thousands of sockets, and who publishes to them
+  limit.c        the limit: a loop in C, one send() a socket and message
+  post.c         who posts webhooks
 """

@@ -1,135 +1,96 @@
-"""The questions, the rounds, and the table: `scripts/bench --help`.
+"""The rounds: each question to each server, in turn and again; `scripts/bench --help`.
 
-In: which servers, how many sockets, how many rounds. Out: a table of medians with their spread and ours as a ratio of
+In: which questions, which servers, how many rounds. Out: a table of medians with their spread and ours as a ratio of
 each, and with --json every figure. Rounds alternate between the servers, so that what else the machine does meets all.
 """
 
-import json
-import platform
-import statistics
 import tempfile
-import time
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench import servers
-from bench.servers import Redis, Server
-from bench.viewers import Viewers
+from bench.figures import QUESTIONS, Results
+from bench.questions import Stage, Unanswered
 
-PEERS = ("ours", "limit", "nchan", "starlette_loop")
-WARM = 16
-GAP = 0.051
-"""Seconds between two publishes where they come one by one: ours sends at most every 50 ms, so all get that long."""
-
-UNITS = {
-    "accepts": "viewers let in, a CPU second",
-    "bytes": "bytes of memory, an idle viewer",
-    "one": "deliveries a CPU second, a publish at a time",
-    "eight": "deliveries a CPU second, eight publishes at a time",
-    "p50": "ms until half have it, 10 publishes a second",
-    "p99": "ms until 99 of 100 have it, 10 publishes a second",
-    "busy": "share of its core that the viewers' process used, at most",
-}
-LOWER_IS_BETTER = frozenset({"bytes", "p50", "p99"})
+SECONDS = 4.0
+QUICK_SOCKETS, QUICK_SECONDS = 1000, 1.0
 
 
 def main(
-    sockets: Annotated[int, typer.Option(min=1, help="Viewers, each of eight tickets.")] = 5000,
+    questions: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(QUESTIONS)}; none for all.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds over all servers; the median counts.")] = 5,
-    only: Annotated[str, typer.Option(help=f"Servers, comma-separated: {', '.join(PEERS)}.")] = ",".join(PEERS),
-    result: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
+    sockets: Annotated[str, typer.Option(help="Viewers, comma-separated, in place of each question's own.")] = "",
+    only: Annotated[str, typer.Option(help=f"Of {', '.join(servers.PEERS)}.")] = ",".join(servers.PEERS),
+    result: Annotated[Path | None, typer.Option("--json", help="Write every figure here; others there stay.")] = None,
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="Two rounds of 1,000 viewers.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One round of everything with 1,000 viewers, but for what takes long.")
+    ] = False,
 ) -> None:
     """Measure what delivery costs, beside a loop in C and beside peers, on two cores of this machine."""
+    asked = questions or list(QUESTIONS)
+    if unknown := set(asked) - set(QUESTIONS):
+        raise typer.BadParameter(f"no such question: {', '.join(sorted(unknown))}")
+    names = _available(only.split(","))
+    seconds = SECONDS
     if quick:
-        sockets, rounds = 1000, 2
-    names = [name for name in only.split(",") if servers.installed(name)]
-    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in names}
+        asked = [question for question in asked if not QUESTIONS[question].long]
+        rounds, seconds = 1, QUICK_SECONDS
+    results = Results.read(result)
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(rounds):
-            for name in names:
-                print(f"round {number + 1} of {rounds}: {name}", flush=True)
-                for question, figure in _measured(name, Path(folder), sockets).items():
-                    found[name][question].append(figure)
-    _print(found, sockets)
-    if result is not None:
-        result.write_text(json.dumps(_figures(found, sockets, rounds), indent=2) + "\n")
+        for question in asked:
+            for number in _sizes(question, sockets, quick=quick):
+                stage = Stage(Path(folder), number, seconds)
+                # Some have servers of their own, which need nothing.
+                asked_of = [name for name in QUESTIONS[question].of if name in names or name not in servers.PEERS]
+                found, failed = _rounds(question, stage, asked_of, rounds)
+                results.add(question, number, found, failed)
+                results.show(question, number)
+                if result is not None:
+                    results.write(result)
+    if results.failed_ours:
+        raise typer.Exit(1)
 
 
-def _measured(name: str, folder: Path, sockets: int) -> dict[str, float]:
-    redis = Redis.start(folder)
-    server = servers.start(name, folder, redis)
-    viewers = Viewers(folder)
-    try:
-        return _ask(server, viewers, sockets)
-    finally:
-        viewers.end()
-        server.end()
-        redis.process.kill()
-        redis.process.wait()
+def _available(wanted: list[str]) -> list[str]:
+    names = []
+    for name in wanted:
+        if name not in servers.PEERS:
+            raise typer.BadParameter(f"no such server: {name}")
+        why_not = servers.available(name)
+        if why_not is None:
+            names.append(name)
+        else:
+            print(f"without {servers.TITLES[name]}: {why_not}")
+    return names
 
 
-def _ask(server: Server, viewers: Viewers, sockets: int) -> dict[str, float]:
-    memory, cpu = server.memory, server.cpu
-    opened = viewers.connect(server.port, servers.PATH, sockets)
-    if opened["open"] != sockets:
-        raise RuntimeError(f"{server.name} let in {opened['open']} of {sockets}")
-    found = {"accepts": sockets / max(0.01, server.cpu - cpu), "bytes": (server.memory - memory) / sockets}
-    viewers.trigger(server.publish_port, server.templates, sockets)
-    viewers.run(WARM, 1)
-    publishes = max(16, 800_000 // sockets // 8 * 8)
-    busy = 0.0
-    for question, inflight, gap in (("one", 1, GAP), ("eight", 8, 0.0)):
-        cpu = server.cpu
-        run = viewers.run(publishes if inflight > 1 else publishes // 2, inflight, gap=gap)
-        found[question] = run["delivered"] / max(0.01, server.cpu - cpu)
-        busy = max(busy, run["load_cpu"] / run["seconds"])
-        if run["delivered"] != run["published"] * sockets:
-            raise RuntimeError(f"{server.name} delivered {run['delivered']} of {run['published'] * sockets}")
-    time.sleep(3 * GAP)  # a first publish right after a flush would wait for the next one
-    calm = viewers.rate(10, 5)
-    return {**found, "p50": calm["p50_ms"], "p99": calm["p99_ms"], "busy": busy}
+def _sizes(question: str, sockets: str, *, quick: bool) -> list[int]:
+    sizes = [int(one) for one in sockets.split(",") if one] or [*QUESTIONS[question].sockets]
+    return [min(max(sizes), QUICK_SOCKETS)] if quick else sizes
 
 
-def _print(found: dict[str, dict[str, list[float]]], sockets: int) -> None:
-    print(f"\n{sockets} viewers; medians (least to most), and ours as a ratio of each\n")
-    for question, unit in UNITS.items():
-        print(unit)
-        ours = statistics.median(found["ours"][question]) if "ours" in found else None
-        for name, figures in found.items():
-            several = figures[question]
-            middle = statistics.median(several)
-            ratio = "" if ours is None or name == "ours" or not middle else f"ours is {ours / middle:.2f} of it"
-            print(f"  {name:<16}{middle:>12,.1f}  ({min(several):,.1f} to {max(several):,.1f})  {ratio}")
-
-
-def _figures(found: dict[str, dict[str, list[float]]], sockets: int, rounds: int) -> dict[str, object]:
-    ours = {question: statistics.median(several) for question, several in found.get("ours", {}).items()}
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": platform.platform(),
-        "python": platform.python_version(),
-        "sockets": sockets,
-        "rounds": rounds,
-        "figures": {
-            name: {
-                question: {
-                    "unit": UNITS[question],
-                    "median": statistics.median(several),
-                    "all": several,
-                    "lower_is_better": question in LOWER_IS_BETTER,
-                    "ours_to_it": ours[question] / statistics.median(several) if ours and any(several) else None,
-                }
-                for question, several in figures.items()
-            }
-            for name, figures in found.items()
-        },
-    }
+def _rounds(
+    question: str, stage: Stage, names: list[str], rounds: int
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, str]]:
+    """Each figure of every server, round by round; and why a server has none."""
+    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in names}
+    failed: dict[str, str] = {}
+    for number in range(rounds):
+        for name in names:
+            if name in failed:
+                continue
+            print(f"{question}, {stage.sockets} viewers, round {number + 1} of {rounds}: {name}", flush=True)
+            try:
+                for figure, value in QUESTIONS[question].ask(name, stage).items():
+                    found[name][figure].append(value)
+            except (Unanswered, RuntimeError, TimeoutError, OSError) as error:
+                print(f"  {error}", flush=True)
+                failed[name] = str(error)
+    return {name: dict(figures) for name, figures in found.items() if name not in failed}, failed
 
 
 if __name__ == "__main__":

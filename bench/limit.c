@@ -1,9 +1,11 @@
 /* The limit: what this kernel allows. A loop in C that sends each message from Redis to every socket, one send() each.
  *
- *   limit PORT REDIS_PORT CHANNEL [CHANNEL…]
+ *   limit PORT REDIS_PORT each|merged CHANNEL [CHANNEL…]
  *
- * It does only what nobody can leave out: an epoll loop, a frame built once, a send for each socket. It answers the
- * handshake of bench/load.c and no other (the key is always the one of RFC 6455, section 1.3).
+ * It does only what nobody can leave out: an epoll loop, a frame built once, a send for each socket that asked for the
+ * channel ("?ticket=…" is what a channel's name ends with). `merged` is the same with one send() for all that a read
+ * from Redis brought. It answers the handshake of bench/load.c and no other (the key is always the one of RFC 6455,
+ * section 1.3).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,8 +25,18 @@ static const char ANSWER[] =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-static int epfd, sockets[1 << 17], count, place[1 << 17];
-static char open_[1 << 17];
+#define MOST (1 << 17) /* descriptors */
+
+typedef struct {
+    char *name, *key; /* the key is what follows the name's last colon */
+    int *sockets, count, room;
+} channel;
+
+static int epfd, channel_count, merged;
+static channel *channels;
+static char *due[MOST]; /* by descriptor, when merged: what is to be sent */
+static size_t due_size[MOST];
+static char open_[MOST];
 
 static void die(const char *what) {
     perror(what);
@@ -49,25 +61,69 @@ static void watch(int fd) {
     epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &e);
 }
 
-static void gone(int fd) {
-    if (open_[fd]) {
-        sockets[place[fd]] = sockets[--count];
-        place[sockets[place[fd]]] = place[fd];
-        open_[fd] = 0;
+static int by_key(const void *a, const void *b) {
+    return strcmp(((const channel *)a)->key, ((const channel *)b)->key);
+}
+
+static channel *find(char *key) {
+    channel wanted = {.key = key};
+    return bsearch(&wanted, channels, channel_count, sizeof wanted, by_key);
+}
+
+static void join(char *request, int fd) {
+    for (char *p = request; (p = strstr(p, "ticket=")); ) {
+        p += 7;
+        size_t size = strcspn(p, "& ");
+        char after = p[size];
+        p[size] = 0;
+        channel *c = find(p);
+        p[size] = after;
+        if (!c) continue;
+        if (c->count == c->room) c->sockets = realloc(c->sockets, (c->room = c->room * 2 + 64) * sizeof(int));
+        c->sockets[c->count++] = fd;
     }
+}
+
+static void gone(int fd) {
+    for (int i = 0; open_[fd] && i < channel_count; i++)
+        for (int j = channels[i].count; j-- > 0;)
+            if (channels[i].sockets[j] == fd) channels[i].sockets[j] = channels[i].sockets[--channels[i].count];
+    open_[fd] = 0;
+    free(due[fd]);
+    due[fd] = NULL;
+    due_size[fd] = 0;
     close(fd);
 }
 
-static void tell(const char *text, size_t size) {
-    unsigned char frame[65536] = {0x81};
+static void put(int fd, const void *bytes, size_t size) {
+    if (send(fd, bytes, size, MSG_NOSIGNAL) != (ssize_t)size) fprintf(stderr, "limit: a short send\n");
+}
+
+static void tell(channel *to, const char *text, size_t size) {
+    static unsigned char frame[65536] = {0x81};
     size_t head = size < 126 ? 2 : 4;
     if (head == 2) frame[1] = size;
     else frame[1] = 126, frame[2] = size >> 8, frame[3] = size;
     memcpy(frame + head, text, size);
-    for (int i = 0; i < count; i++) {
-        ssize_t n = send(sockets[i], frame, head + size, MSG_NOSIGNAL);
-        if (n != (ssize_t)(head + size)) fprintf(stderr, "limit: a short send\n");
+    for (int i = 0; i < to->count; i++) {
+        int fd = to->sockets[i];
+        if (!merged) {
+            put(fd, frame, head + size);
+            continue;
+        }
+        due[fd] = realloc(due[fd], due_size[fd] + head + size);
+        memcpy(due[fd] + due_size[fd], frame, head + size);
+        due_size[fd] += head + size;
     }
+}
+
+static void flush(void) {
+    for (int i = 0; i < channel_count; i++)
+        for (int j = 0; j < channels[i].count; j++) {
+            int fd = channels[i].sockets[j];
+            if (due_size[fd]) put(fd, due[fd], due_size[fd]);
+            due_size[fd] = 0;
+        }
 }
 
 /* RESP of pub/sub: arrays of three, of which the last bulk string is the message. */
@@ -75,6 +131,7 @@ static size_t messages(char *data, size_t size) {
     char *at = data, *end = data + size;
     for (;;) {
         char *p = at, *last = NULL;
+        channel *to = NULL;
         size_t last_size = 0;
         int is_message = 0;
         if (p >= end || *p != '*') return at - data;
@@ -87,26 +144,39 @@ static size_t messages(char *data, size_t size) {
                 last = line + 1;
                 if (last + last_size + 2 > end) return at - data;
                 if (i == 0) is_message = last_size == 7 && !memcmp(last, "message", 7);
+                if (i == 1 && is_message) {
+                    last[last_size] = 0; /* a carriage return was there, and is read */
+                    char *colon = strrchr(last, ':');
+                    to = colon ? find(colon + 1) : NULL;
+                }
                 p = last + last_size + 2;
             } else {
                 p = line + 1;
             }
         }
-        if (is_message) tell(last, last_size);
+        if (to) tell(to, last, last_size);
         at = p;
     }
 }
 
 int main(int argc, char **argv) {
-    if (argc < 4) return fprintf(stderr, "limit PORT REDIS_PORT CHANNEL...\n"), 2;
+    if (argc < 5) return fprintf(stderr, "limit PORT REDIS_PORT each|merged CHANNEL...\n"), 2;
+    merged = !strcmp(argv[3], "merged");
+    channel_count = argc - 4;
+    channels = calloc(channel_count, sizeof *channels);
+    for (int i = 0; i < channel_count; i++) {
+        char *colon = strrchr(argv[i + 4], ':');
+        channels[i] = (channel){.name = argv[i + 4], .key = colon ? colon + 1 : argv[i + 4]};
+    }
+    qsort(channels, channel_count, sizeof *channels, by_key);
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     epfd = epoll_create1(0);
     int listener = tcp(atoi(argv[1]), 1), redis = tcp(atoi(argv[2]), 0);
-    dprintf(redis, "*%d\r\n$9\r\nSUBSCRIBE\r\n", argc - 2);
-    for (int i = 3; i < argc; i++) dprintf(redis, "$%zu\r\n%s\r\n", strlen(argv[i]), argv[i]);
+    dprintf(redis, "*%d\r\n$9\r\nSUBSCRIBE\r\n", channel_count + 1);
+    for (int i = 0; i < channel_count; i++) dprintf(redis, "$%zu\r\n%s\r\n", strlen(channels[i].name), channels[i].name);
     watch(listener);
     watch(redis);
     printf("listening\n");
@@ -129,16 +199,18 @@ int main(int argc, char **argv) {
                 size_t used = messages(data, have);
                 have -= used;
                 memmove(data, data + used, have);
+                if (merged) flush();
             } else {
                 char request[8192];
-                ssize_t got = read(fd, request, sizeof request);
+                ssize_t got = read(fd, request, sizeof request - 1);
                 if (got <= 0) {
                     gone(fd);
                 } else if (!open_[fd]) {
                     if (write(fd, ANSWER, sizeof ANSWER - 1) < 0) continue;
                     open_[fd] = 1;
-                    place[fd] = count;
-                    sockets[count++] = fd;
+                    request[got] = 0;
+                    *strchrnul(request, '\n') = 0;
+                    join(request, fd);
                 }
             }
         }

@@ -4,18 +4,23 @@
  * but to receive: it parses nothing of a frame but its length and its number, and reports its own CPU seconds, so that
  * a run in which it was the bottleneck can be told (busy near 1).
  *
- *   connect HOST PORT FILE N          N more sockets; FILE holds one request path a line, taken in turn
+ *   opening HEADERS GREETING          files: header lines of the next handshakes, and what each socket writes after them
+ *   connect HOST PORT FILE N NARROW   N more sockets; FILE holds one request path a line, taken in turn. Each NARROW-th
+ *                                     has the smallest receive buffer there is, as if it were far away (0 = none)
  *   trigger HOST PORT FILE            what publishes: FILE holds templates, see below
- *   run COUNT INFLIGHT SECONDS GAP    publish COUNT times (or for SECONDS), with so many outstanding, and GAP seconds
- *                                     at least between two
+ *   run COUNT INFLIGHT SECONDS GAP    publish COUNT times, but not after SECONDS (0 = no end), with so many outstanding,
+ *                                     and GAP seconds at least between two
  *   rate PER_SECOND SECONDS           publish at a fixed rate; latencies are of every delivery
- *   stall SHARE                       this share of the sockets stops reading (0 = all read again)
+ *   hot PER_SECOND SECONDS TIMES      the same several times, where only the last number has to reach everyone
+ *   mark                              begin to count counters, whoever published them
+ *   await N SECONDS                   wait until N counters have come since the mark; say when the first and last did
+ *   stall K                           each K-th socket stops reading (0 = all read again)
  *   quit
  *
- * A template is raw bytes for the trigger's connection (a Redis command, an HTTP request), a length line before each;
- * every "@@@@@@@@@@@@@@@@" in it becomes a 16-digit number that rises, which the server must pass on after `"v":`.
- * Templates are taken in turn. A publish is delivered when as many sockets have shown its number as its template's
- * length line says: "BYTES DELIVERIES".
+ * A template is raw bytes for the trigger's connection (a Redis command, an HTTP request), a line "BYTES DELIVERIES"
+ * before each; every "@@@@@@@@@@@@@@@@" in it becomes a 16-digit number that rises, which the server must pass on after
+ * `"v":`. Templates are taken in turn. A publish is complete when its number has come DELIVERIES times. One with
+ * DELIVERIES of -1 is no template, but written once when the trigger connects.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -42,6 +47,7 @@ typedef struct {
     int open;    /* the handshake is done */
     int stalled; /* does not read */
     int have;    /* bytes of an incomplete frame */
+    int frames;  /* numbers of ours that it got */
     unsigned char *rest;
 } viewer;
 
@@ -59,9 +65,13 @@ static int template_count;
 static uint64_t next_seq = BASE;
 static int left[RING];
 static double sent_at[RING];
-static uint64_t delivered, frames, bytes_in, complete;
-static unsigned bins[BINS];
-static int measuring;
+static uint64_t delivered, frames, bytes_in, complete, counters;
+static double counter_at, counter_first; /* when the last of them came, and the first */
+static unsigned bins[BINS];           /* from a publish to each delivery */
+static unsigned whole[BINS];          /* from a publish to its last delivery */
+static uint64_t only;                 /* the one number whose deliveries count for latency; 0 = all */
+static char headers[4096], *greeting; /* of the next handshakes */
+static long greeting_size;
 
 static double now(void) {
     struct timespec t;
@@ -86,11 +96,18 @@ static struct sockaddr_in address(const char *host, int port) {
     return a;
 }
 
+static void bin(unsigned *into, double seconds) {
+    int n = (int)(seconds * 1e6 / BIN);
+    into[n < 0 ? 0 : n >= BINS ? BINS - 1 : n]++;
+}
+
 /* One frame's payload: is it a counter with a number of ours? */
-static void count_frame(const unsigned char *payload, uint64_t size, double at) {
+static void count_frame(viewer *w, const unsigned char *payload, uint64_t size, double at) {
     const unsigned char *v = memmem(payload, size, "\"v\":", 4);
     frames++;
     if (!v || payload + size - v < 20) return;
+    if (!counters++) counter_first = at;
+    counter_at = at;
     uint64_t seq = 0;
     for (int i = 4; i < 20; i++) {
         unsigned digit = v[i] - '0';
@@ -100,11 +117,12 @@ static void count_frame(const unsigned char *payload, uint64_t size, double at) 
     if (seq < BASE || seq >= next_seq || next_seq - seq > RING) return;
     int slot = seq % RING;
     delivered++;
-    if (measuring) {
-        int bin = (int)((at - sent_at[slot]) * 1e6 / BIN);
-        bins[bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin]++;
+    w->frames++;
+    if (!only || seq == only) bin(bins, at - sent_at[slot]);
+    if (--left[slot] == 0) {
+        complete++;
+        bin(whole, at - sent_at[slot]);
     }
-    if (--left[slot] == 0) complete++;
 }
 
 static void gone(viewer *w) {
@@ -137,6 +155,10 @@ static void readable(viewer *w, double at) {
             w->open = 1;
             opened++;
             from = end - buffer + 4;
+            if (greeting_size && write(w->fd, greeting, greeting_size) != greeting_size) {
+                gone(w);
+                return;
+            }
         }
     }
     while (w->open && size - from >= 2) {
@@ -151,7 +173,7 @@ static void readable(viewer *w, double at) {
         }
         if ((uint64_t)(size - from - head) < length) break;
         int op = buffer[from] & 15;
-        if (op == 1 || op == 2) count_frame(buffer + from + head, length, at);
+        if (op == 1 || op == 2) count_frame(w, buffer + from + head, length, at);
         if (op == 9) { /* a ping wants its pong, masked with zeros */
             unsigned char pong[6 + 125] = {0x8A, 0x80 | length};
             memcpy(pong + 6, buffer + from + head, length);
@@ -223,7 +245,17 @@ static char *slurp(const char *name, long *size) {
     return text;
 }
 
-static void do_connect(const char *host, int port, const char *file, int n) {
+static void do_opening(const char *head, const char *greet) {
+    long size;
+    char *text = slurp(head, &size);
+    snprintf(headers, sizeof headers, "%s", text);
+    free(text);
+    free(greeting);
+    greeting = slurp(greet, &greeting_size);
+    printf("{\"greeting\":%ld}\n", greeting_size);
+}
+
+static void do_connect(const char *host, int port, const char *file, int n, int narrow) {
     long size;
     char *text = slurp(file, &size);
     path_count = 0;
@@ -242,6 +274,7 @@ static void do_connect(const char *host, int port, const char *file, int n) {
                 viewers = realloc(viewers, capacity * sizeof *viewers);
             }
             int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+            if (narrow && count % narrow == 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &one, sizeof one);
             if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die("connect");
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
             char request[8192];
@@ -251,8 +284,8 @@ static void do_connect(const char *host, int port, const char *file, int n) {
                 "Safari/537.36\r\nUpgrade: websocket\r\nOrigin: https://shop.example\r\nSec-WebSocket-Version: 13\r\n"
                 "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n"
                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
-                paths[begun % path_count], host, port);
+                "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n%s\r\n",
+                paths[begun % path_count], host, port, headers);
             if (write(fd, request, length) != length) die("request");
             fcntl(fd, F_SETFL, O_NONBLOCK);
             viewers[count] = (viewer){.fd = fd};
@@ -270,14 +303,20 @@ static void do_connect(const char *host, int port, const char *file, int n) {
 
 static void do_trigger(const char *host, int port, const char *file) {
     long size;
-    char *text = slurp(file, &size), *p = text;
+    char *text = slurp(file, &size), *p = text, *hello = NULL;
+    int hello_size = 0;
     template_count = 0;
     while (p < text + size) {
         int bytes, wants, used;
         if (sscanf(p, "%d %d%n", &bytes, &wants, &used) != 2) break;
         p += used + 1;
-        templates = realloc(templates, (template_count + 1) * sizeof *templates);
-        templates[template_count++] = (template){p, bytes, wants};
+        if (wants < 0) {
+            hello = p;
+            hello_size = bytes;
+        } else {
+            templates = realloc(templates, (template_count + 1) * sizeof *templates);
+            templates[template_count++] = (template){p, bytes, wants};
+        }
         p += bytes + 1;
     }
     struct sockaddr_in a = address(host, port);
@@ -286,25 +325,43 @@ static void do_trigger(const char *host, int port, const char *file) {
     trigger_fd = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(trigger_fd, (struct sockaddr *)&a, sizeof a) < 0) die("trigger");
     setsockopt(trigger_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (hello && write(trigger_fd, hello, hello_size) != hello_size) die("hello");
     fcntl(trigger_fd, F_SETFL, O_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN, .data.u32 = UINT32_MAX};
     epoll_ctl(epfd, EPOLL_CTL_ADD, trigger_fd, &e);
     printf("{\"templates\":%d}\n", template_count);
 }
 
-static double quantile(double q) {
+static double quantile(const unsigned *of, double q) {
     uint64_t all = 0, seen = 0;
-    for (int i = 0; i < BINS; i++) all += bins[i];
+    for (int i = 0; i < BINS; i++) all += of[i];
     for (int i = 0; i < BINS; i++)
-        if ((seen += bins[i]) >= q * all && all) return (i + 1) * BIN / 1e3;
+        if ((seen += of[i]) >= q * all && all) return (i + 1) * BIN / 1e3;
     return 0;
+}
+
+static void begin(void) {
+    memset(bins, 0, sizeof bins);
+    memset(whole, 0, sizeof whole);
+    delivered = frames = bytes_in = complete = only = 0;
+    for (int i = 0; i < count; i++) viewers[i].frames = 0;
+}
+
+static void report(uint64_t published, double took, double used) {
+    int most = 0;
+    for (int i = 0; i < count; i++)
+        if (viewers[i].frames > most) most = viewers[i].frames;
+    printf("{\"published\":%llu,\"complete\":%llu,\"delivered\":%llu,\"frames\":%llu,\"bytes\":%llu,\"most\":%d,"
+           "\"open\":%d,\"lost\":%d,\"seconds\":%.4f,\"load_cpu\":%.4f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
+           "\"max_ms\":%.2f,\"whole_p50_ms\":%.2f,\"whole_p99_ms\":%.2f}\n",
+        (unsigned long long)published, (unsigned long long)complete, (unsigned long long)delivered,
+        (unsigned long long)frames, (unsigned long long)bytes_in, most, opened, lost, took, cpu() - used,
+        quantile(bins, 0.5), quantile(bins, 0.99), quantile(bins, 1.0), quantile(whole, 0.5), quantile(whole, 0.99));
 }
 
 /* Publish COUNT (or rate x seconds) and wait for what is due; sockets that stall are not waited for. */
 static void do_run(int publishes, int inflight, double rate, double seconds, double gap) {
-    memset(bins, 0, sizeof bins);
-    delivered = frames = bytes_in = complete = 0;
-    measuring = 1;
+    begin();
     uint64_t from = next_seq;
     double began = now(), used = cpu(), last = began;
     uint64_t before = 0;
@@ -327,16 +384,41 @@ static void do_run(int publishes, int inflight, double rate, double seconds, dou
         if (at - last > 5 && (!more || rate == 0)) break; /* what has not come by now is lost, or was merged away */
         turn((rate > 0 || gap > 0) && more ? 1 : 20);
     }
-    double took = now() - began;
-    printf("{\"published\":%llu,\"complete\":%llu,\"delivered\":%llu,\"frames\":%llu,\"bytes\":%llu,\"open\":%d,"
-           "\"lost\":%d,\"seconds\":%.4f,\"load_cpu\":%.4f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.2f}\n",
-        (unsigned long long)(next_seq - from), (unsigned long long)complete, (unsigned long long)delivered,
-        (unsigned long long)frames, (unsigned long long)bytes_in, opened, lost, took, cpu() - used, quantile(0.5),
-        quantile(0.99), quantile(1.0));
+    report(next_seq - from, now() - began, used);
 }
 
-static void do_stall(double share) {
-    int every = share > 0 ? (int)(1 / share) : 0, stalled = 0;
+/* Publish at a rate at which states may be merged: of each burst only the last number has to reach everyone. */
+static void do_hot(double rate, double seconds, int times) {
+    begin();
+    uint64_t from = next_seq;
+    double began = now(), used = cpu();
+    int reached = 0;
+    for (int n = 0; n < times; n++) {
+        uint64_t burst = next_seq, size = rate * seconds;
+        double start = now();
+        while (next_seq - burst < size) {
+            if (next_seq - burst < (now() - start) * rate) {
+                if (next_seq - burst == size - 1) only = next_seq;
+                publish();
+            } else {
+                turn(1);
+            }
+        }
+        for (double last = now(); left[only % RING] > 0 && now() - last < 5;) turn(20);
+        reached += left[only % RING] <= 0;
+        only = UINT64_MAX; /* none, until the next last one */
+    }
+    complete = reached;
+    report(next_seq - from, now() - began, used);
+}
+
+static void do_await(uint64_t wanted, double seconds) {
+    for (double began = now(); counters < wanted && now() - began < seconds;) turn(20);
+    printf("{\"counters\":%llu,\"first\":%.6f,\"last\":%.6f}\n", (unsigned long long)counters, counter_first, counter_at);
+}
+
+static void do_stall(int every) {
+    int stalled = 0;
     for (int i = 0; i < count; i++) {
         if (viewers[i].fd < 0) continue;
         int stop = every && i % every == 0;
@@ -347,7 +429,7 @@ static void do_stall(double share) {
         }
         stalled += stop;
     }
-    printf("{\"stalled\":%d}\n", stalled);
+    printf("{\"stalled\":%d,\"open\":%d}\n", stalled, opened);
 }
 
 int main(void) {
@@ -371,15 +453,21 @@ int main(void) {
             continue;
         }
         *end = 0;
-        char word[32], host[64], file[4096];
-        int port, n;
+        char word[32], host[64], file[4096], other[4096];
+        int port, n, k;
         double x, y;
-        if (sscanf(line, "connect %63s %d %4095s %d", host, &port, file, &n) == 4) do_connect(host, port, file, n);
+        if (sscanf(line, "connect %63s %d %4095s %d %d", host, &port, file, &n, &k) == 5) do_connect(host, port, file, n, k);
+        else if (sscanf(line, "opening %4095s %4095s", file, other) == 2) do_opening(file, other);
         else if (sscanf(line, "trigger %63s %d %4095s", host, &port, file) == 3) do_trigger(host, port, file);
         else if (sscanf(line, "run %d %d %lf %lf", &port, &n, &x, &y) == 4) do_run(port, n, 0, x, y);
         else if (sscanf(line, "rate %lf %lf", &x, &y) == 2) do_run(0, 0, x, y, 0);
-        else if (sscanf(line, "stall %lf", &x) == 1) do_stall(x);
-        else if (sscanf(line, "%31s", word) == 1 && !strcmp(word, "quit")) return 0;
+        else if (sscanf(line, "hot %lf %lf %d", &x, &y, &n) == 3) do_hot(x, y, n);
+        else if (sscanf(line, "stall %d", &n) == 1) do_stall(n);
+        else if (sscanf(line, "await %d %lf", &n, &x) == 2) do_await(n, x);
+        else if (sscanf(line, "%31s", word) == 1 && !strcmp(word, "mark")) {
+            counters = 0;
+            printf("{\"at\":%.6f}\n", now());
+        } else if (sscanf(line, "%31s", word) == 1 && !strcmp(word, "quit")) return 0;
         else printf("{\"error\":\"no such command\"}\n");
         have -= end + 1 - line;
         memmove(line, end + 1, have);

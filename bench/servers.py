@@ -1,70 +1,42 @@
 """The servers of a run, each on one core, and what is measured of them: CPU seconds, private bytes.
 
-In: a name. Out: a running Server; the channel or key that its publishes go to is its own business (`templates`).
+In: a name of PEERS. Out: a running Server, which says how its viewers come in and how it is published to. What a peer
+is made of is fetched by bench/install.py, and how it is started is in bench/recipes.py.
 """
 
+import functools
 import os
-import shutil
+import resource
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.viewers import NUMBER, built
-from server import valkey, wire
-from server.model import Counter, EventId, Price, Rules, Sale, State, TicketId
+from bench import install as kits
+from bench import recipes
+from bench.recipes import RECIPES, Place
+from server import valkey
 
-ROOT = Path(__file__).parent.parent
+ROOT = kits.ROOT
 CORE = "0"
-MODULES = Path("/usr/lib/nginx/modules")
-SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
-TICKETS = tuple(f"11111111-aaaa-4aaa-8aaa-{number:012}" for number in range(8))
-PATH = "/v1/counters?" + "&".join(f"ticket={ticket}" for ticket in TICKETS)
-
-KEEP = """
-local t = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'v', ARGV[1], 'version', ARGV[1], 'counter', ARGV[2], 'rules', ARGV[3], 'pace', 'live',
-  'read_at', t[1] * 1000000 + t[2])
-redis.call('PUBLISH', KEYS[2], ARGV[2])
-"""
-"""What keep.lua does to what viewers see, without the rest: the bench measures delivery."""
-
-NGINX = """
-load_module {modules}/ngx_nchan_module.so;
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
-worker_rlimit_nofile 100000;
-events {{ worker_connections 50000; }}
-http {{
-  access_log off; nchan_max_reserved_memory 64M;
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location = /pub {{ nchan_publisher; nchan_channel_id bench; nchan_message_buffer_length 1; keepalive_requests 1000000000; }}
-    location = /v1/counters {{ nchan_subscriber websocket; nchan_channel_id bench; }}
-  }}
-}}
-"""
+PEERS = tuple(RECIPES)
+TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 
 
-def message(ticket: str) -> str:
-    """The counter that every server sends: as ours has it, with a place for the number."""
-    counter = Counter(
-        TicketId(ticket),
-        EventId(SITE),
-        State.LOW,
-        3,
-        (Price("25.00", "USD"),),
-        name="General admission",
-        sale=Sale(None, "2027-06-01T18:00:00Z", "Europe/Berlin"),
-    )
-    return f'{{"v":{NUMBER},{wire.counter_body(counter)}'
+def ticket_ids(number: int) -> tuple[str, ...]:
+    """So many tickets."""
+    return tuple(f"11111111-aaaa-4aaa-8aaa-{one:012}" for one in range(number))
 
 
-def resp(*words: str) -> bytes:
-    """A command in Redis's protocol."""
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode()) for word in words)
+def path(tickets: Sequence[str]) -> str:
+    """Where a viewer of these tickets asks."""
+    return "/v1/counters?" + "&".join(f"ticket={ticket}" for ticket in tickets)
+
+
+TICKETS = ticket_ids(8)
+PATH = path(TICKETS)
 
 
 def free_port() -> int:
@@ -88,110 +60,138 @@ class Redis:
         data.mkdir()
         command = [str(valkey.binary()), str(valkey.CONF), "--port", str(port), "--dir", str(data)]
         process = subprocess.Popen(["taskset", "-c", "1", *command], stdout=subprocess.DEVNULL)
-        wait_for(port)
+        wait_for(port, process)
         return cls(process, port)
 
+    def end(self) -> None:
+        """Stop it; nothing of it is kept."""
+        self.process.kill()
+        self.process.wait()
 
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """One server that runs."""
+    """One server that runs, how its viewers come in, and how it is published to."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int, publish: int, ask: list[bytes]) -> None:
-        self.name = name
-        self.process = process
-        self.port = port
-        self.publish_port = publish
-        self.templates = ask
-        pid = process.pid
-        # A master that only waits is not what serves.
-        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        self.pid = int(workers[0]) if name == "nchan" and workers else pid
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    path: str
+    headers: str
+    """More lines for a viewer's request."""
+    greeting: bytes
+    """What each viewer writes once it is let in."""
+    publish_port: int
+    hello: bytes
+    """What the publisher writes once, first."""
+    templates: list[bytes]
+    """What it writes to publish, one a ticket; NUMBER becomes a number."""
 
     @property
     def cpu(self) -> float:
-        """CPU seconds it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU seconds that it and its children have used."""
+        ticks = 0
+        for pid in family(self.process.pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))  # its own, then those of children it has seen end
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def memory(self) -> int:
-        """Bytes that are its own."""
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Private_Dirty"):
-                return int(line.split()[1]) * 1024
-        return 0
+        """Bytes that are its own, and its children's."""
+        kilobytes = 0
+        for pid in family(self.process.pid):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Private_Dirty"):
+                    kilobytes += int(line.split()[1])
+        return kilobytes * 1024
 
     def end(self) -> None:
         """Stop it."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
 
 
-def start(name: str, folder: Path, redis: Redis) -> Server:
-    """Start a server by its name and wait until it listens."""
-    port = free_port()
-    channels = [f"bench:{ticket}" for ticket in TICKETS]
-    asked = [resp("PUBLISH", channel, message(ticket)) for channel, ticket in zip(channels, TICKETS, strict=True)]
-    environment, publish = dict(os.environ), redis.port
-    match name:
-        case "ours":
-            command: Sequence[str] = [sys.executable, "-c", "from server.cli import main; main()", "web"]
-            environment |= {
-                "REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
-                "WIX_SITES": SITE,
-                "PORT": str(port),
-                "MAX_CONNECTIONS": "100000",
-                "MAX_CONNECTIONS_PER_ADDRESS": "100000",
-                "LOG_LEVEL": "ERROR",
-                "PYTHONPATH": str(ROOT),
-            }
-            keys = [(f"tc:{{{SITE}}}:ticket:{ticket}", f"tc:{{{SITE}}}:live:{ticket}") for ticket in TICKETS]
-            asked = [
-                resp("EVAL", KEEP, "2", *pair, NUMBER, message(ticket), Rules().hash)
-                for pair, ticket in zip(keys, TICKETS, strict=True)
-            ]
-        case "limit":
-            command = [str(built("limit", folder)), str(port), str(redis.port), *channels]
-        case "nchan":
-            conf = folder / "nginx.conf"
-            conf.write_text(NGINX.format(folder=folder, port=port, modules=MODULES))
-            command = ["nginx", "-p", str(folder), "-c", str(conf)]
-            publish = port
-            asked = [
-                b"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
-                for text in (message(ticket).encode() for ticket in TICKETS)
-            ]
-        case _:
-            command = [
-                sys.executable,
-                str(ROOT / "bench" / "peers" / f"{name}.py"),
-                str(port),
-                str(redis.port),
-                *channels,
-            ]
-    with (folder / f"{name}.log").open("ab") as log:
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    below = [int(child) for one in Path(f"/proc/{pid}/task").glob("*/children") for child in one.read_text().split()]
+    return [pid, *(relative for child in below for relative in family(child))]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to go; what is still there of it after 10 s is killed, its children too."""
+    if process.poll() is not None:
+        return
+    all_of_it = family(process.pid)
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        for pid in all_of_it[1:]:
+            if Path(f"/proc/{pid}").exists():
+                os.kill(pid, 9)
+        process.kill()
+        process.wait()
+
+
+def roomy(redis: Redis, port: int) -> dict[str, str]:
+    """Settings of ours beside this Redis, with room for every viewer though all come from one address."""
+    return recipes.roomy(redis.port, port)
+
+
+@functools.cache
+def available(name: str, *, install: bool = True) -> str | None:
+    """None where a server can be started here, fetched first if it may and must be; else why it cannot."""
+    try:
+        RECIPES[name].kit(fetch=install)
+    except kits.Missing as missing:
+        return str(missing)
+    return None
+
+
+def version(name: str) -> str:
+    """Which version of it runs here; it must be available."""
+    return RECIPES[name].version()
+
+
+def start(name: str, folder: Path, redis: Redis, *, tickets: Sequence[str] = TICKETS) -> Server:
+    """Start a server by its name and wait until it listens; raises RuntimeError with its last words."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for those that inherit it and do not raise it
+    recipe = RECIPES[name]
+    place = Place(folder, free_port(), free_port(), redis.port, most, tickets)
+    words = folder / f"{name}.log"
+    with words.open("wb") as log:
         process = subprocess.Popen(
-            ["taskset", "-c", CORE, *command], cwd=folder, env=environment, stdout=log, stderr=log
+            ["taskset", "-c", CORE, *recipe.command(place)],
+            cwd=folder,
+            env={**os.environ, **recipe.environment(place)},
+            stdout=log,
+            stderr=log,
         )
-    wait_for(port)
+    try:
+        wait_for(place.port, process)
+    except TimeoutError as late:
+        end(process)
+        last = words.read_text(errors="replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"{name} does not start: {last[0] if last else late}") from late
     time.sleep(1.0 if name == "ours" else 0.3)  # until it has heard its own probe, or is subscribed
-    return Server(name, process, port, publish, asked)
+    return Server(
+        name,
+        process,
+        place.port,
+        recipe.path or path(tickets),
+        recipe.headers,
+        recipe.greeting,
+        {"redis": redis.port, "itself": place.port, "beside": place.publish}[recipe.feed],
+        recipe.hello,
+        [recipe.template(ticket) for ticket in tickets],
+    )
 
 
-def installed(name: str) -> bool:
-    """Whether a server can be started here."""
-    if name != "nchan":
-        return True
-    return shutil.which("nginx") is not None and (MODULES / "ngx_nchan_module.so").exists()
-
-
-def wait_for(port: int) -> None:
-    """Wait until somebody listens; raises TimeoutError."""
+def wait_for(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait until somebody listens; raises TimeoutError, at once if the process that should has ended."""
     until = time.monotonic() + 20
-    while time.monotonic() < until:
+    while time.monotonic() < until and (process is None or process.poll() is None):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:

@@ -5,6 +5,7 @@ In: how many sockets, and what is published to whom. Out: what each command meas
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +31,51 @@ class Viewers:
         command = ["taskset", "-c", CORE, str(built("load", folder))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def connect(self, port: int, path: str, number: int) -> dict[str, Any]:
-        """Open so many more sockets at this path."""
-        (self.folder / "paths").write_text(path + "\n")
-        return self._do(f"connect 127.0.0.1 {port} {self.folder / 'paths'} {number}")
+    def opening(self, headers: str, greeting: bytes) -> None:
+        """Send these header lines with the next handshakes, and write these bytes after each."""
+        (self.folder / "headers").write_text(headers)
+        (self.folder / "greeting").write_bytes(greeting)
+        self._do(f"opening {self.folder / 'headers'} {self.folder / 'greeting'}")
 
-    def trigger(self, port: int, templates: list[bytes], viewers: int) -> None:
-        """Publish by writing these bytes, in turn, to this port; each is due to so many viewers."""
-        lines = b"".join(b"%d %d\n%b\n" % (len(one), viewers, one) for one in templates)
+    def connect(self, port: int, paths: Sequence[str], number: int, *, narrow: int = 0) -> dict[str, Any]:
+        """Open so many more sockets at these paths, in turn; each *narrow*-th can hold next to nothing unread."""
+        (self.folder / "paths").write_text("".join(f"{path}\n" for path in paths))
+        return self._do(f"connect 127.0.0.1 {port} {self.folder / 'paths'} {number} {narrow}")
+
+    def trigger(self, port: int, templates: Sequence[bytes], deliveries: int, hello: bytes = b"") -> None:
+        """Publish by writing these bytes, in turn, to this port; each leads to so many deliveries."""
+        lines = b"".join(b"%d %d\n%b\n" % (len(one), deliveries, one) for one in templates)
+        if hello:
+            lines = b"%d -1\n%b\n" % (len(hello), hello) + lines
         (self.folder / "templates").write_bytes(lines)
         self._do(f"trigger 127.0.0.1 {port} {self.folder / 'templates'}")
 
     def run(self, publishes: int, inflight: int, *, seconds: float = 0.0, gap: float = 0.0) -> dict[str, Any]:
-        """Publish so often with so many outstanding, and *gap* seconds at least between two."""
+        """Publish so often, but for no longer, with so many outstanding and *gap* seconds at least between two."""
         return self._do(f"run {publishes} {inflight} {seconds} {gap}")
 
     def rate(self, a_second: float, seconds: float) -> dict[str, Any]:
         """Publish at a fixed rate."""
         return self._do(f"rate {a_second} {seconds}")
 
-    def stall(self, share: float) -> dict[str, Any]:
-        """Let this share of the sockets read no more; 0 lets all read again."""
-        return self._do(f"stall {share}")
+    def hot(self, a_second: float, seconds: float, times: int) -> dict[str, Any]:
+        """Publish at a fixed rate, several times; only the last of each time has to reach everyone."""
+        return self._do(f"hot {a_second} {seconds} {times}")
+
+    def mark(self) -> float:
+        """Begin to count counters; answers the time, on the clock that time.monotonic() reads."""
+        return float(self._do("mark")["at"])
+
+    def await_(self, counters: int, seconds: float) -> tuple[float, float]:
+        """Wait until so many have come since the mark; answers when the first and the last did. Raises TimeoutError."""
+        found = self._do(f"await {counters} {seconds}")
+        if found["counters"] < counters:
+            raise TimeoutError(f"{found['counters']} of {counters} counters came within {seconds} s")
+        return float(found["first"]), float(found["last"])
+
+    def stall(self, every: int) -> dict[str, Any]:
+        """Let each so many-th socket read no more; 0 lets all read again."""
+        return self._do(f"stall {every}")
 
     def end(self) -> None:
         """Close every socket."""

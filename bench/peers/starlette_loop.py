@@ -1,11 +1,11 @@
 """A counter as a tutorial has it: Starlette, a set of sockets, a loop of send_text for each message from Redis."""
 
 import asyncio
-import os
 import sys
 
 import redis.asyncio
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -39,14 +39,13 @@ async def listen() -> None:
 async def main() -> None:
     """Serve both."""
     app = Starlette(routes=[WebSocketRoute("/v1/counters", counters)])
-    config = uvicorn.Config(app, port=int(PORT), log_level="warning", ws_per_message_deflate=False, loop="uvloop")
+    config = uvicorn.Config(
+        app, port=int(PORT), log_level="warning", ws_per_message_deflate=False, loop="uvloop", backlog=4096
+    )
     listening = asyncio.create_task(listen())
     await uvicorn.Server(config).serve()
     listening.cancel()
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    import uvloop
-
     uvloop.run(main())

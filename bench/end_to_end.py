@@ -1,0 +1,182 @@
+"""From a webhook to the last of many viewers, beside the loop in C that only sends.
+
+In: a folder and the number of viewers. Out: the figures of one round, in milliseconds. The web process has one core;
+worker, Redis, the local Wix and the viewers share the other. Each purchase's webhook is posted here, so that the moment
+at which it is received is known; Redis's MONITOR tells when each script of the way ran, on the clock of this machine.
+"""
+
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from bench import servers
+from bench.questions import GAP, Figure, Stage, Unanswered
+from bench.servers import Redis, free_port, wait_for
+from bench.viewers import Viewers
+from server.store import script
+
+PURCHASES, EVERY = 11, 3.3
+"""So often is bought, with seconds between that do not meet the reads again 2, 8 and 30 s after a hint."""
+PATIENCE = 20.0
+
+FIGURES = {
+    "whole": Figure("ms from a webhook to the last viewer, less Wix's answer time", less_is_better=True),
+    "sends": Figure("ms from the first viewer to the last", less_is_better=True),
+    "heard": Figure("ms from the webhook to the mark in Redis", less_is_better=True),
+    "claimed": Figure("ms from the mark to the claim", less_is_better=True),
+    "read": Figure("ms from the claim to the keep, less Wix's answer time", less_is_better=True),
+    "told": Figure("ms from the keep to the first viewer", less_is_better=True),
+    "wix": Figure("ms that Wix took to answer", less_is_better=True),
+}
+
+
+def end_to_end(name: str, stage: Stage) -> dict[str, float]:
+    """What a purchase takes; of the loop in C only what its sends take."""
+    if name == "limit":
+        return _limit(stage)
+    with ExitStack() as stack:
+        redis = Redis.start(stage.folder)
+        stack.callback(redis.end)
+        wix = stack.enter_context(_wix(stage.folder))
+        web = stack.enter_context(_ours("web", "0", wix, redis, stage.folder))
+        stack.enter_context(_ours("worker", "1", wix, redis, stage.folder))
+        viewers = Viewers(stage.folder)
+        stack.callback(viewers.end)
+        opened = viewers.connect(web, [servers.path([wix.ticket])], stage.sockets)
+        if opened["open"] != stage.sockets:
+            raise Unanswered(f"{opened['open']} of {stage.sockets} viewers were let in")
+        watched = stack.enter_context(_monitor(redis.port))
+        time.sleep(EVERY)
+        found = []
+        for _ in range(PURCHASES):
+            found.append(_purchase(wix, web, viewers, stage.sockets, watched))
+            time.sleep(EVERY)
+    return {figure: statistics.median(one[figure] for one in found) for figure in found[0]}
+
+
+def _limit(stage: Stage) -> dict[str, float]:
+    redis = Redis.start(stage.folder)
+    server = servers.start("limit", stage.folder, redis)
+    viewers = Viewers(stage.folder)
+    try:
+        viewers.connect(server.port, [server.path], stage.sockets)
+        viewers.trigger(server.publish_port, server.templates, stage.sockets)
+        viewers.run(8, 1)
+        # At rest between two, as a shop is.
+        run = viewers.run(4 * PURCHASES, 1, gap=10 * GAP)
+        return {"whole": run["whole_p50_ms"], "sends": run["whole_p50_ms"]}
+    finally:
+        viewers.end()
+        server.end()
+        redis.end()
+
+
+class Wix:
+    """The local Wix that runs: where, its ticket, and what a server needs to know of it."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self.settings = {name: value or "" for name, value in dotenv_values(folder / ".env").items()}
+        self.ticket: str = json.loads((folder / "sandbox.json").read_text())["tickets"]["fixed"]
+        self._address = address
+
+    def ask(self, method: str, path: str) -> Any:
+        """Call its own API."""
+        connection = http.client.HTTPConnection(self._address)
+        connection.request(method, f"/sandbox{path}", "{}", {"Content-Type": "application/json"})
+        return json.loads(connection.getresponse().read())
+
+
+@contextmanager
+def _wix(folder: Path) -> Iterator[Wix]:
+    state = folder / f"wix-{free_port()}"
+    port = free_port()
+    command = ["taskset", "-c", "1", sys.executable, "-m", "sandbox", "--port", str(port), "--state", str(state)]
+    with subprocess.Popen(command, cwd=servers.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port)
+            yield Wix(state, f"127.0.0.1:{port}")
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _ours(part: str, core: str, wix: Wix, redis: Redis, folder: Path) -> Iterator[int]:
+    port = free_port()
+    environment = {**os.environ, **wix.settings, **servers.roomy(redis, port)}
+    command = ["taskset", "-c", core, sys.executable, "-c", "from server.cli import main; main()", part]
+    with (
+        (folder / f"{part}.log").open("ab") as log,
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            if part == "web":
+                wait_for(port)
+            yield port
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _monitor(port: int) -> Iterator[dict[str, float]]:
+    """When each script ran last, by its name, on time.monotonic()'s clock: as MONITOR sees it."""
+    names = {script(name).sha: name for name in ("mark", "claim", "keep")}
+    seen: dict[str, float] = {}
+    offset = time.time() - time.monotonic()
+
+    def look(connection: socket.socket) -> None:
+        for line in connection.makefile("r", errors="replace"):
+            words = line.split(" ", 5)
+            name = names.get(words[4].strip('"')) if len(words) > 5 and words[3] == '"EVALSHA"' else None
+            # The claim that counts is the last before the keep: a worker asks again when it has no more to do.
+            if name and not (name == "claim" and "keep" in seen):
+                seen[name] = float(words[0].removeprefix("+")) - offset
+
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"MONITOR\r\n")
+        looking = threading.Thread(target=look, args=(connection,), daemon=True)
+        looking.start()
+        yield seen
+        connection.shutdown(socket.SHUT_RDWR)
+        looking.join()
+
+
+def _purchase(wix: Wix, web: int, viewers: Viewers, sockets: int, seen: dict[str, float]) -> dict[str, float]:
+    last = wix.ask("GET", "/webhooks")["webhooks"]
+    calls = wix.ask("GET", "/calls")["calls"]
+    wix.ask("POST", f"/tickets/{wix.ticket}/buy")
+    new = wix.ask("GET", f"/webhooks?since={last[-1]['n'] if last else 0}")["webhooks"]
+    [order] = [webhook["jwt"] for webhook in new if webhook["type"].endswith("OrderConfirmed")]
+    connection = http.client.HTTPConnection("127.0.0.1", web)
+    connection.connect()
+    seen.clear()
+    viewers.mark()
+    began = time.monotonic()
+    connection.request("POST", "/webhooks/wix", order, {"Content-Type": "text/plain"})
+    status = connection.getresponse().status
+    first, end = viewers.await_(sockets, PATIENCE)
+    if status != http.client.OK:
+        raise Unanswered(f"the webhook was answered with {status}")
+    keep = seen["keep"]
+    answered = wix.ask("GET", f"/calls?since={calls[-1]['n']}")["calls"][0]
+    took = answered["ms"] / 1000
+    return {
+        "whole": 1000 * (end - began - took),
+        "heard": 1000 * (seen["mark"] - began),
+        "claimed": 1000 * (seen["claim"] - seen["mark"]),
+        "read": 1000 * (keep - seen["claim"] - took),
+        "told": 1000 * (first - keep),
+        "sends": 1000 * (end - first),
+        "wix": 1000 * took,
+    }

@@ -1,0 +1,162 @@
+"""What the peers are made of, fetched when first needed into `.peers` of the checkout and nowhere else.
+
+In: which kit. Out: a folder that holds it, or Missing with one line that says what is not there. Debian's
+packages are unpacked, never installed: nothing starts, and the machine stays as it is, but for one folder of nginx's.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / ".peers"
+PATIENCE_S = 300.0
+"""How long one fetch may take. With a network it takes some ten seconds."""
+
+NGINX = Path("/var/lib/nginx")
+
+DEBIAN = ("nginx", "libnginx-mod-nchan", "mosquitto")
+NPM = ("ws@8", "bufferutil@4", "socket.io@4", "@socket.io/redis-adapter@8", "redis@5")
+ALIKE = ("hiredis", "uvicorn", "uvloop", "websockets")
+"""What a peer in an environment of its own shares with those in ours: the same versions."""
+PYPI = ("channels==4.*", "channels_redis==4.*", *(f"{name}=={version(name)}" for name in ALIKE))
+
+
+class Missing(Exception):
+    """A peer cannot be had here; the text says why, and what would help."""
+
+
+@functools.cache
+def debian(*, fetch: bool = True) -> Path:
+    """The folder that nginx with Nchan, and Mosquitto, are unpacked in, as their files lie below `/`."""
+    folder = FOLDER / "debian"
+    if _done(folder, DEBIAN):
+        return folder
+    _may(fetch)
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise Missing(f"apt-get is not here: on Debian or Ubuntu it fetches {', '.join(DEBIAN)}")
+    _empty(folder)
+    lists, cache = folder / "apt" / "lists", folder / "apt" / "cache"
+    for one in (lists, cache / "archives"):
+        (one / "partial").mkdir(parents=True)
+    apt = ["apt-get", "-qq", "-y", "--no-install-recommends", "-o", f"Dir::State::lists={lists}"]
+    apt += ["-o", f"Dir::Cache={cache}", "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=true"]
+    _run([*apt, "update"])
+    # What they need and the machine has is not fetched again; they themselves are, though it may have them.
+    _run([*apt, "install", "--download-only", "--reinstall", *DEBIAN])
+    versions = {}
+    for package in sorted((cache / "archives").glob("*.deb")):
+        _run(["dpkg-deb", "-x", str(package), str(folder)])
+        name, its = _run(["dpkg-deb", "-W", "--showformat", "${Package} ${Version}", str(package)]).split()
+        versions[name] = its
+    shutil.rmtree(folder / "apt")
+    (folder / "versions.json").write_text(json.dumps(versions))
+    _finish(folder, DEBIAN)
+    return folder
+
+
+def nchan(*, fetch: bool = True) -> Path:
+    """As debian(), with a folder that this nginx insists on: Nchan makes nginx's own default one, whatever is set."""
+    folder = debian(fetch=fetch)
+    try:
+        NGINX.mkdir(exist_ok=True)
+    except PermissionError:
+        raise Missing(f"it needs an empty folder {NGINX}: make it as root") from None
+    return folder
+
+
+@functools.cache
+def npm(*, fetch: bool = True) -> Path:
+    """The folder `node_modules` of the peers for Node."""
+    folder = FOLDER / "npm"
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise Missing(f"{program} is not here: install Node with npm (Debian: apt-get install nodejs npm)")
+    if not _done(folder, NPM):
+        _may(fetch)
+        _empty(folder)
+        _run(["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(folder), *NPM])
+        _finish(folder, NPM)
+    return folder / "node_modules"
+
+
+@functools.cache
+def pypi(*, fetch: bool = True) -> Path:
+    """The Python of the peers that our own environment does not hold."""
+    folder = FOLDER / "pypi"
+    if not _done(folder, PYPI):
+        _may(fetch)
+        _empty(folder)
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PYPI])
+        _finish(folder, PYPI)
+    return folder / "bin" / "python"
+
+
+def debian_version(package: str) -> str:
+    """Its version as its authors number it: without Debian's epoch and revision."""
+    said = str(json.loads((debian() / "versions.json").read_text())[package])
+    return re.sub(r"^\d+:|[+-].*$", "", said)
+
+
+def npm_version(package: str) -> str:
+    """Its version, and that of the Node that runs it."""
+    said = json.loads((npm() / package / "package.json").read_text())["version"]
+    return f"{said}, Node {_run(['node', '--version']).strip().removeprefix('v')}"
+
+
+def pypi_version(package: str) -> str:
+    """Its version in the peers' own environment."""
+    held = pypi().parent.parent.glob("lib/python*/site-packages")
+    return next(one.version for one in distributions(path=[str(one) for one in held], name=package))
+
+
+def _done(folder: Path, wanted: tuple[str, ...]) -> bool:
+    """Whether this folder was filled before, to the end and with the same."""
+    stamp = folder / "done"
+    return stamp.exists() and stamp.read_text() == " ".join(wanted)
+
+
+def _may(fetch: bool) -> None:
+    if not fetch:
+        raise Missing("not fetched yet: a run without --quick does that")
+
+
+def _finish(folder: Path, wanted: tuple[str, ...]) -> None:
+    (folder / "done").write_text(" ".join(wanted))
+
+
+def _empty(folder: Path) -> None:
+    """Make an empty folder; what an earlier try left in it goes."""
+    print(f"fetching what peers need into {folder}", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _run(command: list[str]) -> str:
+    """What a command prints; raises Missing with the last line of what it complains."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise Missing(
+            f"{Path(command[0]).name} fetched nothing within {PATIENCE_S:.0f} s: is there a network?"
+        ) from None
+    except (OSError, subprocess.CalledProcessError) as fault:
+        said = str(getattr(fault, "stderr", "") or fault).strip().splitlines()[-1]
+        raise Missing(f"`{' '.join(command[:4])} …` failed, run again with a network: {said}") from None
+    return done.stdout

@@ -1,0 +1,187 @@
+"""What taking a webhook costs, beside PyJWT's decode of the same tokens alone and beside plain Starlette.
+
+In: a name of SERVERS. Out: its figures of one round. Servers and the decode run on core 0, Redis and bench/post.c on
+core 1; what counts is CPU seconds of the process that takes the webhooks.
+"""
+
+import functools
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bench.questions import Figure, Stage
+from bench.servers import Redis, free_port, wait_for
+from bench.viewers import built
+
+ROOT = Path(__file__).parent.parent
+SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
+HOT = "11111111-aaaa-4aaa-8aaa-000000000000"
+DISTINCT = 400
+"""Tokens of a run; every other order is for the one hot ticket, as when a sale starts."""
+WARM, COUNT = 1_000, 12_000
+SERVERS = ("ours", "decode", "starlette")
+TITLES = {"decode": "PyJWT's decode alone", "starlette": "plain Starlette, one Redis call each"}
+
+FIGURES = {
+    "webhooks": Figure("webhooks a CPU second"),
+    "webhooks_wall": Figure("webhooks a second of the clock"),
+    "half_p50": Figure("ms until half are answered, at half that rate", less_is_better=True),
+    "half_p99": Figure("ms until 99 of 100 are answered, at half that rate", less_is_better=True),
+    "token": Figure("bytes of a token"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Webhooks that are signed: `bodies` has one a line, `key` is the public key, as PEM."""
+
+    bodies: Path
+    key: Path
+    size: float
+
+    @classmethod
+    @functools.cache  # all rounds and servers get the same
+    def sign(cls, folder: Path) -> "Tokens":
+        """Write orders of 2 kB each, as Wix does: JSON in JSON in a JWT."""
+        private = rsa.generate_private_key(65537, 2048)
+        bodies = [_order(private, HOT if n % 2 else str(uuid.uuid4())) for n in range(DISTINCT)]
+        tokens = cls(folder / "bodies", folder / "key.pem", statistics.fmean(map(len, bodies)))
+        tokens.bodies.write_text("\n".join([*bodies, ""]))
+        tokens.key.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        return tokens
+
+
+def intake(name: str, stage: Stage) -> dict[str, float]:
+    """Take so many webhooks at once as the stage has sockets; raises RuntimeError for any answer but 200."""
+    tokens = Tokens.sign(stage.folder)
+    if name == "decode":
+        return {"webhooks": _decode(tokens), "token": tokens.size}
+    program = built("post", stage.folder)
+    with _serving(name, stage.folder, tokens) as (pid, port):
+
+        def post(count: int, rate: float = 0.0) -> Mapping[str, float]:
+            return _post(
+                [str(program), str(port), str(tokens.bodies), str(stage.sockets), str(count), str(rate)], count
+            )
+
+        post(WARM)
+        cpu = _cpu(pid)
+        run = post(COUNT)
+        found = {"webhooks": COUNT / (_cpu(pid) - cpu), "webhooks_wall": COUNT / run["seconds"]}
+        calm = post(COUNT // 2, found["webhooks_wall"] / 2)
+        return {
+            **found,
+            "half_p50": calm["p50_ms"],
+            "half_p99": calm["p99_ms"],
+            "busy": run["cpu"] / run["seconds"],
+            "token": tokens.size,
+        }
+
+
+def _decode(tokens: Tokens) -> float:
+    command = [sys.executable, "-m", "bench.peers.pyjwt_decode", str(tokens.bodies), str(tokens.key), str(COUNT)]
+    done = subprocess.run(["taskset", "-c", "0", *command], cwd=ROOT, check=True, capture_output=True)
+    said = json.loads(done.stdout)
+    return float(said["decoded"] / said["cpu"])
+
+
+@contextmanager
+def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int]]:
+    """One server with a Redis of its own, until the block ends: its process id and port."""
+    redis = Redis.start(folder)
+    port = free_port()
+    environment = dict(os.environ)
+    if name == "ours":
+        command = [sys.executable, "-c", "from server.cli import main; main()", "web"]
+        environment |= {
+            "REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
+            "WIX_SITES": SITE,
+            "WIX_PUBLIC_KEY": tokens.key.read_text(),
+            "PORT": str(port),
+            "PYTHONPATH": str(ROOT),
+        }
+    else:
+        program = ROOT / "bench" / "peers" / "starlette_intake.py"
+        command = [sys.executable, str(program), str(port), str(redis.port), str(tokens.key)]
+    with (folder / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            ["taskset", "-c", "0", *command], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    try:
+        wait_for(port, process)
+        yield process.pid, port
+    finally:
+        process.kill()
+        process.wait()
+        redis.end()
+
+
+def _post(command: list[str], count: int) -> Mapping[str, float]:
+    done = subprocess.run(["taskset", "-c", "1", *command], check=True, capture_output=True)
+    said: dict[str, float] = json.loads(done.stdout)
+    if said["good"] != count:
+        raise RuntimeError(f"{count - said['good']} of {count} webhooks were not answered 200")
+    return said
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _order(private: rsa.RSAPrivateKey, ticket: str) -> str:
+    """An order of one ticket, signed; its form is left out, so that it comes to 2 kB."""
+    person = {"firstName": "Ada", "lastName": "Example", "email": "ada@example.com"}
+    number = f"2QXK-{random.randrange(10**8):08}"
+    price = {"amount": "25.00", "currency": "USD", "value": "25.00"}
+    order = {
+        "timestamp": "2026-02-11T10:00:05.123Z",
+        "language": "en",
+        "eventId": "0b5f1a2e-4444-4444-8444-00000000e001",
+        "orderNumber": number,
+        "contactId": str(uuid.uuid4()),
+        "created": "2026-02-11T09:58:40.000Z",
+        "updated": "2026-02-11T10:00:05.000Z",
+        **person,
+        "status": "PAID",
+        "method": "creditCard",
+        "tickets": [
+            {
+                "ticketNumber": f"{number}1",
+                "ticketDefinitionId": ticket,
+                "price": price,
+                **person,
+                "confirmed": True,
+                "ticketName": "General admission",
+                "canceled": False,
+            }
+        ],
+        "reservationId": str(uuid.uuid4()),
+    }
+    envelope = {
+        "data": _text(order),
+        "instanceId": SITE,
+        "eventType": "wix.events.ticketing.events.OrderConfirmed",
+        "identity": _text({"identityType": "ANONYMOUS_VISITOR", "anonymousVisitorId": str(uuid.uuid4())}),
+    }
+    issued = int(time.time())
+    claims = {"data": _text(envelope), "iat": issued, "exp": issued + 3600}
+    return jwt.encode(claims, private, "RS256", headers={"kid": "fict1ona"})
+
+
+def _text(value: Mapping[str, object]) -> str:
+    return json.dumps(value, separators=(",", ":"))

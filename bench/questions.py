@@ -1,0 +1,228 @@
+"""What is asked of a server that runs: each question takes one to a run of viewers and answers figures.
+
+In: a name and a way to start it. Out: figures by name; `FIGURES` says what each is and whether less is better. A
+question raises Unanswered where a server lost what it had to deliver: a figure of such a run would be no figure.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import servers
+from bench.servers import Redis, Server, ticket_ids
+from bench.viewers import Viewers
+
+GAP = 0.051
+"""Seconds between two publishes where they come one by one: ours sends at most every 50 ms, so all get that long."""
+WARM = 16
+STUCK_EVERY, STUCK_SECONDS = 100, 45.0
+"""Each so many-th reads no more, and the seconds in which it has to be dropped: those that fill its socket, and 15."""
+ENOUGH_MS = 250
+"""Sustained is what reaches everyone within this, at the 99th percentile."""
+
+
+class Unanswered(Exception):
+    """A server did not do what a question is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What one number means."""
+
+    unit: str
+    less_is_better: bool = False
+
+
+FIGURES = {
+    "one": Figure("deliveries a CPU second, a publish at a time"),
+    "eight": Figure("deliveries a CPU second, eight publishes at a time"),
+    "accepts": Figure("viewers let in, a CPU second"),
+    "bytes": Figure("bytes of memory, an idle viewer", less_is_better=True),
+    "p50": Figure("ms until half have it, 10 publishes a second", less_is_better=True),
+    "p99": Figure("ms until 99 of 100 have it, 10 publishes a second", less_is_better=True),
+    "sustained": Figure(f"deliveries a second of the clock, 99 of 100 within {ENOUGH_MS} ms"),
+    "sustained_p99": Figure("ms until 99 of 100 have it, at that rate", less_is_better=True),
+    "many": Figure("deliveries a CPU second, 1,000 tickets of 20 viewers"),
+    "hot_writes": Figure("messages a viewer and second, at most, of 1,000 changes a second", less_is_better=True),
+    "hot_p99": Figure("ms until 99 of 100 have the last of them", less_is_better=True),
+    "hot_cores": Figure("cores used meanwhile", less_is_better=True),
+    "healthy_p99": Figure("ms until 99 of 100 have it, nobody stuck", less_is_better=True),
+    "beside_stuck_p99": Figure("ms until 99 of 100 of the others have it, each 100th stuck", less_is_better=True),
+    "stuck_left": Figure("stuck viewers still connected at the end", less_is_better=True),
+    "stuck_bytes": Figure("bytes of memory, a stuck viewer, at most", less_is_better=True),
+    "busy": Figure("share of its core that the viewers' process used, at most", less_is_better=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a question is asked: a folder for files, the number of sockets, the seconds that each part may take."""
+
+    folder: Path
+    sockets: int
+    seconds: float
+
+
+@contextmanager
+def _running(name: str, stage: Stage, tickets: tuple[str, ...] = servers.TICKETS) -> Iterator[tuple[Server, Viewers]]:
+    """A server with its Redis, and viewers who are not connected yet."""
+    redis = Redis.start(stage.folder)
+    try:
+        server = servers.start(name, stage.folder, redis, tickets=tickets)
+        viewers = Viewers(stage.folder)
+        try:
+            viewers.opening(server.headers, server.greeting)
+            yield server, viewers
+        finally:
+            viewers.end()
+            server.end()
+    finally:
+        redis.end()
+
+
+def _open(server: Server, viewers: Viewers, paths: list[str], sockets: int, *, narrow: int = 0) -> None:
+    opened = viewers.connect(server.port, paths, sockets, narrow=narrow)
+    if opened["open"] != sockets:
+        raise Unanswered(f"{server.name} let in {opened['open']} of {sockets}")
+    if server.greeting:
+        time.sleep(1.0)  # until the last greeting has been understood
+
+
+def _all(server: Server, run: dict[str, float], deliveries: int) -> dict[str, float]:
+    if run["delivered"] != run["published"] * deliveries:
+        raise Unanswered(f"{server.name} delivered {run['delivered']} of {run['published'] * deliveries}")
+    return run
+
+
+def delivery(name: str, stage: Stage) -> dict[str, float]:
+    """What a delivery, a viewer and an opening cost, and how long ten publishes a second take to reach everyone."""
+    sockets = stage.sockets
+    with _running(name, stage) as (server, viewers):
+        memory, cpu = server.memory, server.cpu
+        _open(server, viewers, [server.path], sockets)
+        found = {"accepts": sockets / (server.cpu - cpu), "bytes": (server.memory - memory) / sockets}
+        viewers.trigger(server.publish_port, server.templates, sockets, server.hello)
+        viewers.run(WARM, 1)
+        busy = 0.0
+        for question, inflight, gap in (("one", 1, GAP), ("eight", 8, 0.0)):
+            cpu = server.cpu
+            run = _all(server, viewers.run(20_000, inflight, seconds=stage.seconds, gap=gap), sockets)
+            found[question] = run["delivered"] / (server.cpu - cpu)
+            busy = max(busy, run["load_cpu"] / run["seconds"])
+        time.sleep(3 * GAP)  # a first publish right after a flush would wait for the next one
+        calm = _all(server, viewers.rate(10, stage.seconds), sockets)
+        return {**found, "p50": calm["p50_ms"], "p99": calm["p99_ms"], "busy": busy}
+
+
+def sustained(name: str, stage: Stage) -> dict[str, float]:
+    """How much it delivers, second by second of the clock, while nobody waits for long."""
+    with _running(name, stage) as (server, viewers):
+        _open(server, viewers, [server.path], stage.sockets)
+        viewers.trigger(server.publish_port, server.templates, stage.sockets, server.hello)
+        viewers.run(WARM, 1)
+        for inflight in (8, 4, 2, 1):
+            run = _all(server, viewers.run(20_000, inflight, seconds=stage.seconds), stage.sockets)
+            if run["p99_ms"] < ENOUGH_MS:
+                break
+        return {
+            "sustained": run["delivered"] / run["seconds"],
+            "sustained_p99": run["p99_ms"],
+            "busy": run["load_cpu"] / run["seconds"],
+        }
+
+
+def many(name: str, stage: Stage) -> dict[str, float]:
+    """What a delivery costs where a change concerns few: 1,000 tickets, each viewer watches two."""
+    tickets = ticket_ids(1000)
+    pairs = zip(tickets[::2], tickets[1::2], strict=True)
+    with _running(name, stage, tickets) as (server, viewers):
+        _open(server, viewers, [servers.path(pair) for pair in pairs], stage.sockets)
+        each = stage.sockets * 2 // len(tickets)
+        viewers.trigger(server.publish_port, server.templates, each, server.hello)
+        viewers.run(len(tickets), 1000)
+        cpu = server.cpu
+        run = _all(server, viewers.run(1_000_000, 500, seconds=stage.seconds), each)
+        return {"many": run["delivered"] / (server.cpu - cpu), "busy": run["load_cpu"] / run["seconds"]}
+
+
+def hot(name: str, stage: Stage) -> dict[str, float]:
+    """One ticket that changes a thousand times a second: what a viewer gets of it, and when it has the last."""
+    with _running(name, stage, servers.TICKETS[:1]) as (server, viewers):
+        _open(server, viewers, [server.path], stage.sockets)
+        viewers.trigger(server.publish_port, server.templates, stage.sockets, server.hello)
+        viewers.run(WARM, 1)
+        cpu, times = server.cpu, 5
+        run = viewers.hot(1000, stage.seconds, times)
+        if run["complete"] != times:
+            raise Unanswered(f"{name} did not bring the last change to everyone")
+        return {
+            "hot_writes": run["most"] / run["seconds"],
+            "hot_p99": run["p99_ms"],
+            "hot_cores": (server.cpu - cpu) / run["seconds"],
+            "busy": run["load_cpu"] / run["seconds"],
+        }
+
+
+def stuck(name: str, stage: Stage) -> dict[str, float]:
+    """What the others notice of viewers who read no more, and what becomes of those."""
+    found = {}
+    for figure, every in (("healthy_p99", 0), ("beside_stuck_p99", STUCK_EVERY)):
+        with _running(name, stage) as (server, viewers):
+            _open(server, viewers, [server.path], stage.sockets, narrow=STUCK_EVERY)
+            stalled = -(-stage.sockets // every) if every else 0
+            # All eight at once, as one publish: some 2.6 kB a viewer fill what a far socket can hold in seconds.
+            burst = b"".join(server.templates)
+            viewers.trigger(server.publish_port, [burst], stage.sockets * len(server.templates), server.hello)
+            viewers.run(2, 1)
+            viewers.stall(every)
+            memory = server.memory
+            with _most(lambda: server.memory) as most:
+                run = viewers.rate(2, STUCK_SECONDS)
+            found[figure] = run["p99_ms"]
+            if every:
+                found["stuck_left"] = run["open"] - (stage.sockets - stalled)
+                found["stuck_bytes"] = (most[-1] - memory) / stalled
+            elif run["delivered"] != run["published"] * stage.sockets * len(server.templates):
+                raise Unanswered(f"{name} lost messages to viewers who read")
+    return found
+
+
+@contextmanager
+def _most(measure: Callable[[], float]) -> Iterator[list[float]]:
+    """The most that was measured meanwhile, as the last of the list."""
+    found = [measure()]
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.5):
+            found.append(max(found[-1], measure()))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        looking.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, with how many sockets, of whom; a *long* one is left out where there is little time."""
+
+    ask: Callable[[str, Stage], dict[str, float]]
+    sockets: tuple[int, ...]
+    of: tuple[str, ...] = servers.PEERS
+    long: bool = False
+
+
+QUESTIONS = {
+    "delivery": Question(delivery, (1, 1000, 5000, 10_000, 18_000)),
+    "sustained": Question(sustained, (10_000,), ("ours", "limit", "merged", "nchan", "ws", "websockets", "socketio")),
+    "many": Question(many, (10_000,), ("ours", "limit")),
+    "hot": Question(hot, (5000,), ("ours",)),
+    "stuck": Question(stuck, (18_000,), ("ours",), long=True),
+}

@@ -1,0 +1,214 @@
+"""How each server is started and spoken to: a table, one recipe a server, in the order in which they are shown.
+
+In: a Place to run at. Out: commands, paths, bytes. Each peer is set up as its own pages advise for many viewers: no
+compression, one process, its fastest loop; each sends every message to every viewer.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from bench import install, packets
+from bench.viewers import built
+
+HERE = Path(__file__).parent / "peers"
+
+NGINX = """
+load_module {modules}/ngx_nchan_module.so;
+daemon off; worker_processes 1; worker_rlimit_nofile {files};
+pid {folder}/nginx.pid; lock_file {folder}/nginx.lock; error_log {folder}/nginx.err;
+events {{ worker_connections {files}; }}
+http {{
+  access_log off; nchan_shared_memory_size 64M;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location = /pub {{
+      nchan_publisher; nchan_channel_id bench; nchan_message_buffer_length 1;
+      keepalive_requests 1000000000; keepalive_timeout 1h;
+    }}
+    location = /v1/counters {{ nchan_subscriber websocket; nchan_channel_id bench; }}
+  }}
+}}
+"""
+
+MOSQUITTO = """
+listener {port} 127.0.0.1
+protocol websockets
+listener {publish} 127.0.0.1
+allow_anonymous true
+persistence false
+set_tcp_nodelay true
+log_type error
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server runs: a folder of its own, its port, one beside it for publishers, Redis's, and the tickets."""
+
+    folder: Path
+    port: int
+    publish: int
+    redis: int
+    files: int
+    tickets: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One server. `path` empty is ours: /v1/counters with the tickets. `feed` says to whom a publisher connects."""
+
+    title: str
+    version: Callable[[], str]
+    command: Callable[[Place], Sequence[str]]
+    kit: Callable[..., object] = lambda **_: None
+    environment: Callable[[Place], Mapping[str, str]] = lambda _: {}
+    path: str = ""
+    headers: str = ""
+    greeting: bytes = b""
+    feed: Literal["redis", "itself", "beside"] = "redis"
+    hello: bytes = b""
+    template: Callable[[str], bytes] = packets.redis_publish
+
+
+def _ports(place: Place) -> list[str]:
+    return [str(place.port), str(place.redis), *map(packets.channel, place.tickets)]
+
+
+def _limit(how: str) -> Callable[[Place], list[str]]:
+    def command(place: Place) -> list[str]:
+        port, redis, *channels = _ports(place)
+        return [str(built("limit", place.folder)), port, redis, how, *channels]
+
+    return command
+
+
+def _python(file: str) -> Callable[[Place], list[str]]:
+    return lambda place: [sys.executable, str(HERE / file), *_ports(place)]
+
+
+def _node(file: str) -> Callable[[Place], list[str]]:
+    return lambda place: ["node", str(HERE / file), *_ports(place)]
+
+
+def _channels(place: Place) -> list[str]:
+    return [str(install.pypi()), str(HERE / "channels_group.py"), *_ports(place)]
+
+
+def _modules(_: Place) -> dict[str, str]:
+    # NODE_ENV as every guide to running Node in production says.
+    return {"NODE_PATH": str(install.npm()), "NODE_ENV": "production"}
+
+
+def _libraries(_: Place) -> dict[str, str]:
+    return {"LD_LIBRARY_PATH": os.pathsep.join(str(one) for one in install.debian().glob("usr/lib/*-linux-gnu*"))}
+
+
+def _our_settings(place: Place) -> dict[str, str]:
+    return {"WIX_SITES": packets.SITE, **roomy(place.redis, place.port)}
+
+
+def roomy(redis: int, port: int) -> dict[str, str]:
+    """Settings of ours at these two ports, with room for every viewer though all come from one address."""
+    return {
+        "REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+        "PORT": str(port),
+        "MAX_CONNECTIONS": "100000",
+        "MAX_CONNECTIONS_PER_ADDRESS": "100000",
+        "LOG_LEVEL": "ERROR",
+        "PYTHONPATH": str(install.ROOT),
+    }
+
+
+def _nginx(place: Place) -> list[str]:
+    root, conf = install.debian(), place.folder / "nginx.conf"
+    modules = root / "usr/lib/nginx/modules"
+    conf.write_text(NGINX.format(modules=modules, folder=place.folder, port=place.port, files=place.files))
+    return [str(root / "usr/sbin/nginx"), "-p", str(place.folder), "-c", str(conf)]
+
+
+def _mosquitto(place: Place) -> list[str]:
+    conf = place.folder / "mosquitto.conf"
+    conf.write_text(MOSQUITTO.format(port=place.port, publish=place.publish))
+    return [str(install.debian() / "usr/sbin/mosquitto"), "-c", str(conf)]
+
+
+def _starlette() -> str:
+    return f"{version('starlette')}, uvicorn {version('uvicorn')}"
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "ours": Recipe(
+        "ours",
+        lambda: f"{version('ticket-counter')}, uvicorn {version('uvicorn')}",
+        lambda _: [sys.executable, "-c", "from server.cli import main; main()", "web"],
+        environment=_our_settings,
+        template=packets.our_keep,
+    ),
+    "limit": Recipe(
+        "a loop in C",
+        lambda: f"{platform.system()} {platform.release()}",
+        _limit("each"),
+    ),
+    "merged": Recipe(
+        "a loop in C, merged",
+        lambda: f"{platform.system()} {platform.release()}",
+        _limit("merged"),
+    ),
+    "nchan": Recipe(
+        "Nchan",
+        lambda: f"{install.debian_version('libnginx-mod-nchan')}, nginx {install.debian_version('nginx')}",
+        _nginx,
+        kit=install.nchan,
+        environment=_libraries,
+        feed="itself",
+        template=packets.http_post,
+    ),
+    "mosquitto": Recipe(
+        "Mosquitto",
+        lambda: install.debian_version("mosquitto"),
+        _mosquitto,
+        kit=install.debian,
+        environment=_libraries,
+        path="/mqtt",
+        headers="Sec-WebSocket-Protocol: mqtt\r\n",
+        greeting=packets.frame(2, packets.MQTT_CONNECT) + packets.frame(2, packets.MQTT_SUBSCRIBE),
+        feed="beside",
+        hello=packets.MQTT_CONNECT,
+        template=packets.mqtt_publish,
+    ),
+    "ws": Recipe(
+        "Node ws",
+        lambda: install.npm_version("ws"),
+        _node("ws.js"),
+        kit=install.npm,
+        environment=_modules,
+    ),
+    "socketio": Recipe(
+        "socket.io",
+        lambda: install.npm_version("socket.io"),
+        _node("socketio.js"),
+        kit=install.npm,
+        environment=_modules,
+        path="/socket.io/?EIO=4&transport=websocket",
+        greeting=packets.frame(1, b"40"),
+        template=packets.socketio_emit,
+    ),
+    "websockets": Recipe("websockets broadcast", lambda: version("websockets"), _python("websockets_broadcast.py")),
+    "starlette_loop": Recipe("Starlette, a loop of sends", _starlette, _python("starlette_loop.py")),
+    "starlette_queue": Recipe("Starlette, a queue a viewer", _starlette, _python("starlette_queue.py")),
+    "channels": Recipe(
+        "Django Channels",
+        lambda: f"{install.pypi_version('channels')}, Django {install.pypi_version('django')}",
+        _channels,
+        kit=install.pypi,
+        template=packets.channels_send,
+    ),
+}
