@@ -15,7 +15,6 @@ from bench import servers
 from bench.figures import QUESTIONS, Results
 from bench.questions import Stage, Unanswered
 
-SECONDS = 4.0
 QUICK_SOCKETS, QUICK_SECONDS = 1000, 1.0
 
 
@@ -23,6 +22,7 @@ def main(
     questions: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(QUESTIONS)}; none for all.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds over all servers; the median counts.")] = 5,
     sockets: Annotated[str, typer.Option(help="Viewers, comma-separated, in place of each question's own.")] = "",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that each part of a question takes.")] = 4.0,
     only: Annotated[str, typer.Option(help=f"Of {', '.join(servers.PEERS)}.")] = ",".join(servers.PEERS),
     result: Annotated[Path | None, typer.Option("--json", help="Write every figure here; others there stay.")] = None,
     *,
@@ -35,7 +35,6 @@ def main(
     if unknown := set(asked) - set(QUESTIONS):
         raise typer.BadParameter(f"no such question: {', '.join(sorted(unknown))}")
     names = _available(only.split(","))
-    seconds = SECONDS
     if quick:
         asked = [question for question in asked if not QUESTIONS[question].long]
         rounds, seconds = 1, QUICK_SECONDS

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.questions import Figure, Stage
-from bench.servers import Redis, free_port, wait_for
+from bench.servers import Redis, cpu_seconds, free_port, wait_for
 from bench.viewers import built
 
 ROOT = Path(__file__).parent.parent
@@ -78,9 +78,9 @@ def intake(name: str, stage: Stage) -> dict[str, float]:
             )
 
         post(WARM)
-        cpu = _cpu(pid)
+        cpu = cpu_seconds(pid)
         run = post(COUNT)
-        found = {"webhooks": COUNT / (_cpu(pid) - cpu), "webhooks_wall": COUNT / run["seconds"]}
+        found = {"webhooks": COUNT / (cpu_seconds(pid) - cpu), "webhooks_wall": COUNT / run["seconds"]}
         calm = post(COUNT // 2, found["webhooks_wall"] / 2)
         return {
             **found,
@@ -135,12 +135,6 @@ def _post(command: list[str], count: int) -> Mapping[str, float]:
     if said["good"] != count:
         raise RuntimeError(f"{count - said['good']} of {count} webhooks were not answered 200")
     return said
-
-
-def _cpu(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _order(private: rsa.RSAPrivateKey, ticket: str) -> str:

@@ -5,6 +5,7 @@ Whole states and nothing else: a topic holds the newest, and nothing is ever que
 """
 
 from collections.abc import Collection, Sequence
+from socket import SocketType
 from typing import Protocol
 
 from server import wire
@@ -85,7 +86,7 @@ class Viewer(Protocol):
 
 
 class Socket(Viewer, Protocol):
-    """A connection that is written to by its descriptor."""
+    """A connection that may be written to past its transport."""
 
     def behind(self, rest: bytes) -> None:
         """This much of what was written directly to its socket was not taken."""
@@ -97,8 +98,8 @@ class Socket(Viewer, Protocol):
 class Audience:
     """All viewers of the same tickets: what one of them is due is what all are, byte for byte.
 
-    `fast` are sockets with nothing waiting in them, by descriptor: they are written to directly (fanout.py). `others`
-    are all the rest: those that have not taken what they got yet, and those that are no WebSocket.
+    `fast` are those with nothing waiting in them, by the socket that is written to directly (hub.py). `others` are all
+    the rest: those that have not taken what they got yet, and those that are no WebSocket.
     """
 
     __slots__ = ("fast", "others", "topics", "wanted")
@@ -106,7 +107,7 @@ class Audience:
     def __init__(self, site: SiteId, topics: Sequence[Topic]) -> None:
         self.topics = tuple(topics)
         self.wanted = (site, tuple(topic.ticket for topic in topics))
-        self.fast: dict[int, Socket] = {}
+        self.fast: dict[SocketType, Socket] = {}
         self.others: set[Viewer] = set()
 
     def __len__(self) -> int:
@@ -120,12 +121,12 @@ class Audience:
         """Its topics of which something can be told."""
         return [topic for topic in self.topics if topic.shown is not None]
 
-    def follows(self, fd: int, viewer: Socket) -> None:
-        """This socket takes everything."""
+    def follows(self, line: SocketType, viewer: Socket) -> None:
+        """Whoever has this socket takes everything."""
         self.others.discard(viewer)
-        self.fast[fd] = viewer
+        self.fast[line] = viewer
 
-    def lags(self, fd: int, viewer: Socket) -> None:
-        """This socket has something to take yet."""
-        self.fast.pop(fd, None)
+    def lags(self, line: SocketType, viewer: Socket) -> None:
+        """Whoever has this socket has something to take yet."""
+        self.fast.pop(line, None)
         self.others.add(viewer)

@@ -6,7 +6,7 @@ import socket
 from server import wire
 from server.hub import Hub, write
 from server.model import TicketId
-from server.topics import Topic
+from server.topics import Socket, Topic
 from tests.rig.hub import SITE_ID, Rig, Screen
 from tests.rig.reads import definition
 from tests.rig.server import OTHER, TICKET, until
@@ -85,8 +85,8 @@ async def test_same_bytes_for_an_audience() -> None:
     running = asyncio.create_task(hub.run())
     both, one = [Wire(), Wire()], Wire()
     for viewer in both:
-        hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)]).follows(viewer.ours.fileno(), viewer)
-    hub.audience(SITE_ID, [TicketId(OTHER)]).follows(one.ours.fileno(), one)
+        hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)]).follows(viewer.ours, viewer)
+    hub.audience(SITE_ID, [TicketId(OTHER)]).follows(one.ours, one)
 
     ticket = await changed(hub, TICKET, 1, 9)
     other = await changed(hub, OTHER, 1, 8)
@@ -111,7 +111,7 @@ def received(viewer: Wire) -> bool:
 def test_what_is_not_taken_is_left_behind() -> None:
     """A socket that does not take all of a frame is handed the rest, byte for byte; the others are not held up."""
     full, free = Wire(), Wire()
-    fast = {viewer.ours.fileno(): viewer for viewer in (full, free)}
+    fast: dict[socket.SocketType, Socket] = {viewer.ours: viewer for viewer in (full, free)}
     data = os.urandom(4096)
     sent = 0
     while not full.rests:
@@ -135,7 +135,7 @@ def test_full_socket_blocks_nobody() -> None:
             while True:
                 full.ours.send(b"x" * size)
 
-    write({full.ours.fileno(): full}, [full.ours.fileno()], [full], b"frame")
+    write({full.ours: full}, [full.ours], [full], b"frame")
 
     assert [b"frame"] == full.rests
     full.close()
@@ -145,7 +145,7 @@ def test_dead_socket_is_dropped() -> None:
     """A socket whose other end is gone is dropped, and the next one is written to."""
     dead, alive = Wire(), Wire()
     dead.theirs.close()
-    fast = {viewer.ours.fileno(): viewer for viewer in (dead, alive)}
+    fast: dict[socket.SocketType, Socket] = {viewer.ours: viewer for viewer in (dead, alive)}
 
     write(fast, list(fast), list(fast.values()), b"frame")
 
@@ -155,14 +155,29 @@ def test_dead_socket_is_dropped() -> None:
     alive.close()
 
 
+def test_who_left_or_lags_is_not_written_to() -> None:
+    """Who has left since the list was made, or lags, gets nothing past its transport; the others do."""
+    left, here = Wire(), Wire()
+
+    write({here.ours: here}, [left.ours, here.ours], [left, here], b"frame")
+
+    assert not received(left)
+    assert b"frame" == here.theirs.recv(100)
+    left.close()
+    here.close()
+
+
 def test_number_of_another_is_not_written_to() -> None:
-    """A descriptor that became another viewer's since the list was made gets nothing that was not for it."""
-    gone, new = Screen(), Wire()
-    fd = new.ours.fileno()
+    """A closed connection's descriptor may be another's at once: what is written to the old one does not come there."""
+    old, new = Wire(), Wire()
+    line = socket.SocketType(new.ours.family, new.ours.type, new.ours.proto, new.ours.fileno())
+    line.detach()
 
-    write({fd: new}, [fd], [gone], b"frame")
+    write({line: old}, [line], [old], b"frame")
 
+    assert old.dropped
     assert not received(new)
+    old.close()
     new.close()
 
 
@@ -174,13 +189,13 @@ async def test_slices_let_others_work() -> None:
     audience = hub.audience(SITE_ID, [TicketId(TICKET)])
     turns = 0
 
-    class Sink(Screen):
-        """Counts as a socket: /dev/null takes everything."""
-
-    nulls = [os.open(os.devnull, os.O_WRONLY) for _ in range(3000)]
-    for fd in nulls:
-        audience.follows(fd, Sink())
-    audience.follows(shared.ours.fileno(), shared)
+    # UDP that nobody hears takes everything.
+    sink = socket.socket(type=socket.SOCK_DGRAM)
+    sink.connect(("127.0.0.1", 9))
+    lines = [socket.SocketType(sink.family, sink.type, sink.proto, sink.fileno()) for _ in range(3000)]
+    for line in lines:
+        audience.follows(line, Screen())
+    audience.follows(shared.ours, shared)
 
     async def others() -> None:
         nonlocal turns
@@ -193,8 +208,9 @@ async def test_slices_let_others_work() -> None:
     await others()
 
     assert turns >= 3
-    for fd in nulls:
-        os.close(fd)
+    for line in lines:
+        line.detach()
+    sink.close()
     shared.close()
     running.cancel()
     await asyncio.wait({running})

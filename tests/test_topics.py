@@ -1,4 +1,5 @@
 import json
+import socket
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,14 +94,16 @@ def test_audience() -> None:
     """A viewer is in its audience once: among the fast while it takes everything, else among the others."""
     one, screen = topic(), Screen()
     audience = Audience(SiteId(SITE), [one])
+    line = socket.SocketType()
 
     assert not audience
-    audience.follows(7, screen)
-    assert (1, {7: screen}, set()) == (len(audience), audience.fast, audience.others)
-    audience.lags(7, screen)
+    audience.follows(line, screen)
+    assert (1, {line: screen}, set()) == (len(audience), audience.fast, audience.others)
+    audience.lags(line, screen)
     assert (1, {}, {screen}) == (len(audience), audience.fast, audience.others)
-    audience.follows(7, screen)
+    audience.follows(line, screen)
     assert [screen] == audience.viewers()
     assert [] == audience.known()
     one.decide(1.0)
     assert [one] == audience.known()
+    line.close()

@@ -2,7 +2,7 @@
 
 uvicorn hands every upgrade on any path to this class, outside of Starlette and its middleware, so it does its own
 path, origin, address and caps. After the handshake (handshake.py) no protocol engine, task, queue or timer is left:
-only this object, whose descriptor the hub writes to (hub.py, topics.py). What a client wants is in the URL: it need not
+only this object, whose socket the hub writes to (hub.py, topics.py). What a client wants is in the URL: it need not
 send a frame, and what it sends is held to the rules of the contract (frames.py).
 """
 
@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
+from socket import SocketType
 from typing import Any
 
 from uvicorn.config import Config
@@ -43,7 +44,7 @@ class CounterProtocol(asyncio.Protocol):
 
     # There may be a hundred thousand of these: each attribute costs eight bytes, and an empty dict would cost 64.
     __slots__ = (
-        "_address", "_audience", "_doors", "_fd", "_hub", "_loop", "_open", "_reader", "_root_path", "_state", "_texts",
+        "_address", "_audience", "_doors", "_hub", "_line", "_loop", "_open", "_reader", "_root_path", "_state", "_texts",
         "_timer", "_transport", "_unanswered", "_waiting",
     )  # fmt: skip
 
@@ -64,7 +65,7 @@ class CounterProtocol(asyncio.Protocol):
         self._doors: Doors = app_state["doors"]
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._fd = -1
+        self._line: SocketType
         # After the handshake, and until a close frame of ours is out.
         self._open = False
         # Set while this connection is counted in, and while it watches.
@@ -86,10 +87,11 @@ class CounterProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn gives no other
         """Uvicorn passes a connection on, once its upgrade request is read."""
         # With the first byte that the kernel does not take pause_writing is called: while this viewer is not paused
-        # nothing of it waits anywhere, and its descriptor may be written to directly.
+        # nothing of it waits anywhere, and its socket may be written to directly.
         transport.set_write_buffer_limits(high=0)
         self._transport = transport
-        self._fd = transport.get_extra_info("socket").fileno()
+        ours = transport.get_extra_info("socket")
+        self._line = SocketType(ours.family, ours.type, ours.proto, ours.fileno())
         self._state.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -111,17 +113,19 @@ class CounterProtocol(asyncio.Protocol):
             self._reader = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """The connection is gone, however it went; its descriptor is closed only after this."""
+        """The connection is gone, however it went."""
         self._state.connections.discard(self)
         self._state.idle.gone(self)
         self._unlimit()
         self._gone()
+        # The transport closes the descriptor after this, and its number may be another's at once.
+        self._line.detach()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: from here on only the newest frame of each topic is worth keeping."""
         self._waiting = set()
         if self._audience is not None:
-            self._audience.lags(self._fd, self)
+            self._audience.lags(self._line, self)
         self._limit(STUCK)
 
     def resume_writing(self) -> None:
@@ -131,7 +135,7 @@ class CounterProtocol(asyncio.Protocol):
         if not self._open:
             self._limit(CLOSE_WITHIN)
         elif self._audience is not None:
-            self._audience.follows(self._fd, self)
+            self._audience.follows(self._line, self)
             if waiting:
                 self.show(waiting)
 
@@ -223,9 +227,9 @@ class CounterProtocol(asyncio.Protocol):
         known = [topic.ws for topic in audience.known()]
         self._transport.write(b"".join((opening.answer, wire.ws_text(wire.beat(unix_ms())), *known)))
         if self._waiting is None:
-            audience.follows(self._fd, self)
+            audience.follows(self._line, self)
         else:
-            audience.lags(self._fd, self)
+            audience.lags(self._line, self)
 
     def _refuse(self, opening: Opening, code: Close, reason: str, *, count: str | None = None) -> None:
         if count is not None:
@@ -270,7 +274,7 @@ class CounterProtocol(asyncio.Protocol):
     def _gone(self) -> None:
         """Leave the hub and the count, once."""
         if self._audience is not None:
-            self._hub.leave(self._audience, self, self._fd)
+            self._hub.leave(self._audience, self, self._line)
             self._audience = None
         if self._address is not None:
             self._doors.leave(self._address)
