@@ -20,12 +20,12 @@ QUICK_SOCKETS, QUICK_SECONDS = 1000, 1.0
 
 def main(
     questions: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(QUESTIONS)}; none for all.")] = None,
+    *,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds over all servers; the median counts.")] = 5,
     sockets: Annotated[str, typer.Option(help="Viewers, comma-separated, in place of each question's own.")] = "",
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that each part of a question takes.")] = 4.0,
     only: Annotated[str, typer.Option(help=f"Of {', '.join(servers.PEERS)}.")] = ",".join(servers.PEERS),
     result: Annotated[Path | None, typer.Option("--json", help="Write every figure here; others there stay.")] = None,
-    *,
     quick: Annotated[
         bool, typer.Option("--quick", help="One round of everything with 1,000 viewers, but for what takes long.")
     ] = False,

@@ -34,8 +34,10 @@ Memory:
   schedule.py     mark, watch, claim, spend, settle
   snapshots.py    keep if newer
   changes.py      the log of changes, by group
-  store.py        Redis: clients, scripts, listener
+  store.py        Redis: clients, scripts
+  listener.py     its pub/sub
   pipeline.py     commands of many tasks on one connection, in one write
+  faults.py       every way in which Redis can be away
 
 Words, which import nothing of ours:
   model.py wire.py errors.py metrics.py logs.py

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from server import logs, metrics
 from server.errors import StoreUnavailable
 from server.hub import Hub, parts
+from server.listener import Listener
 from server.model import Hint, SiteId
 from server.schedule import Schedule, Seen
-from server.store import Listener, Store
+from server.store import Store
 from server.topics import Topic
 
 ROUND_EVERY = 5.0

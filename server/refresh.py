@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from server import logs, metrics
 from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
+from server.listener import Listener
 from server.model import Definition, Hint, Pace, SiteId, TicketId
 from server.schedule import Class, Listing, Lot, Next, Schedule, Wait
 from server.snapshots import Finding, Kept, Snapshots
-from server.store import WAKE, Listener, Store
+from server.store import WAKE, Store
 from server.wix.client import Answer, Wix
 
 SLOTS = 16

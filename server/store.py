@@ -1,4 +1,4 @@
-"""Redis as this house uses it: one server or a cluster, three kinds of client, scripts by name, one listener.
+"""Redis as this house uses it: one server or a cluster, three kinds of client, scripts by name.
 
 In: a URL (redis://, rediss://, unix:// or redis+cluster://) and what the client is for. Out: answers, or
 StoreUnavailable: no other error of Redis leaves this room, but for bugs of ours in a script. It knows no ticket.
@@ -16,23 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
-    NoPermissionError,
     NoScriptError,
-    PubSubError,
     RedisClusterException,
     RedisError,
-    ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
+from server.faults import faults
+from server.listener import Listener
 from server.pipeline import Pipeline
 
 CLUSTER_SCHEME = "redis+cluster://"
@@ -44,24 +42,6 @@ WAKE = "tc:wake"
 
 TCP_KEEPALIVE = {4: 5, 5: 2, 6: 3, 18: 4000}
 """TCP_KEEPIDLE, INTVL, CNT in seconds and TCP_USER_TIMEOUT in ms (Linux): a dead link is noticed in some 5 s."""
-
-TURN = 0.02
-"""Seconds for which one node of a cluster is listened to before the next one: what the others say waits for that."""
-
-_AWAY = {
-    "OOM",
-    "READONLY",
-    "LOADING",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "TRYAGAIN",
-    "MOVED",
-    "ASK",
-    "MISCONF",
-    "BUSY",
-}
-"""First words of the errors with which a Redis that is there takes nothing for now."""
 
 
 class Use(Enum):
@@ -140,7 +120,7 @@ class Store:
         wanted = script(name)
         rest = (len(keys), *keys, *args)
         ask = self._pipeline.ask if self._pipeline else self._ask
-        with _faults(name):
+        with faults(name):
             try:
                 return await ask("EVALSHA", wanted.sha, *rest)
             except NoScriptError:
@@ -148,7 +128,7 @@ class Store:
 
     async def do(self, *command: str | float) -> Any:
         """Run one command."""
-        with _faults(str(command[0]).lower()):
+        with faults(str(command[0]).lower()):
             return await self._ask(*command)
 
     async def _ask(self, *command: str | float) -> Any:
@@ -184,7 +164,7 @@ class Store:
         Raises StoreUnfit naming the lines of redis.conf that are missing, and for a Redis that cannot do at all.
         """
         every = {"target_nodes": RedisCluster.ALL_NODES} if self.clustered else {}
-        with _faults("info"):
+        with faults("info"):
             found = await self.client.info("everything", **every)
         wrong: set[str] = set()
         for info in [found] if "redis_version" in found else found.values():
@@ -204,11 +184,11 @@ class Store:
         return sorted(wrong)
 
     @asynccontextmanager
-    async def listener(self) -> AsyncIterator["Listener"]:
+    async def listener(self) -> AsyncIterator[Listener]:
         """A subscription of its own connection, closed at the end whatever state it is in; raises StoreUnavailable."""
         if self.clustered:
             # A subscription goes to the node that was last known to have the slot, and nobody asks again by itself.
-            with _faults("subscribe"):
+            with faults("subscribe"):
                 await self.client.initialize()
                 await self.client.nodes_manager.initialize()
         pubsub = self.client.pubsub()
@@ -225,118 +205,6 @@ class Store:
         if self._pipeline:
             await self._pipeline.aclose()
         await self.client.aclose()
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a listener got: a message, or with `text` None the confirmation of a subscription."""
-
-    channel: str
-    text: str | None
-
-
-class Listener:
-    """Pub/sub. A confirmation for a channel that was already confirmed means that messages may have been lost."""
-
-    def __init__(self, pubsub: PubSub, *, sharded: bool) -> None:
-        self._pubsub: Any = pubsub
-        self._sharded = sharded
-        self._leaving: set[str] = set()
-
-    async def subscribe(self, *channels: str) -> None:
-        """Ask for ticket channels; each is confirmed later by `hear`."""
-        with _faults("subscribe"):
-            await (self._pubsub.ssubscribe if self._sharded else self._pubsub.subscribe)(*channels)
-
-    async def unsubscribe(self, *channels: str) -> None:
-        """Stop listening."""
-        self._leaving.update(channels)
-        with _faults("unsubscribe"):
-            await (self._pubsub.sunsubscribe if self._sharded else self._pubsub.unsubscribe)(*channels)
-
-    async def subscribe_all_nodes(self, *channels: str) -> None:
-        """Ask for channels that a cluster tells on every node (the wake channel)."""
-        with _faults("subscribe"):
-            await self._pubsub.subscribe(*channels)
-
-    async def hear(self, timeout: float, *, sharded: bool | None = None) -> Heard | None:  # noqa: ASYNC109
-        """Answer the next message or confirmation, or None after at most `timeout` seconds.
-
-        Raises StoreUnavailable when the link is lost, or when a channel ended that nobody unsubscribed: on a cluster
-        its slot has moved, and a new listener finds it.
-        """
-        with _faults("listen"):
-            if self._sharded if sharded is None else sharded:
-                message = await self._hear_nodes(timeout)
-            else:
-                message = await self._pubsub.get_message(ignore_subscribe_messages=False, timeout=timeout)
-        if message is None:
-            return None
-        name: str = message["channel"]
-        match message["type"]:
-            case "message" | "smessage":
-                return Heard(name, message["data"])
-            case "subscribe" | "ssubscribe":
-                return Heard(name, None)
-            case "sunsubscribe" if name not in self._leaving:
-                raise StoreUnavailable(f"Redis ended the subscription of {name}: its slot has moved")
-            case _:
-                self._leaving.discard(name)
-                return None
-
-    async def _hear_nodes(self, timeout: float) -> dict[str, Any] | None:  # noqa: ASYNC109
-        """Listen to each node in turn: redis-py would wait on a silent one while another has something to say."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + timeout
-        while (left := until - loop.time()) > 0:
-            if not self._pubsub.node_pubsub_mapping:
-                raise PubSubError("nothing is subscribed")
-            message: dict[str, Any] | None = await self._pubsub.get_sharded_message(timeout=min(TURN, left))
-            if message is not None:
-                return message
-        return None
-
-
-class _faults:  # noqa: N801 - reads as a statement at the call
-    """Turn every way in which Redis can be away into StoreUnavailable; anything else is a bug and stays itself.
-
-    A cancel is heard as well: redis-py sends inside asyncio.wait_for, which on Python 3.11 loses a cancel that comes in
-    the turn in which the bytes are written (python/cpython#86296), and the task would go on for ever.
-    """
-
-    def __init__(self, call: str) -> None:
-        self.call = call
-
-    def __enter__(self) -> None:
-        self.cancels = _cancels()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if _cancels() > self.cancels and not isinstance(error, asyncio.CancelledError):
-            raise asyncio.CancelledError
-        if error is not None and _away(error):
-            metrics.store_faults.labels(self.call).inc()
-            raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
-
-
-def _cancels() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task else 0
-
-
-def _away(error: BaseException) -> bool:
-    match error:
-        case NoPermissionError():
-            return True
-        case ResponseError():
-            # redis-py takes the first word off the text of those errors that it has a class for.
-            return (error.status_code or str(error).partition(" ")[0]) in _AWAY
-        case RuntimeError():
-            # The first is redis-py's, the second uvloop's, of a connection that was reset.
-            return any(text in str(error) for text in ("pubsub connection not set", "the handler is closed"))
-        case RedisClusterException():
-            return "No way to dispatch" not in str(error)
-        case _:
-            return isinstance(error, (RedisError, OSError))
 
 
 def seconds(us: float) -> float:

@@ -10,9 +10,10 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 
 from server.errors import NotStarted, StoreUnavailable
+from server.listener import Listener
 from server.model import SiteId, TicketId
 from server.schedule import Schedule
-from server.store import Listener, Store, Use, channel
+from server.store import Store, Use, channel
 
 LOOK_EVERY = 5.0
 """Seconds between two looks for tickets that are new."""

@@ -1,0 +1,68 @@
+"""Every way in which Redis can be away, told apart from bugs of ours.
+
+In: what redis-py raises. Out: StoreUnavailable, or the same error for what is no fault of Redis.
+"""
+
+import asyncio
+
+from redis.exceptions import NoPermissionError, RedisClusterException, RedisError, ResponseError
+
+from server import metrics
+from server.errors import StoreUnavailable
+
+_AWAY = {
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "TRYAGAIN",
+    "MOVED",
+    "ASK",
+    "MISCONF",
+    "BUSY",
+}
+"""First words of the errors with which a Redis that is there takes nothing for now."""
+
+
+class faults:  # noqa: N801 - reads as a statement at the call
+    """Turn every way in which Redis can be away into StoreUnavailable; anything else is a bug and stays itself.
+
+    A cancel is heard as well: redis-py sends inside asyncio.wait_for, which on Python 3.11 loses a cancel that comes in
+    the turn in which the bytes are written (python/cpython#86296), and the task would go on for ever.
+    """
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+
+    def __enter__(self) -> None:
+        self.cancels = _cancels()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if _cancels() > self.cancels and not isinstance(error, asyncio.CancelledError):
+            raise asyncio.CancelledError
+        if error is not None and _away(error):
+            metrics.store_faults.labels(self.call).inc()
+            raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
+
+
+def _cancels() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def _away(error: BaseException) -> bool:
+    match error:
+        case NoPermissionError():
+            return True
+        case ResponseError():
+            # redis-py takes the first word off the text of those errors that it has a class for.
+            return (error.status_code or str(error).partition(" ")[0]) in _AWAY
+        case RuntimeError():
+            # The first is redis-py's, the second uvloop's, of a connection that was reset.
+            return any(text in str(error) for text in ("pubsub connection not set", "the handler is closed"))
+        case RedisClusterException():
+            return "No way to dispatch" not in str(error)
+        case _:
+            return isinstance(error, (RedisError, OSError))
