@@ -4,6 +4,9 @@ In: which questions, which servers, how many rounds. Out: a table of medians wit
 each, and with --json every figure. Rounds alternate between the servers, so that what else the machine does meets all.
 """
 
+import os
+import shutil
+import subprocess
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -14,6 +17,7 @@ import typer
 from bench import servers
 from bench.figures import QUESTIONS, Results
 from bench.questions import Stage, Unanswered
+from bench.viewers import SERVING, WATCHING
 
 QUICK_SOCKETS, QUICK_SECONDS = 1000, 1.0
 
@@ -25,28 +29,37 @@ def main(
     sockets: Annotated[str, typer.Option(help="Viewers, comma-separated, in place of each question's own.")] = "",
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that each part of a question takes.")] = 4.0,
     only: Annotated[str, typer.Option(help=f"Of {', '.join(servers.PEERS)}.")] = ",".join(servers.PEERS),
-    result: Annotated[Path | None, typer.Option("--json", help="Write every figure here; others there stay.")] = None,
+    result: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure here; other questions stay.")
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One round of everything with 1,000 viewers, but for what takes long.")
+        bool, typer.Option("--quick", help="One round with 1,000 viewers at most, whatever else is asked.")
     ] = False,
 ) -> None:
     """Measure what delivery costs, beside a loop in C and beside peers, on two cores of this machine."""
     asked = questions or list(QUESTIONS)
     if unknown := set(asked) - set(QUESTIONS):
         raise typer.BadParameter(f"no such question: {', '.join(sorted(unknown))}")
-    names = _available(only.split(","))
+    if fault := _unfit(result):
+        raise typer.BadParameter(fault)
+    wanted = set(only.split(","))
+    if unknown := wanted - set(servers.PEERS):
+        raise typer.BadParameter(f"no such server: {', '.join(sorted(unknown))}")
+    # All that is not measured runs beside the viewers, and so do we.
+    os.sched_setaffinity(0, {WATCHING})
     if quick:
         asked = [question for question in asked if not QUESTIONS[question].long]
         rounds, seconds = 1, QUICK_SECONDS
+    names = _available(wanted & {name for question in asked for name in QUESTIONS[question].of})
     results = Results.read(result)
     with tempfile.TemporaryDirectory() as folder:
         for question in asked:
             for number in _sizes(question, sockets, quick=quick):
                 stage = Stage(Path(folder), number, seconds)
                 # Some have servers of their own, which need nothing.
-                asked_of = [name for name in QUESTIONS[question].of if name in names or name not in servers.PEERS]
-                found, failed = _rounds(question, stage, asked_of, rounds)
-                results.add(question, number, found, failed)
+                of = [name for name in QUESTIONS[question].of if name in names or name not in servers.PEERS]
+                found, failed = _rounds(question, stage, of, rounds)
+                results.add(question, number, seconds, found, failed)
                 results.show(question, number)
                 if result is not None:
                     results.write(result)
@@ -54,21 +67,33 @@ def main(
         raise typer.Exit(1)
 
 
-def _available(wanted: list[str]) -> list[str]:
+def _unfit(result: Path | None) -> str:
+    """Why nothing can be measured here, or nothing."""
+    if not {SERVING, WATCHING} <= os.sched_getaffinity(0):
+        return "it needs two cores, 0 and 1: one for what is measured, one for the viewers"
+    for program in ("cc", "taskset"):
+        if shutil.which(program) is None:
+            return f"it needs {program} (Debian: apt-get install build-essential util-linux)"
+    if result is not None and not result.parent.is_dir():
+        return f"there is no folder {result.parent}"
+    return ""
+
+
+def _available(wanted: set[str]) -> list[str]:
     names = []
-    for name in wanted:
-        if name not in servers.PEERS:
-            raise typer.BadParameter(f"no such server: {name}")
-        why_not = servers.available(name)
-        if why_not is None:
-            names.append(name)
-        else:
+    for name in servers.PEERS:
+        if name in wanted and (why_not := servers.available(name)):
             print(f"without {servers.TITLES[name]}: {why_not}")
+        elif name in wanted:
+            names.append(name)
     return names
 
 
 def _sizes(question: str, sockets: str, *, quick: bool) -> list[int]:
-    sizes = [int(one) for one in sockets.split(",") if one] or [*QUESTIONS[question].sockets]
+    try:
+        sizes = [int(one) for one in sockets.split(",") if one] or [*QUESTIONS[question].sockets]
+    except ValueError:
+        raise typer.BadParameter(f"--sockets {sockets}: numbers, separated by commas") from None
     return [min(max(sizes), QUICK_SOCKETS)] if quick else sizes
 
 
@@ -79,14 +104,14 @@ def _rounds(
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in names}
     failed: dict[str, str] = {}
     for number in range(rounds):
-        for name in names:
+        for name in names if number % 2 == 0 else reversed(names):
             if name in failed:
                 continue
             print(f"{question}, {stage.sockets} viewers, round {number + 1} of {rounds}: {name}", flush=True)
             try:
                 for figure, value in QUESTIONS[question].ask(name, stage).items():
                     found[name][figure].append(value)
-            except (Unanswered, RuntimeError, TimeoutError, OSError) as error:
+            except (Unanswered, RuntimeError, OSError, LookupError, ValueError, subprocess.SubprocessError) as error:
                 print(f"  {error}", flush=True)
                 failed[name] = str(error)
     return {name: dict(figures) for name, figures in found.items() if name not in failed}, failed

@@ -5,6 +5,8 @@ there already keeps the questions that were not asked this time, each with its o
 """
 
 import json
+import math
+import os
 import platform
 import statistics
 from collections.abc import Mapping
@@ -32,17 +34,22 @@ class Results:
     """All figures, by question and number of sockets."""
 
     kept: dict[str, Any] = field(default_factory=dict)
+    where: str = ""
     failed_ours: bool = False
 
     @classmethod
     def read(cls, path: Path | None) -> "Results":
         """What an earlier run wrote, or nothing."""
-        return cls(json.loads(path.read_text())["runs"] if path is not None and path.exists() else {})
+        if path is None or not path.exists():
+            return cls()
+        found = json.loads(path.read_text())
+        return cls(found["runs"], found["machine"])
 
     def add(
         self,
         question: str,
         sockets: int,
+        seconds: float,
         found: Mapping[str, Mapping[str, list[float]]],
         failed: Mapping[str, str],
     ) -> None:
@@ -50,6 +57,8 @@ class Results:
         self.failed_ours = self.failed_ours or "ours" in failed
         self.kept[f"{question} {sockets}"] = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "rounds": max((len(several) for figures in found.values() for several in figures.values()), default=0),
+            "seconds": seconds,
             "versions": {name: servers.version(name) for name in found if name in servers.PEERS},
             "failed": dict(failed),
             "figures": [
@@ -73,25 +82,38 @@ class Results:
             for row in (row for row in rows if row["figure"] == figure):
                 ratio = "" if row["ratio"] is None or row["server"] == "ours" else f"ours is {row['ratio']:.2f} of it"
                 print(
-                    f"  {TITLES[row['server']]:<34}{row['median']:>14,.1f}"
-                    f"  ({min(row['all']):,.1f} to {max(row['all']):,.1f})  {ratio}"
+                    f"  {TITLES[row['server']]:<40}{number(row['median']):>12}"
+                    f"  ({number(min(row['all']))} to {number(max(row['all']))})  {ratio}"
                 )
         print(flush=True)
 
     def write(self, path: Path) -> None:
         """Write everything."""
-        text = json.dumps({"machine": machine(), "python": platform.python_version(), "runs": self.kept}, indent=1)
-        path.write_text(text + "\n")
+        path.write_text(json.dumps({"machine": machine(), "runs": self.kept}, indent=1) + "\n")
 
 
 def machine() -> str:
-    """The machine as a reader knows machines: its kernel and its processor."""
+    """The machine as a reader knows machines: its kernel, its processor, its Python."""
     model = ""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    return f"Linux {platform.release()}, {model or platform.machine()}"
+    cores = os.cpu_count()
+    return f"Linux {platform.release()}, {cores} cores of {model or platform.machine()}, {python()}"
+
+
+def python() -> str:
+    """The Python that we run on."""
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def number(value: float) -> str:
+    """Three digits that count, and a comma between thousands."""
+    if value == 0:
+        return "0"
+    after = 2 - math.floor(math.log10(abs(value)))
+    return f"{round(value, after):,.{min(max(after, 0), 2)}f}"
 
 
 def _row(figure: str, server: str, several: list[float], ours: list[float] | None) -> dict[str, Any]:
@@ -104,5 +126,10 @@ def _row(figure: str, server: str, several: list[float], ours: list[float] | Non
         "median": middle,
         "all": several,
         "ours": statistics.median(ours) if ours else None,
-        "ratio": statistics.median(ours) / middle if ours and middle else None,
+        # Of each round: what else the machine did then met both.
+        "ratio": statistics.median(map(_ratio, ours, several)) if ours else None,
     }
+
+
+def _ratio(ours: float, its: float) -> float:
+    return ours / its if its else math.inf

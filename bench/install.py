@@ -33,12 +33,11 @@ class Missing(Exception):
 
 
 @functools.cache
-def debian(*, fetch: bool = True) -> Path:
+def debian() -> Path:
     """The folder that nginx with Nchan, and Mosquitto, are unpacked in, as their files lie below `/`."""
     folder = FOLDER / "debian"
     if _done(folder, DEBIAN):
         return folder
-    _may(fetch)
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise Missing(f"apt-get is not here: on Debian or Ubuntu it fetches {', '.join(DEBIAN)}")
     _empty(folder)
@@ -61,9 +60,9 @@ def debian(*, fetch: bool = True) -> Path:
     return folder
 
 
-def nchan(*, fetch: bool = True) -> Path:
+def nchan() -> Path:
     """As debian(), with a folder that this nginx insists on: Nchan makes nginx's own default one, whatever is set."""
-    folder = debian(fetch=fetch)
+    folder = debian()
     try:
         NGINX.mkdir(exist_ok=True)
     except PermissionError:
@@ -72,14 +71,13 @@ def nchan(*, fetch: bool = True) -> Path:
 
 
 @functools.cache
-def npm(*, fetch: bool = True) -> Path:
+def npm() -> Path:
     """The folder `node_modules` of the peers for Node."""
     folder = FOLDER / "npm"
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise Missing(f"{program} is not here: install Node with npm (Debian: apt-get install nodejs npm)")
     if not _done(folder, NPM):
-        _may(fetch)
         _empty(folder)
         _run(["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(folder), *NPM])
         _finish(folder, NPM)
@@ -87,11 +85,10 @@ def npm(*, fetch: bool = True) -> Path:
 
 
 @functools.cache
-def pypi(*, fetch: bool = True) -> Path:
+def pypi() -> Path:
     """The Python of the peers that our own environment does not hold."""
     folder = FOLDER / "pypi"
     if not _done(folder, PYPI):
-        _may(fetch)
         _empty(folder)
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
         _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PYPI])
@@ -121,11 +118,6 @@ def _done(folder: Path, wanted: tuple[str, ...]) -> bool:
     """Whether this folder was filled before, to the end and with the same."""
     stamp = folder / "done"
     return stamp.exists() and stamp.read_text() == " ".join(wanted)
-
-
-def _may(fetch: bool) -> None:
-    if not fetch:
-        raise Missing("not fetched yet: a run without --quick does that")
 
 
 def _finish(folder: Path, wanted: tuple[str, ...]) -> None:

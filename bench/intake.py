@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.questions import Figure, Stage
 from bench.servers import Redis, cpu_seconds, free_port, wait_for
-from bench.viewers import built
+from bench.viewers import SERVING, WATCHING, built, pinned
 
 ROOT = Path(__file__).parent.parent
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
@@ -65,7 +65,7 @@ class Tokens:
 
 
 def intake(name: str, stage: Stage) -> dict[str, float]:
-    """Take so many webhooks at once as the stage has sockets; raises RuntimeError for any answer but 200."""
+    """Take as many webhooks at once as the stage has sockets; raises RuntimeError for any answer but 200."""
     tokens = Tokens.sign(stage.folder)
     if name == "decode":
         return {"webhooks": _decode(tokens), "token": tokens.size}
@@ -93,7 +93,7 @@ def intake(name: str, stage: Stage) -> dict[str, float]:
 
 def _decode(tokens: Tokens) -> float:
     command = [sys.executable, "-m", "bench.peers.pyjwt_decode", str(tokens.bodies), str(tokens.key), str(COUNT)]
-    done = subprocess.run(["taskset", "-c", "0", *command], cwd=ROOT, check=True, capture_output=True)
+    done = subprocess.run(pinned(SERVING, *command), cwd=ROOT, check=True, capture_output=True)
     said = json.loads(done.stdout)
     return float(said["decoded"] / said["cpu"])
 
@@ -117,9 +117,7 @@ def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int
         program = ROOT / "bench" / "peers" / "starlette_intake.py"
         command = [sys.executable, str(program), str(port), str(redis.port), str(tokens.key)]
     with (folder / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            ["taskset", "-c", "0", *command], cwd=folder, env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(pinned(SERVING, *command), cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         wait_for(port, process)
         yield process.pid, port
@@ -130,7 +128,7 @@ def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int
 
 
 def _post(command: list[str], count: int) -> Mapping[str, float]:
-    done = subprocess.run(["taskset", "-c", "1", *command], check=True, capture_output=True)
+    done = subprocess.run(pinned(WATCHING, *command), check=True, capture_output=True)
     said: dict[str, float] = json.loads(done.stdout)
     if said["good"] != count:
         raise RuntimeError(f"{count - said['good']} of {count} webhooks were not answered 200")

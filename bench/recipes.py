@@ -68,7 +68,7 @@ class Recipe:
     title: str
     version: Callable[[], str]
     command: Callable[[Place], Sequence[str]]
-    kit: Callable[..., object] = lambda **_: None
+    kit: Callable[[], object] = lambda: None
     environment: Callable[[Place], Mapping[str, str]] = lambda _: {}
     path: str = ""
     headers: str = ""

@@ -11,26 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from bench import servers
-from bench.figures import FIGURES, TITLES, Results
+from bench.figures import FIGURES, TITLES, Results, number
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PLOT = PAGE.with_suffix(".svg")
 BEGIN, END = "<!-- figures: {} -->", "<!-- end -->"
 SIZES = (1, 1000, 5000, 10_000, 18_000)
+BY_THE_CLOCK, FULL = ("sustained",), 0.8
+ALONE = ("busy", "token", "half_p50", "half_p99")
+"""Figures that say something of their own server, and nothing beside another's."""
 COLOURS = ("#d6006e", "#222222", "#777777", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#e377c2")  # fmt: skip
 WIDTH, HEIGHT, MARGIN, LEGEND = 420, 300, 56, 190
 
 
 def main(path: Path) -> None:
-    """Write the page and the plot."""
+    """Write the page and the plot; raises SystemExit where one of them has nothing to be made of."""
+    if not path.exists():
+        raise SystemExit(f"there is no {path}: scripts/bench --json {path} writes it")
     results = Results.read(path)
     page = PAGE.read_text()
     for name, text in _parts(results):
         begin = BEGIN.format(name)
         head, found, tail = page.partition(begin)
-        if not found:
+        _, ends, after = tail.partition(END)
+        if not found or not ends:
             raise SystemExit(f"{PAGE} has no place for {name}: add the lines {begin} and {END}")
-        page = f"{head}{begin}\n\n{text}\n\n{END}{tail.partition(END)[2]}"
+        page = f"{head}{begin}\n\n{text}\n\n{END}{after}"
     PAGE.write_text(page)
     PLOT.write_text(_svg(results))
 
@@ -47,34 +53,36 @@ def _parts(results: Results) -> Iterator[tuple[str, str]]:
 
 def _table(results: Results, question: str, size: int) -> str:
     """Figures across, servers down; beside each of a peer's what ours is of it."""
-    rows = results.rows(question, size)
-    figures = list(dict.fromkeys(row["figure"] for row in rows))
+    run = results.kept.get(f"{question} {size}")
+    if run is None:
+        raise SystemExit(f"the file has no {question} of {size} sockets: scripts/bench {question} --json adds it")
     by_server: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in rows:
+    for row in run["figures"]:
         by_server.setdefault(row["server"], {})[row["figure"]] = row
-    lines = ["| | " + " | ".join(FIGURES[figure].unit for figure in figures) + " |"]
-    lines.append("| --- |" + " ---: |" * len(figures))
+    figures = [figure for figure in FIGURES if any(figure in found for found in by_server.values())]
+    lines = ["| | " + " | ".join(map(_heading, figures)) + " |", "| --- |" + " ---: |" * len(figures)]
     for server, found in by_server.items():
-        cells = [_cell(found.get(figure), server) for figure in figures]
+        cells = [_cell(found.get(figure), found.get("busy")) for figure in figures]
         lines.append(f"| {TITLES[server]} | " + " | ".join(cells) + " |")
-    run = results.kept.get(f"{question} {size}", {})
-    lines += [f"\n{TITLES[server]}: {why}." for server, why in run.get("failed", {}).items()]
+    lines += ["", f"Medians of {run['rounds']} rounds, {run['seconds']:g} seconds each part."]
+    lines += [f"{TITLES[server]} has no figure: {why}." for server, why in run["failed"].items()]
     return "\n".join(lines)
 
 
-def _cell(row: dict[str, Any] | None, server: str) -> str:
+def _heading(figure: str) -> str:
+    return FIGURES[figure].unit + (" (less is better)" if FIGURES[figure].less_is_better else "")
+
+
+def _cell(row: dict[str, Any] | None, busy: dict[str, Any] | None) -> str:
     if row is None:
         return "–"
-    ratio = "" if server == "ours" or row["ratio"] is None or row["figure"] == "busy" else f" ({row['ratio']:.2f})"
-    return f"{number(row['median'])}{ratio}"
-
-
-def number(value: float) -> str:
-    """Three digits that count, and a comma between thousands."""
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.{min(digits, 2)}f}"
+    middle = number(row["median"])
+    if row["figure"] in BY_THE_CLOCK and busy is not None and busy["median"] > FULL:
+        # It waited for the viewers: this says what they can take.
+        return f"≥ {middle}"
+    if row["server"] == "ours" or row["ratio"] is None or row["figure"] in ALONE:
+        return middle
+    return f"{middle} ({row['ratio']:.2f})"
 
 
 def _versions(results: Results) -> str:
@@ -83,8 +91,8 @@ def _versions(results: Results) -> str:
     for run in results.kept.values():
         found.update(run["versions"])
         dates.add(run["date"][:10])
-    named = ", ".join(f"{TITLES[name]}: {version}" for name, version in found.items() if version)
-    return f"Measured {' and '.join(sorted(dates))}. {named}."
+    named = "; ".join(f"{TITLES[name]} {found[name]}" for name in servers.PEERS if name in found)
+    return f"Measured {' and '.join(sorted(dates))} on {results.where}. {named}."
 
 
 def _svg(results: Results) -> str:
@@ -96,12 +104,15 @@ def _svg(results: Results) -> str:
             for name in servers.PEERS
         }
         panels.append(_panel({n: points for n, points in lines.items() if points}, at * (WIDTH + MARGIN), title))
+    shown = {row["server"] for size in SIZES for row in results.rows("delivery", size)}
     width = 2 * (WIDTH + MARGIN) + MARGIN + LEGEND
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT + 2 * MARGIN}" '
-        f'font-family="sans-serif" font-size="12">\n<rect width="100%" height="100%" fill="white"/>\n'
+        f'font-family="sans-serif" font-size="12" role="img">\n'
+        f"<title>CPU time of a delivery, over the number of sockets</title>\n"
+        f'<rect width="100%" height="100%" fill="white"/>\n'
         + "\n".join(panels)
-        + _legend(2 * (WIDTH + MARGIN) + MARGIN / 2)
+        + _legend(2 * (WIDTH + MARGIN) + MARGIN / 2, [name for name in servers.PEERS if name in shown])
         + "\n</svg>\n"
     )
 
@@ -114,6 +125,8 @@ def _median(results: Results, size: int, server: str, figure: str) -> float | No
 
 
 def _panel(lines: dict[str, list[tuple[int, float]]], left: float, title: str) -> str:
+    # Ours is drawn last, above the others.
+    lines = {name: lines[name] for name in sorted(lines, key=lambda name: name == "ours")}
     values = [value for points in lines.values() for _, value in points] or [1.0]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
 
@@ -130,10 +143,10 @@ def _panel(lines: dict[str, list[tuple[int, float]]], left: float, title: str) -
     for exponent in range(low, high + 1):
         at = y(10.0**exponent)
         parts.append(_line([(left + MARGIN, at), (left + MARGIN + WIDTH, at)], "#dddddd", 1))
-        parts.append(_text(left + MARGIN - 6, at + 4, number(10.0**exponent), "end"))
+        parts.append(_text(left + MARGIN - 6, at + 4, f"{10.0**exponent:g}", "end"))
     for size in SIZES:
         parts.append(_line([(x(size), MARGIN), (x(size), MARGIN + HEIGHT)], "#eeeeee", 1))
-        parts.append(_text(x(size), MARGIN + HEIGHT + 18, f"{size:,}", "middle"))
+        parts.append(_text(x(size), MARGIN + HEIGHT + 18, f"{size // 1000}k" if size >= 1000 else f"{size}", "middle"))
     for name, points in lines.items():
         colour = COLOURS[servers.PEERS.index(name) % len(COLOURS)]
         thick = 3.0 if name == "ours" else 1.5
@@ -143,11 +156,11 @@ def _panel(lines: dict[str, list[tuple[int, float]]], left: float, title: str) -
     return "\n".join(parts)
 
 
-def _legend(left: float) -> str:
+def _legend(left: float, names: Sequence[str]) -> str:
     parts = []
-    for row, name in enumerate(servers.PEERS):
+    for row, name in enumerate(names):
         at = MARGIN + 20 * row
-        colour = COLOURS[row % len(COLOURS)]
+        colour = COLOURS[servers.PEERS.index(name) % len(COLOURS)]
         parts.append(_line([(left, at), (left + 18, at)], colour, 3.0 if name == "ours" else 1.5))
         parts.append(_text(left + 24, at + 4, servers.TITLES[name], "start"))
     return "\n" + "\n".join(parts)

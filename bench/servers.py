@@ -17,10 +17,10 @@ from pathlib import Path
 from bench import install as kits
 from bench import recipes
 from bench.recipes import RECIPES, Place
+from bench.viewers import SERVING, WATCHING, pinned
 from server import valkey
 
 ROOT = kits.ROOT
-CORE = "0"
 PEERS = tuple(RECIPES)
 TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 
@@ -59,9 +59,14 @@ class Redis:
         data = folder / f"redis-{port}"
         data.mkdir()
         command = [str(valkey.binary()), str(valkey.CONF), "--port", str(port), "--dir", str(data)]
-        process = subprocess.Popen(["taskset", "-c", "1", *command], stdout=subprocess.DEVNULL)
-        wait_for(port, process)
-        return cls(process, port)
+        process = subprocess.Popen(pinned(WATCHING, *command), stdout=subprocess.DEVNULL)
+        found = cls(process, port)
+        try:
+            wait_for(port, process)
+        except TimeoutError:
+            found.end()
+            raise
+        return found
 
     def end(self) -> None:
         """Stop it; nothing of it is kept."""
@@ -141,10 +146,10 @@ def roomy(redis: Redis, port: int) -> dict[str, str]:
 
 
 @functools.cache
-def available(name: str, *, install: bool = True) -> str | None:
-    """None where a server can be started here, fetched first if it may and must be; else why it cannot."""
+def available(name: str) -> str | None:
+    """None where a server can be started here, fetched first if it must be; else why it cannot."""
     try:
-        RECIPES[name].kit(fetch=install)
+        RECIPES[name].kit()
     except kits.Missing as missing:
         return str(missing)
     return None
@@ -164,7 +169,7 @@ def start(name: str, folder: Path, redis: Redis, *, tickets: Sequence[str] = TIC
     words = folder / f"{name}.log"
     with words.open("wb") as log:
         process = subprocess.Popen(
-            ["taskset", "-c", CORE, *recipe.command(place)],
+            pinned(SERVING, *recipe.command(place)),
             cwd=folder,
             env={**os.environ, **recipe.environment(place)},
             stdout=log,

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from server import valkey
+
 HERE = Path(__file__).parent
-CORE = "1"
+SERVING, WATCHING = 0, 1
+"""The core of what is measured, and that of all the rest."""
 NUMBER = "@" * 16
 """Where a publish's number stands in a template."""
 
@@ -23,12 +26,17 @@ def built(name: str, folder: Path) -> Path:
     return program
 
 
+def pinned(core: int, *command: str) -> list[str]:
+    """A command on one core, which ends when we do, however that is."""
+    return valkey.leashed(["taskset", "-c", str(core), *command])
+
+
 class Viewers:
     """One process of viewers, on a core of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        command = ["taskset", "-c", CORE, str(built("load", folder))]
+        command = pinned(WATCHING, str(built("load", folder)))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def opening(self, headers: str, greeting: bytes) -> None:
