@@ -4,6 +4,7 @@ In: how many sockets, and what is published to whom. Out: what each command meas
 """
 
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def built(name: str, folder: Path) -> Path:
 
 def pinned(core: int, *command: str) -> list[str]:
     """A command on one core, which ends when we do, however that is."""
-    return valkey.leashed(["taskset", "-c", str(core), *command])
+    return valkey.leashed([shutil.which("taskset") or "taskset", "-c", str(core), *command])
 
 
 class Viewers:

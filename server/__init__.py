@@ -7,7 +7,7 @@
 A webhook is only a hint to look again; what Wix answers to a later read is the truth; stored and announced are one
 step; viewers get whole counters, and the newest wins.
 
-Roots, each imported only by the one above:
+Roots, each imported only by those above it:
   cli.py          the commands
   crew.py         several web processes on one port, and their parent
   run.py          signals and drain; web and worker in one loop

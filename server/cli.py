@@ -56,7 +56,10 @@ DEMO = {
 @app.command()
 def serve(host: Host = None, port: Port = None) -> None:
     """Run web and worker in one process. Without REDIS_URL it brings a Valkey of its own, with its data in DATA_DIR."""
-    _run(_settings(**_given(host=host, port=port)), web=True, worker=True, embed=True)
+    found = _settings(**_given(host=host, port=port))
+    if found.web_processes > 1:
+        logs.logger("run").warning("one_process", hint="`serve` is one process: WEB_PROCESSES is for `web`")
+    _run(found, web=True, worker=True, embed=True)
 
 
 @app.command()

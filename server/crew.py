@@ -9,7 +9,6 @@ Each member has a pipe to the parent: what comes through it is READY, or why it 
 """
 
 import contextlib
-import fcntl
 import os
 import random
 import selectors
@@ -18,7 +17,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +29,11 @@ from server.front import address, listen
 from server.settings import Settings
 
 READY = b"ready\n"
-GRACE = run.DRAIN + run.TELL_EVERY * run.TELL_TIMES + run.LAST
-"""Seconds from SIGTERM to SIGKILL. What hangs ends itself before, and prints where: this is for what cannot."""
+GRACE = run.DRAIN + run.TELL_EVERY * run.TELL_TIMES + run.LAST + 5.0
+"""Seconds from SIGTERM to SIGKILL. What hangs ends itself before, and prints where: this is for what cannot.
+
+All that a member may take, and some more: it hears of the end later than we tell it, and a tie would hide where it hung.
+"""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds until a member that ended is started again; twice as long each time in a row, and less by chance."""
 WELL = 60.0
@@ -45,7 +46,11 @@ log = logs.logger("crew")
 def lead(settings: Settings, ready: Callable[[str], None]) -> int:
     """Run the members until a signal; *ready* is told the address when all listen. Raises NotStarted as one would."""
     settings.redis()  # without it no member could start: this is said sooner
-    with _reserved(settings) as port, _folder() as folder:
+    with _reserved(settings) as port, contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(metrics.folder())
+        except OSError as error:
+            raise NotStarted(f"no folder for the metrics can be made ({error.strerror}): set TMPDIR") from None
         command = [sys.executable, "-P", "-m", "server.cli", "web"]
         command += [f"--host={settings.host}", f"--port={port.getsockname()[1]}"]
         return Crew(settings.web_processes, command, folder, lambda: ready(address(settings, port))).run()
@@ -159,23 +164,32 @@ class Crew:
                 self._start(member)
 
     def _start(self, member: Member) -> None:
+        try:
+            metrics.prepare(self._folder, member.place)
+            member.process, reading = self._process(member.place)
+        except OSError as error:
+            self._again(member, error=f"the process could not be started: {error.strerror}")
+            return
+        member.said, member.ready_at = b"", None
+        self._selector.register(reading, selectors.EVENT_READ, member)
+
+    def _process(self, place: int) -> tuple[subprocess.Popen[bytes], int]:
+        """A new process, and the descriptor from which it is heard; raises OSError."""
         reading, writing = os.pipe()
         try:
-            member.process = subprocess.Popen(  # noqa: S603 - ours
+            process = subprocess.Popen(  # noqa: S603 - ours
                 valkey.leashed([*self._command, f"--report={writing}"]),
-                env={**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(member.place)},
+                env={**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(place)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[writing],
                 start_new_session=True,  # Ctrl+C in a terminal is for us
             )
-        except OSError as error:
+        except OSError:
             os.close(reading)
-            self._again(member, error=f"the process could not be started: {error.strerror}")
-            return
+            raise
         finally:
             os.close(writing)
-        member.said, member.ready_at = b"", None
-        self._selector.register(reading, selectors.EVENT_READ, member)
+        return process, reading
 
     def _hear(self, member: Member, reading: int) -> None:
         """Take what a member says, or its end."""
@@ -265,19 +279,6 @@ def _reserved(settings: Settings) -> Iterator[socket.socket]:
             port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             port.bind(name)
         yield port
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[str]:
-    """A folder for the members' metrics."""
-    with tempfile.TemporaryDirectory(prefix="ticket-counter-") as folder:
-        held = os.open(folder, os.O_RDONLY)
-        try:
-            # systemd-tmpfiles clears what is old, but not what is locked.
-            fcntl.flock(held, fcntl.LOCK_SH)
-            yield folder
-        finally:
-            os.close(held)
 
 
 @contextlib.contextmanager

@@ -6,13 +6,15 @@ newest counter and the time until which it is verified; what to tell of them is 
 A topic is opening (subscribe, wait for the confirmation, then read the snapshot: nothing falls between) → open →
 lingering (its last viewer left) → closed. Pub/sub loses messages in silence, so three things look after it: a
 confirmation for a channel that was already confirmed means a reconnect, and all topics are read again; a probe
-published to ourselves finds a dead link; and every round compares what was sent with what is stored.
+published to ourselves finds a dead link; and every round compares what was sent with what is stored. On a cluster a
+part of Redis may be away: its sites wait for it, and the others never do.
 """
 
 import asyncio
+import contextlib
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from server import logs, metrics
 from server.errors import StoreUnavailable
@@ -71,6 +73,8 @@ class Feed:
         # Topics with a counter of other rules, and when their tickets were marked for it.
         self._foreign: dict[Topic, float] = {}
         self._warned = -FOREIGN_EVERY
+        # Sites that Redis did not answer for when they were asked for last.
+        self._away: set[SiteId] = set()
         # Since when a site has had other rules than ours.
         self._differs_since: float | None = None
         self._work = asyncio.Event()
@@ -97,6 +101,7 @@ class Feed:
             group.create_task(self._listen(), name="feed: listen")
             group.create_task(self._read(), name="feed: read")
             group.create_task(self._rounds(), name="feed: rounds")
+            group.create_task(self._tidies(), name="feed: tidy")
             group.create_task(self._probes(), name="feed: probe")
 
     # -- pub/sub --
@@ -202,24 +207,41 @@ class Feed:
         while True:
             await self._work.wait()
             self._work.clear()
-            try:
-                if self._to_subscribe:
-                    # The listener waits for whatever comes: this comes at once.
+            if self._to_subscribe:
+                # The listener waits for whatever comes: this comes at once.
+                with contextlib.suppress(StoreUnavailable):
                     await self._probe_now()
-                await self._read_wanted()
-            except StoreUnavailable as error:
-                log.warning("store_unavailable", error=str(error))
+            for site, topics in self._by_site(self._to_read):
+                with self._answers_for(site):
+                    await self._read_wanted(site, topics)
+            if any(topic.site in self._away for topic in self._to_read):
                 await asyncio.sleep(RETRY)
                 self._work.set()
 
-    async def _read_wanted(self) -> None:
-        wanted = sorted(self._to_read, key=lambda topic: topic.site)
-        for site, topics in itertools.groupby(wanted, key=lambda topic: topic.site):
-            for some in parts(list(topics), READ_AT_ONCE):
-                seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=True)
-                for topic, one in zip(some, seen or _nothing(some), strict=True):
-                    self._to_read.discard(topic)
-                    self._see(topic, one)
+    async def _read_wanted(self, site: SiteId, topics: list[Topic]) -> None:
+        for some in parts(topics, READ_AT_ONCE):
+            seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=True)
+            for topic, one in zip(some, seen or _nothing(some), strict=True):
+                self._to_read.discard(topic)
+                self._see(topic, one)
+
+    def _by_site(self, topics: Collection[Topic]) -> Iterator[tuple[SiteId, list[Topic]]]:
+        """Those of each site; last come sites that Redis was away for, as each may cost a time-out again."""
+        ordered = sorted(topics, key=lambda topic: (topic.site in self._away, topic.site))
+        for site, some in itertools.groupby(ordered, key=lambda topic: topic.site):
+            yield site, list(some)
+
+    @contextlib.contextmanager
+    def _answers_for(self, site: SiteId) -> Iterator[None]:
+        """Pass over a site whose part of Redis is away, and say so once."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            if site not in self._away:
+                log.warning("store_unavailable", site=site, error=str(error))
+            self._away.add(site)
+        else:
+            self._away.discard(site)
 
     def _see(self, topic: Topic, seen: Seen) -> None:
         """Take what is stored, when it was asked for with its counter."""
@@ -241,22 +263,27 @@ class Feed:
         while True:
             try:
                 self.hub.sites = await self.schedule.sites()
-                others = False
-                by_site = sorted(self.hub.topics.values(), key=lambda topic: topic.site)
-                for site, topics in itertools.groupby(by_site, key=lambda topic: topic.site):
-                    await self._round(site, list(topics))
-                    others = others or await self.schedule.rules(site) not in {None, self.rules_hash}
-                self._differs_since = (self._differs_since or self.hub.now()) if others else None
             except StoreUnavailable as error:
                 log.warning("store_unavailable", error=str(error))
-            await self._tidy_for(self._round_every)
+            others = False
+            for site, topics in self._by_site(self.hub.topics.values()):
+                with self._answers_for(site):
+                    await self._round(site, topics)
+                    others = others or await self.schedule.rules(site) not in {None, self.rules_hash}
+            self._away &= {topic.site for topic in self.hub.topics.values()}
+            if others:
+                self._differs_since = self._differs_since or self.hub.now()
+            elif not self._away:
+                self._differs_since = None
+            await asyncio.sleep(self._round_every)
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
         foreign: list[Topic] = []
         for some in parts(topics, READ_AT_ONCE):
             seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=False)
             for topic, one in zip(some, seen or _nothing(some), strict=True):
-                if one.v is None:
+                if one.v is None or self.hub.topics.get(topic.channel) is not topic:
+                    # Never read, or closed since it was asked for.
                     continue
                 topic.ours = one.rules == self.rules_hash
                 if topic.ours:
@@ -302,11 +329,10 @@ class Feed:
     def _fresh_until(self, seen: Seen) -> float:
         return self.hub.now() + self.schedule.timing.max_stale - seen.age
 
-    async def _tidy_for(self, seconds: float) -> None:
-        """Each second of the time until the next round: withdraw what grew stale, close what nobody watches."""
-        until = self.hub.now() + seconds
-        while (now := self.hub.now()) < until:
-            await asyncio.sleep(min(1.0, until - now))
+    async def _tidies(self) -> None:
+        """Each second withdraw what grew stale and close what nobody watches, however long a round may take."""
+        while True:
+            await asyncio.sleep(min(1.0, self._round_every))
             for topic in list(self.hub.topics.values()):
                 self.hub.decide(topic)
             self._close(self.hub.close_idle())

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from server import logs, metrics
@@ -22,7 +22,7 @@ from server.app import Web
 from server.errors import NotStarted
 from server.live.handshake import refusal
 from server.live.idle import Idle
-from server.live.protocol import CounterProtocol
+from server.live.protocol import STUCK, CounterProtocol
 from server.settings import Settings
 
 BACKLOG = 2048
@@ -58,11 +58,12 @@ class Server(uvicorn.Server):
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection, until it is a WebSocket.
 
-    A request that comes whole, as nearly all do, costs a few additions; none has a timer of its own.
+    A request that comes whole, as nearly all do, costs a few additions; only an answer that is not taken has a timer.
     """
 
     longest = LONGEST_HEAD
     within = HEAD_WITHIN
+    stuck = STUCK
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -70,6 +71,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_body = False
         # Bytes of the present head; then those around the body: sizes of chunks, and fields that follow the last one.
         self._around = 0
+        # What is answered now, or was last: uvicorn's `cycle` is what was asked last, and may have to wait.
+        self._answering: RequestResponseCycle | None = None
+        self._timer: asyncio.TimerHandle | None = None  # Set while the transport is full of what is not taken.
         # uvicorn types only its own class here.
         state: Any = self.server_state
         self._idle: Idle = state.idle
@@ -88,6 +92,11 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It asks for nothing any more."""
         self._idle.leave(self)
+        self._take_back()
+        if self._answering is not None:
+            # uvicorn tells only what was asked last, and this would go on for nobody.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -97,15 +106,33 @@ class HttpProtocol(HttpToolsProtocol):
             piece, data = data[:room], data[room:]
             self._around += len(piece)
             super().data_received(piece)
-            if self.transport.get_protocol() is not self or self.transport.is_closing():
-                # A WebSocket now, or refused: uvicorn too drops what came in the same packet.
-                return
-            if self._around >= self.longest:
+            if self.transport.get_protocol() is not self:
+                return  # A WebSocket now: uvicorn too drops what came in the same packet.
+            if self._around >= self.longest and not self.transport.is_closing():
                 metrics.refused.labels("long_head").inc()
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            if self.transport.is_closing():
+                self._close()
                 return
         if self._around and not self._in_body and self not in self._idle:
             self._idle.awaits(self, self.within)
+
+    def pause_writing(self) -> None:
+        """What it was answered is not taken, and nothing more is answered until it is.
+
+        Not so an event stream, which alone has no length: its reader is counted as a viewer and gets the newest when he
+        reads; the kernel ends one who takes nothing at all (listen).
+        """
+        super().pause_writing()
+        answer = self._answering
+        if answer is None or answer.response_complete or not answer.chunked_encoding:
+            self._idle.dismisses(self)
+            self._timer = self.loop.call_later(self.stuck, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has taken enough of it."""
+        super().resume_writing()
+        self._take_back()
 
     # -- the parser's side --
 
@@ -138,23 +165,39 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A body that nobody waits for any more has to end as well; without one, the next request may come."""
         super().on_response_complete()
-        if self.transport.is_closing() or not self.cycle.response_complete:
-            return
-        if self._in_body:
-            self._idle.awaits(self, self.within)
-        elif not self._around:
-            self._idle.keeps(self)
+        if self.transport.is_closing():
+            self._close()
+        elif self.cycle.response_complete:
+            if self._in_body:
+                self._idle.awaits(self, self.within)
+            elif not self._around:
+                self._idle.keeps(self)
 
     def handle_websocket_upgrade(self) -> None:
         """Pass the connection on, with the request as it was parsed here: reading it again would cost as much."""
+        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr] # as below
+            # An answer is owed yet: two would write here, and only one of them would hear of the connection's end.
+            self._close()
+            return
+        self._unset_keepalive_if_required()
+        self._take_back()
         self.connections.discard(self)
         # This object goes, and at once: it and its parser know each other, which only the collector would resolve.
         self.parser = None  # type: ignore[assignment] # as uvicorn does at the end
         found: Any = self.ws_protocol_class
         viewer: CounterProtocol = found(self.config, self.server_state, self.app_state)
+        # Before anything is written: who writes has to hear it if the kernel does not take that.
+        self.transport.set_protocol(viewer)
         viewer.connection_made(self.transport)
         viewer.upgraded(self.scope["method"], self.url, self.headers)
-        self.transport.set_protocol(viewer)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No other request has come."""
+        self._close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     # -- the end --
 
@@ -169,24 +212,35 @@ class HttpProtocol(HttpToolsProtocol):
         metrics.refused.labels("outnumbered").inc()
         self._part(HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _part(self, status: HTTPStatus) -> None:
-        if self._heard:
-            self._refuse(status)
-        else:
-            # A browser may connect in advance: an answer to nothing would be taken for that to its next request.
-            self.transport.close()
-
     @property
     def _heard(self) -> bool:
-        """Whether a head has come in part."""
-        return self._around > 0 and not self._in_body
+        """Whether a head has come in part, and nothing was said to that."""
+        return self._around > 0 and not self._in_body and not self.transport.is_closing()
+
+    def _part(self, status: HTTPStatus) -> None:
+        """End it now: what the kernel takes in this turn of the loop goes out, and nothing else is waited for."""
+        if self._heard:
+            self._refuse(status)
+        # Else without a word, as a browser connects in advance: it would take one for the answer to its next request.
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_soon(self.transport.abort)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        if self.transport.is_closing():
-            return
         if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr] # None before the first
             self.transport.write(refusal(status))
         self.transport.close()
+
+    def _close(self) -> None:
+        """End it when it has taken its answer: for that it has as long as for a request, and a place among the idle."""
+        self.transport.close()
+        self._idle.awaits(self, self.within)
+
+    def _take_back(self) -> None:
+        self._idle.gone(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def front(web: Web, settings: Settings) -> Server:

@@ -4,13 +4,22 @@ Several processes on one port (crew.py) count into files of one folder, and each
 cannot choose whom. What Python and the kernel say of a single process is not among them, as it has no sum.
 """
 
+import contextlib
+import fcntl
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER, PLACE = "PROMETHEUS_MULTIPROC_DIR", "METRICS_PLACE"
 """What a crew sets in the environment of its members: where the files are, and which of them are this process's."""
+COUNTED, LIVE = ("counter", "histogram"), "gauge_livesum"
+"""How the library calls the files of a process: what was counted, and what is true only while it lives."""
+SIZE = 65_536
+"""Bytes of such a file, as the library makes them; all that is counted here takes less."""
 
 if PLACE in os.environ:
     # Not by pid, as the library would name them: who comes after a dead process counts on where that has stopped, and
@@ -34,7 +43,7 @@ ws_frames, sse_frames = frames.labels("ws"), frames.labels("sse")
 refused = Counter("ticket_counter_refused", "Viewers refused, by reason", ["reason"])
 withdrawn = Counter("ticket_counter_withdrawn", "Numbers withdrawn because they could not be verified")
 resyncs = Counter("ticket_counter_resyncs", "Times all topics were read again", ["cause"])
-stuck = Counter("ticket_counter_stuck_viewers", "Viewers dropped because they did not read")
+dropped = Counter("ticket_counter_dropped_viewers", "Viewers over WebSocket cut off without a word", ["reason"])
 store_faults = Counter("ticket_counter_store_faults", "Redis calls that failed", ["call"])
 flush_seconds = Histogram(
     "ticket_counter_flush_seconds", "Seconds one flush took", buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1)
@@ -51,6 +60,34 @@ def text() -> bytes:
     return generate_latest(summed)
 
 
+@contextlib.contextmanager
+def folder() -> Iterator[str]:
+    """A folder for the files of a crew; raises OSError where none can be made."""
+    with tempfile.TemporaryDirectory(prefix="ticket-counter-") as found:
+        held = os.open(found, os.O_RDONLY)
+        try:
+            # systemd-tmpfiles clears what is old, but not what is locked.
+            fcntl.flock(held, fcntl.LOCK_SH)
+            yield found
+        finally:
+            os.close(held)
+
+
+def prepare(folder: str, place: int) -> None:
+    """Make the files of a process that is to start, where they are missing; raises OSError.
+
+    The library would make them empty first, and who asks in that moment cannot read them; and it would make them of
+    nothing, so that on a full disk the kernel ends the process when it counts.
+    """
+    for kind in (*COUNTED, LIVE):
+        path = Path(folder, f"{kind}_{place}.db")
+        if not path.exists():
+            whole = path.with_suffix(".new")
+            whole.write_bytes(bytes(SIZE))
+            whole.rename(path)
+
+
 def forget(folder: str, place: int) -> None:
     """Take a dead process's share out of what is true only while it lives, such as viewers; what it counted stays."""
-    mark_process_dead(place, folder)  # type: ignore[no-untyped-call] # the library's
+    # As the library would, but it looks for the file first, and without a descriptor to do so leaves it.
+    Path(folder, f"{LIVE}_{place}.db").unlink(missing_ok=True)

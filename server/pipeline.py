@@ -32,7 +32,7 @@ class Pipeline:
     """One connection of a *pool* of redis-py's, which opens it, logs in and closes it.
 
     *within* are seconds from a write to the last of its answers, as Redis does one command after the other, whichever
-    connections they come by. Errors are redis-py's, or OSError.
+    connections they come by. Errors are whatever redis-py lets through: faults.py knows which of them is Redis's.
     """
 
     def __init__(self, pool: Any, within: float) -> None:
@@ -57,6 +57,7 @@ class Pipeline:
 
     async def _run(self) -> None:
         """Ask while anybody waits. The pool looks whether the connection is still good before it lends it."""
+        together: deque[Asked] = deque()
         try:
             while self._waiting:
                 try:
@@ -72,6 +73,9 @@ class Pipeline:
                     await self._pool.release(connection)
         finally:
             self._running = None
+            # Nobody, but after a cancel or a fault of the pool: they would wait for ever.
+            _fail([*together, *self._waiting], RedisConnectionError("nobody asks Redis any more"))
+            self._waiting.clear()
 
     def _next(self) -> deque[Asked]:
         """Who is next: those who came first and still wait."""
@@ -85,12 +89,13 @@ class Pipeline:
     async def _exchange(self, connection: Any, together: deque[Asked]) -> None:
         """Ask them, and once more on a new connection those whose answer a closed one did not bring.
 
-        That Redis closed it (it was restarted) is learned by using it, and each command of ours may run twice.
+        That Redis closed it (it was restarted) is learned by using it, and each command of ours may run twice. Of one
+        that was reset while nobody used it the pool does not know, and to write to it is a RuntimeError of uvloop's.
         """
         try:
             try:
                 await self._once(connection, together)
-            except RedisConnectionError:
+            except (RedisConnectionError, RuntimeError):  # of others one hears the second time
                 await connection.disconnect(nowait=True)
                 await self._once(connection, together)
         except Exception as error:  # noqa: BLE001 - as above
@@ -108,6 +113,9 @@ class Pipeline:
                 except ResponseError as error:
                     _fail([together.popleft()], error)
                 else:
+                    if found is None and (lost := connection._reader.exception()):  # noqa: SLF001 - nobody else tells
+                        # redis-py takes the kernel's ETIMEDOUT, of a link that is dead, for the end of its own waiting.
+                        raise RedisConnectionError(str(lost))
                     answer = together.popleft().answer
                     if not answer.done():
                         answer.set_result(found)

@@ -106,8 +106,10 @@ class Store:
             self.client = RedisCluster.from_url(url.replace(CLUSTER_SCHEME, "redis://", 1), retry=once, **options)
         else:
             # That Redis closed a pooled connection (it was restarted) is learned by using it, and once more on a new
-            # one costs nothing: each command of ours may run twice. What takes too long is never tried again.
-            again = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+            # one costs nothing: each command of ours may run twice. What takes too long is never tried again. To write
+            # to one that was reset meanwhile is a RuntimeError of uvloop's.
+            errors: tuple[Any, ...] = (RedisConnectionError, RuntimeError)  # redis-py types its own alone
+            again = Retry(NoBackoff(), 1, supported_errors=errors)
             self.client = Redis.from_url(url, retry=again, **options)
         # A webhook's script shares a round trip with those that came meanwhile. Not on a cluster: there each goes to the
         # node that has its site now, and only redis-py's own call follows a slot that moved.

@@ -91,8 +91,8 @@ class Socket(Viewer, Protocol):
     def behind(self, rest: bytes) -> None:
         """This much of what was written directly to its socket was not taken."""
 
-    def drop(self) -> None:
-        """Its socket is dead."""
+    def drop(self, reason: str) -> None:
+        """It cannot be reached any more; the reason is one word, for the metrics."""
 
 
 class Audience:

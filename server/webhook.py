@@ -39,7 +39,7 @@ HEADERS: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
 EMPTY: Message = {"type": "http.response.body", "body": b""}
 
 log = logs.logger("webhook")
-lines = logging.getLogger("webhook")
+standard_log = logging.getLogger("webhook")
 
 
 class Intake:
@@ -103,7 +103,7 @@ class Intake:
             log.info("webhook_of_unknown_site", type=type_, site=webhook.site)
             return _became(type_, "unknown_site", 200)
         _marks(webhook.meaning.reason).inc(marked.taken)
-        if lines.isEnabledFor(logging.DEBUG):
+        if standard_log.isEnabledFor(logging.DEBUG):
             # structlog makes a line before it is asked whether anybody wants it, which takes as long as Redis's part.
             log.debug("webhook", type=type_, site=webhook.site, tickets=webhook.meaning.tickets, taken=marked.taken)
         return _became(type_, "marked" if marked.taken else "untracked", 200)

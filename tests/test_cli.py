@@ -205,6 +205,19 @@ def test_serve(invoke: Invoke) -> None:
     assert f"address=http://localhost:{port}" in errors
 
 
+def test_serve_is_one_process(invoke: Invoke) -> None:
+    """`serve` runs in one process whatever WEB_PROCESSES is, and says so."""
+    port = free_port()
+    pressed = press(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
+
+    status, _, errors = invoke("serve", "--port", str(port), **{**SETTINGS, "WEB_PROCESSES": "4"})
+    pressed.join()
+
+    assert 0 == status
+    assert "one_process" in errors
+    assert "WEB_PROCESSES is for `web`" in errors
+
+
 def test_demo(invoke: Invoke, tmp_path: Path) -> None:
     """`demo` prints the address of a shop page, and takes nothing of an environment that is made for a real site."""
     port = free_port()

@@ -1,10 +1,11 @@
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 
 from structlog.testing import capture_logs
 
 from server import wire
-from server.model import Rules, Timing
+from server.model import Rules, SiteId, TicketId, Timing
 from server.store import channel, key
 from tests.rig.hub import SITE_ID, Rig, Screen, shows
 from tests.rig.monitor import monitored
@@ -271,6 +272,48 @@ async def _later(rig: Rig, before: float, rounds: int) -> bool:
 async def _score(rig: Rig, name: str) -> str | None:
     found: str | None = await rig.store.do("ZSCORE", key(SITE, name), TICKET)
     return found
+
+
+async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -> None:
+    """Law 8: While Redis does not answer for one site its numbers alone are withdrawn; those of others stay and open."""
+    server = redis_server()
+    away = SiteId("00000000-1111-4111-8111-00000000b002")
+    async with Rig(server.url, Timing(max_stale=1.5)) as rig, aclosing(Reads(server.url, away)) as its:
+        await rig.schedule.adopt(away, Rules(), everything=False)
+        await rig.reads.read(definition(TICKET, 3))
+        await its.read(definition(TICKET, 5))
+        screen, audience = rig.watch()
+        lost = Screen()
+        rig.hub.join(lost, away, [TicketId(TICKET)])
+        await shows(screen, unsold=3)
+        await shows(lost, unsold=5)
+
+        # Whose keys these are not is refused them: as if their node were away, and nobody else's.
+        server.ask("ACL", "SETUSER", "default", "resetkeys", f"~tc:{{{SITE}}}:*", "~tc:sites")
+
+        read = rig.hub.now()
+
+        async def withdrawn() -> bool:
+            nonlocal read
+            if rig.hub.now() > read + 0.5:
+                # Verified again without any change: nothing is published, only a round finds it.
+                await rig.reads.read(definition(TICKET, 3))
+                read = rig.hub.now()
+            return {"state": "unknown"}.items() <= lost.last.items()
+
+        with capture_logs() as logs:
+            await until(withdrawn)
+            await rig.reads.read(definition(OTHER, 48))
+            fresh, _ = rig.watch(OTHER)
+            rig.hub.join(Screen(), away, [TicketId(OTHER)])
+            await shows(fresh, unsold=48)
+        assert audience.topics[0].verified
+        assert [3] == screen.unsolds
+        assert [away] == [one["site"] for one in logs if one["event"] == "store_unavailable"]
+
+        server.ask("ACL", "SETUSER", "default", "allkeys")
+        await its.read(definition(TICKET, 4))
+        await shows(lost, unsold=4)
 
 
 async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServer]) -> None:

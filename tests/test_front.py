@@ -28,11 +28,14 @@ from tests.rig.server import SITE, TICKET, Start, until
 
 WITHIN = 0.3
 """Seconds for a head, here."""
+STUCK = 0.5
+"""Seconds to take an answer, here."""
 KEEP_ALIVE = 1
 ROOM = front.LONGEST_HEAD
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 STREAM = GET.replace(b"/", b"/stream", 1)
+LAST = GET.replace(b"Host: here", b"Host: here\r\nConnection: close")
 POST = b"POST /read HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"GET / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -49,8 +52,8 @@ def found(**given: Any) -> Settings:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answer at once with the path; `/read` with the size of the body, and `/stream` never ends."""
-    text = scope["path"]
+    """Answer at once with the path, and as many bytes as asked for; `/read` the body's size, `/stream` never ends."""
+    text, more_bytes = scope["path"], b"x" * int(scope["query_string"] or 0)
     if text == "/read":
         size, more = 0, True
         while more:
@@ -58,9 +61,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             size += len(message.get("body", b""))
             more = message.get("more_body", False)
         text = str(size)
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    body = text.encode() + more_bytes
     streaming = text == "/stream"
-    await send({"type": "http.response.body", "body": text.encode(), "more_body": streaming})
+    headers = [(b"content-length", b"%d" % len(body))] if more_bytes and not streaming else []
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": streaming})
     while streaming and (await receive())["type"] != "http.disconnect":
         pass
 
@@ -73,7 +78,8 @@ class Socket(asyncio.Protocol):
 
     def upgraded(self, method: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """The request, as it was parsed."""
-        self.transport.write(b"%b %b %d;" % (method.encode(), url, len(headers)))
+        hears = self.transport.get_protocol() is self
+        self.transport.write(b"%b %b %d %d;" % (method.encode(), url, len(headers), hears))
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -87,6 +93,7 @@ class Quick(front.HttpProtocol):
     """The same, with less patience."""
 
     within = WITHIN
+    stuck = STUCK
 
 
 class Line:
@@ -104,6 +111,17 @@ class Line:
             await until(partial(self._took, before))
 
     @property
+    def gone(self) -> bool:
+        """Whether the server has ended it: its descriptor is free, whatever the client does."""
+        return self.end.parser is None
+
+    async def stay(self, seconds: float) -> None:
+        """So long it is not ended."""
+        over = asyncio.get_running_loop().time() + seconds
+        await until(lambda: self.gone or asyncio.get_running_loop().time() > over)
+        assert not self.gone
+
+    @property
     def taken(self) -> Any:
         """How far the server's end has come."""
         return self.end._around, self.end._in_body, self.end.cycle
@@ -115,6 +133,16 @@ class Line:
         """What is heard up to this text."""
         return await asyncio.wait_for(self.reader.readuntil(text), 5)
 
+    async def take(self, size: int) -> bytes:
+        """At least so many bytes."""
+        heard = b""
+        async with asyncio.timeout(5):
+            while len(heard) < size:
+                part = await self.reader.read(100_000)
+                assert part
+                heard += part
+        return heard
+
     async def rest(self) -> bytes:
         """What is heard until the connection ends, with a reset or without."""
         heard = b""
@@ -125,7 +153,7 @@ class Line:
         return heard
 
 
-Dial = Callable[[], Awaitable[Line]]
+Dial = Callable[..., Awaitable[Line]]
 
 
 @pytest.fixture
@@ -136,7 +164,10 @@ def idle() -> Idle:
 
 @pytest.fixture
 async def dial(idle: Idle) -> AsyncIterator[Dial]:
-    """Connect to a server of the test's own: our HTTP class around a small application."""
+    """Connect to a server of the test's own: our HTTP class around a small application.
+
+    A *slow* client takes some 20 kB, and the rest only when it is read.
+    """
     config = uvicorn.Config(
         app,
         ws=Socket,
@@ -153,12 +184,20 @@ async def dial(idle: Idle) -> AsyncIterator[Dial]:
         ends.append(Quick(config=config, server_state=state, app_state={}))
         return ends[-1]
 
-    server = await asyncio.get_running_loop().create_server(answer, "127.0.0.1", 0)
+    listening = socket.create_server(("127.0.0.1", 0))
+    # As small as the kernel makes it, so that it is soon full; inherited by what it accepts.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    server = await asyncio.get_running_loop().create_server(answer, sock=listening)
     async with AsyncExitStack() as stack:
 
-        async def call() -> Line:
+        async def call(*, slow: bool = False) -> Line:
             number = len(ends)
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            line = socket.socket()
+            line.setblocking(False)
+            if slow:
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            await asyncio.get_running_loop().sock_connect(line, listening.getsockname())
+            reader, writer = await asyncio.open_connection(sock=line, limit=1 if slow else 2**16)
             stack.callback(writer.close)
             await until(lambda: len(ends) > number and ends[number].transport)
             return Line(reader, writer, ends[number])
@@ -367,6 +406,74 @@ async def test_flood_beside_a_webhook(dial: Dial) -> None:
     assert b"" == await strangers[0].rest()
 
 
+UNTAKEN = {
+    "small": GET.replace(b"/", b"/?50000", 1),
+    "small and last": LAST.replace(b"/", b"/?50000", 1),
+    "large": GET.replace(b"/", b"/?200000", 1),
+    "large and last": LAST.replace(b"/", b"/?200000", 1),
+    "two": GET.replace(b"/", b"/?200000", 1) * 2,
+}
+"""Requests for more than the kernel takes: the transport holds little of a small answer, which is no reason to pause."""
+
+
+@pytest.mark.parametrize("request_", UNTAKEN.values(), ids=UNTAKEN)
+async def test_answer_not_taken(dial: Dial, request_: bytes) -> None:
+    """Who does not take an answer, whatever its size, is ended for good in a while, and frees its descriptor."""
+    line = await dial(slow=True)
+    line.writer.write(request_)
+
+    await until(line.end.transport.get_write_buffer_size)
+    began = asyncio.get_running_loop().time()
+    await until(lambda: line.gone)
+
+    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < KEEP_ALIVE + WITHIN + 1
+
+
+@pytest.mark.parametrize("size", [50_000, 200_000])
+async def test_answer_taken_late(dial: Dial, size: int) -> None:
+    """Who takes an answer late, but in time, gets all of it, and the next as ever."""
+    line = await dial(slow=True)
+    line.writer.write(GET.replace(b"/", b"/?%d" % size, 1))
+    await until(line.end.transport.get_write_buffer_size)
+    await line.stay(STUCK / 2)
+
+    await line.take(size)
+    await until(lambda: not line.end.transport.get_write_buffer_size())
+    await line.stay(STUCK)
+    line.writer.write(LAST.replace(b"/", b"/again", 1))
+
+    assert (await line.rest()).endswith(b"/again\r\n0\r\n\r\n")
+
+
+async def test_stream_not_taken(dial: Dial) -> None:
+    """Who reads a stream late is not ended for that here: streams have a rule of their own."""
+    line = await dial(slow=True)
+    line.writer.write(STREAM.replace(b"/stream", b"/stream?200000"))
+    await until(line.end.transport.get_write_buffer_size)
+
+    await line.stay(2.5 * STUCK)
+
+    await line.take(200_000)
+    assert not line.gone
+
+
+@pytest.mark.parametrize("request_", UNTAKEN.values(), ids=UNTAKEN)
+async def test_flood_of_slow_readers(dial: Dial, request_: bytes) -> None:
+    """Over the cap who has not taken his answers for longest gives his descriptor at once, and Wix is heard."""
+    slow = [await dial(slow=True) for _ in range(3)]
+    for line in slow:
+        line.writer.write(request_)
+        await until(line.end.transport.get_write_buffer_size)
+    began = asyncio.get_running_loop().time()
+
+    hook = [await dial() for _ in range(3)][-1]
+    hook.writer.write(GET)
+
+    assert (await hook.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    await until(lambda: slow[0].gone and slow[1].gone)
+    assert asyncio.get_running_loop().time() - began < WITHIN * 0.9
+
+
 @pytest.mark.parametrize("idle", [Idle(edge=0)])
 async def test_no_descriptor(dial: Dial) -> None:
     """Where all descriptors are in use and nobody is idle, who comes is told so, and when to come back."""
@@ -387,11 +494,80 @@ async def test_upgrade(dial: Dial) -> None:
     given = await line.hear(b";")
     hearing = asyncio.ensure_future(line.hear(b"%d;" % (2 * ROOM)))
     assert not (await asyncio.wait({hearing}, timeout=2 * WITHIN))[0]
-    assert b"GET / 3;" == given
+    assert b"GET / 3 1;" == given
 
     line.writer.write(b"x" * 2 * ROOM)
 
     assert (await hearing).endswith(b";")
+
+
+@pytest.mark.parametrize("asked", [STREAM, STREAM + GET, GET], ids=["stream", "pipelined", "answer"])
+async def test_upgrade_behind_an_answer(dial: Dial, asked: bytes) -> None:
+    """An upgrade on a connection that owes an answer is the end of both: nothing is left, and nobody is let in."""
+    line = await dial()
+
+    line.writer.write(asked + UPGRADE)
+
+    assert b";" not in await line.rest()
+    await until(lambda: not line.end.tasks)
+
+
+async def test_upgrade_in_a_stream(dial: Dial) -> None:
+    """So it is when the upgrade comes later, while a stream goes on."""
+    line = await dial()
+    line.writer.write(STREAM)
+    await line.hear(b"/stream\r\n")
+
+    line.writer.write(UPGRADE)
+
+    assert b"" == await line.rest()
+    await until(lambda: not line.end.tasks)
+
+
+async def test_upgrade_after_a_late_body(dial: Dial, idle: Idle) -> None:
+    """What was answered before its body was over ends no WebSocket that begins with the body's last byte."""
+    line = await dial()
+    await line.say((POST % 10).replace(b"/read", b"/"))
+    await line.hear(b"0\r\n\r\n")
+
+    line.writer.write(b"x" * 10 + UPGRADE)
+    await line.hear(b";")
+    hearing = asyncio.ensure_future(line.hear(b"1;"))
+    assert not (await asyncio.wait({hearing}, timeout=1.5 * KEEP_ALIVE))[0]
+    line.writer.write(b"x")
+
+    assert b"1;" == await hearing
+    assert not len(idle)
+
+
+async def test_upgrade_of_a_slow_reader(dial: Dial) -> None:
+    """Who has not taken all of an answer may go on as a WebSocket: how long that may wait is then its own class's."""
+    line = await dial(slow=True)
+    line.writer.write(GET.replace(b"/", b"/?200000", 1))
+    await until(lambda: line.end.transport.get_write_buffer_size() and line.end.cycle.response_complete)
+    viewer = line.end.transport
+
+    line.writer.write(UPGRADE)
+    await until(lambda: viewer.get_protocol() is not line.end)
+    over = asyncio.get_running_loop().time() + 1.5 * KEEP_ALIVE
+    await until(lambda: asyncio.get_running_loop().time() > over)
+
+    assert not viewer.is_closing()
+    heard = await line.take(200_000)
+    line.writer.write(b"x")
+    line.writer.write_eof()
+    assert (heard + await line.rest()).endswith(b"xGET / 3 1;1;")
+
+
+async def test_end_behind_a_stream(dial: Dial) -> None:
+    """Who leaves a stream is gone though he had asked for more behind it: nothing goes on for nobody."""
+    line = await dial()
+    line.writer.write(STREAM + GET)
+    await line.hear(b"/stream\r\n")
+
+    line.writer.close()
+
+    await until(lambda: not line.end.tasks)
 
 
 async def test_nonsense(dial: Dial) -> None:

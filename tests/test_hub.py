@@ -2,11 +2,12 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Iterator
 
-from server import wire
-from server.hub import Hub, write
+from server import metrics, wire
+from server.hub import SLICE, Hub, write
 from server.model import TicketId
-from server.topics import Socket, Topic
+from server.topics import Audience, Socket, Topic
 from tests.rig.hub import SITE_ID, Rig, Screen
 from tests.rig.reads import definition
 from tests.rig.server import OTHER, TICKET, until
@@ -147,9 +148,10 @@ def test_dead_socket_is_dropped() -> None:
     dead.theirs.close()
     fast: dict[socket.SocketType, Socket] = {viewer.ours: viewer for viewer in (dead, alive)}
 
-    write(fast, list(fast), list(fast.values()), b"frame")
+    missed = write(fast, list(fast), list(fast.values()), b"frame")
 
-    assert dead.dropped
+    assert "dead" == dead.dropped
+    assert [dead] == missed
     assert b"frame" == alive.theirs.recv(100)
     dead.close()
     alive.close()
@@ -159,8 +161,9 @@ def test_who_left_or_lags_is_not_written_to() -> None:
     """Who has left since the list was made, or lags, gets nothing past its transport; the others do."""
     left, here = Wire(), Wire()
 
-    write({here.ours: here}, [left.ours, here.ours], [left, here], b"frame")
+    missed = write({here.ours: here}, [left.ours, here.ours], [left, here], b"frame")
 
+    assert [left] == missed
     assert not received(left)
     assert b"frame" == here.theirs.recv(100)
     left.close()
@@ -175,43 +178,82 @@ def test_number_of_another_is_not_written_to() -> None:
 
     write({line: old}, [line], [old], b"frame")
 
-    assert old.dropped
+    assert "dead" == old.dropped
     assert not received(new)
     old.close()
     new.close()
+
+
+@contextlib.contextmanager
+def crowd(audience: Audience, size: int) -> Iterator[None]:
+    """So many more viewers, who take everything and share one descriptor: what UDP does not hold is lost."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sink, socket.socket(type=socket.SOCK_DGRAM) as source:
+        sink.bind(("127.0.0.1", 0))
+        source.connect(sink.getsockname())
+        source.setblocking(False)
+        lines = [socket.SocketType(source.family, source.type, source.proto, source.fileno()) for _ in range(size)]
+        for line in lines:
+            audience.follows(line, Screen())
+        yield
+        for line in lines:
+            line.detach()
+
+
+async def turns_until_received(viewer: Wire) -> int:
+    turns = 0
+    while not received(viewer):
+        turns += 1
+        await asyncio.sleep(0)
+    return turns
 
 
 async def test_slices_let_others_work() -> None:
     """While thousands are written to, the loop turns: nothing else waits for the last of them."""
     hub = Hub()
     running = asyncio.create_task(hub.run())
+    await asyncio.sleep(0)
     shared = Wire()
     audience = hub.audience(SITE_ID, [TicketId(TICKET)])
-    turns = 0
 
-    # UDP that nobody hears takes everything.
-    sink = socket.socket(type=socket.SOCK_DGRAM)
-    sink.connect(("127.0.0.1", 9))
-    lines = [socket.SocketType(sink.family, sink.type, sink.proto, sink.fileno()) for _ in range(3000)]
-    for line in lines:
-        audience.follows(line, Screen())
-    audience.follows(shared.ours, shared)
-
-    async def others() -> None:
-        nonlocal turns
-        while not received(shared):
-            turns += 1
-            await asyncio.sleep(0)
-
-    await asyncio.sleep(0)
-    await changed(hub, TICKET, 1, 9)
-    await others()
+    with crowd(audience, 3 * SLICE):
+        audience.follows(shared.ours, shared)
+        await changed(hub, TICKET, 1, 9)
+        turns = await turns_until_received(shared)
 
     assert turns >= 3
-    for line in lines:
-        line.detach()
-    sink.close()
     shared.close()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_who_falls_behind_between_two_slices() -> None:
+    """Law 7: Who falls behind while others are written to is told too, once; who has caught up by then is written to."""
+    hub = Hub()
+    running = asyncio.create_task(hub.run())
+    await asyncio.sleep(0)
+    first, behind, again, left = some = [Wire() for _ in range(4)]
+    audience = hub.audience(SITE_ID, [TicketId(TICKET)])
+    before = metrics.ws_frames._value.get()
+
+    audience.follows(first.ours, first)
+    with crowd(audience, SLICE):
+        for viewer in (behind, again, left):
+            audience.follows(viewer.ours, viewer)
+        topic = await changed(hub, TICKET, 7, 0)
+        await turns_until_received(first)
+        audience.lags(behind.ours, behind)
+        audience.lags(again.ours, again)
+        audience.follows(again.ours, again)
+        hub.leave(audience, left, left.ours)
+        await until(lambda: received(again))
+
+    assert [[topic.shown]] == behind.writes
+    assert topic.ws == again.theirs.recv(4096)
+    assert [] == first.writes + again.writes + left.writes
+    assert [False, False] == [received(viewer) for viewer in (behind, left)]
+    assert before + SLICE + 2 == metrics.ws_frames._value.get()
+    for viewer in some:
+        viewer.close()
     running.cancel()
     await asyncio.wait({running})
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from server.errors import StoreUnavailable
-from server.listener import Heard
+from server.listener import Heard, Listener
 from server.store import WAKE, Store, Use, channel
 from tests.rig.redis import SLOTS, Cluster, RedisServer, three_masters
 from tests.rig.server import until
@@ -67,13 +67,13 @@ async def test_reconnected(store: Store) -> None:
         assert Heard("a", "text") == await listener.hear(2)
 
 
-async def _confirmed(listener: object, count: int) -> set[str]:
+async def _confirmed(listener: Listener, count: int) -> set[str]:
     """What is confirmed after a fault, which may be told first."""
     found: set[str] = set()
 
     async def all_of_them() -> bool:
         try:
-            heard = await listener.hear(0.2)  # type: ignore[attr-defined]
+            heard = await listener.hear(0.2)
         except StoreUnavailable:
             return False
         if heard is not None and heard.text is None:

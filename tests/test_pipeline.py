@@ -2,6 +2,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from errno import ETIMEDOUT
 from typing import Any
 
 import pytest
@@ -25,7 +26,8 @@ WITHIN = 0.3
 @asynccontextmanager
 async def piped(url: str) -> AsyncIterator[Pipeline]:
     """A pipeline to this Redis, whose connections are as the store has them."""
-    again = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    errors: tuple[Any, ...] = (RedisConnectionError, RuntimeError)
+    again = Retry(NoBackoff(), 1, supported_errors=errors)
     client = Redis.from_url(url, retry=again, decode_responses=True, socket_timeout=WITHIN, socket_connect_timeout=0.3)
     async with aclosing(client):
         pipeline = Pipeline(client.connection_pool, WITHIN)
@@ -222,6 +224,56 @@ async def test_restarted(redis_server: Callable[..., RedisServer]) -> None:
         server.restart()
 
         assert ["b", "c"] == await heard(ask(pipeline, "b", "c"))
+
+
+async def test_reset_while_idle() -> None:
+    """That a connection was reset while nobody used it is nobody's error."""
+    async with scripted() as (redis, pipeline):
+        assert ["a"] == await heard(ask(pipeline, "a"))
+        [idle] = pipeline._pool._available_connections
+        redis.reset()
+        await until(idle._reader.exception)
+
+        assert ["b", "c"] == await heard(ask(pipeline, "b", "c"))
+        assert (["a", "b", "c"], 2) == (redis.asked, redis.connections)
+
+
+async def test_dead_link() -> None:
+    """An answer that the kernel gave up is asked for once more, on a new connection, and is never taken for a null."""
+    async with scripted() as (redis, pipeline):
+        redis.hold()
+        answers = ask(pipeline, "a", "b")
+        await until(lambda: len(redis.asked) == 2)
+        [link] = pipeline._pool._in_use_connections
+
+        # As a transport tells what its socket said; nobody can make a link of one machine die.
+        link._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
+        redis.go_on()
+
+        assert ["a", "b"] == await heard(answers)
+        assert (["a", "b"] * 2, 2) == (redis.asked, redis.connections)
+
+
+async def test_null(redis_url: str) -> None:
+    """Nothing is an answer as any other."""
+    async with piped(redis_url) as pipeline:
+        assert [None, "a"] == await heard([pipeline.ask("GET", "nowhere"), *ask(pipeline, "a")])
+
+
+async def test_ended_from_outside() -> None:
+    """Whoever waits while the asking is ended, be it sent or not, hears of it, and who asks after that is answered."""
+    async with scripted() as (redis, pipeline):
+        redis.hold()
+        answers = ask(pipeline, "a", "b")
+        await until(lambda: len(redis.asked) == 2)
+        answers += ask(pipeline, "c")
+        assert pipeline._running is not None
+
+        pipeline._running.cancel()
+
+        assert [RedisConnectionError] * 3 == await heard(answers)
+        redis.go_on()
+        assert ["d"] == await heard(ask(pipeline, "d"))
 
 
 async def test_close_waits_for_answers() -> None:

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
 from server.store import Store, Use, channel, key, micros, script, seconds
+from tests.rig import double
 from tests.rig.redis import SERVERS, Cluster, RedisServer, three_masters
 from tests.rig.server import until
 
@@ -245,6 +246,21 @@ async def test_webhooks_of_a_cluster(cluster_url: str, clustered: Store) -> None
 
 
 # -- Redis is away --
+
+
+@pytest.mark.parametrize("use", [Use.INGEST, Use.WORK])
+async def test_reset_while_idle(use: Use) -> None:
+    """A connection that was reset while nobody used it, as by a machine that was started again, is nobody's error."""
+    async with (
+        double.running() as redis,
+        aclosing(Store(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
+    ):
+        assert "before" == await store.run("mark", ["key"], ["before"])
+        [idle] = store.client.connection_pool._available_connections
+        redis.reset()
+        await until(idle._reader.exception)
+
+        assert "after" == await store.run("mark", ["key"], ["after"])
 
 
 async def test_not_there(redis_server: Server) -> None:

@@ -157,9 +157,10 @@ class _Mailbox:
         self.changed.set()
 
     def beat(self, text: str) -> None:
-        """A heartbeat; one that was not taken yet is replaced."""
-        self._words = [wire.sse_event("beat", text)]
-        self.changed.set()
+        """A heartbeat; one that was not taken yet is replaced, but never the last word."""
+        if not self.ended:
+            self._words = [wire.sse_event("beat", text)]
+            self.changed.set()
 
     def bye(self, text: str) -> None:
         """The stream ends."""

@@ -48,7 +48,7 @@ class Broken(Exception):
 class Reader:
     """One client's frames; *largest* is the most bytes of a message."""
 
-    __slots__ = ("_deaf", "_decoder", "_largest", "_op", "_parts", "_rest", "_size")
+    __slots__ = ("_deaf", "_decoder", "_largest", "_message", "_op", "_rest")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
@@ -56,8 +56,7 @@ class Reader:
         self._rest = b""
         # A message of several frames: its opcode, what has come of it; None and empty between messages.
         self._op: Op | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._message = bytearray()
         self._decoder: codecs.IncrementalDecoder | None = None
         self._deaf = False
 
@@ -111,7 +110,7 @@ class Reader:
             return None
         if extra:
             length = int.from_bytes(data[at + 2 : start], "big")
-        if op < Op.CLOSE and self._size + length > self._largest:
+        if op < Op.CLOSE and len(self._message) + length > self._largest:
             raise Broken(1009, f"a message has at most {self._largest} bytes")
         return op, fin, start + 4, length
 
@@ -134,12 +133,11 @@ class Reader:
                 self._decoder.decode(payload, final=fin)
             except UnicodeDecodeError:
                 raise Broken(1007, "text must be UTF-8") from None
-        self._parts.append(payload)
-        self._size += len(payload)
+        self._message += payload
         if not fin or self._op is None:
             return None
-        message = Message(self._op, b"".join(self._parts))
-        self._op, self._parts, self._size, self._decoder = None, [], 0, None
+        message = Message(self._op, bytes(self._message))
+        self._op, self._message, self._decoder = None, bytearray(), None
         return message
 
 

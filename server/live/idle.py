@@ -1,4 +1,4 @@
-"""Connections that ask for nothing: whose request has not come whole, who are between two, who have been sent away.
+"""Connections that ask for nothing: whose request has not come whole, who are between two, who do not go or take.
 
 In: connections as they begin and cease to be so. Out: an end for who keeps us waiting too long, and for the oldest when
 there are too many. One timer serves all who must hurry, as they have the same time.
@@ -30,7 +30,7 @@ class Idler(Protocol):
 
 
 class Slow(Idler, Protocol):
-    """A connection whose request has not come whole."""
+    """A connection whose request has not come whole, or whose last answer has not gone."""
 
     def late(self) -> None:
         """Its time is over."""
@@ -60,7 +60,7 @@ class Idle:
         return len(self._incomplete) + len(self._between) + len(self._leaving)
 
     def __contains__(self, one: object) -> bool:
-        """Whether its request is awaited."""
+        """Whether something is awaited of it."""
         return one in self._incomplete
 
     def admits(self, fd: int) -> bool:
@@ -82,7 +82,7 @@ class Idle:
         return True
 
     def awaits(self, one: Slow, seconds: float) -> None:
-        """The rest of a request is to come within so many seconds, the same for everyone."""
+        """The rest of a request is to come, or a last answer to be taken, within so many seconds, alike for everyone."""
         self._between.pop(one, None)
         loop = asyncio.get_running_loop()
         due = self._incomplete[one] = loop.time() + seconds
@@ -99,11 +99,11 @@ class Idle:
         self._between.pop(one, None)
 
     def dismisses(self, one: Idler) -> None:
-        """It was told to go, and has a while to do so."""
+        """It was told to go, or does not take what it was answered, and has a while to do so."""
         self._leaving[one] = None
 
     def gone(self, one: Idler) -> None:
-        """It went, whether it was told to or not."""
+        """It went, or took it, whether it was to or not."""
         self._leaving.pop(one, None)
 
     def _look(self) -> None:

@@ -30,7 +30,8 @@ from server.wire import Close
 PATH = "/v1/counters"
 LARGEST = 4096
 """Bytes of a client's message: nothing that we need is longer than a line."""
-MOST_TEXTS, TEXTS_WITHIN = 20, 10.0
+MOST_SAID, SAID_WITHIN = 20, 10.0
+"""Texts and pings of a client, and the seconds in which more of them are too many: a browser sends none."""
 CLOSE_WITHIN = 5.0
 """Seconds that the other side has to answer a close."""
 STUCK = 15.0
@@ -44,12 +45,13 @@ class CounterProtocol(asyncio.Protocol):
 
     # There may be a hundred thousand of these: each attribute costs eight bytes, and an empty dict would cost 64.
     __slots__ = (
-        "_address", "_audience", "_doors", "_hub", "_line", "_loop", "_open", "_reader", "_root_path", "_state", "_texts",
+        "_address", "_audience", "_doors", "_hub", "_line", "_loop", "_open", "_reader", "_root_path", "_said", "_state",
         "_timer", "_transport", "_unanswered", "_waiting",
     )  # fmt: skip
 
     path = PATH
     largest = LARGEST
+    close_within, stuck = CLOSE_WITHIN, STUCK
 
     def __init__(
         self,
@@ -75,8 +77,8 @@ class CounterProtocol(asyncio.Protocol):
         self._waiting: set[Topic] | None = None
         # A ping is out, and nothing has been heard since.
         self._unanswered = False
-        # When texts came of late; only set for a client that sends any.
-        self._texts: deque[float] | None = None
+        # When texts and pings came of late; only set for a client that sends any.
+        self._said: deque[float] | None = None
         # Only set while a frame or a message has come in part.
         self._reader: Reader | None = None
         # What ends the connection if its present state lasts too long; only set in such a state.
@@ -93,6 +95,9 @@ class CounterProtocol(asyncio.Protocol):
         ours = transport.get_extra_info("socket")
         self._line = SocketType(ours.family, ours.type, ours.proto, ours.fileno())
         self._state.connections.add(self)
+        if transport.get_write_buffer_size() and self._waiting is None:
+            # An answer over HTTP is still on its way out: a transport that has paused says so once, and not to us.
+            self.pause_writing()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, after the handshake."""
@@ -114,26 +119,26 @@ class CounterProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone, however it went."""
+        # The transport closes the descriptor after this, and its number may be another's at once.
+        self._line.detach()
         self._state.connections.discard(self)
         self._state.idle.gone(self)
         self._unlimit()
         self._gone()
-        # The transport closes the descriptor after this, and its number may be another's at once.
-        self._line.detach()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: from here on only the newest frame of each topic is worth keeping."""
         self._waiting = set()
         if self._audience is not None:
             self._audience.lags(self._line, self)
-        self._limit(STUCK)
+        self._limit(self.stuck, "stuck")
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         waiting, self._waiting = self._waiting, None
         self._unlimit()
         if not self._open:
-            self._limit(CLOSE_WITHIN)
+            self._limit(self.close_within, "unclosed")
         elif self._audience is not None:
             self._audience.follows(self._line, self)
             if waiting:
@@ -151,6 +156,7 @@ class CounterProtocol(asyncio.Protocol):
         if self._waiting is not None:
             self._waiting.update(topics)
         else:
+            metrics.ws_frames.inc(len(topics))
             self._transport.write(b"".join([topic.ws for topic in topics]))
 
     def behind(self, rest: bytes) -> None:
@@ -163,7 +169,7 @@ class CounterProtocol(asyncio.Protocol):
             # The hub goes through its viewers in slices: this one has left since the last.
             return
         if self._unanswered:
-            self.drop()
+            self.drop("silent")
         elif self._waiting is None:
             self._unanswered = True
             self._transport.write(wire.ws_text(text) + PING)
@@ -174,14 +180,14 @@ class CounterProtocol(asyncio.Protocol):
             self._transport.write(wire.ws_text(text))
             self._close(Close.RESTART)
 
-    def drop(self) -> None:
+    def drop(self, reason: str) -> None:
         """End the connection without a word: nothing would reach it."""
-        metrics.stuck.inc()
+        metrics.dropped.labels(reason).inc()
         self._transport.abort()
 
     def outnumbered(self) -> None:
-        """It has been sent away, and others need its place: what was written to it still goes out."""
-        self._transport.close()
+        """It has been sent away, and others need its place: what the kernel takes in this turn still goes out."""
+        self._loop.call_soon(self._transport.abort)
 
     # -- the opening --
 
@@ -225,6 +231,7 @@ class CounterProtocol(asyncio.Protocol):
         audience = self._audience = self._hub.audience(site, tickets)
         # The answer, the beat and what is known already: one write, one packet.
         known = [topic.ws for topic in audience.known()]
+        metrics.ws_frames.inc(len(known))
         self._transport.write(b"".join((opening.answer, wire.ws_text(wire.beat(unix_ms())), *known)))
         if self._waiting is None:
             audience.follows(self._line, self)
@@ -244,19 +251,19 @@ class CounterProtocol(asyncio.Protocol):
             case Op.CLOSE:
                 self._close(frames.close_code(message.data))
                 self._transport.close()
-            case Op.PING if self._open:
-                self._transport.write(frames.control(Op.PONG, message.data))
-            case Op.TEXT if self._open:
-                self._text()
+            case Op.PING | Op.TEXT if self._open:
+                self._answer(message)
             case Op.BINARY if self._open:
                 self._close(Close.BINARY, "text only")
 
-    def _text(self) -> None:
-        """Text is checked and ignored: there is nothing that a client needs to say."""
-        texts = self._texts = self._texts or deque(maxlen=MOST_TEXTS + 1)
-        texts.append(self._loop.time())
-        if len(texts) > MOST_TEXTS and texts[-1] - texts[0] < TEXTS_WITHIN:
+    def _answer(self, message: Message) -> None:
+        """A ping is answered while the client reads: pongs must not pile up. There is nothing it needs to say in text."""
+        said = self._said = self._said or deque(maxlen=MOST_SAID + 1)
+        said.append(self._loop.time())
+        if len(said) > MOST_SAID and said[-1] - said[0] < SAID_WITHIN:
             self._close(Close.TOO_MUCH, "too many messages")
+        elif message.op is Op.PING and self._waiting is None:
+            self._transport.write(frames.control(Op.PONG, message.data))
 
     # -- the closing --
 
@@ -269,7 +276,7 @@ class CounterProtocol(asyncio.Protocol):
         self._state.idle.dismisses(self)
         self._transport.write(frames.close(code, reason))
         if self._waiting is None:
-            self._limit(CLOSE_WITHIN)
+            self._limit(self.close_within, "unclosed")
 
     def _gone(self) -> None:
         """Leave the hub and the count, once."""
@@ -281,9 +288,9 @@ class CounterProtocol(asyncio.Protocol):
             metrics.ws_viewers.dec()
             self._address = None
 
-    def _limit(self, seconds: float) -> None:
+    def _limit(self, seconds: float, reason: str) -> None:
         self._unlimit()
-        self._timer = self._loop.call_later(seconds, self.drop)
+        self._timer = self._loop.call_later(seconds, self.drop, reason)
 
     def _unlimit(self) -> None:
         if self._timer is not None:

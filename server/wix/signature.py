@@ -8,6 +8,7 @@ algorithm is ours to choose, not the token's).
 
 import base64
 import binascii
+import inspect
 import json
 from typing import Any
 
@@ -57,8 +58,19 @@ class Segments(PyJWS):
         return found
 
 
-_tokens = jwt.PyJWT(OPTIONS)
-_tokens._jws = Segments()  # noqa: SLF001 - the object that has PyJWT's own decode gets its other half so too
+def reader(inner: type[Any] = PyJWS) -> jwt.PyJWT:
+    """PyJWT with the short way, or as it comes where its inside is not the one that this was written for.
+
+    That is private, and any version may change it: then webhooks take longer, and are not refused.
+    """
+    found = jwt.PyJWT(OPTIONS)
+    segment = getattr(inner, "_decode_base64url_segment", None)
+    if hasattr(found, "_jws") and segment and [*inspect.signature(segment).parameters] == ["segment", "name"]:
+        found._jws = Segments()  # noqa: SLF001 - the object that has PyJWT's own decode gets its other half so too
+    return found
+
+
+_tokens = reader()
 
 
 def public_key(text: str) -> RSAPublicKey:

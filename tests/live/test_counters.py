@@ -607,5 +607,16 @@ async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) ->
     running.web.hub.leave(audience, watcher)
 
 
+async def test_last_word() -> None:
+    """Law 11: A heartbeat does not take the place of a goodbye that the reader has not got yet."""
+    viewer = counters._Mailbox()
+
+    viewer.bye(wire.bye(500, 5000))
+    viewer.beat(wire.beat(1))
+
+    assert wire.sse_event("bye", wire.bye(500, 5000)) == viewer.take()
+    assert viewer.ended
+
+
 def watching() -> float:
     return REGISTRY.get_sample_value("ticket_counter_viewers", {"kind": "sse"}) or 0.0

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -68,6 +69,23 @@ def test_fragments_are_one_message() -> None:
     )
 
     assert [Message(Op.PING, b"?"), Message(Op.TEXT, b"Only 3 left")] == found
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_small_fragments_weigh_what_they_hold(size: int) -> None:
+    """A message in any number of frames weighs no more than its bytes, so nothing if they are empty."""
+    reader = Reader(20_000)
+    frame = sent(Op.CONT, b"x" * size, fin=False)
+    list(reader.read(sent(Op.TEXT, fin=False)))
+    tracemalloc.start()
+
+    for _ in range(10_000):
+        list(reader.read(frame))
+    weight, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert weight < 10_000 * size * 1.2 + 20_000
+    assert [Message(Op.TEXT, b"x" * 10_000 * size)] == list(reader.read(sent(Op.CONT)))
 
 
 def test_letters_may_be_cut() -> None:

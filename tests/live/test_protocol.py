@@ -1,18 +1,27 @@
 import asyncio
 import contextlib
 import json
+import socket as sockets
 import struct
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
 import pytest
+from prometheus_client import REGISTRY
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from server.hub import Hub
 from server.live import protocol
+from server.live.doors import Doors
+from server.model import Price, SiteId, TicketId
 from server.store import channel
+from server.topics import Topic
 from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition
+from tests.rig.redis import free_port
 from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
+from tests.rig.serving import serving
 
 
 async def frame(socket: ClientConnection) -> dict[str, Any]:
@@ -164,7 +173,7 @@ async def test_deflate_is_declined(start_server: Start) -> None:
 
 
 async def test_client_frames(start_server: Start) -> None:
-    """Text is ignored, binary closed with 1003, over 4 KB with 1009, over 20 texts in 10 s with 1008."""
+    """Text is ignored, binary closed with 1003, over 4 KB with 1009, over 20 texts and pings in 10 s with 1008."""
     running = await start_server()
     url = running.ws + running.counters(TICKET)
 
@@ -180,6 +189,12 @@ async def test_client_frames(start_server: Start) -> None:
     async with connect(url) as socket:
         for _ in range(21):
             await socket.send("hello")
+        assert 1008 == await close_code(socket)
+    async with connect(url) as socket:
+        for _ in range(10):
+            await socket.send("hello")
+            await (await socket.ping())
+        await socket.ping()
         assert 1008 == await close_code(socket)
 
 
@@ -271,11 +286,13 @@ async def test_silent_client_is_dropped(start_server: Start) -> None:
     _, writer = await raw(running)
     [viewer] = await until(lambda: list(running.web.hub.viewers))
 
+    before = dropped("silent")
     viewer.beat('{"beat":1}')
     assert running.web.hub.viewers
     viewer.beat('{"beat":2}')
 
     await until(lambda: not running.web.hub.viewers)
+    assert before + 1 == dropped("silent")
     writer.close()
 
 
@@ -337,3 +354,228 @@ async def test_place_of_one_sent_away(start_server: Start) -> None:
     assert heard.endswith(b'{"bye":{"retry_ms":[0,1]}}' + struct.pack("!BBH", 0x88, 2, 1012))
     assert 1 == waiting
     await until(lambda: not len(idle))
+
+
+# -- sockets that are really full --
+
+
+class Quick(protocol.CounterProtocol):
+    """Ours, with less patience."""
+
+    close_within, stuck = 0.2, 0.5
+
+
+@pytest.fixture
+async def hub() -> Hub:
+    """A hub that knows our site, and whose topics the test fills by hand."""
+    found = Hub()
+    found.sites = frozenset({SiteId(SITE)})
+    return found
+
+
+@pytest.fixture
+async def port(hub: Hub) -> AsyncIterator[int]:
+    """Where viewers of this hub connect to a server that knows nothing else."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        scope["state"].update(hub=hub, doors=Doors())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    running = asyncio.create_task(hub.run())
+    found = free_port()
+    async with serving(app, found, Quick):
+        yield found
+    running.cancel()
+    await asyncio.wait({running})
+
+
+class Narrow:
+    """A client that takes little: what it has not read soon stays with the server, as the kernels hold no more."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = sockets.socket()
+        # Small segments too: the server's kernel makes room for so many of them.
+        self._socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_MAXSEG, 536)
+        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        self._socket.connect(("127.0.0.1", port))
+        self._socket.setblocking(False)
+        self.heard = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def get(self, *tickets: str, upgrade: bool) -> None:
+        """Ask for these counters, by a stream of frames or as one answer."""
+        more = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        )
+        query = "&".join(f"ticket={ticket}" for ticket in tickets)
+        self.say(f"GET /v1/counters?{query} HTTP/1.1\r\nHost: x\r\n{more if upgrade else ''}\r\n".encode())
+
+    def say(self, data: bytes) -> None:
+        """Send it at once."""
+        assert len(data) == self._socket.send(data)
+
+    async def read(self, size: int = 4096) -> bytes:
+        """Take some bytes, or none at the end."""
+        data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, size), 5)
+        self.heard += data
+        return data
+
+    async def read_until(self, last: bytes) -> None:
+        """Take everything until this has come."""
+        while last not in self.heard[-len(last) - 4096 :]:
+            assert await self.read()
+
+    @property
+    def frames(self) -> list[tuple[int, bytes]]:
+        """What came after the handshake: one byte out of its place, and it cannot be read."""
+        _, _, data = self.heard.partition(b"101 Switching")
+        _, _, data = data.partition(b"\r\n\r\n")
+        found = []
+        while data:
+            assert data[0] in {0x81, 0x88, 0x89, 0x8A}
+            assert data[1] < 127
+            start, size = (4, int.from_bytes(data[2:4], "big")) if data[1] == 126 else (2, data[1])
+            assert start + size <= len(data)
+            found.append((data[0], data[start : start + size]))
+            data = data[start + size :]
+        return found
+
+    def versions(self, ticket: str = TICKET) -> list[int]:
+        """The versions of this ticket's counter, as they came."""
+        found = [json.loads(text) for op, text in self.frames if op == 0x81]
+        return [one["v"] for one in found if one.get("ticket") == ticket]
+
+
+def dropped(reason: str) -> float:
+    return REGISTRY.get_sample_value("ticket_counter_dropped_viewers_total", {"reason": reason}) or 0.0
+
+
+def changed(hub: Hub, v: int, size: int = 0) -> Topic:
+    """Let a counter come, of so many bytes more than it needs."""
+    topic = hub._topic(SiteId(SITE), TicketId(TICKET))
+    topic.open = True
+    topic.take(json.dumps({"v": v, "ticket": TICKET, "name": "x" * size}, separators=(",", ":")), hub.now() + 60)
+    hub.decide(topic)
+    return topic
+
+
+async def fill(hub: Hub) -> protocol.CounterProtocol:
+    """Show the only viewer more than its socket takes: version 2, far too large."""
+    [viewer] = await until(lambda: hub.viewers)
+    assert isinstance(viewer, protocol.CounterProtocol)
+    viewer._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)
+    changed(hub, 2, 60_000)
+    await until(lambda: viewer._waiting is not None)
+    return viewer
+
+
+async def test_full_socket(hub: Hub, port: int) -> None:
+    """Law 7: A full socket is left alone, gets the newest when it has taken what it was sent, and follows again."""
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        viewer = await fill(hub)
+        held = viewer._transport.get_write_buffer_size()
+        for v in (3, 4, 5):
+            topic = changed(hub, v, 60_000)
+            await until(lambda: not hub._changed)
+        grown = viewer._transport.get_write_buffer_size() - held
+        await client.read_until(topic.ws)
+        await until(lambda: viewer._waiting is None)
+        await client.read_until(changed(hub, 6).ws)
+
+    assert held > 0 >= grown
+    assert [2, 5, 6] == client.versions()
+
+
+async def test_stuck_is_dropped(hub: Hub, port: int) -> None:
+    """Who takes nothing of what it was sent is dropped after a while, and that is counted."""
+    before = dropped("stuck")
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        await fill(hub)
+
+        await until(lambda: not hub.viewers)
+
+    assert before + 1 == dropped("stuck")
+
+
+async def test_unanswered_close(hub: Hub, port: int) -> None:
+    """Who takes everything but does not answer a close is dropped after a while, and is not counted as stuck."""
+    before = dropped("unclosed"), dropped("stuck")
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        viewer = await fill(hub)
+        viewer.bye('{"bye":{"retry_ms":[0,1]}}')
+
+        with contextlib.suppress(ConnectionResetError):
+            while await client.read():
+                pass
+
+    assert (0x88, struct.pack("!H", 1012)) == client.frames[-1]
+    assert (before[0] + 1, before[1]) == (dropped("unclosed"), dropped("stuck"))
+
+
+async def test_pings_of_a_full_socket(hub: Hub, port: int) -> None:
+    """Pongs do not pile up for who does not read; once it has read, it is answered again."""
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        viewer = await fill(hub)
+        held = viewer._transport.get_write_buffer_size()
+        for _ in range(10):
+            client.say(b"\x89\xfd\0\0\0\0" + b"p" * 125)
+        await until(lambda: viewer._said is not None and len(viewer._said) == 10)
+        grown = viewer._transport.get_write_buffer_size() - held
+        await client.read_until(changed(hub, 3).ws)
+        await until(lambda: viewer._waiting is None)
+        client.say(b"\x89\x85\0\0\0\0again")
+        await client.read_until(b"\x8a\x05again")
+
+    assert grown <= 0
+    assert [b"again"] == [data for op, data in client.frames if op == 0x8A]
+
+
+TICKETS = [f"11111111-aaaa-4aaa-8aaa-{number:012}" for number in range(50)]
+"""As many as one request may name."""
+OPTIONS = tuple(Price("25.00", "USD", f"11111111-bbbb-4bbb-8bbb-{number:012}", "Row " * 10) for number in range(60))
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+async def test_opening_of_one_who_does_not_read(start_server: Start, reads: Reads, answers: int) -> None:
+    """What fills a socket before the viewer is in, its own opening or an answer over HTTP, counts: no frame passes it."""
+    running = await start_server()
+    hub = running.web.hub
+    await reads.read(*(definition(ticket, 9, prices=OPTIONS) for ticket in TICKETS))
+    answer = (await running.http.get(running.counters(*TICKETS))).content
+    with Narrow(int(running.url.rpartition(":")[2])) as client:
+        for _ in range(answers):
+            client.get(*TICKETS, upgrade=False)
+            await client.read()
+        client.get(*TICKETS, upgrade=True)
+        [viewer] = await until(lambda: hub.viewers)
+        assert isinstance(viewer, protocol.CounterProtocol)
+        held = viewer._transport.get_write_buffer_size()
+        [audience] = hub._audiences.values()
+        inside = viewer in audience.fast.values()
+        for unsold in range(8, 0, -1):
+            await reads.read(definition(TICKETS[0], unsold, prices=OPTIONS))
+            for _ in range(10):
+                await client.read(2048)
+        topic = hub.topics[channel(SITE, TICKETS[0])]
+        await until(lambda: '"unsold":1,' in (topic.shown or ""))
+        await client.read_until(topic.ws)
+
+    shown = client.versions(TICKETS[0])
+    assert held > 0
+    assert not inside
+    assert answers == client.heard.count(answer)
+    assert sorted(set(shown)) == shown
+    assert all(client.versions(ticket) for ticket in TICKETS)

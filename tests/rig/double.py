@@ -1,11 +1,13 @@
 """A Redis that fails at an exact point: real sockets, answers from a script, and a note of all that was asked.
 
 `async with running() as double` starts one. It echoes the last word of each command, in order, unless it is told to
-`hold`, or to `cut` or `hush` after so many answers more. It knows no command but those with which redis-py greets it.
+`hold`, to `reset`, or to `cut` or `hush` after so many answers more. It knows no command but those with which redis-py greets it.
 """
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import hiredis
@@ -28,6 +30,7 @@ class Double:
         self._go.set()
         self._left: int | None = None
         self._cuts = False
+        self._writers: list[asyncio.StreamWriter] = []
         self._late: list[tuple[asyncio.StreamWriter, bytes]] = []
 
     def hold(self) -> None:
@@ -51,9 +54,16 @@ class Double:
         for writer, text in self._late:
             writer.write(text)
 
+    def reset(self) -> None:
+        """End every connection with an RST in place of an end, as a machine does that was started again."""
+        for writer in self._writers:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Be one connection's Redis."""
         self.connections += 1
+        self._writers.append(writer)
         parser = hiredis.Reader()
         hushed = False
         with contextlib.suppress(ConnectionError):

@@ -23,7 +23,7 @@ class Screen:
     def __init__(self) -> None:
         self.writes: list[list[str]] = []
         self.beats = 0
-        self.dropped = False
+        self.dropped: str | None = None
 
     def show(self, topics: Collection[Topic]) -> None:
         """Remember what these topics show."""
@@ -40,9 +40,9 @@ class Screen:
     def behind(self, rest: bytes) -> None:
         """A screen has no socket to fall behind with."""
 
-    def drop(self) -> None:
-        """Remember it."""
-        self.dropped = True
+    def drop(self, reason: str) -> None:
+        """Remember why."""
+        self.dropped = reason
 
     @property
     def last(self) -> dict[str, Any]:

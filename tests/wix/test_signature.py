@@ -18,7 +18,7 @@ from jwt.utils import base64url_encode
 from server.errors import Forged, Malformed, NotStarted
 from server.model import Hint, Install, Named, Webhook
 from server.wix import schema
-from server.wix.signature import LEEWAY, Segments, public_key, verify
+from server.wix.signature import LEEWAY, Segments, public_key, reader, verify
 from tests.rig.reads import EVENT
 from tests.rig.server import OTHER, SITE, TICKET
 
@@ -268,11 +268,27 @@ def test_segments(segment: bytes) -> None:
 
 
 def test_segments_are_asked() -> None:
-    """PyJWT still has the step that we shorten: where it is renamed, ours would silently be what nobody calls."""
-    theirs, ours = PyJWS._decode_base64url_segment, Segments._decode_base64url_segment
+    """The PyJWT that is installed has the step that we shorten: with another one webhooks would silently be slow."""
+    assert isinstance(reader()._jws, Segments)
+    assert 3 == inspect.getsource(PyJWS._load).count(f"self.{PyJWS._decode_base64url_segment.__name__}(")
 
-    assert list(inspect.signature(theirs).parameters) == list(inspect.signature(ours).parameters)
-    assert 3 == inspect.getsource(PyJWS._load).count(f"self.{theirs.__name__}(")
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {},
+        {"_decode_base64url_segment": None},
+        {"_decode_base64url_segment": staticmethod(lambda segment: segment)},
+        {"_decode_base64url_segment": staticmethod(lambda segment, name, strict: segment)},
+        {"_decode_base64url_segment": lambda self, segment, name: segment},
+    ],
+)
+def test_another_pyjwt(step: dict[str, Any]) -> None:
+    """A PyJWT whose step is not the one that we shorten is left as it comes, so that no webhook is refused for it."""
+    found = reader(type("PyJWS", (), step))
+
+    assert not isinstance(found._jws, Segments)
+    assert REMOVED == json.loads(found.decode(GOOD, KEY.public_key(), algorithms=["RS256"], leeway=LEEWAY)["data"])
 
 
 # -- what is signed and malformed --
