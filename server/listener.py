@@ -61,6 +61,7 @@ class Listener:
             else:
                 message = await self._pubsub.get_message(ignore_subscribe_messages=False, timeout=timeout)
         if message is None:
+            self._look()
             return None
         name: str = message["channel"]
         match message["type"]:
@@ -74,6 +75,17 @@ class Listener:
                 self._leaving.discard(name)
                 return None
 
+    def _look(self) -> None:
+        """Tell silence from a dead link: redis-py takes the kernel's ETIMEDOUT for the end of its own waiting.
+
+        It says so at once, again and again, so that who listens would leave the loop to nobody else.
+        """
+        nodes = self._pubsub.node_pubsub_mapping.values() if self._sharded else ()
+        for connection in (self._pubsub.connection, *(node.connection for node in nodes)):
+            reader = connection and connection._reader  # noqa: SLF001 - nobody else tells
+            if reader and (lost := reader.exception()):
+                raise StoreUnavailable(f"the link to Redis is dead: {lost}")
+
     async def _hear_nodes(self, timeout: float) -> dict[str, Any] | None:  # noqa: ASYNC109
         """Listen to each node in turn: redis-py would wait on a silent one while another has something to say."""
         loop = asyncio.get_running_loop()
@@ -84,4 +96,5 @@ class Listener:
             message: dict[str, Any] | None = await self._pubsub.get_sharded_message(timeout=min(TURN, left))
             if message is not None:
                 return message
+            self._look()
         return None

@@ -18,8 +18,8 @@ FOLDER, PLACE = "PROMETHEUS_MULTIPROC_DIR", "METRICS_PLACE"
 """What a crew sets in the environment of its members: where the files are, and which of them are this process's."""
 COUNTED, LIVE = ("counter", "histogram"), "gauge_livesum"
 """How the library calls the files of a process: what was counted, and what is true only while it lives."""
-SIZE = 65_536
-"""Bytes of such a file, as the library makes them; all that is counted here takes less."""
+SIZE = 131_072
+"""Bytes of such a file, twice what the library begins with; all that is counted here takes less."""
 
 if PLACE in os.environ:
     # Not by pid, as the library would name them: who comes after a dead process counts on where that has stopped, and

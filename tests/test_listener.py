@@ -2,6 +2,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from errno import ETIMEDOUT
+from typing import Any
 
 import pytest
 
@@ -101,6 +103,37 @@ async def test_listening_to_nobody(redis_server: Server) -> None:
             await listener.subscribe("b")
         with pytest.raises(StoreUnavailable):
             await listener.unsubscribe("a")
+
+
+def dies(connection: Any) -> None:
+    """End a link as its transport does when the kernel has given up; nobody can make a link of one machine die."""
+    connection._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
+
+
+async def test_dead_link(store: Store) -> None:
+    """A link that the kernel has given up is told at once, and is not taken for silence."""
+    async with store.listener() as listener:
+        await listener.subscribe("a")
+        assert Heard("a", None) == await listener.hear(2)
+
+        dies(listener._pubsub.connection)
+
+        with pytest.raises(StoreUnavailable, match="timed out"):
+            await listener.hear(2)
+
+
+async def test_dead_link_to_one_node(clustered: Store) -> None:
+    """A link to one node of a cluster that the kernel has given up is told, though the others are well."""
+    async with clustered.listener() as listener:
+        channels = [channel(site, "T") for site in SITES]
+        await listener.subscribe(*channels)
+        for _ in channels:
+            assert await listener.hear(2)
+
+        dies(next(iter(listener._pubsub.node_pubsub_mapping.values())).connection)
+
+        with pytest.raises(StoreUnavailable, match="timed out"):
+            await listener.hear(2)
 
 
 async def test_cluster_is_heard(clustered: Store, cluster_url: str) -> None:

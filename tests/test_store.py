@@ -68,6 +68,8 @@ def test_keys_of_a_site_share_a_slot() -> None:
 
 def test_scripts_are_made_of_files() -> None:
     """A script is its file, after those that its first line names."""
+    script.cache_clear()
+
     claim = script("claim")
 
     assert claim.text.startswith("-- clock:")
@@ -137,6 +139,30 @@ async def test_bugs_stay_themselves(store: Store) -> None:
 
 def _broken() -> list[str]:
     raise KeyError
+
+
+async def test_listener_is_closed(store: Store) -> None:
+    """A listener's connection ends with its block."""
+
+    async def heard() -> int:
+        return int((await store.do("PUBSUB", "NUMSUB", "a"))[1])
+
+    async with store.listener() as listener:
+        await listener.subscribe("a")
+        await until(heard)
+
+    async def unheard() -> bool:
+        return not await heard()
+
+    assert await until(unheard)
+
+
+async def test_listener_of_a_cluster_that_is_gone() -> None:
+    """A cluster that cannot be reached has no listener, and says so."""
+    async with aclosing(Store("redis+cluster://127.0.0.1:9", Use.LISTEN)) as store:
+        with pytest.raises(StoreUnavailable):
+            async with store.listener():
+                pytest.fail("there is nobody to listen to")
 
 
 async def test_unix_socket(redis_server: Server, tmp_path: Path) -> None:
