@@ -7,10 +7,8 @@ at which it is received is known; Redis's MONITOR tells when each script of the 
 
 import http.client
 import json
-import os
 import socket
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -23,8 +21,8 @@ from dotenv import dotenv_values
 
 from bench import servers
 from bench.questions import GAP, Figure, Stage, Unanswered, running
-from bench.servers import Redis, free_port, wait_for
-from bench.viewers import SERVING, WATCHING, Viewers, pinned
+from bench.servers import Redis, end, free_port, launch
+from bench.viewers import SERVING, WATCHING, Viewers
 from server.store import script
 
 PURCHASES, EVERY = 11, 3.3
@@ -95,30 +93,24 @@ class Wix:
 def _wix(folder: Path) -> Iterator[Wix]:
     state = folder / f"wix-{free_port()}"
     port = free_port()
-    command = pinned(WATCHING, sys.executable, "-m", "sandbox", "--port", str(port), "--state", str(state))
-    with subprocess.Popen(command, cwd=servers.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(port, process)
-            yield Wix(state, f"127.0.0.1:{port}")
-        finally:
-            process.terminate()
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--state", str(state)]
+    process = launch("sandbox", folder, command, {"PYTHONPATH": str(servers.ROOT)}, port=port, core=WATCHING)
+    try:
+        yield Wix(state, f"127.0.0.1:{port}")
+    finally:
+        end(process)
 
 
 @contextmanager
 def _ours(part: str, core: int, wix: Wix, redis: Redis, folder: Path) -> Iterator[int]:
     port = free_port()
-    environment = {**os.environ, **wix.settings, **servers.roomy(redis, port)}
-    command = pinned(core, sys.executable, "-m", "server.cli", part)
-    with (
-        (folder / f"{part}.log").open("ab") as log,
-        subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log) as process,
-    ):
-        try:
-            if part == "web":
-                wait_for(port, process)
-            yield port
-        finally:
-            process.terminate()
+    command = [sys.executable, "-m", "server.cli", part]
+    listens = port if part == "web" else None
+    process = launch(part, folder, command, {**wix.settings, **servers.roomy(redis, port)}, port=listens, core=core)
+    try:
+        yield port
+    finally:
+        end(process)
 
 
 @contextmanager
@@ -158,18 +150,18 @@ def _purchase(wix: Wix, web: int, viewers: Viewers, sockets: int, seen: dict[str
     began = time.monotonic()
     connection.request("POST", "/webhooks/wix", order, {"Content-Type": "text/plain"})
     status = connection.getresponse().status
-    first, end = viewers.await_(sockets, PATIENCE)
+    first, last_at = viewers.await_(sockets, PATIENCE)
     if status != http.client.OK:
         raise Unanswered(f"the webhook was answered with {status}")
     keep = seen["keep"]
     since = wix.ask("GET", f"/calls?since={calls[-1]['n']}")["calls"]
     took = next(call["ms"] for call in since if call["kind"] != "token") / 1000
     return {
-        "whole": 1000 * (end - began - took),
+        "whole": 1000 * (last_at - began - took),
         "heard": 1000 * (seen["mark"] - began),
         "claimed": 1000 * (seen["claim"] - seen["mark"]),
         "read": 1000 * (keep - seen["claim"] - took),
         "told": 1000 * (first - keep),
-        "sends": 1000 * (end - first),
+        "sends": 1000 * (last_at - first),
         "wix": 1000 * took,
     }

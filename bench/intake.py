@@ -6,7 +6,6 @@ core 1; what counts is CPU seconds of the process that takes the webhooks.
 
 import functools
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -14,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +21,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from bench.packets import SITE
 from bench.questions import Figure, Stage
-from bench.servers import Redis, cpu_seconds, free_port, wait_for
+from bench.servers import ROOT, TICKETS, Redis, cpu_seconds, end, free_port, launch, roomy
 from bench.viewers import SERVING, WATCHING, built, pinned
 
-ROOT = Path(__file__).parent.parent
-SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
-HOT = "11111111-aaaa-4aaa-8aaa-000000000000"
+HOT = TICKETS[0]
 DISTINCT = 400
 """Tokens of a run; every other order is for the one hot ticket, as when a sale starts."""
 WARM, COUNT = 1_000, 12_000
@@ -101,30 +99,20 @@ def _decode(tokens: Tokens) -> float:
 @contextmanager
 def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int]]:
     """One server with a Redis of its own, until the block ends: its process id and port."""
-    redis = Redis.start(folder)
-    port = free_port()
-    environment = dict(os.environ)
-    if name == "ours":
-        command = [sys.executable, "-c", "from server.cli import main; main()", "web"]
-        environment |= {
-            "REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
-            "WIX_SITES": SITE,
-            "WIX_PUBLIC_KEY": tokens.key.read_text(),
-            "PORT": str(port),
-            "PYTHONPATH": str(ROOT),
-        }
-    else:
-        program = ROOT / "bench" / "peers" / "starlette_intake.py"
-        command = [sys.executable, str(program), str(port), str(redis.port), str(tokens.key)]
-    with (folder / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(pinned(SERVING, *command), cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(port, process)
+    with ExitStack() as stack:
+        redis = Redis.start(folder)
+        stack.callback(redis.end)
+        port = free_port()
+        environment: dict[str, str] = {}
+        if name == "ours":
+            command = [sys.executable, "-m", "server.cli", "web"]
+            environment = {**roomy(redis, port), "WIX_SITES": SITE, "WIX_PUBLIC_KEY": tokens.key.read_text()}
+        else:
+            program = ROOT / "bench" / "peers" / "starlette_intake.py"
+            command = [sys.executable, str(program), str(port), str(redis.port), str(tokens.key)]
+        process = launch(name, folder, command, environment, port=port)
+        stack.callback(end, process)
         yield process.pid, port
-    finally:
-        process.kill()
-        process.wait()
-        redis.end()
 
 
 def _post(command: list[str], count: int) -> Mapping[str, float]:

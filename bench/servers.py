@@ -10,7 +10,7 @@ import resource
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,21 +166,7 @@ def start(name: str, folder: Path, redis: Redis, *, tickets: Sequence[str] = TIC
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for those that inherit it and do not raise it
     recipe = RECIPES[name]
     place = Place(folder, free_port(), free_port(), redis.port, most, tickets)
-    words = folder / f"{name}.log"
-    with words.open("wb") as log:
-        process = subprocess.Popen(
-            pinned(SERVING, *recipe.command(place)),
-            cwd=folder,
-            env={**os.environ, **recipe.environment(place)},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_for(place.port, process)
-    except TimeoutError as late:
-        end(process)
-        last = words.read_text(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"{name} does not start: {last[0] if last else late}") from late
+    process = launch(name, folder, recipe.command(place), recipe.environment(place), port=place.port)
     time.sleep(1.0 if name == "ours" else 0.3)  # until it has heard its own probe, or is subscribed
     return Server(
         name,
@@ -193,6 +179,31 @@ def start(name: str, folder: Path, redis: Redis, *, tickets: Sequence[str] = TIC
         recipe.hello,
         [recipe.template(ticket) for ticket in tickets],
     )
+
+
+def launch(
+    name: str,
+    folder: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    port: int | None,
+    core: int = SERVING,
+) -> subprocess.Popen[bytes]:
+    """Start a program and wait until it listens, if it does; raises RuntimeError with its last words."""
+    words = folder / f"{name}.log"
+    with words.open("wb") as log:
+        process = subprocess.Popen(
+            pinned(core, *command), cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log
+        )
+    try:
+        if port is not None:
+            wait_for(port, process)
+    except TimeoutError as late:
+        end(process)
+        last = words.read_text(errors="replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"{name} does not start: {last[0] if last else late}") from late
+    return process
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes] | None = None) -> None:

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 from server import logs, metrics
 from server.errors import StoreUnavailable
@@ -219,11 +219,16 @@ class Feed:
                 self._work.set()
 
     async def _read_wanted(self, site: SiteId, topics: list[Topic]) -> None:
+        async for topic, seen in self._watch(site, topics, counters=True):
+            self._to_read.discard(topic)
+            self._see(topic, seen)
+
+    async def _watch(self, site: SiteId, topics: list[Topic], *, counters: bool) -> AsyncIterator[tuple[Topic, Seen]]:
+        """Keep these watched, and learn what is stored of each: nothing, where the site is unknown."""
         for some in parts(topics, READ_AT_ONCE):
-            seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=True)
-            for topic, one in zip(some, seen or _nothing(some), strict=True):
-                self._to_read.discard(topic)
-                self._see(topic, one)
+            found = await self.schedule.watch(site, [topic.ticket for topic in some], counters=counters)
+            for topic, seen in zip(some, found or _nothing(some), strict=True):
+                yield topic, seen
 
     def _by_site(self, topics: Collection[Topic]) -> Iterator[tuple[SiteId, list[Topic]]]:
         """Those of each site; last come sites that Redis was away for, as each may cost a time-out again."""
@@ -279,18 +284,16 @@ class Feed:
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
         foreign: list[Topic] = []
-        for some in parts(topics, READ_AT_ONCE):
-            seen = await self.schedule.watch(site, [topic.ticket for topic in some], counters=False)
-            for topic, one in zip(some, seen or _nothing(some), strict=True):
-                if one.v is None or self.hub.topics.get(topic.channel) is not topic:
-                    # Never read, or closed since it was asked for.
-                    continue
-                topic.ours = one.rules == self.rules_hash
-                if topic.ours:
-                    self._foreign.pop(topic, None)
-                else:
-                    foreign.append(topic)
-                self._compare(topic, one)
+        async for topic, seen in self._watch(site, topics, counters=False):
+            if seen.v is None or self.hub.topics.get(topic.channel) is not topic:
+                # Never read, or closed since it was asked for.
+                continue
+            topic.ours = seen.rules == self.rules_hash
+            if topic.ours:
+                self._foreign.pop(topic, None)
+            else:
+                foreign.append(topic)
+            self._compare(topic, seen)
         if foreign:
             await self._on_foreign(site, foreign)
 

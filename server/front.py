@@ -175,8 +175,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Pass the connection on, with the request as it was parsed here: reading it again would cost as much."""
-        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr] # as below
-            # An answer is owed yet: two would write here, and only one of them would hear of the connection's end.
+        if self._owes:
+            # Two would write here, and only one of them would hear of the connection's end.
             self._close()
             return
         self._unset_keepalive_if_required()
@@ -217,6 +217,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether a head has come in part, and nothing was said to that."""
         return self._around > 0 and not self._in_body and not self.transport.is_closing()
 
+    @property
+    def _owes(self) -> bool:
+        """Whether a request is to be answered yet."""
+        return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr] # at first
+
     def _part(self, status: HTTPStatus) -> None:
         """End it now: what the kernel takes in this turn of the loop goes out, and nothing else is waited for."""
         if self._heard:
@@ -227,7 +232,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.loop.call_soon(self.transport.abort)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr] # None before the first
+        if not self._owes:
             self.transport.write(refusal(status))
         self.transport.close()
 
@@ -289,7 +294,7 @@ def listen(settings: Settings, *, shared: bool = False) -> socket.socket:
             f"cannot listen on {settings.host}, port {settings.port} ({reason}): change HOST or PORT"
         ) from None
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK * 1000))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return listening
 

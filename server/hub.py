@@ -148,9 +148,8 @@ class Hub:
             data = b"".join([topic.ws for topic in due])
             # Lists of what is there already: a tuple for each socket would be work for the garbage collector.
             lines, viewers = list(audience.fast), list(audience.fast.values())
-            for start in range(0, len(lines), SLICE):
-                some = lines[start : start + SLICE]
-                missed = write(audience.fast, some, viewers[start : start + SLICE], data)
+            for some, those in zip(parts(lines, SLICE), parts(viewers, SLICE), strict=True):
+                missed = write(audience.fast, some, those, data)
                 # Who fell behind since the lists were made, by a beat say, is told as those are who lagged before.
                 for viewer in audience.others.intersection(missed):
                     viewer.show(due)
@@ -190,9 +189,9 @@ def write(
     missed: list[Socket] = []
     if [*map(fast.get, lines)] != viewers:
         # Some have left since the lists were made, or lag: a frame past their transport would come before its turn.
-        left = [(line, viewer) for line, viewer in zip(lines, viewers, strict=True) if fast.get(line) is viewer]
-        missed = [viewer for line, viewer in zip(lines, viewers, strict=True) if fast.get(line) is not viewer]
-        lines, viewers = [line for line, _ in left], [viewer for _, viewer in left]
+        here = [fast.get(line) is viewer for line, viewer in zip(lines, viewers, strict=True)]
+        missed = [viewer for viewer, is_here in zip(viewers, here, strict=True) if not is_here]
+        lines, viewers = [*itertools.compress(lines, here)], [*itertools.compress(viewers, here)]
     taken: list[int] = []
     rest = iter(lines)
     while True:

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 from errno import ETIMEDOUT
 from typing import Any
@@ -10,33 +10,12 @@ import pytest
 from server.errors import StoreUnavailable
 from server.listener import Heard, Listener
 from server.store import WAKE, Store, Use, channel
-from tests.rig.redis import SLOTS, Cluster, RedisServer, three_masters
+from tests.rig.redis import SLOTS, Cluster, RedisServer
 from tests.rig.server import until
 
 Server = Callable[..., RedisServer]
 
 SITES = [f"site-{n}" for n in range(20)]
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[Store]:
-    """A worker's client of one server."""
-    async with aclosing(Store(redis_url, Use.WORK)) as found:
-        yield found
-
-
-@pytest.fixture
-async def clustered(cluster_url: str) -> AsyncIterator[Store]:
-    """A worker's client of three masters."""
-    async with aclosing(Store(cluster_url, Use.WORK)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three masters of this file's own: each test leaves them well."""
-    with three_masters(tmp_path_factory.mktemp("breakable"), 10_000) as cluster:
-        yield cluster
 
 
 async def test_heard(store: Store) -> None:

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
 from server.store import Store, Use, channel, key, micros, script, seconds
 from tests.rig import double
-from tests.rig.redis import SERVERS, Cluster, RedisServer, three_masters
+from tests.rig.redis import SERVERS, Cluster, RedisServer
 from tests.rig.server import until
 
 Server = Callable[..., RedisServer]
@@ -20,31 +20,10 @@ SITES = [f"site-{n}" for n in range(20)]
 
 
 @pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[Store]:
-    """A worker's client of one server."""
-    async with aclosing(Store(redis_url, Use.WORK)) as found:
-        yield found
-
-
-@pytest.fixture
-async def clustered(cluster_url: str) -> AsyncIterator[Store]:
-    """A worker's client of three masters."""
-    async with aclosing(Store(cluster_url, Use.WORK)) as found:
-        yield found
-
-
-@pytest.fixture
 async def ingest(redis_url: str) -> AsyncIterator[Store]:
     """A webhook's client of one server."""
     async with aclosing(Store(redis_url, Use.INGEST)) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three masters of this file's own: each test leaves them well."""
-    with three_masters(tmp_path_factory.mktemp("breakable"), 10_000) as cluster:
-        yield cluster
 
 
 async def mark(store: Store, site: str, ticket: str = "T") -> list[int]:

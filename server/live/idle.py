@@ -71,7 +71,7 @@ class Idle:
         elif self._room < self._most and asyncio.get_running_loop().time() >= self._scarce_until:
             self._room = self._most
         # Nearly all come here: lengths and numbers are compared, no clock is asked.
-        if fd < self._edge and len(self._incomplete) + len(self._between) + len(self._leaving) < self._room:
+        if fd < self._edge and len(self) < self._room:
             return True
         lists: tuple[OrderedDict[Any, Any], ...] = (self._leaving, self._incomplete, self._between)
         longest = max(lists, key=len)
