@@ -106,14 +106,14 @@ async def test_what_is_not_there_is_told_in_wix_s_way(method: str, path: str, st
     assert "x-wix-request-id" in answer.headers
 
 
-async def test_a_rush_is_fast() -> None:
-    """A thousand purchases with all their webhooks take well under a second: signing waits until somebody reads."""
+async def test_a_rush_is_not_signed() -> None:
+    """A thousand purchases with all their webhooks cost no signature, which is slow: that waits until somebody reads."""
     sandbox = Sandbox(site())
-    loop = asyncio.get_running_loop()
-    began = loop.time()
 
     for _ in range(1000):
         sandbox.world.buy(IDS.tickets["unlimited"])
 
-    assert loop.time() - began < 1.0
-    assert 4000 == len(sandbox.delivery.since())
+    webhooks = sandbox.delivery.since()
+    assert 4000 == len(webhooks)
+    assert {None} == {one._jwt for one in webhooks}
+    assert 2 == webhooks[0].jwt.count(".")
