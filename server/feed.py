@@ -4,38 +4,36 @@ In: counters from Redis pub/sub, and what `watch` says of what is stored and how
 newest counter and the time until which it is verified; what to tell of them is the hub's.
 
 A topic is opening (subscribe, wait for the confirmation, then read the snapshot: nothing falls between) → open →
-lingering (its last viewer left) → closed. Pub/sub loses messages in silence, so three things look after it: a
-confirmation for a channel that was already confirmed means a reconnect, and all topics are read again; a probe
-published to ourselves finds a dead link; and every round compares what was sent with what is stored. On a cluster a
-part of Redis may be away: its sites wait for it, and the others never do.
+lingering (its last viewer left) → closed. Pub/sub loses messages in silence, so three things look after it: each
+confirmation, also of a link that was opened anew, has its topic read; while there is no link for a site, it is looked at
+each second; and every round compares what was sent with what is stored. On a cluster a part of Redis may be away: its
+sites wait for it, and the others never do.
 """
 
 import asyncio
 import contextlib
 import itertools
-import uuid
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from server import logs, metrics
+from server.ear import Ear
 from server.errors import StoreUnavailable
+from server.foreign import Foreign
 from server.hub import Hub, parts
-from server.listener import Listener
-from server.model import Hint, SiteId
-from server.schedule import Schedule, Seen
+from server.model import Known, Seen, SiteId
+from server.schedule import Schedule
+from server.sites import Sites
 from server.store import Store
 from server.topics import Topic
 
 ROUND_EVERY = 5.0
 """Seconds between two rounds of watch; the schedule forgets a viewer after four of them."""
-PROBE_EVERY = 1.0
-PROBE_LOST = 5.0
-"""Seconds without our own probe after which the link to Redis is taken for dead."""
-RECONNECT_WITHIN = 0.1
-"""Seconds in which the confirmations of one reconnect arrive: they cause one re-read."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at sites of which nothing is heard."""
 RETRY = 0.5
+"""Seconds after which a site is asked again that Redis did not answer for."""
 READ_AT_ONCE = 100
-FOREIGN_EVERY = 60.0
-"""Seconds between two marks of a ticket, or two warnings, for a counter that was made by other rules than ours."""
 JUST_READ = 2 * ROUND_EVERY
 """Seconds that a published counter is taken as fresh: by then a round has told its exact age."""
 
@@ -43,7 +41,7 @@ log = logs.logger("feed")
 
 
 class Feed:
-    """One process's view of Redis: *store* answers, *listening* tells."""
+    """One process's view of Redis: *store* answers, *listening* tells, *sites* remembers which there are."""
 
     def __init__(
         self,
@@ -51,151 +49,65 @@ class Feed:
         listening: Store,
         schedule: Schedule,
         hub: Hub,
-        rules_hash: str,
+        sites: Sites,
         *,
         round_every: float = ROUND_EVERY,
     ) -> None:
-        self.store = store
-        self.listening = listening
         self.schedule = schedule
         self.hub = hub
-        self.rules_hash = rules_hash
+        self.ear = Ear(store, listening, hub, self._heard)
+        self.sites = sites
+        self.foreign = Foreign(schedule, sites.rules.hash, hub.now)
         self._round_every = round_every
-        self._probe = f"tc:probe:{uuid.uuid4()}"
-        self._probe_heard = 0.0
-        self._resync_due = False
-        # What the listening task is to say on its connection.
-        self._to_subscribe: set[Topic] = set()
-        self._to_leave: set[str] = set()
         self._to_read: set[Topic] = set()
         # Topics whose stored counter is to be shown even where it is older.
         self._forced: set[Topic] = set()
-        # Topics with a counter of other rules, and when their tickets were marked for it.
-        self._foreign: dict[Topic, float] = {}
-        self._warned = -FOREIGN_EVERY
-        # Sites that Redis did not answer for when they were asked for last.
-        self._away: set[SiteId] = set()
-        # Since when a site has had other rules than ours.
-        self._differs_since: float | None = None
+        # What Redis said last of each site that is watched.
+        self._known: dict[SiteId, Known] = {}
+        # Sites that Redis did not answer for when they were asked for last, and when they may be read again.
+        self._away: dict[SiteId, float] = {}
         self._work = asyncio.Event()
         hub.opened = self._opened
+        hub.closed = self._closed
 
     @property
     def healthy(self) -> bool:
-        """Whether our own probe came back of late: subscriptions live, publishes arrive."""
-        return self.hub.now() - self._probe_heard < PROBE_LOST
+        """Whether what is published comes through to us."""
+        return self.ear.healthy
 
     @property
-    def same_rules(self) -> bool:
-        """Whether the sites that are watched here have our rules, but for the minute that a restart of all may take."""
-        since = self._differs_since
-        return since is None or self.hub.now() - since < FOREIGN_EVERY
+    def webhooks_heard(self) -> bool:
+        """Whether no site that is watched here has stock that falls without any webhook."""
+        return all(known.untold is None for known in self._known.values())
 
     async def start(self) -> None:
-        """Learn which sites there are; raises StoreUnavailable."""
-        self.hub.sites = await self.schedule.sites()
+        """Learn which sites there are."""
+        self.hub.sites = self.sites.known
+        await self._find_sites()
 
     async def run(self) -> None:
         """Keep every topic true, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name="feed: listen")
+            group.create_task(self.ear.run(), name="feed: ear")
             group.create_task(self._read(), name="feed: read")
             group.create_task(self._rounds(), name="feed: rounds")
             group.create_task(self._tidies(), name="feed: tidy")
-            group.create_task(self._probes(), name="feed: probe")
 
     # -- pub/sub --
 
-    async def _listen(self) -> None:
-        while True:
-            try:
-                async with self.listening.listener() as listener:
-                    await self._hear(listener)
-            except StoreUnavailable as error:
-                log.warning("listener_lost", error=str(error))
-            await asyncio.sleep(RETRY)
-
-    async def _hear(self, listener: Listener) -> None:
-        """Listen on a new connection until it fails, or until the probe tells that nothing comes through."""
-        topics = self.hub.topics
-        for topic in topics.values():
-            topic.confirmed = False
-        self._to_subscribe.clear()
-        self._to_leave.clear()
-        await listener.subscribe(self._probe, *topics)
-        began = self.hub.now()
-        if topics:
-            metrics.resyncs.labels("new_listener").inc()
-        while True:
-            if self._to_subscribe or self._to_leave:
-                await self._say(listener)
-            heard = await listener.hear(PROBE_EVERY)
-            if heard is not None:
-                self._on_heard(heard.channel, heard.text)
-            # Also while others talk: on a cluster each node has a link of its own.
-            if self.hub.now() - max(began, self._probe_heard) > PROBE_LOST:
-                log.warning("probe_lost", seconds=PROBE_LOST)
-                metrics.resyncs.labels("probe_lost").inc()
-                return
-
-    async def _say(self, listener: Listener) -> None:
-        """Ask for topics that opened, and no more for those that closed.
-
-        Only this task uses its connection: of two, each could find it broken by the other, half way.
-        """
-        new, old = self._to_subscribe, self._to_leave
-        self._to_subscribe, self._to_leave = set(), set()
-        if old:
-            await listener.unsubscribe(*old)
-        if new:
-            await listener.subscribe(*(topic.channel for topic in new))
-
-    def _on_heard(self, name: str, text: str | None) -> None:
-        if name == self._probe:
-            if text is not None:
-                self._probe_heard = self.hub.now()
-            return
-        topic = self.hub.topics.get(name)
-        if topic is None:
-            return
+    def _heard(self, topic: Topic, text: str | None) -> None:
         if text is not None:
             topic.take(text, self.hub.now() + JUST_READ)
             self.hub.decide(topic)
-        elif topic.confirmed:
-            self._reconnected()
         else:
+            # Whatever was published before this is lost, be it the first time or not.
             topic.confirmed = True
             self._want(topic)
-
-    def _reconnected(self) -> None:
-        # Each channel is confirmed again; what was published while the link was down is lost.
-        if not self._resync_due:
-            self._resync_due = True
-            asyncio.get_running_loop().call_later(RECONNECT_WITHIN, self._resync)
-
-    def _resync(self) -> None:
-        self._resync_due = False
-        metrics.resyncs.labels("reconnected").inc()
-        log.info("resync", topics=len(self.hub.topics))
-        for topic in self.hub.topics.values():
-            self._want(topic)
-
-    async def _probes(self) -> None:
-        while True:
-            try:
-                await self._probe_now()
-            except StoreUnavailable:
-                log.debug("probe_not_sent")
-            await asyncio.sleep(PROBE_EVERY)
-
-    async def _probe_now(self) -> None:
-        await self.store.do(self.store.publish_command, self._probe, "probe")
 
     # -- snapshots --
 
     def _opened(self, topic: Topic) -> None:
-        self._to_leave.discard(topic.channel)
-        self._to_subscribe.add(topic)
+        self.ear.open(topic)
         self._work.set()
 
     def _want(self, topic: Topic) -> None:
@@ -203,20 +115,16 @@ class Feed:
         self._work.set()
 
     async def _read(self) -> None:
-        """Have subscribed, and read, what is wanted, as much at once as there is."""
+        """Have told what opened and closed, and read what is wanted, as much at once as there is."""
         while True:
             await self._work.wait()
             self._work.clear()
-            if self._to_subscribe:
-                # The listener waits for whatever comes: this comes at once.
-                with contextlib.suppress(StoreUnavailable):
-                    await self._probe_now()
-            for site, topics in self._by_site(self._to_read):
-                with self._answers_for(site):
-                    await self._read_wanted(site, topics)
+            await self.ear.tell()
+            now = self.hub.now()
+            wanted = [topic for topic in self._to_read if self._away.get(topic.site, now) <= now]
+            await self._each(wanted, self._read_wanted)
             if any(topic.site in self._away for topic in self._to_read):
-                await asyncio.sleep(RETRY)
-                self._work.set()
+                asyncio.get_running_loop().call_later(RETRY, self._work.set)
 
     async def _read_wanted(self, site: SiteId, topics: list[Topic]) -> None:
         async for topic, seen in self._watch(site, topics, counters=True):
@@ -227,14 +135,23 @@ class Feed:
         """Keep these watched, and learn what is stored of each: nothing, where the site is unknown."""
         for some in parts(topics, READ_AT_ONCE):
             found = await self.schedule.watch(site, [topic.ticket for topic in some], counters=counters)
-            for topic, seen in zip(some, found or _nothing(some), strict=True):
+            if found is None:
+                self._known.pop(site, None)
+            else:
+                self._known[site] = replace(found, tickets=())
+            for topic, seen in zip(some, found.tickets if found else _nothing(some), strict=True):
                 yield topic, seen
 
-    def _by_site(self, topics: Collection[Topic]) -> Iterator[tuple[SiteId, list[Topic]]]:
-        """Those of each site; last come sites that Redis was away for, as each may cost a time-out again."""
-        ordered = sorted(topics, key=lambda topic: (topic.site in self._away, topic.site))
-        for site, some in itertools.groupby(ordered, key=lambda topic: topic.site):
-            yield site, list(some)
+    async def _each(self, topics: Iterable[Topic], ask: Callable[[SiteId, list[Topic]], Awaitable[None]]) -> None:
+        """Ask for each site's, all at once: a part of Redis that hangs delays no other, and itself only once."""
+        by_site = itertools.groupby(sorted(topics, key=lambda topic: topic.site), key=lambda topic: topic.site)
+        asked = [(site, list(some)) for site, some in by_site]
+
+        async def one(site: SiteId, some: list[Topic]) -> None:
+            with self._answers_for(site):
+                await ask(site, some)
+
+        await asyncio.gather(*(one(site, some) for site, some in asked))
 
     @contextlib.contextmanager
     def _answers_for(self, site: SiteId) -> Iterator[None]:
@@ -244,14 +161,14 @@ class Feed:
         except StoreUnavailable as error:
             if site not in self._away:
                 log.warning("store_unavailable", site=site, error=str(error))
-            self._away.add(site)
+            self._away[site] = self.hub.now() + RETRY
         else:
-            self._away.discard(site)
+            self._away.pop(site, None)
 
     def _see(self, topic: Topic, seen: Seen) -> None:
         """Take what is stored, when it was asked for with its counter."""
         topic.open = True
-        topic.ours = seen.v is None or seen.rules == self.rules_hash
+        topic.ours = self.foreign.is_ours(seen)
         if seen.counter is not None and (seen.v or 0) < topic.v and topic in self._forced:
             # Twice the stored version was another one: Redis lost its tail, and what it has now is what there is.
             topic.v = 0
@@ -265,56 +182,50 @@ class Feed:
 
     async def _rounds(self) -> None:
         """Keep watched tickets watched, learn how old they are, and find what pub/sub lost."""
+        round_at = 0.0
         while True:
-            try:
-                self.hub.sites = await self.schedule.sites()
-            except StoreUnavailable as error:
-                log.warning("store_unavailable", error=str(error))
-            others = False
-            for site, topics in self._by_site(self.hub.topics.values()):
-                with self._answers_for(site):
-                    await self._round(site, topics)
-                    others = others or await self.schedule.rules(site) not in {None, self.rules_hash}
-            self._away &= {topic.site for topic in self.hub.topics.values()}
-            if others:
-                self._differs_since = self._differs_since or self.hub.now()
-            elif not self._away:
-                self._differs_since = None
-            await asyncio.sleep(self._round_every)
+            now = self.hub.now()
+            if now >= round_at:
+                round_at = now + self._round_every
+                await self._find_sites()
+                await self._each(self.hub.topics.values(), self._round)
+                self._look_back()
+            else:
+                await self._each(
+                    [topic for topic in self.hub.topics.values() if not self.ear.hears(topic)], self._round
+                )
+            await asyncio.sleep(min(LOOK_EVERY, self._round_every))
+
+    async def _find_sites(self) -> None:
+        try:
+            self.hub.sites = await self.sites.look()
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", error=str(error))
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
         foreign: list[Topic] = []
-        async for topic, seen in self._watch(site, topics, counters=False):
+        # Of a site that nothing is heard of the counters are asked for too: they are all that there is.
+        async for topic, seen in self._watch(site, topics, counters=not self.ear.hears(topics[0])):
             if seen.v is None or self.hub.topics.get(topic.channel) is not topic:
                 # Never read, or closed since it was asked for.
                 continue
-            topic.ours = seen.rules == self.rules_hash
+            topic.ours = self.foreign.is_ours(seen)
             if topic.ours:
-                self._foreign.pop(topic, None)
+                self.foreign.forget(topic)
             else:
                 foreign.append(topic)
+            if seen.counter is not None:
+                topic.take(seen.counter, self._fresh_until(seen))
             self._compare(topic, seen)
-        if foreign:
-            await self._on_foreign(site, foreign)
+        await self.foreign.found(site, foreign)
 
-    async def _on_foreign(self, site: SiteId, foreign: Sequence[Topic]) -> None:
-        """These were made by other rules than ours: nobody is shown them until they have been read again.
-
-        That helps only if it is a worker with our rules who reads them, so they are marked once, and seldom again.
-        """
-        now = self.hub.now()
-        new = [topic for topic in foreign if now - self._foreign.get(topic, -FOREIGN_EVERY) >= FOREIGN_EVERY]
-        if new:
-            self._foreign |= dict.fromkeys(new, now)
-            await self.schedule.mark(site, Hint("rules", tuple(topic.ticket for topic in new)))
-        if now - self._warned >= FOREIGN_EVERY:
-            self._warned = now
-            log.warning(
-                "rules_differ",
-                site=site,
-                topics=len(foreign),
-                hint="another process made these counters: restart all with the same LOW_AT and SHOW_AT_MOST",
-            )
+    def _look_back(self) -> None:
+        """A round is over: what is known of the sites that are watched, be it from an earlier one, tells how they are."""
+        watched = {topic.site for topic in self.hub.topics.values()}
+        self._away = {site: until for site, until in self._away.items() if site in watched}
+        self._known = {site: known for site, known in self._known.items() if site in watched}
+        self.foreign.compare(known.rules for known in self._known.values())
+        metrics.silent.set(sum(known.untold is not None for known in self._known.values()))
 
     def _compare(self, topic: Topic, seen: Seen) -> None:
         if seen.v == topic.v:
@@ -338,15 +249,15 @@ class Feed:
             await asyncio.sleep(min(1.0, self._round_every))
             for topic in list(self.hub.topics.values()):
                 self.hub.decide(topic)
-            self._close(self.hub.close_idle())
+            self.hub.close_idle()
             metrics.topics.set(len(self.hub.topics))
 
-    def _close(self, topics: Sequence[Topic]) -> None:
-        for topic in topics:
-            self._to_leave.add(topic.channel)
-            for pending in (self._to_read, self._to_subscribe, self._forced):
-                pending.discard(topic)
-            self._foreign.pop(topic, None)
+    def _closed(self, topic: Topic) -> None:
+        self.ear.close(topic)
+        self._work.set()
+        for pending in (self._to_read, self._forced):
+            pending.discard(topic)
+        self.foreign.forget(topic)
 
 
 def _nothing(topics: Sequence[Topic]) -> list[Seen]:

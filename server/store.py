@@ -15,23 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    NoScriptError,
-    RedisClusterException,
-    RedisError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import AuthenticationError, NoScriptError
 
-from server import metrics
+from server.cluster import Cluster
 from server.errors import StoreUnavailable, StoreUnfit
 from server.faults import faults
-from server.listener import Listener
-from server.pipeline import Pipeline
+from server.lines import Lines
+from server.listener import Line, Listener, new_probe
+from server.node import Node
 
 CLUSTER_SCHEME = "redis+cluster://"
 OLDEST = 7
@@ -39,9 +30,6 @@ OLDEST = 7
 
 WAKE = "tc:wake"
 """Names a site whose schedule has something due now. A hint as well: who misses it looks within a second."""
-
-TCP_KEEPALIVE = {4: 5, 5: 2, 6: 3, 18: 4000}
-"""TCP_KEEPIDLE, INTVL, CNT in seconds and TCP_USER_TIMEOUT in ms (Linux): a dead link is noticed in some 5 s."""
 
 
 class Use(Enum):
@@ -51,8 +39,8 @@ class Use(Enum):
     """
 
     INGEST = (0.4, 0.3)
-    WORK = (10.0, 2.0)
-    LISTEN = (5.0, 2.0)
+    WORK = (4.0, 2.0)
+    LISTEN = (2.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,54 +79,34 @@ class Store:
 
     def __init__(self, url: str, use: Use) -> None:
         answer, connect = use.value
-        options: dict[str, Any] = {
-            "decode_responses": True,
-            "socket_timeout": answer,
-            "socket_connect_timeout": connect,
-        }
-        if not url.startswith("unix:"):
-            options |= {"socket_keepalive": True, "socket_keepalive_options": TCP_KEEPALIVE}
         self.clustered = url.startswith(CLUSTER_SCHEME)
-        self.client: Any
-        if self.clustered:
-            # It follows a slot that moved all the same; after any other fault it learns the nodes anew at the next call.
-            once = Retry(NoBackoff(), 0)
-            self.client = RedisCluster.from_url(url.replace(CLUSTER_SCHEME, "redis://", 1), retry=once, **options)
-        else:
-            # That Redis closed a pooled connection (it was restarted) is learned by using it, and once more on a new
-            # one costs nothing: each command of ours may run twice. What takes too long is never tried again. To write
-            # to one that was reset meanwhile is a RuntimeError of uvloop's.
-            errors: tuple[Any, ...] = (RedisConnectionError, RuntimeError)  # redis-py types its own alone
-            again = Retry(NoBackoff(), 1, supported_errors=errors)
-            self.client = Redis.from_url(url, retry=again, **options)
-        # A webhook's script shares a round trip with those that came meanwhile. Not on a cluster: there each goes to the
-        # node that has its site now, and only redis-py's own call follows a slot that moved.
-        shares = use is Use.INGEST and not self.clustered
-        self._pipeline = Pipeline(self.client.connection_pool, answer) if shares else None
         self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
+
+        def node(url: str) -> Node:
+            # A webhook's script shares a round trip with those that came meanwhile.
+            return Node(url, answer, connect, shares=use is Use.INGEST)
+
+        self._redis: Node | Cluster
+        if self.clustered:
+            self._redis = Cluster(url.replace(CLUSTER_SCHEME, "redis://", 1), node)
+        else:
+            self._redis = node(url)
+            self.client: Any = self._redis.client
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """Run a script by its cached name; a server that has not seen it yet gets the text."""
         wanted = script(name)
         rest = (len(keys), *keys, *args)
-        ask = self._pipeline.ask if self._pipeline else self._ask
         with faults(name):
             try:
-                return await ask("EVALSHA", wanted.sha, *rest)
+                return await self._redis.ask("EVALSHA", wanted.sha, *rest)
             except NoScriptError:
-                return await ask("EVAL", wanted.text, *rest)
+                return await self._redis.ask("EVAL", wanted.text, *rest)
 
     async def do(self, *command: str | float) -> Any:
         """Run one command."""
         with faults(str(command[0]).lower()):
-            return await self._ask(*command)
-
-    async def _ask(self, *command: str | float) -> Any:
-        if self.clustered:
-            # While it does not know the nodes, redis-py sends a command to any of them, and after a few answers of
-            # "not here" closes the connections of all the others: in a rush it never came out of that.
-            await self.client.initialize()
-        return await self.client.execute_command(*command)
+            return await self._redis.ask(*command)
 
     async def wait(self, patience: float) -> None:
         """Wait up to *patience* seconds for a Redis that is not there yet; raises StoreUnavailable after that.
@@ -165,11 +133,8 @@ class Store:
 
         Raises StoreUnfit naming the lines of redis.conf that are missing, and for a Redis that cannot do at all.
         """
-        every = {"target_nodes": RedisCluster.ALL_NODES} if self.clustered else {}
-        with faults("info"):
-            found = await self.client.info("everything", **every)
         wrong: set[str] = set()
-        for info in [found] if "redis_version" in found else found.values():
+        for info in await self._infos():
             if int(str(info["redis_version"]).split(".")[0]) < OLDEST:
                 raise StoreUnfit(f"Redis {info['redis_version']} is too old: {OLDEST}.0 or Valkey is needed")
             if info.get("cluster_enabled") == 1 and not self.clustered:
@@ -186,27 +151,44 @@ class Store:
         return sorted(wrong)
 
     @asynccontextmanager
-    async def listener(self) -> AsyncIterator[Listener]:
-        """A subscription of its own connection, closed at the end whatever state it is in; raises StoreUnavailable."""
-        if self.clustered:
-            # A subscription goes to the node that was last known to have the slot, and nobody asks again by itself.
+    async def listener(self, patience: float | None = None) -> AsyncIterator[Listener]:
+        """A subscription over connections of its own, closed at the end whatever state they are in.
+
+        With *patience*, the seconds after which a silent link is taken for dead, its owner publishes to its probes.
+        Raises StoreUnavailable.
+        """
+        if isinstance(self._redis, Cluster):
             with faults("subscribe"):
-                await self.client.initialize()
-                await self.client.nodes_manager.initialize()
-        pubsub = self.client.pubsub()
-        try:
-            yield Listener(pubsub, sharded=self.clustered)
-        finally:
+                await self._redis.learn()
+            lines = Lines(self._redis, patience)
             try:
-                await pubsub.aclose()
-            except (RedisError, RedisClusterException, OSError):
-                metrics.store_faults.labels("unsubscribe").inc()
+                yield lines
+            finally:
+                await lines.aclose()
+        else:
+            line = Line(self._redis) if patience is None else Line(self._redis, new_probe(), patience)
+            try:
+                await line.open()
+                yield line
+            finally:
+                await line.aclose()
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._pipeline:
-            await self._pipeline.aclose()
-        await self.client.aclose()
+        await self._redis.aclose()
+
+    async def _infos(self) -> list[dict[str, Any]]:
+        """What each server says of itself; of a cluster those that are away say nothing."""
+        with faults("info"):
+            if isinstance(self._redis, Node):
+                return [await self._redis.client.info("everything")]
+            await self._redis.learn()
+            asked = (node.client.info("everything") for node in self._redis.nodes)
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            infos = [one for one in found if isinstance(one, dict)]
+            if not infos and isinstance(found[0], BaseException):
+                raise found[0]
+            return infos
 
 
 def seconds(us: float) -> float:

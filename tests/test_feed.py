@@ -4,9 +4,12 @@ from contextlib import aclosing
 
 from structlog.testing import capture_logs
 
-from server import wire
-from server.model import Rules, SiteId, TicketId, Timing
+from bench.cut import cut
+from server import metrics, wire
+from server.feed import LOOK_EVERY
+from server.model import Hint, Rules, SiteId, TicketId, Timing
 from server.store import channel, key
+from tests.rig.cluster import Cluster
 from tests.rig.hub import SITE_ID, Rig, Screen, shows
 from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition
@@ -160,38 +163,54 @@ async def test_other_rules_are_not_shown(redis_url: str) -> None:
         await shows(fresh, state="unknown", unsold=None)
 
 
-async def test_other_rules_are_marked_once(redis_url: str) -> None:
-    """A counter of other rules costs one mark, not one a round; a warning tells it, and the details do after a minute."""
+async def test_a_site_with_other_rules(redis_url: str) -> None:
+    """A site that is watched here and has other rules than ours is told of, once until it has ours again."""
     async with Rig(redis_url) as rig:
         with capture_logs() as logs:
             screen, _ = rig.watch()
             await shows(screen, state="unknown")
-            assert rig.feed.same_rules
             await rig.schedule.adopt(SITE_ID, Rules(low_at=99), everything=False)
             other = Reads(redis_url, SITE, Rules(low_at=99))
             await other.read(definition(TICKET, 50))
+            await until(lambda: rig.feed.foreign._since is not None)
             await until(lambda: _score(rig, "hinted"))
-
-            await rig.store.do("DEL", key(SITE, "hinted"))
             rounds = await _watched(rig)
             await until(lambda: _later(rig, rounds, 3))
-
         await other.aclose()
-        assert await _score(rig, "hinted") is None
-        assert ["warning"] == [one["log_level"] for one in logs if one["event"] == "rules_differ"]
-        assert rig.feed.same_rules
-        assert rig.feed._differs_since is not None
-        rig.feed._differs_since -= 60
-        await until(lambda: not rig.feed.same_rules)
+        assert [SITE] == [one["site"] for one in logs if one["event"] == "rules_differ"]
 
         await rig.schedule.adopt(SITE_ID, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 3))
+
         await shows(screen, unsold=3)
-        await until(lambda: rig.feed.same_rules)
+        await until(lambda: rig.feed.foreign._since is None)
+        assert {} == rig.feed.foreign._marked
+
+
+async def test_silent_webhooks(redis_url: str) -> None:
+    """A site whose stock falls without any webhook is told of while it is watched here, until a webhook is heard."""
+    async with Rig(redis_url, Timing(silent_after=0.0)) as rig:
+        screen, audience = rig.watch()
+        for unsold in (9, 8, 7, 6):
+            assert rig.feed.webhooks_heard
+            await rig.reads.read(definition(TICKET, unsold))
+            await shows(screen, unsold=unsold)
+
+        await until(lambda: not rig.feed.webhooks_heard)
+        await until(lambda: 1 == metrics.silent._value.get())
+        rig.hub.leave(audience, screen)
+        audience.topics[0].linger_until = 0.0
+        await until(lambda: rig.feed.webhooks_heard)
+        assert 0 == metrics.silent._value.get()
+
+        rig.watch()
+        await until(lambda: not rig.feed.webhooks_heard)
+        await rig.schedule.mark(SITE_ID, Hint("order"), "order")
+        await until(lambda: rig.feed.webhooks_heard)
 
 
 async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServer]) -> None:
-    """Law 6: After a lost connection the channels are confirmed anew and every topic is read again."""
+    """Law 6: After a lost connection every channel is confirmed on a new one, and every topic is read again."""
     server = redis_server()
     async with Rig(server.url, round_every=60.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
@@ -204,7 +223,7 @@ async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServe
         await rig.reads.read(definition(TICKET, 2), definition(OTHER, 1))
 
         await until(lambda: {2, 1} <= {json.loads(topic.shown or "{}").get("unsold") for topic in topics})
-        assert 1 in screen.unsolds
+        await until(lambda: 1 in screen.unsolds)
 
 
 async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> None:
@@ -333,3 +352,64 @@ async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServe
 
         for screen in screens:
             await shows(screen, unsold=3)
+
+
+async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
+    """Law 6: While there is no link to listen on, what is watched is looked at each second, and no number gets old."""
+    async with (
+        cut("127.0.0.1", redis_shared.port) as link,
+        Rig(redis_url, through=f"redis://127.0.0.1:{link.port}/0", round_every=60.0) as rig,
+    ):
+        await rig.reads.read(definition(TICKET, 9))
+        screen, audience = rig.watch()
+        await shows(screen, unsold=9)
+        await link.refuse()
+        await until(lambda: not rig.feed.ear.hears(audience.topics[0]))
+
+        for unsold in (8, 7):
+            began = rig.hub.now()
+            await rig.reads.read(definition(TICKET, unsold))
+            await shows(screen, unsold=unsold)
+            assert 2 * LOOK_EVERY > rig.hub.now() - began
+
+        await link.heal()
+        await until(lambda: rig.feed.ear.hears(audience.topics[0]))
+        await rig.reads.read(definition(TICKET, 6))
+        await shows(screen, unsold=6)
+
+
+async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
+    """However many sites a part of a cluster has that hangs, the others' topics open and their numbers come at once."""
+    breakable.flush()
+    hangs = next(master for master in breakable.masters if master is not breakable.owner(key(SITE, "site")))
+    sites = [SiteId(f"{number:08}-1111-4111-8111-00000000b001") for number in range(600)]
+    away = [site for site in sites if breakable.owner(key(site, "site")) is hangs][:100]
+    async with Rig(breakable.url) as rig:
+        for site in away:
+            await rig.schedule.adopt(site, Rules(), everything=False)
+        await rig.reads.read(definition(TICKET, 9), definition(OTHER, 9))
+        screen, _ = rig.watch()
+        await shows(screen, unsold=9)
+        for site in away:
+            rig.hub.join(Screen(), site, [TicketId(TICKET)])
+        await until(lambda: all(topic.open for topic in rig.hub.topics.values()))
+        hangs.freeze()
+        try:
+            took = []
+            for unsold in range(8, 0, -1):
+                # Of the part that hangs something is asked all the time: also by who comes.
+                rig.hub.join(Screen(), away[unsold], [TicketId(OTHER)])
+                began = rig.hub.now()
+                await rig.reads.read(definition(TICKET, unsold))
+                await shows(screen, unsold=unsold)
+                took.append(rig.hub.now() - began)
+            began = rig.hub.now()
+            fresh, _ = rig.watch(OTHER)
+            await shows(fresh, unsold=9)
+            opened = rig.hub.now() - began
+        finally:
+            hangs.thaw()
+
+        assert 1.0 > max(took)
+        assert 1.5 > opened
+        await until(lambda: not rig.feed._away)

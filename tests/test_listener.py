@@ -1,233 +1,244 @@
 import asyncio
-import time
-from collections.abc import Callable
-from contextlib import aclosing
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from errno import ETIMEDOUT
-from typing import Any
 
 import pytest
 
+from bench.cut import cut
+from server import metrics
 from server.errors import StoreUnavailable
-from server.listener import Heard, Listener
-from server.store import WAKE, Store, Use, channel
-from tests.rig.redis import SLOTS, Cluster, RedisServer
+from server.listener import Ended, Heard, Line, new_probe
+from server.node import Node
+from server.store import Store, channel
+from tests.rig.cluster import Cluster
+from tests.rig.redis import RedisServer
 from tests.rig.server import until
 
 Server = Callable[..., RedisServer]
 
-SITES = [f"site-{n}" for n in range(20)]
+PATIENCE = 0.4
 
 
-async def test_heard(store: Store) -> None:
+@asynccontextmanager
+async def listening(
+    url: str, probe: str | None = None, patience: float = PATIENCE, *, sharded: bool = False
+) -> AsyncIterator[Line]:
+    """A line to this server."""
+    async with (
+        aclosing(Node(url, 1.0, 1.0, shares=False)) as node,
+        aclosing(Line(node, probe, patience, sharded=sharded)) as line,
+    ):
+        await line.open()
+        yield line
+
+
+async def test_heard(store: Store, redis_url: str) -> None:
     """A subscription is confirmed, then says what is published, until it ends; silence is None."""
-    async with store.listener() as listener:
-        await listener.subscribe("a", "b")
-        assert [Heard("a", None), Heard("b", None)] == [await listener.hear(2) for _ in range(2)]
-        assert await listener.hear(0.01) is None
+    async with listening(redis_url) as line:
+        await line.subscribe("a", "b")
+        assert [Heard("a", None), Heard("b", None)] == [await line.hear(2) for _ in range(2)]
+        assert await line.hear(0.01) is None
 
         await store.do("PUBLISH", "b", "text")
-        assert Heard("b", "text") == await listener.hear(2)
+        assert Heard("b", "text") == await line.hear(2)
 
-        await listener.unsubscribe("b")
-        assert await listener.hear(2) is None
+        await line.unsubscribe("b")
+        assert await line.hear(2) is None
         await store.do("PUBLISH", "b", "text")
-        assert await listener.hear(0.05) is None
+        assert await line.hear(0.05) is None
 
 
-async def test_reconnected(store: Store) -> None:
-    """Law 6: After a lost connection every channel is confirmed again, which is the only sign of what was lost."""
-    async with store.listener() as listener:
-        await listener.subscribe("a", "b")
-        assert [Heard("a", None), Heard("b", None)] == [await listener.hear(2) for _ in range(2)]
+async def test_told_while_it_listens(store: Store, redis_url: str) -> None:
+    """What another task asks for is confirmed at once, though its owner waits for what comes."""
+    async with listening(redis_url) as line:
+        hearing = asyncio.create_task(line.hear(5))
+        await asyncio.sleep(0)
+
+        await line.subscribe("a")
+
+        assert Heard("a", None) == await asyncio.wait_for(hearing, 2)
+
+
+async def test_again(redis_url: str) -> None:
+    """What is asked for again is confirmed again."""
+    async with listening(redis_url) as line:
+        for _ in range(2):
+            await line.subscribe("a")
+            assert Heard("a", None) == await line.hear(2)
+
+
+async def test_lost(store: Store, redis_url: str) -> None:
+    """Law 6: A lost link is told, again and again, and is never opened anew in silence."""
+    async with listening(redis_url) as line:
+        await line.subscribe("a")
+        assert Heard("a", None) == await line.hear(2)
 
         await store.do("CLIENT", "KILL", "TYPE", "pubsub")
 
-        again = await _confirmed(listener, 2)
-        assert {"a", "b"} == again
-        await store.do("PUBLISH", "a", "text")
-        assert Heard("a", "text") == await listener.hear(2)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await line.hear(2)
+        assert ["a", 0] == await store.do("PUBSUB", "NUMSUB", "a")
 
 
-async def _confirmed(listener: Listener, count: int) -> set[str]:
-    """What is confirmed after a fault, which may be told first."""
-    found: set[str] = set()
-
-    async def all_of_them() -> bool:
-        try:
-            heard = await listener.hear(0.2)
-        except StoreUnavailable:
-            return False
-        if heard is not None and heard.text is None:
-            found.add(heard.channel)
-        return len(found) == count
-
-    await until(all_of_them)
-    return found
+async def test_nothing_to_say(redis_url: str) -> None:
+    """To ask for no channel is nothing."""
+    async with listening(redis_url) as line:
+        await line.subscribe()
+        await line.unsubscribe()
+        assert await line.hear(0.05) is None
 
 
-async def test_listening_to_nobody(redis_server: Server) -> None:
-    """A listener of a Redis that is gone says so, and can be closed."""
+async def test_nobody_there(redis_server: Server) -> None:
+    """A line to a Redis that is gone says so, and can be closed; to none there is no line."""
     server = redis_server()
-    async with aclosing(Store(server.url, Use.LISTEN)) as store, store.listener() as listener:
-        with pytest.raises(StoreUnavailable):
-            await listener.hear(0.1)
-        await listener.subscribe("a")
-        assert await listener.hear(2)
+    async with listening(server.url) as line:
+        await line.subscribe("a")
+        assert await line.hear(2)
 
         server.kill()
 
         with pytest.raises(StoreUnavailable):
-            await listener.hear(2)
+            await line.hear(2)
+        assert line.hears("a")
+        await line.aclose()
+        assert not line.hears("a")
+        for ask in (line.subscribe, line.unsubscribe, line.subscribe_all_nodes):
+            with pytest.raises(StoreUnavailable):
+                await ask("b")
         with pytest.raises(StoreUnavailable):
-            await listener.subscribe("b")
-        with pytest.raises(StoreUnavailable):
-            await listener.unsubscribe("a")
+            await line.hear(2)
+    with pytest.raises(StoreUnavailable):
+        async with listening(server.url):
+            pytest.fail("there is nobody to listen to")
 
 
-def dies(connection: Any) -> None:
-    """End a link as its transport does when the kernel has given up; nobody can make a link of one machine die."""
-    connection._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
-
-
-async def test_dead_link(store: Store) -> None:
+async def test_dead_link(redis_url: str) -> None:
     """A link that the kernel has given up is told at once, and is not taken for silence."""
-    async with store.listener() as listener:
-        await listener.subscribe("a")
-        assert Heard("a", None) == await listener.hear(2)
+    async with listening(redis_url) as line:
+        await line.subscribe("a")
+        assert Heard("a", None) == await line.hear(2)
 
-        dies(listener._pubsub.connection)
-
-        with pytest.raises(StoreUnavailable, match="timed out"):
-            await listener.hear(2)
-
-
-async def test_dead_link_to_one_node(clustered: Store) -> None:
-    """A link to one node of a cluster that the kernel has given up is told, though the others are well."""
-    async with clustered.listener() as listener:
-        channels = [channel(site, "T") for site in SITES]
-        await listener.subscribe(*channels)
-        for _ in channels:
-            assert await listener.hear(2)
-
-        dies(next(iter(listener._pubsub.node_pubsub_mapping.values())).connection)
+        # As a transport tells what its socket said; nobody can make a link of one machine die.
+        line._connection._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
 
         with pytest.raises(StoreUnavailable, match="timed out"):
-            await listener.hear(2)
+            await line.hear(2)
 
 
-async def test_cluster_is_heard(clustered: Store, cluster_url: str) -> None:
-    """A listener hears the channels of all sites, on whichever node each is, though it never ran a command before."""
-    async with aclosing(Store(cluster_url, Use.LISTEN)) as fresh, fresh.listener() as listener:
-        channels = [channel(site, "T") for site in SITES]
-        await listener.subscribe(*channels)
-        assert {Heard(one, None) for one in channels} == {await listener.hear(2) for _ in channels}
-
-        for one in channels:
-            await clustered.do("SPUBLISH", one, "text")
-
-        assert {Heard(one, "text") for one in channels} == {await listener.hear(2) for _ in channels}
+# -- probes --
 
 
-async def test_silent_nodes_delay_nobody(clustered: Store) -> None:
-    """What one node says is heard at once, however long the others are silent."""
-    async with clustered.listener() as listener:
-        channels = [channel(site, "T") for site in SITES]
-        await listener.subscribe(*channels)
-        for _ in channels:
-            assert await listener.hear(2)
-        waits = []
-        for one in channels[:6]:
-            hearing = asyncio.create_task(listener.hear(2))
-            await clustered.do("SPUBLISH", one, "text")
-            began = time.monotonic()
-            assert Heard(one, "text") == await hearing
-            waits.append(time.monotonic() - began)
+async def test_probe(store: Store, redis_url: str) -> None:
+    """A line has a pulse when its probe comes back, which is heard by nobody else; without a probe it has none."""
+    async with listening(redis_url, new_probe(), 5.0) as line, listening(redis_url) as without:
+        began = asyncio.get_running_loop().time()
+        assert -math.inf == line.pulse
+        [probe] = line.probes
+        await store.do("PUBLISH", probe, "probe")
 
-        assert 0.3 > max(waits)
-        began = time.monotonic()
-        assert await listener.hear(0.2) is None
-        assert 0.4 > time.monotonic() - began
+        assert [None, None] == [await line.hear(2) for _ in range(2)]
+
+        assert began <= line.pulse <= asyncio.get_running_loop().time()
+        assert ([], -math.inf) == (without.probes, without.pulse)
 
 
-async def test_wake_from_every_node(clustered: Store, cluster: Cluster) -> None:
-    """The wake channel is heard whichever node of a cluster it was published on."""
-    async with clustered.listener() as listener:
-        await listener.subscribe_all_nodes(WAKE)
-        assert Heard(WAKE, None) == await listener.hear(2, sharded=False)
+async def test_probe_lost(redis_server: Server) -> None:
+    """Law 6: A link on which nothing comes any more is dead after its patience, while others talk too."""
+    server = redis_server()
+    async with (
+        cut("127.0.0.1", server.port) as link,
+        listening(f"redis://127.0.0.1:{link.port}/0", new_probe()) as line,
+    ):
+        await line.subscribe("a")
+        while not await line.hear(2):
+            pass
+        before = metrics.resyncs.labels("probe_lost")._value.get()
+        link.silence()
+        server.ask("PUBLISH", line.probes[0], "probe")
+        began = asyncio.get_running_loop().time()
 
-        for number, master in enumerate(cluster.masters):
-            master.ask("PUBLISH", WAKE, f"site-{number}")
+        with pytest.raises(StoreUnavailable, match="nothing came through"):
+            await until(lambda: line.hear(0.05))
 
-        heard = {await listener.hear(2, sharded=False) for _ in cluster.masters}
-        assert {Heard(WAKE, f"site-{number}") for number in range(3)} == heard
-
-
-async def test_cluster_reconnected(clustered: Store, cluster: Cluster) -> None:
-    """Law 6: After lost connections to the nodes of a cluster every channel is confirmed again."""
-    async with clustered.listener() as listener:
-        channels = [channel(site, "T") for site in SITES]
-        await listener.subscribe(*channels)
-        for _ in channels:
-            assert await listener.hear(2)
-
-        for master in cluster.masters:
-            master.ask("CLIENT", "KILL", "TYPE", "pubsub")
-
-        assert set(channels) == await _confirmed(listener, len(channels))
+        assert PATIENCE - 0.1 < asyncio.get_running_loop().time() - began < PATIENCE + 1
+        assert before + 1 == metrics.resyncs.labels("probe_lost")._value.get()
 
 
-async def test_cluster_unsubscribed(clustered: Store) -> None:
-    """A channel of a cluster that was unsubscribed is not heard any more, and nothing is wrong with that."""
-    async with clustered.listener() as listener:
-        await listener.subscribe(channel("A", "T"), channel("B", "T"))
-        for _ in range(2):
-            assert await listener.hear(2)
+async def test_probe_lost_in_a_crowd(store: Store, redis_url: str) -> None:
+    """A link on which only the probe does not come any more is not trusted either: it may lead to a former master."""
+    async with listening(redis_url, new_probe()) as line:
+        await line.subscribe("a")
 
-        await listener.unsubscribe(channel("A", "T"))
-        assert await listener.hear(0.3) is None
-        for site in "AB":
-            await clustered.do("SPUBLISH", channel(site, "T"), "text")
+        async def talk() -> None:
+            while True:
+                await store.do("PUBLISH", "a", "text")
+                await asyncio.sleep(0.01)
 
-        assert Heard(channel("B", "T"), "text") == await listener.hear(2)
-        assert await listener.hear(0.1) is None
+        talking = asyncio.create_task(talk())
+        with pytest.raises(StoreUnavailable, match="nothing came through"):
+            await until(lambda: _deaf(line))
+        talking.cancel()
 
 
-async def test_nothing_subscribed_on_a_cluster(clustered: Store) -> None:
-    """A listener that was never told what to listen to says so, rather than to wait for nothing."""
-    async with clustered.listener() as listener:
-        with pytest.raises(StoreUnavailable):
-            await listener.hear(5)
+async def _deaf(line: Line) -> bool:
+    await line.hear(0.1)
+    return False
+
+
+# -- shards --
+
+
+async def test_shards(breakable: Cluster) -> None:
+    """A line to one master of a cluster hears its channels, of many slots, and those that any node tells."""
+    [master, other, _] = breakable.masters
+    names = [name for name in (channel(f"{n}", "T") for n in range(30)) if breakable.owner(name) is master]
+    async with listening(master.url, sharded=True) as line:
+        await line.subscribe(*names)
+        assert {Heard(name, None) for name in names} == {await line.hear(2) for _ in names}
+        await line.subscribe_all_nodes("everywhere")
+        assert Heard("everywhere", None) == await line.hear(2)
+
+        master.ask("SPUBLISH", names[0], "text")
+        assert Heard(names[0], "text") == await line.hear(2)
+        other.ask("PUBLISH", "everywhere", "text")
+        assert Heard("everywhere", "text") == await line.hear(2)
+
+        await line.unsubscribe(names[0])
+        assert await line.hear(2) is None
+        assert 0 == master.ask("SPUBLISH", names[0], "text")
+
+
+async def test_not_here(breakable: Cluster) -> None:
+    """A channel that this master does not have is told as ended, and the others on the line go on."""
+    [master, other, _] = breakable.masters
+    names = [channel(f"{n}", "T") for n in range(30)]
+    here = next(name for name in names if breakable.owner(name) is master)
+    there = next(name for name in names if breakable.owner(name) is other)
+    async with listening(master.url, sharded=True) as line:
+        await line.subscribe(there)
+        with pytest.raises(Ended) as ended:
+            await line.hear(2)
+        await line.subscribe(here)
+
+        assert Heard(here, None) == await line.hear(2)
+        assert (True, False) == (ended.value.tells(there), ended.value.tells(here))
 
 
 async def test_moved_slot(breakable: Cluster) -> None:
-    """Law 6: A slot that moves to another node ends its subscriptions; that is told, and a new listener finds it."""
+    """Law 6: A slot that moves to another master ends its subscriptions, and that is told."""
     name = channel("moved", "T")
-    async with (
-        aclosing(Store(breakable.url, Use.WORK)) as store,
-        aclosing(Store(breakable.url, Use.LISTEN)) as listening,
-    ):
-        slot = breakable.masters[0].ask("CLUSTER", "KEYSLOT", name)
-        owner = slot // (SLOTS // 3 + 1)
-        old, new = breakable.masters[owner], breakable.masters[owner - 1]
-        async with listening.listener() as listener:
-            await listener.subscribe(name)
-            assert Heard(name, None) == await listener.hear(2)
+    old = breakable.owner(name)
+    new = breakable.masters[breakable.masters.index(old) - 1]
+    async with listening(old.url, sharded=True) as line:
+        await line.subscribe(name)
+        assert Heard(name, None) == await line.hear(2)
 
-            for master in (new, old):
-                master.ask("CLUSTER", "SETSLOT", slot, "NODE", new.ask("CLUSTER", "MYID"))
+        breakable.move(name, new)
 
-            with pytest.raises(StoreUnavailable, match="moved"):
-                await until(lambda: listener.hear(0.1))
-
-        async def found_again() -> bool:
-            try:
-                async with listening.listener() as listener:
-                    await listener.subscribe(name)
-                    confirmed = await listener.hear(0.5)
-                    await store.do("SPUBLISH", name, "text")
-                    return [Heard(name, None), Heard(name, "text")] == [confirmed, await listener.hear(0.5)]
-            except StoreUnavailable:
-                # Of three nodes one learns of the move from the others, and may be the one that was asked.
-                return False
-
-        assert await until(found_again)
+        with pytest.raises(Ended, match="moved") as ended:
+            await until(lambda: line.hear(0.1))
+        assert ended.value.tells(name)
+        assert await line.hear(0.05) is None

@@ -11,7 +11,8 @@ from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
 from server.store import Store, Use, channel, key, micros, script, seconds
 from tests.rig import double
-from tests.rig.redis import SERVERS, Cluster, RedisServer
+from tests.rig.cluster import Cluster
+from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import until
 
 Server = Callable[..., RedisServer]
@@ -28,8 +29,8 @@ async def ingest(redis_url: str) -> AsyncIterator[Store]:
 
 async def mark(store: Store, site: str, ticket: str = "T") -> list[int]:
     """Run a script that writes."""
-    keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "event:-")]
-    return list(await store.run("mark", keys, ["", "tickets", 0, ticket]))
+    keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", "event:-")]
+    return list(await store.run("mark", keys, ["", "tickets", 0, 0, ticket]))
 
 
 async def known(store: Store, site: str) -> None:
@@ -134,6 +135,34 @@ async def test_listener_is_closed(store: Store) -> None:
         return not await heard()
 
     assert await until(unheard)
+
+
+@pytest.mark.parametrize("patience", [None, 5.0])
+async def test_listener_of_a_cluster(clustered: Store, cluster_url: str, patience: float | None) -> None:
+    """A listener of a cluster hears all sites, though it never ran a command; with patience it has a probe a master."""
+    async with aclosing(Store(cluster_url, Use.LISTEN)) as fresh, fresh.listener(patience) as listener:
+        await listener.subscribe(*(channel(site, "T") for site in SITES))
+        heard: set[str] = set()
+
+        async def all_of_them() -> bool:
+            if found := await listener.hear(0.2):
+                heard.add(found.channel)
+            return len(heard) == len(SITES)
+
+        await until(all_of_them)
+        await until(lambda: len(listener.probes) == (3 if patience else 0))
+
+
+async def test_listener_with_patience(store: Store) -> None:
+    """A listener with patience has a probe to be published to, and a pulse once that came back."""
+    async with store.listener(5.0) as listener:
+        [probe] = listener.probes
+        await store.do(store.publish_command, probe, "probe")
+
+        async def beats() -> bool:
+            return await listener.hear(0.1) is None and listener.pulse > 0
+
+        assert await until(beats)
 
 
 async def test_listener_of_a_cluster_that_is_gone() -> None:
@@ -469,7 +498,7 @@ async def test_no_cluster(redis_server: Server) -> None:
     server = redis_server()
     url = server.url.replace("redis:", "redis+cluster:")
     async with aclosing(Store(url, Use.INGEST)) as store:
-        with pytest.raises(StoreUnavailable, match="Cluster mode is not enabled"):
+        with pytest.raises(StoreUnavailable, match="cluster support disabled"):
             await store.do("PING")
         server.kill()
         with pytest.raises(StoreUnavailable):

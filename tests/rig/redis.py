@@ -3,9 +3,7 @@ Real Redis for tests: the Valkey binary that `serve` embeds, with this repo's re
 
     redis_url       one server for the whole run, emptied before each test that asks for it
     redis_server    a factory of servers of a test's own, to kill, freeze, starve and restart
-    cluster_url     three masters for the whole run, emptied before each test that asks for it
-    redis_shared    the servers behind the two URLs, for a look inside: do not kill these
-    cluster         (or change their configuration)
+    redis_shared    the server behind `redis_url`, for a look inside: do not kill it (or change its configuration)
 
 Everything here blocks: a start takes some 80 ms. A test that must not stand still meanwhile says `start(wait=False)`.
 Start servers in the main thread: so that a killed test run leaves none behind, they end with the thread they came from.
@@ -19,7 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,6 @@ from server import valkey
 
 SERVERS = ["valkey", *(["redis-server"] if shutil.which("redis-server") else [])]
 """What `redis_server(binary=...)` can start here: the embedded Valkey, and the machine's own Redis if it has one."""
-
-SLOTS = 16384
 
 
 class RedisServer:
@@ -133,40 +129,6 @@ class RedisServer:
         self._process = None
 
 
-class Cluster:
-    """Masters with equal shares of the slots, formed by the commands that `redis-cli --cluster create` would send."""
-
-    def __init__(self, masters: list[RedisServer]) -> None:
-        self.masters = masters
-        self.url = f"redis+cluster://127.0.0.1:{masters[0].port}"
-
-    def form(self) -> None:
-        """Join the started, empty servers; return when each says that the whole cluster is well."""
-        share = SLOTS // len(self.masters) + 1
-        for number, master in enumerate(self.masters):
-            master.ask("CLUSTER", "ADDSLOTSRANGE", share * number, min(share * (number + 1), SLOTS) - 1)
-            # Different epochs from the start, or the masters spend seconds on quarrelling about them. One that has taken
-            # an epoch by itself meanwhile says so, and will quarrel.
-            with suppress(redis.ResponseError):
-                master.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for master in self.masters[1:]:
-            self.masters[0].ask("CLUSTER", "MEET", "127.0.0.1", master.port)
-        until(self.well, lambda: f"no cluster:\n{[master.ask('CLUSTER', 'INFO') for master in self.masters]}")
-
-    def well(self) -> bool:
-        """Tell whether every master knows every other and that all slots are served."""
-        for master in self.masters:
-            state = master.ask("CLUSTER", "INFO")
-            if not {"cluster_state:ok", f"cluster_size:{len(self.masters)}"} <= set(state.split()):
-                return False
-        return True
-
-    def flush(self) -> None:
-        """Empty all masters."""
-        for master in self.masters:
-            master.ask("FLUSHALL")
-
-
 def free_port() -> int:
     """
     Return a port that nobody listens on, nor on the one 10,000 above it (a cluster node's second).
@@ -235,32 +197,3 @@ def redis_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     finally:
         for server in servers:
             server.kill()
-
-
-@contextmanager
-def three_masters(folder: Path, node_timeout_ms: int) -> Iterator[Cluster]:
-    """A cluster that is well, as long as the block."""
-    config = {"cluster_enabled": "yes", "cluster_node_timeout": str(node_timeout_ms)}
-    cluster = Cluster([RedisServer(folder / str(number), **config) for number in range(3)])
-    try:
-        for master in cluster.masters:
-            master.start()
-        cluster.form()
-        yield cluster
-    finally:
-        for master in cluster.masters:
-            master.kill()
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The one cluster behind `cluster_url`."""
-    with three_masters(tmp_path_factory.mktemp("cluster"), 2000) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster_url(cluster: Cluster) -> str:
-    """The address of an empty cluster."""
-    cluster.flush()
-    return cluster.url

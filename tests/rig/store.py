@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from server.store import Store, Use
-from tests.rig.redis import Cluster, three_masters
+from tests.rig.cluster import Cluster, three_masters
 
 
 @pytest.fixture
