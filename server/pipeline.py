@@ -14,10 +14,13 @@ from typing import Any
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 
 MOST = 100
 """Commands that go out together: Redis does them in one go, and some milliseconds are what others may wait for that."""
+
+DEMOTED = (ReadOnlyError, MasterDownError)
+"""What a server says that was the master and is not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +109,14 @@ class Pipeline:
     async def _once(self, connection: Any, together: deque[Asked]) -> None:
         # redis-py limits this itself; a limit around it could be lost in its wait_for (python/cpython#86296).
         await connection.send_packed_command(b"".join([one.packed for one in together]))
+        demoted = False
         async with asyncio.timeout(self._within):
             while together:
                 try:
                     found = await connection.read_response(timeout=math.inf)
                 except ResponseError as error:
                     _fail([together.popleft()], error)
+                    demoted = demoted or isinstance(error, DEMOTED)
                 else:
                     if found is None and (lost := connection._reader.exception()):  # noqa: SLF001 - nobody else tells
                         # redis-py takes the kernel's ETIMEDOUT, of a link that is dead, for the end of its own waiting.
@@ -119,6 +124,9 @@ class Pipeline:
                     answer = together.popleft().answer
                     if not answer.done():
                         answer.set_result(found)
+        if demoted:
+            # Behind the same address there may be another master by now: a new connection leads there.
+            await connection.disconnect(nowait=True)
 
 
 def _fail(those: Iterable[Asked], error: Exception) -> None:

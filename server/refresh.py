@@ -6,6 +6,7 @@ pool). A call is never cancelled: `stop` lets what is in flight end.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from server import logs, metrics
@@ -13,17 +14,19 @@ from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterEr
 from server.listener import Listener
 from server.model import Definition, Hint, Pace, SiteId, TicketId
 from server.schedule import Class, Listing, Lot, Next, Schedule, Wait
-from server.snapshots import Finding, Kept, Snapshots
+from server.silence import Silence
+from server.snapshots import Finding, Snapshots
 from server.store import WAKE, Store
-from server.wix.client import Answer, Wix
+from server.wix import deadline
+from server.wix.client import Answer, App, Wix
 
 SLOTS = 16
 SLOTS_A_SITE = 2
 LOOK = 1.0
 """Seconds between two looks at a schedule when nothing wakes us: a lost wake costs no more."""
 SITES_EVERY = 5.0
-SAY_EVERY = 60.0
-"""Seconds between two warnings of the same fault of a set-up, which a person has to mend."""
+READ_WITHIN = 0.8
+"""The part of a lease in which all calls of a lot end: the budget counts on none of them coming to Wix after it."""
 
 log = logs.logger("refresh")
 
@@ -39,7 +42,7 @@ class Refresh:
         self._slots = asyncio.Semaphore(SLOTS)
         self._stopping = asyncio.Event()
         self._woken: dict[SiteId, asyncio.Event] = {}
-        self._said = -SAY_EVERY
+        self._silence = Silence(schedule, expected=isinstance(wix.credentials, App))
 
     async def run(self) -> None:
         """Read until `stop`; ends when the last call in flight has. Raises what no Redis or Wix fault explains."""
@@ -79,7 +82,7 @@ class Refresh:
 
     async def _hear(self, listener: Listener) -> None:
         while not self._stopping.is_set():
-            heard = await listener.hear(LOOK, sharded=False)
+            heard = await listener.hear(LOOK)
             if heard and heard.text and (woken := self._woken.get(SiteId(heard.text))):
                 woken.set()
 
@@ -92,6 +95,7 @@ class Refresh:
                 await mine.acquire()
                 await self._slots.acquire()
                 woken.clear()
+                asked = time.monotonic()
                 try:
                     lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site)
                 except StoreUnavailable as error:
@@ -102,15 +106,17 @@ class Refresh:
                     mine.release()
                     await self._pause(woken, min(lot.seconds, LOOK))
                     continue
-                reads.create_task(self._work(lot, mine))
+                reads.create_task(self._work(lot, mine, asked))
 
-    async def _work(self, lot: Lot | Listing, mine: asyncio.Semaphore) -> None:
+    async def _work(self, lot: Lot | Listing, mine: asyncio.Semaphore, asked: float) -> None:
         try:
             if isinstance(lot, Listing):
                 await self._list(lot)
             else:
                 metrics.lots.labels(lot.reason).inc()
-                await self.read(lot)
+                # Since before it was claimed: a process may stand still at any moment, for as long as it pleases others.
+                with deadline.within(READ_WITHIN * self.schedule.timing.lease, since=asked):
+                    await self.read(lot)
         except StoreUnavailable as error:
             log.warning("store_unavailable", site=lot.site, error=str(error))
             await self._give_back(lot)
@@ -170,15 +176,7 @@ class Refresh:
 
     async def _store(self, site: SiteId, version: int, findings: Sequence[Finding]) -> None:
         kept = await self.snapshots.keep(site, version, version, findings)
-        now = asyncio.get_running_loop().time()
-        if Kept.FOREIGN in kept and now - self._said >= SAY_EVERY:
-            self._said = now
-            log.warning(
-                "rules_differ",
-                site=site,
-                refused=kept.count(Kept.FOREIGN),
-                hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
-            )
+        await self._silence.learn(site, kept)
 
     async def _never(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         """Wix does not have these and we never did."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.model import Budget, EventId, Hint, Pace, Rules, SiteId, TicketId, Timing
+from server.model import Budget, EventId, Hint, Known, Pace, Rules, Seen, SiteId, TicketId, Timing, Untold
 from server.store import Store, key, micros, seconds
 
 SITES = "tc:sites"
@@ -69,17 +69,6 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is stored of a watched ticket: `v` None = never read; `age` in seconds; `counter` None = not asked for."""
-
-    ticket: TicketId
-    v: int | None
-    age: float
-    rules: str
-    counter: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Next:
     """What a read found of one ticket, as far as its next due time goes; `again` = it was missing, look once more."""
 
@@ -119,15 +108,18 @@ class Schedule:
 
     async def forget(self, site: SiteId) -> None:
         """Let a site go: nothing of it is read or marked again, and what is stored expires in two days."""
-        await self.store.do("SREM", SITES, site)
+        # In this order, and even of one that was never read something is left: all else is a site that Redis has lost,
+        # and gets back from whoever knew it (sites.py).
+        await self.store.do("HSETNX", key(site, "reads"), "version", 0)
         await self.store.do("DEL", key(site, "site"))
+        await self.store.do("SREM", SITES, site)
         left = [key(site, name) for name in OUTLIVES]
         for ticket in await self.tracked(site):
             event = await self.store.do("HGET", key(site, "ticket", ticket), "event")
             left += [key(site, "ticket", ticket), key(site, "event", event or "-")]
         for one in left:
             await self.store.do("EXPIRE", one, int(2 * DAY))
-        await self.store.do("DEL", key(site, "due"), key(site, "hinted"), key(site, "watched"), key(site, "heard"))
+        await self.store.do("DEL", *(key(site, name) for name in ("due", "hinted", "watched", "heard", "holds")))
 
     async def sites(self) -> frozenset[SiteId]:
         """Every site that is known."""
@@ -151,15 +143,19 @@ class Schedule:
 
     async def mark(self, site: SiteId, hint: Hint, webhook: str = "") -> Marked:
         """Look at these tickets again; `webhook` is the type that said so, which is remembered too. One round trip."""
-        keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard")]
+        keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds")]
         keys.append(key(site, "event", hint.event or EventId("-")))
-        taken, fell = await self.store.run("mark", keys, [webhook, hint.named, micros(DAY), *hint.tickets])
+        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0]
+        taken, fell = await self.store.run("mark", keys, [*fixed, *hint.tickets])
         return Marked(taken >= 0, max(0, taken), fell)
 
-    async def watch(self, site: SiteId, tickets: Sequence[TicketId], *, counters: bool) -> list[Seen] | None:
-        """Say that somebody looks at these tickets, and learn what is stored of them; None for an unknown site."""
+    async def watch(self, site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> Known | None:
+        """Say that somebody looks at these tickets, and learn what is stored of them; None for an unknown site.
+
+        Without any ticket it only tells of the site.
+        """
         timing = self.timing
-        keys = [key(site, name) for name in ("site", "due", "watched")]
+        keys = [key(site, name) for name in ("site", "due", "watched", "heard")]
         keys += [key(site, "ticket", ticket) for ticket in tickets]
         fixed = [
             micros(timing.watch_for),
@@ -173,10 +169,16 @@ class Schedule:
         answer = await self.store.run("watch", keys, [*fixed, *tickets])
         if answer is None:
             return None
-        return [
-            Seen(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
-            for ticket, (v, age, rules, counter) in zip(tickets, answer, strict=True)
-        ]
+        (its_rules, falls, lasted, heard), *each = answer
+        silent = falls >= timing.silent_falls and int(lasted) >= micros(timing.silent_after)
+        return Known(
+            its_rules,
+            Untold(falls, seconds(int(lasted)), int(heard) or None) if silent else None,
+            tuple(
+                Seen(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
+                for ticket, (v, age, rules, counter) in zip(tickets, each, strict=True)
+            ),
+        )
 
     # -- reads --
 
@@ -245,14 +247,13 @@ class Schedule:
         await self._extend(listing, "back")
 
     async def heard(self, site: SiteId) -> Mapping[str, str]:
-        """When each webhook type was last heard (`<type>:at`, microseconds) and how often (`<type>:count`)."""
-        answer = await self.store.do("HGETALL", key(site, "heard"))
-        return dict(answer)
+        """When each webhook type was last heard (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua."""
+        return dict(await self.store.do("HGETALL", key(site, "heard")))
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:
         ours, at = await self.store.run(
             "extend",
-            [key(listing.site, "site"), key(listing.site, "due")],
+            [key(listing.site, name) for name in ("site", "due", "reads")],
             [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
         )
         return Listing(listing.site, int(at)) if ours and at else None
@@ -270,7 +271,7 @@ class Schedule:
         timing = self.timing
         paused = await self.store.run(
             "settle",
-            [key(site, name) for name in ("site", "due", "hinted", "watched", "reads")],
+            [key(site, name) for name in ("site", "due", "hinted", "watched", "reads", "holds")],
             [
                 version,
                 lease,

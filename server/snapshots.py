@@ -8,23 +8,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
-from server import metrics
+from server import logs, metrics
 from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId, Timing
-from server.store import Store, channel, key
+from server.reminder import Reminder
+from server.store import Store, channel, key, micros
 from server.wire import canonical, counter_body
 
 TWO_DAYS = 172_800
 WEEK_MS = 7 * 86_400_000
 
+log = logs.logger("snapshots")
+
 
 class Kept(IntFlag):
-    """What became of one finding; FOREIGN = refused because the site's rules are not ours."""
+    """What became of one finding; FOREIGN = refused because the site's rules are not ours.
+
+    UNTOLD = its stock fell since the read before, and no webhook of the site came that may have told of it.
+    """
 
     REFUSED = 0
     KEPT = 1
     ANNOUNCED = 2
     CHANGED = 4
     FOREIGN = 8
+    UNTOLD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ class Snapshots:
         self.rules = rules
         self.timing = timing or Timing()
         self.history_ms = int(history_days * 86_400_000)
+        self._rules_differ = Reminder(log, "rules_differ")
 
     async def keep(self, site: SiteId, version: int, read_at: int, findings: Sequence[Finding]) -> list[Kept]:
         """Store what is newer, publish what is shown differently, log what changed.
@@ -87,7 +95,7 @@ class Snapshots:
         """
         if not findings:
             return []
-        keys = [key(site, "site"), key(site, "changes"), key(site, "history")]
+        keys = [key(site, name) for name in ("site", "changes", "history", "heard")]
         args: list[str | int] = [
             version,
             read_at,
@@ -97,6 +105,7 @@ class Snapshots:
             self.history_ms,
             TWO_DAYS,
             round(self.timing.gone_for),
+            micros(self.timing.webhook_ahead),
         ]
         for one in findings:
             keys += [key(site, "ticket", one.ticket), key(site, "event", one.event or "-"), channel(site, one.ticket)]
@@ -106,6 +115,12 @@ class Snapshots:
         for done in answer:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
+        if Kept.FOREIGN in answer:
+            self._rules_differ.say(
+                site=site,
+                refused=answer.count(Kept.FOREIGN),
+                hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
+            )
         return answer
 
     async def known(self, site: SiteId, tickets: Sequence[TicketId]) -> list[Stored]:

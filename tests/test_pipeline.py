@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, ResponseError
+from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from server.pipeline import MOST, Pipeline
@@ -202,6 +202,18 @@ async def test_refused_for_now() -> None:
 
         redis.error = ""
         assert ["d"] == await heard(ask(pipeline, "d"))
+
+
+async def test_demoted() -> None:
+    """Who became a replica is left after its answers: behind its address another one may be the master by now."""
+    async with scripted() as (redis, pipeline):
+        redis.error = "READONLY You can't write against a read only replica."
+        assert [ReadOnlyError] * 2 == await heard(ask(pipeline, "a", "b"))
+
+        redis.error = ""
+        assert ["c"] == await heard(ask(pipeline, "c"))
+        assert ["d"] == await heard(ask(pipeline, "d"))
+        assert (["a", "b", "c", "d"], 2) == (redis.asked, redis.connections)
 
 
 async def test_nobody_there(redis_server: Callable[..., RedisServer]) -> None:

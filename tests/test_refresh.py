@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from server.refresh import Refresh
 from server.schedule import Lot, Schedule
 from server.snapshots import Snapshots
 from server.store import Store, Use, key
-from server.wix.client import App, Wix
+from server.wix.client import ApiKey, App, Wix
 from tests.rig.elapse import elapse
 from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer
@@ -348,6 +349,37 @@ async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
         assert 2 == len(wix.of("/query"))
 
 
+async def test_silence_is_told(redis_url: str, wix: WixRig) -> None:
+    """A worker tells that no webhook comes, when what it reads falls again and again, and that they come again."""
+    ticket = wix.tickets["fixed"]
+    async with reading(redis_url, wix, Timing(watch_every=0.1, silent_after=0.3)) as reader:
+        await watch(reader, wix.site, ticket)
+        with capture_logs() as logs:
+
+            async def said(event: str) -> bool:
+                await watch(reader, wix.site, ticket)
+                if (await reader.shown(wix.site, ticket)).get("unsold") == wix.world.tickets[ticket].left:
+                    wix.world.buy(ticket)
+                return event in [one["event"] for one in logs]
+
+            await until(lambda: said("webhooks_silent"))
+            await reader.schedule.mark(SiteId(wix.site), Hint("order", (TicketId(ticket),)), "order")
+            await until(lambda: said("webhooks_silent_no_more"))
+
+        assert 1 == len([one for one in logs if one["event"] == "webhooks_silent"])
+
+
+async def test_nobody_expects_webhooks_with_an_api_key(redis_url: str) -> None:
+    """Webhooks belong to apps: who reads with an API key is told of no silence."""
+    async with scripted(redis_url) as (reader, _):
+        silences = [
+            Refresh(reader.store, reader.schedule, reader.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silence
+            for credentials in (App("app", "secret"), ApiKey("key", {SiteId(SITE): SITE}))
+        ]
+
+    assert [True, False] == [one._expected for one in silences]
+
+
 async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -> None:
     """Law 11: A worker that dies in the middle of a listing delays it for its lease, not until the next one."""
     wix.sandbox.add(150)
@@ -488,6 +520,18 @@ async def test_unreadable_is_left_as_it_was(redis_url: str) -> None:
 
         assert {} == await reader.shown(SITE, TICKET)
         assert 10 < await reader.due(SITE, TICKET) <= 15
+
+
+async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
+    """Law 5: A worker that stood still between its claim and its call makes none: its tickets are due again."""
+    async with scripted(redis_url) as (reader, wix):
+        await watch(reader, SITE, TICKET)
+        lot = await claimed(reader)
+
+        await reader.refresh._work(lot, asyncio.Semaphore(0), time.monotonic() - reader.schedule.timing.lease)
+
+        assert [] == wix.asked
+        assert 0 >= await reader.due(SITE, TICKET)
 
 
 async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:

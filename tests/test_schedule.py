@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.model import Budget, EventId, Hint, Named, Pace, Rules, SiteId, TicketId, Timing
+from server.model import Budget, EventId, Hint, Known, Named, Pace, Rules, Seen, SiteId, TicketId, Timing, Untold
 from server.schedule import LISTING, Class, Listing, Lot, Marked, Next, Schedule, Wait
 from server.snapshots import Finding, Snapshots
 from server.store import WAKE, Store, Use, key
@@ -51,6 +51,12 @@ class Site:
     async def watch(self, *tickets: TicketId) -> None:
         assert await self.schedule.watch(SITE_ID, tickets, counters=False) is not None
 
+    async def seen(self, *tickets: TicketId, counters: bool = True) -> tuple[Seen, ...]:
+        """Look at these tickets, and answer what is stored of them."""
+        known = await self.schedule.watch(SITE_ID, tickets, counters=counters)
+        assert known is not None
+        return known.tickets
+
     async def claim(self) -> Lot | Listing | Wait:
         return await self.schedule.claim(SITE_ID)
 
@@ -83,6 +89,10 @@ class Site:
         found = await self.claim()
         assert not isinstance(found, Listing)
         return found.version if isinstance(found, Lot) else found
+
+    async def reads(self) -> dict[str, str]:
+        """All that is kept of the budget."""
+        return dict(await self.store.do("HGETALL", key(SITE, "reads")))
 
     async def settle(self, lot: Lot, *, pace: Pace = Pace.LIVE, **more: Any) -> None:
         await self.schedule.settle(lot, [Next(ticket, pace, **more) for ticket in lot.tickets])
@@ -223,7 +233,7 @@ async def test_listing_is_given_back(site: Site) -> None:
 async def test_forget_leaves_nothing_for_ever(site: Site) -> None:
     """A site that is let go is not read, marked or settled any more, and every key it had expires."""
     await site.knows(A)
-    await site.mark(A)
+    await held(site, A, 600)
     lot = await site.lot()
 
     await site.schedule.forget(SITE_ID)
@@ -373,7 +383,7 @@ async def test_mark_during_a_claim_reads_again(site: Site) -> None:
 
 async def test_watch_makes_a_first_read_due(watched: Site) -> None:
     """A ticket that was never read is due when somebody looks at it, and stays watched for 20 s."""
-    [seen] = await watched.schedule.watch(SITE_ID, [A], counters=True) or []
+    [seen] = await watched.seen(A)
 
     assert (A, None, None) == (seen.ticket, seen.v, seen.counter)
     assert {A: about(0)} == await watched.scores("due")
@@ -426,7 +436,7 @@ async def test_what_was_never_there_is_not_asked_for(watched: Site) -> None:
     await watched.settle(lot, pace=Pace.NEVER)
     await watched.passes(30)
 
-    [seen] = await watched.schedule.watch(SITE_ID, [A], counters=True) or []
+    [seen] = await watched.seen(A)
 
     assert lot.version == seen.v
     assert ({}, {A: about(-10)}) == (await watched.scores("due"), await watched.scores("watched"))
@@ -441,12 +451,59 @@ async def test_watch_tells_what_is_stored(watched: Site) -> None:
     await watched.knows(A)
     await watched.passes(7, A)
 
-    [seen] = await watched.schedule.watch(SITE_ID, [A], counters=True) or []
-    [brief] = await watched.schedule.watch(SITE_ID, [A], counters=False) or []
+    [seen] = await watched.seen(A)
+    [brief] = await watched.seen(A, counters=False)
 
     assert f'{{"v":{seen.v},"ticket":"{A}"}}' == seen.counter
     assert (about(7), Rules().hash) == (seen.age, seen.rules)
     assert (seen.v, None) == (brief.v, brief.counter)
+
+
+async def test_watch_tells_of_the_site(watched: Site) -> None:
+    """The same call answers the site's rules and whether its webhooks stay away, and without tickets writes nothing."""
+    before = await watched.keys()
+
+    known = await watched.schedule.watch(SITE_ID, [])
+
+    assert Known(Rules().hash, None) == known
+    assert before == await watched.keys()
+    await watched.schedule.adopt(SITE_ID, Rules(low_at=3), everything=False)
+    known = await watched.schedule.watch(SITE_ID, [A])
+    assert known is not None
+    assert (Rules(low_at=3).hash, None, 1) == (known.rules, known.untold, len(known.tickets))
+
+
+@pytest.mark.parametrize(
+    ("falls", "minutes", "silent"), [(3, 5, True), (2, 60, False), (3, 4.9, False), (50, 0, False), (50, 60, True)]
+)
+async def test_silent_is_often_and_for_long(watched: Site, falls: int, minutes: float, silent: bool) -> None:
+    """A site is silent when its stock fell three times, the last of them five minutes after the first, and no webhook came."""
+    heard = await watched.now()
+    first = heard + 7
+    last = first + round(minutes * 60e6)
+    counted = {"at": heard, "falls": falls, "falls:first": first, "falls:last": last, "falls:tickets": 9}
+    await watched.store.do("HSET", key(SITE, "heard"), *(part for item in counted.items() for part in item))
+
+    known = await watched.schedule.watch(SITE_ID, [])
+
+    assert known is not None
+    assert known.untold == (Untold(falls, minutes * 60, heard) if silent else None)
+    await watched.mark(A)
+    assert Known(Rules().hash, None) == await watched.schedule.watch(SITE_ID, [])
+
+
+async def test_a_mark_that_no_webhook_made(watched: Site) -> None:
+    """Only webhooks are heard: other reasons to look again leave a silence as it is, and any webhook ends it."""
+    await watched.schedule.mark(SITE_ID, Hint("rules", (A,)))
+    assert {} == await watched.schedule.heard(SITE_ID)
+
+    await watched.schedule.mark(SITE_ID, Hint("event", event=EVENT), "wix.events.v1.event_updated")
+    await watched.passes(5)
+    await watched.mark(A)
+
+    heard = await watched.schedule.heard(SITE_ID)
+    assert heard[f"{ORDER}:at"] == heard["at"]
+    assert about(5) == (int(heard["at"]) - int(heard["wix.events.v1.event_updated:at"])) / 1e6
 
 
 @pytest.mark.parametrize(("pace", "expected"), [(Pace.LIVE, 15 - 7), (Pace.SLOW, 600 - 7), (Pace.DEAD, 600 - 7)])
@@ -659,13 +716,13 @@ async def test_a_clock_set_back_vouches_for_nothing(watched: Site) -> None:
     await watched.watch(A)
     await watched.passes(-HOUR, A)
 
-    [stale] = await watched.schedule.watch(SITE_ID, [A], counters=True) or []
+    [stale] = await watched.seen(A)
     assert {A: about(0)} == await watched.scores()
     lot = await watched.lot()
     [finding] = [Finding(A, Pace.LIVE, f'"ticket":"{A}"}}', "{}", 2, EVENT)]
     await watched.snapshots.keep(SITE_ID, lot.version, lot.version, [finding])
     await watched.settle(lot)
-    [fresh] = await watched.schedule.watch(SITE_ID, [A], counters=True) or []
+    [fresh] = await watched.seen(A)
 
     assert watched.schedule.timing.max_stale < stale.age
     assert about(0) == fresh.age
@@ -802,6 +859,7 @@ async def test_classes_leave_some(site: Site) -> None:
             calls += 1
         return calls
 
+    await site.passes(1)
     assert [10, 5, 5] == [await spent(class_) for class_ in (Class.REST, Class.WATCHED, Class.HINTED)]
     await site.passes(1)
     assert [0, 0, 3] == [await spent(class_) for class_ in (Class.REST, Class.WATCHED, Class.HINTED)]
@@ -847,6 +905,57 @@ async def test_waits_for_a_token(site: Site) -> None:
 
     assert isinstance(held, Wait)
     assert pytest.approx(found.seconds + 10 / 3, abs=0.1) == held.seconds
+
+
+async def places(site: Site) -> int:
+    """How many calls may begin at once, when nothing has been asked for long."""
+    await site.passes(10)
+    calls = 0
+    while not isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait):
+        calls += 1
+    return calls
+
+
+async def test_reads_under_way_hold_their_places(site: Site) -> None:
+    """Law 5: What is on its way to Wix and what may begin at once are 20 calls together, for as long as a lease."""
+    await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
+    lots = [await site.lot() for _ in range(5)]
+    assert 20 - 5 == await places(site)
+
+    for lot in lots[:2]:
+        await site.settle(lot)
+    assert 20 - 3 == await places(site)
+
+    await site.passes(10)
+    assert 20 == await places(site)
+    assert {} == {name: at for name, at in (await site.reads()).items() if name.startswith("lot:")}
+
+
+async def test_room_fills_from_when_it_was_made(site: Site) -> None:
+    """Law 5: While reads hold their places the bucket fills up to the rest; what their end makes room for fills after it."""
+    await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
+    lots = [await site.lot() for _ in range(5)]
+    await site.passes(10)
+
+    for lot in lots:
+        await site.settle(lot)
+    await site.passes(1)
+
+    calls = 0
+    while not isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait):
+        calls += 1
+    assert 20 - 5 + 3 == calls
+
+
+async def test_a_listing_under_way_holds_its_place(site: Site) -> None:
+    """Law 5: A listing has one call on its way at most: one less may begin at once."""
+    await site.schedule.list_now(SITE_ID)
+    listing = await site.listing()
+    assert 20 - 1 == await places(site)
+
+    await site.schedule.listed(replace(listing, lease=listing.lease - 10_000_000))
+
+    assert 20 == await places(site)
 
 
 async def spending(url: str, steps: Sequence[tuple[int, str, float]]) -> list[float]:
@@ -964,6 +1073,98 @@ async def test_settle_steps(site: Site) -> None:
     assert {} == await site.scores("hinted")
 
 
+async def held(site: Site, ticket: TicketId, ends: float) -> Marked:
+    """A webhook tells of a hold that ends in so many seconds."""
+    moment = await site.now() + round(ends * 1e6)
+    return await site.schedule.mark(SITE_ID, Hint("reservation_created", (ticket,), hold_ends_us=moment), "reserved")
+
+
+async def ends(site: Site) -> list[tuple[str, float]]:
+    """The ends of holds that are remembered, as tickets and seconds from now."""
+    now = await site.now()
+    pairs = [one.rpartition(":") for one in await site.store.do("ZRANGE", key(SITE, "holds"), 0, -1)]
+    return [(ticket, (int(moment) - now) / 1e6) for ticket, _, moment in pairs]
+
+
+def within_5_s(seconds: float) -> Any:
+    """A time that was rounded up by as much as 5 s, of which some may have passed."""
+    return pytest.approx(seconds + 2.25, abs=2.75)
+
+
+async def test_end_of_a_hold(watched: Site) -> None:
+    """The end of a hold is a due time of its own, followed by reads as a hint is, without any viewer or webhook then."""
+    await watched.watch(A)
+    await watched.lot()
+    await held(watched, A, 1200)
+    reads = []
+    passed = 0.0
+    while (due := await watched.due(A)) is not None:
+        await watched.passes(max(0.0, due))
+        passed += max(0.0, due)
+        lot = await watched.lot()
+        if passed > 35:  # its viewer has left, and the hint's own steps are over
+            reads.append(passed)
+        await watched.settle(lot)
+
+    assert within_5_s(1200) == reads[0]
+    assert [about(reads[0] + step) for step in (2, 8, 30)] == reads[1:]
+    assert [] == await ends(watched)
+
+
+async def test_ends_of_many_holds(watched: Site) -> None:
+    """A rush of holds is one due time in 5 s, the same for all tickets, and each is kept until it has passed."""
+    site = watched
+    await site.watch(A, B)
+    for second in range(300):
+        await held(site, A, 600 + second / 10)
+        await held(site, B, 600 + second / 10)
+
+    found = await ends(site)
+    its = [moment for ticket, moment in found if ticket == A]
+    assert its == [moment for ticket, moment in found if ticket == B]
+    assert 7 <= len(its) <= 8
+    assert within_5_s(600) == its[0]
+
+    await site.passes(its[2] + 1)
+    await site.settle(await site.lot())
+    assert [about(moment - its[2] - 1) for moment in its[2:]] == [at for ticket, at in await ends(site) if ticket == A]
+    assert about(2 - 1) == await site.due(A)
+    await site.passes(3.5)
+    await site.settle(await site.lot())
+    assert about(its[3] - its[2] - 4.5) == await site.due(A)
+
+
+@pytest.mark.parametrize("seconds", [-1, 3601, 10**7])
+async def test_no_end_of_a_hold(site: Site, seconds: float) -> None:
+    """A hold that is over, or that would end after more than an hour, is a hint as any other."""
+    assert Marked(known=True, taken=1, fell=1) == await held(site, A, seconds)
+
+    assert [] == await ends(site)
+
+
+async def test_holds_of_untracked_tickets(watched: Site) -> None:
+    """Law 9: A hold on a ticket that nobody wants is not remembered."""
+    assert 0 == (await held(watched, A, 600)).taken
+
+    assert [] == await ends(watched)
+
+
+async def test_holds_of_one_ticket(site: Site) -> None:
+    """A ticket's holds are its own, also where the name of one begins with that of another."""
+    one, ten = TicketId("ticket-1"), TicketId("ticket-10")
+    await held(site, ten, 100)
+    await site.mark(one)
+    await site.passes(50)
+
+    await site.settle(await site.lot())
+
+    assert (about(300), within_5_s(50)) == (await site.due(one), await site.due(ten))
+    await site.passes(60)
+    await site.settle(await site.lot())
+    assert about(240) == await site.due(one)
+    assert [ten] == [ticket for ticket, _ in await ends(site)]
+
+
 async def test_a_second_order_starts_the_steps_anew(site: Site) -> None:
     """Steps count from the last hint, and orders in between make no more of them."""
     await site.mark(A)
@@ -1047,6 +1248,17 @@ async def test_pause(site: Site, retry_after: float | None, chance: float, fault
 
     found = await site.schedule.spend(SITE_ID, Class.HINTED)
     assert expected == (0 if not isinstance(found, Wait) else about(found.seconds))
+
+
+async def test_a_call_that_hung_has_waited(site: Site) -> None:
+    """Where Wix gave no answer the pause counts from the call's beginning; a Retry-After counts from the answer."""
+    await site.store.do("HSET", key(SITE, "reads"), "faults", 2)
+    await site.mark(A)
+    lot = await site.lot()
+    await site.passes(5)
+
+    assert about(8 - 5) == await site.schedule.fault(SITE_ID, aged(lot, 5), None)
+    assert about(7) == await site.schedule.fault(SITE_ID, None, 7.0)
 
 
 async def test_a_fault_gives_the_tickets_back(site: Site) -> None:
@@ -1166,13 +1378,13 @@ async def test_wake_reaches_every_node(store: Store) -> None:
         assert isinstance(lot, Lot)
     async with store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
-        assert await listener.hear(2, sharded=False)
+        assert await listener.hear(2)
 
         for site in sites:
             await schedule.mark(site, Hint("order", (A,)))
 
         heard: set[str | None] = set()
         # The nodes of a cluster that has just begun still tell each other of what was said before.
-        while heard < set(sites) and (one := await listener.hear(2, sharded=False)):
+        while heard < set(sites) and (one := await listener.hear(2)):
             heard.add(one.text)
     assert set(sites) == heard

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from server import metrics
 from server.errors import StoreUnavailable
@@ -212,6 +213,128 @@ async def test_read_at_is_never_to_come(site: Site) -> None:
     stored = await site.read()
     assert str(ahead) == stored["version"]
     assert now <= int(stored["read_at"]) < now + 5 * 10**6
+
+
+# -- falls that no webhook told of --
+
+
+class Till:
+    """A site whose ticket sells: each read comes so many seconds after the one before."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    async def reads(self, unsold: int | None, after: float = 15, ticket: TicketId = A) -> bool:
+        """Let the time pass and read; answers whether that was a fall which no webhook told of."""
+        await self.passes(after)
+        second, micro = await self.site.store.do("TIME")
+        [kept] = await self.site.keep(int(second) * 10**6 + int(micro), definition(ticket, unsold))
+        assert KEPT in kept
+        return Kept.UNTOLD in kept
+
+    async def hears(self, after: float = 0) -> None:
+        await self.passes(after)
+        await self.site.schedule.mark(SITE_ID, Hint("order", (A,)), "order_confirmed")
+
+    async def passes(self, seconds: float) -> None:
+        await elapse(self.site.store, SITE_ID, seconds, (A, B))
+
+    async def counted(self) -> tuple[int, int, int]:
+        """Falls, the seconds over which they came, and the tickets that they came to."""
+        heard = await self.site.schedule.heard(SITE_ID)
+        first, last = (int(heard.get(f"falls:{name}", 0)) for name in ("first", "last"))
+        return int(heard.get("falls", 0)), round((last - first) / 1e6), int(heard.get("falls:tickets", 0))
+
+
+@pytest.fixture
+async def till(site: Site) -> Till:
+    return Till(site)
+
+
+async def test_a_fall_without_a_webhook(till: Till) -> None:
+    """Stock that fell while no webhook came is counted: how often, over what time, and how many tickets; no other change."""
+    assert not await till.reads(9)
+    assert await till.reads(8)
+    assert not await till.reads(8)
+    assert await till.reads(5, ticket=A)
+    assert not await till.reads(4, ticket=B)
+    assert await till.reads(3, ticket=B)
+
+    assert (3, 60, 5) == await till.counted()
+
+
+@pytest.mark.parametrize(("unsold", "then"), [(None, 5), (5, None), (None, None)])
+async def test_a_limit_is_no_fall(till: Till, unsold: int | None, then: int | None) -> None:
+    """That a ticket gets a limit or loses it is no fall of its stock."""
+    await till.reads(unsold)
+
+    assert not await till.reads(then)
+    assert (0, 0, 0) == await till.counted()
+
+
+async def test_a_fall_that_a_webhook_told_of(till: Till) -> None:
+    """A webhook explains what falls after it, even a minute later, as far as Wix's reads may lag behind; not for longer."""
+    await till.reads(9)
+    await till.hears(after=5)
+    assert not await till.reads(8, after=2)
+    assert not await till.reads(7, after=40)
+    assert not await till.reads(6, after=15)
+    assert not await till.reads(5, after=15)
+    assert (0, 0, 0) == await till.counted()
+
+    assert await till.reads(4, after=15)
+
+
+async def test_a_webhook_ends_the_count(till: Till) -> None:
+    """A webhook that comes after falls was on its way: it ends the count, and what falls in silence later begins another."""
+    for unsold in (9, 8, 7):
+        await till.reads(unsold)
+    await till.hears()
+    await till.reads(7)
+
+    assert not await till.reads(6)
+    assert await till.reads(4, after=70) is False
+    assert await till.reads(3)
+
+    assert (1, 0, 1) == await till.counted()
+
+
+async def test_what_comes_back(till: Till) -> None:
+    """Tickets that come back were in a cart: the falls count no more when all have, and do while some are missing."""
+    for unsold in (9, 7, 4, 6):
+        assert (unsold in {7, 4}) == await till.reads(unsold)
+    assert (2, 15, 3) == await till.counted()
+
+    assert not await till.reads(9)
+    assert (0, 0, 0) == await till.counted()
+    assert not await till.reads(20)
+    assert await till.reads(19)
+    assert (1, 0, 1) == await till.counted()
+
+
+async def test_refused_reads_are_no_fall(till: Till) -> None:
+    """A read that is not kept, as a newer one was or its rules are others, says nothing of falls."""
+    await till.reads(9)
+
+    assert [Kept.REFUSED] == await till.site.keep(7_000, definition(A, 3))
+
+    assert (0, 0, 0) == await till.counted()
+
+
+# -- other rules --
+
+
+async def test_other_rules_are_told_of(redis_url: str) -> None:
+    """A worker with other rules than the site's tells a person so, once a minute at most."""
+    async with aclosing(Site(redis_url)) as site, aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
+        await site.adopt()
+        with capture_logs() as logs:
+            for version in (7_000, 7_001):
+                await other.keep(version, definition(A, 3), definition(B, 3))
+
+    assert [("warning", "rules_differ", SITE, 2)] == [
+        (one["log_level"], one["event"], one["site"], one["refused"]) for one in logs
+    ]
 
 
 # -- history and changes --

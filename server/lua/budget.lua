@@ -4,8 +4,13 @@
 --        held(b)                            microseconds for which no call may start at all, or 0
 --        short(b, class)                    microseconds until this class may take a token, or 0
 --        pay(b, reads, lease)               takes a token; answers the version of the call that may start now
+--        flies(lot, reads, lease)           this lot (its version, or '*' for a listing) is being read
 -- A class leaves something for those before it: hinted reads may take the last token, watched ones leave 5, the
--- rest leaves 10. With capacity 20 and 3 tokens a second no minute sees more than 200 calls.
+-- rest leaves 10. With capacity 20 and 3 tokens a second no minute sees more than 200 calls, at Wix's end either, where
+-- a call may arrive long after it was paid: a lot that is being read, which has one call on its way at most, holds its
+-- place in the bucket, and room that its end makes begins to fill only then. So what is on its way and what may begin at
+-- once are 20 together, at any moment. Only where Redis forgets the last payments (emptied, or failed over without its
+-- tail), or its clock is set forward, the bucket seems fuller than it is: by 20 calls at most, in that one minute.
 -- A clock that was set back holds a site for no longer than a fault may: what is stored further ahead than anything
 -- sets it is brought back, once, and the whole schedule is due. Some of it is then read too early, which is harmless
 -- and gives it a new time; a sale start that is really to come gets its old one.
@@ -15,16 +20,20 @@ local LEAVES = { hinted = 0, watched = 5, rest = 10 }
 local SET_BACK = 1000000
 
 local function budget(reads, due, capacity, refill, lease, longest)
-  local got = redis.call('HMGET', reads, 'tokens', 'filled_at', 'last_call', 'paused_until', 'faults', 'version', 'probe')
+  local got = {}
+  local all = redis.call('HGETALL', reads)
+  for i = 1, #all, 2 do
+    got[all[i]] = all[i + 1]
+  end
   local b = {
     refill = refill,
-    last_call = tonumber(got[3] or 0),
-    paused_until = tonumber(got[4] or 0),
-    faults = tonumber(got[5] or 0),
-    version = tonumber(got[6] or 0),
-    probe = tonumber(got[7] or 0),
+    last_call = tonumber(got.last_call or 0),
+    paused_until = tonumber(got.paused_until or 0),
+    faults = tonumber(got.faults or 0),
+    version = tonumber(got.version or 0),
+    probe = tonumber(got.probe or 0),
   }
-  local filled_at = tonumber(got[2] or now)
+  local filled_at = tonumber(got.filled_at or 0)
   local back = math.max(b.last_call, filled_at) - now
   local function at_most(name, value, most)
     if value > most then
@@ -35,13 +44,38 @@ local function budget(reads, due, capacity, refill, lease, longest)
   b.last_call = at_most('last_call', b.last_call, now)
   b.paused_until = at_most('paused_until', b.paused_until, now + longest)
   b.probe = at_most('probe', b.probe, now + lease)
-  local since = (now - at_most('filled_at', filled_at, now)) / 1000000
+  local level, at = tonumber(got.tokens or capacity), at_most('filled_at', filled_at, now)
   if back > SET_BACK then
     for _, member in ipairs(redis.call('ZRANGE', due, '(' .. int(now), '+inf', 'BYSCORE')) do
       redis.call('ZADD', due, int(now), member)
     end
   end
-  b.tokens = math.min(capacity, tonumber(got[1] or capacity) + since * refill)
+  -- `lot:<version>` is when it ended; ahead of now, its lease's end: after that it is a worker's that died.
+  local flying, ends = 0, {}
+  for name, text in pairs(got) do
+    if string.find(name, '^lot:') then
+      flying = flying + 1
+      local ended = at_most(name, tonumber(text), now + lease)
+      if ended <= now then
+        ends[#ends + 1] = ended
+        redis.call('HDEL', reads, name)
+      end
+    end
+  end
+  table.sort(ends)
+  local function fill(until_)
+    level = math.min(capacity - flying, level + math.max(0, until_ - at) / 1000000 * refill)
+    at = math.max(at, until_)
+  end
+  for _, ended in ipairs(ends) do
+    fill(ended)
+    flying = flying - 1
+  end
+  fill(now)
+  if #ends > 0 then
+    redis.call('HSET', reads, 'tokens', string.format('%.6f', level), 'filled_at', int(now))
+  end
+  b.tokens = level
   return b
 end
 
@@ -68,4 +102,8 @@ local function pay(b, reads, lease)
     redis.call('HSET', reads, 'probe', int(now + lease))
   end
   return version
+end
+
+local function flies(lot, reads, lease)
+  redis.call('HSET', reads, 'lot:' .. lot, int(now + lease))
 end

@@ -25,6 +25,7 @@ local list_at = redis.call('ZSCORE', due, '*')
 if list_at and tonumber(list_at) <= now then
   redis.call('ZADD', due, int(now + lease), '*')
   redis.call('HSET', site, 'listed', int(now))
+  flies('*', reads, lease)
   return { 'list', int(now + lease) }
 end
 
@@ -75,6 +76,7 @@ if wait > 0 then
 end
 
 local version = pay(b, reads, lease)
+flies(int(version), reads, lease)
 for _, ticket in ipairs(lot) do
   redis.call('ZADD', due, int(now + lease), ticket)
 end

@@ -1,18 +1,19 @@
 -- with: clock
 -- extend: the listing of a site goes on, has ended, or is given back.
--- keys   site, due
+-- keys   site, due, reads
 -- args   its lease end, what became of it (on | done | back); microseconds: lease, list every
 -- gives  1 and its new lease end or due time ('' = none); 0 and '' if it is not ours any more (nothing was written)
 -- keeps  a listing that was asked for anew, or taken by another worker, is left alone. Where only watched tickets are
 --        wanted none follows by itself. `listed` is when one was last under way: watch asks for another only a lease
 --        after that, so it never cuts into one.
 
-local site, due = unpack(KEYS)
+local site, due, reads = unpack(KEYS)
 local score = redis.call('ZSCORE', due, '*')
 if not score or tonumber(score) ~= tonumber(ARGV[1]) then
   return { 0, '' }
 end
 redis.call('HSET', site, 'listed', int(now))
+redis.call('HSET', reads, 'lot:*', int(ARGV[2] == 'on' and now + tonumber(ARGV[3]) or now))
 local after = { on = tonumber(ARGV[3]), done = tonumber(ARGV[4]), back = 0 }
 if ARGV[2] == 'done' and redis.call('HGET', site, 'all') ~= '1' then
   redis.call('ZREM', due, '*')

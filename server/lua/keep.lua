@@ -1,36 +1,36 @@
--- with: clock
+-- with: clock silence
 -- keep: store what a read said, and announce what it changed: together or not at all.
--- keys   site, changes, history, then three a ticket: its hash, its event's set, its channel
+-- keys   site, changes, history, heard, then three a ticket: its hash, its event's set, its channel
 -- args   version of the read, when it was claimed (µs), rules of the worker, PUBLISH or SPUBLISH,
 --        milliseconds that changes are kept, and history; seconds that an untracked ticket is kept, and one that
---        Wix does not know; then six a ticket:
+--        Wix does not know; microseconds that a webhook may be ahead of what a read sees; then six a ticket:
 --        id, pace (live | slow | dead | never), unsold as read ('' = none), counter without its v, facts ('' = none),
 --        event ('' = unknown)
--- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended; 8 refused because
---        the site's rules are others
+-- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended, + 16 its stock fell
+--        and no webhook told of it; 8 refused because the site's rules are others
 -- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
 --        nothing, and so does a worker whose rules are not the site's. `v` is the version of the read that last
 --        changed what is shown: where nothing shown changed, no byte, no publish and no `v` does. After a clock was set
 --        back versions are ahead of it; the time of a read never is.
 
-local FIXED = 3
-local site, changes, history = KEYS[1], KEYS[2], KEYS[3]
+local FIXED, ALL = 4, 9
+local site, changes, history, heard = unpack(KEYS, 1, FIXED)
 local version, rules, publish = tonumber(ARGV[1]), ARGV[3], ARGV[4]
 local read_at = int(math.min(tonumber(ARGV[2]), now))
 local now_ms = math.floor(now / 1000)
 local changes_from, history_from = int(now_ms - tonumber(ARGV[5])), int(now_ms - tonumber(ARGV[6]))
-local expire, forget = ARGV[7], ARGV[8]
+local expire, forget, late = ARGV[7], ARGV[8], tonumber(ARGV[9])
 
 local known = redis.call('HMGET', site, 'rules', 'all')
 local out = {}
 local n = 0
 for k = FIXED + 1, #KEYS, 3 do
   local hash, event_set, channel = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-  local a = 8 + n * 6
+  local a = ALL + n * 6
   local ticket, pace, unsold, body, facts, event =
     ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
   n = n + 1
-  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold')
+  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at')
   if known[1] ~= rules then
     out[n] = known[1] and 8 or 0
   elseif was[1] and tonumber(was[1]) >= version then
@@ -72,6 +72,10 @@ for k = FIXED + 1, #KEYS, 3 do
       end
       redis.call('XADD', changes, 'MINID', '~', changes_from, '*', unpack(entry))
       done = done + 4
+    end
+    local number, former = tonumber(unsold), tonumber(was[5])
+    if number and former and number ~= former and moved(heard, former, number, tonumber(was[6]), late) then
+      done = done + 16
     end
     local stays = known[2] == '1' and pace ~= 'dead'
     if facts ~= '' then

@@ -1,6 +1,6 @@
 -- with: clock
 -- settle: a read has ended; say when each of its tickets is due next.
--- keys   site, due, hinted, watched, reads
+-- keys   site, due, hinted, watched, reads, holds
 -- args   version of the read, its lease end (0 = nothing was claimed: only tickets that have no due time and
 --        are wanted get one),
 --        outcome: good | fault | none (the answer says nothing about Wix's health);
@@ -11,10 +11,11 @@
 -- gives  microseconds for which the site is paused; 0 for an unknown site (nothing was written)
 -- keeps  a ticket whose due time is no longer this lease was marked meanwhile: it stays as it is. A version, which is
 --        when the read began, may be ahead of a clock that was set back; no due time is counted from there. Wix's read model
---        may lag its webhooks, so a hint, and a sale's start or end, is followed by reads until the last settle
---        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them.
+--        may lag its webhooks, so a hint, a hold's end and a sale's start or end are followed by reads until the last settle
+--        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them. Where
+--        Wix names no time the pause counts from the last call's beginning: one that hung has waited already.
 
-local site, due, hinted, watched, reads = unpack(KEYS)
+local site, due, hinted, watched, reads, holds = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
   return 0
 end
@@ -25,6 +26,7 @@ local calls, longest = tonumber(ARGV[13]), tonumber(ARGV[14])
 local FIXED = 14
 
 local all = redis.call('HGET', site, 'all') == '1'
+local any_holds = redis.call('EXISTS', holds) == 1
 every = math.max(every, redis.call('ZCOUNT', watched, int(now), '+inf') / (100 * calls) * 1000000)
 
 local function soonest(ticket, pace, start, stop)
@@ -52,6 +54,19 @@ local function soonest(ticket, pace, start, stop)
   end
   if hint and not steps_after(tonumber(hint)) then
     redis.call('ZREM', hinted, ticket)
+  end
+  if any_holds then
+    -- Members are `ticket:end`, all of one score and so in the order of their ends.
+    local first, moment = '[' .. ticket .. ':', #ticket + 2
+    local passed = redis.call('ZREVRANGEBYLEX', holds, first .. int(began), first, 'LIMIT', 0, 1)[1]
+    if passed then
+      local steps_left = steps_after(tonumber(string.sub(passed, moment)))
+      redis.call('ZREMRANGEBYLEX', holds, first, (steps_left and '(' or '[') .. passed)
+    end
+    local coming = redis.call('ZRANGEBYLEX', holds, '(' .. ticket .. ':' .. int(began), '(' .. ticket .. ';', 'LIMIT', 0, 1)[1]
+    if coming then
+      at_least(tonumber(string.sub(coming, moment)))
+    end
   end
   if pace == 'again' then
     at_least(began + again)
@@ -94,17 +109,22 @@ for i = FIXED + 1, #ARGV, 4 do
   end
 end
 redis.call('ZREMRANGEBYSCORE', watched, '-inf', int(now - 86400000000))
+if redis.call('HEXISTS', reads, 'lot:' .. ARGV[1]) == 1 then
+  redis.call('HSET', reads, 'lot:' .. ARGV[1], int(now))
+end
 
 if outcome == 'good' then
   redis.call('HSET', reads, 'faults', 0, 'probe', 0)
 elseif outcome == 'fault' then
   local faults = redis.call('HINCRBY', reads, 'faults', 1)
+  local was = redis.call('HMGET', reads, 'last_call', 'paused_until')
   local pause = tonumber(ARGV[4])
   if pause < 0 then
-    pause = tonumber(ARGV[5]) * math.min(8, 2 ^ faults) * 1000000
+    local waited = now - math.min(now, tonumber(was[1] or now))
+    pause = math.max(0, tonumber(ARGV[5]) * math.min(8, 2 ^ faults) * 1000000 - waited)
   end
   pause = math.min(pause, longest)
-  local until_ = math.max(now + pause, tonumber(redis.call('HGET', reads, 'paused_until') or 0))
+  local until_ = math.max(now + pause, tonumber(was[2] or 0))
   until_ = math.min(until_, now + longest)
   redis.call('HSET', reads, 'paused_until', int(until_), 'probe', 0)
   return until_ - now

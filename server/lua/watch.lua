@@ -1,10 +1,12 @@
--- with: clock
+-- with: clock silence
 -- watch: somebody looks at these tickets; keep them fresh, and say what is known of them.
--- keys   site, due, watched, one hash a ticket…
+-- keys   site, due, watched, heard, one hash a ticket…
 -- args   microseconds: watched for, watch every, watch slowly every; Wix calls a second that watching may use,
 --        first reads a minute, microseconds of a lease, 1 = answer the counters too, tickets… (in the order of the
 --        hashes)
--- gives  nil for an unknown site (nothing was written), else per ticket:
+-- gives  nil for an unknown site (nothing was written), else first what is known of the site:
+--        its rules; falls of stock that no webhook told of, and the microseconds from the first to the last of them;
+--        when the newest webhook was heard, in microseconds (0 = none ever); then per ticket:
 --        v ('' = never read), age of the last read in microseconds (a day if the clock was set back since), rules,
 --        counter ('' if not asked)
 -- keeps  a ticket never read costs one of the site's first reads, so strangers who ask for random ids spend
@@ -13,9 +15,9 @@
 --        A ticket that is watched already has its time from settle: touching it here would cut into a read in
 --        flight.
 
-local FIXED = 3
+local FIXED = 4
 local DAY = 86400000000
-local site, due, watched = KEYS[1], KEYS[2], KEYS[3]
+local site, due, watched, heard = unpack(KEYS, 1, FIXED)
 if redis.call('EXISTS', site) == 0 then
   return nil
 end
@@ -34,7 +36,9 @@ local function may_read_first()
   return true
 end
 
-local out, fell, unread = {}, 0, false
+local u = untold(heard)
+local out = { { redis.call('HGET', site, 'rules') or '', u.falls, int(u.last - u.first), int(u.at) } }
+local fell, unread = 0, false
 for i = FIXED + 1, #KEYS do
   local ticket = ARGV[7 + i - FIXED]
   local got = redis.call('HMGET', KEYS[i], 'v', 'read_at', 'rules', 'pace', want == '1' and 'counter' or '-')

@@ -1,10 +1,13 @@
 """A deadline for a whole call over httpx, whose own time-outs are for one read: a byte every now and then outlasts them.
 
 In: `with within(seconds)` around calls of a client on `transport()`. Out: their answers, or httpx's time-outs. It ends
-a call from below, where it waits for the network; a cancel from above would leave httpx's pool broken for good.
+a call from below, where it waits for the network; a cancel from above would leave httpx's pool broken for good. Once it
+is ended it is over: nothing of it is sent any more, not by the kernel either.
 """
 
+import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,13 +18,21 @@ from typing import Any
 import httpcore
 import httpx
 
+NO_LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""What the other side has not taken when a connection is closed is thrown away. The kernel would go on sending it for
+minutes, and over a link that was dead a call would reach Wix long after somebody counted on it."""
+
 _until: ContextVar[float] = ContextVar("until", default=inf)
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Let calls of this task's wait for the network for so long in all."""
-    outer = _until.set(time.monotonic() + seconds)
+def within(seconds: float, since: float | None = None) -> Iterator[None]:
+    """Let calls of this task's wait for the network for so long in all; a block within a block ends no later than that.
+
+    It counts from now, or *since* then, a moment of time.monotonic().
+    """
+    began = time.monotonic() if since is None else since
+    outer = _until.set(min(_until.get(), began + seconds))
     try:
         yield
     finally:
@@ -61,7 +72,8 @@ class _Network(httpcore.AnyIOBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(await super().connect_tcp(host, port, left, local_address, socket_options))
+        options = [*(socket_options or ()), NO_LINGER]
+        return _Stream(await super().connect_tcp(host, port, left, local_address, options))
 
 
 class _Stream(httpcore.AsyncNetworkStream):

@@ -8,6 +8,7 @@ Sources: Wix, "Ticket Definitions V3" (object and events), "Orders" (Order Confi
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,9 +96,11 @@ def meaning(type_: str, payload: Mapping[str, Any]) -> Hint | Install | None:
         found = guid(str(payload.get("entityId")))
         return Hint(reason, (TicketId(found),)) if found else None
     if reason := _RESERVATIONS.get(type_):
-        return _named(reason, _entity(payload).get("tickets"), "ticketDefinitionId", None)
+        entity = _entity(payload)
+        return _held(_named(reason, entity.get("tickets"), "ticketDefinitionId", None), entity, "expirationDate")
     if reason := _OLD_RESERVATIONS.get(type_):
-        return _named(reason, payload.get("quantities"), "ticketDefinitionId", payload.get("eventId"))
+        hint = _named(reason, payload.get("quantities"), "ticketDefinitionId", payload.get("eventId"))
+        return _held(hint, payload, "expires")
     if reason := _EVENTS.get(type_):
         found = guid(str(payload.get("entityId")))
         return Hint(reason, event=EventId(found), named=Named.EVENT) if found else None
@@ -133,6 +136,17 @@ def _named(reason: str, entries: Any, member: str, event: Any) -> Hint | None:
         EventId(event_id) if event_id else None,
         Named.TICKETS if ids else Named.EVENT,
     )
+
+
+def _held(hint: Hint | None, reservation: Mapping[str, Any], member: str) -> Hint | None:
+    """The same hint with the time at which the reservation gives its tickets back, if it is one that will."""
+    if hint is None or not str(reservation.get("status")).endswith("PENDING"):
+        return hint
+    try:
+        return replace(hint, hold_ends_us=_time(reservation.get(member), "of a reservation"))
+    except Malformed:
+        # It would only have been one more time to look.
+        return hint
 
 
 def _entity(payload: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -18,7 +18,12 @@ for k = 1, 3 do
     redis.call('ZADD', KEYS[k], string.format('%.0f', found[i + 1] - ARGV[1]), found[i])
   end
 end
-for k = 4, #KEYS do
+for _, member in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+  local ticket, moment = string.match(member, '(.*):(%d+)')
+  redis.call('ZREM', KEYS[4], member)
+  redis.call('ZADD', KEYS[4], 0, ticket .. ':' .. string.format('%.0f', moment - ARGV[1]))
+end
+for k = 5, #KEYS do
   local found = redis.call('HGETALL', KEYS[k])
   for i = 1, #found, 2 do
     local moment = tonumber(found[i + 1])
@@ -33,7 +38,7 @@ end
 
 async def elapse(store: Store, site: SiteId, seconds: float, tickets: Sequence[TicketId] = ()) -> None:
     """Let so many seconds pass for a site's schedule and budget, and for the snapshots of these tickets."""
-    keys = [key(site, name) for name in ("due", "hinted", "watched", "reads", "site")]
+    keys = [key(site, name) for name in ("due", "hinted", "watched", "holds", "reads", "site", "heard")]
     keys += [key(site, "ticket", ticket) for ticket in tickets]
     await store.do("EVAL", MOVE, len(keys), *keys, micros(seconds))
 

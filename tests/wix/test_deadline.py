@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -152,6 +153,46 @@ async def test_no_time_left() -> None:
             await http.get(url)
 
     assert 1 == len(asked)
+
+
+async def test_a_block_within_a_block() -> None:
+    """Of two deadlines the earlier one holds; one may count from a moment that has passed."""
+    with deadline.within(5):
+        with deadline.within(0):
+            assert deadline.passed()
+        with deadline.within(3, since=time.monotonic() - 4):
+            assert deadline.passed()
+        assert not deadline.passed()
+    with deadline.within(0), deadline.within(5):
+        assert deadline.passed()
+    with deadline.within(5, since=time.monotonic() - 4):
+        assert not deadline.passed()
+
+
+async def test_what_is_given_up_is_not_sent() -> None:
+    """Law 5: Of a call that is given up nothing reaches Wix that was not there already, though the kernel holds it."""
+    gave_up = asyncio.Event()
+    body = b"x" * 200_000
+    taken = 0
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await gave_up.wait()
+        while part := await reader.read(65_536):
+            taken += len(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # What it accepts takes this little before somebody reads.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        serving = await asyncio.start_server(late, sock=listening, limit=4096)
+        async with serving, client() as http:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            with deadline.within(0.3), pytest.raises(httpx.TimeoutException):
+                await http.post(url, content=body)
+            gave_up.set()
+            await asyncio.sleep(0.3)
+
+    assert len(body) / 2 > taken
 
 
 async def test_without_a_deadline() -> None:

@@ -385,9 +385,14 @@ def test_any_definition(name: str, data: st.DataObject) -> None:
 # -- webhooks --
 
 
-def hint(reason: str, *tickets: str, event: str | None = None, named: Named = Named.TICKETS) -> Hint:
-    return Hint(reason, tuple(TicketId(one) for one in tickets), EventId(event) if event else None, named)
+def hint(
+    reason: str, *tickets: str, event: str | None = None, named: Named = Named.TICKETS, ends: int | None = None
+) -> Hint:
+    return Hint(reason, tuple(TicketId(one) for one in tickets), EventId(event) if event else None, named, ends)
 
+
+HOLD_ENDS = 1_770_805_110 * 1_000_000
+"""10:18:30 of the day of the samples, at which Wix's pending reservation ends."""
 
 ORDER = {"eventId": EVENT, "tickets": [{"ticketDefinitionId": OTHER}]}
 RESERVED = {"tickets": [{"ticketDefinitionId": TICKET}, {"ticketDefinitionId": OTHER}]}
@@ -413,9 +418,9 @@ MEANINGS: dict[str, Hint | Install | None] = {
     "order_initiated": hint("order_initiated", TICKET, OTHER, event=EVENT, named=Named.LINES),
     "order_paid": hint("order_paid", OTHER, event=EVENT),
     "order_deleted": hint("order_deleted", OTHER, event=EVENT),
-    "reservation_created_legacy": hint("reservation_created", TICKET, event=EVENT),
+    "reservation_created_legacy": hint("reservation_created", TICKET, event=EVENT, ends=HOLD_ENDS),
     "reservation_updated_legacy": hint("reservation_updated", TICKET, event=EVENT),
-    "ticket_reservation_created": hint("reservation_created", TICKET),
+    "ticket_reservation_created": hint("reservation_created", TICKET, ends=HOLD_ENDS),
     "ticket_reservation_updated": hint("reservation_updated", TICKET),
     "ticket_reservation_deleted": hint("reservation_deleted", TICKET, OTHER),
     "ticket_definition_created": hint("definition_created", TICKET),
@@ -441,6 +446,29 @@ def test_each_webhook(name: str) -> None:
     sample = {**EVENTS, **UNSEEN}[name]
 
     assert MEANINGS[name] == schema.meaning(sample["eventType"], sample["data"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, HOLD_ENDS),
+        ({"status": "CONFIRMED"}, None),
+        ({"status": "EXPIRED"}, None),
+        ({"status": None}, None),
+        ({"expirationDate": None}, None),
+        ({"expirationDate": "soon"}, None),
+        ({"expirationDate": 1_770_805_110}, None),
+        ({"expirationDate": "2026-02-11T11:18:30+01:00"}, HOLD_ENDS),
+    ],
+)
+def test_end_of_a_hold(changes: dict[str, Any], ends: int | None) -> None:
+    """Only a reservation that is pending ends by itself; when, is a time to look and no more: one that is none is left out."""
+    data = copy.deepcopy(EVENTS["ticket_reservation_created"]["data"])
+    data["createdEvent"]["entity"] |= changes
+
+    assert hint("reservation_created", TICKET, ends=ends) == schema.meaning(
+        "wix.events.v1.ticket_reservation_created", data
+    )
 
 
 def test_each_type_is_tested() -> None:

@@ -1,7 +1,9 @@
 import base64
 import inspect
 import json
+import socket
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from jwt.utils import base64url_encode
 from server.errors import Forged, Malformed, NotStarted
 from server.model import Hint, Install, Named, Webhook
 from server.wix import schema
-from server.wix.signature import LEEWAY, Segments, public_key, reader, verify
+from server.wix.signature import LEEWAY, LONGEST_HEADER, Segments, public_key, reader, verify
 from tests.rig.reads import EVENT
 from tests.rig.server import OTHER, SITE, TICKET
 
@@ -157,11 +159,25 @@ HEAD, CLAIMS, SIGNATURE = GOOD.split(b".")
 NOW = int(time.time())
 
 
-def hs256(key: bytes) -> bytes:
+def hmac(key: bytes, bits: int = 256) -> bytes:
     """A token signed with what everyone may know, which PyJWT itself refuses to make."""
-    algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-    text = base64url_encode(b'{"alg":"HS256","typ":"JWT"}') + b"." + CLAIMS
+    algorithm = jwt.algorithms.HMACAlgorithm(getattr(jwt.algorithms.HMACAlgorithm, f"SHA{bits}"))
+    text = base64url_encode(b'{"alg":"HS%d","typ":"JWT"}' % bits) + b"." + CLAIMS
     return text + b"." + base64url_encode(algorithm.sign(text, key))
+
+
+def of_stranger(header: bytes, claims: bytes = b'{"data":"{}"}') -> bytes:
+    """A token whose header no library would write, signed by a stranger as RS256 would be."""
+    algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+    text = base64url_encode(header) + b"." + base64url_encode(claims)
+    return text + b"." + base64url_encode(algorithm.sign(text, STRANGER))
+
+
+DER = KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+PKCS1 = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1)
+JWK = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(STRANGER.public_key()))
+ELSEWHERE = {"jku": "http://127.0.0.1:9/keys", "x5u": "http://127.0.0.1:9/chain", "x5c": ["MII"], "jwk": JWK}
+"""Where a token says that its key is to be found."""
 
 
 FORGED: dict[str, bytes] = {
@@ -185,14 +201,40 @@ FORGED: dict[str, bytes] = {
     "none": sign(key=None, algorithm="none"),
     "none, signed": b".".join((base64url_encode(b'{"alg":"none"}'), CLAIMS, SIGNATURE)),
     "None": b".".join((base64url_encode(b'{"alg":"None"}'), CLAIMS, SIGNATURE)),
-    "HS256 of the public key": hs256(PEM.encode()),
-    "HS256 of the public key, trimmed": hs256(PEM.strip().encode()),
-    "HS256 of nothing": hs256(b""),
+    "HS256 of the public key": hmac(PEM.encode()),
+    "HS256 of the public key, trimmed": hmac(PEM.strip().encode()),
+    "HS256 of the public key as DER": hmac(DER),
+    "HS256 of the public key as PKCS 1": hmac(PKCS1),
+    "HS256 of the public key as it is in the settings": hmac(base64.b64encode(PEM.encode())),
+    "HS384 of the public key": hmac(PEM.encode(), 384),
+    "HS512 of the public key": hmac(PEM.encode(), 512),
+    "HS256 of nothing": hmac(b""),
     "RS512": sign(algorithm="RS512"),
     "RS384": sign(algorithm="RS384"),
     "PS256": sign(algorithm="PS256"),
     "ES256": sign(key=ec.generate_private_key(ec.SECP256R1()), algorithm="ES256"),
-    "key of its own": sign(key=STRANGER, headers={"jwk": json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(STRANGER))}),
+    "key of its own": sign(key=STRANGER, headers={"jwk": JWK}),
+    "keys elsewhere": sign(key=STRANGER, headers=ELSEWHERE),
+    "key in a file": sign(key=STRANGER, headers={"kid": "../../../../dev/null"}),
+    "alg in small letters": of_stranger(b'{"alg":"rs256"}'),
+    "alg with an end": of_stranger(b'{"alg":"RS256\\u0000"}'),
+    "alg twice": of_stranger(b'{"alg":"none","alg":"RS256"}'),
+    "alg twice, none last": by_hand(b'{"alg":"RS256","alg":"none"}', b'{"data":"{}"}', b""),
+    "alg by another writing": of_stranger(b'{"\\u0061lg":"RS256"}'),
+    "deep in the header": of_stranger(b'{"alg":"RS256","x":' + b"[" * 900 + b"]" * 900 + b"}"),
+    "long header": of_stranger(b'{"alg":"RS256","x":"' + b"x" * LONGEST_HEADER + b'"}'),
+    "long header, well signed": sign(headers={"x": "x" * LONGEST_HEADER}),
+    "long claims": of_stranger(b'{"alg":"RS256"}', b'{"data":"' + b"x" * 700_000 + b'"}'),
+    "compressed": of_stranger(b'{"alg":"RS256","zip":"DEF"}', zlib.compress(b'{"data":"{}"}')),
+    "encrypted": b".".join((base64url_encode(b'{"alg":"RSA-OAEP","enc":"A256GCM"}'), b"x", b"x", b"x", b"x")),
+    "as JSON": json.dumps(
+        {"protected": HEAD.decode(), "payload": CLAIMS.decode(), "signature": SIGNATURE.decode()}
+    ).encode(),
+    "twice": GOOD + b"\n" + GOOD,
+    "with an end": GOOD + b"\0",
+    "with a mark": b"\xef\xbb\xbf" + GOOD,
+    "in UTF-16": GOOD.decode().encode("utf-16"),
+    "as an address": GOOD.replace(b".", b"%2E"),
     "crit": sign(headers={"crit": ["exp"]}),
     "crit of an unknown": sign(headers={"crit": ["x"], "x": 1}),
     "unencoded": sign(headers={"b64": False}),
@@ -220,6 +262,26 @@ def test_forged(name: str) -> None:
     """What Wix did not sign, or not now, or not with RS256, is forged; the reason never repeats what came."""
     with pytest.raises(Forged, match=r"^not a token signed by Wix: \w+$"):
         check(FORGED[name])
+
+
+def test_nothing_is_fetched() -> None:
+    """Where a well signed token says that its key is elsewhere, ours is taken all the same, and nobody is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        url = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/keys"
+
+        found = check(sign(headers={**ELSEWHERE, "jku": url, "x5u": url}))
+
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    assert "AppRemoved" == found.type
+
+
+def test_last_of_two() -> None:
+    """Of two members of one name in what Wix signed the last one holds, as for every reader of JSON that it may have."""
+    twice = json.dumps(REMOVED)[:-1] + ',"eventType":"AppInstalled"}'
+
+    assert Install(installed=True) == check(raw(json.dumps({"data": twice}).encode())).meaning
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(by_hand))

@@ -1,0 +1,117 @@
+"""No order is lost: ten thousand of them, while each part that stands between Wix and a number is away for a while."""
+
+import asyncio
+import logging
+import re
+import signal
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from sandbox.delivery import Webhook
+from tests.rig.house import House
+from tests.rig.process import Run
+from tests.rig.redis import RedisServer
+from tests.rig.server import until
+from tests.rig.shop import Shop, trade
+from tests.rig.tell import tell
+from tests.rig.wix import WixRig
+
+ORDERS = 10_000
+SECONDS = 80
+TOKEN = "only-for-this-test"
+
+Servers = Callable[..., RedisServer]
+
+
+async def test_no_order_is_lost(
+    command: Run, redis_server: Servers, wix: WixRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Law 12: 10,000 orders, placed while worker, Redis and Wix are away one after the other, all end in right numbers."""
+    caplog.set_level(logging.WARNING, "sandbox.delivery")
+    tickets = wix.sandbox.add(200, limit=100_000)
+    # Wix's schedule of resends, a minute and ten and an hour, is run a hundred times as fast; its outage lasts a whole
+    # minute.
+    wix.knobs.turn(resend_scale=0.01, reservation_events=False)
+    redis = redis_server()
+    # Nothing but webhooks tells of what nobody watches: the clock would come by tomorrow.
+    house = House(command, redis.url, wix.settings(), RECONCILE="86400")
+    worker = house.worker()
+    url = await house.web(METRICS_TOKEN=TOKEN)
+    wix.send_to(url)
+    await until(lambda: house.right(wix, tickets), 30)
+    loop = asyncio.get_running_loop()
+    sent: list[Webhook] = []
+    shop, unwatched = Shop(wix, tickets[:40]), Shop(wix, tickets[40:])
+    async with shop.watched(url) as eye:
+        began = loop.time()
+
+        async def at(second: float) -> None:
+            await until(lambda: loop.time() - began >= second, SECONDS + 30)
+
+        sending = asyncio.create_task(send(wix, sent))
+        trading = asyncio.create_task(trade([shop, unwatched], ORDERS / SECONDS, SECONDS))
+        await at(4)
+        await worker.stop(signal.SIGKILL)
+        await at(14)
+        house.worker()
+        await at(18)
+        redis.kill()
+        await at(21)
+        redis.start(wait=False)
+        await at(26)
+        wix.knobs.turn(outage="503")
+        await at(56)
+        wix.knobs.turn(outage="hang")
+        await at(86)
+        wix.knobs.turn(outage="none")
+        sold = await trading + await trade([shop], 1, 1)
+
+        async def all_right() -> bool:
+            await asyncio.sleep(0.1)
+            return await house.right(wix, tickets)
+
+        await until(lambda: len(sent) == sold and wix.sandbox.delivery.pending == 0, 60)
+        sending.cancel()
+        answered = loop.time() - began - 86
+        await until(all_right, 60)
+        await until(lambda: shop.knows(eye), 10)
+        seconds = loop.time() - began - 86
+
+    taken, refused = await webhooks(url)
+    tell(
+        f"{sold} orders, {refused} of their webhooks refused while Redis was away; "
+        f"all answered {answered:.1f} s and all right {seconds:.1f} s after Wix was back"
+    )
+    assert sold >= ORDERS
+    assert [] == [one.getMessage() for one in caplog.records if one.name == "sandbox.delivery"]
+    assert refused > 0
+    assert {200} == {one.attempts[-1].status for one in sent}
+    assert taken >= sold
+    assert [None, None] == [one.process.poll() for one in house.processes if one is not worker]
+
+
+async def send(wix: WixRig, sent: list[Webhook]) -> None:
+    """Let Wix send what an app subscribes to that wants only the one webhook it needs, and note each."""
+    delivery = wix.sandbox.delivery
+    delivery.paused = True
+    last = delivery.last
+    while True:
+        for one in delivery.since(last):
+            last = one.n
+            if one.type.endswith("OrderConfirmed"):
+                sent.append(one)
+                delivery.send(one)
+        await asyncio.sleep(0.02)
+
+
+async def webhooks(url: str) -> tuple[int, int]:
+    """How many orders' webhooks that web process has taken, and how many it could not take."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        text = (await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})).text
+    found = re.findall(r'ticket_counter_webhooks_total\{outcome="(\w+)",type="[^"]+"\} ([0-9.e+]+)', text)
+    return (
+        sum(round(float(number)) for outcome, number in found if outcome == "marked"),
+        sum(round(float(number)) for outcome, number in found if outcome == "unavailable"),
+    )

@@ -1,0 +1,79 @@
+"""No webhook comes any more: numbers are as right as the clock makes them, and somebody is told."""
+
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+
+import httpx
+
+from server.model import SiteId
+from server.store import Store, Use
+from tests.rig.elapse import elapse
+from tests.rig.house import House, most_in_a_minute, spent
+from tests.rig.process import Run
+from tests.rig.redis import RedisServer
+from tests.rig.server import until
+from tests.rig.shop import Shop, trade
+from tests.rig.tell import tell
+from tests.rig.wix import WixRig
+
+TOKEN = "only-for-this-test"
+SECONDS = 60
+
+Servers = Callable[..., RedisServer]
+
+
+async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Every webhook is lost: 30 changes on 10 watched tickets are shown in 20 s for 60 calls a minute, and it is told."""
+    wix.knobs.turn(loss=1.0)
+    house = House(command, redis_server().url, wix.settings(), METRICS_TOKEN=TOKEN)
+    house.worker()
+    url = await house.web()
+    wix.send_to(url)
+    shop = Shop(wix, wix.sandbox.add(10))
+    async with (
+        shop.watched(url) as eye,
+        aclosing(Store(house.redis_url, Use.WORK)) as store,
+        httpx.AsyncClient(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {TOKEN}"}) as owner,
+    ):
+
+        async def says(heard: bool, sites: int) -> bool:
+            ready = await owner.get("/readyz")
+            metrics = (await owner.get("/metrics")).text
+            assert 200 == ready.status_code
+            return heard is ready.json()["webhooks_heard"] and f"ticket_counter_silent_sites {sites}.0" in metrics
+
+        await until(lambda: shop.knows(eye), 30)
+        began = time.time()
+        sold = await trade([shop], 30 / SECONDS, SECONDS)
+        await until(lambda: not shop.untold, 25)
+        most = most_in_a_minute(spent(wix, began))
+        assert await says(True, 0)
+        assert "webhooks_silent" not in house.log
+
+        # A minute without webhooks may be chance: five more go by before stock falls again.
+        await elapse(store, SiteId(wix.site), 300)
+        last = time.time()
+        shop.buy()
+        await until(lambda: "webhooks_silent" in house.log, 25)
+        told = time.time() - last
+        await until(lambda: says(False, 1), 10)
+        stranger = await owner.get("/readyz", headers={"Authorization": ""})
+
+        wix.knobs.turn(loss=0.0)
+        shop.buy()
+        await until(lambda: says(True, 0), 10)
+        await until(lambda: "webhooks_silent_no_more" in house.log, 10)
+        await until(lambda: shop.knows(eye))
+
+    line = next(one for one in house.log.splitlines() if "webhooks_silent" in one)
+    tell(
+        f"{sold} changes on 10 watched tickets without any webhook: shown after {max(shop.took):.1f} s at most, "
+        f"at most {most} calls in a minute; told {told:.1f} s after the first change that came 5 minutes later"
+    )
+    assert 30 <= sold
+    assert 20 >= max(shop.took)
+    assert 60 >= most
+    assert (200, "yes\n") == (stranger.status_code, stranger.text)
+    for word in ("falls=", "minutes=6", "last_webhook=never", "Webhooks page"):
+        assert word in line

@@ -1,0 +1,153 @@
+"""A number that cannot be verified is withdrawn from everybody, whatever keeps us from it, and comes back by itself."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+import pytest
+
+from tests.rig.eyes import asked, polling, streaming, watching
+from tests.rig.house import House
+from tests.rig.process import Command, Run
+from tests.rig.redis import RedisServer
+from tests.rig.server import until
+from tests.rig.tell import tell
+from tests.rig.wix import WixRig
+
+MAX_STALE = 6
+WITHIN = MAX_STALE + 10
+"""Seconds in which everybody must have been told."""
+FAULT = 22
+"""Seconds that a fault lasts, if it does not end by itself."""
+
+Servers = Callable[..., RedisServer]
+
+
+@dataclass
+class Scene:
+    """All that can be broken."""
+
+    wix: WixRig
+    house: House
+    worker: Command
+    redis: RedisServer
+
+
+async def wix_is_down(scene: Scene) -> None:
+    scene.wix.knobs.turn(outage="503")
+
+
+async def wix_hangs(scene: Scene) -> None:
+    scene.wix.knobs.turn(outage="hang")
+
+
+async def wix_is_well(scene: Scene) -> None:
+    scene.wix.knobs.turn(outage="none")
+
+
+async def budget_is_gone(scene: Scene) -> None:
+    scene.wix.knobs.turn(rate_limit=0)
+
+
+async def budget_is_back(scene: Scene) -> None:
+    scene.wix.knobs.turn(rate_limit=200)
+
+
+async def site_is_paused(scene: Scene) -> None:
+    """One answer says to come back after the fault's time; Wix is well again at once."""
+    refused = len(scene.wix.calls("query"))
+    scene.wix.knobs.turn(outage="429", retry_after=FAULT)
+    await until(lambda: len(scene.wix.calls("query")) > refused)
+    scene.wix.knobs.turn(outage="none")
+
+
+async def pause_is_over(_: Scene) -> None:
+    pass
+
+
+async def worker_is_killed(scene: Scene) -> None:
+    await scene.worker.stop(signal.SIGKILL)
+
+
+async def worker_is_started(scene: Scene) -> None:
+    scene.house.worker()
+
+
+async def redis_is_frozen(scene: Scene) -> None:
+    scene.redis.freeze()
+
+
+async def redis_is_thawed(scene: Scene) -> None:
+    scene.redis.thaw()
+
+
+async def redis_is_killed(scene: Scene) -> None:
+    scene.redis.kill()
+
+
+async def redis_is_started(scene: Scene) -> None:
+    scene.redis.start(wait=False)
+
+
+Act = Callable[[Scene], Awaitable[None]]
+CAUSES: dict[str, tuple[Act, Act]] = {
+    "wix-is-down": (wix_is_down, wix_is_well),
+    "wix-hangs": (wix_hangs, wix_is_well),
+    "the-budget-is-gone": (budget_is_gone, budget_is_back),
+    "the-site-is-paused": (site_is_paused, pause_is_over),
+    "the-worker-is-killed": (worker_is_killed, worker_is_started),
+    "redis-is-frozen": (redis_is_frozen, redis_is_thawed),
+    "redis-is-killed": (redis_is_killed, redis_is_started),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixRig, cause: str) -> None:
+    """Law 8: Those who watch and those who come then see no number after MAX_STALE + 10 s, and the true one when it can be."""
+    breaks, heals = CAUSES[cause]
+    ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
+    redis = redis_server()
+    house = House(command, redis.url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE))
+    scene = Scene(wix, house, house.worker(), redis)
+    url = await house.web()
+    await until(lambda: house.right(wix, [ticket, unwatched]), 20)
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        eyes = [
+            await stack.enter_async_context(kind(url, wix.site, [ticket])) for kind in (watching, streaming, polling)
+        ]
+        await until(lambda: all(eye.unsold(ticket) == 120 for eye in eyes))
+
+        await breaks(scene)
+        wix.world.buy(ticket, 20)
+        wix.world.buy(unwatched, 5)
+        began = loop.time()
+        await until(lambda: all(eye.state(ticket) == "unknown" for eye in eyes), WITHIN)
+        told = loop.time() - began
+        await until(lambda: loop.time() - began > WITHIN, WITHIN)
+        for one in (ticket, unwatched):
+            assert ["unknown"] * 3 == await newcomer(url, wix.site, one)
+
+        await until(lambda: loop.time() - began > FAULT, FAULT)
+        await heals(scene)
+        healed = loop.time()
+        assert [[]] * 3 == [[one for one in eye.numbers(ticket, began + WITHIN) if one.at < healed] for eye in eyes]
+        await until(lambda: all(eye.unsold(ticket) == 100 for eye in eyes), 60)
+        back = loop.time() - healed
+
+    tell(f"withdrawn {told:.1f} s later with MAX_STALE={MAX_STALE}, back {back:.1f} s after it was over")
+
+
+async def newcomer(url: str, site: str, ticket: str) -> list[str]:
+    """What those are told who come now, in each of the three ways."""
+    states = []
+    for kind in (watching, streaming):
+        async with kind(url, site, [ticket]) as eye:
+            states.append(str(await until(partial(eye.state, ticket))))
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        states += [one["state"] for one in await asked(client, site, [ticket])]
+    return states

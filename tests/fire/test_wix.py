@@ -1,0 +1,107 @@
+"""A Wix that refuses, hangs, and takes its tokens back, while webhooks go on."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from tests.rig.demand import demand
+from tests.rig.house import House, percentile, spent
+from tests.rig.poster import poster
+from tests.rig.process import Run
+from tests.rig.redis import RedisServer
+from tests.rig.server import until
+from tests.rig.shop import Shop, trade
+from tests.rig.tell import tell
+from tests.rig.wix import WixRig
+
+Servers = Callable[..., RedisServer]
+
+
+async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Law 5: 20 s of 429 and 10 s of silence cost 5 calls and no webhook; then all is fresh in 10 s and stays well."""
+    tickets = wix.sandbox.add(300, limit=100_000)
+    house = House(command, redis_server().url, wix.settings())
+    for _ in range(2):
+        house.worker()
+    wix.send_to(await house.web())
+    await until(lambda: house.right(wix, tickets), 30)
+    shop = Shop(wix, tickets)
+    since = wix.sandbox.delivery.last
+    # An order is four webhooks: its hold and its end, its beginning and its payment.
+    trading = asyncio.create_task(trade([shop], 25, 45))
+    await asyncio.sleep(3)
+
+    wix.knobs.turn(outage="429", outage_of="api", retry_after=5)
+    began = time.time()
+    await asyncio.sleep(20)
+    refused = len(spent(wix, began))
+    wix.knobs.turn(outage="hang", outage_of="all")
+    await asyncio.sleep(10)
+    wix.knobs.turn(outage="none")
+    well = time.time()
+    left = {ticket: shop.left(ticket) for ticket in tickets}
+
+    async def fresh() -> bool:
+        await asyncio.sleep(0.1)
+        return all(
+            int(read or 10**9) <= left[one]
+            for one, read in zip(tickets, await house.kept(wix.site, tickets), strict=True)
+        )
+
+    await until(fresh, 20)
+    seconds = time.time() - well
+    await trading
+    calls = len(wix.calls())
+    async with demand(house.redis_url, wix.site, tickets):
+        await until(lambda: len(wix.calls()) >= calls + 100, 60)
+    await until(lambda: house.right(wix, tickets), 20)
+    await until(lambda: wix.sandbox.delivery.pending == 0)
+
+    sent = wix.sandbox.delivery.since(since)
+    slowest = percentile([attempt.ms for one in sent for attempt in one.attempts], 0.99)
+    later = {call.status for call in wix.calls() if call.n > calls}
+    tell(
+        f"{refused} calls in 20 s of 429, fresh {seconds:.1f} s after Wix was well; "
+        f"p99 of {len(sent)} webhooks {slowest} ms; {len(wix.calls()) - calls} reads after that: {later}"
+    )
+    assert 1 <= refused <= 5
+    assert 10 >= seconds
+    assert {(200,)} == {tuple(attempt.status for attempt in one.attempts) for one in sent}
+    assert 250 >= slowest
+    assert {200} == later
+
+
+async def test_a_revoked_token(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """A token that is revoked while hundreds of reads are due costs two requests a process, no update, and no secrecy."""
+    tickets = wix.sandbox.add(300)
+    wix.sandbox.delivery.paused = True
+    house = House(command, redis_server().url, wix.settings(), LOG_LEVEL="DEBUG")
+    for _ in range(2):
+        house.worker()
+    url = await house.web()
+    await until(lambda: house.right(wix, tickets), 30)
+    async with demand(house.redis_url, wix.site, tickets):
+        await until(lambda: len(wix.calls("token")) == 2)
+    given = set(wix.sandbox.auth._tokens)
+    for ticket in tickets:
+        wix.world.buy(ticket)
+    jwts = [one.jwt for one in wix.sandbox.delivery.since() if one.type.endswith("OrderConfirmed")]
+
+    assert len(given) == wix.sandbox.auth.revoke()
+    before, began = len(wix.calls("token")), time.monotonic()
+    async with poster([url]) as post:
+        for jwt in jwts:
+            post(jwt)
+        answers = await post.all()
+        await until(lambda: house.right(wix, tickets), 10)
+    seconds = time.monotonic() - began
+
+    asked = len(wix.calls("token")) - before
+    given |= set(wix.sandbox.auth._tokens)
+    denied = sum(call.status == 401 for call in wix.calls())
+    tell(f"{denied} calls denied, {asked} new tokens for 2 processes, 300 tickets right {seconds:.1f} s later")
+    assert {200} == {one.status for one in answers}
+    assert denied >= 1
+    assert 1 <= asked <= 4
+    for secret in (*given, wix.sandbox.site.ids.app_secret):
+        assert secret not in house.log

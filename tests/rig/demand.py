@@ -1,0 +1,37 @@
+"""More hints than Wix's limit has reads for: `async with demand(redis_url, site, tickets)`, as long as the block.
+
+All are marked four times a second, and one call reads 100, three times a second: of 300 tickets and more over 100 are due
+at any moment, so that workers read as fast as the budget lets them. It gives the schedule that marks them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+from server.model import Hint, SiteId, TicketId, Timing
+from server.schedule import Schedule
+from server.store import Store, Use
+
+EVERY = 0.25
+
+
+@asynccontextmanager
+async def demand(redis_url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Schedule]:
+    """Hint and hint; what fails of it is raised at the end."""
+    async with aclosing(Store(redis_url, Use.WORK)) as store:
+        schedule = Schedule(store, Timing(watch_every=1))
+        hint = Hint("load", tuple(TicketId(one) for one in tickets))
+
+        async def give() -> None:
+            while True:
+                await schedule.mark(SiteId(site), hint)
+                await asyncio.sleep(EVERY)
+
+        hinting = asyncio.create_task(give())
+        try:
+            yield schedule
+        finally:
+            hinting.cancel()
+            await asyncio.wait({hinting})
+        if not hinting.cancelled():
+            hinting.result()

@@ -1,0 +1,91 @@
+"""Our house as it runs: web and worker as processes of their own around one Redis, and a look at what it keeps.
+
+`House(command, redis_url, wix.settings())` starts nothing by itself: `await house.web()` and `house.worker()` do, as
+often as they are called; they end with the test, as every `command` does.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from server.store import key
+from tests.rig.process import Command, Run
+from tests.rig.wix import WixRig
+
+MINUTE = 60.0
+
+
+class House:
+    """Processes that share a Redis and a Wix; *more* are settings by their names in the environment."""
+
+    def __init__(self, run: Run, redis_url: str, settings: Mapping[str, str], **more: str) -> None:
+        self.settings = {**{name.upper(): value for name, value in settings.items()}, "REDIS_URL": redis_url, **more}
+        self.redis_url = redis_url
+        self.processes: list[Command] = []
+        self._run = run
+
+    def worker(self, **more: str) -> Command:
+        """Start one more reader of Wix."""
+        return self._start("worker", **more)
+
+    async def web(self, **more: str) -> str:
+        """Start one more web process; answers its address once it listens."""
+        return await self._start("web", **more).url()
+
+    def _start(self, what: str, **more: str) -> Command:
+        found = self._run(what, **{**self.settings, **more})
+        self.processes.append(found)
+        return found
+
+    @property
+    def log(self) -> str:
+        """All that all of them have printed."""
+        return "".join(one.err + one.out for one in self.processes)
+
+    @property
+    def ended(self) -> list[Command]:
+        """Those of them that run no more."""
+        return [one for one in self.processes if one.process.poll() is not None]
+
+    async def kept(self, site: str, tickets: Sequence[str], field: str = "unsold") -> list[str | None]:
+        """One field of what is kept of each ticket, as text; None where nothing is."""
+        async with Redis.from_url(self.redis_url, decode_responses=True) as redis:
+            pipeline = redis.pipeline(transaction=False)
+            for ticket in tickets:
+                pipeline.hget(key(site, "ticket", ticket), field)
+            return list(await pipeline.execute())
+
+    async def right(self, wix: WixRig, tickets: Sequence[str]) -> bool:
+        """Whether what is kept of these tickets is what Wix has, in the counter that is shown too."""
+        left = [wix.world.tickets[ticket].left for ticket in tickets]
+        read = await self.kept(wix.site, tickets)
+        shown = await self.kept(wix.site, tickets, "counter")
+        return [str(one) for one in left] == read and left == [_unsold(text) for text in shown]
+
+
+def _unsold(counter: str | None) -> Any:
+    return json.loads(counter)["unsold"] if counter else None
+
+
+def spent(wix: WixRig, since: float = 0.0) -> list[float]:
+    """When each call of a site that counts came to Wix, refused ones too: every one but token requests."""
+    return [call.at for call in wix.calls() if call.kind != "token" and call.at >= since]
+
+
+def most_in_a_minute(calls: Iterable[float]) -> int:
+    """The most that any minute saw, wherever it begins."""
+    at = sorted(calls)
+    first = most = 0
+    for last, moment in enumerate(at):
+        while moment - at[first] >= MINUTE:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def percentile(values: Iterable[float], part: float) -> float:
+    """The value that so great a part (0.99) of them does not exceed."""
+    found = sorted(values)
+    return found[min(len(found) - 1, int(part * len(found)))]
