@@ -1,6 +1,6 @@
-"""Uvicorn as this house runs it: its listening socket, its settings, and an HTTP class that bounds what it takes.
+"""Uvicorn as this house runs it: its settings, and an HTTP class that bounds what it takes.
 
-In: the web part and settings. Out: a server for run.py to start and to end, and the address that a person can open.
+In: the web part and settings. Out: a server for run.py to start and to end, on a socket of port.py's.
 uvicorn takes a head of any size, over any time: its HTTP class is ours, so that no stranger fills the memory, stalls
 the loop or keeps a descriptor with a request that never ends, or that is not even begun (live/idle.py). It never reads
 a header: routes and live/ do.
@@ -8,7 +8,6 @@ a header: routes and live/ do.
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -19,17 +18,18 @@ from uvicorn.server import ServerState
 
 from server import logs, metrics
 from server.app import Web
-from server.errors import NotStarted
 from server.live.handshake import refusal
 from server.live.idle import Idle
 from server.live.protocol import STUCK, CounterProtocol
+from server.port import BACKLOG
 from server.settings import Settings
 
-BACKLOG = 2048
 LONGEST_HEAD = 16 * 1024
 """Bytes of a request that are not its body: a browser with every cookie that it may send needs some 10,000."""
 HEAD_WITHIN = 10.0
 """Seconds from a connection's start, or the first byte of its next request, to the end of the head."""
+HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
+"""What every answer says: nothing of ours is what it does not claim to be, and its address is nobody else's business."""
 
 log = logs.logger("front")
 
@@ -121,7 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
         """What it was answered is not taken, and nothing more is answered until it is.
 
         Not so an event stream, which alone has no length: its reader is counted as a viewer and gets the newest when he
-        reads; the kernel ends one who takes nothing at all (listen).
+        reads; the kernel ends one who takes nothing at all (port.py).
         """
         super().pause_writing()
         answer = self._answering
@@ -133,6 +133,8 @@ class HttpProtocol(HttpToolsProtocol):
         """It has taken enough of it."""
         super().resume_writing()
         self._take_back()
+        if not (self._owes or self._in_body or self._around or self.transport.is_closing()):
+            self._idle.keeps(self)
 
     # -- the parser's side --
 
@@ -266,6 +268,7 @@ def front(web: Web, settings: Settings) -> Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            headers=list(HEADERS),
             root_path=settings.root_path,
             proxy_headers=False,  # live/doors.py reads them, the same way for HTTP and WebSocket
             timeout_graceful_shutdown=5,
@@ -273,33 +276,3 @@ def front(web: Web, settings: Settings) -> Server:
         ),
         Idle(edge=web.descriptors.edge),
     )
-
-
-def listen(settings: Settings, *, shared: bool = False) -> socket.socket:
-    """A listening socket of our own: what it accepts inherits the time after which a dead reader is dropped.
-
-    Where it is *shared* the kernel spreads connections over all sockets of this user that listen there and share it.
-    """
-    try:
-        [(family, _, _, _, address), *_] = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        both = settings.host == "::" and socket.has_dualstack_ipv6()
-        listening = socket.create_server(
-            address, family=family, backlog=BACKLOG, dualstack_ipv6=both, reuse_port=shared
-        )
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # create_server repeats the address there
-        raise NotStarted(
-            f"cannot listen on {settings.host}, port {settings.port} ({reason}): change HOST or PORT"
-        ) from None
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK * 1000))
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return listening
-
-
-def address(settings: Settings, listening: socket.socket) -> str:
-    """Where a person on this machine reaches it."""
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"

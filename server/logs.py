@@ -2,15 +2,17 @@
 
 In: `level` and `form` (console or json). Out: structlog and the standard library set up alike, on standard error.
 Personal data does not come here (no room logs a payload); as a second fence, values under names that smell of a
-secret are masked.
+secret are masked, and no text can begin a line of its own.
 """
 
 import logging
+import re
 import sys
 
 import structlog
 from structlog.types import EventDict, WrappedLogger
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET = ("secret", "token", "authorization", "password", "api_key", "email", "body")
 
 
@@ -29,6 +31,8 @@ def set_up(level: str = "INFO", form: str = "console") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+    if form != "json":
+        shared.append(one_line)
     last: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -64,4 +68,12 @@ def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     for key in event:
         if any(word in key.lower() for word in _SECRET):
             event[key] = "***"
+    return event
+
+
+def one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Write control characters as escapes, as JSON does by itself: what others say forges no line, moves no cursor."""
+    for key, value in event.items():
+        if isinstance(value, str) and _CONTROL.search(value):
+            event[key] = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
     return event

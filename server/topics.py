@@ -11,6 +11,7 @@ from typing import Protocol
 from server import wire
 from server.model import SiteId, TicketId
 from server.store import channel
+from server.wire import Close
 
 
 class Topic:
@@ -18,7 +19,7 @@ class Topic:
 
     __slots__ = (
         "audiences", "channel", "confirmed", "counter", "fresh_until", "linger_until", "mismatched", "open",
-        "opening_until", "ours", "shown", "site", "sse", "ticket", "v", "ws",
+        "opening_until", "ours", "proven", "shown", "site", "sse", "ticket", "v", "ws",
     )  # fmt: skip
 
     def __init__(self, site: SiteId, ticket: TicketId, opening_until: float) -> None:
@@ -34,6 +35,8 @@ class Topic:
         # The newest counter and its version; None until one was ever read.
         self.counter: str | None = None
         self.v = 0
+        # Whether its ticket was ever one: what nobody has read, or is gone, may be a stranger's invention.
+        self.proven = False
         # Whether the stored counter was made by our rules.
         self.ours = True
         # The loop's time until which the counter counts as verified.
@@ -56,6 +59,7 @@ class Topic:
         v = wire.v_of(counter)
         if v >= self.v:
             self.counter, self.v = counter, v
+            self.proven = self.proven or not wire.is_gone(counter)
             self.fresh_until = max(self.fresh_until, fresh_until)
 
     def decide(self, now: float) -> bool:
@@ -81,8 +85,8 @@ class Viewer(Protocol):
     def beat(self, text: str) -> None:
         """Write a heartbeat."""
 
-    def bye(self, text: str) -> None:
-        """Write the word before a planned close, then close."""
+    def bye(self, text: str, code: Close = Close.RESTART) -> None:
+        """Write the word before a close of ours, then close; the code says why."""
 
 
 class Socket(Viewer, Protocol):

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import uvicorn
 from prometheus_client import REGISTRY
+from starlette.routing import Route
 from websockets.asyncio.client import connect
 
 from server import front, run, settings
 from server.app import Web
-from server.errors import NotStarted
 from server.live.idle import Idle
 from server.settings import Settings
 from tests.rig.process import PROGRAM, Command, Run
@@ -285,6 +285,17 @@ async def test_long_around_a_body(dial: Dial, around: bytes) -> None:
     assert (await line.rest()).startswith(b"HTTP/1.1 431 ")
 
 
+async def test_long_between_pieces_of_a_body(dial: Dial) -> None:
+    """What stands between the pieces of a body is bounded in all, however little there is between two of them."""
+    line = await dial()
+    await line.say(CHUNKED)
+    await line.hear(b"0\r\n\r\n")
+
+    line.writer.write((b"1;" + b"x" * 1000 + b"\r\nx\r\n") * 40)
+
+    assert (await line.rest()).startswith(b"HTTP/1.1 431 ")
+
+
 async def test_slow_head(dial: Dial) -> None:
     """A head that is not whole in time is 408 and the end, however busily it comes, at first or later."""
     for before in (b"", GET):
@@ -457,6 +468,22 @@ async def test_stream_not_taken(dial: Dial) -> None:
     assert not line.gone
 
 
+async def test_place_of_an_answer_taken_late(dial: Dial, idle: Idle) -> None:
+    """Who does not take an answer has one place among the idle, and one among those between two requests after it."""
+    line = await dial(slow=True)
+    line.writer.write(GET.replace(b"/", b"/?200000", 1))
+    await until(lambda: line.end.transport.get_write_buffer_size() and line.end.cycle.response_complete)
+    places = [(len(idle._leaving), len(idle))]
+
+    await line.take(200_000)
+    await until(lambda: not line.end.transport.get_write_buffer_size())
+    places.append((len(idle._leaving), len(idle)))
+    line.writer.write(LAST)
+
+    assert [(1, 1), (0, 1)] == places
+    assert b"HTTP/1.1 200 OK" in await line.rest()
+
+
 @pytest.mark.parametrize("request_", UNTAKEN.values(), ids=UNTAKEN)
 async def test_flood_of_slow_readers(dial: Dial, request_: bytes) -> None:
     """Over the cap who has not taken his answers for longest gives his descriptor at once, and Wix is heard."""
@@ -587,6 +614,46 @@ async def test_whole(start_server: Start) -> None:
     long = await running.http.get("/livez", headers={"X": "x" * ROOM})
 
     assert (200, 431) == (alive.status_code, long.status_code)
+
+
+async def test_headers_of_every_answer(start_server: Start) -> None:
+    """Whatever is asked of whichever route: no sniffing, no referrer, nothing of the server's name; a page has a policy."""
+    running = await start_server(metrics_token="token")
+    paths = {route.path.replace("{hash}", "0") for route in running.web.app.routes if isinstance(route, Route)}
+    asked = [(method, path) for path in (*paths, "/", "/no") for method in ("GET", "HEAD", "POST", "OPTIONS", "X")]
+    asked += [("GET", f"{path}?ticket={TICKET}") for path in ("/v1/counters", "/embed")]
+    found = {one: await running.http.request(*one, content=b"a.b.c") for one in asked}
+    found["GET", "metrics"] = await running.http.get("/metrics", headers={"Authorization": "Bearer token"})
+    async with running.http.stream("GET", f"/v1/counters/stream?ticket={TICKET}") as stream:
+        found["GET", "stream"] = stream
+
+    wrong = {
+        one: response.headers
+        for one, response in found.items()
+        if [b"nosniff"] != [value for name, value in response.headers.raw if name == b"x-content-type-options"]
+        or [b"no-referrer"] != [value for name, value in response.headers.raw if name == b"referrer-policy"]
+        or {"server", "x-powered-by", "set-cookie"} & set(response.headers)
+        or response.headers.get("content-type", "").startswith("text/html")
+        is not ("content-security-policy" in response.headers)
+    }
+
+    assert {} == wrong
+    assert {200, 204, 400, 401, 404, 405} == {response.status_code for response in found.values()}
+    assert 1 == sum("content-security-policy" in response.headers for response in found.values())
+
+
+async def test_headers_of_nonsense(start_server: Start) -> None:
+    """What is no HTTP is answered with them as well."""
+    running = await start_server()
+    reader, writer = await asyncio.open_connection(*running.url.removeprefix("http://").split(":"))
+    writer.write(b"nonsense\r\n\r\n")
+
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nx-content-type-options: nosniff\r\n" in answer
+    assert b"\r\nserver:" not in answer.lower()
 
 
 # -- descriptors --
@@ -728,66 +795,6 @@ def test_signals_are_left_alone() -> None:
         during = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
     assert before == during
-
-
-def test_listen_inherits() -> None:
-    """What a listening socket accepts drops a reader that takes nothing for 15 s, and finds out who is gone."""
-    with (
-        front.listen(found()) as listening,
-        socket.create_connection(listening.getsockname()),
-        listening.accept()[0] as accepted,
-    ):
-        assert 15_000 == accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-        assert 1 == accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-
-
-def test_listen_on_all() -> None:
-    """`::` takes IPv4 as well."""
-    with front.listen(found(host="::")) as listening:
-        port = listening.getsockname()[1]
-        for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port)).close()
-
-
-@pytest.mark.parametrize(
-    ("host", "reason"),
-    [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign requested address")],
-)
-def test_listen_in_vain(host: str, reason: str) -> None:
-    """A port that cannot be had is named in a line, with the settings to change."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-
-        with pytest.raises(NotStarted) as caught:
-            front.listen(found(host=host, port=port))
-
-    assert f"cannot listen on {host}, port {port} ({reason}): change HOST or PORT" == str(caught.value)
-
-
-def test_listen_on_no_host() -> None:
-    """A name that is no host of this machine's is told with HOST to change."""
-    with pytest.raises(NotStarted, match=r"cannot listen on no-host\.invalid, port 0 \([^()]+\): change HOST or PORT"):
-        front.listen(found(host="no-host.invalid"))
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:"),
-        ("0.0.0.0", "http://127.0.0.1:"),
-        ("::", "http://127.0.0.1:"),
-        ("::1", "http://[::1]:"),
-        ("localhost", "http://localhost:"),
-    ],
-)
-def test_address(host: str, url: str) -> None:
-    """The address that is printed can be opened on this machine, whatever HOST is."""
-    wanted = found(host=host)
-
-    with front.listen(wanted) as listening:
-        address = front.address(wanted, listening)
-
-        assert f"{url}{listening.getsockname()[1]}" == address
 
 
 async def test_front(redis_url: str) -> None:

@@ -124,6 +124,22 @@ def test_secrets_are_masked(capsys: pytest.CaptureFixture[str], form: str) -> No
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\x1b[2J", "\x85", "\u2028", "\0"])
+def test_no_line_is_forged(capsys: pytest.CaptureFixture[str], form: str, break_: str) -> None:
+    """What others say cannot begin a line of its own or speak to a terminal, in ours or in a library's words."""
+    logs.set_up(form=form)
+    told = f"refused{break_}2027-01-01 [info     ] sold_out"
+
+    logs.logger("room").warning("wix_fault", error=told, tickets=(told,))
+    logging.getLogger("redis").error(told)
+
+    err = capsys.readouterr().err
+    assert 2 == len(err.splitlines())
+    assert break_ == "\n" or break_ not in err
+    assert 3 == err.count("refused\\")
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
 def test_traces(capsys: pytest.CaptureFixture[str], form: str) -> None:
     """A bug shows with its trace, and without the values that its code held."""
     logs.set_up(form=form)

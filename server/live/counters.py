@@ -20,6 +20,7 @@ from server.live.doors import Doors
 from server.live.request import resolve
 from server.model import SiteId, TicketId
 from server.topics import Topic
+from server.wire import Close
 
 FIRST_READ_WITHIN = 1.0
 """Seconds that a poller waits for a number that nobody has read yet."""
@@ -54,6 +55,8 @@ async def counters(request: Request) -> Response:
             hub.leave(audience, viewer)
     finally:
         doors.leave(address)
+    if viewer.code is Close.FULL:
+        return _refusal(request, 503, None, FULL)
     texts = [topic.shown or wire.unknown(topic.ticket) for topic in audience.topics]
     body = f'{{"counters":[{",".join(texts)}]}}'.encode()
     headers = _cors(request)
@@ -133,7 +136,7 @@ class _EventStream(Response):
         while not ended:
             await viewer.changed.wait()
             # One that ends while a frame is being sent still has its word to say.
-            ended = viewer.ended
+            ended = viewer.code is not None
             await send({"type": "http.response.body", "body": viewer.take(), "more_body": not ended})
 
 
@@ -147,7 +150,8 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
-        self.ended = False
+        # Why it was sent away; nothing more is said to it then.
+        self.code: Close | None = None
         self._due: dict[Topic, None] = {}
         self._words: list[bytes] = []
 
@@ -158,14 +162,14 @@ class _Mailbox:
 
     def beat(self, text: str) -> None:
         """A heartbeat; one that was not taken yet is replaced, but never the last word."""
-        if not self.ended:
+        if self.code is None:
             self._words = [wire.sse_event("beat", text)]
             self.changed.set()
 
-    def bye(self, text: str) -> None:
+    def bye(self, text: str, code: Close = Close.RESTART) -> None:
         """The stream ends."""
         self._words = [wire.sse_event("bye", text)]
-        self.ended = True
+        self.code = code
         self.changed.set()
 
     def take(self) -> bytes:
@@ -177,10 +181,10 @@ class _Mailbox:
         return b"".join([*(topic.sse for topic in due), *words])
 
     async def wait_for(self, topics: Sequence[Topic], seconds: float) -> None:
-        """Wait until every topic shows a verified counter, but not for longer than so many seconds."""
+        """Wait until every topic shows a verified counter, or it is sent away, but no longer than so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                while not all(topic.verified for topic in topics):
+                while self.code is None and not all(topic.verified for topic in topics):
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
@@ -233,7 +237,7 @@ def _refusal(request: Request, status: int, field: str | None, text: str) -> Res
 
 def _cors(request: Request) -> dict[str, str]:
     doors: Doors = request.state.doors
-    headers = {"Access-Control-Expose-Headers": "Date, ETag", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+    headers = {"Access-Control-Expose-Headers": "Date, ETag", "Vary": "Accept"}
     origin = request.headers.get("origin")
     if doors.anyone:
         headers["Access-Control-Allow-Origin"] = "*"

@@ -13,6 +13,8 @@ from enum import IntEnum
 from websockets.utils import apply_mask
 
 LARGEST_CONTROL = 125
+MOST_PARTS = 100
+"""Frames of one message: without an end to them an empty one costs its sender six bytes, and us as much as any."""
 
 
 class Op(IntEnum):
@@ -48,7 +50,7 @@ class Broken(Exception):
 class Reader:
     """One client's frames; *largest* is the most bytes of a message."""
 
-    __slots__ = ("_deaf", "_decoder", "_largest", "_message", "_op", "_rest")
+    __slots__ = ("_deaf", "_decoder", "_largest", "_message", "_op", "_parts", "_rest")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
@@ -57,6 +59,7 @@ class Reader:
         # A message of several frames: its opcode, what has come of it; None and empty between messages.
         self._op: Op | None = None
         self._message = bytearray()
+        self._parts = 0
         self._decoder: codecs.IncrementalDecoder | None = None
         self._deaf = False
 
@@ -66,7 +69,7 @@ class Reader:
         return not self._rest and self._op is None and not self._deaf
 
     def deafen(self) -> None:
-        """Read nothing more: after Broken nobody knows where a frame begins."""
+        """Read nothing more, not of these bytes either: after Broken nobody knows where a frame begins."""
         self._deaf = True
 
     def read(self, data: bytes) -> Iterator[Message]:
@@ -76,7 +79,7 @@ class Reader:
         data = self._rest + data if self._rest else data
         self._rest = b""
         at = 0
-        while at < len(data):
+        while at < len(data) and not self._deaf:
             head = self._head(data, at)
             if head is None:
                 break
@@ -86,10 +89,11 @@ class Reader:
             payload = apply_mask(data[start : start + length], data[start - 4 : start])
             at = start + length
             if op >= Op.CLOSE:
+                self._deaf = op is Op.CLOSE  # nothing follows one (section 5.5.1)
                 yield Message(op, payload)
             elif (message := self._part(op, payload, fin=fin)) is not None:
                 yield message
-        self._rest = data[at:]
+        self._rest = b"" if self._deaf else data[at:]
 
     def _head(self, data: bytes, at: int) -> tuple[Op, bool, int, int] | None:
         """Opcode, FIN, where the payload starts, and its length; None while the head is incomplete."""
@@ -126,8 +130,11 @@ class Reader:
 
     def _part(self, op: Op, payload: bytes, *, fin: bool) -> Message | None:
         if op is not Op.CONT:
-            self._op = op
+            self._op, self._parts = op, 0
             self._decoder = codecs.getincrementaldecoder("utf-8")() if op is Op.TEXT else None
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise Broken(1008, f"a message has at most {MOST_PARTS} frames")
         if self._decoder is not None:
             try:
                 self._decoder.decode(payload, final=fin)

@@ -39,7 +39,8 @@ class Slow(Idler, Protocol):
 class Idle:
     """Those of one server: from *most* on, and where no descriptor below *edge* is free, each newcomer takes a place.
 
-    So there are more only where many requests end at once: they had been let in, and are gone in seconds.
+    So there are more only where many requests end at once: they had been let in, and are gone in seconds. Each stands
+    in one list, and once.
     """
 
     def __init__(self, *, most: int = MOST, edge: int = sys.maxsize, scarce: float = SCARCE) -> None:
@@ -52,7 +53,7 @@ class Idle:
         self._scarce_until = 0.0
         # Each with the loop's time at which it is late; all wait equally long, so the first is the next.
         self._incomplete: OrderedDict[Slow, float] = OrderedDict()
-        self._between: OrderedDict[Slow, None] = OrderedDict()
+        self._between: OrderedDict[Idler, None] = OrderedDict()
         self._leaving: OrderedDict[Idler, None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -83,15 +84,17 @@ class Idle:
 
     def awaits(self, one: Slow, seconds: float) -> None:
         """The rest of a request is to come, or a last answer to be taken, within so many seconds, alike for everyone."""
-        self._between.pop(one, None)
+        self.leave(one)
+        self.gone(one)
         loop = asyncio.get_running_loop()
         due = self._incomplete[one] = loop.time() + seconds
         if self._timer is None:
             self._timer = loop.call_at(due, self._look)
 
-    def keeps(self, one: Slow) -> None:
-        """Its request is answered, and another may follow."""
-        self._between[one] = None
+    def keeps(self, one: Idler) -> None:
+        """Its request is answered, and another may follow, once it has taken that answer."""
+        if one not in self._leaving:
+            self._between[one] = None
 
     def leave(self, one: Slow) -> None:
         """It asks for something now, or has gone."""
@@ -99,8 +102,10 @@ class Idle:
         self._between.pop(one, None)
 
     def dismisses(self, one: Idler) -> None:
-        """It was told to go, or does not take what it was answered, and has a while to do so."""
-        self._leaving[one] = None
+        """It was told to go, or does not take what it was answered, and has a while; less, where its rest is awaited."""
+        if one not in self._incomplete:
+            self._between.pop(one, None)
+            self._leaving[one] = None
 
     def gone(self, one: Idler) -> None:
         """It went, or took it, whether it was to or not."""

@@ -31,7 +31,7 @@ PATH = "/v1/counters"
 LARGEST = 4096
 """Bytes of a client's message: nothing that we need is longer than a line."""
 MOST_SAID, SAID_WITHIN = 20, 10.0
-"""Texts and pings of a client, and the seconds in which more of them are too many: a browser sends none."""
+"""Messages, pings and pongs that nobody asked for, and the seconds in which more are too many: a browser sends none."""
 CLOSE_WITHIN = 5.0
 """Seconds that the other side has to answer a close."""
 STUCK = 15.0
@@ -77,7 +77,7 @@ class CounterProtocol(asyncio.Protocol):
         self._waiting: set[Topic] | None = None
         # A ping is out, and nothing has been heard since.
         self._unanswered = False
-        # When texts and pings came of late; only set for a client that sends any.
+        # When it said what it need not say, of late; only set for a client that does.
         self._said: deque[float] | None = None
         # Only set while a frame or a message has come in part.
         self._reader: Reader | None = None
@@ -101,19 +101,19 @@ class CounterProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, after the handshake."""
-        self._unanswered = False
         reader = self._reader or Reader(self.largest)
         self._reader = reader
         try:
             for message in reader.read(data):
                 self._hear(message)
         except Broken as broken:
-            # What comes after it cannot be read any more, so its answer to our close cannot either: our side of the
+            # What comes after it is not read any more, so its answer to our close is not either: our side of the
             # connection ends, and its own end, or a while, ends the rest.
             self._close(broken.code, str(broken))
             reader.deafen()
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
+        self._unanswered = False
         if reader.idle:
             self._reader = None
 
@@ -174,11 +174,11 @@ class CounterProtocol(asyncio.Protocol):
             self._unanswered = True
             self._transport.write(wire.ws_text(text) + PING)
 
-    def bye(self, text: str) -> None:
+    def bye(self, text: str, code: Close = Close.RESTART) -> None:
         """Say when to come back, then close."""
         if self._audience is not None:
             self._transport.write(wire.ws_text(text))
-            self._close(Close.RESTART)
+            self._close(code)
 
     def drop(self, reason: str) -> None:
         """End the connection without a word: nothing would reach it."""
@@ -247,23 +247,25 @@ class CounterProtocol(asyncio.Protocol):
     # -- what clients send --
 
     def _hear(self, message: Message) -> None:
-        match message.op:
-            case Op.CLOSE:
-                self._close(frames.close_code(message.data))
-                self._transport.close()
-            case Op.PING | Op.TEXT if self._open:
-                self._answer(message)
-            case Op.BINARY if self._open:
+        if message.op is Op.CLOSE:
+            self._close(frames.close_code(message.data))
+            self._transport.close()
+        elif message.op is Op.PONG and self._unanswered:
+            self._unanswered = False
+        else:
+            self._count()
+            if self._open and message.op is Op.BINARY:
                 self._close(Close.BINARY, "text only")
+            elif self._open and message.op is Op.PING and self._waiting is None:
+                # Only while it reads: pongs must not pile up.
+                self._transport.write(frames.control(Op.PONG, message.data))
 
-    def _answer(self, message: Message) -> None:
-        """A ping is answered while the client reads: pongs must not pile up. There is nothing it needs to say in text."""
+    def _count(self) -> None:
+        """There is nothing that a client needs to say, before its close or after ours: raises Broken if it does not stop."""
         said = self._said = self._said or deque(maxlen=MOST_SAID + 1)
         said.append(self._loop.time())
         if len(said) > MOST_SAID and said[-1] - said[0] < SAID_WITHIN:
-            self._close(Close.TOO_MUCH, "too many messages")
-        elif message.op is Op.PING and self._waiting is None:
-            self._transport.write(frames.control(Op.PONG, message.data))
+            raise Broken(Close.TOO_MUCH, "too many messages")
 
     # -- the closing --
 

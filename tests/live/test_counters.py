@@ -17,6 +17,7 @@ from server.live import counters
 from server.model import Rules, SiteId, TicketId
 from server.snapshots import Kept
 from server.store import channel
+from server.wire import Close
 from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition
 from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
@@ -159,7 +160,7 @@ async def test_above_the_limit_nothing_moves(start_server: Start, redis_url: str
     second = await get(running, TICKET)
     await reads.aclose()
 
-    assert Kept.KEPT == kept
+    assert Kept.KEPT == kept & (Kept.KEPT | Kept.ANNOUNCED | Kept.CHANGED)
     assert {TICKET: ("available", None)} == shown(first)
     assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
 
@@ -615,7 +616,37 @@ async def test_last_word() -> None:
     viewer.beat(wire.beat(1))
 
     assert wire.sse_event("bye", wire.bye(500, 5000)) == viewer.take()
-    assert viewer.ended
+    assert Close.RESTART is viewer.code
+
+
+async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
+    """Law 9: Who has to give way with tickets that nobody knows is told when to come back; others go on as before."""
+    running = await start_server()
+    running.web.hub.most_unproven = 1
+    await reads.read(definition(TICKET, 3))
+    invented = [f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(3)]
+    path = running.counters(invented[0]).replace("?", "/stream?")
+    async with stream(running) as real:
+        assert ("low", 3) == await real.counter()
+        async with stream(running, path) as strange:
+            assert "beat" == (await strange.next())[0]
+            polling = asyncio.create_task(get(running, invented[1]))
+            await until(lambda: invented[1] in {topic.ticket for topic in running.web.hub.topics.values()})
+            last = await get(running, invented[2])
+            refused = await polling
+            while (told := await strange.next())[0] != "bye":
+                pass
+            assert await strange.ended()
+        await reads.read(definition(TICKET, 2))
+        assert ("low", 2) == await real.counter()
+
+    assert ("bye", {"bye": {"retry_ms": [1000, 10000]}}) == told
+    assert (503, "no-store", "5") == (
+        refused.status_code,
+        refused.headers["cache-control"],
+        refused.headers["retry-after"],
+    )
+    assert {invented[2]: ("unknown", None)} == shown(last)
 
 
 def watching() -> float:

@@ -11,7 +11,7 @@ from websockets.frames import Frame as Theirs
 from websockets.frames import Opcode
 
 from server.live import frames
-from server.live.frames import Broken, Message, Op, Reader
+from server.live.frames import MOST_PARTS, Broken, Message, Op, Reader
 
 LARGEST = 300
 
@@ -71,7 +71,28 @@ def test_fragments_are_one_message() -> None:
     assert [Message(Op.PING, b"?"), Message(Op.TEXT, b"Only 3 left")] == found
 
 
-@pytest.mark.parametrize("size", [0, 1, 2])
+def test_nothing_follows_a_close() -> None:
+    """After a close frame nothing is read, in the same packet or later (section 5.5.1)."""
+    reader = Reader(LARGEST)
+
+    found = [
+        *reader.read(sent(Op.CLOSE) + sent(Op.TEXT, b"x") + sent(Op.CLOSE) + b"\xff"),
+        *reader.read(sent(Op.TEXT, b"x")),
+    ]
+
+    assert [Message(Op.CLOSE, b"")] == found
+    assert not reader.idle
+
+
+def test_endless_message() -> None:
+    """A message may have a hundred frames, not more: empty ones would never come to an end by its size."""
+    start, part, end = sent(Op.TEXT, fin=False), sent(Op.CONT, fin=False), sent(Op.CONT, b"x")
+
+    assert [Message(Op.TEXT, b"x")] * 2 == read((start + part * (MOST_PARTS - 2) + end) * 2)
+    assert 1008 == code(start + part * MOST_PARTS)
+
+
+@pytest.mark.parametrize("size", [0, 1, 200])
 def test_small_fragments_weigh_what_they_hold(size: int) -> None:
     """A message in any number of frames weighs no more than its bytes, so nothing if they are empty."""
     reader = Reader(20_000)
@@ -79,13 +100,13 @@ def test_small_fragments_weigh_what_they_hold(size: int) -> None:
     list(reader.read(sent(Op.TEXT, fin=False)))
     tracemalloc.start()
 
-    for _ in range(10_000):
+    for _ in range(MOST_PARTS - 2):
         list(reader.read(frame))
     weight, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert weight < 10_000 * size * 1.2 + 20_000
-    assert [Message(Op.TEXT, b"x" * 10_000 * size)] == list(reader.read(sent(Op.CONT)))
+    assert weight < (MOST_PARTS - 2) * size * 1.2 + 5_000
+    assert [Message(Op.TEXT, b"x" * (MOST_PARTS - 2) * size)] == list(reader.read(sent(Op.CONT)))
 
 
 def test_letters_may_be_cut() -> None:

@@ -67,6 +67,41 @@ async def test_begun_again() -> None:
     assert [("late", other), ("late", one)] == ends
 
 
+async def test_one_place() -> None:
+    """A connection has one place, whatever becomes of it; what is awaited of it stays so while it does not take."""
+    idle, ends = Idle(), list[tuple[str, One]]()
+    one = One(ends)
+    idle.keeps(one)
+
+    idle.dismisses(one)
+    idle.keeps(one)
+    dismissed = len(idle._leaving), len(idle)
+    idle.awaits(one, WITHIN)
+    idle.dismisses(one)
+    awaited = one in idle, len(idle)
+
+    assert ((1, 1), (True, 1)) == (dismissed, awaited)
+    await until(lambda: ends)
+    assert [("late", one)] == ends
+    assert not len(idle)
+
+
+async def test_awaited_again() -> None:
+    """Who is awaited anew does not keep the others beyond their time."""
+    idle, ends = Idle(), list[tuple[str, One]]()
+    loop = asyncio.get_running_loop()
+    one, other = start(idle, ends, 0.1), start(idle, ends, 0.1)
+    began = loop.time()
+    await until(lambda: loop.time() > began + 0.05)
+
+    idle.awaits(one, 60)
+    await until(lambda: ends)
+
+    assert [("late", other)] == ends
+    assert [True, False] == [found in idle for found in (one, other)]
+    idle.leave(one)
+
+
 async def test_one_timer() -> None:
     """However many wait, one timer serves them all."""
     idle, ends = Idle(), list[tuple[str, One]]()

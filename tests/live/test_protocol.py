@@ -163,17 +163,18 @@ async def test_other_paths_are_refused(start_server: Start) -> None:
     assert 404 == caught.value.response.status_code
 
 
-async def test_deflate_is_declined(start_server: Start) -> None:
-    """No extension is agreed to, whatever a browser offers."""
+@pytest.mark.parametrize("more", [[], [("X-One", "a"), ("X-One", "b")]], ids=["ordinary", "out of the ordinary"])
+async def test_deflate_is_declined(start_server: Start, more: list[tuple[str, str]]) -> None:
+    """No extension is agreed to, whatever a browser offers, and in whatever way it asks."""
     running = await start_server()
 
-    async with connect(running.ws + running.counters(TICKET)) as socket:
+    async with connect(running.ws + running.counters(TICKET), additional_headers=more) as socket:
         assert socket.response is not None
         assert "Sec-WebSocket-Extensions" not in socket.response.headers
 
 
 async def test_client_frames(start_server: Start) -> None:
-    """Text is ignored, binary closed with 1003, over 4 KB with 1009, over 20 texts and pings in 10 s with 1008."""
+    """Text is ignored, binary closed with 1003, over 4 KB with 1009, more than there is any need for with 1008."""
     running = await start_server()
     url = running.ws + running.counters(TICKET)
 
@@ -196,6 +197,53 @@ async def test_client_frames(start_server: Start) -> None:
             await (await socket.ping())
         await socket.ping()
         assert 1008 == await close_code(socket)
+    async with connect(url) as socket:
+        for _ in range(21):
+            await socket.pong()
+        assert 1008 == await close_code(socket)
+
+
+async def test_pongs_that_were_asked_for(start_server: Start) -> None:
+    """A client that answers pings may do so for ever: only a pong that nobody asked for counts as talk."""
+    running = await start_server()
+    reader, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, protocol.CounterProtocol)
+    pong = b"\x8a\x80\0\0\0\0"
+
+    for _ in range(50):
+        viewer.beat('{"beat":1}')
+        writer.write(pong)
+        await until(lambda: not viewer._unanswered)
+    counted = viewer._said
+    for _ in range(21):
+        writer.write(pong)
+    heard = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+
+    assert None is counted
+    assert struct.pack("!BBH", 0x88, heard[heard.rindex(b"\x88") + 1], 1008) == heard[heard.rindex(b"\x88") :][:4]
+
+
+async def test_talk_after_a_close(start_server: Start) -> None:
+    """Who goes on talking after our close, or his own, is not listened to, nor waited for: he is cut off at once."""
+    running = await start_server()
+    ping, close = b"\x89\x80\0\0\0\0", b"\x88\x80\0\0\0\0"
+    binary = b"\x82\x80\0\0\0\0"
+
+    for first in (binary, close):
+        reader, writer = await raw(running)
+        [viewer] = await until(lambda: list(running.web.hub.viewers))
+        assert isinstance(viewer, protocol.CounterProtocol)
+
+        writer.write(first + 10_000 * ping + first)
+        heard = await asyncio.wait_for(reader.read(), protocol.CLOSE_WITHIN / 2)
+        writer.close()
+
+        assert 1 == heard.count(b"\x88")
+        assert b"\x8a" not in heard[heard.rindex(b"\x88") :]
+        assert len(viewer._said or ()) <= 22
+        await until(lambda: not running.web.hub.viewers)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +326,25 @@ async def test_bye(start_server: Start) -> None:
         await running.web.hub.farewell(500, 5000, 0.1)
         assert {"bye": {"retry_ms": [500, 5000]}} == await frame(socket)
         assert 1012 == await close_code(socket)
+
+
+async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
+    """Law 9: Who has to give way with tickets that nobody knows is closed with 4000 and told when to come back."""
+    running = await start_server()
+    running.web.hub.most_unproven = 1
+    await reads.read(definition(TICKET, 3))
+    first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
+
+    async with connect(running.ws + running.counters(TICKET)) as real:
+        assert "low" == (await frame(real))["state"]
+        async with connect(running.ws + running.counters(first)) as strange:
+            assert "unknown" == (await frame(strange))["state"]
+            async with connect(running.ws + running.counters(second)) as other:
+                assert {"bye": {"retry_ms": [1000, 10000]}} == await frame(strange)
+                assert 4000 == await close_code(strange)
+                assert "unknown" == (await frame(other))["state"]
+        await reads.read(definition(TICKET, 2))
+        assert 2 == (await frame(real))["unsold"]
 
 
 async def test_silent_client_is_dropped(start_server: Start) -> None:
