@@ -14,4 +14,7 @@ them the same messages, again and again in turn, and prints medians. `python -m 
   load.c         the viewers: thousands of sockets, and who publishes to them
   limit.c        the limit: a loop in C, one send() a socket and message
   post.c         who posts webhooks
+
+`python bench/chaos.py` is another bench: it breaks everything for a while and judges what visitors read. Its own header
+is its map; cut.py, a link that fails on command, is its and the tests'.
 """

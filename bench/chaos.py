@@ -1,0 +1,91 @@
+"""Break everything for a while, in an order made by a seed, and judge what visitors read meanwhile.
+
+`python bench/chaos.py --seed 1 --seconds 300 --json FILE` runs the local Wix, a Valkey, two webs, two workers and 500
+viewers; orders go on while parts are killed, stopped, restarted and cut off. It exits 1 when a bound is broken.
+`python bench/chaos.py --report FILE...` writes what several runs found into docs/reliability.md.
+
+  ordeal.py    one run                              verdict.py   bounds, figures
+  scene.py     everything that runs, and its links  truth.py     what was true when, and what stood for too long
+  part.py      a process, killed and started again  witness.py   sees the world change
+  faults.py    what breaks, in which order          claims.py    what a counter claims
+  trade.py     what buyers and organisers do        ledger.py    the log of changes, as a consumer gets it
+  crowd.py     viewers with the widget's ways       journal.py   log lines, and which faults explain them
+  line.py      a WebSocket, bare                    summary.py   several runs as the tables of the docs
+"""
+
+import asyncio
+import gc
+import json
+import resource
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from bench import summary
+from bench.faults import KINDS
+from bench.ordeal import NotReady, Wanted, run
+
+
+def main(
+    files: Annotated[list[Path] | None, typer.Argument(help="With --report: what runs wrote.")] = None,
+    *,
+    seed: Annotated[int, typer.Option(help="Orders and faults follow from it.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds in which things are bought and broken.")] = 300.0,
+    result: Annotated[Path | None, typer.Option("--json", help="Write every figure here.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write the tables of docs/reliability.md.")] = False,
+    viewers: Annotated[int, typer.Option(min=1, help="Viewers with a WebSocket each.")] = 500,
+    tickets: Annotated[int, typer.Option(min=8, help="Tickets on sale.")] = 40,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds that everything may take to heal at the end.")] = 90.0,
+    only: Annotated[list[str] | None, typer.Option(help="Break only in these ways (their names as printed).")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE for our processes; the bounds do not move with it.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="A new folder in which the logs of all processes stay.")] = None,
+) -> None:
+    """Break everything for a while, and judge what visitors read meanwhile."""
+    if report:
+        summary.write(files or [])
+        return
+    if unknown := set(only or ()) - set(KINDS):
+        raise typer.BadParameter(f"no such kind of fault: {', '.join(unknown)}. There are: {'; '.join(KINDS)}")
+    wanted = Wanted(seed, seconds, viewers, tickets, settle, _pairs(settings or []), only or ())
+    print(f"seed {seed}, {seconds:g} s, plan {wanted.plan}", flush=True)
+    for fault in wanted.faults:
+        print(f"  {fault.at:6.1f} s  {fault.target:<15} {fault.kind}, {fault.seconds:.1f} s", flush=True)
+    found = _run(wanted, keep)
+    summary.show(found)
+    if result is not None:
+        result.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    if not found["kept"]:
+        raise typer.Exit(1)
+
+
+def _run(wanted: Wanted, keep: Path | None) -> dict[str, Any]:
+    # A viewer needs three descriptors here: his own, and two of the link that he comes by.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    gc.set_threshold(50_000, 20, 100)
+    with ExitStack() as stack:
+        if keep is None:
+            keep = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            try:
+                return runner.run(run(wanted, keep))
+            except (NotReady, TimeoutError) as error:
+                print(f"chaos: {error}", flush=True)
+                raise typer.Exit(1) from None
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise typer.BadParameter(f"--set {wrong[0]}: write it as NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+if __name__ == "__main__":
+    typer.run(main)

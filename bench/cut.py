@@ -1,0 +1,123 @@
+"""A link that can fail: a TCP proxy which stops, delays, breaks or refuses on command.
+
+In: where it leads. Out: a port of 127.0.0.1 to go there by. `silence` is a cable that was pulled: nothing passes and
+nobody is told, neither by FIN nor by RST; whoever connects meanwhile is taken and hears nothing. What was on its way is
+held and passes once it is healed, as TCP would have it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+CHUNK = 65_536
+
+
+class Cut:
+    """One link to *host*:*port*, and all connections over it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.target = (host, port)
+        self.delay = 0.0
+        """Seconds that each piece is on its way."""
+        self.passed = 0
+        """Bytes that have passed, both ways."""
+        self._open = asyncio.Event()
+        self._open.set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._lines: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def port(self) -> int:
+        """Where it listens; the same after `refuse` and `heal`."""
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """How many are open over it."""
+        return len(self._lines)
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._on_line, "127.0.0.1", self._port, limit=CHUNK, backlog=4096)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    def silence(self) -> None:
+        """Pull the cable: nothing passes, and nobody is told."""
+        self._open.clear()
+
+    def snap(self) -> None:
+        """Reset every connection that is open; new ones pass."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def refuse(self) -> None:
+        """Reset every connection, and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.snap()
+
+    async def heal(self) -> None:
+        """All passes again: what was held, and what is new."""
+        self.delay = 0.0
+        self._open.set()
+        if self._server is None:
+            await self.start()
+
+    async def aclose(self) -> None:
+        """Close everything."""
+        await self.refuse()
+        for line in self._lines:
+            line.cancel()
+        if self._lines:
+            await asyncio.wait(self._lines)
+
+    def _on_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = asyncio.get_running_loop().create_task(self._line(reader, writer))
+        self._lines.add(line)
+        line.add_done_callback(self._lines.discard)
+
+    async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        ours = {writer}
+        try:
+            await self._open.wait()
+            there, back = await asyncio.open_connection(*self.target, limit=CHUNK)
+            ours.add(back)
+            self._writers.add(back)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass(reader, back))
+                group.create_task(self._pass(there, writer))
+        except* (OSError, RuntimeError):
+            pass
+        finally:
+            self._writers -= ours
+            for one in ours:
+                one.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            piece = await reader.read(CHUNK)
+            await self._open.wait()
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            if not piece:
+                # Half closed, as TCP has it: what the other side still says passes.
+                writer.write_eof()
+                return
+            writer.write(piece)
+            self.passed += len(piece)
+            await writer.drain()
+
+
+@asynccontextmanager
+async def cut(host: str, port: int) -> AsyncIterator[Cut]:
+    """A link, as long as the block."""
+    link = Cut(host, port)
+    await link.start()
+    try:
+        yield link
+    finally:
+        await link.aclose()

@@ -1,0 +1,117 @@
+"""What the processes say in their logs, and whether a fault explains it.
+
+In: the logs of every life of every part, as JSON lines, and the faults that happened. Out: the lines of WARNING and
+above (and whatever is no JSON: a traceback, a word of an interpreter) that nothing explains. A line is explained by a
+fault that touches its process, at its time or a little later, and that has this event among its consequences.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bench.faults import Happened
+
+LOUD = {"warning", "error", "critical"}
+AFTER = 15.0
+"""Seconds after a fault's end in which its consequences may still be told: the longest wait of a client and its pause."""
+PARTS = ("web0", "web1", "worker0", "worker1")
+WEBS, WORKERS = PARTS[:2], PARTS[2:]
+
+REDIS_AWAY = frozenset({"store_unavailable", "listener_lost", "probe_lost", "webhook_not_taken"})
+WIX_AWAY = frozenset({"wix_fault"})
+STOPPED = REDIS_AWAY | WIX_AWAY
+"""Whoever was stopped finds all his time-outs passed when he goes on."""
+UNHEARD = frozenset({"webhooks_silent"})
+
+MACHINE = re.compile(r"WARNING Memory overcommit|vm\.overcommit|Transparent Huge Pages|TCP backlog setting|kernel has")
+"""What a Redis says of the machine it runs on, at its start."""
+REDIS_LINE = re.compile(
+    r"^\d+:[A-Z] (?P<day>\d+) (?P<month>\w+) (?P<year>\d+) (?P<time>[\d:.]+) (?P<sign>[.\-*#]) (?P<text>.*)"
+)
+REDIS_ENDS = re.compile(r"Received SIGTERM|User requested shutdown|is now ready to exit|Saving the final|Calling fsync")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line that is loud: *event* is its name; *at* seconds since 1970, None where it has no time of its own."""
+
+    part: str
+    at: float | None
+    event: str
+    text: str
+
+
+def explains(fault: Happened) -> Mapping[str, frozenset[str]]:
+    """Which events a fault explains, of each part that it touches."""
+    target = fault.target
+    if target == "redis":
+        return dict.fromkeys(PARTS, REDIS_AWAY)
+    if target == "wix":
+        return dict.fromkeys(WORKERS, WIX_AWAY)
+    if target in {"wix-web", "wix-webhooks"}:
+        return dict.fromkeys(WORKERS, UNHEARD)
+    if target in PARTS:
+        return {target: STOPPED} if "stopped" in fault.kind else {}
+    part, _, other = target.partition("-")
+    if other == "redis":
+        return {part: REDIS_AWAY}
+    if other == "wix":
+        return {part: WIX_AWAY}
+    return {}
+
+
+def unexplained(lines: Iterable[Line], faults: Sequence[Happened], offset: float) -> list[Line]:
+    """The lines that no fault explains; *offset* is time.time() less the clock of the faults."""
+    return [line for line in lines if not _explained(line, faults, offset)]
+
+
+def _explained(line: Line, faults: Sequence[Happened], offset: float) -> bool:
+    if line.at is None:
+        return False
+    at = line.at - offset
+    return any(
+        fault.begin - 1.0 <= at <= fault.end + AFTER and line.event in explains(fault).get(line.part, ())
+        for fault in faults
+    )
+
+
+def lines(part: str, text: str) -> Iterator[Line]:
+    """The loud lines of one life of a part of ours; of a line that a kill cut short nothing is known."""
+    for one in text[: text.rfind("\n") + 1].splitlines():
+        if not one.strip():
+            continue
+        try:
+            said = json.loads(one)
+            level, event = said["level"], str(said["event"])
+        except (ValueError, KeyError, TypeError):
+            yield Line(part, None, "not a line of the log", one)
+            continue
+        if level in LOUD:
+            at = datetime.fromisoformat(said["timestamp"]).timestamp() if "timestamp" in said else None
+            yield Line(part, at, event, one)
+
+
+def redis_lines(text: str) -> Iterator[Line]:
+    """The loud lines of Redis over all its lives; what it says of the machine, and of its orderly end, is not counted."""
+    for one in text.splitlines():
+        found = REDIS_LINE.match(one)
+        if found is None or found["sign"] != "#":
+            continue
+        if not MACHINE.search(one) and not REDIS_ENDS.search(one):
+            yield Line("redis", None, "redis", one)
+
+
+def read(folder: Path, lives: Mapping[str, Sequence[str]]) -> list[Line]:
+    """All loud lines: of each part's lives, by their texts, and of Redis."""
+    found = [line for part, texts in lives.items() for text in texts for line in lines(part, text)]
+    log = folder / "redis" / "log"
+    return found + (list(redis_lines(log.read_text(errors="replace"))) if log.exists() else [])
+
+
+def counted(some: Iterable[Line]) -> dict[str, int]:
+    """How often each event was told."""
+    return dict(Counter(line.event for line in some))

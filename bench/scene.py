@@ -1,0 +1,187 @@
+"""Everything that runs: the local Wix in this loop, a Valkey, two webs, two workers, and a link for every way between.
+
+In: a folder, a seed, settings. Out: parts that can be broken and links that can be cut, by name. Each web and worker
+has a link of its own to Redis, each worker one to Wix, Wix one to the webs (which takes turns between them, as a
+balancer does that does not look), and the viewers one to each web.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from bench.cut import Cut, cut
+from bench.part import Part
+from sandbox.__main__ import Server, config, listen
+from sandbox.app import Sandbox
+from sandbox.knobs import Knobs
+from sandbox.model import Price, Pricing
+from sandbox.site import Site
+from tests.rig.redis import RedisServer, free_port
+
+NUMBERS = (0, 1)
+WIX = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
+"""Wix as it is in calm: it answers within 50 to 150 ms, sends again after 1.2 s (not 60), holds for 20 s (not 1200)."""
+SETTINGS = {
+    "WATCH_EVERY": "5",
+    "MAX_STALE": "15",
+    "RECONCILE": "60",
+    "MAX_CONNECTIONS": "5000",
+    "MAX_CONNECTIONS_PER_ADDRESS": "5000",
+    "LOG_FORM": "json",
+}
+"""Ours: a third of the usual times and less, so that a short run can break a bound."""
+TURN_EVERY = 1.0
+"""Seconds after which webhooks go to the other web."""
+PATIENCE = 30.0
+
+
+class Scene:
+    """What runs. *tickets* are all ids, those of the seed and more."""
+
+    def __init__(self, sandbox: Sandbox, redis: RedisServer, links: dict[str, Cut], parts: dict[str, Part]) -> None:
+        self.sandbox = sandbox
+        self.redis = redis
+        self.links = links
+        self.parts = parts
+
+    @property
+    def tickets(self) -> list[str]:
+        """Every ticket that Wix has now, in the order it was made."""
+        return list(self.sandbox.world.tickets)
+
+    @property
+    def site(self) -> str:
+        """The one site."""
+        return self.sandbox.site.ids.instance
+
+    @property
+    def viewers_ports(self) -> list[int]:
+        """Where viewers reach each web."""
+        return [self.links[f"viewers-web{number}"].port for number in NUMBERS]
+
+    async def kill_redis(self) -> None:
+        """Let Redis crash (kill -9)."""
+        await asyncio.to_thread(self.redis.kill)
+
+    async def end_redis(self) -> None:
+        """End Redis in order (SIGTERM)."""
+        await asyncio.to_thread(self.redis.stop)
+
+    def start_redis(self) -> None:
+        """Start it on the same data; whoever needs it waits."""
+        self.redis.start(wait=False)
+
+    async def take_turns(self) -> None:
+        """Let webhooks go to one web and to the other, for ever; connections that are open stay where they are."""
+        link = self.links["wix-web"]
+        targets = [self.links[f"viewers-web{number}"].target for number in NUMBERS]
+        while True:
+            for target in targets:
+                link.target = target
+                await asyncio.sleep(TURN_EVERY)
+
+
+@asynccontextmanager
+async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, str]) -> AsyncIterator[Scene]:
+    """Everything, running and listening, as long as the block; raises TimeoutError where it does not come up."""
+    async with AsyncExitStack() as stack:
+        sandbox = Sandbox(Site.new(), chance=seed, knobs=WIX)
+        _fill(sandbox, tickets, random.Random(seed))
+        wix = await stack.enter_async_context(_serving(sandbox))
+        redis = RedisServer(folder / "redis")
+        stack.callback(redis.kill)
+        redis.start(wait=False)
+        webs = {number: free_port() for number in NUMBERS}
+        links: dict[str, Cut] = {}
+
+        async def link(name: str, port: int) -> int:
+            links[name] = await stack.enter_async_context(cut("127.0.0.1", port))
+            return links[name].port
+
+        ids = sandbox.site.ids
+        ours = {
+            **SETTINGS,
+            "WIX_APP_ID": ids.app,
+            "WIX_APP_SECRET": ids.app_secret,
+            "WIX_PUBLIC_KEY": sandbox.site.public_line,
+            "WIX_SITES": ids.instance,
+            **settings,
+        }
+        parts = {}
+        for number, port in webs.items():
+            store = await link(f"web{number}-redis", redis.port)
+            await link(f"viewers-web{number}", port)
+            own = {"PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
+            parts[f"web{number}"] = Part(f"web{number}", folder, "web", {**ours, **own})
+        for number in NUMBERS:
+            store = await link(f"worker{number}-redis", redis.port)
+            api = await link(f"worker{number}-wix", wix)
+            own = {"WIX_API_URL": f"http://127.0.0.1:{api}", "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
+            parts[f"worker{number}"] = Part(f"worker{number}", folder, "worker", {**ours, **own})
+        webhooks = await link("wix-web", webs[0])
+        sandbox.delivery.urls = (f"http://127.0.0.1:{webhooks}/webhooks/wix",)
+        for part in parts.values():
+            stack.callback(part.kill)
+            part.start()
+        for port in webs.values():
+            await _listens(port)
+        yield Scene(sandbox, redis, links, parts)
+
+
+def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
+    """More tickets of every kind than the seed has, with as much stock as a run sells."""
+    world = sandbox.world
+    sandbox.scribe.silent = True
+    event = sandbox.site.ids.event
+    names = ("Adult", "Child")
+    for place in range(number - len(world.tickets)):
+        options = place % 5 == 0
+        cents = dice.randrange(500, 9000)
+        prices = tuple(
+            Price(f"{(cents + 100 * at) / 100:.2f}", "USD", world.new_id(), name) if options else Price("0", "USD")
+            for at, name in enumerate(names if options else names[:1])
+        )
+        if not options and place % 7:
+            prices = (Price(f"{cents / 100:.2f}", "USD"),)
+        world.create(
+            event,
+            kind="plain",
+            name=f"Stand {place + 1}",
+            limit=None if place % 13 == 12 else dice.randrange(5, 120),
+            pricing=Pricing.OPTIONS if options else Pricing.FIXED,
+            prices=prices,
+        )
+    world.settle()
+    sandbox.scribe.silent = False
+
+
+@asynccontextmanager
+async def _serving(sandbox: Sandbox) -> AsyncIterator[int]:
+    listening = listen("127.0.0.1", 0)
+    started = asyncio.Event()
+    server = Server(config(sandbox), started.set)
+    serving = asyncio.create_task(server.serve([listening]))
+    try:
+        await asyncio.wait_for(started.wait(), PATIENCE)
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+        listening.close()
+
+
+async def _listens(port: int) -> None:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            if time.monotonic() > until:
+                raise TimeoutError(f"nobody listens on port {port}") from None
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return

@@ -1,0 +1,91 @@
+"""The witness: sees every change in the local Wix's world, and when, and whether this loop was fit to see it.
+
+In: a sandbox in the same loop. Out: the past of each ticket, as what a counter may claim of it and as its facts; and
+how late the loop was at the worst. It looks at a ticket before anything that a viewer is told of it counts, so that
+nothing can be told before it is known here.
+"""
+
+import asyncio
+import json
+import math
+import time
+from typing import Any
+
+from bench import claims
+from bench.truth import Past, Span
+from sandbox.app import Sandbox
+from sandbox.entity import FIELDS, entity
+from sandbox.model import Event, Ticket
+
+LOOK_EVERY = 0.02
+NOT_FACTS = ("salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails")
+"""Members that move with sales or with every edit."""
+FAIR = 0.5
+"""Seconds by which the loop may be late: beyond that a run measures this machine."""
+
+
+class Witness:
+    """All pasts of one world."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.lags: list[tuple[Span, float]] = []
+        self.claims: dict[str, Past] = {}
+        self.facts: dict[str, Past] = {}
+        self.latest = 0.0
+        """Seconds by which the loop was late at most."""
+        self.late = 0
+        """How often it was later than is fair."""
+        self._sandbox = sandbox
+        self._seen: dict[str, tuple[Ticket | None, Event | None]] = {}
+        self._lag = 0.0
+        self._lags_since = 0.0
+        self.look_around()
+
+    def look(self, id_: str) -> None:
+        """See what a ticket is now."""
+        world = self._sandbox.world
+        ticket = world.tickets.get(id_)
+        event = None if ticket is None else world.events.get(ticket.event)
+        seen = self._seen.get(id_)
+        # Values are never changed, only replaced: the same object is the same truth.
+        if seen is not None and seen[0] is ticket and seen[1] is event:
+            return
+        at = time.monotonic()
+        self._seen[id_] = ticket, event
+        if id_ not in self.claims:
+            self.claims[id_], self.facts[id_] = Past(self.lags), Past()
+            at = -math.inf
+        self.claims[id_].become(at, claims.of_ticket(ticket, event, id_))
+        self.facts[id_].become(at, self._facts(ticket, event))
+
+    def look_around(self) -> None:
+        """See what every ticket is now, and how far reads lag."""
+        for id_ in {*self._sandbox.world.tickets, *self._seen}:
+            self.look(id_)
+        lag, now = self._sandbox.knobs.now.stale_reads, time.monotonic()
+        if lag != self._lag:
+            if self._lag:
+                self.lags.append(((self._lags_since, now), self._lag))
+            self._lag, self._lags_since = lag, now
+
+    async def run(self) -> None:
+        """Look around for ever."""
+        while True:
+            due = time.monotonic() + LOOK_EVERY
+            await asyncio.sleep(LOOK_EVERY)
+            late = time.monotonic() - due
+            self.latest = max(self.latest, late)
+            self.late += late > FAIR
+            self.look_around()
+
+    def _facts(self, ticket: Ticket | None, event: Event | None) -> str | None:
+        if ticket is None:
+            return None
+        return canonical(entity(ticket, event, self._sandbox.knobs.now, FIELDS))
+
+
+def canonical(facts: dict[str, Any] | None) -> str | None:
+    """Facts as one text that is the same for the same facts; None for none."""
+    if facts is None:
+        return None
+    return json.dumps({name: value for name, value in facts.items() if name not in NOT_FACTS}, sort_keys=True)

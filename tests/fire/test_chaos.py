@@ -1,0 +1,378 @@
+"""bench/chaos.py: the judge finds every lie that is put before it, and no other; then it judges two real runs."""
+
+import asyncio
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import faults, journal, ledger, summary, trade, verdict
+from bench.crowd import Crowd, Episode, Viewer
+from bench.cut import cut
+from bench.faults import Happened
+from bench.journal import Line
+from bench.ledger import Entry
+from bench.part import Ending
+from bench.trade import Deal
+from bench.truth import Past, Span
+from bench.verdict import Record, Verdict
+from tests.rig.server import TICKET, Start, until
+from tests.rig.tell import tell
+from tests.rig.wix import WixRig
+
+ROOT = Path(__file__).parent.parent.parent
+MAX_STALE = 15.0
+END = 1000.0
+Told = Sequence[tuple[float, str | None]]
+
+
+def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -> Past:
+    """A ticket that was one thing after another, from these moments on."""
+    found = Past(lags)
+    for at, value in changes:
+        found.become(at, value)
+    return found
+
+
+def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),)) -> Viewer:
+    """Somebody who was told these things of the one ticket over connections that lived then, to web 0."""
+    found = Viewer(Crowd([], lambda _: None), ["t"], random.Random(1))
+    for at, claim in told:
+        found.told["t"].append((at, claim))
+        found._said["t"] = claim
+    found.episodes += [Episode(0, begin - verdict.TOLD, end) for begin, end in lives]
+    return found
+
+
+def judged(truth: Past, *viewers: Viewer, **more: Any) -> Verdict:
+    """The verdict on what these viewers showed until the end."""
+    given = {"deals": (), "faults": (), "endings": (), "unexplained": (), "changes": (), "refused": (), **more}
+    return verdict.judge(Record(END, MAX_STALE, viewers, {"t": truth}, **given))
+
+
+def broken(found: Verdict) -> dict[str, float]:
+    """The bounds that do not hold, and how far."""
+    return {bound.name: bound.value for bound in found.bounds if not bound.kept}
+
+
+# -- claims --
+
+
+@pytest.mark.parametrize(("late", "lie"), [(9.0, 0.0), (11.0, 1.0)])
+def test_a_lie_is_found_to_the_second(late: float, lie: float) -> None:
+    """What stands MAX_STALE + 11 s after its end is a lie of one second; MAX_STALE + 9 s are allowed."""
+    truth = past((0, "5 left"), (100, "4 left"))
+
+    found = judged(truth, viewer((0, "5 left"), (100 + MAX_STALE + late, "4 left")))
+
+    assert lie == pytest.approx(found.bounds[0].value, abs=0.1)
+    assert (lie == 0) == found.kept
+    assert MAX_STALE + late == pytest.approx(found.oldest_living, abs=0.1)
+
+
+def test_what_is_withdrawn_is_never_false() -> None:
+    """A viewer who claims nothing while the number moves is right all the time."""
+    truth = past((0, "5 left"), (100, "4 left"))
+
+    found = judged(truth, viewer((0, "5 left"), (110, None), (900, "4 left")))
+
+    assert {} == broken(found)
+    assert 0.79 == pytest.approx(found.withdrawn, abs=0.01)
+
+
+def test_what_never_was_true_is_false_at_once() -> None:
+    """A claim that the world never had is a lie from its first moment, and so is one that comes before its time."""
+    truth = past((0, "5 left"), (100, "4 left"))
+
+    invented = judged(truth, viewer((0, "5 left"), (101, "4 left"), (200, "7 left"), (203, "4 left")))
+    early = judged(truth, viewer((0, "5 left"), (98, "4 left")))
+
+    assert 3.0 == pytest.approx(invented.bounds[0].value, abs=0.1)
+    assert math.inf == invented.oldest_living
+    assert 2.0 == pytest.approx(early.bounds[0].value, abs=0.1)
+
+
+def test_an_old_truth_that_comes_true_again_is_no_lie() -> None:
+    """A number that a cancelled order brings back is true again."""
+    truth = past((0, "5 left"), (100, "4 left"), (115, "5 left"), (140, "4 left"))
+
+    found = judged(truth, viewer((0, "5 left"), (160, "4 left")))
+
+    assert {} == broken(found)
+    assert 20.0 == pytest.approx(found.oldest_living, abs=0.1)
+
+
+@pytest.mark.parametrize(("late", "lie"), [(58.0, 0.0), (63.0, 3.0)])
+def test_without_a_connection_a_minute_more_is_allowed(late: float, lie: float) -> None:
+    """Where no connection lives a claim may stand for the minute after which the page withdraws, and not longer."""
+    truth = past((0, "5 left"), (100, "4 left"))
+    over = 100 + MAX_STALE + verdict.OVER + late
+
+    found = judged(truth, viewer((0, "5 left"), (over, "4 left"), lives=[(0, 90), (over, END)]))
+
+    assert lie == pytest.approx(found.bounds[0].value, abs=0.1)
+    assert MAX_STALE + verdict.OVER + late == pytest.approx(found.oldest_cut, abs=0.1)
+
+
+def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
+    """While the link to a web is silent its viewers have the minute, and those of the other web do not."""
+    truth = past((0, "5 left"), (100, "4 left"))
+    silence = Happened("link of viewers and web silent", "viewers-web0", 95, 150)
+    here, there = viewer((0, "5 left"), (151, "4 left")), viewer((0, "5 left"), (151, "4 left"))
+    there.episodes[0].to = 1
+
+    assert {} == broken(judged(truth, here, faults=[silence]))
+    assert ["false claims"] == list(broken(judged(truth, there, faults=[silence])))
+
+
+def test_after_a_silence_there_are_seconds_to_tell() -> None:
+    """Five seconds after a silence has ended its viewers must have been told."""
+    truth = past((0, "5 left"), (100, "4 left"))
+    silence = Happened("web stopped and continued", "web0", 95, 150)
+
+    found = judged(truth, viewer((0, "5 left"), (157, "4 left")), faults=[silence])
+
+    assert {"false claims": pytest.approx(2.0, abs=0.1)} == broken(found)
+
+
+def test_a_lag_of_wix_is_no_lie_of_ours() -> None:
+    """What Wix answers while its reads lag counts as true while it answers that, and no longer."""
+    told = viewer((0, "5 left"), (138, "4 left"))
+
+    lagging = judged(past((0, "5 left"), (100, "4 left"), lags=[((90.0, 130.0), 20.0)]), told)
+    too_late = judged(past((0, "5 left"), (100, "4 left"), lags=[((90.0, 130.0), 10.0)]), told)
+
+    assert {} == broken(lagging)
+    assert {"false claims": pytest.approx(3.0, abs=0.1)} == broken(too_late)
+
+
+def test_who_shows_another_thing_at_the_end_never_healed() -> None:
+    """A viewer who shows what is no more true at the end, or nothing, never healed."""
+    truth = past((0, "5 left"), (990, "4 left"))
+
+    found = judged(truth, viewer((0, "5 left")), viewer((0, None)), viewer((0, "5 left"), (991, "4 left")))
+
+    assert {"viewers that never healed": 2} == broken(found)
+
+
+# -- times --
+
+
+def test_an_order_in_calm_is_true_when_the_last_viewer_is() -> None:
+    """The time of an order ends when the last connected viewer of its ticket shows what was true at it, or later."""
+    truth = past((0, "5 left"), (100, "4 left"), (101, "3 left"))
+    quick, slow = viewer((0, "5 left"), (100.2, "4 left")), viewer((0, "5 left"), (102, "3 left"))
+    gone = viewer((0, "5 left"), lives=[(0, 100.5)])
+
+    found = judged(truth, quick, slow, gone, deals=[Deal(100, 100, "buy", "t"), Deal(300, 300, "buy", "t")])
+
+    assert [pytest.approx(2.0)] == found.calm, "an order that moved nothing has no time"
+
+
+def test_an_order_in_trouble_is_none_of_calm_times() -> None:
+    """What is bought during a fault, just before it, or before all was healed from it, is not counted as calm."""
+    truth = past((0, "9"), (50, "8"), (98.5, "7"), (105, "6"), (112, "5"), (200, "4"))
+    deals = [Deal(at, at, "buy", "t") for at in (50, 98.5, 105, 112, 200)]
+    told = viewer((0, "9"), (50.1, "8"), (113, "5"), (200.3, "4"))
+
+    found = judged(truth, told, deals=deals, faults=[Happened("Redis killed (-9)", "redis", 100, 110)])
+
+    assert [pytest.approx(0.1), pytest.approx(0.3)] == found.calm
+    assert 3.0 == pytest.approx(found.healings[0].healed), "from the fault's end to what was true after it"
+    assert found.healings[0].alone
+
+
+def test_a_fault_that_meets_another_is_told_apart() -> None:
+    """A fault that heals only after the next has begun says nothing of its kind."""
+    truth = past((0, "9"), (105, "8"))
+    two = [Happened("Redis killed (-9)", "redis", 100, 110), Happened("Wix hangs", "wix", 111, 120)]
+
+    found = judged(truth, viewer((0, "9"), (115, "8")), faults=two)
+
+    assert [False, False] == [one.alone for one in found.healings]
+
+
+# -- changes, logs, ends --
+
+
+def test_changes_are_a_chain_or_something_is_wrong() -> None:
+    """One change left out, given twice under two versions, out of order, or made up is found; a whole chain is not."""
+    facts = {"t": past((0, "a"), (1, "b"), (2, "c"))}
+    whole = [Entry("t", 1, None, "a"), Entry("t", 2, "a", "b"), Entry("t", 3, "b", "c")]
+
+    assert [] == ledger.broken(whole, facts)
+    assert ["t: version 3 does not go on from 1"] == ledger.broken([whole[0], whole[2]], facts)
+    assert ["t: version 4 doubles 3"] == ledger.broken([*whole, Entry("t", 4, "b", "c")], facts)
+    assert ["t: the last change is not the present"] == ledger.broken(whole[:2], facts)
+    assert ["t: its first change has a before"] == ledger.broken(whole[1:], facts)
+    assert ["t: no change ever came"] == ledger.broken([], facts)
+    assert "t: version 2 has facts that the world never had" in ledger.broken(
+        [whole[0], Entry("t", 2, "a", "x")], facts
+    )
+    assert "t: version 1 comes after 2" in ledger.broken([whole[0], whole[1], Entry("t", 1, "b", "c")], facts)
+
+
+def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
+    """A warning is explained by a fault that touches its process and has it as a consequence, at its time; else not."""
+    cut_off = [Happened("link of web and Redis silent", "web0-redis", 100, 110)]
+    told = [
+        Line("web0", 1105.0, "probe_lost", "explained"),
+        Line("web1", 1105.0, "probe_lost", "of the other process"),
+        Line("web0", 1190.0, "probe_lost", "too late"),
+        Line("web0", 1105.0, "part_ended", "of no such fault"),
+        Line("web0", None, "not a line of the log", "Traceback (most recent call last):"),
+    ]
+
+    assert told[1:] == journal.unexplained(told, cut_off, 1000.0)
+
+
+def test_lines_are_read_as_they_are_written() -> None:
+    """Loud lines are those of WARNING and above and whatever is no line of the log; a line that a kill cut is passed."""
+    said = [
+        {"event": "listening", "level": "info", "timestamp": "2026-11-26T07:00:00Z"},
+        {"event": "probe_lost", "level": "warning", "timestamp": "2026-11-26T07:00:00.5Z"},
+    ]
+    text = "\n".join([*map(json.dumps, said), "Fatal Python error", '{"event": "half'])
+
+    found = list(journal.lines("web0", text))
+
+    assert ["probe_lost", "not a line of the log"] == [line.event for line in found]
+    assert [1_795_676_400.5, None] == [line.at for line in found]
+
+
+def test_ends_are_in_order_and_asked_for() -> None:
+    """A process that ended by itself, with another status than 0, or too long after SIGTERM breaks a bound."""
+    well = [Ending(1, "web0", 0, asked=True, seconds=4.0), Ending(2, "web0", -9, asked=True)]
+    ill = [Ending(3, "web1", 0, asked=False), Ending(4, "web1", 1, asked=True), Ending(5, "web1", 0, True, 12.5)]
+
+    assert {} == broken(judged(past((0, "5")), viewer((0, "5")), endings=well))
+    assert 3 == sum(broken(judged(past((0, "5")), viewer((0, "5")), endings=ill)).values())
+
+
+# -- plans --
+
+
+def test_a_seed_is_a_plan() -> None:
+    """One seed gives the same orders and faults each time, another seed others, and every fault ends before the run."""
+    assert trade.plan(7, 60) == trade.plan(7, 60) != trade.plan(8, 60)
+    assert faults.plan(7, 300) == faults.plan(7, 300) != faults.plan(8, 300)
+    assert all(0 <= act.at < 60 for act in trade.plan(7, 60))
+    for seed in range(20):
+        plan = faults.plan(seed, 300)
+        assert plan
+        assert all(faults.FIRST <= one.at <= one.at + one.seconds <= 300 - faults.LAST for one in plan)
+
+
+def test_every_kind_of_fault_has_its_turn() -> None:
+    """Ten runs of 300 s break everything in every way."""
+    done = {one.kind for seed in range(1, 11) for one in faults.plan(seed, 300)}
+
+    assert set(faults.KINDS) == done
+
+
+# -- viewers --
+
+
+async def test_a_viewer_withdraws_as_the_widget_does(start_server: Start, wix: WixRig) -> None:
+    """A viewer shows what he is told, withdraws it once nothing has come for so long, and shows it again when it does."""
+    server = await start_server(worker=True, **wix.settings())
+    async with cut("127.0.0.1", int(server.url.rpartition(":")[2])) as link:
+        crowd = Crowd([link.port], lambda _: None, silence=3.0)
+        crowd.fill(1, [TICKET], random.Random(1))
+        [someone] = crowd.viewers
+        running = asyncio.create_task(crowd.run())
+        try:
+            await until(lambda: someone.shows(TICKET))
+            before = time.monotonic()
+            link.silence()
+            await until(lambda: someone.shows(TICKET) is None)
+            took = time.monotonic() - before
+            await link.heal()
+            await until(lambda: someone.shows(TICKET))
+        finally:
+            running.cancel()
+            await crowd.aclose()
+
+    assert took <= 5.0, "three seconds, and one until he looks"
+    assert 2 == len(someone.episodes), "a silent socket is replaced"
+
+
+async def test_a_viewer_comes_back_as_he_is_asked(start_server: Start, wix: WixRig) -> None:
+    """A viewer who is told `bye` keeps his number and comes back within the time that it names."""
+    server = await start_server(worker=True, **wix.settings())
+    crowd = Crowd([int(server.url.rpartition(":")[2])], lambda _: None)
+    crowd.fill(1, [TICKET], random.Random(1))
+    [someone] = crowd.viewers
+    running = asyncio.create_task(crowd.run())
+    try:
+        await until(lambda: someone.shows(TICKET))
+        await server.web.hub.farewell(1000, 1500, 0.01)
+        await until(lambda: len(someone.episodes) == 2)
+    finally:
+        running.cancel()
+        await crowd.aclose()
+
+    first, second = someone.episodes
+    assert first.ended is not None
+    assert 1.0 <= second.began - first.ended <= 2.0
+    assert 1 == len(someone.told[TICKET]), "what stood there stood there all the time"
+
+
+# -- runs --
+
+
+async def chaos(*words: str, folder: Path) -> tuple[int, dict[str, Any], str]:
+    """Run the command; answers its status, its JSON, and what it printed."""
+    result = folder / "result.json"
+    command = [str(ROOT / "bench" / "chaos.py"), *words, "--viewers", "200", "--json", str(result)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
+    )
+    said, _ = await process.communicate()
+    status = process.returncode
+    assert status is not None
+    return status, json.loads(result.read_text()) if result.exists() else {}, said.decode()
+
+
+async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
+    """Law 8: thirty seconds in which Redis and a worker are killed end with status 0, and the report has their figures."""
+    broken_ways = ("--only", "Redis killed (-9)", "--only", "worker killed (-9)")
+
+    status, found, said = await chaos("--seed", "3", "--seconds", "30", *broken_ways, folder=tmp_path)
+
+    assert 0 == status, said
+    assert said.startswith("seed 3, 30 s, plan ")
+    assert [True] * 6 == [bound["kept"] for bound in found["bounds"]]
+    assert found["healings"]
+    assert found["counts"]["changes"] >= 40
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n")
+    summary.write([tmp_path / "result.json"], page)
+    assert "| false claims | 0 viewer-seconds | 0 |" in page.read_text()
+    assert "old" not in page.read_text()
+    median = verdict.percentile(found["calm_s"], 0.5)
+    tell(f"30 s of chaos: {len(found['calm_s'])} orders in calm true after {median:.2f} s (median)")
+
+
+async def test_a_run_with_a_liar_is_found_out(tmp_path: Path) -> None:
+    """Where webhooks are refused and numbers may grow old unseen, the command says so and ends with status 1."""
+    lies = ("--set", "WIX_PUBLIC_KEY=", "--set", "MAX_STALE=300", "--set", "WATCH_EVERY=200", "--set", "RECONCILE=300")
+    no_fault = ("--only", "Wix hangs")
+
+    status, found, said = await chaos(
+        "--seed", "3", "--seconds", "40", "--settle", "5", *no_fault, *lies, folder=tmp_path
+    )
+
+    assert 1 == status, said
+    kept = {bound["name"]: bound["kept"] for bound in found["bounds"]}
+    assert not kept["false claims"]
+    assert not kept["viewers that never healed"]
+    assert not kept["changes lost or doubled"]
+    assert "BROKEN  false claims" in said
+    tell(f"a run that lies: {found['bounds'][0]['value']:.0f} viewer-seconds of false claims found")
