@@ -13,6 +13,7 @@ Roots, each imported only by those above it:
   run.py          signals and drain; web and worker in one loop
   watch.py        prints counters as they change, from Redis's public channels
   front.py        uvicorn as we run it: heads bounded in size and time
+  port.py         where it listens
   valkey.py       the embedded server
   app.py          builds the web process
   worker.py       builds the worker process
@@ -26,8 +27,12 @@ Stages, which meet only in Redis:
 
 Instruments:
   feed.py         keeps every topic of this process true: subscriptions, snapshots, rounds
+  ear.py          what this process listens to in Redis
+  foreign.py      counters that were made by other rules than ours
   hub.py          who watches what in this process, and how a change reaches them
   topics.py       one ticket that is watched; everyone who watches the same ones
+  sites.py        the sites that Redis should know
+  silence.py      webhooks that stay away
   wix/            signature.py, client.py, deadline.py, schema.py
 
 Memory:
@@ -35,10 +40,13 @@ Memory:
   snapshots.py    keep if newer
   changes.py      the log of changes, by group
   store.py        Redis: clients, scripts
-  listener.py     its pub/sub
+  cluster.py      a cluster of them: which master has what
+  node.py         one server: its connections, and commands over them
   pipeline.py     commands of many tasks on one connection, in one write
+  listener.py     pub/sub of one server
+  lines.py        pub/sub of a cluster, a line to each master
   faults.py       every way in which Redis can be away
 
 Words, which import nothing of ours:
-  model.py wire.py errors.py metrics.py logs.py
+  model.py wire.py errors.py metrics.py logs.py reminder.py
 """

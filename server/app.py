@@ -22,6 +22,7 @@ from server.live.doors import Doors
 from server.pages import Pages
 from server.schedule import Schedule
 from server.settings import Settings
+from server.sites import Sites
 from server.store import Store, Use
 from server.webhook import Intake
 
@@ -50,7 +51,8 @@ class Web:
         schedule = Schedule(self.store, settings.timing)
         self.schedule = schedule
         self.hub = Hub()
-        self.feed = Feed(self.store, self.listening, schedule, self.hub, settings.rules.hash)
+        self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything)
+        self.feed = Feed(self.store, self.listening, schedule, self.hub, self.sites)
         self.descriptors = Descriptors.of_this_process()
         self.doors = Doors(
             _origins(settings),
@@ -62,6 +64,7 @@ class Web:
         self.intake = Intake(schedule, settings.key, settings.rules, everything=settings.everything)
         pages = Pages(
             self.details,
+            self.notices,
             token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
             frame_ancestors=self.doors.frame_ancestors(),
             public_url=settings.public_url,
@@ -79,8 +82,7 @@ class Web:
 
     async def start(self) -> None:
         """Make the sites of the settings known; raises StoreUnavailable."""
-        for site in self.settings.sites:
-            await self.schedule.adopt(site, self.settings.rules, everything=self.settings.everything)
+        await self.sites.start()
         await self.feed.start()
 
     async def run(self) -> None:
@@ -91,7 +93,11 @@ class Web:
 
     def details(self) -> Mapping[str, bool]:
         """What has to hold for this process to get viewers."""
-        return {"redis": self.feed.healthy, "accepting": self.doors.open, "rules": self.feed.same_rules}
+        return {"redis": self.feed.healthy, "accepting": self.doors.open, "rules": self.feed.foreign.same_rules}
+
+    def notices(self) -> Mapping[str, bool]:
+        """What a person should know, while this process does for viewers all that it can."""
+        return {"webhooks_heard": self.feed.webhooks_heard}
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""

@@ -25,7 +25,7 @@ import structlog
 
 from server import logs, metrics, run, valkey
 from server.errors import NotStarted, TicketCounterError
-from server.front import address, listen
+from server.port import address, listen
 from server.settings import Settings
 
 READY = b"ready\n"

@@ -5,7 +5,7 @@ In: what redis-py raises. Out: StoreUnavailable, or the same error for what is n
 
 import asyncio
 
-from redis.exceptions import NoPermissionError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from server import metrics
 from server.errors import StoreUnavailable
@@ -60,9 +60,7 @@ def _away(error: BaseException) -> bool:
             # redis-py takes the first word off the text of those errors that it has a class for.
             return (error.status_code or str(error).partition(" ")[0]) in _AWAY
         case RuntimeError():
-            # The first is redis-py's, the second uvloop's, of a connection that was reset.
-            return any(text in str(error) for text in ("pubsub connection not set", "the handler is closed"))
-        case RedisClusterException():
-            return "No way to dispatch" not in str(error)
+            # uvloop's, of a connection that was reset.
+            return "the handler is closed" in str(error)
         case _:
             return isinstance(error, (RedisError, OSError))

@@ -4,11 +4,16 @@ In: viewers that come and go, topics that changed (feed.py). Out: to every viewe
 watches. A flush writes what changed since the last one, at most every FLUSH_EVERY: the first change at once, those that
 follow together. What an audience is due is joined once, and the same bytes go to each of its sockets. Nothing is ever
 queued: who cannot take it now is left a set of topics (live/), and costs the others nothing.
+
+Anybody may ask for any ticket, and each that is asked for is a topic here and a subscription in Redis. Tickets that were
+never seen to be one are bounded in number, and the oldest of them gives way, never the newest: a real ticket has been
+read some milliseconds after it was first asked for, an invented one never is, so a flood of those drives out its own.
 """
 
 import asyncio
 import itertools
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from socket import SocketType
 from typing import TypeVar
@@ -17,11 +22,18 @@ from server import metrics, wire
 from server.model import SiteId, TicketId
 from server.store import channel
 from server.topics import Audience, Socket, Topic, Viewer
+from server.wire import Close
 
 FLUSH_EVERY = 0.05
 """Seconds between two flushes."""
 LINGER = 30.0
 """Seconds that a topic stays open without viewers: pollers and reloads find it warm."""
+UNPROVEN_LINGER = 2.0
+"""The same for a ticket that was never seen to be one: two polls in a row may share what is known."""
+MOST_UNPROVEN = 5_000
+"""Topics of such tickets, at once: some 10 MB, and as many as one address may ask for over all its connections."""
+BACK_MS = (1_000, 10_000)
+"""Milliseconds after which those may come back who had to give way."""
 BEAT_EVERY = 25.0
 """Seconds between heartbeats: below the 30 s after which the strictest proxies cut an idle connection."""
 OPENING = 2.0
@@ -33,15 +45,31 @@ _T = TypeVar("_T")
 
 
 class Hub:
-    """All topics and audiences of this process. Whoever keeps topics true hears of new ones by *opened*."""
+    """All topics and audiences of this process. Whoever keeps topics true hears of them by *opened* and *closed*.
 
-    def __init__(self, *, beat_every: float = BEAT_EVERY, linger: float = LINGER) -> None:
+    *most_unproven* is no less than one request may ask for (wire.MOST_TICKETS).
+    """
+
+    def __init__(
+        self,
+        *,
+        beat_every: float = BEAT_EVERY,
+        linger: float = LINGER,
+        unproven_linger: float = UNPROVEN_LINGER,
+        most_unproven: int = MOST_UNPROVEN,
+    ) -> None:
         self.sites: frozenset[SiteId] = frozenset()
         self.topics: dict[str, Topic] = {}
         self.opened: Callable[[Topic], None] = lambda _: None
+        self.closed: Callable[[Topic], None] = lambda _: None
         self._audiences: dict[tuple[SiteId, tuple[TicketId, ...]], Audience] = {}
         self._beat_every = beat_every
         self._linger = linger
+        self._unproven_linger = unproven_linger
+        self.most_unproven = most_unproven
+        # Topics of tickets that were never seen to be one. First stand those that nobody watches any more, then the
+        # others as they were asked for.
+        self._unproven: OrderedDict[Topic, bool] = OrderedDict()
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
 
@@ -55,6 +83,10 @@ class Hub:
             found = self._audiences[wanted] = Audience(site, [self._topic(site, ticket) for ticket in tickets])
             for topic in found.topics:
                 topic.audiences.add(found)
+                if not topic.proven:
+                    self._unproven[topic] = True
+                    self._unproven.move_to_end(topic)
+            self._make_room()
         return found
 
     def join(self, viewer: Viewer, site: SiteId, tickets: Sequence[TicketId]) -> Audience:
@@ -70,14 +102,8 @@ class Hub:
         if line is not None:
             audience.fast.pop(line, None)
         audience.others.discard(viewer)
-        if audience:
-            return
-        self._audiences.pop(audience.wanted, None)
-        until = self.now() + self._linger
-        for topic in audience.topics:
-            topic.audiences.discard(audience)
-            if not topic.audiences:
-                topic.linger_until = until
+        if not audience and self._audiences.get(audience.wanted) is audience:
+            self._end(audience)
 
     @property
     def viewers(self) -> list[Viewer]:
@@ -91,6 +117,8 @@ class Hub:
 
     def decide(self, topic: Topic) -> None:
         """Something was learned of this topic, or time has passed: tell its viewers if that is news."""
+        if topic.proven and self._unproven.pop(topic, False):
+            topic.linger_until = self.now() + self._linger
         verified = topic.verified
         if topic.decide(self.now()):
             if verified and not topic.verified:
@@ -98,14 +126,11 @@ class Hub:
             self._changed.add(topic)
             self._work.set()
 
-    def close_idle(self) -> list[Topic]:
-        """Forget the topics that have lingered long enough, and say which."""
+    def close_idle(self) -> None:
+        """Close the topics that have lingered long enough."""
         now = self.now()
-        closed = [topic for topic in self.topics.values() if not topic.audiences and now >= topic.linger_until]
-        for topic in closed:
-            del self.topics[topic.channel]
-            self._changed.discard(topic)
-        return closed
+        for topic in [topic for topic in self.topics.values() if not topic.audiences and now >= topic.linger_until]:
+            self._close(topic)
 
     @staticmethod
     def now() -> float:
@@ -172,6 +197,41 @@ class Hub:
             topic = self.topics[name] = Topic(site, ticket, self.now() + OPENING)
             self.opened(topic)
         return topic
+
+    def _end(self, audience: Audience) -> None:
+        """Nobody is in it any more, or soon: its topics linger, where nobody else watches them."""
+        del self._audiences[audience.wanted]
+        now = self.now()
+        for topic in audience.topics:
+            topic.audiences.discard(audience)
+            if not topic.audiences:
+                unproven = topic in self._unproven
+                topic.linger_until = now + (self._unproven_linger if unproven else self._linger)
+                if unproven:
+                    self._unproven.move_to_end(topic, last=False)
+
+    def _make_room(self) -> None:
+        """Close topics of tickets that were never seen to be one, while there are too many; who watches has to go."""
+        while len(self._unproven) > self.most_unproven:
+            topic = next(iter(self._unproven))
+            for audience in list(topic.audiences):
+                self._dismiss(audience)
+            self._close(topic)
+
+    def _dismiss(self, audience: Audience) -> None:
+        text = wire.bye(*BACK_MS)
+        for viewer in audience.viewers():
+            metrics.refused.labels("unknown_tickets").inc()
+            viewer.bye(text, Close.FULL)
+        if audience:
+            # Who is no socket leaves by itself, a little later.
+            self._end(audience)
+
+    def _close(self, topic: Topic) -> None:
+        del self.topics[topic.channel]
+        self._unproven.pop(topic, None)
+        self._changed.discard(topic)
+        self.closed(topic)
 
 
 def write(

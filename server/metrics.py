@@ -35,6 +35,12 @@ lots = Counter("ticket_counter_lots", "Lots of due tickets claimed, by their mos
 kept = Counter("ticket_counter_kept", "Snapshots by what keeping them did", ["outcome"])
 pauses = Counter("ticket_counter_site_pauses", "Sites paused after a fault of Wix", ["status"])
 missing = Counter("ticket_counter_missing_tickets", "Tickets that Wix's answer left out, by what followed", ["outcome"])
+untold = Counter("ticket_counter_untold_falls", "Falls of stock that a read found and no webhook told of")
+silent = Gauge(
+    "ticket_counter_silent_sites",
+    "Sites whose stock falls and whose webhooks stay away, once a process that watches them",
+    multiprocess_mode="livesum",
+)
 topics = Gauge("ticket_counter_topics", "Topics open, once a process", multiprocess_mode="livesum")
 viewers = Gauge("ticket_counter_viewers", "Viewers connected", ["kind"], multiprocess_mode="livesum")
 ws_viewers, sse_viewers = viewers.labels("ws"), viewers.labels("sse")

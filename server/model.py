@@ -164,12 +164,13 @@ class Named(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Look at these tickets again: ids and a reason, no numbers."""
+    """Look at these tickets again: ids and a reason, no numbers; once more when a hold on them ends (microseconds)."""
 
     reason: str
     tickets: tuple[TicketId, ...] = ()
     event: EventId | None = None
     named: Named = Named.TICKETS
+    hold_ends_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,44 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What is stored of a watched ticket: `v` None = never read; `age` in seconds; `counter` None = not asked for."""
+
+    ticket: TicketId
+    v: int | None
+    age: float
+    rules: str
+    counter: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Stock fell `falls` times within so many `seconds`, and no webhook came since before the first of them.
+
+    The newest webhook was heard at `heard_us`, Redis's time in microseconds; None = there was never any.
+    """
+
+    falls: int
+    seconds: float
+    heard_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored of a site: its `rules`, whether its webhooks stay away (`untold`), and its tickets as asked for."""
+
+    rules: str
+    untold: Untold | None
+    tickets: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
-    """Every duration that the schedule and the hub keep to, in seconds (the plan's numbers are the defaults)."""
+    """Every duration that the schedule and the hub keep to, in seconds (the plan's numbers are the defaults).
+
+    A read may see what a webhook told `webhook_ahead` seconds later. A site is silent when its stock has fallen
+    `silent_falls` times, over `silent_after` seconds or more, and no webhook came.
+    """
 
     lease: float = 30.0
     watch_every: float = 15.0
@@ -203,6 +240,9 @@ class Timing:
     gone_for: float = 60.0
     settle: tuple[float, float, float] = (2.0, 8.0, 30.0)
     again: float = 2.0
+    webhook_ahead: float = 60.0
+    silent_falls: int = 3
+    silent_after: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

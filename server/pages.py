@@ -43,11 +43,15 @@ _PAGE = """<!doctype html>
 
 
 class Pages:
-    """The pages of one process. *details* says what /readyz knows; without a *token* it is hidden, as are the metrics."""
+    """The pages of one process. *details* says what has to hold for it to get viewers, *notices* what a person should know.
+
+    Without a *token* both are hidden, as are the metrics.
+    """
 
     def __init__(
         self,
         details: Callable[[], Mapping[str, bool]],
+        notices: Callable[[], Mapping[str, bool]] = dict,
         *,
         token: str | None,
         frame_ancestors: str,
@@ -55,6 +59,7 @@ class Pages:
         widget: Path = WIDGET,
     ) -> None:
         self.details = details
+        self.notices = notices
         self._widget = widget
         self._token = token
         self._policy = _policy(frame_ancestors, public_url)
@@ -113,7 +118,7 @@ class Pages:
         details = self.details()
         good = all(details.values())
         if self._knows(request):
-            return JSONResponse(dict(details), 200 if good else 503, headers=_PLAIN)
+            return JSONResponse({**details, **self.notices()}, 200 if good else 503, headers=_PLAIN)
         return PlainTextResponse("yes\n" if good else "no\n", 200 if good else 503, headers=_PLAIN)
 
     async def metrics(self, request: Request) -> Response:
@@ -140,12 +145,11 @@ def _policy(frame_ancestors: str, public_url: str | None) -> str:
     )
 
 
-_PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_PLAIN = {"Cache-Control": "no-store"}
 _SCRIPT = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Vary": "Accept-Encoding",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

@@ -21,7 +21,8 @@ import uvloop
 from server import logs, valkey
 from server.app import Web
 from server.errors import NotStarted, StoreUnavailable, StoreUnfit, TicketCounterError
-from server.front import Server, address, front, listen
+from server.front import Server, front
+from server.port import address, listen
 from server.settings import Settings
 from server.store import Store, Use
 from server.worker import Worker

@@ -89,7 +89,12 @@ def holds_still(counter: str) -> bool:
 
     A name cannot forge this: its quotes are escaped in JSON.
     """
-    return '"state":"gone"' in counter or '"state":"ended"' in counter
+    return is_gone(counter) or '"state":"ended"' in counter
+
+
+def is_gone(counter: str) -> bool:
+    """Whether the counter says that there is no such ticket, for whichever reason."""
+    return '"state":"gone"' in counter
 
 
 def beat(unix_ms: int) -> str:

@@ -10,12 +10,13 @@ from server.errors import StoreUnavailable
 from server.refresh import Refresh
 from server.schedule import Schedule
 from server.settings import Settings
+from server.sites import Sites
 from server.snapshots import Snapshots
 from server.store import Store, Use
 from server.wix.client import Wix
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks whether Redis still knows the sites of the settings."""
+"""Seconds between two looks whether Redis still knows the sites that it should."""
 
 log = logs.logger("worker")
 
@@ -29,13 +30,13 @@ class Worker:
         self.schedule = Schedule(self.store, settings.timing)
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
         snapshots = Snapshots(self.store, settings.rules, settings.timing, history_days=settings.history_days)
+        self.sites = Sites(self.schedule, settings.sites, settings.rules, everything=settings.everything, thorough=True)
         self.refresh = Refresh(self.store, self.schedule, snapshots, self.wix)
         self._look_every = look_every
 
     async def start(self) -> None:
         """Take on the sites of the settings and those that installed the app, under our rules."""
-        for site in {*self.settings.sites, *await self.schedule.sites()}:
-            await self.schedule.adopt(site, self.settings.rules, everything=self.settings.everything)
+        await self.sites.start(others=True)
 
     async def run(self) -> None:
         """Read what is due until `stop`, then let the calls in flight end."""
@@ -54,12 +55,10 @@ class Worker:
         await self.store.aclose()
 
     async def _remember(self) -> None:
-        """Take a site on again that a Redis which lost its data no longer knows: all begins anew from Wix."""
+        """Give a Redis that lost its data its sites back: all begins anew from Wix."""
         while True:
-            await asyncio.sleep(self._look_every)
             try:
-                for site in self.settings.sites.keys() - await self.schedule.sites():
-                    log.warning("site_unknown_to_redis", site=site)
-                    await self.schedule.adopt(site, self.settings.rules, everything=self.settings.everything)
+                await self.sites.look()
             except StoreUnavailable as error:
                 log.warning("store_unavailable", error=str(error))
+            await asyncio.sleep(self._look_every)

@@ -9,6 +9,7 @@ import uvloop
 
 pytest_plugins = [
     "tests.rig.redis",
+    "tests.rig.cluster",
     "tests.rig.store",
     "tests.rig.browser",
     "tests.rig.wix",

@@ -137,7 +137,8 @@ async def test_not_ready_while_it_closes(start_server: Start) -> None:
     ready = await running.http.get("/readyz", headers={"Authorization": "Bearer token"})
     poll = await running.http.get(running.counters(TICKET))
 
-    assert (503, {"redis": True, "accepting": False, "rules": True}) == (ready.status_code, ready.json())
+    assert 503 == ready.status_code
+    assert {"redis": True, "accepting": False, "rules": True, "webhooks_heard": True} == ready.json()
     assert (503, "5") == (poll.status_code, poll.headers["Retry-After"])
     async with connect(running.ws + running.counters(TICKET)) as socket:
         with pytest.raises(ConnectionClosed, match="4000"):

@@ -22,8 +22,9 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server import crew, front, settings
+from server import crew, settings
 from server.errors import NotStarted
+from server.port import listen
 from server.settings import Settings
 from tests.rig.process import ROOT, Command, Run
 from tests.rig.reads import Reads, definition
@@ -199,7 +200,7 @@ async def test_killed_parent(command: Run, redis_url: str) -> None:
         await process.stop(signal.SIGKILL)
 
         await until(lambda: not any(alive(pid) for pid in members))
-    front.listen(found(port=int(shop.url.rpartition(":")[2]))).close()
+    listen(found(port=int(shop.url.rpartition(":")[2]))).close()
     assert not folder.exists()
 
 
@@ -349,25 +350,25 @@ def test_reserved() -> None:
     with crew._reserved(found()) as port:
         wanted = found(port=port.getsockname()[1])
         with pytest.raises(NotStarted, match="Address already in use"):
-            front.listen(wanted)
+            listen(wanted)
 
-        with front.listen(wanted, shared=True), front.listen(wanted, shared=True):
+        with listen(wanted, shared=True), listen(wanted, shared=True):
             pass
-    front.listen(wanted).close()
+    listen(wanted).close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::"])
 def test_reserved_after_a_server(host: str) -> None:
     """A port where connections of a server linger that has ended is free, as it is for a single process."""
     with (
-        front.listen(found(host=host)) as ended,
+        listen(found(host=host)) as ended,
         socket.create_connection(("127.0.0.1", ended.getsockname()[1])) as one,
     ):
         wanted = found(host=host, port=ended.getsockname()[1])
         ended.accept()[0].close()
         one.recv(1)
 
-    with crew._reserved(wanted) as port, front.listen(wanted, shared=True) as member:
+    with crew._reserved(wanted) as port, listen(wanted, shared=True) as member:
         assert wanted.port == port.getsockname()[1] == member.getsockname()[1]
 
 

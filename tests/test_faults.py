@@ -7,7 +7,6 @@ from redis.exceptions import (
     BusyLoadingError,
     NoPermissionError,
     ReadOnlyError,
-    RedisClusterException,
     ResponseError,
 )
 from redis.exceptions import (
@@ -27,8 +26,6 @@ AWAY = [
     ReadOnlyError("You can't write against a read only replica.", status_code="READONLY"),
     ResponseError("OOM command not allowed when used memory > 'maxmemory'."),
     ResponseError("CLUSTERDOWN The cluster is down"),
-    RedisClusterException("Redis Cluster cannot be connected."),
-    RuntimeError("pubsub connection not set: did you forget to call subscribe() or psubscribe()?"),
     RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed"),
     ConnectionRefusedError(111, "Connection refused"),
 ]
@@ -36,7 +33,6 @@ AWAY = [
 OURS = [
     ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
     ResponseError("unknown command 'NONSENSE'"),
-    RedisClusterException("No way to dispatch this command to Redis Cluster. Missing key."),
     RuntimeError("Event loop is closed"),
     KeyError("counter"),
 ]

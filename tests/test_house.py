@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from server import settings, wire
-from server.model import Counter, Rules, Sale, State, TicketId
+from server import front, hub, settings, webhook, wire
+from server.live import descriptors, doors, frames, idle, protocol
+from server.model import Budget, Counter, Rules, Sale, State, TicketId
+from server.wix import signature
 from tests.rig.reads import definition
 from tests.rig.redis import SERVERS, RedisServer, free_port, until
 
@@ -30,6 +32,7 @@ SOURCELESS = {
     "tests/live/test_conformance.py": "RFC 6455 as a whole, which server/live/protocol.py and frames.py keep together",
     "tests/test_house.py": "the house is not in one file",
     "tests/test_journey.py": "from a signed webhook to a number on the page: the whole house at once",
+    "tests/test_redaction.py": "what is hidden stays so on its way through all of them",
     "tests/test_shop_page.py": "sandbox/shop.html and its script are no Python",
     "tests/test_widget.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
@@ -39,6 +42,17 @@ SOURCELESS = {
 
 WIDGET_BYTES = 5_000
 """What the widget may cost a visitor, compressed: a guest in the page does not weigh more than a small picture."""
+
+FLOORS = {
+    # Forged and malicious tokens: keys taken for HMAC secrets, headers that must be understood ignored, nested ones that
+    # end the process.
+    "pyjwt[crypto]": (2, 15),
+    # Addresses of a request that its Host header forged, and ranges of a file that cost the server more than the client.
+    "starlette": (1, 3),
+    # Answers of Redis given to another task after a cancelled call, and subscriptions of a cluster that never came back.
+    "redis[hiredis]": (8, 1),
+}
+"""Versions below which a dependency has a known way in, and which kind: nobody may ask for less."""
 
 NOT_OURS = re.compile(
     # Registries: locks and scripts work with any mirror, and name none.
@@ -91,11 +105,16 @@ def test_each_source_has_its_tests() -> None:
 
 
 def test_each_test_has_its_source() -> None:
-    """A test file is named after what it tests: a source file of the server, the sandbox, or a reason in SOURCELESS."""
+    """A test file is named after what it tests: a source file of the server, the sandbox, or a reason in SOURCELESS.
+
+    A file of tests/fire is one theme, of the whole house.
+    """
     homeless = []
     for path in sorted(ROOT.glob("tests/**/test_*.py")):
         test = path.relative_to(ROOT)
         source = Path(*test.parts[1:-1], path.name.removeprefix("test_"))
+        if test.parts[1] == "fire":
+            continue
         if not (ROOT / "server" / source).exists() and not (ROOT / source).exists():
             homeless.append(str(test))
 
@@ -159,6 +178,81 @@ def test_locks_hold_what_the_project_asks_for() -> None:
         locked = set(re.findall(r"^([\w.-]+)==[^\n]+ \\\n +--hash=", (ROOT / lock).read_text(), re.MULTILINE))
         names = {re.split(r"[\[>=<~!; ]", requirement)[0].lower() for requirement in requirements}
         assert names - locked == set(), f"run scripts/lock: not in {lock}"
+
+
+LIMITS = {
+    "Time": f"{signature.LEEWAY:.0f} s",
+    "Header of the token": f"{signature.LONGEST_HEADER:,} characters",
+    "Size": f"{webhook.LARGEST:,} bytes",
+    "Slow body": f"{webhook.READ_WITHIN:.0f} s",
+    "Redis away": f"{webhook.ANSWER_WITHIN} s",
+    "Head of a request": f"{front.LONGEST_HEAD // 1024} KiB",
+    "Slow head": f"{front.HEAD_WITHIN:.0f} s",
+    "Body of a request that is answered already": f"{front.HEAD_WITHIN:.0f} s",
+    "Answer that is not taken": f"{protocol.STUCK:.0f} s",
+    "Connections that ask for nothing": f"{idle.MOST:,};",
+    "Viewers in one process": f"({doors.MOST:,})",
+    "Viewers from one address": f"({doors.MOST_AN_ADDRESS})",
+    "Descriptors": f"{descriptors.KEPT_BACK:,} (a quarter",
+    "Query": f"{wire.LONGEST_QUERY:,} bytes, 1 to {wire.MOST_TICKETS} GUIDs",
+    "Tickets that nobody knows": f"{Budget().first_reads} first reads",
+    "The same, in memory and in Redis": f"{hub.MOST_UNPROVEN:,} in one process",
+    "Calls to Wix": f"{Budget().capacity + 60 * Budget().refill:.0f} in any minute",
+    "Message": f"{protocol.LARGEST:,} bytes",
+    "Frames of one message": f"{frames.MOST_PARTS}",
+    "Talk": f"{protocol.MOST_SAID} texts, pings and unasked pongs in {protocol.SAID_WITHIN:.0f} s",
+    "Reader that is stuck": f"{protocol.STUCK:.0f} s",
+    "Ping without an answer": f"{hub.BEAT_EVERY:.0f} s",
+    "Close without an answer": f"{protocol.CLOSE_WITHIN:.0f} s",
+}
+"""What SECURITY.md says of each door that has a number."""
+
+
+def test_limits_in_security() -> None:
+    """SECURITY.md tells the limits that hold, and names only files that there are."""
+    text = (ROOT / "SECURITY.md").read_text()
+    rows = {cells[1].strip(): cells[2] for line in text.splitlines() if len(cells := line.split("|")) > 3}
+    files = set(re.findall(r"`((?:server|tests|widget|scripts)/[\w./-]+)`", text))
+
+    assert [door for door, limit in LIMITS.items() if limit not in rows[door]] == []
+    assert [name for name in files if not (ROOT / name).exists()] == []
+
+
+def test_floors() -> None:
+    """No dependency may be so old that it lets in what was found in it since; the locks hold newer ones still."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = dict(requirement.split(">=") for requirement in project["dependencies"])
+    locked = dict(re.findall(r"^([\w.-]+)==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+
+    def version(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in text.split("."))
+
+    assert [name for name, floor in FLOORS.items() if version(asked[name]) < floor] == []
+    assert [name for name, floor in FLOORS.items() if version(locked[name.partition("[")[0]]) < floor] == []
+
+
+def test_nothing_is_excused_from_the_security_rules() -> None:
+    """Ruff's rules on security hold for the server and the sandbox; each exception is one line's, with its reason."""
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    excused = [
+        *lint["ignore"],
+        *(
+            rule
+            for where, rules in lint["per-file-ignores"].items()
+            if "tests" not in where and "bench" not in where
+            for rule in rules
+        ),
+    ]
+    silent = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in (*ROOT.glob("server/**/*.py"), *ROOT.glob("sandbox/**/*.py"))
+        for line in path.read_text().splitlines()
+        if re.search(r"# noqa: (\w+, )*S\d{3}(?! - |, \w+ - )", line)
+    ]
+
+    assert ["ALL"] == lint["select"]
+    assert [rule for rule in excused if re.match(r"S\d|S$", rule)] == []
+    assert silent == []
 
 
 def test_nothing_of_one_machine() -> None:

@@ -2,15 +2,20 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server import metrics, wire
-from server.hub import SLICE, Hub, write
+from server.hub import BACK_MS, SLICE, Hub, write
 from server.model import TicketId
+from server.store import channel
 from server.topics import Audience, Socket, Topic
-from tests.rig.hub import SITE_ID, Rig, Screen
+from server.wire import Close
+from tests.rig.hub import SITE_ID, Rig, Screen, shows
 from tests.rig.reads import definition
-from tests.rig.server import OTHER, TICKET, until
+from tests.rig.server import OTHER, SITE, TICKET, until
 
 
 class Wire(Screen):
@@ -261,16 +266,212 @@ async def test_who_falls_behind_between_two_slices() -> None:
 async def test_topics_linger(redis_url: str) -> None:
     """A topic without viewers is kept for a while, so that a reload finds it warm, and is forgotten then."""
     hub = Hub(linger=0.05)
+    closed = list[Topic]()
+    hub.closed = closed.append
+    topic = await changed(hub, TICKET, 1, 9)
     screen = Screen()
     audience = hub.join(screen, SITE_ID, [TicketId(TICKET)])
-    [topic] = audience.topics
 
-    assert [] == hub.close_idle()
+    hub.close_idle()
+    assert [] == closed
     hub.leave(audience, screen)
-    assert [] == hub.close_idle()
+    hub.close_idle()
+    assert [] == closed
     assert {} == hub._audiences
-    await until(lambda: hub.close_idle() == [topic])
+    await until(lambda: _look(hub, closed))
+    assert [topic] == closed
     assert {} == hub.topics
+
+
+def _look(hub: Hub, closed: list[Topic]) -> list[Topic]:
+    """What has been closed by now."""
+    hub.close_idle()
+    return closed
+
+
+# -- tickets that were never seen to be one --
+
+
+def ask(hub: Hub, *numbers: int) -> tuple[Screen, Audience]:
+    """A viewer of tickets that somebody invented."""
+    screen = Screen()
+    return screen, hub.join(screen, SITE_ID, [TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}") for number in numbers])
+
+
+def numbers(hub: Hub) -> list[int]:
+    """Those of them that are topics, as they would give way."""
+    assert set(hub._unproven) <= set(hub.topics.values())
+    return [int(topic.ticket[-12:]) for topic in hub._unproven]
+
+
+async def test_invented_tickets_linger_shortly() -> None:
+    """A ticket that was never seen to be one lingers for a moment only; one that is seen to be while it does, as any."""
+    hub = Hub(linger=60, unproven_linger=0.05)
+    closed = list[Topic]()
+    hub.closed = closed.append
+    screen, audience = ask(hub, 1)
+    [invented] = audience.topics
+    late, watching = Screen(), hub.audience(SITE_ID, [TicketId(TICKET)])
+    hub.leave(watching, late)
+
+    hub.leave(audience, screen)
+    topic = await changed(hub, TICKET, 1, 9)
+    await until(lambda: _look(hub, closed))
+
+    assert [invented] == closed
+    assert {topic.channel: topic} == hub.topics
+    assert [] == numbers(hub)
+
+
+async def test_what_is_gone_is_not_proven() -> None:
+    """Who is told that a ticket is gone has not shown that it ever was; who has seen one go has."""
+    hub = Hub()
+    for ticket in (TICKET, OTHER):
+        hub.join(Screen(), SITE_ID, [TicketId(ticket)])
+    was = await changed(hub, TICKET, 1, 9)
+    gone = '{"v":2,"state":"gone"}'
+
+    for ticket in (TICKET, OTHER):
+        topic = hub.topics[hub._topic(SITE_ID, TicketId(ticket)).channel]
+        topic.open = True
+        topic.take(gone, 0.0)
+        hub.decide(topic)
+
+    assert gone == was.shown
+    assert [OTHER] == [topic.ticket for topic in hub._unproven]
+
+
+async def test_oldest_invention_gives_way() -> None:
+    """Law 9: Over the cap those who ask for what was never seen to be a ticket go, the oldest first; no others do."""
+    hub = Hub(most_unproven=3)
+    before = metrics.refused.labels("unknown_tickets")._value.get()
+    real = Screen()
+    hub.join(real, SITE_ID, [TicketId(TICKET)])
+    await changed(hub, TICKET, 1, 9)
+    first, both, third = ask(hub, 1)[0], ask(hub, 2, 1)[0], ask(hub, 3)[0]
+
+    fourth = ask(hub, 4)[0]
+    new = Screen()
+    hub.join(new, SITE_ID, [TicketId(OTHER)])
+    await changed(hub, OTHER, 1, 8)
+
+    assert [None, Close.FULL, Close.FULL] == [screen.code for screen in (real, first, both)]
+    assert [None, None, None] == [screen.code for screen in (third, fourth, new)]
+    assert [wire.bye(*BACK_MS)] == first.writes[-1]
+    assert [3, 4] == numbers(hub)
+    assert before + 2 == metrics.refused.labels("unknown_tickets")._value.get()
+    assert {TICKET, OTHER} < {topic.ticket for topic in hub.topics.values()}
+
+
+async def test_what_nobody_watches_gives_way_first() -> None:
+    """Of what was never seen to be a ticket, that which is only polled goes before anybody who watches has to."""
+    hub = Hub(most_unproven=3)
+    watching = ask(hub, 1)[0]
+    for number in range(2, 100):
+        poller, audience = ask(hub, number)
+        hub.leave(audience, poller)
+
+    assert None is watching.code
+    assert 3 == len(hub.topics)
+    assert 1 == numbers(hub)[-1]
+
+
+async def test_inventions_in_redis(redis_url: str) -> None:
+    """Law 9: However many invented tickets are asked for, subscriptions are bounded, soon gone, and real ones right."""
+    async with Rig(redis_url, most_unproven=20, unproven_linger=0.2) as rig:
+        await rig.reads.read(definition(TICKET, 3), definition(OTHER, 4))
+        screen, _ = rig.watch()
+        await shows(screen, unsold=3)
+
+        async def subscribed() -> int:
+            return len(await rig.store.do("PUBSUB", "CHANNELS", f"{channel(SITE, '')}*"))
+
+        asked = [ask(rig.hub, *range(10 * turn, 10 * turn + 10)) for turn in range(100)]
+        late, _ = rig.watch(OTHER)
+        await shows(late, unsold=4)
+        assert len(rig.hub.topics) <= 22
+        await until(lambda: _are(subscribed, 12))
+        assert 99 == sum(Close.FULL == screen.code for screen, _ in asked)
+        await rig.reads.read(definition(TICKET, 2))
+        await shows(screen, unsold=2)
+
+        for one, audience in asked:
+            rig.hub.leave(audience, one)
+        await until(lambda: _are(subscribed, 2))
+
+
+async def _are(count: Callable[[], Awaitable[int]], wanted: int) -> bool:
+    return await count() == wanted
+
+
+async def test_late_leave_of_one_sent_away() -> None:
+    """Who leaves some time after being sent away takes nobody with it who has come for the same since."""
+    hub = Hub(most_unproven=2)
+    sent, old = ask(hub, 1)
+    ask(hub, 2)
+    ask(hub, 3)
+    again, new = ask(hub, 1)
+
+    hub.leave(old, sent)
+
+    assert (Close.FULL, None) == (sent.code, again.code)
+    assert old is not new
+    assert new is hub._audiences[new.wanted]
+    assert {new} == new.topics[0].audiences
+    assert hub.topics[new.topics[0].channel] is new.topics[0]
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["join", "join", "socket", "leave", "learn", "wait"]), st.integers(0, 11)), max_size=60
+)
+
+
+class Leaver(Screen):
+    """A viewer that leaves as soon as it is sent away, as a socket does."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self.hub = hub
+        self.audience: Audience | None = None
+
+    def bye(self, text: str, code: Close = Close.RESTART) -> None:
+        super().bye(text, code)
+        assert self.audience is not None
+        self.hub.leave(self.audience, self)
+
+
+@given(STEPS)
+async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
+    """Law 9: Whoever comes, leaves and learns: a bounded number of inventions, and nobody in an audience left behind."""
+    hub = Hub(linger=0, unproven_linger=0, most_unproven=4)
+    opened, closed = list[Topic](), list[Topic]()
+    hub.opened, hub.closed = opened.append, closed.append
+    here: list[tuple[Screen, Audience]] = []
+    for what, number in steps:
+        tickets = [TicketId(f"99999999-aaaa-4aaa-8aaa-{one % 8:012}") for one in range(number, number + 1 + number % 3)]
+        if what == "join":
+            screen = Screen()
+            here.append((screen, hub.join(screen, SITE_ID, tickets)))
+        elif what == "socket":
+            leaver = Leaver(hub)
+            leaver.audience = hub.join(leaver, SITE_ID, tickets)
+            here.append((leaver, leaver.audience))
+        elif what == "leave" and here:
+            screen, audience = here.pop(number % len(here))
+            hub.leave(audience, screen)
+        elif what == "learn" and number < 3:
+            await changed(hub, tickets[0], 1, 9)
+        elif what == "wait":
+            hub.close_idle()
+        inside = {audience for screen, audience in here if screen.code is None}
+
+        assert len(hub._unproven) <= 4
+        assert set(hub._unproven) == {topic for topic in hub.topics.values() if not topic.proven}
+        assert inside == set(hub._audiences.values())
+        for audience in inside:
+            assert all(hub.topics[topic.channel] is topic and audience in topic.audiences for topic in audience.topics)
+        assert set(opened) - set(closed) == set(hub.topics.values())
+        assert len(closed) == len(set(closed))
 
 
 async def test_known_is_shown_at_once() -> None:

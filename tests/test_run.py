@@ -24,6 +24,7 @@ from server import front, run, settings
 from server.app import Web
 from server.errors import NotStarted, StoreUnavailable
 from server.model import Hint, TicketId
+from server.port import address, listen
 from server.settings import Settings
 from server.store import Store, Use, key
 from tests.rig import scripted
@@ -134,11 +135,11 @@ async def test_sockets_in_waves(redis_url: str) -> None:
     async with AsyncExitStack() as stack:
         _, parts = await run._start(stack, wanted, web=True, worker=True, embed=False)
         web = next(part for part in parts if isinstance(part, Web))
-        server, listening = front.front(web, wanted), front.listen(wanted)
+        server, listening = front.front(web, wanted), listen(wanted)
         watched = {type(part).__name__.lower(): asyncio.create_task(part.run()) for part in parts}
         watched["server"] = asyncio.create_task(server.serve([listening]))
         ending = asyncio.create_task(run._until(stopping, watched, parts, server))
-        url = front.address(wanted, listening).replace("http", "ws", 1) + PATH
+        url = address(wanted, listening).replace("http", "ws", 1) + PATH
         sockets = [await stack.enter_async_context(connect(url)) for _ in range(VIEWERS)]
         watching = [asyncio.create_task(watch_socket(one)) for one in sockets]
 

@@ -3,6 +3,7 @@ import contextlib
 import gzip
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from bench.cut import cut
 from server.model import SiteId
 from server.webhook import LARGEST
 from tests.rig.process import Run
@@ -322,6 +324,26 @@ async def test_too_large(running: Running) -> None:
     assert before + 4 == counted("none", "too_large")
 
 
+async def test_endless_body(running: Running) -> None:
+    """Who never comes to an end is cut off after ten times what is allowed, long before his time is over."""
+    running.web.intake.read_within = 60
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    hearing = asyncio.ensure_future(reader.read(1))
+    sent = 0
+
+    writer.write(b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        while not hearing.done() and sent < 100 * LARGEST:
+            writer.write(b"%x\r\n%b\r\n" % (LARGEST, b"x" * LARGEST))
+            sent += LARGEST
+            await writer.drain()
+    writer.transport.abort()
+    await asyncio.gather(hearing, return_exceptions=True)
+
+    assert sent < 30 * LARGEST
+
+
 async def test_slow_body(running: Running) -> None:
     """A body that does not come is answered 408 and the connection closed."""
     running.web.intake.read_within = 0.1
@@ -331,6 +353,36 @@ async def test_slow_body(running: Running) -> None:
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert before + 1 == counted("none", "slow")
+
+
+async def test_dripping_body(running: Running) -> None:
+    """A body that comes drop by drop has no more time than one that does not come at all."""
+    running.web.intake.read_within = 0.3
+    before = counted("none", "slow")
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    began = time.monotonic()
+
+    writer.write(b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    hearing = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+    while not (await asyncio.wait({hearing}, timeout=0.02))[0]:
+        assert time.monotonic() < began + 5
+        writer.write(b"1\r\nx\r\n")
+    writer.transport.abort()
+
+    assert hearing.result().startswith(b"HTTP/1.1 408 ")
+    assert before + 1 == counted("none", "slow")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip"])
+async def test_compressed(running: Running, sign: Sign, coding: str) -> None:
+    """Nothing is unpacked, whatever a body says of itself: as it came it is signed by Wix or it is not."""
+    good = sign("order_confirmed")
+
+    packed = await post(running, zlib.compress(good), **{"Content-Encoding": coding})
+    plain = await post(running, good, **{"Content-Encoding": coding})
+
+    assert (401, 200) == (packed.status_code, plain.status_code)
 
 
 async def test_client_that_leaves(running: Running) -> None:
@@ -375,6 +427,27 @@ async def test_redis_dead_or_frozen(
     assert max(seconds) < 1.25
 
 
+async def test_slow_redis(
+    start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+) -> None:
+    """However many answers of a slow Redis a webhook needs, its own answer comes before Wix gives up."""
+    server = redis_server()
+    async with cut("127.0.0.1", server.port) as link:
+        running = await start_server(redis_url=f"redis://127.0.0.1:{link.port}/0", wix_public_key=public_key)
+        known = await running.web.schedule.sites()
+        link.delay = 0.15
+        began = time.monotonic()
+
+        response = await post(running, sign("app_removed"))
+
+        seconds = time.monotonic() - began
+        link.delay = 0.0
+        assert await until(lambda: post_until(running, sign("app_removed")))
+    assert {SITE} == known
+    assert (503, "1") == (response.status_code, response.headers["retry-after"])
+    assert seconds < 1.25
+
+
 async def test_redis_full(
     start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
@@ -397,21 +470,24 @@ async def test_nobody_in_the_log(redis_url: str, redis: Redis, command: Run, pub
     web = command("web", REDIS_URL=redis_url, WIX_PUBLIC_KEY=public_key, LOG_LEVEL="DEBUG", LOG_FORM="json")
     await web.says('"address"')
     url = next(json.loads(line)["address"] for line in web.err.splitlines() if '"address"' in line)
+    bodies = (
+        sign("order_confirmed"),
+        sign("order_initiated"),
+        sign("order_confirmed", site=STRANGER),
+        sign("order_confirmed")[:-4],
+        json.dumps(SAMPLES["order_confirmed"]).encode(),
+        sign(ORDER, json.dumps(SAMPLES["order_confirmed"]["data"])[:-1]),
+    )
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-        for body in (
-            sign("order_confirmed"),
-            sign("order_initiated"),
-            sign("order_confirmed", site=STRANGER),
-            sign("order_confirmed")[:-4],
-            sign(ORDER, json.dumps(SAMPLES["order_confirmed"]["data"])[:-1]),
-        ):
+        for body in bodies:
             await client.post("/webhooks/wix", content=body)
     await web.says("webhook_malformed")
     await web.stop()
     stored = await everything(redis)
 
     assert TICKET in web.err
-    assert [] == [word for word in PERSONAL if word in web.err + web.out + stored]
+    unsaid = (*PERSONAL, *(body.decode()[100:160] for body in bodies))
+    assert [] == [word for word in unsaid if word in web.err + web.out + stored]
 
 
 async def everything(client: Redis) -> str:

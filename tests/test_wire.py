@@ -184,6 +184,7 @@ def test_what_holds_still(state: State, name: str) -> None:
     text = wire.with_v(1, wire.counter_body(counter(state=state, name=name, prices=(Price("1.00", name, name, name),))))
 
     assert (state in {State.GONE, State.ENDED}) == wire.holds_still(text)
+    assert (state is State.GONE) == wire.is_gone(text)
 
 
 @given(

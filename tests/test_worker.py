@@ -36,11 +36,11 @@ async def working(redis_url: str, wix: WixRig, **given: Any) -> AsyncIterator[Wo
 async def test_reads_all_of_the_site(redis_url: str, wix: WixRig) -> None:
     """A worker lists its sites and reads every ticket of them, without anybody who watches."""
     async with working(redis_url, wix) as worker:
-        await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", wix.tickets["low"])))
 
-        tracked = await worker.schedule.tracked(SiteId(SITE))
+        async def tracked() -> bool:
+            return set(wix.tickets.values()) == set(await worker.schedule.tracked(SiteId(SITE)))
 
-    assert set(wix.tickets.values()) == set(tracked)
+        assert await until(tracked)
 
 
 async def test_reads_only_what_is_watched(redis_url: str, wix: WixRig) -> None:
@@ -61,10 +61,14 @@ async def test_takes_on_sites_that_installed_the_app(redis_url: str, wix: WixRig
     assert [Rules(low_at=3).hash] * 2 == rules
 
 
-async def test_begins_anew_on_an_empty_redis(redis_url: str, redis_shared: RedisServer, wix: WixRig) -> None:
-    """A Redis that lost its data is filled from Wix again, without a restart of ours."""
+@pytest.mark.parametrize("given", [SITE, ""])
+async def test_begins_anew_on_an_empty_redis(
+    redis_url: str, redis_shared: RedisServer, wix: WixRig, given: str
+) -> None:
+    """A Redis that lost its data is filled from Wix again, without a restart, sites that no setting names too."""
     ticket = wix.tickets["low"]
-    async with working(redis_url, wix) as worker:
+    async with working(redis_url, wix, wix_sites=given) as worker:
+        await worker.schedule.adopt(SiteId(SITE), Rules(), everything=True)
         await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", ticket)))
 
         redis_shared.ask("FLUSHALL")

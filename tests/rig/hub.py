@@ -9,8 +9,10 @@ from server.feed import Feed
 from server.hub import Hub
 from server.model import Rules, SiteId, TicketId, Timing
 from server.schedule import Schedule
+from server.sites import Sites
 from server.store import Store, Use
 from server.topics import Audience, Topic
+from server.wire import Close
 from tests.rig.reads import Reads
 from tests.rig.server import SITE, TICKET, until
 
@@ -24,6 +26,7 @@ class Screen:
         self.writes: list[list[str]] = []
         self.beats = 0
         self.dropped: str | None = None
+        self.code: int | None = None
 
     def show(self, topics: Collection[Topic]) -> None:
         """Remember what these topics show."""
@@ -33,9 +36,10 @@ class Screen:
         """Count it."""
         self.beats += 1
 
-    def bye(self, text: str) -> None:
-        """Remember it."""
+    def bye(self, text: str, code: Close = Close.RESTART) -> None:
+        """Remember both."""
         self.writes.append([text])
+        self.code = code
 
     def behind(self, rest: bytes) -> None:
         """A screen has no socket to fall behind with."""
@@ -56,14 +60,17 @@ class Screen:
 
 
 class Rig:
-    """A hub that runs, its feed, and a reader of its site."""
+    """A hub that runs, its feed, and a reader of its site; it listens *through* another address, if one is given."""
 
-    def __init__(self, url: str, timing: Timing | None = None, *, round_every: float = 0.1, **hub: float) -> None:
+    def __init__(
+        self, url: str, timing: Timing | None = None, *, through: str = "", round_every: float = 0.1, **hub: Any
+    ) -> None:
         self.store = Store(url, Use.INGEST)
-        self.listening = Store(url, Use.LISTEN)
+        self.listening = Store(through or url, Use.LISTEN)
         self.schedule = Schedule(self.store, timing)
         self.hub = Hub(**hub)
-        self.feed = Feed(self.store, self.listening, self.schedule, self.hub, Rules().hash, round_every=round_every)
+        sites = Sites(self.schedule, [], Rules(), everything=False)
+        self.feed = Feed(self.store, self.listening, self.schedule, self.hub, sites, round_every=round_every)
         self.reads = Reads(url, SITE)
         self._running: list[asyncio.Task[None]] = []
 

@@ -13,6 +13,8 @@ import pytest
 
 from server import front, settings
 from server.app import Web
+from server.port import address, listen
+from server.store import Store, Use
 from server.worker import Worker
 from tests.rig.reads import Reads
 
@@ -41,10 +43,13 @@ class Running:
 
 @pytest.fixture
 async def start_server(redis_url: str) -> AsyncIterator[Start]:
-    """Start our server on the test's Redis; settings by name win over those that make it run at all."""
+    """Start our server on the test's Redis; settings by name win over those that make it run at all.
+
+    *listens_to* is the URL by which it listens to Redis, if that is another.
+    """
     async with AsyncExitStack() as stack:
 
-        async def start(*, worker: bool = False, **given: Any) -> Running:
+        async def start(*, worker: bool = False, listens_to: str | None = None, **given: Any) -> Running:
             defaults: dict[str, Any] = {
                 "redis_url": redis_url,
                 "wix_sites": SITE,
@@ -58,6 +63,8 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
             url = found.redis()
             reader = Worker(found, url) if worker else None
             web = Web(found, url)
+            if listens_to is not None:
+                web.listening = web.feed.ear.listening = Store(listens_to, Use.LISTEN)
             for part in (reader, web):
                 if part is not None:
                     stack.push_async_callback(part.aclose)
@@ -65,12 +72,12 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
             if reader is not None:
                 stack.push_async_callback(_finish, reader, asyncio.create_task(reader.run()))
             stack.push_async_callback(_cancel, asyncio.create_task(web.run()))
-            listening = front.listen(found)
+            listening = listen(found)
             server = front.front(web, found)
             serving = asyncio.create_task(server.serve([listening]))
             stack.push_async_callback(_stop, server, serving)
             await until(lambda: server.started and web.feed.healthy)
-            running = Running(web, reader, front.address(found, listening))
+            running = Running(web, reader, address(found, listening))
             stack.push_async_callback(running.http.aclose)
             return running
 

@@ -1,0 +1,197 @@
+"""Thousands of viewers whose process goes, in order and without a word: where they are then, and what that costs."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from redis.asyncio import Redis
+from redis.asyncio.client import Monitor
+
+from server import run
+from tests.rig.courier import courier
+from tests.rig.haproxy import balancer
+from tests.rig.house import House, percentile, spent
+from tests.rig.process import Run
+from tests.rig.pulse import Pulse
+from tests.rig.redis import RedisServer, free_port
+from tests.rig.server import until
+from tests.rig.shop import Shop, trade
+from tests.rig.tell import tell
+from tests.rig.viewers import viewers
+from tests.rig.wix import WixRig
+
+TOKEN = "token"
+MANY = {"MAX_CONNECTIONS_PER_ADDRESS": "20000", "METRICS_TOKEN": TOKEN}
+"""All of a test's viewers have one address."""
+LEAVING, HERD = 2000, 5000
+WEBHOOKS = 100
+"""A second."""
+A_LITTLE = 2.0
+"""Seconds beside those that are promised: viewers, balancer and both processes share two cores."""
+
+Servers = Callable[..., RedisServer]
+
+
+async def figures(client: httpx.AsyncClient, url: str) -> dict[str, float]:
+    """The metrics of a process by their names and labels."""
+    text = (await client.get(f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})).text
+    rows = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in rows}
+
+
+async def webhooks(client: httpx.AsyncClient, url: str) -> float:
+    """How many a process has got."""
+    found = await figures(client, url)
+    return sum(value for name, value in found.items() if name.startswith("ticket_counter_webhooks_total"))
+
+
+async def watching(client: httpx.AsyncClient, url: str) -> float:
+    """How many look at counters of a process over WebSockets."""
+    return (await figures(client, url))['ticket_counter_viewers{kind="ws"}']
+
+
+async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path) -> None:
+    """Law 11: 2,000 viewers of a process that ends under load hear when to return, do, and are right; no webhook fails."""
+    tickets = wix.sandbox.add(10, limit=100_000)
+    wix.knobs.turn(reservation_events=False)
+    house = House(command, redis_server().url, wix.settings(), TRUSTED_PROXIES="127.0.0.1", **MANY)
+    house.worker()
+    first, second = ports = free_port(), free_port()
+    async with (
+        balancer(tmp_path / "haproxy", [f"http://127.0.0.1:{port}" for port in ports]) as door,
+        viewers(urlsplit(door).port or 0, tickets) as crowd,
+        httpx.AsyncClient(base_url=door, trust_env=False) as client,
+        AsyncExitStack() as stack,
+    ):
+
+        async def lets_in() -> bool:
+            return (await client.get("/readyz")).status_code == httpx.codes.OK
+
+        leaves = await house.web(PORT=str(first))
+        leaving = house.processes[-1]
+        await until(lets_in)
+        await crowd.come(LEAVING)
+        assert LEAVING == await watching(client, leaves)
+        stays = await house.web(PORT=str(second))
+        post = await stack.enter_async_context(courier(wix, door))
+        trading = asyncio.create_task(trade([Shop(wix, tickets)], WEBHOOKS, 25))
+
+        async def both_get_webhooks() -> bool:
+            await asyncio.sleep(0.2)
+            return min(await webhooks(client, leaves), await webhooks(client, stays)) > WEBHOOKS
+
+        await until(both_get_webhooks, 20)
+        assert not trading.done()
+
+        began = time.monotonic()
+        leaving.process.send_signal(signal.SIGTERM)
+        status, _ = await leaving.ended()
+        ended = time.monotonic() - began
+        await until(lambda: crowd.here == LEAVING, run.BACK_MS[1] / 1000 + A_LITTLE)
+        assert not trading.done()
+        sold = await trading
+        await until(lambda: post.untaken == 0)
+        await until(lambda: crowd.wrong(wix) == 0, 20)
+        watched = await watching(client, stays)
+
+    left = list(crowd.ends(began))
+    moments = [end.at - began for _, end in left]
+    # Who comes while the balancer has not noticed is told that it is full, and comes again: nobody here.
+    back = [page.back(end) or 0.0 for page, end in left]
+    statuses = Counter(one.status for one in post.tries)
+    late = percentile((one.seconds for one in post.tries), 0.99)
+    tell(
+        f"{len(left):,} sockets sent away over {max(moments) - min(moments):.1f} s, the process ended {ended:.1f} s after "
+        f"SIGTERM; back after {min(back):.1f} to {max(back):.1f} s; of {sold:,} orders' webhooks {dict(statuses)}, p99 {late * 1000:.0f} ms"
+    )
+    low, high = (ms / 1000 for ms in run.BACK_MS)
+    assert 0 == status
+    assert ended <= run.DRAIN + A_LITTLE
+    assert LEAVING == len(left)
+    assert {(1012, True, (low, high))} == {(end.code, end.spoke, end.retry) for _, end in left}
+    assert max(moments) - min(moments) >= 2
+    assert min(back) >= low
+    assert max(back) <= high + A_LITTLE
+    assert LEAVING == watched
+    assert {200} == set(statuses)
+    assert sold == statuses[200]
+    assert "Traceback" not in house.log
+
+
+class Asked:
+    """What a Redis is asked by others than those who were connected at first; what a script does is no question."""
+
+    def __init__(self, redis: RedisServer) -> None:
+        self.names: Counter[str] = Counter()
+        lines = redis.ask("CLIENT", "LIST").splitlines()
+        self._known = {line.partition(" addr=")[2].split()[0] for line in lines}
+
+    async def listen(self, monitor: Monitor) -> None:
+        """Count for ever."""
+        async for heard in monitor.listen():
+            if heard["client_type"] != "lua" and f"{heard['client_address']}:{heard['client_port']}" not in self._known:
+                self.names[heard["command"].split()[0]] += 1
+
+
+async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """5,000 viewers of a process that was killed come back as pages do: no call to Wix, next to nothing of Redis, no jam.
+
+    Counted is what the process asks of Redis that was started in its place, from its first command on: a script is one,
+    whatever it does. It may ask three times a ticket and once a second. Reads of Wix are as far apart as may be, so that none falls into that time by itself.
+    """
+    redis = redis_server()
+    tickets = wix.sandbox.add(20, limit=1000)
+    rare = {"WATCH_EVERY": "240", "MAX_STALE": "300", "RECONCILE": "86400"}
+    house = House(command, redis.url, wix.settings(), **rare, **MANY)
+    house.worker()
+    port = free_port()
+    url = await house.web(PORT=str(port))
+    pulse = Pulse(command, url)
+    await until(lambda: house.right(wix, tickets), 20)
+    async with (
+        viewers(port, tickets) as crowd,
+        Redis.from_url(redis.url, decode_responses=True) as client,
+        client.monitor() as monitor,
+    ):
+        await crowd.come(HERD)
+        calls = len(spent(wix))
+        asked = Asked(redis)
+        counting = asyncio.create_task(asked.listen(monitor))
+
+        killed = time.monotonic()
+        house.processes[-1].process.kill()
+        await house.web(PORT=str(port))
+        listens = time.monotonic()
+        await until(lambda: all(page.served is not None and page.served > killed for page in crowd.pages), 40)
+        served = max(page.served or 0.0 for page in crowd.pages)
+        seconds = time.monotonic() - listens
+        commands = Counter(asked.names)
+        called = len(spent(wix)) - calls
+        lag = pulse.beats(listens, served)
+
+        wix.send_to(url)
+        for ticket in tickets:
+            wix.world.buy(ticket)
+        await until(lambda: crowd.wrong(wix) == 0, 20)
+        counting.cancel()
+        await asyncio.wait({counting})
+
+    first = [end.at - killed for _, end in crowd.ends(killed) if end.spoke]
+    p99 = percentile(lag, 0.99)
+    tell(
+        f"{len(first):,} sockets killed; all had a value {served - killed:.1f} s later, {served - listens:.1f} s after the "
+        f"next process listened; {called} calls to Wix, {commands.total()} commands to Redis in {seconds:.1f} s for "
+        f"{len(tickets)} tickets ({dict(commands)}); its loop late by p99 {p99 * 1000:.0f} ms, at most {max(lag) * 1000:.0f} ms"
+    )
+    assert HERD == len(first)
+    assert served - listens <= 15
+    assert 0 == called
+    assert 0 < commands.total() <= 3 * len(tickets) + seconds
+    assert p99 <= 0.25
+    assert "Traceback" not in house.log

@@ -1,0 +1,160 @@
+"""Clients who begin a request and never end it: slowhttptest's, and heads without an end. Wix's webhooks go on meanwhile.
+
+slowhttptest is Debian's; it opens its connections once, feeds each every few seconds, and ends when the server has closed
+them all, or after a time.
+"""
+
+import asyncio
+import csv
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.rig.courier import courier
+from tests.rig.house import House, percentile
+from tests.rig.process import Run
+from tests.rig.redis import RedisServer
+from tests.rig.server import until
+from tests.rig.shop import Shop, trade
+from tests.rig.tell import tell
+from tests.rig.wix import WixRig
+
+SLOW = 500
+"""Connections of slowhttptest, of each kind."""
+A_SECOND = 250
+"""Of them come."""
+SECONDS = 25
+"""The attack's length, unless all are closed before."""
+CLOSED_WITHIN = 15.0
+CUT_WITHIN = 64 * 1024
+GROWTH = 15 * 1024
+"""KB of memory."""
+WEBHOOKS = 50
+"""A second."""
+KINDS = {
+    "heads": ("-H", "/v1/counters", "-t", "GET"),
+    "bodies": ("-B", "/webhooks/wix", "-t", "POST", "-s", "100000"),
+}
+"""slowhttptest's words, and where it goes."""
+
+Servers = Callable[..., RedisServer]
+
+
+def resident(pid: int) -> int:
+    """The KB of memory that a process has."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+async def attack(folder: Path, url: str, kind: str) -> float:
+    """Let slowhttptest come; answers the seconds until it had no connection left, however long it would have stayed."""
+    program = shutil.which("slowhttptest")
+    assert program, "slowhttptest is not installed: apt-get install slowhttptest"
+    how, path, *more = KINDS[kind]
+    folder.mkdir()
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *(program, how, "-c", str(SLOW), "-r", str(A_SECOND), "-i", "4", "-x", "32", "-l", str(SECONDS), "-p", "5"),
+        *("-g", "-o", str(folder / "seen"), "-u", url + path, *more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    seconds = time.monotonic() - began
+    told = list(csv.DictReader((folder / "seen.csv").read_text().splitlines()))
+    # It had all of them open at once: else this would be no attack.
+    assert SLOW == max(int(row["Connected"]) for row in told), told
+    return seconds if b"No open connections left" in said else float("inf")
+
+
+async def endless_head(url: str, cuts: list[tuple[int, bytes]], pause: float) -> None:
+    """Send a head that does not end, again and again; of each: the bytes until the server spoke, and what it said."""
+    where = urlsplit(url)
+    line = b"x-stranger: " + b"x" * 1010 + b"\r\n"
+    while True:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection(where.hostname, where.port)
+            said = asyncio.create_task(reader.read(100))
+            sent = 0
+            try:
+                writer.write(b"GET /v1/counters HTTP/1.1\r\nhost: here\r\n")
+                while not said.done():
+                    writer.write(line)
+                    sent += len(line)
+                    await writer.drain()
+                    await asyncio.sleep(pause)
+                cuts.append((sent, said.result()))
+            finally:
+                said.cancel()
+                await asyncio.wait({said})
+                writer.close()
+        await asyncio.sleep(0.05)
+
+
+async def look(pid: int, sizes: list[int]) -> None:
+    """Note the memory of a process, for ever."""
+    while True:
+        sizes.append(resident(pid))
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, kind: str) -> None:
+    """500 slow requests and four endless heads cost webhooks no time and us no memory, and are ended in time."""
+    tickets = wix.sandbox.add(10, limit=100_000)
+    house = House(command, redis_server().url, wix.settings())
+    url = await house.web()
+    web = house.processes[-1]
+    paced: list[tuple[int, bytes]] = []
+    flooding: list[tuple[int, bytes]] = []
+    sizes: list[int] = []
+    async with courier(wix, url) as post:
+        await trade([Shop(wix, tickets)], WEBHOOKS, 3)
+        await until(lambda: post.untaken == 0)
+        post.tries.clear()
+        before = resident(web.process.pid)
+        strangers: list[Coroutine[None, None, None]] = [
+            *(endless_head(url, paced, 0.005) for _ in range(2)),
+            *(endless_head(url, flooding, 0) for _ in range(2)),
+            look(web.process.pid, sizes),
+        ]
+        busy = [asyncio.create_task(one) for one in strangers]
+        trading = asyncio.create_task(trade([Shop(wix, tickets)], WEBHOOKS, SECONDS))
+        closed = await attack(tmp_path / "slow", url, kind)
+        for one in [*busy, trading]:
+            one.cancel()
+        await asyncio.wait([*busy, trading])
+        await until(lambda: post.untaken == 0)
+
+    statuses = Counter(one.status for one in post.tries)
+    p99 = percentile((one.seconds for one in post.tries), 0.99)
+    grown = max(sizes) - before
+    longest = max(sent for sent, _ in paced)
+    tell(
+        f"{SLOW} slow {kind} all closed {closed:.0f} s after the first came; {len(paced) + len(flooding)} heads cut, after at most "
+        f"{longest // 1024} KB; {dict(statuses)} webhooks meanwhile, p99 {p99 * 1000:.0f} ms; memory {grown / 1024:+.1f} MB"
+    )
+    assert [False] * len(busy) == [one.done() and not one.cancelled() for one in busy]
+    # The last one comes when the others are as old.
+    assert closed <= SLOW / A_SECOND + CLOSED_WITHIN
+    assert min(len(paced), len(flooding)) > 10
+    assert longest <= CUT_WITHIN
+    assert {b"HTTP/1.1 431"} == {said[:12] for _, said in paced}
+    assert grown <= GROWTH
+    assert {200} == set(statuses)
+    assert p99 <= 1
+    assert statuses[200] > WEBHOOKS * closed / 2
+    assert "Traceback" not in house.log

@@ -1,0 +1,316 @@
+"""Parts that end by themselves are started again and go on; parts that stand still are not believed, and go on as well."""
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from bench.part import Part
+from server.model import Timing
+from server.store import channel, key
+from tests.rig.eyes import polling, streaming, watching
+from tests.rig.house import House
+from tests.rig.process import SETTINGS, Command, Run
+from tests.rig.redis import RedisServer, free_port
+from tests.rig.server import until
+from tests.rig.shop import Shop, trade
+from tests.rig.tell import tell
+from tests.rig.viewers import viewers
+from tests.rig.wix import WixRig
+
+VIEWERS = 200
+MANY = {"MAX_CONNECTIONS": "1000", "MAX_CONNECTIONS_PER_ADDRESS": "1000"}
+RIGHT_WITHIN = 10.0
+"""Seconds in which viewers of a process that goes on again are right, or claim nothing."""
+AGAIN = 60.0
+"""Seconds in which all is right again that was started again and again: pages wait for half a minute at the most."""
+
+Servers = Callable[..., RedisServer]
+
+
+@asynccontextmanager
+async def supervised(*parts: Part) -> AsyncIterator[None]:
+    """Run these, and start again what ends, as long as the block."""
+    for part in parts:
+        part.start()
+    watching_them = [asyncio.create_task(part.supervise()) for part in parts]
+    try:
+        yield
+    finally:
+        for one in watching_them:
+            one.cancel()
+        await asyncio.wait(watching_them)
+        for part in parts:
+            part.kill()
+
+
+def ended(part: Part) -> list[int]:
+    """The statuses with which it ended by itself."""
+    return [one.status for one in part.endings if not one.asked]
+
+
+# -- what is wrong in Redis --
+
+BOTH, WORKER = {"web", "worker"}, {"worker"}
+RUINS = {
+    "sites": ("tc:sites", BOTH),
+    "site": ("site", BOTH),
+    "due": ("due", BOTH),
+    "watched": ("watched", BOTH),
+    "ticket": ("ticket:{ticket}", BOTH),
+    "hinted": ("hinted", WORKER),
+    "reads": ("reads", WORKER),
+    "history": ("history", WORKER),
+}
+"""Keys that are read or written by each task that asks Redis for more than a publish, and whose task that is."""
+
+
+@pytest.mark.parametrize("ruin", RUINS)
+async def test_a_key_of_the_wrong_type(
+    command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, ruin: str
+) -> None:
+    """Law 10: A task that finds in Redis what cannot be ends its process with a line; mended, all goes on, nothing is lost."""
+    redis = redis_server()
+    ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
+    name, whose = RUINS[ruin]
+    wrong = name if name.startswith("tc:") else key(wix.site, *name.format(ticket=ticket).split(":"))
+    house = House(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
+    port = free_port()
+    settings = {**SETTINGS, **house.settings, "PORT": str(port)}
+    parts = [Part(one, tmp_path / "parts", one, settings) for one in ("web", "worker")]
+    wix.knobs.turn(resend_scale=0.02)
+    async with supervised(*parts), viewers(port, [ticket]) as crowd:
+        await until(lambda: "listening" in parts[0].lives[0].err, 20)
+        wix.send_to(f"http://127.0.0.1:{port}")
+        await crowd.come(20)
+
+        redis.ask("DEL", wrong)
+        redis.ask("SET", wrong, "wrong")
+        wix.world.buy(ticket)
+        wix.world.buy(unwatched)
+        await until(lambda: all(ended(part) for part in parts if part.name in whose), 20)
+        wix.world.buy(ticket)
+        wix.world.buy(unwatched)
+        lines = [re.findall(r"part_ended .*error='(\w+) .* part=(\w+)", part.lives[0].err) for part in parts]
+
+        redis.ask("DEL", wrong)
+        mended = time.monotonic()
+        await until(lambda: crowd.wrong(wix) == 0, AGAIN)
+        seen = time.monotonic() - mended
+        await until(lambda: house.right(wix, [ticket, unwatched]), AGAIN)
+        known = time.monotonic() - mended
+        statuses = [ended(part) for part in parts]
+
+    tell(
+        f"{ruin}: ended {len(statuses[0])} times web, {len(statuses[1])} times worker; "
+        f"mended, viewers right after {seen:.1f} s, every ticket after {known:.1f} s"
+    )
+    for part, told, status in zip(parts, lines, statuses, strict=True):
+        assert ([("WRONGTYPE", part.name)] if part.name in whose else []) == told
+        assert {1} >= set(status)
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "{}", '{"v":9999999999999999999,"ticket":0}', '{"v":1,"unsold":7}'])
+async def test_a_publish_that_is_no_counter(command: Run, redis_server: Servers, wix: WixRig, text: str) -> None:
+    """What somebody else publishes where counters are harms no process, and viewers have the true number again soon."""
+    redis = redis_server()
+    ticket = wix.tickets["fixed"]
+    house = House(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
+    house.worker()
+    url = await house.web()
+    async with watching(url, wix.site, [ticket]) as eye:
+        await until(lambda: eye.unsold(ticket) == 120, 20)
+        eye.last.clear()
+        redis.ask("PUBLISH", channel(wix.site, ticket), text)
+        redis.ask("PUBLISH", "tc:wake", text)
+        wix.world.buy(ticket)
+        await until(lambda: eye.unsold(ticket) == 119, 30)
+        async with streaming(url, wix.site, [ticket]) as newcomer:
+            await until(lambda: newcomer.unsold(ticket) == 119)
+
+    assert [None, None] == [one.process.poll() for one in house.processes]
+    assert "Traceback" not in house.log
+
+
+# -- what ends --
+
+
+async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
+    """Law 10: `serve` ends with its Valkey and says so; started again on the same data, its viewers are back and right."""
+    port = free_port()
+    given = {name.upper(): value for name, value in wix.settings().items()}
+    data = tmp_path / "data"
+    serve = Part(
+        "serve", tmp_path / "parts", "serve", {**SETTINGS, **given, **MANY, "PORT": str(port), "DATA_DIR": str(data)}
+    )
+    ticket = wix.tickets["fixed"]
+    wix.knobs.turn(resend_scale=0.02)
+    async with supervised(serve), viewers(port, [ticket]) as crowd:
+        await until(lambda: "listening" in serve.lives[0].err, 20)
+        wix.send_to(f"http://127.0.0.1:{port}")
+        await crowd.come(VIEWERS)
+        killed = time.monotonic()
+        os.kill(int((data / "valkey" / "lock").read_text().split()[0]), signal.SIGKILL)
+        wix.world.buy(ticket)
+        await until(lambda: ended(serve), 20)
+        over = time.monotonic() - killed
+        wix.world.buy(ticket)
+        await until(lambda: crowd.here == VIEWERS and crowd.wrong(wix) == 0, AGAIN)
+        right = time.monotonic() - killed
+
+    codes = {end.code for _, end in crowd.ends(killed) if end.spoke}
+    tell(
+        f"{VIEWERS} viewers: serve ended {over:.1f} s after its Valkey was killed, all right again after {right:.1f} s"
+    )
+    assert {1012} == codes
+    assert [1] == ended(serve)
+    assert re.search(r"part_ended .*the embedded Valkey server has ended \(killed by SIGKILL\)", serve.lives[0].err)
+
+
+async def test_a_member_of_a_crew(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Of a crew under load one member is killed: the viewers of the other notice nothing, and all are right soon."""
+    tickets = wix.sandbox.add(5, limit=10_000)
+    house = House(command, redis_server().url, wix.settings(), **MANY)
+    house.worker()
+    url = await house.web(WEB_PROCESSES="2")
+    crew = house.processes[-1]
+    wix.send_to(url)
+    async with viewers(urlsplit(url).port or 0, tickets) as crowd:
+        await crowd.come(VIEWERS)
+        trading = asyncio.create_task(trade([Shop(wix, tickets)], 20, 8))
+        members = children(crew)
+        killed = time.monotonic()
+        os.kill(members[0], signal.SIGKILL)
+        await until(lambda: any(crowd.ends(killed)))
+        lost = {id(page) for page, end in crowd.ends(killed) if end.spoke}
+        await until(lambda: crowd.here == VIEWERS, 20)
+        back = time.monotonic() - killed
+        await trading
+        await until(lambda: crowd.wrong(wix) == 0, 10)
+        later = {id(page) for page, end in crowd.ends(killed) if end.spoke}
+        await until(lambda: len(children(crew)) == len(members))
+
+    tell(f"{len(later)} of {VIEWERS} viewers lost their member, and were back after {back:.1f} s")
+    assert 0 < len(lost) <= len(later) < VIEWERS
+    assert members[0] not in children(crew)
+    assert members[1] in children(crew)
+    assert "ended='killed by SIGKILL'" in crew.err
+
+
+def children(process: Command) -> list[int]:
+    """The pids of a process's children, the oldest first."""
+    pid = process.process.pid
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+# -- what stands still --
+
+
+@pytest.mark.parametrize("max_stale", [6, 90])
+async def test_a_web_stands_still(command: Run, redis_server: Servers, wix: WixRig, max_stale: int) -> None:
+    """A web that stood still for 20 s and goes on shows true numbers within 10 s, or none; its viewers stay its own."""
+    tickets = wix.sandbox.add(5, limit=10_000)
+    house = House(command, redis_server().url, wix.settings(), WATCH_EVERY="2", MAX_STALE=str(max_stale), **MANY)
+    house.worker()
+    wix.send_to(await house.web())
+    url = await house.web()
+    frozen = house.processes[-1].process
+    async with viewers(urlsplit(url).port or 0, tickets) as crowd:
+        await crowd.come(VIEWERS)
+        frozen.send_signal(signal.SIGSTOP)
+        sold = await trade([Shop(wix, tickets)], 20, 20)
+        await until(lambda: house.right(wix, tickets))
+        stood = crowd.lying(wix)
+
+        thawed = time.monotonic()
+        frozen.send_signal(signal.SIGCONT)
+        await until(lambda: crowd.lying(wix) == 0, RIGHT_WITHIN)
+        honest = time.monotonic() - thawed
+        await until(lambda: crowd.wrong(wix) == 0, RIGHT_WITHIN)
+        right = time.monotonic() - thawed
+        left = list(crowd.ends(thawed))
+
+    tell(
+        f"MAX_STALE={max_stale}: {sold} orders while it stood still for 20 s; {VIEWERS} viewers right or withdrawn "
+        f"{honest:.1f} s after it went on, right after {right:.1f} s"
+    )
+    assert VIEWERS == stood
+    assert [] == left
+
+
+MAX_STALE = 6
+
+
+async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Law 8: While the one worker stands still nobody sees a number after MAX_STALE + 10 s, who comes then neither; it heals."""
+    ticket = wix.tickets["fixed"]
+    house = House(command, redis_server().url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE), **MANY)
+    worker = house.worker().process
+    url = await house.web()
+    wix.send_to(url)
+    async with viewers(urlsplit(url).port or 0, [ticket]) as crowd:
+        await crowd.come(VIEWERS)
+        worker.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        wix.world.buy(ticket)
+        await until(lambda: crowd.lying(wix) == 0, MAX_STALE + 10)
+        withdrawn = time.monotonic() - began
+        newcomers = []
+        for kind in (watching, streaming, polling):
+            async with kind(url, wix.site, [ticket]) as eye:
+                newcomers.append(await until(lambda eye=eye: eye.state(ticket)))  # type: ignore[misc]
+        # Longer than a lease: what it had claimed is another's by then.
+        await until(lambda: time.monotonic() - began > Timing().lease + 2, 60)
+        still = crowd.lying(wix)
+
+        thawed = time.monotonic()
+        worker.send_signal(signal.SIGCONT)
+        await until(lambda: crowd.wrong(wix) == 0, 20)
+        back = time.monotonic() - thawed
+
+    tell(
+        f"withdrawn from {VIEWERS} viewers {withdrawn:.1f} s after the worker stood still, back {back:.1f} s after it went on"
+    )
+    assert withdrawn >= 1
+    assert ["unknown"] * 3 == newcomers
+    assert 0 == still
+    assert "Traceback" not in house.log
+
+
+async def test_one_of_two_workers_stands_still(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """What a worker has claimed that stands still is read by the other when the lease is over; what it says later is old."""
+    tickets = wix.sandbox.add(20, limit=10_000)
+    house = House(command, redis_server().url, wix.settings(), **MANY)
+    workers = [house.worker().process for _ in range(2)]
+    url = await house.web()
+    wix.send_to(url)
+    lease = Timing().lease
+    async with viewers(urlsplit(url).port or 0, tickets) as crowd:
+        await crowd.come(VIEWERS)
+        wix.knobs.turn(read_delay=0.5)
+        trading = asyncio.create_task(trade([Shop(wix, tickets)], 20, 10))
+        await asyncio.sleep(0)
+        await until(lambda: len(wix.calls("query")) > 4)
+        workers[0].send_signal(signal.SIGSTOP)
+        await trading
+        over = time.monotonic()
+        await until(lambda: crowd.wrong(wix) == 0, lease + 10)
+        right = time.monotonic() - over
+        workers[0].send_signal(signal.SIGCONT)
+        # What it read before it stood still is answered now.
+        since = len(wix.calls("query"))
+        wix.world.buy(tickets[0])
+        await until(lambda: len(wix.calls("query")) > since + 2, 40)
+        await until(lambda: crowd.wrong(wix) == 0, 10)
+        states = {state for page in crowd.pages for ticket in page.tickets for state in [page.shows(ticket)]}
+
+    tell(f"one of two workers stood still with what it had claimed: all right {right:.1f} s after the last order")
+    assert None not in states
+    assert "Traceback" not in house.log

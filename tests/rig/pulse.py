@@ -1,0 +1,55 @@
+"""How long a process's loop lets others wait: a process of its own asks /livez every 50 ms, and times the answers.
+
+`pulse = Pulse(command, url)`, then `pulse.beats(since, until)`: an answer in order is as late as the loop was, plus the
+way there and back and what this machine makes both wait. Each time counts from when it was due to be asked, so a
+standstill of a second is twenty late answers and not one. Where nobody listens nothing is counted.
+"""
+
+import socket
+import sys
+import time
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from tests.rig.process import Command, Run
+
+EVERY = 0.05
+PROGRAM = "from tests.rig.pulse import main; main()"
+PATIENCE = 30.0
+
+
+class Pulse:
+    """The asking process."""
+
+    def __init__(self, run: Run, url: str) -> None:
+        self._process: Command = run(url, program=PROGRAM)
+
+    def beats(self, since: float, until: float) -> list[float]:
+        """Seconds that each answer took, of those due between two moments of time.monotonic()."""
+        rows = (line.split() for line in self._process.out.splitlines(keepends=True) if line.endswith("\n"))
+        return [float(took) for due, took in rows if since <= float(due) <= until]
+
+
+def main() -> None:
+    """Ask for ever, one line an answer: when it was due and how late it came, in seconds."""
+    parts = urlsplit(sys.argv[-1])
+    request = f"GET /livez HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    line: socket.socket | None = None
+    due = time.monotonic()
+    while True:
+        time.sleep(max(0.0, due - time.monotonic()))
+        try:
+            line = line or socket.create_connection((parts.hostname, parts.port or 80), PATIENCE)
+            line.sendall(request)
+            answered = line.recv(4096).endswith(b"yes\n")
+        except OSError:
+            answered = False
+        if answered:
+            sys.stdout.write(f"{due:.6f} {time.monotonic() - due:.6f}\n")
+            sys.stdout.flush()
+            due += EVERY
+            continue
+        if line is not None:
+            with suppress(OSError):
+                line.close()
+        line, due = None, time.monotonic() + EVERY
