@@ -16,5 +16,5 @@ them the same messages, again and again in turn, and prints medians. `python -m 
   post.c         who posts webhooks
 
 `python bench/chaos.py` is another bench: it breaks everything for a while and judges what visitors read. Its own header
-is its map; cut.py, a link that fails on command, is its and the tests'.
+is the map of ordeal/; cut.py, a link that fails on command, is its and the tests'.
 """

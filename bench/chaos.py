@@ -4,7 +4,9 @@
 viewers; orders go on while parts are killed, stopped, restarted and cut off. It exits 1 when a bound is broken.
 `python bench/chaos.py --report FILE...` writes what several runs found into docs/reliability.md.
 
-  ordeal.py    one run                              verdict.py   bounds, figures
+In ordeal/:
+
+  run.py       one run                              verdict.py   bounds, figures
   scene.py     everything that runs, and its links  truth.py     what was true when, and what stood for too long
   part.py      a process, killed and started again  witness.py   sees the world change
   faults.py    what breaks, in which order          claims.py    what a counter claims
@@ -25,9 +27,9 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from bench import summary
-from bench.faults import KINDS
-from bench.ordeal import NotReady, Wanted, run
+from bench.ordeal import summary
+from bench.ordeal.faults import KINDS
+from bench.ordeal.run import NotReady, Wanted, run
 
 
 def main(

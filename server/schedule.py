@@ -108,18 +108,9 @@ class Schedule:
 
     async def forget(self, site: SiteId) -> None:
         """Let a site go: nothing of it is read or marked again, and what is stored expires in two days."""
-        # In this order, and even of one that was never read something is left: all else is a site that Redis has lost,
-        # and gets back from whoever knew it (sites.py).
-        await self.store.do("HSETNX", key(site, "reads"), "version", 0)
-        await self.store.do("DEL", key(site, "site"))
+        keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", *OUTLIVES)]
+        await self.store.run("forget", keys, [int(2 * DAY)])
         await self.store.do("SREM", SITES, site)
-        left = [key(site, name) for name in OUTLIVES]
-        for ticket in await self.tracked(site):
-            event = await self.store.do("HGET", key(site, "ticket", ticket), "event")
-            left += [key(site, "ticket", ticket), key(site, "event", event or "-")]
-        for one in left:
-            await self.store.do("EXPIRE", one, int(2 * DAY))
-        await self.store.do("DEL", *(key(site, name) for name in ("due", "hinted", "watched", "heard", "holds")))
 
     async def sites(self) -> frozenset[SiteId]:
         """Every site that is known."""

@@ -14,6 +14,7 @@ from server.schedule import LISTING, Class, Listing, Lot, Marked, Next, Schedule
 from server.snapshots import Finding, Snapshots
 from server.store import WAKE, Store, Use, key
 from tests.rig.elapse import aged, elapse
+from tests.rig.monitor import monitored
 from tests.rig.redis import RedisServer
 from tests.rig.server import SITE
 
@@ -249,6 +250,17 @@ async def test_forget_leaves_nothing_for_ever(site: Site) -> None:
         == left
     )
     assert all([0 < await site.store.do("TTL", one) <= 172_800 for one in left])
+
+
+async def test_forget_asks_redis_twice(site: Site, redis_url: str) -> None:
+    """A site of however many tickets is let go within the time that a webhook has."""
+    await site.knows(*(TicketId(f"ticket-{n}") for n in range(100)))
+
+    async with monitored(redis_url) as commands:
+        await site.schedule.forget(SITE_ID)
+        sent = [words[0] for words in await commands.all() if words[0] not in {"HELLO", "CLIENT", "ECHO"}]
+
+    assert ["EVALSHA", "EVAL", "SREM"] == sent, "a script that Redis has not seen yet goes twice"
 
 
 async def test_adopted_again(site: Site) -> None:

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from bench import faults, journal, ledger, summary, trade, verdict
-from bench.crowd import Crowd, Episode, Viewer
 from bench.cut import cut
-from bench.faults import Happened
-from bench.journal import Line
-from bench.ledger import Entry
-from bench.part import Ending
-from bench.trade import Deal
-from bench.truth import Past, Span
-from bench.verdict import Record, Verdict
+from bench.ordeal import faults, journal, ledger, summary, trade, verdict
+from bench.ordeal.crowd import Crowd, Episode, Viewer
+from bench.ordeal.faults import Happened
+from bench.ordeal.journal import Line
+from bench.ordeal.ledger import Entry
+from bench.ordeal.part import Ending
+from bench.ordeal.trade import Deal
+from bench.ordeal.truth import Past, Span
+from bench.ordeal.verdict import Record, Verdict
 from tests.rig.server import TICKET, Start, until
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
@@ -222,9 +222,9 @@ def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
     """A warning is explained by a fault that touches its process and has it as a consequence, at its time; else not."""
     cut_off = [Happened("link of web and Redis silent", "web0-redis", 100, 110)]
     told = [
-        Line("web0", 1105.0, "probe_lost", "explained"),
-        Line("web1", 1105.0, "probe_lost", "of the other process"),
-        Line("web0", 1190.0, "probe_lost", "too late"),
+        Line("web0", 1105.0, "listener_lost", "explained"),
+        Line("web1", 1105.0, "listener_lost", "of the other process"),
+        Line("web0", 1190.0, "listener_lost", "too late"),
         Line("web0", 1105.0, "part_ended", "of no such fault"),
         Line("web0", None, "not a line of the log", "Traceback (most recent call last):"),
     ]
@@ -236,13 +236,13 @@ def test_lines_are_read_as_they_are_written() -> None:
     """Loud lines are those of WARNING and above and whatever is no line of the log; a line that a kill cut is passed."""
     said = [
         {"event": "listening", "level": "info", "timestamp": "2026-11-26T07:00:00Z"},
-        {"event": "probe_lost", "level": "warning", "timestamp": "2026-11-26T07:00:00.5Z"},
+        {"event": "listener_lost", "level": "warning", "timestamp": "2026-11-26T07:00:00.5Z"},
     ]
     text = "\n".join([*map(json.dumps, said), "Fatal Python error", '{"event": "half'])
 
     found = list(journal.lines("web0", text))
 
-    assert ["probe_lost", "not a line of the log"] == [line.event for line in found]
+    assert ["listener_lost", "not a line of the log"] == [line.event for line in found]
     assert [1_795_676_400.5, None] == [line.at for line in found]
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.part import Part
+from bench.ordeal.part import Part
 from server.model import Timing
 from server.store import channel, key
 from tests.rig.eyes import polling, streaming, watching

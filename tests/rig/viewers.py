@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench import claims
-from bench.claims import Claim
-from bench.crowd import Crowd, Viewer
-from bench.line import Line
+from bench.ordeal import claims
+from bench.ordeal.claims import Claim
+from bench.ordeal.crowd import Crowd, Viewer
+from bench.ordeal.line import Line
 from tests.rig.server import until
 from tests.rig.wix import WixRig
 

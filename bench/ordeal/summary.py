@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.verdict import percentile
+from bench.ordeal.verdict import percentile
 
-PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- chaos -->", "<!-- end -->"
 MIXED = "two at once, or the next before all was true"
 CALM = "an order in calm times"

@@ -19,14 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import faults, journal, ledger, trade, verdict
-from bench.crowd import Crowd
-from bench.faults import Fault, Happened
-from bench.ledger import Ledger
-from bench.scene import SETTINGS, Scene, scene
-from bench.trade import Act, Trade
-from bench.verdict import Record, Verdict
-from bench.witness import Witness
+from bench.ordeal import faults, journal, ledger, trade, verdict
+from bench.ordeal.crowd import Crowd
+from bench.ordeal.faults import Fault, Happened
+from bench.ordeal.ledger import Ledger
+from bench.ordeal.scene import SETTINGS, Scene, scene
+from bench.ordeal.trade import Act, Trade
+from bench.ordeal.verdict import Record, Verdict
+from bench.ordeal.witness import Witness
 from server.errors import StoreUnavailable
 
 READY_WITHIN = 60.0

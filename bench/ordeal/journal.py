@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bench.faults import Happened
+from bench.ordeal.faults import Happened
 
 LOUD = {"warning", "error", "critical"}
 AFTER = 15.0
@@ -21,7 +21,7 @@ AFTER = 15.0
 PARTS = ("web0", "web1", "worker0", "worker1")
 WEBS, WORKERS = PARTS[:2], PARTS[2:]
 
-REDIS_AWAY = frozenset({"store_unavailable", "listener_lost", "probe_lost", "webhook_not_taken"})
+REDIS_AWAY = frozenset({"store_unavailable", "listener_lost", "webhook_not_taken"})
 WIX_AWAY = frozenset({"wix_fault"})
 STOPPED = REDIS_AWAY | WIX_AWAY
 """Whoever was stopped finds all his time-outs passed when he goes on."""

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.crowd import Viewer
-from bench.faults import KINDS, Happened
-from bench.journal import Line
-from bench.part import Ending
-from bench.trade import EDITS, Deal
-from bench.truth import (
+from bench.ordeal.crowd import Viewer
+from bench.ordeal.faults import KINDS, Happened
+from bench.ordeal.journal import Line
+from bench.ordeal.part import Ending
+from bench.ordeal.trade import EDITS, Deal
+from bench.ordeal.truth import (
     Bounds,
     Past,
     Shown,

@@ -11,8 +11,8 @@ import math
 import time
 from typing import Any
 
-from bench import claims
-from bench.truth import Past, Span
+from bench.ordeal import claims
+from bench.ordeal.truth import Past, Span
 from sandbox.app import Sandbox
 from sandbox.entity import FIELDS, entity
 from sandbox.model import Event, Ticket

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from bench import claims
-from bench.claims import Claim
-from bench.line import Line
-from bench.truth import Shown, showings
+from bench.ordeal import claims
+from bench.ordeal.claims import Claim
+from bench.ordeal.line import Line
+from bench.ordeal.truth import Shown, showings
 
 SILENCE = 60.0
 SETTLED = 5.0

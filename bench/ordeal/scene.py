@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from bench.cut import Cut, cut
-from bench.part import Part
+from bench.ordeal.part import Part
 from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
 from sandbox.knobs import Knobs

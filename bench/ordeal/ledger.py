@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.truth import Past
-from bench.witness import canonical
+from bench.ordeal.truth import Past
+from bench.ordeal.witness import canonical
 from server.changes import Changes
 from server.errors import StoreUnavailable
 from server.model import SiteId

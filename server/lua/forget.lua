@@ -1,0 +1,25 @@
+-- forget: let a site go.
+-- keys   site, due, hinted, watched, heard, holds, then those that outlive it: reads first
+-- args   seconds for which what outlives it is kept
+-- gives  nothing
+-- keeps  a site with thousands of tickets is gone in one step, within the time that a webhook has; the keys of its
+--        tickets and events are found by its schedule, and lie in the same slot as the others. Even of a site that was
+--        never read `reads` is left: without it the site is one that Redis has lost, and gets back.
+
+local site, due, reads = KEYS[1], KEYS[2], KEYS[7]
+local tickets = redis.call('ZRANGE', due, 0, -1)
+redis.call('HSETNX', reads, 'version', 0)
+redis.call('DEL', unpack(KEYS, 1, 6))
+
+local prefix = string.gsub(site, 'site$', '')
+for k = 7, #KEYS do
+  redis.call('EXPIRE', KEYS[k], ARGV[1])
+end
+for _, ticket in ipairs(tickets) do
+  local its = prefix .. 'ticket:' .. ticket
+  local event = redis.call('HGET', its, 'event')
+  redis.call('EXPIRE', its, ARGV[1])
+  if event then
+    redis.call('EXPIRE', prefix .. 'event:' .. event, ARGV[1])
+  end
+end
