@@ -660,6 +660,19 @@ async def test_hinted_first(site: Site) -> None:
     assert Class.REST == (await site.lot()).reason
 
 
+async def test_hints_without_end_starve_nobody(site: Site) -> None:
+    """Of more tickets than a lot has, all hinted at anew after each read, each is read in its turn."""
+    hinted = [TicketId(f"ticket-{n:03}") for n in range(300)]
+    read: list[TicketId] = []
+    for _ in range(3):
+        await site.mark(*hinted)
+        lot = await site.lot()
+        await site.settle(lot)
+        read += lot.tickets
+
+    assert set(hinted) == set(read)
+
+
 async def test_viewers_that_left(watched: Site) -> None:
     """A ticket that nobody looks at any more is read with the rest, not as a watched one."""
     await watched.watch(A)

@@ -42,10 +42,21 @@ end
 local first = redis.call('ZRANGE', hinted, 0, 999)
 if #first > 0 then
   local at = redis.call('ZMSCORE', due, unpack(first))
+  local waiting = {}
   for i, ticket in ipairs(first) do
     if at[i] and tonumber(at[i]) <= now then
-      add(ticket, 'hinted')
+      waiting[#waiting + 1] = { tonumber(at[i]), ticket }
     end
+  end
+  -- Who has waited longest comes first: a ticket that is hinted at again and again keeps its place, and takes no other's.
+  table.sort(waiting, function(a, b)
+    if a[1] ~= b[1] then
+      return a[1] < b[1]
+    end
+    return a[2] < b[2]
+  end)
+  for _, one in ipairs(waiting) do
+    add(one[2], 'hinted')
   end
 end
 local ready = redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 1000)

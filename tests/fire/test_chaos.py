@@ -355,7 +355,7 @@ async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
     page.write_text(f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n")
     summary.write([tmp_path / "result.json"], page)
     assert "| false claims | 0 viewer-seconds | 0 |" in page.read_text()
-    assert "old" not in page.read_text()
+    assert "\nold\n" not in page.read_text()
     median = verdict.percentile(found["calm_s"], 0.5)
     tell(f"30 s of chaos: {len(found['calm_s'])} orders in calm true after {median:.2f} s (median)")
 
