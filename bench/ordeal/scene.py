@@ -6,6 +6,7 @@ balancer does that does not look), and the viewers one to each web.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -160,6 +161,8 @@ def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
 
 @asynccontextmanager
 async def _serving(sandbox: Sandbox) -> AsyncIterator[int]:
+    # A Wix that hangs up, or hangs, leaves requests without an answer: uvicorn calls each an error.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     listening = listen("127.0.0.1", 0)
     started = asyncio.Event()
     server = Server(config(sandbox), started.set)

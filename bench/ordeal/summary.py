@@ -1,6 +1,6 @@
 """What runs of chaos found, for people: one on the screen, several as the tables of docs/reliability.md.
 
-In: what ordeal.py tells, as JSON. Out: text. The words around the tables are a person's; every number in them is from
+In: what run.py tells, as JSON. Out: text. The words around the tables are a person's; every number in them is from
 the files.
 """
 
