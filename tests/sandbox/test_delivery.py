@@ -208,7 +208,7 @@ async def test_a_slow_receiver_delays_only_itself() -> None:
 
         slow.statuses = [200]
         slow.open.set()
-        await until(lambda: way.pending == 0)
+        await until(lambda: way.pending == 0, 40)  # a second resend is due after 12 s
     assert {f"signed-{n}-{n}" for n in range(2 * AT_ONCE)} == set(slow.bodies)
 
 
