@@ -98,9 +98,9 @@ async def endless_head(url: str, cuts: list[tuple[int, bytes]], pause: float) ->
                     await asyncio.sleep(pause)
                 cuts.append((sent, said.result()))
             finally:
+                writer.close()  # before anything that could be cancelled too
                 said.cancel()
                 await asyncio.wait({said})
-                writer.close()
         await asyncio.sleep(0.05)
 
 
