@@ -557,7 +557,10 @@ async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: W
         await watch(reader, wix.site, ticket)
         await reader.shows(wix.site, ticket, unsold=120)
 
-        server.restart()
+        with capture_logs() as said:
+            server.kill()
+            await until(lambda: "store_unavailable" in [one["event"] for one in said])
+        server.start()
         wix.world.buy(ticket)
 
         async def marked() -> bool:
@@ -598,6 +601,7 @@ async def test_site_that_is_removed_is_left(redis_url: str, wix: WixRig) -> None
         await reader.schedule.forget(SiteId(wix.site))
         await watch(reader, wix.site, ticket)
         assert [] == await reader.schedule.tracked(SiteId(wix.site))
+        await until(lambda: f"refresh: {wix.site}" not in [task.get_name() for task in asyncio.all_tasks()])
         wix.world.buy(ticket)
         await reader.adopt(wix.site)
         await watch(reader, wix.site, ticket)
