@@ -97,9 +97,9 @@ def _forwarded(text: str | None) -> dict[str, str]:
 async def doors(run: Run, redis: RedisServer, wix: WixRig, **more: str) -> AsyncIterator[Door]:
     """A process with these caps, which knows the number of the ticket; all who came leave with the block."""
     house = House(run, redis.url, wix.settings(), **CAPS, **more)
+    wix.world.buy(wix.tickets["fixed"])
     house.worker()
     url = await house.web()
-    wix.world.buy(wix.tickets["fixed"])
     await until(lambda: house.right(wix, [wix.tickets["fixed"]]), 20)
     async with AsyncExitStack() as stack:
         yield Door(url, wix, stack)

@@ -208,6 +208,7 @@ async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
     pulse = Pulse(command, url)
     async with viewers(port, [ticket]) as crowd:
         await crowd.come(GOOD)
+        await until(lambda: pulse.beats(0, time.monotonic()), 20)
         began = time.monotonic()
 
         async def strange(seed: int) -> None:
