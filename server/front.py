@@ -29,7 +29,7 @@ LONGEST_HEAD = 16 * 1024
 HEAD_WITHIN = 10.0
 """Seconds from a connection's start, or the first byte of its next request, to the end of the head."""
 HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
-"""What every answer says: nothing of ours is what it does not claim to be, and its address is nobody else's business."""
+"""What every answer of a route says: nothing of ours is what it does not claim to be, and its address is nobody else's business."""
 
 log = logs.logger("front")
 
