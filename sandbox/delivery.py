@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import httpx
@@ -123,7 +124,7 @@ class Delivery:
 
     def since(self, n: int = 0, limit: int | None = None) -> list[Webhook]:
         """The remembered webhooks after the *n*-th, oldest first."""
-        after = [webhook for webhook in self._kept if webhook.n > n]
+        after = list(takewhile(lambda webhook: webhook.n > n, reversed(self._kept)))[::-1]
         return after if limit is None else after[:limit]
 
     @property

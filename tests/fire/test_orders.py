@@ -28,7 +28,7 @@ Servers = Callable[..., RedisServer]
 async def test_no_order_is_lost(
     command: Run, redis_server: Servers, wix: WixRig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Law 12: 10,000 orders, placed while worker, Redis and Wix are away one after the other, all end in right numbers."""
+    """10,000 orders, placed while worker, Redis and Wix are away one after the other, all end in right numbers."""
     caplog.set_level(logging.WARNING, "sandbox.delivery")
     tickets = wix.sandbox.add(200, limit=100_000)
     # Wix's schedule of resends, a minute and ten and an hour, is run a hundred times as fast; its outage lasts a whole
@@ -72,7 +72,8 @@ async def test_no_order_is_lost(
             await asyncio.sleep(0.1)
             return await house.right(wix, tickets)
 
-        await until(lambda: len(sent) == sold and wix.sandbox.delivery.pending == 0, 60)
+        # The last resend is 36 s after the first failure; the rest is what the sandbox, in this process, needs itself.
+        await until(lambda: len(sent) == sold and wix.sandbox.delivery.pending == 0, 240)
         sending.cancel()
         answered = loop.time() - began - 86
         await until(all_right, 60)
