@@ -17,7 +17,7 @@ MARK_EVERY = 60.0
 RESTART = 60.0
 """Seconds that a restart of all processes may take."""
 
-log = logs.logger("feed")
+log = logs.logger("foreign")
 
 
 class Foreign:
@@ -59,6 +59,7 @@ class Foreign:
             await self.schedule.mark(site, Hint("rules", tuple(topic.ticket for topic in new)))
             self._marked |= dict.fromkeys(new, now)
         self._warning.say(
+            site,
             site=site,
             topics=len(topics),
             hint="another process made these counters: restart all with the same LOW_AT and SHOW_AT_MOST",

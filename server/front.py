@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from server import logs, metrics
 from server.app import Web
-from server.live.handshake import refusal
+from server.live.handshake import HEADERS, refusal
 from server.live.idle import Idle
 from server.live.protocol import STUCK, CounterProtocol
 from server.port import BACKLOG
@@ -28,8 +28,6 @@ LONGEST_HEAD = 16 * 1024
 """Bytes of a request that are not its body: a browser with every cookie that it may send needs some 10,000."""
 HEAD_WITHIN = 10.0
 """Seconds from a connection's start, or the first byte of its next request, to the end of the head."""
-HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
-"""What every answer of a route says: nothing of ours is what it does not claim to be, and its address is nobody else's business."""
 
 log = logs.logger("front")
 

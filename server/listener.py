@@ -133,7 +133,7 @@ class Line:
             except MovedError as error:
                 raise Ended(f"Redis has slot {error.slot_id} no more", slot=error.slot_id) from error
         if self._probe and _now() - max(self._pulse, self._began) > self._patience:
-            metrics.resyncs.labels("probe_lost").inc()
+            metrics.silent_links.inc()
             raise StoreUnavailable(f"nothing came through from Redis for {self._patience:g} s")
         match said:
             case ["message" | "smessage", name, _] if name == self._probe:

@@ -48,7 +48,10 @@ frames = Counter("ticket_counter_frames", "Frames written to viewers", ["kind"])
 ws_frames, sse_frames = frames.labels("ws"), frames.labels("sse")
 refused = Counter("ticket_counter_refused", "Viewers refused, by reason", ["reason"])
 withdrawn = Counter("ticket_counter_withdrawn", "Numbers withdrawn because they could not be verified")
-resyncs = Counter("ticket_counter_resyncs", "Times all topics were read again", ["cause"])
+resyncs = Counter(
+    "ticket_counter_resyncs", "Links to Redis opened anew, so that what was told meanwhile is read, by kind", ["cause"]
+)
+silent_links = Counter("ticket_counter_silent_links", "Links to Redis left because our own probe did not come back")
 dropped = Counter("ticket_counter_dropped_viewers", "Viewers over WebSocket cut off without a word", ["reason"])
 store_faults = Counter("ticket_counter_store_faults", "Redis calls that failed", ["call"])
 flush_seconds = Histogram(

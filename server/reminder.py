@@ -29,14 +29,14 @@ class Reminder:
     def __contains__(self, of: str) -> bool:
         return of in self._said
 
-    def say(self, of: str = "", **words: Any) -> None:
+    def say(self, of: str, **words: Any) -> None:
         """Something is wrong with *of* (whatever its room tells apart): warn, unless that was done of late."""
         now = self._clock()
         if now - self._said.get(of, -self._every) >= self._every:
             self._said[of] = now
             self._log.warning(self._event, **words)
 
-    def over(self, of: str = "", **words: Any) -> None:
+    def over(self, of: str, **words: Any) -> None:
         """All is well with *of*; where there had been a warning, that is said too."""
         if self._said.pop(of, None) is not None:
             self._log.info(f"{self._event}_no_more", **words)

@@ -22,7 +22,7 @@ HINT = (
     "look like this as well, until the next order)"
 )
 
-log = logs.logger("refresh")
+log = logs.logger("silence")
 
 
 class Silence:

@@ -117,6 +117,7 @@ class Snapshots:
             metrics.kept.labels(outcome).inc()
         if Kept.FOREIGN in answer:
             self._rules_differ.say(
+                site,
                 site=site,
                 refused=answer.count(Kept.FOREIGN),
                 hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",

@@ -77,6 +77,15 @@ async def test_told_once(rig: Rig) -> None:
     assert "restart all with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
 
 
+async def test_each_site_is_told_of(rig: Rig) -> None:
+    """What was said of one site says nothing of another."""
+    with capture_logs() as logs:
+        for site in (SITE_ID, SiteId("another"), SITE_ID):
+            await rig.foreign.found(site, [Topic(site, TicketId(TICKET), 0.0)])
+
+    assert [SITE, "another"] == [one["site"] for one in logs if one["event"] == "rules_differ"]
+
+
 async def test_what_redis_did_not_take_is_marked_later(rig: Rig) -> None:
     """A mark that Redis did not take is made in the next round."""
     away = Foreign(Schedule(Store("redis://127.0.0.1:9/0", Use.INGEST)), OURS, rig.clock)

@@ -616,7 +616,7 @@ async def test_whole(start_server: Start) -> None:
     assert (200, 431) == (alive.status_code, long.status_code)
 
 
-async def test_headers_of_every_answer(start_server: Start) -> None:
+async def test_headers_of_routes(start_server: Start) -> None:
     """Whatever is asked of whichever route: no sniffing, no referrer, nothing of the server's name; a page has a policy."""
     running = await start_server(metrics_token="token")
     paths = {route.path.replace("{hash}", "0") for route in running.web.app.routes if isinstance(route, Route)}
@@ -642,18 +642,29 @@ async def test_headers_of_every_answer(start_server: Start) -> None:
     assert 1 == sum("content-security-policy" in response.headers for response in found.values())
 
 
-async def test_headers_of_nonsense(start_server: Start) -> None:
-    """What is no HTTP is answered with them as well."""
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (filled(b"GET / HTTP/1.1\r\nX: ", ROOM + 1), 431),
+        (UPGRADE, 404),
+        (UPGRADE.replace(b"GET /", b"GET /v1/counters"), 400),
+    ],
+    ids=["no-http", "long-head", "no-websocket-there", "no-key"],
+)
+async def test_headers_of_what_no_route_answers(start_server: Start, sent: bytes, status: int) -> None:
+    """What is no HTTP, too much of it, or a handshake that is refused, is answered with them as well."""
     running = await start_server()
     reader, writer = await asyncio.open_connection(*running.url.removeprefix("http://").split(":"))
-    writer.write(b"nonsense\r\n\r\n")
+    writer.write(sent)
 
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).lower()
     writer.close()
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"\r\nx-content-type-options: nosniff\r\n" in answer
-    assert b"\r\nserver:" not in answer.lower()
+    assert answer.startswith(b"http/1.1 %d " % status)
+    assert 1 == answer.count(b"\r\nx-content-type-options: nosniff\r\n")
+    assert 1 == answer.count(b"\r\nreferrer-policy: no-referrer\r\n")
+    assert b"\r\nserver:" not in answer
 
 
 # -- descriptors --

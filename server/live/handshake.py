@@ -18,6 +18,10 @@ from websockets.utils import accept_key
 BACK_S = range(1, 11)
 """Seconds after which who was refused for want of room may try again: not all the same, or all would come at once."""
 
+HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
+"""What every answer says but the one that opens a WebSocket: nothing of ours is what it does not claim to be, and its
+address is nobody else's business."""
+
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 """Base64 of 16 bytes, as it is written without a doubt."""
 
@@ -67,6 +71,7 @@ def ordinary(method: str, query: str, headers: Sequence[tuple[bytes, bytes]]) ->
 def refusal(status: HTTPStatus) -> bytes:
     """The answer that ends a connection, without a body; 503 says when to come back."""
     lines = [f"HTTP/1.1 {status.value} {status.phrase}", "content-length: 0", "connection: close"]
+    lines += [f"{name}: {value}" for name, value in HEADERS]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append(f"retry-after: {random.choice(BACK_S)}")  # noqa: S311 - it spreads them, it hides nothing
     return "\r\n".join([*lines, "", ""]).encode()
@@ -88,8 +93,8 @@ def _unusual(
         return refusal(HTTPStatus.BAD_REQUEST)
     path, _, query = request.path.partition("?")
     response = core.accept(request) if path in paths else core.reject(404, "no WebSocket is served here\n")
-    answer: bytes = response.serialize()
     if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        return answer
+        response.headers.update(HEADERS)
+        return bytes(response.serialize())
     forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) or None
-    return Opening(answer, query, request.headers.get("Origin"), forwarded)
+    return Opening(response.serialize(), query, request.headers.get("Origin"), forwarded)

@@ -117,11 +117,11 @@ async def test_silence(start_server: Start, redis_shared: RedisServer, redis_url
         links = {"redis_url": through} if both else {"listens_to": through}
         web = await start_server(**{**wix.settings(), **links})
         async with crowd(web.url, shop) as eyes:
-            before = metrics.resyncs.labels("probe_lost")._value.get()
+            before = metrics.silent_links._value.get()
             selling = asyncio.create_task(trade([shop], 10, 5))
             link.silence()
             began = time.monotonic()
-            await until(lambda: metrics.resyncs.labels("probe_lost")._value.get() > before, 6)
+            await until(lambda: metrics.silent_links._value.get() > before, 6)
             noticed = time.monotonic() - began
             await selling
             if not both:
