@@ -15,6 +15,6 @@ them the same messages, again and again in turn, and prints medians. `python -m 
   limit.c        the limit: a loop in C, one send() a socket and message
   post.c         who posts webhooks
 
-`python bench/chaos.py` is another bench: it breaks everything for a while and judges what visitors read. Its own header
-is the map of ordeal/; cut.py, a link that fails on command, is its and the tests'.
+`python -m bench.chaos` is another bench: it breaks everything for a while and judges what visitors read. Its own header
+is the map of ordeal/. What it has in common with the tests is in tests/rig, which imports nothing from here.
 """

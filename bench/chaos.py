@@ -1,18 +1,19 @@
 """Break everything for a while, in an order made by a seed, and judge what visitors read meanwhile.
 
-`python bench/chaos.py --seed 1 --seconds 300 --json FILE` runs the local Wix, a Valkey, two webs, two workers and 500
+`python -m bench.chaos --seed 1 --seconds 300 --json FILE` runs the local Wix, a Valkey, two webs, two workers and 500
 viewers; orders go on while parts are killed, stopped, restarted and cut off. It exits 1 when a bound is broken.
-`python bench/chaos.py --report FILE...` writes what several runs found into docs/reliability.md.
+`python -m bench.chaos --report FILE...` writes what several runs found into docs/reliability.md.
 
 In ordeal/:
 
   run.py       one run                              verdict.py   bounds, figures
   scene.py     everything that runs, and its links  truth.py     what was true when, and what stood for too long
-  part.py      a process, killed and started again  witness.py   sees the world change
-  faults.py    what breaks, in which order          claims.py    what a counter claims
+  faults.py    what breaks, in which order          witness.py   sees the world change
   trade.py     what buyers and organisers do        ledger.py    the log of changes, as a consumer gets it
-  crowd.py     viewers with the widget's ways       journal.py   log lines, and which faults explain them
-  line.py      a WebSocket, bare                    summary.py   several runs as the tables of the docs
+  summary.py   several runs as the tables of docs   journal.py   log lines, and which faults explain them
+
+The viewers (crowd.py), what a counter claims (claims.py), a process that is killed and started again (supervised.py) and
+a link that fails on command (cut.py) are of tests/rig.
 """
 
 import asyncio

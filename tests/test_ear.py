@@ -1,8 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from bench.cut import cut
 from server import metrics
 from server.ear import Ear
 from server.hub import Hub
@@ -11,10 +10,9 @@ from server.model import SiteId, TicketId
 from server.store import Store, Use, channel
 from server.topics import Topic
 from tests.rig.cluster import Cluster
-from tests.rig.redis import RedisServer
+from tests.rig.cut import cut
+from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import OTHER, SITE, TICKET, until
-
-Servers = Callable[..., RedisServer]
 
 
 class Rig:

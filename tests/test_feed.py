@@ -4,12 +4,12 @@ from contextlib import aclosing
 
 from structlog.testing import capture_logs
 
-from bench.cut import cut
 from server import metrics, wire
 from server.feed import LOOK_EVERY
 from server.model import Hint, Rules, SiteId, TicketId, Timing
 from server.store import channel, key
 from tests.rig.cluster import Cluster
+from tests.rig.cut import cut
 from tests.rig.hub import SITE_ID, Rig, Screen, shows
 from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition

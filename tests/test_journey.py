@@ -258,7 +258,7 @@ def bought(wix: WixRig, tickets: Sequence[str], number: int) -> list[str]:
     dice = random.Random(number)
     for _ in range(number):
         wix.world.buy(dice.choice(tickets))
-    return [one.jwt for one in wix.sandbox.delivery.since(since) if one.type.endswith("OrderConfirmed")]
+    return [one.jwt for one in wix.confirmed(since)]
 
 
 def queries(wix: WixRig) -> int:

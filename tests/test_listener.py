@@ -6,13 +6,13 @@ from errno import ETIMEDOUT
 
 import pytest
 
-from bench.cut import cut
 from server import metrics
 from server.errors import StoreUnavailable
 from server.listener import Ended, Heard, Line, new_probe
 from server.node import Node
 from server.store import Store, channel
 from tests.rig.cluster import Cluster
+from tests.rig.cut import cut
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
 

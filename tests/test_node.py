@@ -9,9 +9,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from bench.cut import cut
 from server.node import OWES, Node
 from tests.rig import double
+from tests.rig.cut import cut
 from tests.rig.double import Double
 from tests.rig.redis import RedisServer
 from tests.rig.server import until

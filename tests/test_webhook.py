@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from bench.cut import cut
 from server.model import SiteId
 from server.webhook import LARGEST
+from tests.rig.cut import cut
 from tests.rig.process import Run
 from tests.rig.reads import EVENT
 from tests.rig.redis import RedisServer

@@ -19,7 +19,7 @@ LOUD = {"warning", "error", "critical"}
 AFTER = 15.0
 """Seconds after a fault's end in which its consequences may still be told: the longest wait of a client and its pause."""
 PARTS = ("web0", "web1", "worker0", "worker1")
-WEBS, WORKERS = PARTS[:2], PARTS[2:]
+WORKERS = PARTS[2:]
 
 REDIS_AWAY = frozenset({"store_unavailable", "listener_lost", "webhook_not_taken"})
 WIX_AWAY = frozenset({"wix_fault"})

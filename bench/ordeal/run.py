@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.ordeal import faults, journal, ledger, trade, verdict
-from bench.ordeal.crowd import Crowd
 from bench.ordeal.faults import Fault, Happened
 from bench.ordeal.ledger import Ledger
 from bench.ordeal.scene import SETTINGS, Scene, scene
@@ -28,6 +27,7 @@ from bench.ordeal.trade import Act, Trade
 from bench.ordeal.verdict import Record, Verdict
 from bench.ordeal.witness import Witness
 from server.errors import StoreUnavailable
+from tests.rig.crowd import Crowd
 
 READY_WITHIN = 60.0
 STILL = 3.0

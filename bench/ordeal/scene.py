@@ -13,14 +13,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from bench.cut import Cut, cut
-from bench.ordeal.part import Part
 from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
 from sandbox.knobs import Knobs
 from sandbox.model import Price, Pricing
 from sandbox.site import Site
+from tests.rig.cut import Cut, cut
 from tests.rig.redis import RedisServer, free_port
+from tests.rig.supervised import Supervised
 
 NUMBERS = (0, 1)
 WIX = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
@@ -42,7 +42,9 @@ PATIENCE = 30.0
 class Scene:
     """What runs. *tickets* are all ids, those of the seed and more."""
 
-    def __init__(self, sandbox: Sandbox, redis: RedisServer, links: dict[str, Cut], parts: dict[str, Part]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, redis: RedisServer, links: dict[str, Cut], parts: dict[str, Supervised]
+    ) -> None:
         self.sandbox = sandbox
         self.redis = redis
         self.links = links
@@ -116,12 +118,12 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
             store = await link(f"web{number}-redis", redis.port)
             await link(f"viewers-web{number}", port)
             own = {"PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"web{number}"] = Part(f"web{number}", folder, "web", {**ours, **own})
+            parts[f"web{number}"] = Supervised(f"web{number}", folder, "web", {**ours, **own})
         for number in NUMBERS:
             store = await link(f"worker{number}-redis", redis.port)
             api = await link(f"worker{number}-wix", wix)
             own = {"WIX_API_URL": f"http://127.0.0.1:{api}", "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"worker{number}"] = Part(f"worker{number}", folder, "worker", {**ours, **own})
+            parts[f"worker{number}"] = Supervised(f"worker{number}", folder, "worker", {**ours, **own})
         webhooks = await link("wix-web", webs[0])
         sandbox.delivery.urls = (f"http://127.0.0.1:{webhooks}/webhooks/wix",)
         for part in parts.values():

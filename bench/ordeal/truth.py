@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.rig.crowd import Shown
+
 Value = Hashable
 Span = tuple[float, float]
 """From a moment to another, which is no part of it."""
@@ -24,15 +26,6 @@ class Bounds:
 
     living: float
     cut: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A value that somebody showed, and when; None = nothing was claimed."""
-
-    value: Value | None
-    begin: float
-    end: float
 
 
 class Past:
@@ -123,12 +116,6 @@ def caught_up(showings: Iterable[Shown], past: Past, since: float) -> float | No
             if end > since and at < shown.end:
                 return at
     return None
-
-
-def showings(told: Sequence[tuple[float, Value | None]], end: float) -> list[Shown]:
-    """What was told, one thing after another, as stretches that reach up to the *end*."""
-    ends = [at for at, _ in told[1:]] + [end]
-    return [Shown(value, at, over) for (at, value), over in zip(told, ends, strict=True) if over > at]
 
 
 def after(stretches: Sequence[Shown], since: float) -> Sequence[Shown]:

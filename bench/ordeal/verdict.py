@@ -7,17 +7,13 @@ where a bound is broken. Everything is computed from what was recorded, after th
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from bench.ordeal.crowd import Viewer
 from bench.ordeal.faults import KINDS, Happened
 from bench.ordeal.journal import Line
-from bench.ordeal.part import Ending
 from bench.ordeal.trade import EDITS, Deal
 from bench.ordeal.truth import (
     Bounds,
     Past,
-    Shown,
     Span,
     after,
     age,
@@ -27,6 +23,8 @@ from bench.ordeal.truth import (
     seconds,
     subtracted,
 )
+from tests.rig.crowd import Shown, Viewer
+from tests.rig.supervised import Ending
 
 OVER = 10.0
 """Seconds over MAX_STALE that a claim may stand while its connection lives."""
@@ -252,19 +250,3 @@ def _calm(record: Record, pages: Sequence[_Page], healings: Sequence[Healing]) -
             # Else he left before, and is nobody's witness.
         found.append(latest)
     return found
-
-
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The value below which this share of them lies; None of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-def summed(values: Sequence[float]) -> dict[str, Any]:
-    """Number, median, 99th percentile and the worst, in seconds."""
-    return {
-        "n": len(values),
-        "median_s": percentile(values, 0.5),
-        "p99_s": percentile(values, 0.99),
-        "worst_s": max(values, default=None),
-    }

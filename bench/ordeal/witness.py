@@ -11,11 +11,11 @@ import math
 import time
 from typing import Any
 
-from bench.ordeal import claims
 from bench.ordeal.truth import Past, Span
 from sandbox.app import Sandbox
 from sandbox.entity import FIELDS, entity
 from sandbox.model import Event, Ticket
+from tests.rig import claims
 
 LOOK_EVERY = 0.02
 NOT_FACTS = ("salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails")

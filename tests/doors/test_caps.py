@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from sandbox.webhooks import signer
 from tests.rig.eyes import path
 from tests.rig.house import House
 from tests.rig.process import Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import until
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
@@ -25,8 +25,6 @@ HOMES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 ELSEWHERE, LAST, PROXY = "127.0.0.5", "127.0.0.6", "127.0.0.9"
 FULL = 4000
 CAPS = {"MAX_CONNECTIONS": str(ALL), "MAX_CONNECTIONS_PER_ADDRESS": str(AN_ADDRESS)}
-
-Servers = Callable[..., RedisServer]
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Door:
 
     async def others(self, address: str) -> list[int]:
         """The statuses of a webhook that Wix signed and of both health checks, from an address."""
-        order = next(one for one in self.wix.sandbox.delivery.since() if one.type.endswith("OrderConfirmed"))
+        order = self.wix.confirmed()[0]
         webhook = signer(self.wix.sandbox.site, self.wix.knobs)(order.envelope, time.time())
         async with _client(address) as client:
             return [

@@ -6,15 +6,15 @@ import random
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.rig.house import House, percentile
+from tests.rig.house import House
+from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.pulse import Pulse
-from tests.rig.redis import RedisServer
+from tests.rig.redis import Servers
 from tests.rig.server import until
 from tests.rig.tell import tell
 from tests.rig.viewers import viewers
@@ -32,7 +32,6 @@ LATE = 0.1
 TORN = 0
 """In place of a code: the stranger goes in the middle of a frame."""
 
-Servers = Callable[..., RedisServer]
 Dice = random.Random
 
 

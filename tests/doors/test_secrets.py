@@ -87,11 +87,7 @@ def _parts(token: str) -> set[str]:
 
 def personal(wix: WixRig) -> dict[str, Any]:
     """An order as Wix sends it, with all that a form of an organiser may ask for."""
-    envelope = next(
-        copy.deepcopy(one.envelope)
-        for one in reversed(wix.sandbox.delivery.since())
-        if one.type.endswith(".OrderConfirmed")
-    )
+    envelope = copy.deepcopy(wix.confirmed()[-1].envelope)
     text = envelope["data"].replace("Ada", PERSON["firstName"]).replace("ada@example.com", PERSON["email"])
     data = json.loads(text)
     form = {"inputValues": [{"inputName": name, "value": value} for name, value in PERSON.items()]}

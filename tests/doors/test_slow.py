@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.rig.courier import courier
-from tests.rig.house import House, percentile
+from tests.rig.house import House
+from tests.rig.percentile import percentile
 from tests.rig.process import Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import Servers
 from tests.rig.server import until
 from tests.rig.shop import Shop, trade
 from tests.rig.tell import tell
@@ -43,8 +44,6 @@ KINDS = {
     "bodies": ("-B", "/webhooks/wix", "-t", "POST", "-s", "100000"),
 }
 """slowhttptest's words, and where it goes."""
-
-Servers = Callable[..., RedisServer]
 
 
 def resident(pid: int) -> int:
@@ -121,7 +120,7 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
     paced: list[tuple[int, bytes]] = []
     flooding: list[tuple[int, bytes]] = []
     sizes: list[int] = []
-    async with courier(wix, url) as post:
+    async with courier(url, of=wix) as post:
         await trade([Shop(wix, tickets)], WEBHOOKS, 3)
         await until(lambda: post.untaken == 0)
         post.tries.clear()

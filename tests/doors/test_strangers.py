@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,11 @@ from server.hub import MOST_UNPROVEN
 from server.model import Budget
 from server.store import key
 from tests.rig.eyes import Eye, path, watching
-from tests.rig.house import House, percentile, spent
+from tests.rig.house import House, spent
+from tests.rig.percentile import percentile
 from tests.rig.process import Command, Run
 from tests.rig.reads import Reads, definition
-from tests.rig.redis import RedisServer
+from tests.rig.redis import Servers
 from tests.rig.server import OTHER, SITE, TICKET, Start, until
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
@@ -35,8 +36,6 @@ REAL = 40
 FIRST_READS = Budget().first_reads
 VISITS_S = 40.0
 VISITS_A_SECOND = 500
-
-Servers = Callable[..., RedisServer]
 
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

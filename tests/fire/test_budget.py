@@ -4,19 +4,19 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
-from bench.cut import cut
 from server.model import SiteId, TicketId
 from server.store import key
+from tests.rig.courier import courier
+from tests.rig.cut import cut
 from tests.rig.demand import demand
 from tests.rig.eyes import watching
-from tests.rig.house import House, most_in_a_minute, percentile, spent
-from tests.rig.poster import poster
+from tests.rig.house import House, most_in_a_minute, spent
+from tests.rig.percentile import percentile
 from tests.rig.process import Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import Servers
 from tests.rig.server import until
 from tests.rig.shop import Shop, trade
 from tests.rig.street import street
@@ -25,13 +25,6 @@ from tests.rig.wix import WixRig
 
 LIMIT = 200
 """Calls of one site in any minute (Wix, "Rate limits")."""
-
-Servers = Callable[..., RedisServer]
-
-
-def confirmed(wix: WixRig, since: int) -> list[str]:
-    """The Order Confirmed webhooks after the one of this number."""
-    return [one.jwt for one in wix.sandbox.delivery.since(since) if one.type.endswith("OrderConfirmed")]
 
 
 async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers) -> None:
@@ -132,24 +125,11 @@ async def test_quota(command: Run, redis_server: Servers, wix: WixRig) -> None:
     await until(lambda: house.right(wix, tickets), 30)
     await until(lambda: time.time() - spent(wix)[-1] > 8, 30)
     shop = Shop(wix, tickets)
-    since = wix.sandbox.delivery.last
 
-    async with poster(urls) as post:
-
-        async def forward() -> None:
-            nonlocal since
-            while True:
-                until_now = wix.sandbox.delivery.last
-                for jwt in confirmed(wix, since):
-                    post(jwt)
-                since = until_now
-                await asyncio.sleep(0.02)
-
-        forwarding = asyncio.create_task(forward())
+    async with courier(*urls, of=wix) as post:
         sold = await trade([shop], 250, 20)
         began = time.monotonic()
-        await until(lambda: len(post.answers) >= sold, 30)
-        forwarding.cancel()
+        await until(lambda: len(post.tries) >= sold, 30)
         answers = await post.all()
         await until(lambda: house.right(wix, tickets), 30)
         seconds = time.monotonic() - began
@@ -179,14 +159,14 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
         await until(lambda: house.right(wix, [ticket]), 30)
         for _ in range(21):
             wix.world.buy(ticket)
-        *old, newest = confirmed(wix, 0)
+        *old, newest = (one.jwt for one in wix.confirmed())
         jwts = [newest] * 1000 + old * 10
         random.Random(3).shuffle(jwts)
-        async with watching(url, wix.site, [ticket]) as eye, poster([url]) as post:
+        async with watching(url, wix.site, [ticket]) as eye, courier(url) as post:
             await until(lambda: eye.unsold(ticket) == 1000)
             since, began = time.time(), time.monotonic()
             for jwt in jwts:
-                post(jwt)
+                post.take(jwt)
 
             async def sales() -> None:
                 """More is sold meanwhile, without a word: reads that overtake each other differ."""

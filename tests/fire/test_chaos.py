@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
-from bench.cut import cut
 from bench.ordeal import faults, journal, ledger, summary, trade, verdict
-from bench.ordeal.crowd import Crowd, Episode, Viewer
 from bench.ordeal.faults import Happened
 from bench.ordeal.journal import Line
 from bench.ordeal.ledger import Entry
-from bench.ordeal.part import Ending
 from bench.ordeal.trade import Deal
 from bench.ordeal.truth import Past, Span
 from bench.ordeal.verdict import Record, Verdict
+from tests.rig.crowd import Crowd, Episode, Viewer
+from tests.rig.cut import cut
+from tests.rig.percentile import percentile
 from tests.rig.server import TICKET, Start, until
+from tests.rig.supervised import Ending
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
 
@@ -356,7 +357,7 @@ async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
     summary.write([tmp_path / "result.json"], page)
     assert "| false claims | 0 viewer-seconds | 0 |" in page.read_text()
     assert "\nold\n" not in page.read_text()
-    median = verdict.percentile(found["calm_s"], 0.5)
+    median = percentile(found["calm_s"], 0.5)
     tell(f"30 s of chaos: {len(found['calm_s'])} orders in calm true after {median:.2f} s (median)")
 
 

@@ -13,7 +13,8 @@ from server.store import key
 from tests.rig.cluster import Cluster, three_masters
 from tests.rig.courier import Courier, courier
 from tests.rig.eyes import Eye
-from tests.rig.house import House, percentile
+from tests.rig.house import House
+from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
@@ -85,7 +86,7 @@ async def open_for_trade(run: Run, servers: Cluster, number: int) -> AsyncIterat
         for one in wix.sites:
             shop = Shop(one, one.sandbox.add(20, limit=100_000))
             eye = await stack.enter_async_context(shop.watched(url))
-            parts.append(Part(shop, eye, await stack.enter_async_context(courier(one, url))))
+            parts.append(Part(shop, eye, await stack.enter_async_context(courier(url, of=one))))
         await until(lambda: all(part.right for part in parts), 30)
         yield house, parts
 

@@ -16,12 +16,10 @@ from tests.rig.eyes import watching
 from tests.rig.house import House, spent
 from tests.rig.process import Command, Run
 from tests.rig.reads import Reads, definition
-from tests.rig.redis import RedisServer
+from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import SITE, until
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
-
-Servers = Callable[..., RedisServer]
 
 SITE_ID = SiteId(SITE)
 TICKETS = [TicketId(f"33333333-aaaa-4aaa-8aaa-{number:012}") for number in range(5000)]

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,10 +15,11 @@ from redis.asyncio.client import Monitor
 from server import run
 from tests.rig.courier import courier
 from tests.rig.haproxy import balancer
-from tests.rig.house import House, percentile, spent
+from tests.rig.house import House, spent
+from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.pulse import Pulse
-from tests.rig.redis import RedisServer, free_port
+from tests.rig.redis import RedisServer, Servers, free_port
 from tests.rig.server import until
 from tests.rig.shop import Shop, trade
 from tests.rig.tell import tell
@@ -34,8 +34,6 @@ WEBHOOKS = 100
 """A second."""
 A_LITTLE = 2.0
 """Seconds beside those that are promised: viewers, balancer and both processes share two cores."""
-
-Servers = Callable[..., RedisServer]
 
 
 async def figures(client: httpx.AsyncClient, url: str) -> dict[str, float]:
@@ -79,7 +77,7 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         await crowd.come(LEAVING)
         assert LEAVING == await watching(client, leaves)
         stays = await house.web(PORT=str(second))
-        post = await stack.enter_async_context(courier(wix, door))
+        post = await stack.enter_async_context(courier(door, of=wix))
         trading = asyncio.create_task(trade([Shop(wix, tickets)], WEBHOOKS, 25))
 
         async def both_get_webhooks() -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
@@ -12,20 +12,18 @@ from redis.exceptions import RedisError
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from bench.cut import cut
 from server import metrics
 from server.store import channel, key
 from tests.rig.courier import courier
+from tests.rig.cut import cut
 from tests.rig.eyes import Eye, path, watching
 from tests.rig.house import House
 from tests.rig.process import Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import Start, until
 from tests.rig.shop import Shop, trade
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
-
-Servers = Callable[..., RedisServer]
 
 VIEWERS = 50
 COME_BACK = range(4000, 4500)
@@ -73,7 +71,7 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
     async with (
         crowd(url, shop) as eyes,
         watching(url, wix.site, after.tickets) as eye,
-        courier(wix, url) as post,
+        courier(url, of=wix) as post,
     ):
         await until(lambda: after.knows(eye))
         selling = asyncio.create_task(trade([shop], 50, 8))
@@ -286,7 +284,7 @@ async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
     house = House(command, server.url, wix.settings(), WATCH_EVERY="2", MAX_STALE="8")
     house.worker()
     url = await house.web()
-    async with crowd(url, shop) as eyes, courier(wix, url) as post:
+    async with crowd(url, shop) as eyes, courier(url, of=wix) as post:
         selling = asyncio.create_task(trade([shop], 20, 20))
         await asyncio.sleep(1)
         server.ask("CONFIG", "SET", "maxmemory", 1)

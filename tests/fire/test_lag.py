@@ -3,13 +3,13 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from itertools import pairwise
 
 from tests.rig.house import House
 from tests.rig.process import Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import Servers
 from tests.rig.server import until
 from tests.rig.street import street
 from tests.rig.tell import tell
@@ -23,8 +23,6 @@ A_READ = 5.0
 """Seconds that a read may take from its due time, on a machine that has other work: 0.5 s of that are the gap of reads."""
 APART = 5
 """Seconds by which ends of holds are rounded up."""
-
-Servers = Callable[..., RedisServer]
 
 
 class Site:

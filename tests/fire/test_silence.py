@@ -1,7 +1,6 @@
 """No webhook comes any more: numbers are as right as the clock makes them, and somebody is told."""
 
 import time
-from collections.abc import Callable
 from contextlib import aclosing
 
 import httpx
@@ -11,7 +10,7 @@ from server.store import Store, Use
 from tests.rig.elapse import elapse
 from tests.rig.house import House, most_in_a_minute, spent
 from tests.rig.process import Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import Servers
 from tests.rig.server import until
 from tests.rig.shop import Shop, trade
 from tests.rig.tell import tell
@@ -19,8 +18,6 @@ from tests.rig.wix import WixRig
 
 TOKEN = "only-for-this-test"
 SECONDS = 60
-
-Servers = Callable[..., RedisServer]
 
 
 async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None:

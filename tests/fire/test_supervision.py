@@ -5,22 +5,22 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from bench.ordeal.part import Part
 from server.model import Timing
 from server.store import channel, key
 from tests.rig.eyes import polling, streaming, watching
 from tests.rig.house import House
 from tests.rig.process import SETTINGS, Command, Run
-from tests.rig.redis import RedisServer, free_port
+from tests.rig.redis import Servers, free_port
 from tests.rig.server import until
 from tests.rig.shop import Shop, trade
+from tests.rig.supervised import Supervised
 from tests.rig.tell import tell
 from tests.rig.viewers import viewers
 from tests.rig.wix import WixRig
@@ -32,11 +32,9 @@ RIGHT_WITHIN = 10.0
 AGAIN = 60.0
 """Seconds in which all is right again that was started again and again: pages wait for half a minute at the most."""
 
-Servers = Callable[..., RedisServer]
-
 
 @asynccontextmanager
-async def supervised(*parts: Part) -> AsyncIterator[None]:
+async def supervised(*parts: Supervised) -> AsyncIterator[None]:
     """Run these, and start again what ends, as long as the block."""
     for part in parts:
         part.start()
@@ -51,7 +49,7 @@ async def supervised(*parts: Part) -> AsyncIterator[None]:
             part.kill()
 
 
-def ended(part: Part) -> list[int]:
+def ended(part: Supervised) -> list[int]:
     """The statuses with which it ended by itself."""
     return [one.status for one in part.endings if not one.asked]
 
@@ -84,7 +82,7 @@ async def test_a_key_of_the_wrong_type(
     house = House(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
     port = free_port()
     settings = {**SETTINGS, **house.settings, "PORT": str(port)}
-    parts = [Part(one, tmp_path / "parts", one, settings) for one in ("web", "worker")]
+    parts = [Supervised(one, tmp_path / "parts", one, settings) for one in ("web", "worker")]
     wix.knobs.turn(resend_scale=0.02)
     async with supervised(*parts), viewers(port, [ticket]) as crowd:
         await until(lambda: "listening" in parts[0].lives[0].err, 20)
@@ -147,7 +145,7 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
     port = free_port()
     given = {name.upper(): value for name, value in wix.settings().items()}
     data = tmp_path / "data"
-    serve = Part(
+    serve = Supervised(
         "serve", tmp_path / "parts", "serve", {**SETTINGS, **given, **MANY, "PORT": str(port), "DATA_DIR": str(data)}
     )
     ticket = wix.tickets["fixed"]

@@ -13,7 +13,7 @@ import pytest
 from tests.rig.eyes import asked, polling, streaming, watching
 from tests.rig.house import House
 from tests.rig.process import Command, Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import until
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
@@ -23,8 +23,6 @@ WITHIN = MAX_STALE + 10
 """Seconds in which everybody must have been told."""
 FAULT = 18
 """Seconds that a fault lasts, if it does not end by itself."""
-
-Servers = Callable[..., RedisServer]
 
 
 @dataclass

@@ -2,19 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 
+from tests.rig.courier import courier
 from tests.rig.demand import demand
-from tests.rig.house import House, percentile, spent
-from tests.rig.poster import poster
+from tests.rig.house import House, spent
+from tests.rig.percentile import percentile
 from tests.rig.process import Run
-from tests.rig.redis import RedisServer
+from tests.rig.redis import Servers
 from tests.rig.server import until
 from tests.rig.shop import Shop, trade
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
-
-Servers = Callable[..., RedisServer]
 
 
 async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> None:
@@ -87,13 +85,13 @@ async def test_a_revoked_token(command: Run, redis_server: Servers, wix: WixRig)
     given = set(wix.sandbox.auth._tokens)
     for ticket in tickets:
         wix.world.buy(ticket)
-    jwts = [one.jwt for one in wix.sandbox.delivery.since() if one.type.endswith("OrderConfirmed")]
+    jwts = [one.jwt for one in wix.confirmed()]
 
     assert len(given) == wix.sandbox.auth.revoke()
     before, began = len(wix.calls("token")), time.monotonic()
-    async with poster([url]) as post:
+    async with courier(url) as post:
         for jwt in jwts:
-            post(jwt)
+            post.take(jwt)
         answers = await post.all()
         await until(lambda: house.right(wix, tickets), 10)
     seconds = time.monotonic() - began

@@ -1,7 +1,8 @@
-"""Wix's post at a small cost: webhooks of orders are brought, and brought again until they are taken.
+"""Wix's post at a small cost: webhooks are brought over kept connections, and brought again until they are taken.
 
-`async with courier(wix, url) as post`: from now on the sandbox's own post is silent, and `post.tries` has each try. A
-library for HTTP would cost more than the server that is measured, so that its queue would be taken for ours.
+`async with courier(url, of=wix) as post`: from now on the sandbox's own post is silent, what is ordered is brought, and
+`post.tries` has each try. `courier(*urls) as post` brings what it is given, `post.take(jwt)`. A library for HTTP would
+cost more than the server that is measured, so that its queue would be taken for ours.
 """
 
 import asyncio
@@ -9,11 +10,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from urllib.parse import urlsplit
 
+from tests.rig.server import until
 from tests.rig.wix import WixRig
 
-AT_ONCE = 16
+AT_ONCE = 32
 EVERY = 0.01
 """Seconds between two looks at what the sandbox has to say."""
 GIVE_UP = 5.0
@@ -37,11 +40,10 @@ class Try:
 class Courier:
     """The webhooks that wait, and what became of each try."""
 
-    def __init__(self, url: str, again: float) -> None:
+    def __init__(self, again: float) -> None:
         self.tries: list[Try] = []
         self.untaken = 0
         """Webhooks that were not answered 200 yet."""
-        self._where = urlsplit(url)
         self._again = again
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
 
@@ -50,8 +52,24 @@ class Courier:
         self.untaken += 1
         self._waiting.put_nowait(jwt)
 
-    async def bring(self) -> None:
-        """Be one connection, for ever."""
+    async def all(self, seconds: float = 60.0) -> list[Try]:
+        """Every try, once all that was given is taken."""
+        await until(lambda: not self.untaken, seconds)
+        return self.tries
+
+    async def follow(self, wix: WixRig) -> None:
+        """Bring what is ordered from now on, for ever."""
+        since = wix.sandbox.delivery.last
+        while True:
+            until_now = wix.sandbox.delivery.last
+            for webhook in wix.confirmed(since):
+                self.take(webhook.jwt)
+            since = until_now
+            await asyncio.sleep(EVERY)
+
+    async def bring(self, url: str) -> None:
+        """Be one connection to a server, for ever."""
+        where = urlsplit(url)
         line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         try:
             while True:
@@ -60,7 +78,7 @@ class Courier:
                 for kept in (line, None):
                     try:
                         async with asyncio.timeout(GIVE_UP):
-                            line = kept or await asyncio.open_connection(self._where.hostname, self._where.port)
+                            line = kept or await asyncio.open_connection(where.hostname, where.port)
                             status, stays = await _exchange(*line, jwt)
                     except (OSError, asyncio.IncompleteReadError):
                         stays = False
@@ -89,30 +107,21 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 
 @asynccontextmanager
-async def courier(wix: WixRig, url: str, again: float = 1.0) -> AsyncIterator[Courier]:
-    """Bring what is ordered from now on; what was not taken is brought *again* after so many seconds."""
-    delivery = wix.sandbox.delivery
-    delivery.paused = True
-    found = Courier(url, again)
-
-    async def collect() -> None:
-        since = delivery.last
-        while True:
-            until_now = delivery.last
-            for webhook in delivery.since(since):
-                if webhook.type.endswith("OrderConfirmed"):
-                    found.take(webhook.jwt)
-            since = until_now
-            await asyncio.sleep(EVERY)
-
-    running = [asyncio.create_task(one) for one in (collect(), *(found.bring() for _ in range(AT_ONCE)))]
+async def courier(*urls: str, of: WixRig | None = None, again: float = 1.0) -> AsyncIterator[Courier]:
+    """Bring webhooks to these servers in turn; what was not taken is brought *again* after so many seconds."""
+    found = Courier(again)
+    running = [asyncio.create_task(found.bring(url)) for _, url in zip(range(AT_ONCE), cycle(urls), strict=False)]
+    if of is not None:
+        of.sandbox.delivery.paused = True
+        running.append(asyncio.create_task(found.follow(of)))
     try:
         yield found
     finally:
         for one in running:
             one.cancel()
         await asyncio.wait(running)
-        delivery.paused = False
+        if of is not None:
+            of.sandbox.delivery.paused = False
     for one in running:
         if not one.cancelled():
             one.result()

@@ -83,9 +83,3 @@ def most_in_a_minute(calls: Iterable[float]) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
-
-
-def percentile(values: Iterable[float], part: float) -> float:
-    """The value that so great a part (0.99) of them does not exceed."""
-    found = sorted(values)
-    return found[min(len(found) - 1, int(part * len(found)))]

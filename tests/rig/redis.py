@@ -159,6 +159,10 @@ def until(holds: Callable[[], bool], complaint: Callable[[], str], seconds: floa
         time.sleep(0.01)
 
 
+Servers = Callable[..., RedisServer]
+"""What `redis_server` is."""
+
+
 @pytest.fixture(scope="session")
 def redis_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """The one server behind `redis_url`."""

@@ -1,6 +1,6 @@
 """Thousands of viewers in the test's loop, who come, leave and come back as the widget does.
 
-`async with viewers(port, tickets) as crowd: await crowd.come(2000)`. How they behave is bench/crowd.py's; here is what
+`async with viewers(port, tickets) as crowd: await crowd.come(2000)`. How they behave is crowd.py's; here is what
 a test asks of them: who is connected, who is right, how each connection ended and how long it took to come back. Times
 are those of time.monotonic. Some 5,000 take a tenth of a core to keep and 20 MB.
 """
@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench.ordeal import claims
-from bench.ordeal.claims import Claim
-from bench.ordeal.crowd import Crowd, Viewer
-from bench.ordeal.line import Line
+from tests.rig import claims
+from tests.rig.claims import Claim
+from tests.rig.crowd import Crowd, Viewer
 from tests.rig.server import until
+from tests.rig.websocket import WebSocket
 from tests.rig.wix import WixRig
 
 APART = 0.002
@@ -48,10 +48,10 @@ class Page(Viewer):
         """Whether he has a connection that has spoken and lives."""
         return bool(self.episodes) and self.episodes[-1].ended is None
 
-    def heard(self, line: Line, text: str) -> None:
+    def heard(self, socket: WebSocket, text: str) -> None:
         """A frame has come."""
         connections = len(self.episodes)
-        super().heard(line, text)
+        super().heard(socket, text)
         if len(self.episodes) > connections:
             self.served, self._untold = None, set(self.tickets)
         if self._untold and (found := claims.of_frame(text)) is not None and found[1] is not None:
@@ -59,10 +59,10 @@ class Page(Viewer):
             if not self._untold:
                 self.served = time.monotonic()
 
-    def ended(self, line: Line, code: int) -> None:
+    def ended(self, socket: WebSocket, code: int) -> None:
         """A connection has ended, or came to nothing."""
-        self.ends.append(End(time.monotonic(), code, line.spoke < float("inf"), line.retry))
-        super().ended(line, code)
+        self.ends.append(End(time.monotonic(), code, socket.spoke < float("inf"), socket.retry))
+        super().ended(socket, code)
 
     def back(self, end: End) -> float | None:
         """Seconds from the end of a connection to the first frame on a later one; None if there was none."""

@@ -19,6 +19,7 @@ import uvicorn
 from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
 from sandbox.calls import Call
+from sandbox.delivery import Webhook
 from sandbox.herald import What
 from sandbox.knobs import Board
 from sandbox.model import Event, Hold, Order, Ticket
@@ -95,6 +96,10 @@ class WixRig:
     def send_to(self, url: str) -> None:
         """From now on webhooks go to the server at this address."""
         self.sandbox.delivery.urls = (f"{url}/webhooks/wix",)
+
+    def confirmed(self, since: int = 0) -> list[Webhook]:
+        """The webhooks of paid orders after the *since*-th of all."""
+        return [one for one in self.sandbox.delivery.since(since) if one.type.endswith(".OrderConfirmed")]
 
     def calls(self, kind: str | None = None) -> list[Call]:
         """The API calls so far: all, or those of a kind (token, query, get, ...)."""

@@ -26,16 +26,16 @@ class Op(IntEnum):
 
 
 class Hearer(Protocol):
-    """Whoever has the line."""
+    """Whoever has it."""
 
-    def heard(self, line: "Line", text: str) -> None:
+    def heard(self, socket: "WebSocket", text: str) -> None:
         """A text has come."""
 
-    def ended(self, line: "Line", code: int) -> None:
+    def ended(self, socket: "WebSocket", code: int) -> None:
         """It has ended, and not by us."""
 
 
-class Line(asyncio.Protocol):
+class WebSocket(asyncio.Protocol):
     """One connection; *to* is a name that its owner gives the place it leads to."""
 
     def __init__(self, to: int, path: str, hearer: Hearer) -> None:
@@ -80,7 +80,7 @@ class Line(asyncio.Protocol):
             self._open, self._buffer = True, rest
         self._frames()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self.fail()
 

@@ -9,14 +9,13 @@ withdraw it after a minute in which nobody vouched for it.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from bench.ordeal import claims
-from bench.ordeal.claims import Claim
-from bench.ordeal.line import Line
-from bench.ordeal.truth import Shown, showings
+from tests.rig import claims
+from tests.rig.claims import Claim
+from tests.rig.websocket import WebSocket
 
 SILENCE = 60.0
 SETTLED = 5.0
@@ -25,6 +24,15 @@ SOON, LATEST = 0.5, 30.0
 WATCH_EVERY = 1.0
 SIZES = (1, 2, 4, 8)
 """Tickets of a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value that stood on a page, and from when to when; None = nothing was claimed."""
+
+    value: Hashable
+    begin: float
+    end: float
 
 
 @dataclass(slots=True)
@@ -48,8 +56,8 @@ class Viewer:
         self._path = "/v1/counters?" + urlencode([("ticket", ticket) for ticket in tickets])
         self._said: dict[str, Claim | None] = {}
         self._owed: set[str] = set()
-        self._socket: Line | None = None
-        self._next: Line | None = None
+        self._socket: WebSocket | None = None
+        self._next: WebSocket | None = None
         self._began = self._heard = 0.0
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -62,7 +70,9 @@ class Viewer:
 
     def showings(self, ticket: str, end: float) -> list[Shown]:
         """All that stood there, up to the *end*."""
-        return showings(self.told[ticket], end)
+        told = self.told[ticket]
+        ends = [at for at, _ in told[1:]] + [end]
+        return [Shown(claim, at, over) for (at, claim), over in zip(told, ends, strict=True) if over > at]
 
     def _say(self, ticket: str, claim: Claim | None) -> None:
         self._owed.discard(ticket)
@@ -83,29 +93,29 @@ class Viewer:
             self._next.leave()
         self._began = time.monotonic()
         to = self._dice.randrange(len(self._crowd.ports))
-        self._next = Line(to, self._path, self)
+        self._next = WebSocket(to, self._path, self)
         self._crowd.connect(self._next)
 
-    def heard(self, line: Line, text: str) -> None:
+    def heard(self, socket: WebSocket, text: str) -> None:
         """A frame has come."""
         now = self._heard = time.monotonic()
-        if line is self._next:
+        if socket is self._next:
             self._end(self._socket)
-            self._socket, self._next = line, None
+            self._socket, self._next = socket, None
             self._owed = set(self._said)
-            line.spoke = now
-            self.episodes.append(Episode(line.to, now))
+            socket.spoke = now
+            self.episodes.append(Episode(socket.to, now))
         if text.startswith('{"bye"'):
             low, high = claims.retry_ms(text)
-            line.retry = low / 1000, high / 1000
+            socket.retry = low / 1000, high / 1000
         elif (found := claims.of_frame(text)) is not None:
             ticket, claim = found
             self._crowd.look(ticket)
             self._say(ticket, claim)
 
-    def ended(self, line: Line, code: int) -> None:
+    def ended(self, socket: WebSocket, code: int) -> None:
         """A socket has ended, or came to nothing."""
-        if line is self._socket:
+        if socket is self._socket:
             self._over()
             self._socket = None
         else:
@@ -115,10 +125,10 @@ class Viewer:
         if 4500 <= code < 5000:
             self._crowd.refused.append(code)
             return
-        if time.monotonic() - line.spoke >= SETTLED:
+        if time.monotonic() - socket.spoke >= SETTLED:
             self._failures = 0
-        low, high = line.retry or (SOON, SOON + min(LATEST, 2.0**self._failures))
-        self._failures += line.retry is None
+        low, high = socket.retry or (SOON, SOON + min(LATEST, 2.0**self._failures))
+        self._failures += socket.retry is None
         self._plan(low + self._dice.random() * (high - low))
 
     def watch(self) -> None:
@@ -153,9 +163,9 @@ class Viewer:
             self._timer.cancel()
         self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.open)
 
-    def _end(self, line: Line | None) -> None:
-        if line is not None:
-            line.leave()
+    def _end(self, socket: WebSocket | None) -> None:
+        if socket is not None:
+            socket.leave()
             self._over()
 
     def _over(self) -> None:
@@ -190,9 +200,9 @@ class Crowd:
             for viewer in self.viewers:
                 viewer.watch()
 
-    def connect(self, line: Line) -> None:
-        """Let a line be made; one that cannot be has ended."""
-        task = asyncio.get_running_loop().create_task(self._connect(line))
+    def connect(self, socket: WebSocket) -> None:
+        """Let a socket be made; one that cannot be has ended."""
+        task = asyncio.get_running_loop().create_task(self._connect(socket))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
@@ -205,8 +215,8 @@ class Crowd:
         if self._connecting:
             await asyncio.wait(self._connecting)
 
-    async def _connect(self, line: Line) -> None:
+    async def _connect(self, socket: WebSocket) -> None:
         try:
-            await asyncio.get_running_loop().create_connection(lambda: line, "127.0.0.1", self.ports[line.to])
+            await asyncio.get_running_loop().create_connection(lambda: socket, "127.0.0.1", self.ports[socket.to])
         except OSError:
-            line.fail()
+            socket.fail()
