@@ -364,10 +364,10 @@ async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
 async def test_a_run_with_a_liar_is_found_out(tmp_path: Path) -> None:
     """Where webhooks are refused and numbers may grow old unseen, the command says so and ends with status 1."""
     lies = ("--set", "WIX_PUBLIC_KEY=", "--set", "MAX_STALE=300", "--set", "WATCH_EVERY=200", "--set", "RECONCILE=300")
-    no_fault = ("--only", "Wix hangs")
+    one_fault = ("--only", "Wix hangs")
 
     status, found, said = await chaos(
-        "--seed", "3", "--seconds", "40", "--settle", "5", *no_fault, *lies, folder=tmp_path
+        "--seed", "3", "--seconds", "40", "--settle", "5", *one_fault, *lies, folder=tmp_path
     )
 
     assert 1 == status, said

@@ -121,7 +121,7 @@ def _scripts(server: RedisServer) -> float:
 
 
 async def test_connections(command: Run, redis_server: Servers, cluster: Cluster, wix: WixRig) -> None:
-    """A process has a handful of connections to a server of Redis, however much is watched and sold, and so to each master."""
+    """A process has at most twelve connections to a server of Redis, however much is watched and sold, and to each master."""
     found = {}
     cluster.flush()
     tickets = wix.sandbox.add(50)
@@ -167,7 +167,7 @@ def cpu(process: Command) -> float:
 
 
 async def test_cpu_of_a_worker(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """A worker takes some 30 ms of a core for one read of 100 tickets: one core reads ten sites as fast as Wix lets them."""
+    """A worker takes less than 100 ms of a core for a read of 100 tickets: a core reads three sites as fast as Wix lets it."""
     tickets = wix.sandbox.add(600)
     house = House(command, redis_server().url, wix.settings())
     worker = house.worker()
@@ -192,7 +192,7 @@ async def test_cpu_of_a_worker(command: Run, redis_server: Servers, wix: WixRig)
 
 
 async def test_marks_of_a_cluster(redis_url: str, cluster_url: str) -> None:
-    """To mark costs a web process little more on a cluster than on one server: what comes together goes together there too."""
+    """To mark costs a web process less than three times as much on a cluster: what comes together goes together there too."""
     rates = {}
     for name, url in (("one server", redis_url), ("three masters", cluster_url)):
         async with aclosing(Store(url, Use.INGEST)) as store:
