@@ -39,14 +39,8 @@ Memory:
   schedule.py     mark, watch, claim, spend, settle
   snapshots.py    keep if newer
   changes.py      the log of changes, by group
-  store.py        Redis: clients, scripts
-  cluster.py      a cluster of them: which master has what
-  node.py         one server: its connections, and commands over them
-  pipeline.py     commands of many tasks on one connection, in one write
-  listener.py     pub/sub of one server
-  lines.py        pub/sub of a cluster, a line to each master
-  faults.py       every way in which Redis can be away
+  store/          Redis, one server or a cluster
 
 Words, which import nothing of ours:
-  model.py wire.py errors.py metrics.py logs.py reminder.py
+  model.py wire.py keys.py errors.py metrics.py logs.py reminder.py
 """

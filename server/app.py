@@ -23,7 +23,7 @@ from server.pages import Pages
 from server.schedule import Schedule
 from server.settings import Settings
 from server.sites import Sites
-from server.store import Store, Use
+from server.store.client import Store, Use
 from server.webhook import Intake
 
 

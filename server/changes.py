@@ -12,8 +12,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from server.keys import key
 from server.model import EventId, SiteId, TicketId
-from server.store import Store, key
+from server.store.client import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from contextlib import suppress
 from server import logs, metrics
 from server.errors import StoreUnavailable
 from server.hub import Hub
-from server.listener import PROBE_EVERY, PROBE_LOST, Listener
-from server.store import Store
+from server.store.client import Store
+from server.store.listener import PROBE_EVERY, PROBE_LOST, Listener
 from server.topics import Topic
 
 RETRY = 0.5

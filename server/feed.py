@@ -24,7 +24,7 @@ from server.hub import Hub, parts
 from server.model import Known, Seen, SiteId
 from server.schedule import Schedule
 from server.sites import Sites
-from server.store import Store
+from server.store.client import Store
 from server.topics import Topic
 
 ROUND_EVERY = 5.0

@@ -19,8 +19,8 @@ from socket import SocketType
 from typing import TypeVar
 
 from server import metrics, wire
+from server.keys import channel
 from server.model import SiteId, TicketId
-from server.store import channel
 from server.topics import Audience, Socket, Topic, Viewer
 from server.wire import Close
 

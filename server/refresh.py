@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from server import logs, metrics
 from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
-from server.listener import Listener
+from server.keys import WAKE
 from server.model import Definition, Hint, Pace, SiteId, TicketId
 from server.schedule import Class, Listing, Lot, Next, Schedule, Wait
 from server.silence import Silence
 from server.snapshots import Finding, Snapshots
-from server.store import WAKE, Store
+from server.store.client import Store
+from server.store.listener import Listener
 from server.wix import deadline
 from server.wix.client import Answer, App, Wix
 

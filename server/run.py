@@ -24,7 +24,7 @@ from server.errors import NotStarted, StoreUnavailable, StoreUnfit, TicketCounte
 from server.front import Server, front
 from server.port import address, listen
 from server.settings import Settings
-from server.store import Store, Use
+from server.store.client import Store, Use
 from server.worker import Worker
 
 PATIENCE = 30.0

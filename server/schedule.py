@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from server.keys import SITES, WAKE, key, micros, seconds
 from server.model import Budget, EventId, Hint, Known, Pace, Rules, Seen, SiteId, TicketId, Timing, Untold
-from server.store import Store, key, micros, seconds
+from server.store.client import Store
 
-SITES = "tc:sites"
 LISTING = "*"
 """The member of a site's schedule that stands for listing all its tickets."""
 
@@ -125,10 +125,14 @@ class Schedule:
         found: str | None = await self.store.do("HGET", key(site, "site"), "rules")
         return found
 
+    async def was_let_go(self, site: SiteId) -> bool:
+        """Whether a site that is not known was forgotten of late, and not lost: its budget outlives it by two days."""
+        return bool(await self.store.do("EXISTS", key(site, "reads")))
+
     async def list_now(self, site: SiteId) -> None:
         """Make the site's listing due."""
         await self.store.do("ZADD", key(site, "due"), "LT", micros(0), LISTING)
-        await self.store.do("PUBLISH", "tc:wake", site)
+        await self.store.do("PUBLISH", WAKE, site)
 
     # -- hints and viewers --
 
@@ -140,11 +144,13 @@ class Schedule:
         taken, fell = await self.store.run("mark", keys, [*fixed, *hint.tickets])
         return Marked(taken >= 0, max(0, taken), fell)
 
-    async def watch(self, site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> Known | None:
-        """Say that somebody looks at these tickets, and learn what is stored of them; None for an unknown site.
+    async def untold(self, site: SiteId) -> Untold | None:
+        """How the stock of a site falls without any webhook; None where it does not, and for an unknown site."""
+        known = await self.watch(site, ())
+        return None if known is None else known.untold
 
-        Without any ticket it only tells of the site.
-        """
+    async def watch(self, site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> Known | None:
+        """Say that somebody looks at these tickets, and learn what is stored of them; None for an unknown site."""
         timing = self.timing
         keys = [key(site, name) for name in ("site", "due", "watched", "heard")]
         keys += [key(site, "ticket", ticket) for ticket in tickets]

@@ -41,11 +41,10 @@ class Silence:
         metrics.untold.inc(falls)
         if not self._expected or not (falls or site in self._warning):
             return
-        known = await self.schedule.watch(site, ())
-        if known is None or known.untold is None:
+        untold = await self.schedule.untold(site)
+        if untold is None:
             self._warning.over(site, site=site)
             return
-        untold = known.untold
         self._warning.say(
             site,
             site=site,

@@ -14,7 +14,6 @@ from server import logs
 from server.errors import StoreUnavailable
 from server.model import Rules, SiteId
 from server.schedule import Schedule
-from server.store import key
 
 AT_ONCE = 16
 """Sites that are asked about at once: a part of Redis that hangs delays the others by one wait, not by one each."""
@@ -81,10 +80,10 @@ class Sites:
         return self.known
 
     async def _lacks(self, listed: Collection[SiteId], site: SiteId) -> bool:
-        """Whether Redis lost this site, be it from its list only. Of one that was let go its budget is left."""
+        """Whether Redis lost this site, be it from its list only."""
         if await self.schedule.rules(site) is not None:
             return site not in listed
-        return not await self.schedule.store.do("EXISTS", key(site, "reads"))
+        return not await self.schedule.was_let_go(site)
 
     async def _take(self, site: SiteId) -> None:
         try:

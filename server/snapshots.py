@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from server import logs, metrics
+from server.keys import channel, key, micros
 from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId, Timing
 from server.reminder import Reminder
-from server.store import Store, channel, key, micros
+from server.store.client import Store
 from server.wire import canonical, counter_body
 
 TWO_DAYS = 172_800

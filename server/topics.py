@@ -9,8 +9,8 @@ from socket import SocketType
 from typing import Protocol
 
 from server import wire
+from server.keys import channel
 from server.model import SiteId, TicketId
-from server.store import channel
 from server.wire import Close
 
 

@@ -12,7 +12,7 @@ from server.schedule import Schedule
 from server.settings import Settings
 from server.sites import Sites
 from server.snapshots import Snapshots
-from server.store import Store, Use
+from server.store.client import Store, Use
 from server.wix.client import Wix
 
 LOOK_EVERY = 5.0

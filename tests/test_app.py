@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server import settings
 from server.app import Below, Web
-from server.store import Store, Use
+from server.store.client import Store, Use
 from tests.rig.reads import Reads, definition
 from tests.rig.server import OTHER, SITE, TICKET, Start, until
 

@@ -6,10 +6,11 @@ from redis.exceptions import ResponseError
 
 from server.changes import Batch, Change, Changes
 from server.errors import StoreUnavailable
+from server.keys import key
 from server.model import EventId, Rules, SiteId, TicketId
 from server.schedule import Schedule
 from server.snapshots import Finding, Snapshots
-from server.store import Store, Use, key
+from server.store.client import Store, Use
 from tests.rig.reads import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import OTHER, SITE, TICKET

@@ -5,9 +5,10 @@ from contextlib import aclosing, asynccontextmanager
 from server import metrics
 from server.ear import Ear
 from server.hub import Hub
-from server.listener import PROBE_LOST
+from server.keys import channel
 from server.model import SiteId, TicketId
-from server.store import Store, Use, channel
+from server.store.client import Store, Use
+from server.store.listener import PROBE_LOST
 from server.topics import Topic
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut

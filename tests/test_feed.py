@@ -6,8 +6,8 @@ from structlog.testing import capture_logs
 
 from server import metrics, wire
 from server.feed import LOOK_EVERY
+from server.keys import channel, key
 from server.model import Hint, Rules, SiteId, TicketId, Timing
-from server.store import channel, key
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut
 from tests.rig.hub import SITE_ID, Rig, Screen, shows

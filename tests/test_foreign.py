@@ -6,9 +6,10 @@ from structlog.testing import capture_logs
 
 from server.errors import StoreUnavailable
 from server.foreign import Foreign
+from server.keys import key
 from server.model import Rules, Seen, SiteId, TicketId
 from server.schedule import Schedule
-from server.store import Store, Use, key
+from server.store.client import Store, Use
 from server.topics import Topic
 from tests.rig.server import OTHER, SITE, TICKET
 from tests.rig.wix import Hand

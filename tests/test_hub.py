@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from server import metrics, wire
 from server.hub import BACK_MS, SLICE, Hub, write
+from server.keys import channel
 from server.model import TicketId
-from server.store import channel
 from server.topics import Audience, Socket, Topic
 from server.wire import Close
 from tests.rig.hub import SITE_ID, Rig, Screen, shows

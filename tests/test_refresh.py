@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from server.keys import key
 from server.model import Hint, Rules, SiteId, TicketId, Timing
 from server.refresh import Refresh
 from server.schedule import Lot, Schedule
 from server.snapshots import Snapshots
-from server.store import Store, Use, key
+from server.store.client import Store, Use
 from server.wix.client import ApiKey, App, Wix
 from tests.rig.elapse import elapse
 from tests.rig.reads import Reads, definition

@@ -23,10 +23,11 @@ from websockets.exceptions import ConnectionClosed
 from server import front, run, settings
 from server.app import Web
 from server.errors import NotStarted, StoreUnavailable
+from server.keys import key
 from server.model import Hint, TicketId
 from server.port import address, listen
 from server.settings import Settings
-from server.store import Store, Use, key
+from server.store.client import Store, Use
 from tests.rig import scripted
 from tests.rig.process import Command, Run
 from tests.rig.reads import Reads, definition

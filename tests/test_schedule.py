@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.keys import WAKE, key
 from server.model import Budget, EventId, Hint, Known, Named, Pace, Rules, Seen, SiteId, TicketId, Timing, Untold
 from server.schedule import LISTING, Class, Listing, Lot, Marked, Next, Schedule, Wait
 from server.snapshots import Finding, Snapshots
-from server.store import WAKE, Store, Use, key
+from server.store.client import Store, Use
 from tests.rig.elapse import aged, elapse
 from tests.rig.monitor import monitored
 from tests.rig.redis import RedisServer

@@ -6,11 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from server import metrics
+from server.keys import key
 from server.model import Hint, Rules, SiteId, Timing
 from server.schedule import Schedule
 from server.silence import Silence
 from server.snapshots import Kept
-from server.store import Store, Use, key
+from server.store.client import Store, Use
 from tests.rig.elapse import elapse
 from tests.rig.reads import Reads, definition
 from tests.rig.server import SITE, TICKET

@@ -6,10 +6,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.errors import StoreUnavailable
+from server.keys import SITES, key
 from server.model import Rules, SiteId
-from server.schedule import SITES, Class, Listing, Schedule
+from server.schedule import Class, Listing, Schedule
 from server.sites import Sites
-from server.store import Store, Use, key
+from server.store.client import Store, Use
 from tests.rig.cluster import Cluster
 from tests.rig.redis import RedisServer
 from tests.rig.server import until

@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 
 from server import metrics
 from server.errors import StoreUnavailable
+from server.keys import channel, key
 from server.model import Definition, EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
 from server.schedule import Listing, Lot, Next, Schedule, Wait
 from server.snapshots import Finding, Kept, Snapshots, Stored
-from server.store import Store, Use, channel, key
+from server.store.client import Store, Use
 from tests.rig.elapse import aged, elapse
 from tests.rig.reads import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer

@@ -14,7 +14,7 @@ from bench.ordeal.witness import canonical
 from server.changes import Changes
 from server.errors import StoreUnavailable
 from server.model import SiteId
-from server.store import Store, Use
+from server.store.client import Store, Use
 
 LOOK_EVERY = 0.5
 GROUP, READER = "chaos", "chaos"

@@ -14,8 +14,8 @@ import httpx
 from redis.asyncio import Redis
 
 from server.hub import MOST_UNPROVEN
+from server.keys import key
 from server.model import Budget
-from server.store import key
 from tests.rig.eyes import Eye, path, watching
 from tests.rig.house import House, spent
 from tests.rig.percentile import percentile

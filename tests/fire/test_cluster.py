@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.schedule import SITES
-from server.store import key
+from server.keys import SITES, key
 from tests.rig.cluster import Cluster, three_masters
 from tests.rig.courier import Courier, courier
 from tests.rig.eyes import Eye

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from server.model import Hint, Pace, Rules, SiteId, TicketId
 from server.schedule import Listing, Lot, Next, Schedule
-from server.store import Store, Use
+from server.store.client import Store, Use
 from tests.rig.cluster import Cluster
 from tests.rig.demand import demand
 from tests.rig.eyes import watching

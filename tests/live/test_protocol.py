@@ -12,10 +12,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.hub import Hub
+from server.keys import channel
 from server.live import protocol
 from server.live.doors import Doors
 from server.model import Price, SiteId, TicketId
-from server.store import channel
 from server.topics import Topic
 from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition

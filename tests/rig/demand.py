@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from server.model import Hint, SiteId, TicketId, Timing
 from server.schedule import Schedule
-from server.store import Store, Use
+from server.store.client import Store, Use
 
 EVERY = 0.25
 

@@ -7,9 +7,10 @@ Only what expires by itself (TTLs) and the ids of streams stay where they are.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from server.keys import key, micros
 from server.model import SiteId, TicketId
 from server.schedule import Lot
-from server.store import Store, key, micros
+from server.store.client import Store
 
 MOVE = """
 for k = 1, 3 do

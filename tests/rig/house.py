@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from server.store import key
+from server.keys import key
 from tests.rig.process import Command, Run
 from tests.rig.wix import WixRig
 

@@ -10,7 +10,7 @@ from server.hub import Hub
 from server.model import Rules, SiteId, TicketId, Timing
 from server.schedule import Schedule
 from server.sites import Sites
-from server.store import Store, Use
+from server.store.client import Store, Use
 from server.topics import Audience, Topic
 from server.wire import Close
 from tests.rig.reads import Reads

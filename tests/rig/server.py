@@ -14,7 +14,7 @@ import pytest
 from server import front, settings
 from server.app import Web
 from server.port import address, listen
-from server.store import Store, Use
+from server.store.client import Store, Use
 from server.worker import Worker
 from tests.rig.reads import Reads
 

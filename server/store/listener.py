@@ -19,8 +19,8 @@ from redis.exceptions import MovedError
 
 from server import metrics
 from server.errors import StoreUnavailable
-from server.faults import faults
-from server.node import Node
+from server.store.faults import faults
+from server.store.node import Node
 
 PROBE_EVERY = 1.0
 PROBE_LOST = 5.0
@@ -75,7 +75,7 @@ class Listener(Protocol):
         """Whether there is a link on which this one would be heard."""
 
 
-class Line:
+class Link:
     """A listener of one server, over one connection.
 
     *patience* are the seconds without its *probe* after which it is taken for dead; it may have neither.

@@ -21,7 +21,7 @@ from redis.exceptions import AskError, AuthenticationError, ClusterDownError, Mo
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.node import Node
+from server.store.node import Node
 
 HOPS = 4
 """Nodes that a command may be sent on to: two for a slot that moves while the map is old, and as many again."""

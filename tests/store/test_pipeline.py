@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from server.pipeline import MOST, Pipeline
+from server.store.pipeline import MOST, Pipeline
 from tests.rig import double
 from tests.rig.double import Double
 from tests.rig.redis import RedisServer

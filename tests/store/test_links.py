@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from server import metrics
-from server.cluster import Cluster
 from server.errors import StoreUnavailable
-from server.lines import MOST_HEARD, Lines, Part
-from server.listener import Heard
-from server.node import Node
-from server.store import WAKE, Store, Use, channel
+from server.keys import WAKE, channel
+from server.store.client import Store, Use
+from server.store.cluster import Cluster
+from server.store.links import MOST_HEARD, Links, Shard
+from server.store.listener import Heard
+from server.store.node import Node
 from tests.rig.cluster import Cluster as Servers
 from tests.rig.cluster import three_masters
 from tests.rig.redis import RedisServer
@@ -22,21 +23,21 @@ NAMES = [channel(f"site-{number}", "T") for number in range(20)]
 
 
 @asynccontextmanager
-async def listening(servers: Servers, patience: float | None = None) -> AsyncIterator[Lines]:
+async def listening(servers: Servers, patience: float | None = None) -> AsyncIterator[Links]:
     """A listener of this cluster."""
     url = servers.url.replace("redis+cluster", "redis")
     async with aclosing(Cluster(url, lambda one: Node(one, 0.5, 0.3, shares=False))) as client:
         await client.learn()
-        async with aclosing(Lines(client, patience)) as lines:
-            yield lines
+        async with aclosing(Links(client, patience)) as links:
+            yield links
 
 
-async def confirmed(lines: Lines, *names: str) -> None:
+async def confirmed(links: Links, *names: str) -> None:
     """Wait until each of these is confirmed once more."""
     left = set(names)
 
     async def all_of_them() -> bool:
-        heard = await lines.hear(0.2)
+        heard = await links.hear(0.2)
         if heard is not None and heard.text is None:
             left.discard(heard.channel)
         return not left
@@ -50,21 +51,21 @@ def of(servers: Servers, master: RedisServer) -> list[str]:
 
 async def test_heard(clustered: Store, cluster: Servers) -> None:
     """The channels of all sites are heard, on whichever master each is, until they are not wanted any more."""
-    async with listening(cluster) as lines:
-        await lines.subscribe(*NAMES)
-        assert {Heard(name, None) for name in NAMES} == {await lines.hear(2) for _ in NAMES}
-        assert await lines.hear(0.01) is None
+    async with listening(cluster) as links:
+        await links.subscribe(*NAMES)
+        assert {Heard(name, None) for name in NAMES} == {await links.hear(2) for _ in NAMES}
+        assert await links.hear(0.01) is None
 
         for name in NAMES:
             await clustered.do("SPUBLISH", name, "text")
-        assert {Heard(name, "text") for name in NAMES} == {await lines.hear(2) for _ in NAMES}
+        assert {Heard(name, "text") for name in NAMES} == {await links.hear(2) for _ in NAMES}
 
-        await lines.unsubscribe(*NAMES[1:])
+        await links.unsubscribe(*NAMES[1:])
         await until(lambda: _deaf(clustered, NAMES[1:]))
         for name in NAMES:
             await clustered.do("SPUBLISH", name, "text")
-        assert Heard(NAMES[0], "text") == await lines.hear(2)
-        assert await lines.hear(0.1) is None
+        assert Heard(NAMES[0], "text") == await links.hear(2)
+        assert await links.hear(0.1) is None
 
 
 async def _deaf(clustered: Store, names: list[str]) -> bool:
@@ -73,20 +74,20 @@ async def _deaf(clustered: Store, names: list[str]) -> bool:
 
 async def test_again(cluster: Servers) -> None:
     """What is asked for again is confirmed again."""
-    async with listening(cluster) as lines:
+    async with listening(cluster) as links:
         for _ in range(2):
-            await lines.subscribe(NAMES[0])
-            assert Heard(NAMES[0], None) == await lines.hear(2)
+            await links.subscribe(NAMES[0])
+            assert Heard(NAMES[0], None) == await links.hear(2)
 
 
 async def test_silent_masters_delay_nobody(clustered: Store, cluster: Servers) -> None:
     """What one master says is heard at once, however long the others are silent."""
-    async with listening(cluster) as lines:
-        await lines.subscribe(*NAMES)
-        await confirmed(lines, *NAMES)
+    async with listening(cluster) as links:
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
         waits = []
         for name in NAMES[:6]:
-            hearing = asyncio.create_task(lines.hear(2))
+            hearing = asyncio.create_task(links.hear(2))
             await clustered.do("SPUBLISH", name, "text")
             began = time.monotonic()
             assert Heard(name, "text") == await hearing
@@ -94,15 +95,15 @@ async def test_silent_masters_delay_nobody(clustered: Store, cluster: Servers) -
 
         assert 0.3 > max(waits)
         began = time.monotonic()
-        assert await lines.hear(0.2) is None
+        assert await links.hear(0.2) is None
         assert 0.2 <= time.monotonic() - began < 0.5
 
 
 async def test_wake_from_every_node(cluster: Servers) -> None:
     """A channel that all nodes tell is heard once, whichever node of a cluster it was published on."""
-    async with listening(cluster) as lines:
-        await lines.subscribe_all_nodes(WAKE)
-        assert Heard(WAKE, None) == await lines.hear(2)
+    async with listening(cluster) as links:
+        await links.subscribe_all_nodes(WAKE)
+        assert Heard(WAKE, None) == await links.hear(2)
 
         for number, master in enumerate(cluster.masters):
             master.ask("PUBLISH", WAKE, f"site-{number}")
@@ -110,71 +111,71 @@ async def test_wake_from_every_node(cluster: Servers) -> None:
         # The nodes of a cluster that has just begun still tell each other of what was said before.
         heard: list[Heard | None] = []
         while {Heard(WAKE, f"site-{number}") for number in range(3)} - set(heard):
-            heard.append(await lines.hear(2))
+            heard.append(await links.hear(2))
             assert heard[-1], heard
 
 
 async def test_wake_goes_elsewhere(breakable: Servers) -> None:
     """When the node that told of it is lost, another one does."""
-    async with listening(breakable) as lines:
-        await lines.subscribe(*NAMES)
-        await lines.subscribe_all_nodes(WAKE)
-        await confirmed(lines, WAKE, *NAMES)
-        [teller] = [part for part in lines._parts.values() if WAKE in part.wanted]
+    async with listening(breakable) as links:
+        await links.subscribe(*NAMES)
+        await links.subscribe_all_nodes(WAKE)
+        await confirmed(links, WAKE, *NAMES)
+        [teller] = [shard for shard in links._shards.values() if WAKE in shard.wanted]
         [server] = [one for one in breakable.masters if one.port == teller.node.pool.connection_kwargs["port"]]
 
         server.ask("CLIENT", "KILL", "TYPE", "pubsub")
         server.freeze()
         try:
-            await confirmed(lines, WAKE)
+            await confirmed(links, WAKE)
             breakable.masters[breakable.masters.index(server) - 1].ask("PUBLISH", WAKE, "site")
-            await until(lambda: _hears(lines, Heard(WAKE, "site")))
+            await until(lambda: _hears(links, Heard(WAKE, "site")))
         finally:
             server.thaw()
         await until(breakable.well)
 
 
-async def _hears(lines: Lines, wanted: Heard) -> bool:
-    return wanted == await lines.hear(0.1)
+async def _hears(links: Links, wanted: Heard) -> bool:
+    return wanted == await links.hear(0.1)
 
 
 async def test_one_line_is_lost(breakable: Servers) -> None:
     """Law 6: When the link to one master is lost its channels are confirmed again, and nobody else's."""
     master = breakable.masters[1]
     its = of(breakable, master)
-    before = metrics.resyncs.labels("new_line")._value.get()
-    async with listening(breakable) as lines:
-        await lines.subscribe(*NAMES)
-        await confirmed(lines, *NAMES)
+    before = metrics.resyncs.labels("new_link")._value.get()
+    async with listening(breakable) as links:
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
 
         master.ask("CLIENT", "KILL", "TYPE", "pubsub")
 
         heard: list[Heard] = []
         while len(heard) < len(its):
-            if (one := await lines.hear(2)) is not None:
+            if (one := await links.hear(2)) is not None:
                 heard.append(one)
         assert {Heard(name, None) for name in its} == set(heard)
-        assert await lines.hear(0.3) is None
-        assert before + 1 == metrics.resyncs.labels("new_line")._value.get()
+        assert await links.hear(0.3) is None
+        assert before + 1 == metrics.resyncs.labels("new_link")._value.get()
 
 
 @pytest.mark.parametrize("whole", [True, False])
 async def test_moved_slot(breakable: Servers, whole: bool) -> None:
     """Law 6: A channel whose slot moves is confirmed at its new master, and what is published there is heard."""
     name = channel(f"moves-{whole}", "T")
-    async with listening(breakable) as lines:
-        await lines.subscribe(name, *NAMES)
-        await confirmed(lines, name, *NAMES)
+    async with listening(breakable) as links:
+        await links.subscribe(name, *NAMES)
+        await confirmed(links, name, *NAMES)
         old = breakable.owner(name)
         new = breakable.masters[breakable.masters.index(old) - 1]
 
         (breakable.move_whole if whole else breakable.move)(name, new)
 
-        await confirmed(lines, name)
+        await confirmed(links, name)
         assert breakable.owner(name) is new
         new.ask("SPUBLISH", name, "text")
-        assert Heard(name, "text") == await lines.hear(2)
-        await lines.unsubscribe(name)
+        assert Heard(name, "text") == await links.hear(2)
+        await links.unsubscribe(name)
         await until(lambda: new.ask("SPUBLISH", name, "text") == 0)
 
 
@@ -182,42 +183,42 @@ async def test_a_master_that_hangs(breakable: Servers) -> None:
     """A master on which nothing comes any more is found by its probe, and is heard again when it is back; others go on."""
     hangs, *others = breakable.masters
     its, theirs = of(breakable, hangs), of(breakable, others[0])
-    async with listening(breakable, patience=1.0) as lines, aclosing(Store(breakable.url, Use.INGEST)) as store:
-        probing = asyncio.create_task(probe(store, lines))
-        await lines.subscribe(*its, *theirs)
-        await confirmed(lines, *its, *theirs)
-        await until(lambda: _well(lines, 3))
+    async with listening(breakable, patience=1.0) as links, aclosing(Store(breakable.url, Use.INGEST)) as store:
+        probing = asyncio.create_task(probe(store, links))
+        await links.subscribe(*its, *theirs)
+        await confirmed(links, *its, *theirs)
+        await until(lambda: _well(links, 3))
 
         hangs.freeze()
         try:
             # Whom only its probe tells of: nothing is wanted of the third master.
-            await until(lambda: _well(lines, 2))
+            await until(lambda: _well(links, 2))
             others[0].ask("SPUBLISH", theirs[0], "text")
-            assert await until(lambda: _hears(lines, Heard(theirs[0], "text")), 1)
-            assert 1.0 > asyncio.get_running_loop().time() - lines.pulse
-            await until(lambda: _deaf_to(lines, its))
-            assert all(map(lines.hears, theirs))
+            assert await until(lambda: _hears(links, Heard(theirs[0], "text")), 1)
+            assert 1.0 > asyncio.get_running_loop().time() - links.pulse
+            await until(lambda: _deaf_to(links, its))
+            assert all(map(links.hears, theirs))
         finally:
             hangs.thaw()
 
-        await confirmed(lines, *its)
-        await until(lambda: _well(lines, 3))
+        await confirmed(links, *its)
+        await until(lambda: _well(links, 3))
         probing.cancel()
         await asyncio.wait({probing})
 
 
-async def _deaf_to(lines: Lines, names: list[str]) -> bool:
-    await lines.hear(0.05)
-    return not any(map(lines.hears, names))
+async def _deaf_to(links: Links, names: list[str]) -> bool:
+    await links.hear(0.05)
+    return not any(map(links.hears, names))
 
 
-async def _well(lines: Lines, number: int) -> bool:
-    await lines.hear(0.05)
+async def _well(links: Links, number: int) -> bool:
+    await links.hear(0.05)
     since = asyncio.get_running_loop().time() - 1.0
-    return number == sum(part.line is not None and part.line.pulse > since for part in lines._parts.values())
+    return number == sum(shard.link is not None and shard.link.pulse > since for shard in links._shards.values())
 
 
-async def probe(store: Store, lines: Lines) -> None:
+async def probe(store: Store, links: Links) -> None:
     """Publish to every probe, as who listens has to."""
 
     async def one(name: str) -> None:
@@ -225,55 +226,55 @@ async def probe(store: Store, lines: Lines) -> None:
             await store.do("SPUBLISH", name, "probe")
 
     while True:
-        await asyncio.gather(*(one(name) for name in lines.probes))
+        await asyncio.gather(*(one(name) for name in links.probes))
         await asyncio.sleep(0.1)
 
 
 async def test_all_are_lost(tmp_path: Path) -> None:
     """When the last master is gone there is nothing to listen to, and that is told; until then it is not."""
     with three_masters(tmp_path, 2000) as servers:
-        async with listening(servers) as lines:
-            await lines.subscribe(*NAMES)
-            await confirmed(lines, *NAMES)
-            assert (True, False) == (lines.hears(NAMES[0]), lines.hears("nowhere"))
+        async with listening(servers) as links:
+            await links.subscribe(*NAMES)
+            await confirmed(links, *NAMES)
+            assert (True, False) == (links.hears(NAMES[0]), links.hears("nowhere"))
             *some, last = servers.masters
             for master in some:
                 master.kill()
             for _ in range(5):
-                await lines.hear(0.1)
+                await links.hear(0.1)
 
             last.kill()
 
             with pytest.raises(StoreUnavailable):
-                await until(lambda: _hears(lines, Heard("", "")))
+                await until(lambda: _hears(links, Heard("", "")))
 
 
 async def test_nobody_listens(clustered: Store, cluster: Servers) -> None:
     """However much is said while nobody listens, only so much waits here; then all of it is heard, in order."""
     name = NAMES[0]
-    async with listening(cluster) as lines:
-        await lines.subscribe(name)
-        await confirmed(lines, name)
+    async with listening(cluster) as links:
+        await links.subscribe(name)
+        await confirmed(links, name)
         for number in range(MOST_HEARD + 500):
             await clustered.do("SPUBLISH", name, number)
-        await until(lambda: lines._heard.qsize() == MOST_HEARD)
+        await until(lambda: links._heard.qsize() == MOST_HEARD)
 
-        heard = [await lines.hear(2) for _ in range(MOST_HEARD + 500)]
+        heard = [await links.hear(2) for _ in range(MOST_HEARD + 500)]
 
         assert [Heard(name, f"{number}") for number in range(MOST_HEARD + 500)] == heard
 
 
 async def test_a_bug_is_told(cluster: Servers) -> None:
-    """What ends a line other than a fault of Redis is raised where it is listened to."""
-    async with listening(cluster) as lines:
+    """What ends a link other than a fault of Redis is raised where it is listened to."""
+    async with listening(cluster) as links:
 
-        async def broken(_: Part) -> None:
+        async def broken(_: Shard) -> None:
             raise KeyError("bug")
 
-        wrong: Callable[[Part], Awaitable[None]] = broken
-        lines._task(wrong(Part(lines._cluster.masters[0])))  # type: ignore[arg-type] # any awaitable that ends so
+        wrong: Callable[[Shard], Awaitable[None]] = broken
+        links._task(wrong(Shard(links._cluster.masters[0])))  # type: ignore[arg-type] # any awaitable that ends so
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
         with pytest.raises(KeyError, match="bug"):
-            await lines.hear(1)
+            await links.hear(1)

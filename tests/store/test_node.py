@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.node import OWES, Node
+from server.store.node import OWES, Node
 from tests.rig import double
 from tests.rig.cut import cut
 from tests.rig.double import Double

@@ -8,8 +8,8 @@ from redis.exceptions import AuthenticationError, ClusterDownError, MovedError, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.cluster import LEARN_EVERY, Cluster, key_of, slot
-from server.node import Node
+from server.store.cluster import LEARN_EVERY, Cluster, key_of, slot
+from server.store.node import Node
 from tests.rig.cluster import Cluster as Servers
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import until

@@ -6,7 +6,6 @@ StoreUnavailable: no other error of Redis leaves this room, but for bugs of ours
 
 import asyncio
 import hashlib
-import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,19 +16,16 @@ from typing import Any
 
 from redis.exceptions import AuthenticationError, NoScriptError
 
-from server.cluster import Cluster
 from server.errors import StoreUnavailable, StoreUnfit
-from server.faults import faults
-from server.lines import Lines
-from server.listener import Line, Listener, new_probe
-from server.node import Node
+from server.store.cluster import Cluster
+from server.store.faults import faults
+from server.store.links import Links
+from server.store.listener import Link, Listener, new_probe
+from server.store.node import Node
 
 CLUSTER_SCHEME = "redis+cluster://"
 OLDEST = 7
 """Redis 7 brought sharded pub/sub and script flags that we rely on."""
-
-WAKE = "tc:wake"
-"""Names a site whose schedule has something due now. A hint as well: who misses it looks within a second."""
 
 
 class Use(Enum):
@@ -55,23 +51,13 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """Read lua/<name>.lua; a first line `-- with: a b` puts lua/a.lua and lua/b.lua before it."""
-    folder = Path(__file__).parent / "lua"
+    folder = Path(__file__).parents[1] / "lua"
     text = (folder / f"{name}.lua").read_text()
     first = text.splitlines()[0]
     if first.startswith("-- with: "):
         shared = [(folder / f"{part}.lua").read_text() for part in first.removeprefix("-- with: ").split()]
         text = "\n".join([*shared, text])
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-def key(site: str, *parts: str) -> str:
-    """A key of a site; the braces keep all keys of a site in one slot of a cluster."""
-    return ":".join((f"tc:{{{site}}}", *parts))
-
-
-def channel(site: str, ticket: str) -> str:
-    """The public channel of a ticket's counter."""
-    return key(site, "live", ticket)
 
 
 class Store:
@@ -160,18 +146,18 @@ class Store:
         if isinstance(self._redis, Cluster):
             with faults("subscribe"):
                 await self._redis.learn()
-            lines = Lines(self._redis, patience)
+            links = Links(self._redis, patience)
             try:
-                yield lines
+                yield links
             finally:
-                await lines.aclose()
+                await links.aclose()
         else:
-            line = Line(self._redis) if patience is None else Line(self._redis, new_probe(), patience)
+            link = Link(self._redis) if patience is None else Link(self._redis, new_probe(), patience)
             try:
-                await line.open()
-                yield line
+                await link.open()
+                yield link
             finally:
-                await line.aclose()
+                await link.aclose()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -189,13 +175,3 @@ class Store:
             if not infos and isinstance(found[0], BaseException):
                 raise found[0]
             return infos
-
-
-def seconds(us: float) -> float:
-    """Microseconds, as Redis counts here, to seconds."""
-    return us / 1e6
-
-
-def micros(amount: float) -> int:
-    """Seconds to microseconds, as Redis counts here."""
-    return math.floor(amount * 1e6)

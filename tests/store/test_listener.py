@@ -8,9 +8,10 @@ import pytest
 
 from server import metrics
 from server.errors import StoreUnavailable
-from server.listener import Ended, Heard, Line, new_probe
-from server.node import Node
-from server.store import Store, channel
+from server.keys import channel
+from server.store.client import Store
+from server.store.listener import Ended, Heard, Link, new_probe
+from server.store.node import Node
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut
 from tests.rig.redis import RedisServer
@@ -24,92 +25,92 @@ PATIENCE = 0.4
 @asynccontextmanager
 async def listening(
     url: str, probe: str | None = None, patience: float = PATIENCE, *, sharded: bool = False
-) -> AsyncIterator[Line]:
-    """A line to this server."""
+) -> AsyncIterator[Link]:
+    """A link to this server."""
     async with (
         aclosing(Node(url, 1.0, 1.0, shares=False)) as node,
-        aclosing(Line(node, probe, patience, sharded=sharded)) as line,
+        aclosing(Link(node, probe, patience, sharded=sharded)) as link,
     ):
-        await line.open()
-        yield line
+        await link.open()
+        yield link
 
 
 async def test_heard(store: Store, redis_url: str) -> None:
     """A subscription is confirmed, then says what is published, until it ends; silence is None."""
-    async with listening(redis_url) as line:
-        await line.subscribe("a", "b")
-        assert [Heard("a", None), Heard("b", None)] == [await line.hear(2) for _ in range(2)]
-        assert await line.hear(0.01) is None
+    async with listening(redis_url) as link:
+        await link.subscribe("a", "b")
+        assert [Heard("a", None), Heard("b", None)] == [await link.hear(2) for _ in range(2)]
+        assert await link.hear(0.01) is None
 
         await store.do("PUBLISH", "b", "text")
-        assert Heard("b", "text") == await line.hear(2)
+        assert Heard("b", "text") == await link.hear(2)
 
-        await line.unsubscribe("b")
-        assert await line.hear(2) is None
+        await link.unsubscribe("b")
+        assert await link.hear(2) is None
         await store.do("PUBLISH", "b", "text")
-        assert await line.hear(0.05) is None
+        assert await link.hear(0.05) is None
 
 
 async def test_told_while_it_listens(store: Store, redis_url: str) -> None:
     """What another task asks for is confirmed at once, though its owner waits for what comes."""
-    async with listening(redis_url) as line:
-        hearing = asyncio.create_task(line.hear(5))
+    async with listening(redis_url) as link:
+        hearing = asyncio.create_task(link.hear(5))
         await asyncio.sleep(0)
 
-        await line.subscribe("a")
+        await link.subscribe("a")
 
         assert Heard("a", None) == await asyncio.wait_for(hearing, 2)
 
 
 async def test_again(redis_url: str) -> None:
     """What is asked for again is confirmed again."""
-    async with listening(redis_url) as line:
+    async with listening(redis_url) as link:
         for _ in range(2):
-            await line.subscribe("a")
-            assert Heard("a", None) == await line.hear(2)
+            await link.subscribe("a")
+            assert Heard("a", None) == await link.hear(2)
 
 
 async def test_lost(store: Store, redis_url: str) -> None:
     """Law 6: A lost link is told, again and again, and is never opened anew in silence."""
-    async with listening(redis_url) as line:
-        await line.subscribe("a")
-        assert Heard("a", None) == await line.hear(2)
+    async with listening(redis_url) as link:
+        await link.subscribe("a")
+        assert Heard("a", None) == await link.hear(2)
 
         await store.do("CLIENT", "KILL", "TYPE", "pubsub")
 
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
-                await line.hear(2)
+                await link.hear(2)
         assert ["a", 0] == await store.do("PUBSUB", "NUMSUB", "a")
 
 
 async def test_nothing_to_say(redis_url: str) -> None:
     """To ask for no channel is nothing."""
-    async with listening(redis_url) as line:
-        await line.subscribe()
-        await line.unsubscribe()
-        assert await line.hear(0.05) is None
+    async with listening(redis_url) as link:
+        await link.subscribe()
+        await link.unsubscribe()
+        assert await link.hear(0.05) is None
 
 
 async def test_nobody_there(redis_server: Server) -> None:
-    """A line to a Redis that is gone says so, and can be closed; to none there is no line."""
+    """A link to a Redis that is gone says so, and can be closed; to none there is no link."""
     server = redis_server()
-    async with listening(server.url) as line:
-        await line.subscribe("a")
-        assert await line.hear(2)
+    async with listening(server.url) as link:
+        await link.subscribe("a")
+        assert await link.hear(2)
 
         server.kill()
 
         with pytest.raises(StoreUnavailable):
-            await line.hear(2)
-        assert line.hears("a")
-        await line.aclose()
-        assert not line.hears("a")
-        for ask in (line.subscribe, line.unsubscribe, line.subscribe_all_nodes):
+            await link.hear(2)
+        assert link.hears("a")
+        await link.aclose()
+        assert not link.hears("a")
+        for ask in (link.subscribe, link.unsubscribe, link.subscribe_all_nodes):
             with pytest.raises(StoreUnavailable):
                 await ask("b")
         with pytest.raises(StoreUnavailable):
-            await line.hear(2)
+            await link.hear(2)
     with pytest.raises(StoreUnavailable):
         async with listening(server.url):
             pytest.fail("there is nobody to listen to")
@@ -117,31 +118,31 @@ async def test_nobody_there(redis_server: Server) -> None:
 
 async def test_dead_link(redis_url: str) -> None:
     """A link that the kernel has given up is told at once, and is not taken for silence."""
-    async with listening(redis_url) as line:
-        await line.subscribe("a")
-        assert Heard("a", None) == await line.hear(2)
+    async with listening(redis_url) as link:
+        await link.subscribe("a")
+        assert Heard("a", None) == await link.hear(2)
 
         # As a transport tells what its socket said; nobody can make a link of one machine die.
-        line._connection._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
+        link._connection._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
 
         with pytest.raises(StoreUnavailable, match="timed out"):
-            await line.hear(2)
+            await link.hear(2)
 
 
 # -- probes --
 
 
 async def test_probe(store: Store, redis_url: str) -> None:
-    """A line has a pulse when its probe comes back, which is heard by nobody else; without a probe it has none."""
-    async with listening(redis_url, new_probe(), 5.0) as line, listening(redis_url) as without:
+    """A link has a pulse when its probe comes back, which is heard by nobody else; without a probe it has none."""
+    async with listening(redis_url, new_probe(), 5.0) as link, listening(redis_url) as without:
         began = asyncio.get_running_loop().time()
-        assert -math.inf == line.pulse
-        [probe] = line.probes
+        assert -math.inf == link.pulse
+        [probe] = link.probes
         await store.do("PUBLISH", probe, "probe")
 
-        assert [None, None] == [await line.hear(2) for _ in range(2)]
+        assert [None, None] == [await link.hear(2) for _ in range(2)]
 
-        assert began <= line.pulse <= asyncio.get_running_loop().time()
+        assert began <= link.pulse <= asyncio.get_running_loop().time()
         assert ([], -math.inf) == (without.probes, without.pulse)
 
 
@@ -149,19 +150,19 @@ async def test_probe_lost(redis_server: Server) -> None:
     """Law 6: A link on which nothing comes any more is dead after its patience, while others talk too."""
     server = redis_server()
     async with (
-        cut("127.0.0.1", server.port) as link,
-        listening(f"redis://127.0.0.1:{link.port}/0", new_probe()) as line,
+        cut("127.0.0.1", server.port) as way,
+        listening(f"redis://127.0.0.1:{way.port}/0", new_probe()) as link,
     ):
-        await line.subscribe("a")
-        while not await line.hear(2):
+        await link.subscribe("a")
+        while not await link.hear(2):
             pass
         before = metrics.silent_links._value.get()
-        link.silence()
-        server.ask("PUBLISH", line.probes[0], "probe")
+        way.silence()
+        server.ask("PUBLISH", link.probes[0], "probe")
         began = asyncio.get_running_loop().time()
 
         with pytest.raises(StoreUnavailable, match="nothing came through"):
-            await until(lambda: line.hear(0.05))
+            await until(lambda: link.hear(0.05))
 
         assert PATIENCE - 0.1 < asyncio.get_running_loop().time() - began < PATIENCE + 1
         assert before + 1 == metrics.silent_links._value.get()
@@ -169,8 +170,8 @@ async def test_probe_lost(redis_server: Server) -> None:
 
 async def test_probe_lost_in_a_crowd(store: Store, redis_url: str) -> None:
     """A link on which only the probe does not come any more is not trusted either: it may lead to a former master."""
-    async with listening(redis_url, new_probe()) as line:
-        await line.subscribe("a")
+    async with listening(redis_url, new_probe()) as link:
+        await link.subscribe("a")
 
         async def talk() -> None:
             while True:
@@ -179,12 +180,12 @@ async def test_probe_lost_in_a_crowd(store: Store, redis_url: str) -> None:
 
         talking = asyncio.create_task(talk())
         with pytest.raises(StoreUnavailable, match="nothing came through"):
-            await until(lambda: _deaf(line))
+            await until(lambda: _deaf(link))
         talking.cancel()
 
 
-async def _deaf(line: Line) -> bool:
-    await line.hear(0.1)
+async def _deaf(link: Link) -> bool:
+    await link.hear(0.1)
     return False
 
 
@@ -192,38 +193,38 @@ async def _deaf(line: Line) -> bool:
 
 
 async def test_shards(breakable: Cluster) -> None:
-    """A line to one master of a cluster hears its channels, of many slots, and those that any node tells."""
+    """A link to one master of a cluster hears its channels, of many slots, and those that any node tells."""
     [master, other, _] = breakable.masters
     names = [name for name in (channel(f"{n}", "T") for n in range(30)) if breakable.owner(name) is master]
-    async with listening(master.url, sharded=True) as line:
-        await line.subscribe(*names)
-        assert {Heard(name, None) for name in names} == {await line.hear(2) for _ in names}
-        await line.subscribe_all_nodes("everywhere")
-        assert Heard("everywhere", None) == await line.hear(2)
+    async with listening(master.url, sharded=True) as link:
+        await link.subscribe(*names)
+        assert {Heard(name, None) for name in names} == {await link.hear(2) for _ in names}
+        await link.subscribe_all_nodes("everywhere")
+        assert Heard("everywhere", None) == await link.hear(2)
 
         master.ask("SPUBLISH", names[0], "text")
-        assert Heard(names[0], "text") == await line.hear(2)
+        assert Heard(names[0], "text") == await link.hear(2)
         other.ask("PUBLISH", "everywhere", "text")
-        assert Heard("everywhere", "text") == await line.hear(2)
+        assert Heard("everywhere", "text") == await link.hear(2)
 
-        await line.unsubscribe(names[0])
-        assert await line.hear(2) is None
+        await link.unsubscribe(names[0])
+        assert await link.hear(2) is None
         assert 0 == master.ask("SPUBLISH", names[0], "text")
 
 
 async def test_not_here(breakable: Cluster) -> None:
-    """A channel that this master does not have is told as ended, and the others on the line go on."""
+    """A channel that this master does not have is told as ended, and the others on the link go on."""
     [master, other, _] = breakable.masters
     names = [channel(f"{n}", "T") for n in range(30)]
     here = next(name for name in names if breakable.owner(name) is master)
     there = next(name for name in names if breakable.owner(name) is other)
-    async with listening(master.url, sharded=True) as line:
-        await line.subscribe(there)
+    async with listening(master.url, sharded=True) as link:
+        await link.subscribe(there)
         with pytest.raises(Ended) as ended:
-            await line.hear(2)
-        await line.subscribe(here)
+            await link.hear(2)
+        await link.subscribe(here)
 
-        assert Heard(here, None) == await line.hear(2)
+        assert Heard(here, None) == await link.hear(2)
         assert (True, False) == (ended.value.tells(there), ended.value.tells(here))
 
 
@@ -232,13 +233,13 @@ async def test_moved_slot(breakable: Cluster) -> None:
     name = channel("moved", "T")
     old = breakable.owner(name)
     new = breakable.masters[breakable.masters.index(old) - 1]
-    async with listening(old.url, sharded=True) as line:
-        await line.subscribe(name)
-        assert Heard(name, None) == await line.hear(2)
+    async with listening(old.url, sharded=True) as link:
+        await link.subscribe(name)
+        assert Heard(name, None) == await link.hear(2)
 
         breakable.move(name, new)
 
         with pytest.raises(Ended, match="moved") as ended:
-            await until(lambda: line.hear(0.1))
+            await until(lambda: link.hear(0.1))
         assert ended.value.tells(name)
-        assert await line.hear(0.05) is None
+        assert await link.hear(0.05) is None

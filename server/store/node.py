@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.pipeline import DEMOTED, Pipeline
+from server.store.pipeline import DEMOTED, Pipeline
 
 TCP_KEEPALIVE = {4: 5, 5: 2, 6: 3, 18: 4000}
 """TCP_KEEPIDLE, INTVL, CNT in seconds and TCP_USER_TIMEOUT in ms (Linux): a dead link is noticed in some 5 s."""

@@ -9,7 +9,8 @@ from redis.exceptions import ResponseError
 
 from server import metrics
 from server.errors import StoreUnavailable, StoreUnfit
-from server.store import Store, Use, channel, key, micros, script, seconds
+from server.keys import channel, key
+from server.store.client import Store, Use, script
 from tests.rig import double
 from tests.rig.cluster import Cluster
 from tests.rig.redis import SERVERS, RedisServer
@@ -37,13 +38,7 @@ async def known(store: Store, site: str) -> None:
     await store.do("HSET", key(site, "site"), "exists", 1, "all", 1)
 
 
-# -- names --
-
-
-def test_keys_of_a_site_share_a_slot() -> None:
-    """Every key and channel of a site carries its name in braces, which is what a cluster places it by."""
-    assert "tc:{S}:ticket:T" == key("S", "ticket", "T")
-    assert "tc:{S}:live:T" == channel("S", "T")
+# -- scripts --
 
 
 def test_scripts_are_made_of_files() -> None:
@@ -67,13 +62,7 @@ def test_scripts_are_plain(path: Path) -> None:
     assert f"-- {path.stem}: " in "\n".join(text.splitlines()[:2])
 
 
-def test_microseconds() -> None:
-    """Seconds become whole microseconds and come back."""
-    assert 1_500_000 == micros(1.5)
-    assert 1.5 == seconds(1_500_000)
-
-
-# -- commands and scripts --
+# -- commands --
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -15,8 +15,8 @@ from redis.exceptions import (
 
 from server import metrics
 from server.errors import StoreUnavailable
-from server.faults import faults
-from server.store import Store, Use
+from server.store.client import Store, Use
+from server.store.faults import faults
 
 AWAY = [
     RedisTimeoutError("Timeout reading from localhost:6379"),
