@@ -13,8 +13,10 @@ from server import logs, metrics
 from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
 from server.keys import WAKE
 from server.model import Definition, Hint, Pace, SiteId, TicketId
-from server.schedule import Class, Listing, Lot, Next, Schedule, Wait
+from server.reminder import Reminder
+from server.schedule import Class, Listing, Lot, Next, Wait
 from server.silence import Silence
+from server.sites import Sites
 from server.snapshots import Finding, Snapshots
 from server.store.client import Store
 from server.store.listener import Listener
@@ -25,7 +27,8 @@ SLOTS = 16
 SLOTS_A_SITE = 2
 LOOK = 1.0
 """Seconds between two looks at a schedule when nothing wakes us: a lost wake costs no more."""
-SITES_EVERY = 5.0
+LOOK_EVERY = 5.0
+"""Seconds between two looks at which sites there are."""
 READ_WITHIN = 0.8
 """The part of a lease in which all calls of a lot end: the budget counts on none of them coming to Wix after it."""
 
@@ -35,15 +38,20 @@ log = logs.logger("refresh")
 class Refresh:
     """The reader of all sites of one worker process."""
 
-    def __init__(self, store: Store, schedule: Schedule, snapshots: Snapshots, wix: Wix) -> None:
+    def __init__(
+        self, store: Store, sites: Sites, snapshots: Snapshots, wix: Wix, *, look_every: float = LOOK_EVERY
+    ) -> None:
         self.store = store
-        self.schedule = schedule
+        self.sites = sites
+        self.schedule = sites.schedule
         self.snapshots = snapshots
         self.wix = wix
         self._slots = asyncio.Semaphore(SLOTS)
         self._stopping = asyncio.Event()
         self._woken: dict[SiteId, asyncio.Event] = {}
-        self._silence = Silence(schedule, expected=isinstance(wix.credentials, App))
+        self._look_every = look_every
+        self._silence = Silence(self.schedule, expected=isinstance(wix.credentials, App))
+        self._away = Reminder(log, "store_unavailable")
 
     async def run(self) -> None:
         """Read until `stop`; ends when the last call in flight has. Raises what no Redis or Wix fault explains."""
@@ -51,25 +59,31 @@ class Refresh:
             group.create_task(self._listen(), name="refresh: wake")
             following: dict[SiteId, asyncio.Task[None]] = {}
             while not self._stopping.is_set():
-                try:
-                    known = await self.schedule.sites()
-                except StoreUnavailable as error:
-                    log.warning("store_unavailable", error=str(error))
-                else:
-                    for site in known - following.keys():
-                        self._woken[site] = asyncio.Event()
-                        following[site] = group.create_task(self._follow(site), name=f"refresh: {site}")
-                    for site in following.keys() - known:
-                        # Its task sees that the site is gone and ends by itself.
-                        del following[site]
-                        self._woken.pop(site).set()
-                await self._pause(self._stopping, SITES_EVERY)
+                known = await self._known()
+                for site in known - following.keys():
+                    self._woken[site] = asyncio.Event()
+                    following[site] = group.create_task(self._follow(site), name=f"refresh: {site}")
+                for site in following.keys() - known:
+                    # Its task sees that the site is gone and ends by itself.
+                    del following[site]
+                    self._woken.pop(site).set()
+                await self._pause(self._stopping, self._look_every)
 
     def stop(self) -> None:
         """Claim nothing more."""
         self._stopping.set()
         for woken in self._woken.values():
             woken.set()
+
+    async def _known(self) -> frozenset[SiteId]:
+        """All sites; a Redis that lost some gets them back, and where its list is away those that we remember count."""
+        try:
+            known = await self.sites.look()
+        except StoreUnavailable as error:
+            self._away.say("sites", error=str(error))
+            return self.sites.known
+        self._away.over("sites")
+        return known
 
     async def _listen(self) -> None:
         """Wake the site that a mark names. This only saves waiting, so every fault just starts it anew."""
@@ -100,8 +114,10 @@ class Refresh:
                 try:
                     lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site)
                 except StoreUnavailable as error:
-                    log.warning("store_unavailable", site=site, error=str(error))
+                    self._away.say(site, site=site, error=str(error))
                     lot = Wait(LOOK)
+                else:
+                    self._away.over(site, site=site)
                 if isinstance(lot, Wait):
                     self._slots.release()
                     mine.release()

@@ -3,22 +3,13 @@
 In: settings and the address of Redis. Out: a Worker whose `run` reads what is due until `stop`.
 """
 
-import asyncio
-
-from server import logs
-from server.errors import StoreUnavailable
-from server.refresh import Refresh
+from server.refresh import LOOK_EVERY, Refresh
 from server.schedule import Schedule
 from server.settings import Settings
 from server.sites import Sites
 from server.snapshots import Snapshots
 from server.store.client import Store, Use
 from server.wix.client import Wix
-
-LOOK_EVERY = 5.0
-"""Seconds between two looks whether Redis still knows the sites that it should."""
-
-log = logs.logger("worker")
 
 
 class Worker:
@@ -27,12 +18,11 @@ class Worker:
     def __init__(self, settings: Settings, redis_url: str, *, look_every: float = LOOK_EVERY) -> None:
         self.settings = settings
         self.store = Store(redis_url, Use.WORK)
-        self.schedule = Schedule(self.store, settings.timing)
+        schedule = Schedule(self.store, settings.timing)
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
         snapshots = Snapshots(self.store, settings.rules, settings.timing, history_days=settings.history_days)
-        self.sites = Sites(self.schedule, settings.sites, settings.rules, everything=settings.everything, thorough=True)
-        self.refresh = Refresh(self.store, self.schedule, snapshots, self.wix)
-        self._look_every = look_every
+        self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything, thorough=True)
+        self.refresh = Refresh(self.store, self.sites, snapshots, self.wix, look_every=look_every)
 
     async def start(self) -> None:
         """Take on the sites of the settings and those that installed the app, under our rules."""
@@ -40,10 +30,7 @@ class Worker:
 
     async def run(self) -> None:
         """Read what is due until `stop`, then let the calls in flight end."""
-        async with asyncio.TaskGroup() as group:
-            remembering = group.create_task(self._remember(), name="worker: sites")
-            await self.refresh.run()
-            remembering.cancel()
+        await self.refresh.run()
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -53,12 +40,3 @@ class Worker:
         """Close the connections to Redis and Wix."""
         await self.wix.aclose()
         await self.store.aclose()
-
-    async def _remember(self) -> None:
-        """Give a Redis that lost its data its sites back: all begins anew from Wix."""
-        while True:
-            try:
-                await self.sites.look()
-            except StoreUnavailable as error:
-                log.warning("store_unavailable", error=str(error))
-            await asyncio.sleep(self._look_every)

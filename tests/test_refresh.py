@@ -13,6 +13,7 @@ from server.keys import key
 from server.model import Hint, Rules, SiteId, TicketId, Timing
 from server.refresh import Refresh
 from server.schedule import Lot, Schedule
+from server.sites import Sites
 from server.snapshots import Snapshots
 from server.store.client import Store, Use
 from server.wix.client import ApiKey, App, Wix
@@ -35,7 +36,8 @@ class Reader:
         self.schedule = Schedule(self.store, timing, chance=lambda: 0.1)
         self.wix = Wix(app, wix_url)
         self.snapshots = Snapshots(self.store, RULES, timing)
-        self.refresh = Refresh(self.store, self.schedule, self.snapshots, self.wix)
+        self.sites = Sites(self.schedule, (), RULES, everything=False)
+        self.refresh = Refresh(self.store, self.sites, self.snapshots, self.wix)
         self.running: asyncio.Task[None] | None = None
 
     async def adopt(self, site: str, *, everything: bool = False) -> None:
@@ -374,7 +376,7 @@ async def test_nobody_expects_webhooks_with_an_api_key(redis_url: str) -> None:
     """Webhooks belong to apps: who reads with an API key is told of no silence."""
     async with scripted(redis_url) as (reader, _):
         silences = [
-            Refresh(reader.store, reader.schedule, reader.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silence
+            Refresh(reader.store, reader.sites, reader.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silence
             for credentials in (App("app", "secret"), ApiKey("key", {SiteId(SITE): SITE}))
         ]
 
@@ -398,7 +400,7 @@ async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -
         await elapse(reader.store, SiteId(wix.site), 30)
         await reader.wix.aclose()
         reader.wix = Wix(reader.wix.credentials, wix.url)
-        reader.refresh = Refresh(reader.store, reader.schedule, reader.snapshots, reader.wix)
+        reader.refresh = Refresh(reader.store, reader.sites, reader.snapshots, reader.wix)
         reader.running = asyncio.create_task(reader.refresh.run())
 
         await reader.shows(wix.site, wix.tickets["low"], state="low", unsold=3)

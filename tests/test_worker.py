@@ -10,7 +10,7 @@ from server.errors import NotStarted
 from server.keys import key
 from server.model import Rules, SiteId
 from server.worker import Worker
-from tests.rig.redis import RedisServer
+from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import SITE, until
 from tests.rig.wix import WixRig
 
@@ -38,7 +38,7 @@ async def test_reads_all_of_the_site(redis_url: str, wix: WixRig) -> None:
     async with working(redis_url, wix) as worker:
 
         async def tracked() -> bool:
-            return set(wix.tickets.values()) == set(await worker.schedule.tracked(SiteId(SITE)))
+            return set(wix.tickets.values()) == set(await worker.sites.schedule.tracked(SiteId(SITE)))
 
         assert await until(tracked)
 
@@ -46,15 +46,27 @@ async def test_reads_all_of_the_site(redis_url: str, wix: WixRig) -> None:
 async def test_reads_only_what_is_watched(redis_url: str, wix: WixRig) -> None:
     """With TRACK=watched nothing is read before somebody watches."""
     async with working(redis_url, wix, track="watched") as worker:
-        await worker.schedule.watch(SiteId(SITE), [], counters=False)
+        await worker.sites.schedule.watch(SiteId(SITE), [], counters=False)
 
     assert [] == wix.calls()
+
+
+async def test_reads_without_the_list_of_sites(redis_server: Servers, wix: WixRig) -> None:
+    """Where the part of Redis that has the list is away at the start, the sites of the settings are read all the same."""
+    server = redis_server()
+    server.ask("ACL", "SETUSER", "default", "-smembers")
+    async with working(server.url, wix) as worker:
+
+        async def tracked() -> bool:
+            return set(wix.tickets.values()) == set(await worker.sites.schedule.tracked(SiteId(SITE)))
+
+        assert await until(tracked)
 
 
 async def test_takes_on_sites_that_installed_the_app(redis_url: str, wix: WixRig) -> None:
     """Sites that are known to Redis are taken on under this worker's rules, with those of the settings."""
     async with working(redis_url, wix) as first:
-        await first.schedule.adopt(SiteId(INSTALLED), Rules(), everything=False)
+        await first.sites.schedule.adopt(SiteId(INSTALLED), Rules(), everything=False)
     async with working(redis_url, wix, low_at=3) as worker:
         rules = [await worker.store.do("HGET", key(site, "site"), "rules") for site in (SITE, INSTALLED)]
 
@@ -68,13 +80,13 @@ async def test_begins_anew_on_an_empty_redis(
     """A Redis that lost its data is filled from Wix again, without a restart, sites that no setting names too."""
     ticket = wix.tickets["low"]
     async with working(redis_url, wix, wix_sites=given) as worker:
-        await worker.schedule.adopt(SiteId(SITE), Rules(), everything=True)
+        await worker.sites.schedule.adopt(SiteId(SITE), Rules(), everything=True)
         await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", ticket)))
 
         redis_shared.ask("FLUSHALL")
 
         await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", ticket)))
-        assert {SITE} == await worker.schedule.sites()
+        assert {SITE} == await worker.sites.schedule.sites()
 
 
 def test_needs_credentials(redis_url: str) -> None:
