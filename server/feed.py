@@ -115,7 +115,7 @@ class Feed:
         self._work.set()
 
     async def _read(self) -> None:
-        """Have told what opened and closed, and read what is wanted, as much at once as there is."""
+        """Tell the ear what opened and closed, and read what is wanted, as much at once as there is."""
         while True:
             await self._work.wait()
             self._work.clear()

@@ -5,9 +5,9 @@ watches. A flush writes what changed since the last one, at most every FLUSH_EVE
 follow together. What an audience is due is joined once, and the same bytes go to each of its sockets. Nothing is ever
 queued: who cannot take it now is left a set of topics (live/), and costs the others nothing.
 
-Anybody may ask for any ticket, and each that is asked for is a topic here and a subscription in Redis. Tickets that were
-never seen to be one are bounded in number, and the oldest of them gives way, never the newest: a real ticket has been
-read some milliseconds after it was first asked for, an invented one never is, so a flood of those drives out its own.
+Anybody may ask for any ticket, and each that is asked for is a topic here and a subscription in Redis. Ids that Wix has
+not confirmed are bounded in number, and the oldest of them gives way, never the newest: a real ticket has been read some
+milliseconds after it was first asked for, an invented one never is, so a flood of those drives out its own.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ FLUSH_EVERY = 0.05
 LINGER = 30.0
 """Seconds that a topic stays open without viewers: pollers and reloads find it warm."""
 UNPROVEN_LINGER = 2.0
-"""The same for a ticket that was never seen to be one: two polls in a row may share what is known."""
+"""The same for an id that Wix has not confirmed: two polls in a row may share what is known."""
 MOST_UNPROVEN = 5_000
-"""Topics of such tickets, at once: some 10 MB, and as many as one address may ask for over all its connections."""
+"""Topics of such ids, at once: some 10 MB, and as many as one address may ask for over all its connections."""
 BACK_MS = (1_000, 10_000)
 """Milliseconds after which those may come back who had to give way."""
 BEAT_EVERY = 25.0
@@ -67,7 +67,7 @@ class Hub:
         self._linger = linger
         self._unproven_linger = unproven_linger
         self.most_unproven = most_unproven
-        # Topics of tickets that were never seen to be one. First stand those that nobody watches any more, then the
+        # Topics of ids that Wix has not confirmed. First stand those that nobody watches any more, then the
         # others as they were asked for.
         self._unproven: OrderedDict[Topic, bool] = OrderedDict()
         self._changed: set[Topic] = set()
@@ -211,7 +211,7 @@ class Hub:
                     self._unproven.move_to_end(topic, last=False)
 
     def _make_room(self) -> None:
-        """Close topics of tickets that were never seen to be one, while there are too many; who watches has to go."""
+        """Close topics of ids that Wix has not confirmed, while there are too many; who watches has to go."""
         while len(self._unproven) > self.most_unproven:
             topic = next(iter(self._unproven))
             for audience in list(topic.audiences):

@@ -223,7 +223,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Every duration that the schedule and the hub keep to, in seconds (the plan's numbers are the defaults).
+    """Every duration that the schedule and the hub keep to, in seconds.
 
     A read may see what a webhook told `webhook_ahead` seconds later. A site is silent when its stock has fallen
     `silent_falls` times, over `silent_after` seconds or more, and no webhook came.

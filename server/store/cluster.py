@@ -75,7 +75,7 @@ class Cluster:
         hops, pauses = iter(range(HOPS)), iter(TRY_AGAIN)
         while True:
             try:
-                return await node.ask_gently(*command)
+                return await node.ask_or_fail_fast(*command)
             except MovedError as error:
                 if next(hops, None) is None:
                     raise
@@ -188,7 +188,7 @@ class Cluster:
 
     def _any(self) -> Node:
         """A master that is not known to be away."""
-        return min(self.masters or self.nodes, key=lambda node: node.owes)
+        return min(self.masters or self.nodes, key=lambda node: node.stalled)
 
     async def _instead(self, node: Node, name: str | None) -> Node | None:
         """Who is to be asked instead of a master that is away: one that took its place; None where there is none yet."""
@@ -200,7 +200,7 @@ class Cluster:
         return None if other is node else other
 
     def _others(self, node: Node) -> Node | None:
-        return next((other for other in self.masters if other is not node and not other.owes), None)
+        return next((other for other in self.masters if other is not node and not other.stalled), None)
 
     def _moved(self, told: Node, error: MovedError) -> Node:
         node = self._owners[error.slot_id] = self._at(told, error.host, error.port)

@@ -4,7 +4,9 @@ In: what redis-py raises. Out: StoreUnavailable, or the same error for what is n
 """
 
 import asyncio
+from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from server import metrics
@@ -45,6 +47,17 @@ class faults:  # noqa: N801 - reads as a statement at the call
         if error is not None and _away(error):
             metrics.store_faults.labels(self.call).inc()
             raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
+
+
+async def read(connection: Any, timeout: float, **how: bool) -> Any:  # noqa: ASYNC109 - as redis-py has it
+    """Read one answer on a connection of redis-py's, None after so many seconds without one; raises its errors.
+
+    It takes the kernel's ETIMEDOUT, of a link that is dead, for the end of its own waiting.
+    """
+    found = await connection.read_response(timeout=timeout, **how)
+    if found is None and (lost := connection._reader.exception()):  # noqa: SLF001 - nobody else tells
+        raise RedisConnectionError(f"the link to Redis is dead: {lost}")
+    return found
 
 
 def _cancels() -> int:

@@ -56,7 +56,7 @@ class Links:
         self._everywhere: set[str] = set()
         self._heard: asyncio.Queue[Heard | StoreUnavailable] = asyncio.Queue(MOST_HEARD)
         self._astray = asyncio.Event()
-        # What ended a task of ours: a bug, which is whose who listens.
+        # A bug that ended a task of ours: whoever listens gets it.
         self._bug: BaseException | None = None
         self._tending = self._task(self._tend())
         if patience is not None:

@@ -19,7 +19,7 @@ from redis.exceptions import MovedError
 
 from server import metrics
 from server.errors import StoreUnavailable
-from server.store.faults import faults
+from server.store.faults import faults, read
 from server.store.node import Node
 
 PROBE_EVERY = 1.0
@@ -78,7 +78,7 @@ class Listener(Protocol):
 class Link:
     """A listener of one server, over one connection.
 
-    *patience* are the seconds without its *probe* after which it is taken for dead; it may have neither.
+    After *patience* seconds without its *probe* it is taken for dead; without a probe it never is.
     """
 
     def __init__(
@@ -166,11 +166,7 @@ class Link:
         connection = self._connection
         if connection is None:
             raise StoreUnavailable("nothing is subscribed")
-        said = await connection.read_response(timeout=timeout, disconnect_on_error=False, push_request=True)
-        if said is None and (lost := connection._reader.exception()):  # noqa: SLF001 - nobody else tells
-            # redis-py takes the kernel's ETIMEDOUT, of a link that is dead, for the end of its own waiting.
-            raise StoreUnavailable(f"the link to Redis is dead: {lost}")
-        return said
+        return await read(connection, timeout, disconnect_on_error=False, push_request=True)
 
     async def _say(self, what: str, channels: Sequence[str], *, sharded: bool | None = None) -> None:
         """Send one command, or on a cluster one a slot: it takes no two slots in one."""

@@ -5,6 +5,7 @@ say that Redis is away. It knows no script, no key and no other server.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable
 from typing import Any
 
@@ -12,18 +13,17 @@ import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.store.pipeline import DEMOTED, Pipeline
+from server.store.pipeline import DEMOTED, RETRIED, Pipeline
 
-TCP_KEEPALIVE = {4: 5, 5: 2, 6: 3, 18: 4000}
-"""TCP_KEEPIDLE, INTVL, CNT in seconds and TCP_USER_TIMEOUT in ms (Linux): a dead link is noticed in some 5 s."""
+KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3, socket.TCP_USER_TIMEOUT: 4000}
+"""Seconds, and for the last milliseconds (Linux): a dead link is noticed in some 5 s."""
 
 SCRIPTS = {"EVAL", "EVALSHA"}
-OWES = 1.0
-"""Seconds without an answer after which a node is not asked more, where others have work that waits behind it."""
+STALLED_AFTER = 1.0
+"""Seconds without an answer after which a node is asked no more, where others have work that waits behind it."""
 
 
 class Node:
@@ -36,24 +36,21 @@ class Node:
             "socket_connect_timeout": connect,
         }
         if not url.startswith("unix:"):
-            options |= {"socket_keepalive": True, "socket_keepalive_options": TCP_KEEPALIVE}
-        # That Redis closed a pooled connection (it was restarted) is learned by using it, and once more on a new one
-        # costs nothing: each command of ours may run twice. What takes too long is never tried again. To write to one
-        # that was reset meanwhile is a RuntimeError of uvloop's.
-        errors: tuple[Any, ...] = (RedisConnectionError, RuntimeError)  # redis-py types its own alone
+            options |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+        errors: tuple[Any, ...] = RETRIED  # redis-py types its own alone
         again = Retry(NoBackoff(), 1, supported_errors=errors)
         self.client: Any = Redis.from_url(url, retry=again, **options)
         self.pool: Any = self.client.connection_pool
         self._pipeline = Pipeline(self.pool, answer) if shares else None
         # When each command that is not answered was asked, the oldest first; and whether the last one never was.
         self._asked: dict[object, float] = {}
-        self._ailing = False
+        self._timed_out = False
 
     @property
-    def owes(self) -> bool:
-        """Whether those who ask gently wait for it: it has not answered for a while, or one asks already if it does."""
+    def stalled(self) -> bool:
+        """Whether no more is asked of it for now: an answer is overdue, or the last one was and the next is awaited."""
         oldest = next(iter(self._asked.values()), None)
-        return oldest is not None and (self._ailing or asyncio.get_running_loop().time() - oldest > OWES)
+        return oldest is not None and (self._timed_out or asyncio.get_running_loop().time() - oldest > STALLED_AFTER)
 
     def ask(self, *command: str | float) -> Awaitable[Any]:
         """Ask one command."""
@@ -61,23 +58,23 @@ class Node:
             return self._pipeline.ask(*command)
         return self._ask(command)
 
-    async def ask_gently(self, *command: str | float) -> Any:
-        """Ask one command, but raise redis-py's TimeoutError at once while an answer is owed: others wait behind us."""
-        if self.owes:
-            raise RedisTimeoutError("this node still owes an answer")
+    async def ask_or_fail_fast(self, *command: str | float) -> Any:
+        """Ask one command, but raise redis-py's TimeoutError at once while it is stalled: others wait behind us."""
+        if self.stalled:
+            raise RedisTimeoutError("this node has not answered what it was asked before")
         one = object()
         self._asked[one] = asyncio.get_running_loop().time()
         try:
             answer = await self.ask(*command)
         except (RedisTimeoutError, TimeoutError):
-            self._ailing = True
+            self._timed_out = True
             raise
         except ResponseError:
-            self._ailing = False
+            self._timed_out = False
             raise
         finally:
             del self._asked[one]
-        self._ailing = False
+        self._timed_out = False
         return answer
 
     async def ask_importing(self, *command: str | float) -> Any:

@@ -16,11 +16,21 @@ import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 
+from server.store.faults import read
+
 MOST = 100
 """Commands that go out together: Redis does them in one go, and some milliseconds are what others may wait for that."""
 
 DEMOTED = (ReadOnlyError, MasterDownError)
 """What a server says that was the master and is not any more."""
+
+
+RETRIED = (RedisConnectionError, RuntimeError)
+"""After these a command is tried once more, on a new connection: each of ours may run twice.
+
+That Redis closed a pooled one (it was restarted) is learned by using it. Of one that was reset while nobody used it the
+pool does not know, and to write to it is a RuntimeError of uvloop's. What takes too long is never tried again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +100,11 @@ class Pipeline:
         return found
 
     async def _exchange(self, connection: Any, together: deque[Asked]) -> None:
-        """Ask them, and once more on a new connection those whose answer a closed one did not bring.
-
-        That Redis closed it (it was restarted) is learned by using it, and each command of ours may run twice. Of one
-        that was reset while nobody used it the pool does not know, and to write to it is a RuntimeError of uvloop's.
-        """
+        """Ask them, and once more on a new connection those whose answer a closed one did not bring."""
         try:
             try:
                 await self._once(connection, together)
-            except (RedisConnectionError, RuntimeError):  # of others one hears the second time
+            except RETRIED:  # of others one hears the second time
                 await connection.disconnect(nowait=True)
                 await self._once(connection, together)
         except Exception as error:  # noqa: BLE001 - as above
@@ -113,14 +119,11 @@ class Pipeline:
         async with asyncio.timeout(self._within):
             while together:
                 try:
-                    found = await connection.read_response(timeout=math.inf)
+                    found = await read(connection, math.inf)
                 except ResponseError as error:
                     _fail([together.popleft()], error)
                     demoted = demoted or isinstance(error, DEMOTED)
                 else:
-                    if found is None and (lost := connection._reader.exception()):  # noqa: SLF001 - nobody else tells
-                        # redis-py takes the kernel's ETIMEDOUT, of a link that is dead, for the end of its own waiting.
-                        raise RedisConnectionError(str(lost))
                     answer = together.popleft().answer
                     if not answer.done():
                         answer.set_result(found)

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.store.node import OWES, Node
+from server.store.node import STALLED_AFTER, Node
 from tests.rig import double
 from tests.rig.cut import cut
 from tests.rig.double import Double
@@ -76,48 +76,48 @@ async def test_demoted(redis_server: Server, shares: bool) -> None:
         assert 42 == await redis.ask("EVAL", WRITE, 1, "key")
 
 
-async def test_owes(redis_server: Server) -> None:
-    """A node that has not answered for a while owes something; once it answers it owes nothing."""
+async def test_stalled(redis_server: Server) -> None:
+    """A node that has not answered for a while is asked no more; once it answers it is."""
     server = redis_server()
     async with aclosing(node(server.url, answer=10)) as redis:
-        await redis.ask_gently("PING")
+        await redis.ask_or_fail_fast("PING")
         server.freeze()
         began = time.monotonic()
-        asked = asyncio.create_task(redis.ask_gently("PING"))
-        await until(lambda: redis.owes)
+        asked = asyncio.create_task(redis.ask_or_fail_fast("PING"))
+        await until(lambda: redis.stalled)
 
-        assert OWES <= time.monotonic() - began
-        with pytest.raises(RedisTimeoutError, match="owes"):
-            await redis.ask_gently("PING")
+        assert STALLED_AFTER <= time.monotonic() - began
+        with pytest.raises(RedisTimeoutError, match="not answered"):
+            await redis.ask_or_fail_fast("PING")
 
         server.thaw()
         assert await asked
-        assert not redis.owes
+        assert not redis.stalled
 
 
-async def test_owes_after_silence(redis_server: Server) -> None:
+async def test_stalled_after_silence(redis_server: Server) -> None:
     """After a time-out one command at a time asks a node whether it is back; with its answer all may."""
     server = redis_server()
     async with aclosing(node(server.url, answer=0.2)) as redis:
-        await redis.ask_gently("PING")
+        await redis.ask_or_fail_fast("PING")
         server.freeze()
         with pytest.raises(RedisTimeoutError):
-            await redis.ask_gently("PING")
+            await redis.ask_or_fail_fast("PING")
 
-        before = redis.owes
-        asked = asyncio.create_task(redis.ask_gently("PING"))
+        before = redis.stalled
+        asked = asyncio.create_task(redis.ask_or_fail_fast("PING"))
         await asyncio.sleep(0)
-        assert (False, True) == (before, redis.owes)
+        assert (False, True) == (before, redis.stalled)
         with pytest.raises(RedisTimeoutError):
             await asked
 
         server.thaw()
-        asked = asyncio.create_task(redis.ask_gently("NONSENSE"))
+        asked = asyncio.create_task(redis.ask_or_fail_fast("NONSENSE"))
         with pytest.raises(ResponseError):
             await asked
-        asked = asyncio.create_task(redis.ask_gently("PING"))
+        asked = asyncio.create_task(redis.ask_or_fail_fast("PING"))
         await asyncio.sleep(0)
-        assert not redis.owes
+        assert not redis.stalled
         await asked
 
 
@@ -128,8 +128,8 @@ async def test_refused_is_no_silence(redis_server: Server) -> None:
         server.kill()
         for _ in range(2):
             with pytest.raises(RedisConnectionError):
-                await redis.ask_gently("PING")
-            assert not redis.owes
+                await redis.ask_or_fail_fast("PING")
+            assert not redis.stalled
 
 
 async def test_importing() -> None:
