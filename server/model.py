@@ -255,3 +255,8 @@ class Budget:
     capacity: int = 20
     refill: float = 3.0
     first_reads: int = 30
+
+    @property
+    def watching(self) -> float:
+        """Calls a second that reads which only keep watched tickets fresh may take: half, however much is watched."""
+        return self.refill / 2

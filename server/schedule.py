@@ -158,7 +158,7 @@ class Schedule:
             micros(timing.watch_for),
             micros(timing.watch_every),
             micros(timing.watch_slow),
-            self.budget.refill / 2,
+            self.budget.watching,
             self.budget.first_reads,
             micros(timing.lease),
             int(counters),
@@ -191,7 +191,7 @@ class Schedule:
                 micros(timing.lease),
                 micros(LONGEST_PAUSE),
                 micros(timing.read_gap),
-                micros(2 / budget.refill),
+                micros(1 / budget.watching),
             ],
         )
         match kind:
@@ -280,7 +280,7 @@ class Schedule:
                 micros(timing.reconcile),
                 micros(timing.again),
                 *(micros(step) for step in timing.settle),
-                self.budget.refill / 2,
+                self.budget.watching,
                 micros(LONGEST_PAUSE),
                 *each,
             ],
