@@ -18,9 +18,9 @@ from uvicorn.server import ServerState
 
 from server import logs, metrics
 from server.app import Web
-from server.live.handshake import HEADERS, refusal
+from server.live.handshake import HEADERS, refusal, whole
 from server.live.idle import Idle
-from server.live.protocol import STUCK, CounterProtocol
+from server.live.protocol import PATH, STUCK, CounterProtocol
 from server.port import BACKLOG
 from server.settings import Settings
 
@@ -63,8 +63,25 @@ class HttpProtocol(HttpToolsProtocol):
     within = HEAD_WITHIN
     stuck = STUCK
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    # What uvicorn's part has at first: it is made with the first packet that is not a viewer's whole opening.
+    cycle: Any = None
+    timeout_keep_alive_task: asyncio.TimerHandle | None = None
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.config = config
+        self.server_state = server_state
+        self.app_state = app_state
+        self.loop = _loop or asyncio.get_running_loop()
+        self.connections = server_state.connections
+        self.transport: asyncio.Transport
+        # Whether there is uvicorn's part.
+        self._begun = False
         # The parser is between a head and the end of its body.
         self._in_body = False
         # Bytes of the present head; then those around the body: sizes of chunks, and fields that follow the last one.
@@ -80,7 +97,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn gives no other
         """Begin to wait for the first head, if there is a descriptor for that."""
-        super().connection_made(transport)
+        self.transport = transport
+        self.connections.add(self)
         if self._idle.admits(transport.get_extra_info("socket").fileno()):
             self._idle.awaits(self, self.within)
         else:
@@ -95,10 +113,19 @@ class HttpProtocol(HttpToolsProtocol):
             # uvicorn tells only what was asked last, and this would go on for nobody.
             self._answering.disconnected = True
             self._answering.message_event.set()
-        super().connection_lost(exc)
+        if self._begun:
+            super().connection_lost(exc)
+        self.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Give the parser no more than a head may have, look how far it came, then give it more."""
+        if not self._begun:
+            # Nearly all that connect are viewers: uvicorn's part costs more than all else of letting one in.
+            if len(data) < self.longest and (opening := whole(data, (PATH, self.config.root_path + PATH))):
+                self._idle.leave(self)
+                self._pass_on().answer(opening)
+                return
+            self._begin()
         while data:
             room = self.longest - self._around
             piece, data = data[:room], data[room:]
@@ -180,16 +207,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._close()
             return
         self._unset_keepalive_if_required()
-        self._take_back()
-        self.connections.discard(self)
         # This object goes, and at once: it and its parser know each other, which only the collector would resolve.
         self.parser = None  # type: ignore[assignment] # as uvicorn does at the end
-        found: Any = self.ws_protocol_class
-        viewer: CounterProtocol = found(self.config, self.server_state, self.app_state)
-        # Before anything is written: who writes has to hear it if the kernel does not take that.
-        self.transport.set_protocol(viewer)
-        viewer.connection_made(self.transport)
-        viewer.upgraded(self.scope["method"], self.url, self.headers)
+        self._pass_on().upgraded(self.scope["method"], self.url, self.headers)
 
     def timeout_keep_alive_handler(self) -> None:
         """No other request has come."""
@@ -198,6 +218,26 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
+
+    # -- the beginning --
+
+    def _begin(self) -> None:
+        """Make uvicorn's part."""
+        self._begun = True
+        transport = self.transport
+        super().__init__(self.config, self.server_state, self.app_state, self.loop)
+        super().connection_made(transport)
+
+    def _pass_on(self) -> CounterProtocol:
+        """Let it be a WebSocket from here on, or be refused as one."""
+        self._take_back()
+        self.connections.discard(self)
+        found: Any = self.config.ws_protocol_class
+        viewer: CounterProtocol = found(self.config, self.server_state, self.app_state)
+        # Before anything is written: who writes has to hear it if the kernel does not take that.
+        self.transport.set_protocol(viewer)
+        viewer.connection_made(self.transport)
+        return viewer
 
     # -- the end --
 
@@ -220,7 +260,7 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def _owes(self) -> bool:
         """Whether a request is to be answered yet."""
-        return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr] # at first
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _part(self, status: HTTPStatus) -> None:
         """End it now: what the kernel takes in this turn of the loop goes out, and nothing else is waited for."""

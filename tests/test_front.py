@@ -113,7 +113,7 @@ class Line:
     @property
     def gone(self) -> bool:
         """Whether the server has ended it: its descriptor is free, whatever the client does."""
-        return self.end.parser is None
+        return self.end not in self.end.connections
 
     async def stay(self, seconds: float) -> None:
         """So long it is not ended."""

@@ -169,6 +169,9 @@ def control(op: Op, data: bytes = b"") -> bytes:
     return bytes((0x80 | op, len(data))) + data
 
 
+PING = control(Op.PING)
+
+
 def close(code: int, reason: str = "") -> bytes:
     """A close frame; the reason is cut where a control frame ends."""
     return control(

@@ -1,13 +1,14 @@
 """How a WebSocket opens (RFC 6455, section 4.2), or does not.
 
-In: a request as uvicorn has parsed it. Out: an Opening, or the answer that ends the connection. Nearly all requests are
-as every browser sends them, and reading each a second time would be a third of what it costs to let a viewer in. One
-that is out of the ordinary is read by websockets' sans-I/O core, which says what is wrong with it.
+In: a request, as the first packet of a connection or as uvicorn has parsed it. Out: an Opening, or the answer that ends
+the connection. Nearly all requests are as every browser sends them: those are read here, at a fraction of the cost. One
+that is out of the ordinary in any way is for uvicorn's parser and websockets' sans-I/O core, which says what is wrong
+with it.
 """
 
 import random
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -30,6 +31,14 @@ _ANSWER = (
 )
 
 
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_VALUE = rb"[!-~](?:[\t -~]*[!-~])?"
+_HEADER = re.compile(rb"(%b): (%b)\r\n" % (_TOKEN, _VALUE))
+_HEAD = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:%b: %b\r\n)+)\r\n" % (_TOKEN, _VALUE))
+"""A head that can be read in one way only (RFC 9112, sections 2 to 5): no line is folded, no blank is more than it must be."""
+_BODY = {b"content-length", b"transfer-encoding", b"expect"}
+
+
 class Opening(NamedTuple):
     """A request to open a WebSocket that may be granted, and the `answer` that does."""
 
@@ -39,32 +48,43 @@ class Opening(NamedTuple):
     forwarded: str | None
 
 
+def whole(data: bytes, paths: Collection[str]) -> Opening | None:
+    """Open at once; None unless this first packet is one request as browsers send it, on one of these *paths*."""
+    head = _HEAD.fullmatch(data)
+    if head is None:
+        return None
+    path, _, query = head[1].decode().partition("?")
+    headers = _HEADER.findall(head[2])
+    found = {name.lower(): value for name, value in headers}
+    if path not in paths or len(found) != len(headers) or not found.keys().isdisjoint(_BODY):
+        return None
+    return ordinary(query, found)
+
+
 def read(method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]], paths: Collection[str]) -> Opening | bytes:
     """Read a request that asks to upgrade; on any other than these *paths* there is no WebSocket."""
     path, _, query = url.decode("latin-1").partition("?")
-    opening = ordinary(method, query, headers) if path in paths else None
+    found = dict(headers)
+    opening = ordinary(query, found) if method == "GET" and path in paths and len(found) == len(headers) else None
     return _unusual(method, url, headers, paths) if opening is None else opening
 
 
-def ordinary(method: str, query: str, headers: Sequence[tuple[bytes, bytes]]) -> Opening | None:
-    """Open at once; None unless the request is as browsers send it, with each header once."""
-    found = dict(headers)
-    key = found.get(b"sec-websocket-key", b"")
+def ordinary(query: str, headers: Mapping[bytes, bytes]) -> Opening | None:
+    """Open at once; None unless these headers of a GET are as browsers send them."""
+    key = headers.get(b"sec-websocket-key", b"")
     if (
-        method != "GET"
-        or len(found) != len(headers)
-        or b"host" not in found
-        or found.get(b"sec-websocket-version") != b"13"
-        or found.get(b"upgrade", b"").lower() != b"websocket"
-        or found.get(b"connection", b"").lower() not in {b"upgrade", b"keep-alive, upgrade"}
+        b"host" not in headers
+        or headers.get(b"sec-websocket-version") != b"13"
+        or headers.get(b"upgrade", b"").lower() != b"websocket"
+        or headers.get(b"connection", b"").lower() not in {b"upgrade", b"keep-alive, upgrade"}
         or not _KEY.fullmatch(key)
     ):
         return None
     return Opening(
         _ANSWER % accept_key(key.decode()).encode(),
         query,
-        _text(found.get(b"origin")),
-        _text(found.get(b"x-forwarded-for")),
+        _text(headers.get(b"origin")),
+        _text(headers.get(b"x-forwarded-for")),
     )
 
 

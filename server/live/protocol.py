@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
-from socket import SocketType
+from socket import AF_INET, SOCK_STREAM, SocketType
 from typing import Any
 
 from uvicorn.config import Config
@@ -36,8 +36,6 @@ CLOSE_WITHIN = 5.0
 """Seconds that the other side has to answer a close."""
 STUCK = 15.0
 """Seconds without taking what it was sent after which a reader is dropped: a close frame could not reach it."""
-
-PING = frames.control(Op.PING)
 
 
 class CounterProtocol(asyncio.Protocol):
@@ -77,11 +75,11 @@ class CounterProtocol(asyncio.Protocol):
         self._waiting: set[Topic] | None = None
         # A ping is out, and nothing has been heard since.
         self._unanswered = False
-        # When it said what it need not say, of late; only set for a client that does.
+        # Only set for a client that says what it need not say: when it did of late.
         self._said: deque[float] | None = None
         # Only set while a frame or a message has come in part.
         self._reader: Reader | None = None
-        # What ends the connection if its present state lasts too long; only set in such a state.
+        # Only set in a state that must not last: what ends the connection then.
         self._timer: asyncio.TimerHandle | None = None
 
     # -- asyncio's side --
@@ -92,8 +90,8 @@ class CounterProtocol(asyncio.Protocol):
         # nothing of it waits anywhere, and its socket may be written to directly.
         transport.set_write_buffer_limits(high=0)
         self._transport = transport
-        ours = transport.get_extra_info("socket")
-        self._line = SocketType(ours.family, ours.type, ours.proto, ours.fileno())
+        # It only sends: whose family it is nobody asks, and to find out would cost more.
+        self._line = SocketType(AF_INET, SOCK_STREAM, 0, transport.get_extra_info("socket").fileno())
         self._state.connections.add(self)
         if transport.get_write_buffer_size() and self._waiting is None:
             # An answer over HTTP is still on its way out: a transport that has paused says so once, and not to us.
@@ -145,7 +143,7 @@ class CounterProtocol(asyncio.Protocol):
                 self.show(waiting)
 
     def shutdown(self) -> None:
-        """Uvicorn ends: whoever is still here is told to come back."""
+        """Uvicorn ends: who is still here is told to come back."""
         self._close(Close.RESTART)
         self._transport.close()
 
@@ -165,14 +163,12 @@ class CounterProtocol(asyncio.Protocol):
 
     def beat(self, text: str) -> None:
         """Write a heartbeat and a ping; a client that has not answered the last one is gone."""
-        if self._audience is None:
-            # The hub goes through its viewers in slices: this one has left since the last.
-            return
-        if self._unanswered:
+        # The hub goes through its viewers in slices: this one may have left since the last.
+        if self._audience is not None and self._unanswered:
             self.drop("silent")
-        elif self._waiting is None:
+        elif self._audience is not None and self._waiting is None:
             self._unanswered = True
-            self._transport.write(wire.ws_text(text) + PING)
+            self._transport.write(wire.ws_text(text) + frames.PING)
 
     def bye(self, text: str, code: Close = Close.RESTART) -> None:
         """Say when to come back, then close."""
@@ -193,13 +189,15 @@ class CounterProtocol(asyncio.Protocol):
 
     def upgraded(self, method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Take the request, as uvicorn has parsed it."""
+        # A proxy in front takes the root off the path, or leaves it there.
+        self.answer(read(method, url, headers, (self.path, self._root_path + self.path)))
+
+    def answer(self, found: Opening | bytes) -> None:
+        """Let who asks in, or send him away."""
         if self._doors.crowded:
             # Whoever is let in keeps a descriptor, even only to be told a reason.
             metrics.refused.labels("descriptors").inc()
-            found: Opening | bytes = refusal(HTTPStatus.SERVICE_UNAVAILABLE)
-        else:
-            # A proxy in front takes the root off the path, or leaves it there.
-            found = read(method, url, headers, (self.path, self._root_path + self.path))
+            found = refusal(HTTPStatus.SERVICE_UNAVAILABLE)
         if isinstance(found, Opening):
             self._open = True
             self._enter(found)

@@ -48,7 +48,7 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
             refused.wix.knobs.turn(**knobs)
             nonlocal sold
             sold += await trade(shops, 2000 / 60, seconds)
-            await until(lambda: not any(shop.untold for shop in well))
+            await until(lambda: not any(shop.untold for shop in well), 30)
             found = [seconds for shop in well for seconds in shop.took]
             for shop in well:
                 shop.took.clear()

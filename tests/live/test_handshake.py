@@ -1,13 +1,17 @@
 import base64
+from collections.abc import Iterable
 from http import HTTPStatus
 
+import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from server.live.handshake import BACK_S, Opening, ordinary, read, refusal
+from server.live.handshake import BACK_S, Opening, ordinary, read, refusal, whole
+
+PATHS = ("/v1/counters", "/below/v1/counters")
 
 BROWSER = [
     (b"host", b"counter.example"),
@@ -38,7 +42,7 @@ def core(headers: list[tuple[bytes, bytes]]) -> tuple[int, str | None]:
 
 def test_sample_of_the_rfc() -> None:
     """The key of section 1.3 gets the answer of section 1.3, without any extension."""
-    found = ordinary("GET", "", BROWSER)
+    found = ordinary("", dict(BROWSER))
 
     assert isinstance(found, Opening)
     assert found.answer.startswith(b"HTTP/1.1 101 ")
@@ -51,7 +55,7 @@ def test_sample_of_the_rfc() -> None:
 def test_answers_as_the_core_does(nonce: bytes) -> None:
     """Every key of 16 bytes gets the answer that websockets' own core gives."""
     headers = changed(b"sec-websocket-key", base64.b64encode(nonce))
-    found = ordinary("GET", "", headers)
+    found = ordinary("", dict(headers))
 
     status, accept = core(headers)
     assert found is not None
@@ -77,32 +81,33 @@ def test_answers_as_the_core_does(nonce: bytes) -> None:
 )
 def test_out_of_the_ordinary(name: bytes, value: bytes | None) -> None:
     """What a browser would not send is left to the core, which says what is wrong with it."""
-    assert ordinary("GET", "", changed(name, value)) is None
+    assert ordinary("", dict(changed(name, value))) is None
 
 
-def test_another_method_or_a_header_twice() -> None:
-    """Only a GET opens a WebSocket, and a header that is there twice is read with more care."""
-    assert ordinary("POST", "", BROWSER) is None
-    assert ordinary("GET", "", [*BROWSER, (b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA==")]) is None
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("POST", BROWSER), ("GET", [*BROWSER, (b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA==")])],
+    ids=["another-method", "a-key-twice"],
+)
+def test_refused_by_the_core(method: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """Only a GET opens a WebSocket, and a header that must be there once is."""
+    assert isinstance(read(method, b"/v1/counters", headers, PATHS), bytes)
 
 
 def test_firefox() -> None:
     """Firefox asks to keep the connection alive as well."""
-    assert ordinary("GET", "", changed(b"connection", b"keep-alive, Upgrade")) is not None
+    assert ordinary("", dict(changed(b"connection", b"keep-alive, Upgrade"))) is not None
 
 
 def test_headers() -> None:
     """What decides about a viewer is there as text; what was not sent is none."""
-    found = ordinary("GET", "ticket=1", [*BROWSER, (b"x-forwarded-for", b"203.0.113.1")])
-    bare = ordinary("GET", "", changed(b"origin", None))
+    found = ordinary("ticket=1", dict([*BROWSER, (b"x-forwarded-for", b"203.0.113.1")]))
+    bare = ordinary("", dict(changed(b"origin", None)))
 
     assert found is not None
     assert bare is not None
     assert ("ticket=1", "https://shop.example", "203.0.113.1") == (found.query, found.origin, found.forwarded)
     assert ("", None, None) == (bare.query, bare.origin, bare.forwarded)
-
-
-PATHS = ("/v1/counters", "/below/v1/counters")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -150,3 +155,116 @@ def test_refusal() -> None:
         assert one.endswith(b"\r\n\r\n")
     assert full[0].startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"retry-after" not in long
+
+
+# -- the first packet --
+
+
+def parsed(data: bytes) -> tuple[str, bytes, list[tuple[bytes, bytes]]] | None:
+    """What uvicorn's parser finds in the same bytes, if it takes all of them for one request to upgrade."""
+    found = Found()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(data)
+    except httptools.HttpParserUpgrade as end:
+        if end.args[0] == len(data):
+            return parser.get_method().decode(), found.url, found.headers
+    except httptools.HttpParserError:
+        pass
+    return None
+
+
+class Found:
+    """What a parser has come by."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        """A part of it."""
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self.headers.append((name.lower(), value))
+
+
+def packet(headers: Iterable[tuple[bytes, bytes]], start: bytes = b"GET /v1/counters?ticket=a HTTP/1.1") -> bytes:
+    return b"\r\n".join([start, *(b"%b: %b" % one for one in headers), b"", b""])
+
+
+def test_a_browser_s_first_packet() -> None:
+    """A browser's opening that comes whole is granted as the same request is that uvicorn's parser has read."""
+    headers = [*BROWSER, (b"Cookie", b'a=b; c="d e"'), (b"X-Forwarded-For", b"192.0.2.1")]
+    data = packet(headers, b"GET /below/v1/counters?ticket=a HTTP/1.1")
+    request = parsed(data)
+
+    assert request is not None
+    found = whole(data, PATHS)
+    assert isinstance(found, Opening)
+    assert ("ticket=a", "https://shop.example", "192.0.2.1") == (found.query, found.origin, found.forwarded)
+    assert read(*request, PATHS) == found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        packet(BROWSER)[:-1],
+        packet(BROWSER) + b"x",
+        packet(BROWSER) + packet(BROWSER),
+        packet(BROWSER, b"POST /v1/counters HTTP/1.1"),
+        packet(BROWSER, b"get /v1/counters HTTP/1.1"),
+        packet(BROWSER, b"GET /v1/counters HTTP/1.0"),
+        packet(BROWSER, b"GET  /v1/counters HTTP/1.1"),
+        packet(BROWSER, b"GET /v1/counters\t HTTP/1.1"),
+        packet(BROWSER, b"GET /v1/counters?\xff HTTP/1.1"),
+        packet(BROWSER, b"GET /v1/other HTTP/1.1"),
+        packet(BROWSER, b"GET http://host/v1/counters HTTP/1.1"),
+        packet(BROWSER).replace(b"\r\n", b"\n"),
+        packet(changed(b"sec-websocket-key", None)),
+        packet(changed(b"connection", b"close")),
+        packet([*BROWSER, (b"Origin", b"https://another.example")]),
+        packet([*BROWSER, (b"Content-Length", b"0")]),
+        packet([*BROWSER, (b"transfer-encoding", b"chunked")]),
+        packet([*BROWSER, (b"Expect", b"100-continue")]),
+        packet([*BROWSER, (b"x", b"folded\r\n more")]),
+        packet([*BROWSER, (b"x", b"")]),
+        packet([*BROWSER, (b"x ", b"blank before the colon")]),
+        packet([*BROWSER, (b"x", b" two blanks")]),
+        packet([*BROWSER, (b"x", b"a blank after it ")]),
+        packet([*BROWSER, (b"x", b"nul\0")]),
+        packet([*BROWSER, (b"x", b"a line\rof its own")]),
+        packet([*BROWSER, (b"", b"no name")]),
+    ],
+)
+def test_not_a_whole_opening(data: bytes) -> None:
+    """What is not one ordinary opening, or can be read in more than one way, is left to the parsers."""
+    assert whole(data, PATHS) is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [name for name, _ in BROWSER] + [b"X-Any", b"cookie", b"content-length", b"te", b" ", b"a:b"]
+            ),
+            st.one_of(st.sampled_from([value for _, value in BROWSER]), st.binary(max_size=12)),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from([b"GET /v1/counters?ticket=a HTTP/1.1", b"GET /v1/counters?%2e#c HTTP/1.1", b"GET * HTTP/1.1"]),
+    st.permutations(BROWSER),
+)
+def test_granted_as_what_is_parsed(
+    more: list[tuple[bytes, bytes]], start: bytes, browser: list[tuple[bytes, bytes]]
+) -> None:
+    """Whatever is granted by its first packet would be granted if uvicorn's parser had read it, and not otherwise."""
+    data = packet([*browser, *more], start)
+    found = whole(data, PATHS)
+
+    if found is not None:
+        request = parsed(data)
+        assert request is not None
+        assert read(*request, PATHS) == found
