@@ -2,7 +2,8 @@
  *
  * In: commands on standard input, one a line. Out: one line of JSON for each. It takes no part in what is measured
  * but to receive: it parses nothing of a frame but its length and its number, and reports its own CPU seconds, so that
- * a run in which it was the bottleneck can be told (busy near 1).
+ * a run in which it was the bottleneck can be told (busy near 1). A delivery is over when the kernel has put it into
+ * the viewer's socket, and its own stamp says when: how long it lies there is our doing, and not the server's.
  *
  *   opening HEADERS GREETING          files: header lines of the next handshakes, and what each socket writes after them
  *   connect HOST PORT FILE N NARROW   N more sockets; FILE holds one request path a line, taken in turn. Each NARROW-th
@@ -78,6 +79,15 @@ static double now(void) {
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+/* Seconds of the kernel's stamps, which are on the clock of the day, less those of ours: one for each turn. */
+static double day_less_ours;
+
+static void compare_clocks(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    day_less_ours = t.tv_sec + t.tv_nsec / 1e9 - now();
+}
+
 static double cpu(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
@@ -135,9 +145,28 @@ static void gone(viewer *w) {
 
 static unsigned char buffer[1 << 20];
 
+/* Read what is there, and when the last byte of it came (*at stays where the kernel does not say). */
+static ssize_t receive(int fd, unsigned char *into, size_t room, double *at) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(struct timespec))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {into, room};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(fd, &message, 0);
+    struct cmsghdr *said = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (said && said->cmsg_level == SOL_SOCKET && said->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec stamp;
+        memcpy(&stamp, CMSG_DATA(said), sizeof stamp);
+        *at = stamp.tv_sec + stamp.tv_nsec / 1e9 - day_less_ours;
+    }
+    return got;
+}
+
 static void readable(viewer *w, double at) {
     memcpy(buffer, w->rest, w->have);
-    ssize_t got = read(w->fd, buffer + w->have, sizeof buffer - w->have);
+    ssize_t got = receive(w->fd, buffer + w->have, sizeof buffer - w->have, &at);
     if (got <= 0) {
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
         gone(w);
@@ -197,6 +226,7 @@ static void turn(int ms) {
     static struct epoll_event events[1024];
     int n = epoll_wait(epfd, events, 1024, ms);
     double at = now();
+    compare_clocks();
     for (int i = 0; i < n; i++) {
         uint32_t index = events[i].data.u32;
         if (index == UINT32_MAX) {
@@ -282,6 +312,7 @@ static void do_connect(const char *host, int port, const char *file, int n, int 
             }
             if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die("connect");
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+            setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
             char request[8192];
             int length = snprintf(request, sizeof request,
                 "GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: Upgrade\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n"
