@@ -121,6 +121,16 @@ def test_each_test_has_its_source() -> None:
     assert homeless == sorted(SOURCELESS)
 
 
+def test_each_test_is_run() -> None:
+    """Every test file is among those of the normal run, or of a script of its own."""
+    normal = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["testpaths"]
+    longer = re.findall(r"testpaths=(\S+)", "".join(path.read_text() for path in ROOT.glob("scripts/test-*")))
+    run = {file for path in (*normal, *longer) for one in ROOT.glob(path) for file in (one, *one.rglob("*.py"))}
+
+    assert set(ROOT.glob("tests/**/test_*.py")) - run == set()
+    assert {"fire", "doors"} == {Path(path).name for path in longer}
+
+
 def test_each_test_says_its_law() -> None:
     """Every test has a docstring of one sentence."""
     silent = [

@@ -433,9 +433,9 @@ async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], 
 async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
     """However long its pages take, a listing is one worker's: another one that looks finds nothing to list."""
     wix.sandbox.add(150)
-    timing = Timing(lease=0.5)
+    timing = Timing(lease=1.5)
     async with reading(redis_url, wix, timing) as reader, reading(redis_url, wix, timing):
-        wix.knobs.turn(read_delay=0.3)
+        wix.knobs.turn(read_delay=0.8)
         await reader.adopt(wix.site, everything=True)
 
         async def ended() -> bool:
