@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 
 from server import front, run, settings
 from server.app import Web
+from server.live.handshake import Opening
 from server.live.idle import Idle
 from server.settings import Settings
 from tests.rig.process import PROGRAM, Command, Run
@@ -39,6 +40,9 @@ LAST = GET.replace(b"Host: here", b"Host: here\r\nConnection: close")
 POST = b"POST /read HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"GET / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+HANDSHAKE = UPGRADE.replace(b"GET /", f"GET /v1/counters?ticket={TICKET}".encode()).replace(
+    b"\r\n\r\n", b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 def found(**given: Any) -> Settings:
@@ -80,6 +84,10 @@ class Socket(asyncio.Protocol):
         """The request, as it was parsed."""
         hears = self.transport.get_protocol() is self
         self.transport.write(b"%b %b %d %d;" % (method.encode(), url, len(headers), hears))
+
+    def answer(self, opening: Opening) -> None:
+        """The request, as it was read at once."""
+        self.transport.write(b"at once %b;" % opening.query.encode())
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -528,6 +536,31 @@ async def test_upgrade(dial: Dial) -> None:
     assert (await hearing).endswith(b";")
 
 
+async def test_viewer_at_once(dial: Dial, idle: Idle) -> None:
+    """A viewer's opening that comes in one packet is passed on before there is any of uvicorn's part; no timer is left."""
+    line = await dial()
+    line.writer.write(HANDSHAKE)
+
+    assert f"at once ticket={TICKET};".encode() == await line.hear(b";")
+    assert not line.end._begun
+    assert not len(idle)
+
+
+@pytest.mark.parametrize(
+    "parts", [(HANDSHAKE[:30], HANDSHAKE[30:]), (GET, HANDSHAKE), (HANDSHAKE.replace(b"GET", b"PUT"),)]
+)
+async def test_viewer_in_its_turn(dial: Dial, parts: tuple[bytes, ...]) -> None:
+    """One that comes in parts, after another request, or by another method, is read by uvicorn's parser first."""
+    line = await dial()
+    await line.say(*parts[:-1])
+    line.writer.write(parts[-1])
+    given = await line.hear(b";")
+
+    assert b"at once" not in given
+    assert b"/v1/counters" in given
+    assert line.end._begun
+
+
 @pytest.mark.parametrize("asked", [STREAM, STREAM + GET, GET], ids=["stream", "pipelined", "answer"])
 async def test_upgrade_behind_an_answer(dial: Dial, asked: bytes) -> None:
     """An upgrade on a connection that owes an answer is the end of both: nothing is left, and nobody is let in."""
@@ -675,9 +708,6 @@ FEW = 256
 
 LIMITED = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FEW}, {FEW})); {PROGRAM}"
 
-HANDSHAKE = UPGRADE.replace(b"GET /", f"GET /v1/counters?ticket={TICKET}".encode()).replace(
-    b"\r\n\r\n", b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 HOOK = POST.replace(b"/read", b"/webhooks/wix") % 5 + b"a.b.c"
 
 
