@@ -31,6 +31,7 @@ Instruments:
   foreign.py      counters that were made by other rules than ours
   hub.py          who watches what in this process, and how a change reaches them
   topics.py       one ticket that is watched; everyone who watches the same ones
+  unproven.py     ids that Wix has not confirmed: how many, and which gives way
   sites.py        the sites that Redis should know
   silence.py      webhooks that stay away
   wix/            signature.py, client.py, deadline.py, schema.py

@@ -79,6 +79,8 @@ class Web:
             middleware=[Middleware(Below, settings.root_path)] if settings.root_path else [],
             lifespan=self._lifespan,
         )
+        # It would send people to where the stranger's own Host header says, and without TLS.
+        self.app.router.redirect_slashes = False
 
     async def start(self) -> None:
         """Make the sites of the settings known; raises StoreUnavailable."""

@@ -48,6 +48,14 @@ class StoreUnavailable(Temporary):
 class NoSiteYet(Temporary):
     """No site is known yet; a worker makes those of its settings known within seconds."""
 
+    reason = "no_site"
+
+
+class TooManyUnknown(Temporary):
+    """An address has asked for more tickets than it may have at once that Wix has not confirmed."""
+
+    reason = "unknown_tickets"
+
 
 class Forged(Permanent):
     """The body is not a token signed with the app's key, or its time is over."""

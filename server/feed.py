@@ -59,7 +59,8 @@ class Feed:
         self.sites = sites
         self.foreign = Foreign(schedule, sites.rules.hash, hub.now)
         self._round_every = round_every
-        self._to_read: set[Topic] = set()
+        # As they were asked for.
+        self._to_read: dict[Topic, None] = {}
         # Topics whose stored counter is to be shown even where it is older.
         self._forced: set[Topic] = set()
         # What Redis said last of each site that is watched.
@@ -111,7 +112,7 @@ class Feed:
         self._work.set()
 
     def _want(self, topic: Topic) -> None:
-        self._to_read.add(topic)
+        self._to_read.setdefault(topic)
         self._work.set()
 
     async def _read(self) -> None:
@@ -128,7 +129,7 @@ class Feed:
 
     async def _read_wanted(self, site: SiteId, topics: list[Topic]) -> None:
         async for topic, seen in self._watch(site, topics, counters=True):
-            self._to_read.discard(topic)
+            self._to_read.pop(topic, None)
             self._see(topic, seen)
 
     async def _watch(self, site: SiteId, topics: list[Topic], *, counters: bool) -> AsyncIterator[tuple[Topic, Seen]]:
@@ -255,8 +256,8 @@ class Feed:
     def _closed(self, topic: Topic) -> None:
         self.ear.close(topic)
         self._work.set()
-        for pending in (self._to_read, self._forced):
-            pending.discard(topic)
+        self._to_read.pop(topic, None)
+        self._forced.discard(topic)
         self.foreign.forget(topic)
 
 

@@ -1,9 +1,9 @@
 """Uvicorn as this house runs it: its settings, and an HTTP class that bounds what it takes.
 
 In: the web part and settings. Out: a server for run.py to start and to end, on a socket of port.py's.
-uvicorn takes a head of any size, over any time: its HTTP class is ours, so that no stranger fills the memory, stalls
-the loop or keeps a descriptor with a request that never ends, or that is not even begun (live/idle.py). It never reads
-a header: routes and live/ do.
+uvicorn takes a head of any size, over any time, and any number of requests at once: its HTTP class is ours, so that no
+stranger fills the memory, stalls the loop or keeps a descriptor with a request that never ends, or that is not even
+begun (live/idle.py), and so that where a request ends is never in doubt. What it asks for, routes and live/ read.
 """
 
 import asyncio
@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from server import logs, metrics
 from server.app import Web
-from server.live.handshake import HEADERS, refusal, whole
+from server.live.handshake import BODY, HEADERS, refusal, whole
 from server.live.idle import Idle
 from server.live.protocol import PATH, STUCK, CounterProtocol
 from server.port import BACKLOG
@@ -30,6 +31,10 @@ HEAD_WITHIN = 10.0
 """Seconds from a connection's start, or the first byte of its next request, to the end of the head."""
 
 log = logs.logger("front")
+
+
+class Enough(Exception):
+    """The parser is to read no more of this connection."""
 
 
 class State(ServerState):
@@ -54,7 +59,7 @@ class Server(uvicorn.Server):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One HTTP connection, until it is a WebSocket.
+    """One HTTP connection, until it is a WebSocket: one request after another, never two at once.
 
     A request that comes whole, as nearly all do, costs a few additions; only an answer that is not taken has a timer.
     """
@@ -82,12 +87,12 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport: asyncio.Transport
         # Whether there is uvicorn's part.
         self._begun = False
-        # The parser is between a head and the end of its body.
-        self._in_body = False
+        # The parser is between a head's first byte and its end, and then between that and the end of the body.
+        self._in_head = self._in_body = False
+        # Its present answer is the last: what comes after that request is read by nobody.
+        self._last = False
         # Bytes of the present head; then those around the body: sizes of chunks, and fields that follow the last one.
         self._around = 0
-        # What is answered now, or was last: uvicorn's `cycle` is what was asked last, and may have to wait.
-        self._answering: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None  # Set while the transport is full of what is not taken.
         # uvicorn types only its own class here.
         state: Any = self.server_state
@@ -109,10 +114,6 @@ class HttpProtocol(HttpToolsProtocol):
         """It asks for nothing any more."""
         self._idle.leave(self)
         self._take_back()
-        if self._answering is not None:
-            # uvicorn tells only what was asked last, and this would go on for nobody.
-            self._answering.disconnected = True
-            self._answering.message_event.set()
         if self._begun:
             super().connection_lost(exc)
         self.connections.discard(self)
@@ -126,11 +127,11 @@ class HttpProtocol(HttpToolsProtocol):
                 self._pass_on().answer(opening)
                 return
             self._begin()
-        while data:
+        while data and not self._last:
             room = self.longest - self._around
             piece, data = data[:room], data[room:]
             self._around += len(piece)
-            super().data_received(piece)
+            self._parse(piece)
             if self.transport.get_protocol() is not self:
                 return  # A WebSocket now: uvicorn too drops what came in the same packet.
             if self._around >= self.longest and not self.transport.is_closing():
@@ -139,7 +140,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self.transport.is_closing():
                 self._close()
                 return
-        if self._around and not self._in_body and self not in self._idle:
+        if self._in_head and self not in self._idle:
             self._idle.awaits(self, self.within)
 
     def pause_writing(self) -> None:
@@ -149,7 +150,7 @@ class HttpProtocol(HttpToolsProtocol):
         reads; the kernel ends one who takes nothing at all (port.py).
         """
         super().pause_writing()
-        answer = self._answering
+        answer = self.cycle
         if answer is None or answer.response_complete or not answer.chunked_encoding:
             self._idle.dismisses(self)
             self._timer = self.loop.call_later(self.stuck, self.transport.abort)
@@ -158,16 +159,58 @@ class HttpProtocol(HttpToolsProtocol):
         """It has taken enough of it."""
         super().resume_writing()
         self._take_back()
-        if not (self._owes or self._in_body or self._around or self.transport.is_closing()):
+        if not (self._owes or self._in_body or self._in_head or self.transport.is_closing()):
             self._idle.keeps(self)
 
     # -- the parser's side --
 
+    def _parse(self, data: bytes) -> None:
+        """Let the parser read: what it finds is told below."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError:
+            if self._owes:
+                self._end_after_this()
+            elif not self.transport.is_closing():
+                self.send_400_response("Invalid HTTP request received.")
+
+    def on_message_begin(self) -> None:
+        """A request begins. One that does not wait for the answer to the last is not read: the connection ends with that.
+
+        uvicorn would queue any number of them, at a hundred times the bytes that they come in. No browser and no proxy
+        does it, and who does has to expect this (RFC 9112, section 9.3.2).
+        """
+        if self._owes:
+            self._end_after_this()
+            raise Enough
+        self._in_head = True
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
-        """The head is over."""
-        self._in_body, self._around = True, 0
+        """The head is over; its body, if there is one, is awaited as long as a head, however soon its route gives up."""
+        self._in_head, self._in_body, self._around = False, True, 0
         self._idle.leave(self)
+        upgrades, has_body = self.parser.should_upgrade(), any(name in BODY for name, _ in self.headers)
+        if has_body and not upgrades:
+            self._idle.awaits(self, self.within)
+        elif has_body:
+            # The parser takes the end of such a head for that of the request, and its body for another.
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            raise Enough
         super().on_headers_complete()
+        if upgrades and not self._should_upgrade():
+            self._end_after_this()
+
+    def _should_upgrade(self) -> bool:
+        """Whether it is to be a WebSocket: each header may have several lines, and HTTP/1.0 knows none (RFC 9110, 7.8)."""
+        words = {
+            word.strip().lower() for name, value in self.headers if name == b"upgrade" for word in value.split(b",")
+        }
+        return b"websocket" in words and self.parser.get_http_version() == "1.1"
 
     def on_body(self, body: bytes) -> None:
         """These bytes are the routes' to bound."""
@@ -175,11 +218,12 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is over."""
+        """The request is over; where it is answered already, the next one may come."""
         self._in_body, self._around = False, 0
-        if self in self._idle:
-            # It was answered before: uvicorn's own wait for the next one has been taken back by this one's last bytes.
-            self._idle.leave(self)
+        had_body = self in self._idle
+        self._idle.leave(self)
+        if had_body and self.cycle.response_complete:
+            # uvicorn's own wait for the next one has been taken back by this one's last bytes.
             self._idle.keeps(self)
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -197,16 +241,11 @@ class HttpProtocol(HttpToolsProtocol):
         elif self.cycle.response_complete:
             if self._in_body:
                 self._idle.awaits(self, self.within)
-            elif not self._around:
+            elif not self._in_head:
                 self._idle.keeps(self)
 
     def handle_websocket_upgrade(self) -> None:
         """Pass the connection on, with the request as it was parsed here: reading it again would cost as much."""
-        if self._owes:
-            # Two would write here, and only one of them would hear of the connection's end.
-            self._close()
-            return
-        self._unset_keepalive_if_required()
         # This object goes, and at once: it and its parser know each other, which only the collector would resolve.
         self.parser = None  # type: ignore[assignment] # as uvicorn does at the end
         self._pass_on().upgraded(self.scope["method"], self.url, self.headers)
@@ -214,10 +253,6 @@ class HttpProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """No other request has come."""
         self._close()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
 
     # -- the beginning --
 
@@ -255,12 +290,19 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def _heard(self) -> bool:
         """Whether a head has come in part, and nothing was said to that."""
-        return self._around > 0 and not self._in_body and not self.transport.is_closing()
+        return self._in_head and not self.transport.is_closing()
 
     @property
     def _owes(self) -> bool:
         """Whether a request is to be answered yet."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _end_after_this(self) -> None:
+        """Give the present answer, and no other; one that has no end ends here."""
+        self._last = True
+        self.cycle.keep_alive = False
+        if self._owes and self.cycle.chunked_encoding:
+            self._close()
 
     def _part(self, status: HTTPStatus) -> None:
         """End it now: what the kernel takes in this turn of the loop goes out, and nothing else is waited for."""

@@ -5,15 +5,13 @@ watches. A flush writes what changed since the last one, at most every FLUSH_EVE
 follow together. What an audience is due is joined once, and the same bytes go to each of its sockets. Nothing is ever
 queued: who cannot take it now is left a set of topics (live/), and costs the others nothing.
 
-Anybody may ask for any ticket, and each that is asked for is a topic here and a subscription in Redis. Ids that Wix has
-not confirmed are bounded in number, and the oldest of them gives way, never the newest: a real ticket has been read some
-milliseconds after it was first asked for, an invented one never is, so a flood of those drives out its own.
+Anybody may ask for any ticket; those that Wix has not confirmed are bounded (unproven.py), and who watches one that has
+to give way is sent away.
 """
 
 import asyncio
 import itertools
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from socket import SocketType
 from typing import TypeVar
@@ -22,6 +20,7 @@ from server import metrics, wire
 from server.keys import channel
 from server.model import SiteId, TicketId
 from server.topics import Audience, Socket, Topic, Viewer
+from server.unproven import Unproven
 from server.wire import Close
 
 FLUSH_EVERY = 0.05
@@ -30,8 +29,6 @@ LINGER = 30.0
 """Seconds that a topic stays open without viewers: pollers and reloads find it warm."""
 UNPROVEN_LINGER = 2.0
 """The same for an id that Wix has not confirmed: two polls in a row may share what is known."""
-MOST_UNPROVEN = 5_000
-"""Topics of such ids, at once: some 10 MB, and as many as one address may ask for over all its connections."""
 BACK_MS = (1_000, 10_000)
 """Milliseconds after which those may come back who had to give way."""
 BEAT_EVERY = 25.0
@@ -45,10 +42,7 @@ _T = TypeVar("_T")
 
 
 class Hub:
-    """All topics and audiences of this process. Whoever keeps topics true hears of them by *opened* and *closed*.
-
-    *most_unproven* is no less than one request may ask for (wire.MOST_TICKETS).
-    """
+    """All topics and audiences of this process. Whoever keeps topics true hears of them by *opened* and *closed*."""
 
     def __init__(
         self,
@@ -56,7 +50,7 @@ class Hub:
         beat_every: float = BEAT_EVERY,
         linger: float = LINGER,
         unproven_linger: float = UNPROVEN_LINGER,
-        most_unproven: int = MOST_UNPROVEN,
+        unproven: Unproven | None = None,
     ) -> None:
         self.sites: frozenset[SiteId] = frozenset()
         self.topics: dict[str, Topic] = {}
@@ -66,32 +60,32 @@ class Hub:
         self._beat_every = beat_every
         self._linger = linger
         self._unproven_linger = unproven_linger
-        self.most_unproven = most_unproven
-        # Topics of ids that Wix has not confirmed. First stand those that nobody watches any more, then the
-        # others as they were asked for.
-        self._unproven: OrderedDict[Topic, bool] = OrderedDict()
+        self.unproven = Unproven() if unproven is None else unproven
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
 
     # -- for viewers --
 
-    def audience(self, site: SiteId, tickets: Sequence[TicketId]) -> Audience:
-        """Those who watch these tickets of a known site, for one more to join (`follows` or `lags`)."""
+    def admit(self, site: SiteId, tickets: Sequence[TicketId], address: str) -> None:
+        """Let an address ask for these tickets of a known site; raises TooManyUnknown."""
+        self.unproven.admit(sum(channel(site, ticket) not in self.topics for ticket in tickets), address)
+
+    def audience(self, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
+        """Those who watch these tickets, for one more of this *address* to join (`follows` or `lags`)."""
         wanted = (site, tuple(tickets))
         found = self._audiences.get(wanted)
         if found is None:
-            found = self._audiences[wanted] = Audience(site, [self._topic(site, ticket) for ticket in tickets])
+            found = self._audiences[wanted] = Audience(site, [self._topic(site, ticket, address) for ticket in tickets])
             for topic in found.topics:
                 topic.audiences.add(found)
                 if not topic.proven:
-                    self._unproven[topic] = True
-                    self._unproven.move_to_end(topic)
+                    self.unproven.asked_for(topic)
             self._make_room()
         return found
 
-    def join(self, viewer: Viewer, site: SiteId, tickets: Sequence[TicketId]) -> Audience:
+    def join(self, viewer: Viewer, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
         """Let a viewer in that is no socket of its own: what is known is shown at once, the rest when it is read."""
-        audience = self.audience(site, tickets)
+        audience = self.audience(site, tickets, address)
         audience.others.add(viewer)
         if known := audience.known():
             viewer.show(known)
@@ -117,7 +111,7 @@ class Hub:
 
     def decide(self, topic: Topic) -> None:
         """Something was learned of this topic, or time has passed: tell its viewers if that is news."""
-        if topic.proven and self._unproven.pop(topic, False):
+        if topic.proven and self.unproven.discard(topic):
             topic.linger_until = self.now() + self._linger
         verified = topic.verified
         if topic.decide(self.now()):
@@ -190,11 +184,11 @@ class Hub:
                     viewer.beat(text)
                 await asyncio.sleep(0)
 
-    def _topic(self, site: SiteId, ticket: TicketId) -> Topic:
+    def _topic(self, site: SiteId, ticket: TicketId, address: str = "") -> Topic:
         name = channel(site, ticket)
         topic = self.topics.get(name)
         if topic is None:
-            topic = self.topics[name] = Topic(site, ticket, self.now() + OPENING)
+            topic = self.topics[name] = Topic(site, ticket, self.now() + OPENING, address)
             self.opened(topic)
         return topic
 
@@ -205,15 +199,14 @@ class Hub:
         for topic in audience.topics:
             topic.audiences.discard(audience)
             if not topic.audiences:
-                unproven = topic in self._unproven
+                unproven = topic in self.unproven
                 topic.linger_until = now + (self._unproven_linger if unproven else self._linger)
                 if unproven:
-                    self._unproven.move_to_end(topic, last=False)
+                    self.unproven.left(topic)
 
     def _make_room(self) -> None:
         """Close topics of ids that Wix has not confirmed, while there are too many; who watches has to go."""
-        while len(self._unproven) > self.most_unproven:
-            topic = next(iter(self._unproven))
+        while topic := self.unproven.too_many:
             for audience in list(topic.audiences):
                 self._dismiss(audience)
             self._close(topic)
@@ -229,7 +222,7 @@ class Hub:
 
     def _close(self, topic: Topic) -> None:
         del self.topics[topic.channel]
-        self._unproven.pop(topic, None)
+        self.unproven.discard(topic)
         self._changed.discard(topic)
         self.closed(topic)
 

@@ -18,12 +18,14 @@ class Topic:
     """One ticket that somebody watches here."""
 
     __slots__ = (
-        "audiences", "channel", "confirmed", "counter", "fresh_until", "linger_until", "mismatched", "open",
+        "asked_by", "audiences", "channel", "confirmed", "counter", "fresh_until", "linger_until", "mismatched", "open",
         "opening_until", "ours", "proven", "shown", "site", "sse", "ticket", "v", "ws",
     )  # fmt: skip
 
-    def __init__(self, site: SiteId, ticket: TicketId, opening_until: float) -> None:
+    def __init__(self, site: SiteId, ticket: TicketId, opening_until: float, asked_by: str = "") -> None:
         self.site = site
+        # The address that asked for it first.
+        self.asked_by = asked_by
         self.ticket = ticket
         self.channel = channel(site, ticket)
         self.audiences: set[Audience] = set()

@@ -26,6 +26,8 @@ LARGEST = 1_000_000
 """Bytes: the largest real order has some hundred tickets of 1 kB."""
 GIVE_UP = 10 * LARGEST
 """Bytes that are read of a body that is too large: who is cut off while sending does not see the answer."""
+MOST_HELD = 64 * LARGEST
+"""Bytes of bodies that have not come whole, in one process: anybody may begin one, and it is Wix's only when it is whole."""
 READ_WITHIN = 5.0
 ANSWER_WITHIN = 0.9
 """Seconds: Wix gives up after 1.25 s, and an answer that comes later is a webhook that comes again."""
@@ -42,6 +44,10 @@ log = logs.logger("webhook")
 standard_log = logging.getLogger("webhook")
 
 
+class Crowded(Exception):
+    """There are too many bodies that have not come whole."""
+
+
 class Intake:
     """The webhook's route of one process, an ASGI app; a *key* of None refuses everything: no app is there to sign."""
 
@@ -53,12 +59,15 @@ class Intake:
         *,
         everything: bool,
         read_within: float = READ_WITHIN,
+        most_held: int = MOST_HELD,
     ) -> None:
         self.schedule = schedule
         self.key = key
         self.rules = rules
         self.everything = everything
         self.read_within = read_within
+        self._most_held = most_held
+        self._held = 0
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """Answer one webhook, in ASGI's own words: a Request and a Response would cost as much as Redis's part."""
@@ -67,7 +76,9 @@ class Intake:
 
     async def _answer(self, receive: Receive) -> int:
         try:
-            body = await _body(receive, self.read_within)
+            body = await self._body(receive)
+        except Crowded:
+            return _became("none", "crowded", 503)
         except TimeoutError:
             return _became("none", "slow", 408)
         except ClientDisconnect:
@@ -86,6 +97,33 @@ class Intake:
             log.warning("webhook_malformed", reason=str(error), size=len(body))
             return _became("none", "malformed", 200)
         return await self._take(webhook)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The whole body, or None if it is too large: counted as it comes, since Content-Length is only a claim."""
+        parts: list[bytes] = []
+        size = held = 0
+        more = True
+        try:
+            async with asyncio.timeout(self.read_within):
+                while more and size <= GIVE_UP:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    part: bytes = message.get("body", b"")
+                    more = message.get("more_body", False)
+                    size += len(part)
+                    if size <= LARGEST:
+                        if more and self._held + len(part) > self._most_held:
+                            raise Crowded
+                        parts.append(part)
+                        held += len(part)
+                        self._held += len(part)
+        except TimeoutError:
+            if size <= LARGEST:
+                raise
+        finally:
+            self._held -= held
+        return b"".join(parts) if size <= LARGEST else None
 
     async def _take(self, webhook: Webhook) -> int:
         type_ = webhook.type if webhook.type in schema.KNOWN else "unknown"
@@ -116,28 +154,6 @@ class Intake:
             await self.schedule.forget(site)
             log.info("site_removed", site=site)
         return _became(type_, "taken", 200)
-
-
-async def _body(receive: Receive, within: float) -> bytes | None:
-    """The whole body, or None if it is too large: counted as it comes, since Content-Length is only a claim."""
-    parts: list[bytes] = []
-    size = 0
-    more = True
-    try:
-        async with asyncio.timeout(within):
-            while more and size <= GIVE_UP:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                part: bytes = message.get("body", b"")
-                more = message.get("more_body", False)
-                size += len(part)
-                if size <= LARGEST:
-                    parts.append(part)
-    except TimeoutError:
-        if size <= LARGEST:
-            raise
-    return b"".join(parts) if size <= LARGEST else None
 
 
 def _became(type_: str, outcome: str, status: int) -> int:

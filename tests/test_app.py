@@ -49,6 +49,17 @@ async def test_routes(start_server: Start, reads: Reads) -> None:
     assert ROUTES == found
 
 
+@pytest.mark.parametrize("path", ["/embed/", "/v1/counters/", "/livez/"])
+async def test_nobody_is_sent_elsewhere(start_server: Start, path: str) -> None:
+    """A path with a slash too many is 404: no answer leads to where a stranger's Host header says."""
+    running = await start_server()
+    answer = await running.http.get(path, headers={"Host": "evil.example"})
+
+    assert 404 == answer.status_code
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text
+
+
 @pytest.mark.parametrize("prefix", [ROOT, ""])
 async def test_below_a_root(start_server: Start, reads: Reads, prefix: str) -> None:
     """Below ROOT_PATH everything is served alike, whether the proxy leaves the root on the path or takes it off."""

@@ -254,17 +254,14 @@ async def test_long_head(dial: Dial, head: bytes, size: int) -> None:
 
 
 async def test_longest_head(dial: Dial) -> None:
-    """A head that is just short enough is answered, as are those that come after it and with it."""
+    """A head that is just short enough is answered, as are those that come after it."""
     head = filled(GET[:-2] + b"X: ", ROOM - 5) + b"\r\n\r\n"
     line = await dial()
     assert ROOM - 1 == len(head)
 
-    line.writer.write(head + GET)
-    for _ in range(2):
+    for request in (head, GET, head):
+        line.writer.write(request)
         assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
-    line.writer.write(head)
-
-    assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize("size", [1, ROOM, 20 * ROOM])
@@ -358,6 +355,21 @@ async def test_while_it_is_answered(dial: Dial) -> None:
     await line.say(GET[:10])
 
     assert b"" == await hearing
+
+
+async def test_a_body_that_does_not_come(dial: Dial, idle: Idle) -> None:
+    """A body that a route waits for has the time of a head, and no place that newer ones cannot take."""
+    lines = [await dial() for _ in range(3)]
+    for line in lines:
+        await line.say(POST % 10)
+    assert [True] * 3 == [line.end in idle for line in lines]
+
+    await dial()
+    await until(lambda: lines[0].gone)
+    others = [line.gone for line in lines[1:]]
+    await until(lambda: all(line.gone for line in lines), WITHIN + 1)
+
+    assert [False] * 2 == others
 
 
 async def test_half_a_body(dial: Dial) -> None:
@@ -561,15 +573,102 @@ async def test_viewer_in_its_turn(dial: Dial, parts: tuple[bytes, ...]) -> None:
     assert line.end._begun
 
 
-@pytest.mark.parametrize("asked", [STREAM, STREAM + GET, GET], ids=["stream", "pipelined", "answer"])
-async def test_upgrade_behind_an_answer(dial: Dial, asked: bytes) -> None:
-    """An upgrade on a connection that owes an answer is the end of both: nothing is left, and nobody is let in."""
+@pytest.mark.parametrize("behind", [GET, UPGRADE, b"nonsense", GET[:10], GET * 10_000])
+async def test_behind_a_request(dial: Dial, idle: Idle, behind: bytes) -> None:
+    """What does not wait for an answer gets none, and takes no room: the connection ends with the answer that is due."""
     line = await dial()
 
-    line.writer.write(asked + UPGRADE)
+    line.writer.write(GET + behind)
+    answer = await line.rest()
 
-    assert b";" not in await line.rest()
+    assert 1 == answer.count(b"HTTP/1.1 200 OK\r\n") == answer.count(b"HTTP/1.1")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert answer.endswith(b"/\r\n0\r\n\r\n")
+    await until(lambda: line.gone)
+    assert not line.end.pipeline
+
+
+@pytest.mark.parametrize("behind", [GET, UPGRADE, b"nonsense", GET[:10]])
+async def test_behind_a_stream(dial: Dial, behind: bytes) -> None:
+    """What comes with the request for a stream is not read, and the stream says that it is the last answer."""
+    line = await dial()
+    line.writer.write(STREAM + behind)
+
+    assert b"\r\nconnection: close\r\n" in await line.hear(b"/stream\r\n")
+    await line.stay(2 * WITHIN)
+    line.writer.close()
     await until(lambda: not line.end.tasks)
+
+
+@pytest.mark.parametrize("stray", [b"\r\n", b"\r\n\r\n"])
+async def test_an_empty_line(dial: Dial, stray: bytes) -> None:
+    """An empty line is no request (RFC 9112, section 2.2): it ends no stream and no wait for the next request."""
+    line = await dial()
+    line.writer.write(STREAM)
+    await line.hear(b"/stream\r\n")
+    other = await dial()
+    await other.say(GET)
+    await other.hear(b"0\r\n\r\n")
+    began = asyncio.get_running_loop().time()
+
+    line.writer.write(stray)
+    other.writer.write(stray)
+
+    assert b"" == await other.rest()
+    assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began
+    await line.stay(2 * WITHIN)
+    line.writer.close()
+
+
+BODY = b"POST /read HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"foo, websocket"])
+@pytest.mark.parametrize("length", [b"Content-Length: 30", b"Transfer-Encoding: chunked"])
+async def test_upgrade_with_a_body(dial: Dial, protocol: bytes, length: bytes) -> None:
+    """An upgrade with a body is refused: its body would be taken for a request of its own."""
+    line = await dial()
+    line.writer.write(BODY % protocol + length + b"\r\n\r\n")
+    answer = await line.hear(b"\r\n\r\n")
+    with suppress(ConnectionError):
+        line.writer.write(GET)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"" == await line.rest()
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_upgrade_to_something_else(dial: Dial, *, together: bool) -> None:
+    """An upgrade to what we do not speak is an ordinary request, and the last one of its connection."""
+    line = await dial()
+    request = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    line.writer.write(request + GET if together else request)
+    answer = await line.hear(b"0\r\n\r\n")
+    with suppress(ConnectionError):
+        line.writer.write(GET)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert b"" == await line.rest()
+
+
+@pytest.mark.parametrize(
+    ("request_", "upgraded"),
+    [
+        (UPGRADE.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"), True),
+        (UPGRADE.replace(b"Upgrade: websocket", b"Upgrade: h2c\r\nUpgrade: websocket"), True),
+        (UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0"), False),
+    ],
+    ids=["connection-twice", "upgrade-twice", "http-1.0"],
+)
+async def test_what_is_an_upgrade(dial: Dial, request_: bytes, *, upgraded: bool) -> None:
+    """Headers of several lines are one list, and HTTP/1.0 upgrades to nothing."""
+    line = await dial()
+    line.writer.write(request_)
+
+    answer = await (line.hear(b";") if upgraded else line.rest())
+
+    assert upgraded is answer.endswith(b" 1;")
 
 
 async def test_upgrade_in_a_stream(dial: Dial) -> None:

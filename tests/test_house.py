@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server import front, hub, settings, webhook, wire
+from server import front, hub, settings, unproven, webhook, wire
 from server.live import descriptors, doors, frames, idle, protocol
 from server.model import Budget, Counter, Rules, Sale, State, TicketId
 from server.wix import signature
@@ -194,11 +194,12 @@ LIMITS = {
     "Time": f"{signature.LEEWAY:.0f} s",
     "Header of the token": f"{signature.LONGEST_HEADER:,} characters",
     "Size": f"{webhook.LARGEST:,} bytes",
+    "Bodies that have not come whole": f"{webhook.MOST_HELD // 1_000_000} MB",
     "Slow body": f"{webhook.READ_WITHIN:.0f} s",
     "Redis away": f"{webhook.ANSWER_WITHIN} s",
     "Head of a request": f"{front.LONGEST_HEAD // 1024} KiB",
     "Slow head": f"{front.HEAD_WITHIN:.0f} s",
-    "Body of a request that is answered already": f"{front.HEAD_WITHIN:.0f} s",
+    "Body of a request": f"{front.HEAD_WITHIN:.0f} s",
     "Answer that is not taken": f"{protocol.STUCK:.0f} s",
     "Connections that ask for nothing": f"{idle.MOST:,};",
     "Viewers in one process": f"({doors.MOST:,})",
@@ -206,7 +207,8 @@ LIMITS = {
     "Descriptors": f"{descriptors.KEPT_BACK:,} (a quarter",
     "Query": f"{wire.LONGEST_QUERY:,} bytes, 1 to {wire.MOST_TICKETS} GUIDs",
     "Tickets that nobody knows": f"{Budget().first_reads} first reads",
-    "The same, in memory and in Redis": f"{hub.MOST_UNPROVEN:,} in one process",
+    "The same, in memory and in Redis": f"{unproven.MOST:,} in one process",
+    "The same, for one address": f"{unproven.MOST_AN_ADDRESS} at once",
     "Calls to Wix": f"{Budget().capacity + 60 * Budget().refill:.0f} in any minute",
     "Message": f"{protocol.LARGEST:,} bytes",
     "Frames of one message": f"{frames.MOST_PARTS}",

@@ -12,6 +12,7 @@ from server.hub import BACK_MS, SLICE, Hub, write
 from server.keys import channel
 from server.model import TicketId
 from server.topics import Audience, Socket, Topic
+from server.unproven import Unproven
 from server.wire import Close
 from tests.rig.hub import SITE_ID, Rig, Screen, shows
 from tests.rig.reads import definition
@@ -300,8 +301,8 @@ def ask(hub: Hub, *numbers: int) -> tuple[Screen, Audience]:
 
 def numbers(hub: Hub) -> list[int]:
     """Those of them that are topics, as they would give way."""
-    assert set(hub._unproven) <= set(hub.topics.values())
-    return [int(topic.ticket[-12:]) for topic in hub._unproven]
+    assert set(hub.unproven) <= set(hub.topics.values())
+    return [int(topic.ticket[-12:]) for topic in hub.unproven]
 
 
 async def test_invented_tickets_linger_shortly() -> None:
@@ -338,12 +339,12 @@ async def test_what_is_gone_is_not_proven() -> None:
         hub.decide(topic)
 
     assert gone == was.shown
-    assert [OTHER] == [topic.ticket for topic in hub._unproven]
+    assert [OTHER] == [topic.ticket for topic in hub.unproven]
 
 
 async def test_oldest_invention_gives_way() -> None:
     """Law 9: Over the cap those who ask for what was never seen to be a ticket go, the oldest first; no others do."""
-    hub = Hub(most_unproven=3)
+    hub = Hub(unproven=Unproven(3))
     before = metrics.refused.labels("unknown_tickets")._value.get()
     real = Screen()
     hub.join(real, SITE_ID, [TicketId(TICKET)])
@@ -365,7 +366,7 @@ async def test_oldest_invention_gives_way() -> None:
 
 async def test_what_nobody_watches_gives_way_first() -> None:
     """Of what was never seen to be a ticket, that which is only polled goes before anybody who watches has to."""
-    hub = Hub(most_unproven=3)
+    hub = Hub(unproven=Unproven(3))
     watching = ask(hub, 1)[0]
     for number in range(2, 100):
         poller, audience = ask(hub, number)
@@ -378,7 +379,7 @@ async def test_what_nobody_watches_gives_way_first() -> None:
 
 async def test_inventions_in_redis(redis_url: str) -> None:
     """Law 9: However many invented tickets are asked for, subscriptions are bounded, soon gone, and real ones right."""
-    async with Rig(redis_url, most_unproven=20, unproven_linger=0.2) as rig:
+    async with Rig(redis_url, unproven=Unproven(20), unproven_linger=0.2) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 4))
         screen, _ = rig.watch()
         await shows(screen, unsold=3)
@@ -406,7 +407,7 @@ async def _are(count: Callable[[], Awaitable[int]], wanted: int) -> bool:
 
 async def test_late_leave_of_one_sent_away() -> None:
     """Who leaves some time after being sent away takes nobody with it who has come for the same since."""
-    hub = Hub(most_unproven=2)
+    hub = Hub(unproven=Unproven(2))
     sent, old = ask(hub, 1)
     ask(hub, 2)
     ask(hub, 3)
@@ -443,7 +444,7 @@ class Leaver(Screen):
 @given(STEPS)
 async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
     """Law 9: Whoever comes, leaves and learns: a bounded number of inventions, and nobody in an audience left behind."""
-    hub = Hub(linger=0, unproven_linger=0, most_unproven=4)
+    hub = Hub(linger=0, unproven_linger=0, unproven=Unproven(4))
     opened, closed = list[Topic](), list[Topic]()
     hub.opened, hub.closed = opened.append, closed.append
     here: list[tuple[Screen, Audience]] = []
@@ -465,8 +466,8 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
             hub.close_idle()
         inside = {audience for screen, audience in here if screen.code is None}
 
-        assert len(hub._unproven) <= 4
-        assert set(hub._unproven) == {topic for topic in hub.topics.values() if not topic.proven}
+        assert len(hub.unproven) <= 4
+        assert set(hub.unproven) == {topic for topic in hub.topics.values() if not topic.proven}
         assert inside == set(hub._audiences.values())
         for audience in inside:
             assert all(hub.topics[topic.channel] is topic and audience in topic.audiences for topic in audience.topics)

@@ -324,6 +324,28 @@ async def test_too_large(running: Running) -> None:
     assert before + 4 == counted("none", "too_large")
 
 
+async def test_bodies_that_have_not_come_whole(running: Running, sign: Sign) -> None:
+    """Bodies that are begun and not ended take no more room than they may: others are told to come back, whole ones not."""
+    intake = running.web.intake
+    intake._most_held = 5000
+    before = counted("none", "crowded")
+    head = b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n"
+    host, port = running.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head + b"x" * 4000)
+    await until(lambda: intake._held == 4000)
+
+    begun = await raw(running, head + b"x" * 2000)
+    whole = await post(running, sign("order_confirmed"))
+    writer.transport.abort()
+    await until(lambda: intake._held == 0)
+
+    assert begun.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in begun
+    assert 200 == whole.status_code
+    assert before + 1 == counted("none", "crowded")
+
+
 async def test_endless_body(running: Running) -> None:
     """Who never comes to an end is cut off after ten times what is allowed, long before his time is over."""
     running.web.intake.read_within = 60

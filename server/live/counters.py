@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server import metrics, wire
-from server.errors import BadRequest, NoSiteYet, UnknownSite
+from server.errors import BadRequest, NoSiteYet, TooManyUnknown, UnknownSite
 from server.hub import Hub, unix_ms
 from server.live.doors import Doors
 from server.live.request import resolve
@@ -48,7 +48,7 @@ async def counters(request: Request) -> Response:
         return _refusal(request, 503, None, FULL)
     viewer = _Mailbox()
     try:
-        audience = hub.join(viewer, *found)
+        audience = hub.join(viewer, *found, address)
         try:
             await viewer.wait_for(audience.topics, FIRST_READ_WITHIN)
         finally:
@@ -114,7 +114,7 @@ class _EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         viewer = _Mailbox()
-        audience = self.hub.join(viewer, self.site, self.tickets)
+        audience = self.hub.join(viewer, self.site, self.tickets, self.address)
         metrics.sse_viewers.inc()
         tasks = {asyncio.create_task(self._pump(viewer, send)), asyncio.create_task(_left(receive))}
         try:
@@ -200,16 +200,18 @@ def _wanted(request: Request) -> tuple[SiteId, Sequence[TicketId]] | Response:
         return _refusal(request, 503, None, "restarting: come back in a while")
     try:
         query = request.scope["query_string"].decode("latin-1")
-        return resolve(wire.wanted(query), request.state.hub.sites)
+        found = resolve(wire.wanted(query), request.state.hub.sites)
+        request.state.hub.admit(*found, _address(request))
     except BadRequest as error:
         metrics.refused.labels("request").inc()
         return _refusal(request, 400, error.field, str(error))
     except UnknownSite as error:
         metrics.refused.labels("request").inc()
         return _refusal(request, 404, "site", str(error))
-    except NoSiteYet as error:
-        metrics.refused.labels("no_site").inc()
+    except (NoSiteYet, TooManyUnknown) as error:
+        metrics.refused.labels(error.reason).inc()
         return _refusal(request, 503, None, str(error))
+    return found
 
 
 def _accepts_stream(accept: str) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from server import metrics
@@ -16,6 +16,9 @@ from server import metrics
 MOST = 20_000
 MOST_AN_ADDRESS = 100
 """Open connections: a school or an office shares one address, an attacker should not have them all."""
+
+MAPPED = 96
+"""Bits before an IPv4 address that is written as IPv6 (RFC 4291, section 2.5.5.2)."""
 
 
 class Doors:
@@ -38,7 +41,7 @@ class Doors:
         self._any = not origins or "*" in origins
         self._exact = {origin.lower().rstrip("/") for origin in origins if "*" not in origin}
         self._below = tuple(_wildcard(origin) for origin in origins if "*." in origin)
-        self._proxies = tuple(ip_network(proxy, strict=False) for proxy in proxies)
+        self._proxies = tuple(map(_network, proxies))
         self._most = most
         self._most_an_address = most_an_address
         self._descriptors = descriptors
@@ -134,6 +137,14 @@ def _ip(address: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """A network as it is compared with addresses: IPv4 written as IPv6 is IPv4."""
+    found = ip_network(text, strict=False)
+    if isinstance(found, IPv6Network) and (mapped := found.network_address.ipv4_mapped) and found.prefixlen >= MAPPED:
+        return IPv4Network((mapped, found.prefixlen - MAPPED))
+    return found
 
 
 @lru_cache(maxsize=4096)  # behind a proxy all peers are one; at a door the same come again

@@ -36,7 +36,8 @@ _VALUE = rb"[!-~](?:[\t -~]*[!-~])?"
 _HEADER = re.compile(rb"(%b): (%b)\r\n" % (_TOKEN, _VALUE))
 _HEAD = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:%b: %b\r\n)+)\r\n" % (_TOKEN, _VALUE))
 """A head that can be read in one way only (RFC 9112, sections 2 to 5): no line is folded, no blank is more than it must be."""
-_BODY = {b"content-length", b"transfer-encoding", b"expect"}
+BODY = {b"content-length", b"transfer-encoding", b"expect"}
+"""Headers of a request that has a body: one that opens a WebSocket has none."""
 
 
 class Opening(NamedTuple):
@@ -56,7 +57,7 @@ def whole(data: bytes, paths: Collection[str]) -> Opening | None:
     path, _, query = head[1].decode().partition("?")
     headers = _HEADER.findall(head[2])
     found = {name.lower(): value for name, value in headers}
-    if path not in paths or len(found) != len(headers) or not found.keys().isdisjoint(_BODY):
+    if path not in paths or len(found) != len(headers) or not found.keys().isdisjoint(BODY):
         return None
     return ordinary(query, found)
 

@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from server import metrics, wire
-from server.errors import BadRequest, NoSiteYet, UnknownSite
+from server.errors import BadRequest, NoSiteYet, TooManyUnknown, UnknownSite
 from server.hub import Hub, unix_ms
 from server.live import frames
 from server.live.doors import Doors
@@ -210,23 +210,24 @@ class CounterProtocol(asyncio.Protocol):
         if not self._doors.admits(opening.origin):
             self._refuse(opening, Close.ORIGIN, "this origin is not in ORIGINS", count="origin")
             return
+        peer = self._transport.get_extra_info("peername")
+        address = self._doors.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
         try:
             site, tickets = resolve(wire.wanted(opening.query), self._hub.sites)
+            self._hub.admit(site, tickets, address)
         except (BadRequest, UnknownSite) as error:
             self._refuse(opening, Close.BAD_REQUEST, str(error), count="request")
             return
-        except NoSiteYet as error:
-            self._refuse(opening, Close.FULL, str(error), count="no_site")
+        except (NoSiteYet, TooManyUnknown) as error:
+            self._refuse(opening, Close.FULL, str(error), count=error.reason)
             return
-        peer = self._transport.get_extra_info("peername")
-        address = self._doors.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
         if not self._doors.enter(address):
             # The doors count whom they turn away, by their reasons.
             self._refuse(opening, Close.FULL, "full")
             return
         self._address = address
         metrics.ws_viewers.inc()
-        audience = self._audience = self._hub.audience(site, tickets)
+        audience = self._audience = self._hub.audience(site, tickets, address)
         # The answer, the beat and what is known already: one write, one packet.
         known = [topic.ws for topic in audience.known()]
         metrics.ws_frames.inc(len(known))

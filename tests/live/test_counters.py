@@ -622,7 +622,7 @@ async def test_last_word() -> None:
 async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is told when to come back; others go on as before."""
     running = await start_server()
-    running.web.hub.most_unproven = 1
+    running.web.hub.unproven.most = 1
     await reads.read(definition(TICKET, 3))
     invented = [f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(3)]
     path = running.counters(invented[0]).replace("?", "/stream?")

@@ -103,6 +103,14 @@ def test_address(peer: str, forwarded: str | None, address: str) -> None:
     assert address == doors.address(peer, forwarded)
 
 
+@pytest.mark.parametrize("proxy", ["::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "192.0.2.1"])
+@pytest.mark.parametrize("peer", ["192.0.2.1", "::ffff:192.0.2.1"])
+def test_a_proxy_written_as_ipv6(proxy: str, peer: str) -> None:
+    """An IPv4 address is the same in both ways of writing it, of a peer and in the list of proxies."""
+    assert "203.0.113.9" == Doors(proxies=[proxy]).address(peer, "203.0.113.9")
+    assert "198.51.100.1" == Doors(proxies=[proxy]).address("198.51.100.1", "203.0.113.9")
+
+
 def test_no_proxy_is_trusted_unless_named() -> None:
     """Without a list nobody's X-Forwarded-For is believed, not even this machine's."""
     assert "127.0.0.1" == Doors().address("127.0.0.1", "203.0.113.1")

@@ -331,7 +331,7 @@ async def test_bye(start_server: Start) -> None:
 async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is closed with 4000 and told when to come back."""
     running = await start_server()
-    running.web.hub.most_unproven = 1
+    running.web.hub.unproven.most = 1
     await reads.read(definition(TICKET, 3))
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
