@@ -12,7 +12,8 @@ Roots, each imported only by those above it:
   crew.py         several web processes on one port, and their parent
   run.py          signals and drain; web and worker in one loop
   watch.py        prints counters as they change, from Redis's public channels
-  front.py        uvicorn as we run it: heads bounded in size and time
+  front.py        uvicorn as we run it
+  connection.py   one HTTP connection, bounded in size, time and number of requests
   port.py         where it listens
   valkey.py       the embedded server
   app.py          builds the web process

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server import front, hub, settings, unproven, webhook, wire
+from server import connection, hub, settings, unproven, webhook, wire
 from server.live import descriptors, doors, frames, idle, protocol
 from server.model import Budget, Counter, Rules, Sale, State, TicketId
 from server.wix import signature
@@ -197,9 +197,9 @@ LIMITS = {
     "Bodies that have not come whole": f"{webhook.MOST_HELD // 1_000_000} MB",
     "Slow body": f"{webhook.READ_WITHIN:.0f} s",
     "Redis away": f"{webhook.ANSWER_WITHIN} s",
-    "Head of a request": f"{front.LONGEST_HEAD // 1024} KiB",
-    "Slow head": f"{front.HEAD_WITHIN:.0f} s",
-    "Body of a request": f"{front.HEAD_WITHIN:.0f} s",
+    "Head of a request": f"{connection.LONGEST_HEAD // 1024} KiB",
+    "Slow head": f"{connection.HEAD_WITHIN:.0f} s",
+    "Body of a request": f"{connection.HEAD_WITHIN:.0f} s",
     "Answer that is not taken": f"{protocol.STUCK:.0f} s",
     "Connections that ask for nothing": f"{idle.MOST:,};",
     "Viewers in one process": f"({doors.MOST:,})",

@@ -7,7 +7,8 @@ from typing import Any
 
 import uvicorn
 
-from server.front import HttpProtocol, Server
+from server.connection import HttpProtocol
+from server.front import Server
 from tests.rig.server import until
 
 
