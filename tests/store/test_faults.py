@@ -1,4 +1,5 @@
 import asyncio
+import errno
 from contextlib import aclosing, suppress
 
 import pytest
@@ -9,6 +10,7 @@ from redis.exceptions import (
     ReadOnlyError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
@@ -16,7 +18,8 @@ from redis.exceptions import (
 from server import metrics
 from server.errors import StoreUnavailable
 from server.store.client import Store, Use
-from server.store.faults import faults
+from server.store.faults import faults, read
+from server.store.node import Node
 
 AWAY = [
     RedisTimeoutError("Timeout reading from localhost:6379"),
@@ -92,3 +95,19 @@ async def test_a_cancel_is_not_lost(redis_url: str) -> None:
             await asyncio.wait({task}, timeout=2)
 
             assert task.cancelled()
+
+
+async def test_read(redis_url: str) -> None:
+    """An answer is read, nothing is None after a while, and what the kernel says of a dead link is not taken for that."""
+    async with aclosing(Node(redis_url, 1, 1, shares=False)) as node:
+        connection = await node.pool.get_connection()
+        await connection.send_command("PING")
+
+        assert "PONG" == await read(connection, 1)
+        assert await read(connection, 0.05) is None
+        connection._reader.set_exception(TimeoutError(errno.ETIMEDOUT, "timed out"))
+        with pytest.raises(RedisConnectionError, match="dead"):
+            await read(connection, 1)
+
+        await connection.disconnect(nowait=True)
+        await node.pool.release(connection)
