@@ -651,3 +651,17 @@ async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> No
 
 def watching() -> float:
     return REGISTRY.get_sample_value("ticket_counter_viewers", {"kind": "sse"}) or 0.0
+
+
+@pytest.mark.parametrize("way", ["?", "/stream?"])
+async def test_share_of_an_address(start_server: Start, way: str) -> None:
+    """Law 9: Who asks for more unknown tickets than an address may is told to come back, by either way."""
+    running = await start_server()
+    running.web.hub.unproven.most_an_address = 1
+    first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
+
+    async with stream(running, running.counters(first).replace("?", "/stream?")):
+        refused = await running.http.get(running.counters(second).replace("?", way))
+
+    assert (503, "5") == (refused.status_code, refused.headers["retry-after"])
+    assert "come back" in refused.text

@@ -347,6 +347,21 @@ async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> No
         assert 2 == (await frame(real))["unsold"]
 
 
+async def test_share_of_an_address(start_server: Start, reads: Reads) -> None:
+    """Law 9: Who asks for more unknown tickets than an address may is closed with 4000; the same ones may be asked for."""
+    running = await start_server()
+    running.web.hub.unproven.most_an_address = 1
+    await reads.read(definition(TICKET, 3))
+    first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
+
+    async with connect(running.ws + running.counters(first)) as strange:
+        assert "unknown" == (await frame(strange))["state"]
+        async with connect(running.ws + running.counters(second)) as refused:
+            assert 4000 == await close_code(refused)
+        async with connect(running.ws + running.counters(first)) as same:
+            assert "unknown" == (await frame(same))["state"]
+
+
 async def test_silent_client_is_dropped(start_server: Start) -> None:
     """A client that has not answered one heartbeat's ping is dropped at the next."""
     running = await start_server()
