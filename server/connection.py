@@ -144,8 +144,10 @@ class HttpProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError:
-            if self._owes:
+            if self._owes and not self._in_body:
                 self._end_after_this()
+            elif self._owes and self.cycle.response_started:
+                self._close()
             elif not self.transport.is_closing():
                 self.send_400_response("Invalid HTTP request received.")
 

@@ -340,6 +340,22 @@ async def test_a_body_that_does_not_come(dial: Dial, idle: Idle) -> None:
     assert [False] * 2 == others
 
 
+@pytest.mark.parametrize(("path", "status"), [(b"/read", b"400"), (b"/stream", b"200")])
+async def test_a_body_that_is_none(dial: Dial, path: bytes, status: bytes) -> None:
+    """A body that cannot be read is 400 at once, however long its route would wait; what is answered already ends."""
+    line = await dial()
+    line.writer.write(CHUNKED.replace(b"GET /", b"POST " + path))
+    if status == b"200":
+        await until(lambda: line.end.cycle and line.end.cycle.response_started)
+    line.writer.write(b"not a size\r\n")
+
+    answer = await line.rest()
+
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert 1 == answer.count(b"HTTP/1.1")
+    await until(lambda: line.gone)
+
+
 async def test_half_a_body(dial: Dial) -> None:
     """A body that nobody waits for any more has to be whole in time, however busily it comes."""
     line = await dial()
