@@ -4,13 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-import pytest
 import structlog
 import uvloop
 
-from tests.rig.tell import told
-
 pytest_plugins = [
+    "tests.rig.tell",
     "tests.rig.redis",
     "tests.rig.cluster",
     "tests.rig.store",
@@ -28,11 +26,3 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Uvloop, as server/run.py: its transports are no asyncio.Transport, and time things differently."""
     return {"uvloop": uvloop.new_event_loop}
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was measured is said at the end."""
-    if told:
-        terminalreporter.section("measured")
-        for line in told:
-            terminalreporter.write_line(line)

@@ -1,12 +1,37 @@
 """What a test measured, for a person: `tell("2,000 sockets back after 4.1 s")`. A run's last lines are what its tests told."""
 
-import os
+from collections.abc import Iterator
+from typing import Any
 
-told: list[str] = []
-"""What this run's tests have told so far, each after the test's name."""
+import pytest
+
+_said: list[str] = []
+"""What the test that is running has told so far."""
 
 
 def tell(text: str) -> None:
     """Tell a figure; pytest names the test."""
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0].rpartition("::")[2]
-    told.append(f"{test}: {text}")
+    _said.append(text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Put what was told into the test's report, which alone reaches the process that prints."""
+    item.user_properties.extend((item.name, text) for text in _said)
+    _said.clear()
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was told."""
+    reports: Iterator[Any] = (one for found in terminalreporter.stats.values() for one in found)
+    lines = [
+        f"{name}: {text}"
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+        for name, text in report.user_properties
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -17,7 +17,6 @@ from sandbox.knobs import Board
 from tests.rig.server import until
 from tests.rig.wix import Hand
 
-
 PATIENT = 300.0
 """Seconds that nobody takes to answer, on any machine: what comes again has failed, it was not late."""
 
