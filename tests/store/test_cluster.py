@@ -270,6 +270,7 @@ async def test_slot_without_master(breakable: Servers) -> None:
     """A key whose slot no master has is away; the others are not, and it comes back with its slot."""
     name = next(name for name in NAMES if breakable.owner(name) is breakable.masters[0])
     other = next(name for name in NAMES if breakable.owner(name) is breakable.masters[1])
+    breakable.masters[0].ask("SET", name, name)
     for master in breakable.masters:
         master.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")
         master.ask("CLUSTER", "DELSLOTS", breakable.slot(name))
