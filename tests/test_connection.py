@@ -21,6 +21,8 @@ WITHIN = 0.3
 """Seconds for a head, here."""
 STUCK = 0.5
 """Seconds to take an answer, here."""
+A_LITTLE = 3
+"""Seconds that a busy machine may take to see that time is up."""
 KEEP_ALIVE = 1
 ROOM = LONGEST_HEAD
 
@@ -77,6 +79,13 @@ class Quick(HttpProtocol):
     stuck = STUCK
 
 
+class Patient(Quick):
+    """As it is outside: for requests that take a slow machine some time."""
+
+    within = HttpProtocol.within
+    stuck = HttpProtocol.stuck
+
+
 class Line:
     """A connection to a server, and the server's end of it."""
 
@@ -112,12 +121,12 @@ class Line:
 
     async def hear(self, text: bytes) -> bytes:
         """What is heard up to this text."""
-        return await asyncio.wait_for(self.reader.readuntil(text), 5)
+        return await asyncio.wait_for(self.reader.readuntil(text), 30)
 
     async def take(self, size: int) -> bytes:
         """At least so many bytes."""
         heard = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(heard) < size:
                 part = await self.reader.read(100_000)
                 assert part
@@ -127,7 +136,7 @@ class Line:
     async def rest(self) -> bytes:
         """What is heard until the connection ends, with a reset or without."""
         heard = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with suppress(ConnectionError):
                 while part := await self.reader.read(100_000):
                     heard += part
@@ -147,7 +156,7 @@ def idle() -> Idle:
 async def dial(idle: Idle) -> AsyncIterator[Dial]:
     """Connect to a server of the test's own: our HTTP class around a small application.
 
-    A *slow* client takes some 20 kB, and the rest only when it is read.
+    A *slow* client takes some 20 kB, and the rest only when it is read; a *patient* server gives it time.
     """
     config = uvicorn.Config(
         app,
@@ -161,8 +170,10 @@ async def dial(idle: Idle) -> AsyncIterator[Dial]:
     state = front.State(idle)
     ends: list[Quick] = []
 
+    made: type[Quick] = Quick
+
     def answer() -> Quick:
-        ends.append(Quick(config=config, server_state=state, app_state={}))
+        ends.append(made(config=config, server_state=state, app_state={}))
         return ends[-1]
 
     listening = socket.create_server(("127.0.0.1", 0))
@@ -171,8 +182,9 @@ async def dial(idle: Idle) -> AsyncIterator[Dial]:
     server = await asyncio.get_running_loop().create_server(answer, sock=listening)
     async with AsyncExitStack() as stack:
 
-        async def call(*, slow: bool = False) -> Line:
-            number = len(ends)
+        async def call(*, slow: bool = False, patient: bool = False) -> Line:
+            nonlocal made
+            number, made = len(ends), Patient if patient else Quick
             line = socket.socket()
             line.setblocking(False)
             if slow:
@@ -207,7 +219,7 @@ LONG = {
 async def test_long_head(dial: Dial, head: bytes, size: int) -> None:
     """A head that is too long is 431 and the end, whether it comes at once or bit by bit, at first or later."""
     for before in (b"", GET):
-        line = await dial()
+        line = await dial(patient=True)
         if before:
             await line.say(before)
             await line.hear(b"0\r\n\r\n")
@@ -224,7 +236,7 @@ async def test_long_head(dial: Dial, head: bytes, size: int) -> None:
 async def test_longest_head(dial: Dial) -> None:
     """A head that is just short enough is answered, as are those that come after it."""
     head = filled(GET[:-2] + b"X: ", ROOM - 5) + b"\r\n\r\n"
-    line = await dial()
+    line = await dial(patient=True)
     assert ROOM - 1 == len(head)
 
     for request in (head, GET, head):
@@ -235,7 +247,7 @@ async def test_longest_head(dial: Dial) -> None:
 @pytest.mark.parametrize("size", [1, ROOM, 20 * ROOM])
 async def test_long_body(dial: Dial, size: int) -> None:
     """A body is not counted, in one piece or in chunks; what comes after it is a request as ever."""
-    line = await dial()
+    line = await dial(patient=True)
     chunks = CHUNKED.replace(b"GET /", b"POST /read") + b"%x\r\n%b\r\n" % (size, b"x" * size) * 3 + b"0\r\n\r\n"
 
     for request, read in ((POST % size + b"x" * size, size), (chunks, 3 * size)):
@@ -249,7 +261,7 @@ async def test_long_body(dial: Dial, size: int) -> None:
 @pytest.mark.parametrize("around", [b"1;" + b"x" * ROOM, b"0\r\nX: " + b"x" * ROOM], ids=["chunk", "trailer"])
 async def test_long_around_a_body(dial: Dial, around: bytes) -> None:
     """What stands around a body is bounded as a head is, though its request was answered long before."""
-    line = await dial()
+    line = await dial(patient=True)
     await line.say(CHUNKED)
     await line.hear(b"0\r\n\r\n")
 
@@ -260,7 +272,7 @@ async def test_long_around_a_body(dial: Dial, around: bytes) -> None:
 
 async def test_long_between_pieces_of_a_body(dial: Dial) -> None:
     """What stands between the pieces of a body is bounded in all, however little there is between two of them."""
-    line = await dial()
+    line = await dial(patient=True)
     await line.say(CHUNKED)
     await line.hear(b"0\r\n\r\n")
 
@@ -283,11 +295,11 @@ async def test_slow_head(dial: Dial) -> None:
         await line.say(GET[:-2] + b"X: ")
         hearing = asyncio.ensure_future(line.rest())
         while not (await asyncio.wait({hearing}, timeout=WITHIN / 10))[0]:
-            assert loop.time() < began + 5
+            assert loop.time() < began + 30
             line.writer.write(b"x")
 
         assert hearing.result().startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-        assert WITHIN * 0.9 < loop.time() - began < WITHIN + 1
+        assert WITHIN * 0.9 < loop.time() - began < WITHIN + A_LITTLE
         assert counted + 1 == refused("slow_head")
 
 
@@ -297,7 +309,7 @@ async def test_silence(dial: Dial) -> None:
     began = asyncio.get_running_loop().time()
 
     assert b"" == await line.rest()
-    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + 1
+    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + A_LITTLE
 
 
 async def test_between_requests(dial: Dial, idle: Idle) -> None:
@@ -335,7 +347,7 @@ async def test_a_body_that_does_not_come(dial: Dial, idle: Idle) -> None:
     await dial()
     await until(lambda: lines[0].gone)
     others = [line.gone for line in lines[1:]]
-    await until(lambda: all(line.gone for line in lines), WITHIN + 1)
+    await until(lambda: all(line.gone for line in lines), WITHIN + A_LITTLE)
 
     assert [False] * 2 == others
 
@@ -367,7 +379,7 @@ async def test_half_a_body(dial: Dial) -> None:
         line.writer.write(b"x")
 
     assert b"" == hearing.result()
-    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + 1
+    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + A_LITTLE
 
 
 async def test_late_body(dial: Dial) -> None:
@@ -441,7 +453,7 @@ async def test_answer_not_taken(dial: Dial, request_: bytes) -> None:
     began = asyncio.get_running_loop().time()
     await until(lambda: line.gone)
 
-    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < KEEP_ALIVE + WITHIN + 1
+    assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < KEEP_ALIVE + WITHIN + A_LITTLE
 
 
 @pytest.mark.parametrize("size", [50_000, 200_000])
@@ -534,7 +546,7 @@ async def test_upgrade(dial: Dial) -> None:
 
 async def test_viewer_at_once(dial: Dial, idle: Idle) -> None:
     """A viewer's opening that comes in one packet is passed on before there is any of uvicorn's part; no timer is left."""
-    line = await dial()
+    line = await dial(patient=True)
     line.writer.write(HANDSHAKE)
 
     assert f"at once ticket={TICKET};".encode() == await line.hear(b";")
@@ -547,7 +559,7 @@ async def test_viewer_at_once(dial: Dial, idle: Idle) -> None:
 )
 async def test_viewer_in_its_turn(dial: Dial, parts: tuple[bytes, ...]) -> None:
     """One that comes in parts, after another request, or by another method, is read by uvicorn's parser first."""
-    line = await dial()
+    line = await dial(patient=True)
     await line.say(*parts[:-1])
     line.writer.write(parts[-1])
     given = await line.hear(b";")
@@ -715,7 +727,7 @@ async def test_end_behind_a_stream(dial: Dial) -> None:
 
 async def test_nonsense(dial: Dial) -> None:
     """What is no HTTP is 400 and the end."""
-    line = await dial()
+    line = await dial(patient=True)
     line.writer.write(filled(b"nonsense ", 3 * ROOM))
 
     assert (await line.rest()).startswith(b"HTTP/1.1 400 ")
