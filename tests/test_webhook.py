@@ -229,6 +229,18 @@ async def test_forged(running: Running, redis: Redis, sign: Sign) -> None:
     assert keys == set(await redis.keys())
 
 
+async def test_forged_many_times(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log says once a minute what strangers send, whatever their pace; the metric has every one."""
+    before = counted("none", "forged")
+
+    for body in (b"nonsense", b"a.b.c") * 10:
+        assert 401 == (await post(running, body)).status_code
+
+    assert before + 20 == counted("none", "forged")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "webhook_forged" in line]
+    assert 2 == len(lines) == len({line.partition("reason")[2] for line in lines})
+
+
 async def test_white_space_around(running: Running, sign: Sign) -> None:
     """A line break after the token does not spoil it."""
     assert 200 == (await post(running, b"\n" + sign("order_confirmed") + b"\r\n")).status_code
