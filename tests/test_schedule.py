@@ -1349,6 +1349,20 @@ async def test_another_fault_lets_the_next_call_ask(site: Site) -> None:
     assert (A,) == (await site.lot()).tickets
 
 
+async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: Site) -> None:
+    """When Redis is away just as the one call after a fault is answered, the next call asks at once, not 30 s later."""
+    await site.mark(A)
+    await site.schedule.fault(SITE_ID, None, 0.0)
+
+    await site.schedule.give_back(await site.lot())
+
+    await site.schedule.list_now(SITE_ID)
+    listing = await site.listing()
+    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    await site.schedule.list_again(listing)
+    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+
+
 async def test_a_good_answer_ends_the_faults(site: Site) -> None:
     """A good answer zeroes the faults, so the next pause is a short one; it does not end a pause."""
     for _ in range(4):

@@ -14,6 +14,10 @@ if not score or tonumber(score) ~= tonumber(ARGV[1]) then
 end
 redis.call('HSET', site, 'listed', int(now))
 redis.call('HSET', reads, 'lot:*', int(ARGV[2] == 'on' and now + tonumber(ARGV[3]) or now))
+if ARGV[2] == 'back' then
+  -- Its last page may have been the one call after a fault, and said nothing of Wix: the next call asks.
+  redis.call('HSET', reads, 'probe', 0)
+end
 local after = { on = tonumber(ARGV[3]), done = tonumber(ARGV[4]), back = 0 }
 if ARGV[2] == 'done' and redis.call('HGET', site, 'all') ~= '1' then
   redis.call('ZREM', due, '*')
