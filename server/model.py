@@ -33,7 +33,7 @@ class Pace(StrEnum):
     """How often a ticket is worth a read, as schedule.py knows it."""
 
     LIVE = "live"
-    SLOW = "slow"  # gone or ended: it seldom comes back
+    SLOW = "slow"  # its sale has ended: it seldom comes back
     DEAD = "dead"  # Wix answered 404: only a viewer keeps asking, and seldom
     NEVER = "never"  # never seen at all: the negative cache
 
@@ -85,8 +85,8 @@ class Definition:
 
     @property
     def pace(self) -> Pace:
-        """How often this ticket is worth a read."""
-        return Pace.LIVE if self.visible and self.status is not SaleStatus.ENDED else Pace.SLOW
+        """How often this ticket is worth a read: one that is hidden may be shown again at any moment, by a click."""
+        return Pace.SLOW if self.status is SaleStatus.ENDED else Pace.LIVE
 
 
 @dataclass(frozen=True, slots=True)

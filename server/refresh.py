@@ -8,6 +8,7 @@ pool). A call is never cancelled: `stop` lets what is in flight end.
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from server import logs, metrics
 from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
@@ -17,7 +18,7 @@ from server.reminder import Reminder
 from server.schedule import Class, Listing, Lot, Next, Wait
 from server.silence import Silence
 from server.sites import Sites
-from server.snapshots import Finding, Snapshots
+from server.snapshots import Finding, Kept, Snapshots
 from server.store.client import Store
 from server.store.listener import Listener
 from server.wix import deadline
@@ -33,6 +34,14 @@ READ_WITHIN = 0.8
 """The part of a lease in which all calls of a lot end: the budget counts on none of them coming to Wix after it."""
 
 log = logs.logger("refresh")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The call for one page of a listing: paid under this version, and when that was asked for (time.monotonic())."""
+
+    version: int
+    asked: float
 
 
 class Refresh:
@@ -112,7 +121,7 @@ class Refresh:
                 woken.clear()
                 asked = time.monotonic()
                 try:
-                    lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site)
+                    lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site, self.snapshots.rules)
                 except StoreUnavailable as error:
                     self._away.say(site, site=site, error=str(error))
                     lot = Wait(LOOK)
@@ -121,6 +130,8 @@ class Refresh:
                 if isinstance(lot, Wait):
                     self._slots.release()
                     mine.release()
+                    if lot.foreign:
+                        self.snapshots.differ(site)
                     await self._pause(woken, min(lot.seconds, LOOK))
                     continue
                 reads.create_task(self._work(lot, mine, asked))
@@ -176,24 +187,31 @@ class Refresh:
             half = len(tickets) // 2
             found: list[Next] = []
             for part in (tickets[:half], tickets[half:]):
-                if not await self._paid(lot.site, lot.reason):
-                    return [*found, *(Next(ticket, Pace.LIVE, again=True) for ticket in part)]
-                found += await self._query(lot, part)
+                if await self._paid(lot.site, lot.reason):
+                    found += await self._query(lot, part)
+                else:
+                    found += _again(part)
             return found
         found = await self._keep(lot.site, lot.version, answer)
         seen = {one.ticket for one in found} | answer.unreadable
         # An unreadable ticket is there, but proves nothing: it stays as it is and is looked at again in its turn.
         found += [Next(ticket, Pace.LIVE) for ticket in tickets if ticket in answer.unreadable]
-        return found + await self._missing(lot, [ticket for ticket in tickets if ticket not in seen])
+        missing = [ticket for ticket in tickets if ticket not in seen]
+        # Only a full answer proves that something is missing.
+        return found + (await self._missing(lot, missing) if answer.next is None else _again(missing))
 
     async def _keep(self, site: SiteId, version: int, answer: Answer) -> list[Next]:
         findings = [Finding.of(definition, self.snapshots.rules) for definition in answer.definitions]
-        await self._store(site, version, findings)
-        return [_next(definition) for definition in answer.definitions]
+        kept = await self._store(site, version, findings)
+        return [
+            replace(_next(definition), again=Kept.FOREIGN in done)
+            for definition, done in zip(answer.definitions, kept, strict=True)
+        ]
 
-    async def _store(self, site: SiteId, version: int, findings: Sequence[Finding]) -> None:
+    async def _store(self, site: SiteId, version: int, findings: Sequence[Finding]) -> list[Kept]:
         kept = await self.snapshots.keep(site, version, version, findings)
         await self._silence.learn(site, kept)
+        return kept
 
     async def _never(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         """Wix does not have these and we never did."""
@@ -249,13 +267,18 @@ class Refresh:
         cursor, more = None, True
         try:
             while more:
-                version, listing = await self._leave(listing)
-                if version is None:
+                page, listing = await self._leave(listing)
+                if page is None:
                     await self.schedule.list_again(listing)
                     return
-                answer = await self.wix.page(site, cursor, lambda: self._pay(site, Class.REST))
-                found = await self._keep(site, version, answer)
-                await self.schedule.track(site, version, found)
+                with deadline.within(READ_WITHIN * self.schedule.timing.lease, since=page.asked):
+                    answer = await self.wix.page(site, cursor, lambda: self._pay(site, Class.REST))
+                found = await self._keep(site, page.version, answer)
+                if any(one.again for one in found):
+                    # Whoever gave the site other rules has made another listing due.
+                    await self.schedule.list_again(listing)
+                    return
+                await self.schedule.track(site, page.version, found)
                 listed |= {one.ticket for one in found} | answer.unreadable
                 cursor = answer.next
                 more = cursor is not None
@@ -269,20 +292,26 @@ class Refresh:
             await self._give_back(listing)
         except (WixUnavailable, WixRefused, NotThere) as error:
             await self._fault(site, None, error)
-            await self.schedule.list_again(listing)
+            await self.schedule.list_again(listing, fault=True)
 
-    async def _leave(self, listing: Listing) -> tuple[int | None, Listing]:
-        """Hold a listing until the budget has a call for it; no version when we are to stop or it is no longer ours."""
+    async def _leave(self, listing: Listing) -> tuple[_Page | None, Listing]:
+        """Hold a listing until the budget has a call for it; no page when we are to stop or it is no longer ours."""
         while not self._stopping.is_set():
             held = await self.schedule.extend(listing)
             if held is None:
                 log.info("listing_left", site=listing.site)
                 break
             listing = held
+            asked = time.monotonic()
             version = await self.schedule.spend(listing.site, Class.REST)
             if not isinstance(version, Wait):
-                return version, listing
-            await self._pause(self._stopping, min(version.seconds, LOOK))
+                return _Page(version, asked), listing
+            # A site that may be paused for minutes keeps no other from being read.
+            self._slots.release()
+            try:
+                await self._pause(self._stopping, min(version.seconds, LOOK))
+            finally:
+                await self._slots.acquire()
         return None, listing
 
     async def _paid(self, site: SiteId, reason: Class) -> bool:
@@ -308,6 +337,10 @@ class Refresh:
                 await event.wait()
         except TimeoutError:
             pass
+
+
+def _again(tickets: Sequence[TicketId]) -> list[Next]:
+    return [Next(ticket, Pace.LIVE, again=True) for ticket in tickets]
 
 
 def _next(definition: Definition) -> Next:

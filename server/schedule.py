@@ -54,9 +54,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing may start before so many seconds."""
+    """Nothing may start before so many seconds; *foreign* = because the site's rules are not those of who asked."""
 
     seconds: float
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +180,8 @@ class Schedule:
 
     # -- reads --
 
-    async def claim(self, site: SiteId) -> Lot | Listing | Wait:
-        """Lease what one Wix query can read now, or say how long there is nothing to do."""
+    async def claim(self, site: SiteId, rules: Rules) -> Lot | Listing | Wait:
+        """Lease what one Wix query can read now for a worker with these rules, or say how long there is nothing to do."""
         timing, budget = self.timing, self.budget
         kind, *rest = await self.store.run(
             "claim",
@@ -192,6 +193,7 @@ class Schedule:
                 micros(LONGEST_PAUSE),
                 micros(timing.read_gap),
                 micros(1 / budget.watching),
+                rules.hash,
             ],
         )
         match kind:
@@ -201,7 +203,7 @@ class Schedule:
             case "list":
                 return Listing(site, int(rest[0]))
             case _:
-                return Wait(seconds(rest[0]))
+                return Wait(seconds(rest[0]), foreign=kind == "foreign")
 
     async def spend(self, site: SiteId, class_: Class) -> int | Wait:
         """Pay for one Wix call that is no claimed read; answers its version."""
@@ -239,9 +241,9 @@ class Schedule:
         """A listing has come to its end: the next one is due in its turn."""
         await self._extend(listing, "done")
 
-    async def list_again(self, listing: Listing) -> None:
-        """A listing came to nothing: it is due again."""
-        await self._extend(listing, "back")
+    async def list_again(self, listing: Listing, *, fault: bool = False) -> None:
+        """A listing came to nothing: it is due again, after a fault of Wix not quite at once."""
+        await self._extend(listing, "fault" if fault else "back")
 
     async def heard(self, site: SiteId) -> Mapping[str, str]:
         """When each webhook type was last heard (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua."""

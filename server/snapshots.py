@@ -117,13 +117,16 @@ class Snapshots:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
         if Kept.FOREIGN in answer:
-            self._rules_differ.say(
-                site,
-                site=site,
-                refused=answer.count(Kept.FOREIGN),
-                hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
-            )
+            self.differ(site)
         return answer
+
+    def differ(self, site: SiteId) -> None:
+        """Warn that a site's rules are not ours, so that nothing of what we read of it is kept."""
+        self._rules_differ.say(
+            site,
+            site=site,
+            hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
+        )
 
     async def known(self, site: SiteId, tickets: Sequence[TicketId]) -> list[Stored]:
         """Those of the tickets that were ever read and found, and whether the last answer missed them too."""
@@ -136,7 +139,7 @@ class Snapshots:
 
     async def miss(self, site: SiteId, ticket: TicketId) -> None:
         """Remember that an answer left this known ticket out; the next accepted read forgets it."""
-        await self.store.do("HSET", key(site, "ticket", ticket), "missing", "1")
+        await self.store.run("miss", [key(site, "ticket", ticket)], [])
 
     async def read(self, site: SiteId, ticket: TicketId) -> dict[str, str]:
         """Everything stored of a ticket, as text; empty when there is nothing."""

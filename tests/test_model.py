@@ -140,7 +140,7 @@ def test_unknown_is_the_default() -> None:
         (True, STARTED, Pace.LIVE),
         (True, SCHEDULED, Pace.LIVE),
         (True, ENDED, Pace.SLOW),
-        (False, STARTED, Pace.SLOW),
+        (False, STARTED, Pace.LIVE),
         (False, ENDED, Pace.SLOW),
     ],
 )

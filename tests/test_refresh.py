@@ -3,6 +3,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from structlog.testing import capture_logs
 
 from server.keys import key
 from server.model import Hint, Rules, SiteId, TicketId, Timing
-from server.refresh import Refresh
-from server.schedule import Lot, Schedule
+from server.refresh import SLOTS, Refresh
+from server.schedule import Class, Listing, Lot, Schedule, Wait
 from server.sites import Sites
 from server.snapshots import Snapshots
 from server.store.client import Store, Use
@@ -78,6 +79,12 @@ async def reading(redis_url: str, wix: WixRig, timing: Timing | None = None) -> 
         await reader.store.aclose()
 
 
+def answer(*tickets: str, next: str | None = None) -> dict[str, Any]:  # noqa: A002 - Wix's word
+    """Wix's answer with these tickets, and where there are more."""
+    definitions = [{**SAMPLE, "id": ticket} for ticket in tickets]
+    return {"ticketDefinitions": definitions, "metadata": {"cursors": {"next": next} if next else {}}}
+
+
 @asynccontextmanager
 async def scripted(redis_url: str) -> AsyncIterator[tuple[Reader, Scripted]]:
     """A reader that reads only what a test claims, on a Wix that does as it is told."""
@@ -93,8 +100,8 @@ async def scripted(redis_url: str) -> AsyncIterator[tuple[Reader, Scripted]]:
 
 async def claimed(reader: Reader) -> Lot:
     """What is due now, whatever the gap between two reads."""
-    await reader.store.do("HDEL", key(SITE, "reads"), "last_call")
-    lot = await reader.schedule.claim(SiteId(SITE))
+    await reader.store.do("HDEL", key(SITE, "reads"), "last_lot")
+    lot = await reader.schedule.claim(SiteId(SITE), RULES)
     assert isinstance(lot, Lot)
     return lot
 
@@ -262,7 +269,7 @@ async def test_retry_after_is_kept(redis_url: str, wix: WixRig) -> None:
         await watch(reader, wix.site, wix.tickets["fixed"])
         await until(lambda: reader.store.do("HGET", key(wix.site, "reads"), "paused_until"))
 
-        claimed = await reader.schedule.claim(SiteId(wix.site))
+        claimed = await reader.schedule.claim(SiteId(wix.site), RULES)
         assert not isinstance(claimed, Lot)
         assert 110 < getattr(claimed, "seconds", 0) <= 120
         assert 1 == len(wix.calls("query"))
@@ -338,18 +345,51 @@ async def test_404_to_a_query_is_a_fault(redis_url: str, reads: Reads) -> None:
 
 
 async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
-    """A worker whose findings are refused, as the site has another process's rules, says so once a minute at most."""
+    """A worker that may not read a site, as it has another process's rules, says so once a minute at most."""
     async with scripted(redis_url) as (reader, wix):
         await reader.schedule.adopt(SiteId(SITE), Rules(low_at=99), everything=False)
         with capture_logs() as logs:
-            for ticket in (TICKET, OTHER):
-                await watch(reader, SITE, ticket)
-                await reader.refresh.read(await claimed(reader))
+            running = asyncio.create_task(reader.refresh.run())
+            await watch(reader, SITE, TICKET)
+            await until(lambda: "rules_differ" in [one["event"] for one in logs])
+            await asyncio.sleep(2.5)
+            reader.refresh.stop()
+            await running
 
         said = [one for one in logs if one["event"] == "rules_differ"]
         assert [("warning", SITE)] == [(one["log_level"], one["site"]) for one in said]
         assert "restart the workers with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
-        assert 2 == len(wix.of("/query"))
+        assert [] == wix.asked
+
+
+async def test_rules_that_change_during_a_read(redis_url: str) -> None:
+    """What was claimed under rules that are others by now is not taken for read: somebody else reads it, soon."""
+    async with scripted(redis_url) as (reader, wix):
+        await watch(reader, SITE, TICKET)
+        lot = await claimed(reader)
+        await reader.schedule.adopt(SiteId(SITE), Rules(low_at=99), everything=False)
+        wix.say("/query", Say(content=answer(TICKET)))
+
+        await reader.refresh.read(lot)
+
+        assert {} == await reader.shown(SITE, TICKET)
+        assert 0 >= await reader.due(SITE, TICKET)
+
+
+async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
+    """A listing whose pages are refused is not done."""
+    async with scripted(redis_url) as (reader, wix):
+        await reader.schedule.list_now(SiteId(SITE))
+        listing = await reader.schedule.claim(SiteId(SITE), RULES)
+        assert isinstance(listing, Listing)
+        await reader.schedule.adopt(SiteId(SITE), Rules(low_at=99), everything=False)
+        await reader.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
+        wix.say("/query", Say(content=answer(TICKET, next="more")))
+
+        await reader.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+
+        assert 1 == len(wix.of("/query"))
+        assert 0 >= await reader.due(SITE, "*")
 
 
 async def test_silence_is_told(redis_url: str, wix: WixRig) -> None:
@@ -488,7 +528,7 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
 
 
 async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
-    """Law 5: A listing that Wix fails pauses the site and is due when the pause is over."""
+    """Law 5: A listing that Wix fails pauses the site and is due soon after."""
     async with scripted(redis_url) as (reader, wix):
         await reader.schedule.list_now(SiteId(SITE))
         wix.say("/query", Say(404, {"message": "no such route"}))
@@ -497,8 +537,81 @@ async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
         reader.refresh.stop()
         await running
 
-        assert 0 >= await reader.due(SITE, "*")
+        assert 0 < await reader.due(SITE, "*") <= 2
         assert {} == await reader.shown(SITE, TICKET)
+
+
+async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -> None:
+    """Law 5: As many listings as there are calls at once, each of a site that is paused, and another site is read."""
+    async with scripted(redis_url) as (reader, wix):
+        gate = asyncio.Event()
+        first = [Say(content=answer(OTHER, next="more"), after=gate)] * SLOTS
+        wix.say("/query", *first, Say(content=answer(TICKET)))
+        paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
+        for site in paused:
+            await reader.adopt(site, everything=True)
+        running = asyncio.create_task(reader.refresh.run())
+        await until(lambda: len(wix.of("/query")) == SLOTS)
+        for site in paused:
+            await reader.schedule.fault(site, None, 300.0)
+        gate.set()
+
+        await watch(reader, SITE, TICKET)
+
+        await until(lambda: reader.shown(SITE, TICKET))
+        reader.refresh.stop()
+        await running
+        assert SLOTS + 1 == len(wix.of("/query"))
+
+
+async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
+    """Law 5: A worker that stood still between paying for a page and asking for it does not: its place is no more its own."""
+    async with scripted(redis_url) as (reader, wix):
+        await reader.schedule.list_now(SiteId(SITE))
+        listing = await reader.schedule.claim(SiteId(SITE), RULES)
+        assert isinstance(listing, Listing)
+
+        spend = reader.schedule.spend
+        reader.schedule.timing = replace(reader.schedule.timing, lease=0.2)
+
+        async def slow(site: SiteId, class_: Class) -> int | Wait:
+            paid = await spend(site, class_)
+            await asyncio.sleep(0.3)
+            return paid
+
+        reader.schedule.spend = slow  # type: ignore[method-assign]
+        await reader.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+
+        assert [] == wix.of("/query")
+        assert 2 >= await reader.due(SITE, "*")
+
+
+async def test_half_of_a_refused_lot_that_cannot_be_paid(redis_url: str) -> None:
+    """Where the budget has no call left for the halves of a lot that Wix refused, both are due again, not one."""
+    tickets = [f"99999999-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
+    async with scripted(redis_url) as (reader, wix):
+        await watch(reader, SITE, *tickets)
+        wix.say("/query", Say(400, {"message": "no"}))
+        lot = await claimed(reader)
+        await reader.store.do("HSET", key(SITE, "reads"), "tokens", 0)
+
+        await reader.refresh.read(lot)
+
+        assert 1 == len(wix.of("/query"))
+        assert all([await reader.due(SITE, ticket) <= 0 for ticket in tickets])
+
+
+async def test_an_answer_that_is_not_full_proves_nothing(redis_url: str) -> None:
+    """What is missing from an answer that has another page may be on that: it is not gone, and is looked at again."""
+    async with scripted(redis_url) as (reader, wix):
+        await watch(reader, SITE, TICKET, OTHER)
+        wix.say("/query", Say(content=answer(TICKET, next="more")))
+
+        await reader.refresh.read(await claimed(reader))
+
+        assert TICKET == (await reader.shown(SITE, TICKET))["ticket"]
+        assert {} == await reader.shown(SITE, OTHER)
+        assert 0 >= await reader.due(SITE, OTHER)
 
 
 async def test_strangers_do_not_hide_a_ticket(redis_url: str, wix: WixRig) -> None:

@@ -59,8 +59,8 @@ class Site:
         assert known is not None
         return known.tickets
 
-    async def claim(self) -> Lot | Listing | Wait:
-        return await self.schedule.claim(SITE_ID)
+    async def claim(self, rules: Rules | None = None) -> Lot | Listing | Wait:
+        return await self.schedule.claim(SITE_ID, rules or Rules())
 
     async def listing(self) -> Listing:
         """The listing, which is due."""
@@ -70,7 +70,7 @@ class Site:
 
     async def lot(self) -> Lot:
         """What is due, whatever the gap between two reads."""
-        await self.store.do("HSET", key(SITE, "reads"), "last_call", 0)
+        await self.store.do("HSET", key(SITE, "reads"), "last_lot", 0)
         found = await self.claim()
         assert isinstance(found, Lot), found
         return found
@@ -156,7 +156,7 @@ async def test_adopt_makes_the_listing_due(strange: Site) -> None:
     assert isinstance(await strange.claim(), Wait)
 
     await strange.schedule.adopt(SITE_ID, Rules(low_at=3), everything=True)
-    assert SITE_ID == (await strange.listing()).site
+    assert isinstance(await strange.claim(Rules(low_at=3)), Listing)
 
 
 async def test_adopt_wakes(strange: Site) -> None:
@@ -230,6 +230,37 @@ async def test_listing_is_given_back(site: Site) -> None:
     await site.schedule.list_now(SITE_ID)
     await site.schedule.listed(listing)
     await site.listing()
+
+
+async def test_listing_that_wix_fails(site: Site) -> None:
+    """Of a listing that Wix fails again and again the next begins later each time, until one has come to its end."""
+    for seconds in (2, 4, 8, 16, 32, 60, 60):
+        await site.schedule.list_now(SITE_ID)
+        await site.schedule.list_again(await site.listing(), fault=True)
+        found = await site.claim()
+        assert isinstance(found, Wait)
+        assert about(seconds) == found.seconds
+
+    await site.schedule.list_now(SITE_ID)
+    await site.schedule.listed(await site.listing())
+    await site.schedule.list_now(SITE_ID)
+    await site.schedule.list_again(await site.listing(), fault=True)
+    found = await site.claim()
+    assert isinstance(found, Wait)
+    assert about(2) == found.seconds
+
+
+async def test_other_rules_claim_nothing(site: Site) -> None:
+    """Law 3: A worker with other rules takes neither a listing nor a ticket: what it read would be refused."""
+    await site.mark(A)
+    await site.schedule.list_now(SITE_ID)
+    before = await site.reads()
+
+    assert Wait(1.0, foreign=True) == await site.claim(Rules(low_at=3))
+
+    assert before == await site.reads()
+    await site.listing()
+    assert (A,) == (await site.lot()).tickets
 
 
 async def test_forget_leaves_nothing_for_ever(site: Site) -> None:
@@ -440,6 +471,23 @@ async def test_what_is_scheduled_is_no_first_read(site: Site) -> None:
     await site.watch(*(TicketId(f"ticket-{n}") for n in range(40)))
 
     assert 40 == len(await site.scores("watched"))
+
+
+async def test_a_ticket_whose_snapshot_has_expired(watched: Site) -> None:
+    """A ticket that nobody looked at for so long is read at once for who does, though its sale ends in a month."""
+    await watched.watch(A)
+    lot = await watched.lot()
+    await watched.passes(25)
+    lot = aged(lot, 25)
+    await watched.settle(lot, end_us=lot.version + 30 * 86_400 * 1_000_000)
+    assert 29 * 86_400 < (await watched.due(A) or 0)
+
+    await watched.watch(A)
+
+    assert about(0) == await watched.due(A)
+    lot = await watched.lot()
+    await watched.watch(A)
+    assert about(30) == await watched.due(A), "a read that is under way is not cut into"
 
 
 async def test_what_was_never_there_is_not_asked_for(watched: Site) -> None:
@@ -905,7 +953,7 @@ async def test_claims_pay(site: Site, tokens: float, expected: int) -> None:
     reads = key(SITE, "reads")
 
     async def claims() -> bool:
-        filled = ("tokens", tokens, "filled_at", await site.now(), "last_call", 0)
+        filled = ("tokens", tokens, "filled_at", await site.now(), "last_lot", 0)
         await site.store.do("HSET", reads, *filled)
         return isinstance(await site.claim(), Lot)
 
@@ -919,6 +967,35 @@ async def test_claims_pay(site: Site, tokens: float, expected: int) -> None:
             await site.store.do("ZADD", key(SITE, "due"), 1, one)
 
     assert expected == lots
+
+
+async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: Site) -> None:
+    """Law 5: A ticket that is hinted at is read while a listing goes on: the gap is between lots, not calls."""
+    await site.schedule.list_now(SITE_ID)
+    await site.listing()
+    await site.mark(A)
+
+    for _ in range(3):
+        assert isinstance(await site.schedule.spend(SITE_ID, Class.REST), int)
+
+    found = await site.claim()
+    assert isinstance(found, Lot)
+    assert (Class.HINTED, (A,)) == (found.reason, found.tickets)
+
+
+async def test_a_hint_behind_a_thousand_others(site: Site) -> None:
+    """However many tickets wait for the further reads after a hint, one that is hinted at now may take the last token."""
+    many = [TicketId(f"{n:08d}-aaaa-4aaa-8aaa-000000000001") for n in range(1000)]
+    await site.mark(*many)
+    later = [word for one in many for word in (await site.now() + 6_000_000, one)]
+    await site.store.do("ZADD", key(SITE, "due"), *later)
+    await site.mark(A)
+    await site.store.do("HSET", key(SITE, "reads"), "tokens", 1.5, "filled_at", await site.now())
+
+    found = await site.claim()
+
+    assert isinstance(found, Lot)
+    assert (Class.HINTED, (A,)) == (found.reason, found.tickets)
 
 
 async def test_waits_for_a_token(site: Site) -> None:
@@ -1338,6 +1415,27 @@ async def test_one_call_after_a_fault(site: Site) -> None:
     assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
 
 
+async def test_who_spoils_a_lot_is_got_past(site: Site) -> None:
+    """After each fault in a row a lot is smaller, and its tickets come last: one that Wix cannot answer for stops no other."""
+    tickets = [TicketId(f"{n:08d}-aaaa-4aaa-8aaa-000000000001") for n in range(60)]
+    spoils, well = tickets[7], set[TicketId]()
+    sizes = []
+    await site.mark(*tickets)
+
+    while len(well) < len(tickets) - 1:
+        lot = await site.lot()
+        sizes.append(len(lot.tickets))
+        if spoils in lot.tickets:
+            await site.schedule.fault(SITE_ID, lot, 0.0)
+        else:
+            well |= set(lot.tickets)
+            await site.settle(lot)
+        await site.store.do("HSET", key(SITE, "reads"), "tokens", 20, "filled_at", await site.now())
+
+    assert [60, 25] == sizes[:2]
+    assert 180 > len(sizes)
+
+
 async def test_another_fault_lets_the_next_call_ask(site: Site) -> None:
     """When the one call after a fault fails too, the next may ask as soon as its pause is over, not 30 s later."""
     await site.mark(A)
@@ -1391,12 +1489,12 @@ async def test_sites_of_a_cluster(store: Store) -> None:
 
     for site in sites:
         await schedule.adopt(site, Rules(), everything=True)
-        listing = await schedule.claim(site)
+        listing = await schedule.claim(site, Rules())
         assert isinstance(listing, Listing)
         assert await schedule.extend(listing)
         assert 1 == (await schedule.mark(site, Hint("order", (A,), EVENT), ORDER)).taken
         assert await schedule.watch(site, [A, B], counters=True)
-        lot = await schedule.claim(site)
+        lot = await schedule.claim(site, Rules())
         assert isinstance(lot, Lot)
         assert {A, B} == set(lot.tickets)
         await schedule.settle(lot, [Next(ticket, Pace.LIVE) for ticket in lot.tickets])
@@ -1415,7 +1513,7 @@ async def test_wake_reaches_every_node(store: Store) -> None:
     for site in sites:
         await schedule.adopt(site, Rules(), everything=False)
         await schedule.watch(site, [A], counters=False)
-        lot = await schedule.claim(site)
+        lot = await schedule.claim(site, Rules())
         assert isinstance(lot, Lot)
     async with store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)

@@ -62,7 +62,7 @@ async def test_lost(schedule: Schedule, store: Store) -> None:
     assert {OURS, INSTALLED} == await schedule.sites()
     assert {OURS, INSTALLED} == {one["site"] for one in logs if one["event"] == "site_unknown_to_redis"}
     for site in (OURS, INSTALLED):
-        assert isinstance(await schedule.claim(site), Listing)
+        assert isinstance(await schedule.claim(site, Rules()), Listing)
 
 
 @pytest.mark.parametrize("read", [True, False])

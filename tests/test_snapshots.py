@@ -333,9 +333,17 @@ async def test_other_rules_are_told_of(redis_url: str) -> None:
             for version in (7_000, 7_001):
                 await other.keep(version, definition(A, 3), definition(B, 3))
 
-    assert [("warning", "rules_differ", SITE, 2)] == [
-        (one["log_level"], one["event"], one["site"], one["refused"]) for one in logs
-    ]
+    assert [("warning", "rules_differ", SITE)] == [(one["log_level"], one["event"], one["site"]) for one in logs]
+
+
+async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
+    """Who may not read a site at all, as its own rules are others, tells a person so in the same words, once."""
+    async with aclosing(Site(redis_url)) as site:
+        with capture_logs() as logs:
+            site.snapshots.differ(SITE_ID)
+            site.snapshots.differ(SITE_ID)
+
+    assert [("rules_differ", SITE)] == [(one["event"], one["site"]) for one in logs]
 
 
 # -- history and changes --
@@ -484,6 +492,26 @@ def about_two_days(seconds: int) -> bool:
 # -- missing tickets --
 
 
+@pytest.mark.parametrize("was", [definition(A, 3), Finding.deleted(A, None)])
+async def test_never_there_is_refused_where_one_is_stored(site: Site, was: Any) -> None:
+    """Law 3: An answer without a ticket says nothing of one that another worker found meanwhile."""
+    await site.keep(7_000, was)
+    before = await site.snapshots.read(SITE_ID, A)
+
+    assert [Kept.REFUSED] == await site.keep(7_001, Finding.never_there(A))
+
+    assert before == await site.snapshots.read(SITE_ID, A)
+    assert [Kept.KEPT | Kept.ANNOUNCED] == await site.keep(7_002, Finding.never_there(B))
+    assert [Kept.KEPT] == await site.keep(7_003, Finding.never_there(B))
+
+
+async def test_a_miss_of_what_has_expired(site: Site) -> None:
+    """A ticket whose snapshot is gone by now leaves no trace that would never go."""
+    await site.snapshots.miss(SITE_ID, A)
+
+    assert {} == await site.snapshots.read(SITE_ID, A)
+
+
 async def test_known(site: Site) -> None:
     """Of tickets that an answer left out those are known that were once found; a miss is remembered until the next read."""
     never = TicketId("33333333-aaaa-4aaa-8aaa-000000000003")
@@ -627,7 +655,7 @@ class World:
                 await self.passes((0.3, 1, 2, 6, 25, 31)[n])
 
     async def claim(self) -> Lot | Listing | Wait:
-        found = await self.site.schedule.claim(SITE_ID)
+        found = await self.site.schedule.claim(SITE_ID, Rules())
         if isinstance(found, Lot):
             self.flying.append((found, {one: self.truth[one] for one in found.tickets}))
         return found
@@ -673,7 +701,7 @@ def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: l
     async def run() -> None:
         async with aclosing(Site(redis_shared.url)) as site:
             await site.adopt(everything=True)
-            listing = await site.schedule.claim(SITE_ID)
+            listing = await site.schedule.claim(SITE_ID, Rules())
             assert isinstance(listing, Listing)
             await site.schedule.listed(listing)
             world = World(site)
@@ -738,4 +766,4 @@ def test_finding_of_a_hidden_ticket() -> None:
     found = Finding.of(replace(definition(A, 3), visible=False), Rules())
 
     assert '"state":"gone"' in found.body
-    assert (Pace.SLOW, 3, A) == (found.pace, found.unsold, json.loads(found.facts)["id"])
+    assert (Pace.LIVE, 3, A) == (found.pace, found.unsold, json.loads(found.facts)["id"])

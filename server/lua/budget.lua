@@ -28,6 +28,7 @@ local function budget(reads, due, capacity, refill, lease, longest)
   local b = {
     refill = refill,
     last_call = tonumber(got.last_call or 0),
+    last_lot = tonumber(got.last_lot or 0),
     paused_until = tonumber(got.paused_until or 0),
     faults = tonumber(got.faults or 0),
     version = tonumber(got.version or 0),
@@ -42,6 +43,7 @@ local function budget(reads, due, capacity, refill, lease, longest)
     return math.min(value, most)
   end
   b.last_call = at_most('last_call', b.last_call, now)
+  b.last_lot = at_most('last_lot', b.last_lot, now)
   b.paused_until = at_most('paused_until', b.paused_until, now + longest)
   b.probe = at_most('probe', b.probe, now + lease)
   local level, at = tonumber(got.tokens or capacity), at_most('filled_at', filled_at, now)

@@ -1,18 +1,24 @@
 -- with: clock budget
 -- claim: lease the due tickets that one Wix query can read.
 -- keys   site, due, hinted, watched, reads
--- args   capacity, refill a second; microseconds: lease, longest pause, read gap, gap of watched reads
+-- args   capacity, refill a second; microseconds: lease, longest pause, read gap, gap of watched reads;
+--        rules of the worker
 -- gives  { 'read', version, lease end, class, tickets… }  at most 100: hinted first, then watched, then the rest
 --        { 'list', lease end }                            the whole site is to be listed
 --        { 'wait', microseconds }                         nothing may be read before
+--        { 'foreign', microseconds }                      the same, since the site's rules are others
 -- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
 --        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
---        most half the budget, whatever is watched. A listing is leased as a ticket is: extend keeps it from page
---        to page.
+--        most half the budget, whatever is watched. The pages of a listing are in no gap's way. A listing is leased as a
+--        ticket is: extend keeps it from page to page. After a fault a lot is small, and smaller after each further one: if
+--        it is one ticket that Wix cannot answer for, the others get past it. A worker whose rules are not the site's takes
+--        nothing: what it read would be refused, and a hint be spent on it.
 
 local site, due, hinted, watched, reads = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
   return { 'wait', 1000000 }
+elseif redis.call('HGET', site, 'rules') ~= ARGV[7] then
+  return { 'foreign', 1000000 }
 end
 local lease, longest, gap, watched_gap = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local b = budget(reads, due, tonumber(ARGV[1]), tonumber(ARGV[2]), lease, longest)
@@ -30,46 +36,59 @@ if list_at and tonumber(list_at) <= now then
 end
 
 -- Hinted tickets are looked up by themselves: behind a backlog of thousands they would not be among the first due.
+local most = b.faults == 0 and 100 or math.max(1, math.floor(100 / 4 ^ b.faults))
 local lot, seen, class = {}, {}, nil
 local function add(ticket, as)
-  if #lot < 100 and not seen[ticket] then
+  if #lot < most and not seen[ticket] then
     seen[ticket] = true
     class = class or as
     lot[#lot + 1] = ticket
   end
 end
 
+-- Those that were hinted at first are for the most part read already, and wait for their next steps: behind a thousand of
+-- them the new ones are found among what is due.
+local waiting = {}
 local first = redis.call('ZRANGE', hinted, 0, 999)
 if #first > 0 then
   local at = redis.call('ZMSCORE', due, unpack(first))
-  local waiting = {}
   for i, ticket in ipairs(first) do
     if at[i] and tonumber(at[i]) <= now then
       waiting[#waiting + 1] = { tonumber(at[i]), ticket }
     end
   end
-  -- Who has waited longest comes first: a ticket that is hinted at again and again keeps its place, and takes no other's.
-  table.sort(waiting, function(a, b)
-    if a[1] ~= b[1] then
-      return a[1] < b[1]
+end
+local ready, at = {}, redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 1000, 'WITHSCORES')
+for i = 1, #at, 2 do
+  ready[#ready + 1] = at[i]
+end
+local watched_until = {}
+if #ready > 0 then
+  local hinted_at = redis.call('ZMSCORE', hinted, unpack(ready))
+  watched_until = redis.call('ZMSCORE', watched, unpack(ready))
+  for i, ticket in ipairs(ready) do
+    if hinted_at[i] then
+      waiting[#waiting + 1] = { tonumber(at[2 * i]), ticket }
     end
-    return a[2] < b[2]
-  end)
-  for _, one in ipairs(waiting) do
-    add(one[2], 'hinted')
   end
 end
-local ready = redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 1000)
-if #ready > 0 then
-  local until_ = redis.call('ZMSCORE', watched, unpack(ready))
-  for i, ticket in ipairs(ready) do
-    if until_[i] and tonumber(until_[i]) > now then
-      add(ticket, 'watched')
-    end
+-- Who has waited longest comes first: a ticket that is hinted at again and again keeps its place, and takes no other's.
+table.sort(waiting, function(a, b)
+  if a[1] ~= b[1] then
+    return a[1] < b[1]
   end
-  for _, ticket in ipairs(ready) do
-    add(ticket, 'rest')
+  return a[2] < b[2]
+end)
+for _, one in ipairs(waiting) do
+  add(one[2], 'hinted')
+end
+for i, ticket in ipairs(ready) do
+  if watched_until[i] and tonumber(watched_until[i]) > now then
+    add(ticket, 'watched')
   end
+end
+for _, ticket in ipairs(ready) do
+  add(ticket, 'rest')
 end
 if #lot == 0 then
   local next_ = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
@@ -81,13 +100,14 @@ if class == 'watched' then
 elseif #ready > 100 then
   gap = 0
 end
-wait = math.max(b.last_call + gap - now, short(b, class))
+wait = math.max(b.last_lot + gap - now, short(b, class))
 if wait > 0 then
   return { 'wait', math.ceil(wait) }
 end
 
 local version = pay(b, reads, lease)
 flies(int(version), reads, lease)
+redis.call('HSET', reads, 'last_lot', int(now))
 for _, ticket in ipairs(lot) do
   redis.call('ZADD', due, int(now + lease), ticket)
 end

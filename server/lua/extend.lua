@@ -1,10 +1,12 @@
 -- with: clock
 -- extend: the listing of a site goes on, has ended, or is given back.
 -- keys   site, due, reads
--- args   its lease end, what became of it (on | done | back); microseconds: lease, list every
+-- args   its lease end, what became of it (on | done | back | fault); microseconds: lease, list every
 -- gives  1 and its new lease end or due time ('' = none); 0 and '' if it is not ours any more (nothing was written)
 -- keeps  a listing that was asked for anew, or taken by another worker, is left alone. Where only watched tickets are
---        wanted none follows by itself. `listed` is when one was last under way: watch asks for another only a lease
+--        wanted none follows by itself. After a fault of Wix the next one begins later, and later after each further one,
+--        up to a tenth of `list every`: a page that always fails would else have the first ones listed without end.
+--        `listed` is when one was last under way: watch asks for another only a lease
 --        after that, so it never cuts into one.
 
 local site, due, reads = unpack(KEYS)
@@ -19,6 +21,11 @@ if ARGV[2] == 'back' then
   redis.call('HSET', reads, 'probe', 0)
 end
 local after = { on = tonumber(ARGV[3]), done = tonumber(ARGV[4]), back = 0 }
+if ARGV[2] == 'fault' then
+  after.fault = math.min(after.done / 10, 2 ^ redis.call('HINCRBY', site, 'list_faults', 1) * 1000000)
+elseif ARGV[2] == 'done' then
+  redis.call('HDEL', site, 'list_faults')
+end
 if ARGV[2] == 'done' and redis.call('HGET', site, 'all') ~= '1' then
   redis.call('ZREM', due, '*')
   return { 1, '' }

@@ -9,7 +9,8 @@
 -- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended, + 16 its stock fell
 --        and no webhook told of it; 8 refused because the site's rules are others
 -- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
---        nothing, and so does a worker whose rules are not the site's. `v` is the version of the read that last
+--        nothing, and so does a worker whose rules are not the site's. That a ticket was never there is refused where one
+--        is stored: another worker found it meanwhile. `v` is the version of the read that last
 --        changed what is shown: where nothing shown changed, no byte, no publish and no `v` does. After a clock was set
 --        back versions are ahead of it; the time of a read never is.
 
@@ -30,10 +31,12 @@ for k = FIXED + 1, #KEYS, 3 do
   local ticket, pace, unsold, body, facts, event =
     ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
   n = n + 1
-  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at')
+  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at', 'pace')
   if known[1] ~= rules then
     out[n] = known[1] and 8 or 0
   elseif was[1] and tonumber(was[1]) >= version then
+    out[n] = 0
+  elseif pace == 'never' and was[7] and was[7] ~= 'never' then
     out[n] = 0
   else
     local done = 1

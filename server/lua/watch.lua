@@ -46,7 +46,8 @@ for i = FIXED + 1, #KEYS do
   if not got[2] then
     if scheduled or may_read_first() then
       redis.call('ZADD', watched, int(now + watch_for), ticket)
-      if not scheduled then
+      -- A time further ahead than a lease is what is left of a ticket whose hash has expired: its sale's end, say.
+      if not scheduled or tonumber(scheduled) > now + lease then
         fell = fell + redis.call('ZADD', due, 'LT', 'CH', int(now), ticket)
       end
     else

@@ -63,7 +63,7 @@ async def test_time_in_redis(redis_server: Servers) -> None:
         lots: list[Lot] = []
 
         async def claim() -> None:
-            lot = await schedule.claim(SITE_ID)
+            lot = await schedule.claim(SITE_ID, Rules())
             if isinstance(lot, Lot):
                 lots.append(lot)
 
@@ -85,7 +85,7 @@ async def test_time_in_redis(redis_server: Servers) -> None:
                 total += _scripts(server) - since
             return total / 100
 
-        if isinstance(listing := await schedule.claim(SITE_ID), Listing):
+        if isinstance(listing := await schedule.claim(SITE_ID, Rules()), Listing):
             await schedule.listed(listing)
         figures = {
             "keep of 100 that changed": await took(
