@@ -80,11 +80,13 @@ class Ear:
             began = self.hub.now()
             try:
                 async with self.listening.listener(PROBE_LOST) as listener:
-                    await self._hear(listener)
+                    try:
+                        await self._hear(listener)
+                    finally:
+                        # Before it is closed: nothing more is said on it.
+                        self._listener = None
             except StoreUnavailable as error:
                 log.warning("listener_lost", error=str(error))
-            finally:
-                self._listener = None
             await asyncio.sleep(began + RETRY - self.hub.now())
 
     async def _hear(self, listener: Listener) -> None:

@@ -63,6 +63,8 @@ class Feed:
         self._to_read: dict[Topic, None] = {}
         # Topics whose stored counter is to be shown even where it is older.
         self._forced: set[Topic] = set()
+        # Set while topics wait for a site that is away.
+        self._again: asyncio.TimerHandle | None = None
         # What Redis said last of each site that is watched.
         self._known: dict[SiteId, Known] = {}
         # Sites that Redis did not answer for when they were asked for last, and when they may be read again.
@@ -98,7 +100,7 @@ class Feed:
 
     def _heard(self, topic: Topic, text: str | None) -> None:
         if text is not None:
-            topic.take(text, self.hub.now() + JUST_READ)
+            topic.take(text, self.hub.now() + min(JUST_READ, self.schedule.timing.max_stale))
             self.hub.decide(topic)
         else:
             # Whatever was published before this is lost, be it the first time or not.
@@ -124,13 +126,26 @@ class Feed:
             now = self.hub.now()
             wanted = [topic for topic in self._to_read if self._away.get(topic.site, now) <= now]
             await self._each(wanted, self._read_wanted)
+            if self._again is not None:
+                self._again.cancel()
+                self._again = None
             if any(topic.site in self._away for topic in self._to_read):
-                asyncio.get_running_loop().call_later(RETRY, self._work.set)
+                self._again = asyncio.get_running_loop().call_later(RETRY, self._work.set)
 
     async def _read_wanted(self, site: SiteId, topics: list[Topic]) -> None:
-        async for topic, seen in self._watch(site, topics, counters=True):
+        # Who is wanted once more while it is read was so for what this read may not have seen.
+        for topic in topics:
             self._to_read.pop(topic, None)
-            self._see(topic, seen)
+        left = dict.fromkeys(topics)
+        try:
+            async for topic, seen in self._watch(site, topics, counters=True):
+                del left[topic]
+                if self.hub.topics.get(topic.channel) is topic:
+                    self._see(topic, seen)
+        finally:
+            for topic in left:
+                if self.hub.topics.get(topic.channel) is topic:
+                    self._to_read.setdefault(topic)
 
     async def _watch(self, site: SiteId, topics: list[Topic], *, counters: bool) -> AsyncIterator[tuple[Topic, Seen]]:
         """Keep these watched, and learn what is stored of each: nothing, where the site is unknown."""
@@ -171,8 +186,8 @@ class Feed:
         topic.open = True
         topic.ours = self.foreign.is_ours(seen)
         if seen.counter is not None and (seen.v or 0) < topic.v and topic in self._forced:
-            # Twice the stored version was another one: Redis lost its tail, and what it has now is what there is.
-            topic.v = 0
+            # Twice the stored version was the same older one: Redis lost its tail, and what it has now is what there is.
+            topic.v, topic.fresh_until = 0, 0.0
         self._forced.discard(topic)
         topic.mismatched = 0
         if seen.counter is not None:
@@ -218,7 +233,8 @@ class Feed:
             if seen.counter is not None:
                 topic.take(seen.counter, self._fresh_until(seen))
             self._compare(topic, seen)
-        await self.foreign.found(site, foreign)
+        # Some may have been closed since they were asked for.
+        await self.foreign.found(site, [topic for topic in foreign if self.hub.topics.get(topic.channel) is topic])
 
     def _look_back(self) -> None:
         """A round is over: what is known of the sites that are watched, be it from an earlier one, tells how they are."""
@@ -236,8 +252,9 @@ class Feed:
             return
         # Another counter is stored than the one we have: its age says nothing about ours.
         topic.mismatched += 1
-        if topic.mismatched > 1:
+        if topic.mismatched > 1 and topic.v > (seen.v or 0) == topic.stored_v:
             self._forced.add(topic)
+        topic.stored_v = seen.v or 0
         if topic.mismatched > 1 or not topic.verified:
             self._want(topic)
 

@@ -7,6 +7,7 @@ this lasts longer than a restart of all processes may. Until it is read again no
 from collections.abc import Callable, Iterable, Sequence
 
 from server import logs
+from server.errors import StoreUnavailable
 from server.model import Hint, Seen, SiteId
 from server.reminder import Reminder
 from server.schedule import Schedule
@@ -56,8 +57,14 @@ class Foreign:
         now = self._now()
         new = [topic for topic in topics if now - self._marked.get(topic, -MARK_EVERY) >= MARK_EVERY]
         if new:
-            await self.schedule.mark(site, Hint("rules", tuple(topic.ticket for topic in new)))
+            # Before it is done, as some may be forgotten meanwhile.
             self._marked |= dict.fromkeys(new, now)
+            try:
+                await self.schedule.mark(site, Hint("rules", tuple(topic.ticket for topic in new)))
+            except StoreUnavailable:
+                for topic in new:
+                    self.forget(topic)
+                raise
         self._warning.say(
             site,
             site=site,

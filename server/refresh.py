@@ -215,9 +215,11 @@ class Refresh:
 
     async def _never(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         """Wix does not have these and we never did."""
-        await self._store(lot.site, lot.version, [Finding.never_there(ticket) for ticket in tickets])
+        kept = await self._store(lot.site, lot.version, [Finding.never_there(ticket) for ticket in tickets])
         metrics.missing.labels("never_there").inc(len(tickets))
-        return [Next(ticket, Pace.NEVER) for ticket in tickets]
+        return [
+            Next(ticket, Pace.NEVER, again=Kept.KEPT not in done) for ticket, done in zip(tickets, kept, strict=True)
+        ]
 
     async def _missing(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         """Wix's answer left these out. Only what was never there, or what Wix answers 404 to by itself, is gone."""
@@ -227,8 +229,8 @@ class Refresh:
         found = await self._never(lot, [ticket for ticket in tickets if ticket not in known])
         for ticket, stored in known.items():
             if stored.pace is Pace.DEAD:
-                await self._store(lot.site, lot.version, [Finding.deleted(ticket, stored.event)])
-                found.append(Next(ticket, Pace.DEAD))
+                [kept] = await self._store(lot.site, lot.version, [Finding.deleted(ticket, stored.event)])
+                found.append(Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept))
             elif not stored.missing:
                 metrics.missing.labels("again").inc()
                 await self.snapshots.miss(lot.site, ticket)
@@ -247,9 +249,9 @@ class Refresh:
         except NotThere:
             metrics.missing.labels("deleted").inc()
             event = next((s.event for s in await self.snapshots.known(lot.site, [ticket])), None)
-            await self._store(lot.site, version, [Finding.deleted(ticket, event)])
+            [kept] = await self._store(lot.site, version, [Finding.deleted(ticket, event)])
             log.info("ticket_deleted", site=lot.site, ticket=ticket)
-            return Next(ticket, Pace.DEAD)
+            return Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept)
         except WixRefused as error:
             log.warning("get_refused", site=lot.site, ticket=ticket, error=str(error))
             return Next(ticket, Pace.LIVE)

@@ -19,7 +19,7 @@ class Topic:
 
     __slots__ = (
         "asked_by", "audiences", "channel", "confirmed", "counter", "fresh_until", "linger_until", "mismatched", "open",
-        "opening_until", "ours", "proven", "shown", "site", "sse", "ticket", "v", "ws",
+        "opening_until", "ours", "proven", "shown", "site", "sse", "stored_v", "ticket", "v", "ws",
     )  # fmt: skip
 
     def __init__(self, site: SiteId, ticket: TicketId, opening_until: float, asked_by: str = "") -> None:
@@ -43,8 +43,8 @@ class Topic:
         self.ours = True
         # The loop's time until which the counter counts as verified.
         self.fresh_until = 0.0
-        # Rounds in a row in which the stored version was not the one shown.
-        self.mismatched = 0
+        # Rounds in a row in which the stored version was not the one shown, and which one that was last.
+        self.mismatched = self.stored_v = 0
         # The loop's time at which it is closed; only while nobody watches.
         self.linger_until = 0.0
         # What viewers were told last, as text and as frames built once.

@@ -1,13 +1,16 @@
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
-from server import metrics, wire
+from server import feed, metrics, wire
 from server.feed import LOOK_EVERY
 from server.keys import channel, key
-from server.model import Hint, Rules, SiteId, TicketId, Timing
+from server.model import Hint, Known, Rules, SiteId, TicketId, Timing
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut
 from tests.rig.hub import SITE_ID, Rig, Screen, shows
@@ -146,6 +149,128 @@ async def test_lost_tail_is_accepted(redis_url: str) -> None:
         )
 
         await shows(screen, unsold=4)
+
+
+async def test_a_lost_tail_is_as_old_as_it_is(redis_url: str) -> None:
+    """Law 8: What a Redis came back with is not vouched for by a read that it has forgotten."""
+    async with Rig(redis_url) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        await shows(screen, unsold=3)
+
+        body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":4')
+        ticket = key(SITE, "ticket", TICKET)
+        hour_ago = int(await rig.store.do("HGET", ticket, "read_at")) - 3_600_000_000
+        older = topic.v - 5
+        await rig.store.do("HSET", ticket, "v", older, "counter", wire.with_v(older, body), "read_at", hour_ago)
+        await until(lambda: topic.v == older)
+        await shows(screen, state="unknown")
+
+        assert 4 not in screen.unsolds
+
+
+async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
+    """Law 2: However often what is stored was said before a publish came, and is heard after it, nothing older comes back."""
+    async with Rig(redis_url) as rig:
+        left = 99
+        await rig.reads.read(definition(TICKET, left))
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        await shows(screen, unsold=left)
+        answered = rig.schedule.watch
+
+        async def overtaken(*of: Any, **more: Any) -> Known | None:
+            nonlocal left
+            known = await answered(*of, **more)
+            if left > 90:
+                left, before = left - 1, topic.v
+                await rig.reads.read(definition(TICKET, left))
+                await until(lambda: topic.v > before)
+            return known
+
+        rig.schedule.watch = overtaken  # type: ignore[method-assign]
+        await shows(screen, unsold=90)
+
+        assert screen.unsolds == list(range(99, 89, -1))
+
+
+async def test_a_confirmation_during_a_read(redis_url: str) -> None:
+    """Law 6: What was published between a read and a new subscription is read after that, not in a later round."""
+    async with Rig(redis_url, round_every=60.0) as rig:
+        await rig.reads.read(definition(TICKET, 3))
+        answered, asked, gate = rig.schedule.watch, asyncio.Event(), asyncio.Event()
+
+        async def slow(*of: Any, **more: Any) -> Known | None:
+            known = await answered(*of, **more)
+            asked.set()
+            await gate.wait()
+            return known
+
+        rig.schedule.watch = slow  # type: ignore[method-assign]
+        screen, audience = rig.watch()
+        [topic] = audience.topics
+        await asked.wait()
+        newer = 9_000_000_000_000_000
+        counter = wire.with_v(newer, f'"ticket":"{TICKET}","state":"low","unsold":1,"prices":[]}}')
+        await rig.store.do("HSET", key(SITE, "ticket", TICKET), "v", newer, "counter", counter)
+        topic.confirmed = False
+        await rig.listening.do("CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: topic.confirmed)
+        gate.set()
+
+        await until(lambda: screen.last.get("unsold") == 1, 10)
+
+
+async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a topic that was closed between two parts of a round nothing is remembered."""
+    monkeypatch.setattr(feed, "READ_AT_ONCE", 1)
+    async with Rig(redis_url, linger=0.0) as rig:
+        await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
+        rig.feed.foreign.rules_hash = "theirs"
+        screen, audience = rig.watch(TICKET)
+        rig.watch(OTHER)
+        [topic] = audience.topics
+        await until(lambda: topic.open)
+        answered = rig.schedule.watch
+
+        async def then_it_closes(site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> Known | None:
+            known = await answered(site, tickets, counters=counters)
+            if not counters and topic.ticket not in tickets and topic.channel in rig.hub.topics:
+                rig.hub.leave(audience, screen)
+                rig.hub.close_idle()
+            return known
+
+        rig.schedule.watch = then_it_closes  # type: ignore[method-assign]
+        await until(lambda: topic.channel not in rig.hub.topics)
+        await asyncio.sleep(0.3)
+
+        assert topic not in rig.feed.foreign._marked
+
+
+async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: Callable[..., RedisServer]) -> None:
+    """While Redis takes nothing it is asked at one pace, however many topics opened and closed meanwhile."""
+    server = redis_server()
+    async with Rig(server.url) as rig:
+        tell, times = rig.feed.ear.tell, 0
+
+        async def counted() -> None:
+            nonlocal times
+            times += 1
+            await tell()
+
+        rig.feed.ear.tell = counted  # type: ignore[method-assign]
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        for n in range(100):
+            rig.watch(f"33333333-aaaa-4aaa-8aaa-{n:012}")
+            await asyncio.sleep(0.005)
+        await until(lambda: all(topic.confirmed for topic in rig.hub.topics.values()))
+        await asyncio.sleep(1)
+
+        times = 0
+        await asyncio.sleep(2)
+
+        assert 1 <= times <= 6
 
 
 async def test_other_rules_are_not_shown(redis_url: str) -> None:

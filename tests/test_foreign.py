@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -97,6 +98,16 @@ async def test_what_redis_did_not_take_is_marked_later(rig: Rig) -> None:
     await away.found(SITE_ID, [rig.topic])
 
     assert [TICKET] == await rig.store.do("ZRANGE", key(SITE, "hinted"), 0, -1)
+
+
+async def test_closed_while_it_is_marked(rig: Rig) -> None:
+    """Of a topic that is closed while its mark is on its way nothing is remembered."""
+    marking = asyncio.create_task(rig.foreign.found(SITE_ID, [rig.topic]))
+    await asyncio.sleep(0)
+    rig.foreign.forget(rig.topic)
+    await marking
+
+    assert {TICKET} == await rig.marked(rig.topic)
 
 
 async def test_for_longer_than_a_restart(rig: Rig) -> None:

@@ -1,7 +1,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.keys import key
-from server.model import Hint, Rules, SiteId, TicketId, Timing
+from server.model import Hint, Pace, Rules, SiteId, TicketId, Timing
 from server.refresh import SLOTS, Refresh
 from server.schedule import Class, Listing, Lot, Schedule, Wait
 from server.sites import Sites
-from server.snapshots import Snapshots
+from server.snapshots import Finding, Snapshots, Stored
 from server.store.client import Store, Use
 from server.wix.client import ApiKey, App, Wix
 from tests.rig.elapse import elapse
@@ -599,6 +599,25 @@ async def test_half_of_a_refused_lot_that_cannot_be_paid(redis_url: str) -> None
 
         assert 1 == len(wix.of("/query"))
         assert all([await reader.due(SITE, ticket) <= 0 for ticket in tickets])
+
+
+async def test_found_by_another_meanwhile(redis_url: str) -> None:
+    """A ticket that an answer left out and that another worker has found since is looked at again, and is not gone."""
+    async with scripted(redis_url) as (reader, wix):
+        await watch(reader, SITE, TICKET)
+        lot = await claimed(reader)
+        finding = Finding(TicketId(TICKET), Pace.LIVE, f'"ticket":"{TICKET}"}}', "{}", 3)
+
+        async def before_it_was(site: SiteId, tickets: Sequence[TicketId]) -> list[Stored]:
+            await reader.snapshots.keep(lot.site, lot.version - 1, lot.version - 1, [finding])
+            return []
+
+        reader.snapshots.known = before_it_was  # type: ignore[method-assign]
+        wix.say("/query", Say(content=answer()))
+        await reader.refresh.read(lot)
+
+        assert "state" not in await reader.shown(SITE, TICKET)
+        assert 0 >= await reader.due(SITE, TICKET)
 
 
 async def test_an_answer_that_is_not_full_proves_nothing(redis_url: str) -> None:

@@ -33,6 +33,7 @@ local function budget(reads, due, capacity, refill, lease, longest)
     faults = tonumber(got.faults or 0),
     version = tonumber(got.version or 0),
     probe = tonumber(got.probe or 0),
+    small = tonumber(got.small or 0),
   }
   local filled_at = tonumber(got.filled_at or 0)
   local back = math.max(b.last_call, filled_at) - now

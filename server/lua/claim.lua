@@ -10,8 +10,9 @@
 -- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
 --        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
 --        most half the budget, whatever is watched. The pages of a listing are in no gap's way. A listing is leased as a
---        ticket is: extend keeps it from page to page. After a fault a lot is small, and smaller after each further one: if
---        it is one ticket that Wix cannot answer for, the others get past it. A worker whose rules are not the site's takes
+--        ticket is: extend keeps it from page to page. After a fault a lot is a quarter of what
+--        it was, after a good answer four times that: if it is one ticket that Wix cannot answer for, the others get past it,
+--        as those that failed come last. A worker whose rules are not the site's takes
 --        nothing: what it read would be refused, and a hint be spent on it.
 
 local site, due, hinted, watched, reads = unpack(KEYS)
@@ -36,7 +37,7 @@ if list_at and tonumber(list_at) <= now then
 end
 
 -- Hinted tickets are looked up by themselves: behind a backlog of thousands they would not be among the first due.
-local most = b.faults == 0 and 100 or math.max(1, math.floor(100 / 4 ^ b.faults))
+local most = math.max(1, math.floor(100 / 4 ^ b.small))
 local lot, seen, class = {}, {}, nil
 local function add(ticket, as)
   if #lot < most and not seen[ticket] then

@@ -12,8 +12,9 @@
 -- keeps  a ticket whose due time is no longer this lease was marked meanwhile: it stays as it is. A version, which is
 --        when the read began, may be ahead of a clock that was set back; no due time is counted from there. Wix's read model
 --        may lag its webhooks, so a hint, a hold's end and a sale's start or end are followed by reads until the last settle
---        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them. Where
---        Wix names no time the pause counts from the last call's beginning: one that hung has waited already.
+--        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them, and the
+--        next lots are small (claim). Where Wix names no time the pause counts from the last call's beginning: one that
+--        hung has waited already.
 
 local site, due, hinted, watched, reads, holds = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
@@ -113,6 +114,14 @@ if redis.call('HEXISTS', reads, 'lot:' .. ARGV[1]) == 1 then
   redis.call('HSET', reads, 'lot:' .. ARGV[1], int(now))
 end
 
+if lease > 0 then
+  local small = tonumber(redis.call('HGET', reads, 'small') or 0)
+  if outcome == 'good' and small > 0 then
+    redis.call('HSET', reads, 'small', small - 1)
+  elseif outcome == 'fault' then
+    redis.call('HSET', reads, 'small', math.min(4, small + 1))
+  end
+end
 if outcome == 'good' then
   redis.call('HSET', reads, 'faults', 0, 'probe', 0)
 elseif outcome == 'fault' then

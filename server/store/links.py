@@ -58,6 +58,7 @@ class Links:
         self._astray = asyncio.Event()
         # A bug that ended a task of ours: whoever listens gets it.
         self._bug: BaseException | None = None
+        self._closed = False
         self._tending = self._task(self._tend())
         if patience is not None:
             self._astray.set()
@@ -109,6 +110,7 @@ class Links:
 
     async def aclose(self) -> None:
         """Close all links."""
+        self._closed = True
         running = [self._tending, *(shard.running for shard in self._shards.values() if shard.running)]
         for task in running:
             task.cancel()
@@ -141,7 +143,7 @@ class Links:
         for shard, names in _grouped(
             (shard, name) for shard, name in owners if again or shard is not self._homes[name]
         ):
-            for old, left in _grouped((self._homes[name], name) for name in names):
+            for old, left in _grouped((self._homes.get(name), name) for name in names):
                 if old is not shard:
                     await self._leave(old, left)
             # Some may have been given up meanwhile.
@@ -167,7 +169,8 @@ class Links:
         shard = self._shards.get(node)
         if shard is None:
             shard = self._shards[node] = Shard(node)
-            shard.running = self._task(self._run(shard))
+            if not self._closed:
+                shard.running = self._task(self._run(shard))
         return shard
 
     def _task(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -248,11 +251,14 @@ class Links:
                     raise
                 for name in [one for one in shard.wanted if ended.tells(one)]:
                     shard.wanted.discard(name)
-                    self._homes[name] = None
+                    if name in self._homes:
+                        self._homes[name] = None
                 self._astray.set()
             else:
                 if heard is not None:
                     await self._heard.put(heard)
+            if self._patience is not None and not link.probes and self._cluster.tag(shard.node):
+                return  # It had no slot when it was opened, so no probe: it is opened anew with one.
 
 
 def _grouped(pairs: Iterable[tuple[Shard | None, str]]) -> list[tuple[Shard, list[str]]]:

@@ -181,9 +181,16 @@ class Link:
             parts[0] += channels
         packed = b"".join([hiredis.pack_command((word, *names)) for names in parts.values()])  # type: ignore[arg-type] # any
         with faults(what):
-            if self._connection is None or not self._connection.is_connected:
+            connection = self._connection
+            if connection is None or not connection.is_connected:
                 raise StoreUnavailable("the link to Redis is lost")
-            await self._connection.send_packed_command(packed)
+            try:
+                await connection.send_packed_command(packed)
+            except AttributeError as error:
+                if connection.is_connected:
+                    raise
+                # Closed meanwhile, by who listens or by another's command that failed: redis-py's writer is None then.
+                raise StoreUnavailable("the link to Redis is lost") from error
 
 
 def new_probe(tag: str | None = None) -> str:

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -109,10 +109,14 @@ async def test_wake_from_every_node(cluster: Servers) -> None:
             master.ask("PUBLISH", WAKE, f"site-{number}")
 
         # The nodes of a cluster that has just begun still tell each other of what was said before.
-        heard: list[Heard | None] = []
-        while {Heard(WAKE, f"site-{number}") for number in range(3)} - set(heard):
-            heard.append(await links.hear(2))
-            assert heard[-1], heard
+        wanted = {Heard(WAKE, f"site-{number}") for number in range(3)}
+
+        async def all_of_them() -> bool:
+            if (heard := await links.hear(2)) is not None:
+                wanted.discard(heard)
+            return not wanted
+
+        await until(all_of_them)
 
 
 async def test_wake_goes_elsewhere(breakable: Servers) -> None:
@@ -278,3 +282,45 @@ async def test_a_bug_is_told(cluster: Servers) -> None:
 
         with pytest.raises(KeyError, match="bug"):
             await links.hear(1)
+
+
+async def test_given_up_while_they_move(cluster: Servers) -> None:
+    """Channels that nobody wants any more, just as they are brought to other masters, harm nothing."""
+    async with listening(cluster) as links:
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
+        for shard in links._shards.values():
+            shard.wanted.clear()
+        links._homes.update(dict.fromkeys(NAMES))
+        ask = links._ask
+
+        async def slowly(shard: Shard, names: Collection[str]) -> None:
+            await asyncio.sleep(0.1)
+            await ask(shard, names)
+
+        links._ask = slowly  # type: ignore[method-assign]
+        links._astray.set()
+        # Some have their master by now, and others do not.
+        await until(lambda: any(links._homes.values()))
+
+        await links.unsubscribe(*NAMES)
+
+        assert {} == links._homes
+        for _ in range(5):
+            await links.hear(0.1)
+
+
+async def test_a_master_that_gets_its_first_slots(cluster: Servers) -> None:
+    """A link that was opened while its master had no slot, and so no probe, is opened anew with one."""
+    async with listening(cluster, 5.0) as links:
+        tag = links._cluster.tag
+        links._cluster.tag = lambda node: None  # type: ignore[method-assign]
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
+        assert [] == links.probes
+
+        links._cluster.tag = tag  # type: ignore[method-assign]
+
+        await until(lambda: len(links.probes) == len(links._shards))
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)

@@ -1,7 +1,7 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from errno import ETIMEDOUT
 
 import pytest
@@ -33,6 +33,45 @@ async def listening(
     ):
         await link.open()
         yield link
+
+
+async def test_closed_while_something_is_said(redis_url: str) -> None:
+    """Who says something on a link that is closed in this moment hears that it is lost, and nothing of its insides."""
+    async with listening(redis_url) as link:
+        for turns in range(4):
+            saying = asyncio.create_task(link.subscribe("a"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await link.aclose()
+
+            with suppress(StoreUnavailable):
+                await saying
+            await link.open()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_said_while_another_command_fails(redis_url: str, monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
+    """A command that fails takes the connection from under the next one, which hears that the link is lost."""
+    async with listening(redis_url) as link:
+        sends, first = link._connection._send_packed_command, True
+
+        async def reset_at_first(command: bytes) -> None:
+            nonlocal first
+            if first:
+                first = False
+                raise ConnectionResetError(104, "reset")
+            await sends(command)
+
+        monkeypatch.setattr(link._connection, "_send_packed_command", reset_at_first)
+        one = asyncio.create_task(link.subscribe("a"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        other = asyncio.create_task(link.subscribe("b"))
+
+        with pytest.raises(StoreUnavailable):
+            await one
+        with suppress(StoreUnavailable):
+            await other
 
 
 async def test_heard(store: Store, redis_url: str) -> None:
