@@ -259,8 +259,8 @@ class Refresh:
             log.warning("definition_unreadable", site=lot.site, ticket=ticket, error=str(error))
             return Next(ticket, Pace.LIVE)
         metrics.missing.labels("found").inc()
-        await self._keep(lot.site, version, Answer((definition,), frozenset()))
-        return _next(definition)
+        [found] = await self._keep(lot.site, version, Answer((definition,), frozenset()))
+        return found
 
     async def _list(self, listing: Listing) -> None:
         """Keep every ticket of the site, page by page; mark what is tracked but was not listed."""

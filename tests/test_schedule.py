@@ -1436,6 +1436,48 @@ async def test_who_spoils_a_lot_is_got_past(site: Site) -> None:
     assert 30 > len(sizes)
 
 
+async def test_a_hinted_one_that_spoils_lots_is_got_past(site: Site) -> None:
+    """However urgent the ticket is that Wix cannot answer for, the less urgent ones are read too."""
+    watched, others = [
+        [TicketId(f"{n:08d}-{kind * 4}-4aaa-8aaa-000000000001") for n in range(10)] for kind in ("b", "c")
+    ]
+    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in (*watched, *others)])
+    await site.passes(400)
+    await site.watch(*watched)
+    await site.mark(A)
+    well = set[TicketId]()
+
+    for _ in range(40):
+        lot = await site.lot()
+        if A in lot.tickets:
+            await site.schedule.fault(SITE_ID, lot, 0.0)
+            await site.mark(A)
+        else:
+            well |= set(lot.tickets)
+            await site.settle(lot)
+        await site.store.do("HSET", key(SITE, "reads"), "tokens", 20, "filled_at", await site.now())
+        if len(well) == 20:
+            break
+
+    assert {*watched, *others} == well
+
+
+@pytest.mark.parametrize(("fault", "expected"), [(False, 2), (True, 0)])
+async def test_a_first_viewer_during_a_read(site: Site, fault: bool, expected: float) -> None:
+    """Who looks at a ticket while it is read for a hint delays none of the reads that follow the hint."""
+    await site.knows(A)
+    await site.mark(A)
+    lot = await site.lot()
+
+    await site.watch(A)
+    if fault:
+        await site.schedule.fault(SITE_ID, lot, 0.0)
+    else:
+        await site.settle(lot)
+
+    assert about(expected) == await site.due(A)
+
+
 async def test_another_fault_lets_the_next_call_ask(site: Site) -> None:
     """When the one call after a fault fails too, the next may ask as soon as its pause is over, not 30 s later."""
     await site.mark(A)

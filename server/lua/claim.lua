@@ -63,9 +63,9 @@ local ready, at = {}, redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LI
 for i = 1, #at, 2 do
   ready[#ready + 1] = at[i]
 end
-local watched_until = {}
+local hinted_at, watched_until = {}, {}
 if #ready > 0 then
-  local hinted_at = redis.call('ZMSCORE', hinted, unpack(ready))
+  hinted_at = redis.call('ZMSCORE', hinted, unpack(ready))
   watched_until = redis.call('ZMSCORE', watched, unpack(ready))
   for i, ticket in ipairs(ready) do
     if hinted_at[i] then
@@ -80,16 +80,33 @@ table.sort(waiting, function(a, b)
   end
   return a[2] < b[2]
 end)
-for _, one in ipairs(waiting) do
-  add(one[2], 'hinted')
+local function is_watched(i)
+  return watched_until[i] and tonumber(watched_until[i]) > now
 end
-for i, ticket in ipairs(ready) do
-  if watched_until[i] and tonumber(watched_until[i]) > now then
-    add(ticket, 'watched')
+if b.small > 0 then
+  -- Whatever they are, in the order in which they are due: one that fails again and again would else always be first.
+  local rank = { hinted = 1, watched = 2, rest = 3 }
+  local best = 'rest'
+  for i, ticket in ipairs(ready) do
+    local as = hinted_at[i] and 'hinted' or is_watched(i) and 'watched' or 'rest'
+    if #lot < most and rank[as] < rank[best] then
+      best = as
+    end
+    add(ticket, as)
   end
-end
-for _, ticket in ipairs(ready) do
-  add(ticket, 'rest')
+  class = best
+else
+  for _, one in ipairs(waiting) do
+    add(one[2], 'hinted')
+  end
+  for i, ticket in ipairs(ready) do
+    if is_watched(i) then
+      add(ticket, 'watched')
+    end
+  end
+  for _, ticket in ipairs(ready) do
+    add(ticket, 'rest')
+  end
 end
 if #lot == 0 then
   local next_ = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')

@@ -9,7 +9,7 @@
 --        Wix calls a second that watching may use; most microseconds of a pause;
 --        then four a ticket: id, pace (live | slow | dead | never | again), sale start, sale end ('' = none)
 -- gives  microseconds for which the site is paused; 0 for an unknown site (nothing was written)
--- keeps  a ticket whose due time is no longer this lease was marked meanwhile: it stays as it is. A version, which is
+-- keeps  a ticket whose due time is now or before was marked meanwhile: it stays as it is. A version, which is
 --        when the read began, may be ahead of a clock that was set back; no due time is counted from there. Wix's read model
 --        may lag its webhooks, so a hint, a hold's end and a sale's start or end are followed by reads until the last settle
 --        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them, and the
@@ -97,12 +97,17 @@ for i = FIXED + 1, #ARGV, 4 do
   local ticket = ARGV[i]
   local score = redis.call('ZSCORE', due, ticket)
   local wanted = lease == 0 and not score and (all or redis.call('ZSCORE', watched, ticket))
-  if wanted or (score and tonumber(score) == lease) then
+  score = tonumber(score or 0)
+  -- Watched since it was claimed: its time was lowered to when it would be next, and there may be reason to look sooner.
+  local looked_at = now < score and score < lease
+  if wanted or looked_at or (lease > 0 and score == lease) then
     local at = now
     if outcome ~= 'fault' then
       at = soonest(ticket, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
     end
-    if at then
+    if looked_at then
+      redis.call('ZADD', due, 'LT', int(at or score), ticket)
+    elseif at then
       redis.call('ZADD', due, int(at), ticket)
     else
       redis.call('ZREM', due, ticket)
