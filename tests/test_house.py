@@ -185,7 +185,9 @@ def test_locks_hold_what_the_project_asks_for() -> None:
     }
 
     for lock, requirements in asked.items():
-        locked = set(re.findall(r"^([\w.-]+)==[^\n]+ \\\n +--hash=", (ROOT / lock).read_text(), re.MULTILINE))
+        locked = set(
+            re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==[^\n]+ \\\n +--hash=", (ROOT / lock).read_text(), re.MULTILINE)
+        )
         names = {re.split(r"[\[>=<~!; ]", requirement)[0].lower() for requirement in requirements}
         assert names - locked == set(), f"run scripts/lock: not in {lock}"
 
@@ -234,7 +236,9 @@ def test_floors() -> None:
     """No dependency may be so old that it lets in what was found in it since; the locks hold newer ones still."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = dict(requirement.split(">=") for requirement in project["dependencies"])
-    locked = dict(re.findall(r"^([\w.-]+)==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    locked = dict(
+        re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    )
 
     def version(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split("."))
