@@ -140,11 +140,11 @@ class Feed:
         try:
             async for topic, seen in self._watch(site, topics, counters=True):
                 del left[topic]
-                if self.hub.topics.get(topic.channel) is topic:
+                if self._is_open(topic):
                     self._see(topic, seen)
         finally:
             for topic in left:
-                if self.hub.topics.get(topic.channel) is topic:
+                if self._is_open(topic):
                     self._to_read.setdefault(topic)
 
     async def _watch(self, site: SiteId, topics: list[Topic], *, counters: bool) -> AsyncIterator[tuple[Topic, Seen]]:
@@ -222,7 +222,7 @@ class Feed:
         foreign: list[Topic] = []
         # Of a site that nothing is heard of the counters are asked for too: they are all that there is.
         async for topic, seen in self._watch(site, topics, counters=not self.ear.hears(topics[0])):
-            if seen.v is None or self.hub.topics.get(topic.channel) is not topic:
+            if seen.v is None or not self._is_open(topic):
                 # Never read, or closed since it was asked for.
                 continue
             topic.ours = self.foreign.is_ours(seen)
@@ -233,8 +233,7 @@ class Feed:
             if seen.counter is not None:
                 topic.take(seen.counter, self._fresh_until(seen))
             self._compare(topic, seen)
-        # Some may have been closed since they were asked for.
-        await self.foreign.found(site, [topic for topic in foreign if self.hub.topics.get(topic.channel) is topic])
+        await self.foreign.found(site, [topic for topic in foreign if self._is_open(topic)])
 
     def _look_back(self) -> None:
         """A round is over: what is known of the sites that are watched, be it from an earlier one, tells how they are."""
@@ -251,10 +250,11 @@ class Feed:
             self.hub.decide(topic)
             return
         # Another counter is stored than the one we have: its age says nothing about ours.
+        stored = seen.v or 0
         topic.mismatched += 1
-        if topic.mismatched > 1 and topic.v > (seen.v or 0) == topic.stored_v:
+        if topic.mismatched > 1 and topic.v > stored == topic.stored_v:
             self._forced.add(topic)
-        topic.stored_v = seen.v or 0
+        topic.stored_v = stored
         if topic.mismatched > 1 or not topic.verified:
             self._want(topic)
 
@@ -269,6 +269,10 @@ class Feed:
                 self.hub.decide(topic)
             self.hub.close_idle()
             metrics.topics.set(len(self.hub.topics))
+
+    def _is_open(self, topic: Topic) -> bool:
+        """Whether it has not been closed since it was asked for."""
+        return self.hub.topics.get(topic.channel) is topic
 
     def _closed(self, topic: Topic) -> None:
         self.ear.close(topic)

@@ -8,6 +8,7 @@ pool). A call is never cancelled: `stop` lets what is in flight end.
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from server import logs, metrics
@@ -15,7 +16,7 @@ from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterEr
 from server.keys import WAKE
 from server.model import Definition, Hint, Pace, SiteId, TicketId
 from server.reminder import Reminder
-from server.schedule import Class, Listing, Lot, Next, Wait
+from server.schedule import Class, Listing, Lot, Next, Wait, look_again
 from server.silence import Silence
 from server.sites import Sites
 from server.snapshots import Finding, Kept, Snapshots
@@ -143,7 +144,7 @@ class Refresh:
             else:
                 metrics.lots.labels(lot.reason).inc()
                 # Since before it was claimed: a process may stand still at any moment, for as long as it pleases others.
-                with deadline.within(READ_WITHIN * self.schedule.timing.lease, since=asked):
+                with self._while_it_is_ours(asked):
                     await self.read(lot)
         except StoreUnavailable as error:
             log.warning("store_unavailable", site=lot.site, error=str(error))
@@ -190,7 +191,7 @@ class Refresh:
                 if await self._paid(lot.site, lot.reason):
                     found += await self._query(lot, part)
                 else:
-                    found += _again(part)
+                    found += look_again(part)
             return found
         found = await self._keep(lot.site, lot.version, answer)
         seen = {one.ticket for one in found} | answer.unreadable
@@ -198,7 +199,7 @@ class Refresh:
         found += [Next(ticket, Pace.LIVE) for ticket in tickets if ticket in answer.unreadable]
         missing = [ticket for ticket in tickets if ticket not in seen]
         # Only a full answer proves that something is missing.
-        return found + (await self._missing(lot, missing) if answer.next is None else _again(missing))
+        return found + (await self._missing(lot, missing) if answer.next is None else look_again(missing))
 
     async def _keep(self, site: SiteId, version: int, answer: Answer) -> list[Next]:
         findings = [Finding.of(definition, self.snapshots.rules) for definition in answer.definitions]
@@ -273,7 +274,7 @@ class Refresh:
                 if page is None:
                     await self.schedule.list_again(listing)
                     return
-                with deadline.within(READ_WITHIN * self.schedule.timing.lease, since=page.asked):
+                with self._while_it_is_ours(page.asked):
                     answer = await self.wix.page(site, cursor, lambda: self._pay(site, Class.REST))
                 found = await self._keep(site, page.version, answer)
                 if any(one.again for one in found):
@@ -316,6 +317,10 @@ class Refresh:
                 await self._slots.acquire()
         return None, listing
 
+    def _while_it_is_ours(self, asked: float) -> AbstractContextManager[None]:
+        """Calls within this block end while what was *asked* for then (time.monotonic()) has its place in the budget."""
+        return deadline.within(READ_WITHIN * self.schedule.timing.lease, since=asked)
+
     async def _paid(self, site: SiteId, reason: Class) -> bool:
         return not isinstance(await self.schedule.spend(site, reason), Wait)
 
@@ -339,10 +344,6 @@ class Refresh:
                 await event.wait()
         except TimeoutError:
             pass
-
-
-def _again(tickets: Sequence[TicketId]) -> list[Next]:
-    return [Next(ticket, Pace.LIVE, again=True) for ticket in tickets]
 
 
 def _next(definition: Definition) -> Next:

@@ -80,6 +80,11 @@ class Next:
     again: bool = False
 
 
+def look_again(tickets: Sequence[TicketId]) -> list[Next]:
+    """These were missing, or nobody knows: each is due again in a moment."""
+    return [Next(ticket, Pace.LIVE, again=True) for ticket in tickets]
+
+
 class Schedule:
     """The due times of all sites. Every method raises StoreUnavailable when Redis does not take it."""
 
@@ -220,8 +225,7 @@ class Schedule:
 
     async def give_back(self, lot: Lot) -> None:
         """A read came to nothing through no fault of Wix: its tickets are due again."""
-        each = _each([Next(ticket, Pace.LIVE, again=True) for ticket in lot.tickets])
-        await self._settle(lot.site, "none", lot.version, lot.lease, each)
+        await self._settle(lot.site, "none", lot.version, lot.lease, _each(look_again(lot.tickets)))
 
     async def fault(self, site: SiteId, lot: Lot | None, retry_after: float | None) -> float:
         """Wix failed: pause the site, make the lot due again. Answers the seconds of the pause."""

@@ -117,14 +117,15 @@ class Snapshots:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
         if Kept.FOREIGN in answer:
-            self.differ(site)
+            self.differ(site, refused=answer.count(Kept.FOREIGN))
         return answer
 
-    def differ(self, site: SiteId) -> None:
+    def differ(self, site: SiteId, **words: int) -> None:
         """Warn that a site's rules are not ours, so that nothing of what we read of it is kept."""
         self._rules_differ.say(
             site,
             site=site,
+            **words,
             hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
         )
 

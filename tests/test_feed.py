@@ -11,6 +11,7 @@ from server import feed, metrics, wire
 from server.feed import LOOK_EVERY
 from server.keys import channel, key
 from server.model import Hint, Known, Rules, SiteId, TicketId, Timing
+from server.topics import Topic
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut
 from tests.rig.hub import SITE_ID, Rig, Screen, shows
@@ -70,6 +71,17 @@ def _seen(screens: list[Screen]) -> set[tuple[int | None, ...]]:
     return {tuple(sorted(screen.unsolds, key=str)) for screen in screens}
 
 
+def changed(topic: Topic, v: int, *, unsold: int) -> str:
+    """Its counter, of which three are unsold, with this version and number."""
+    body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', f'"unsold":{unsold}')
+    return wire.with_v(v, body)
+
+
+async def stored(rig: Rig, v: int, counter: str, *more: str | int) -> None:
+    """Have this in Redis of the ticket, with no word to anybody."""
+    await rig.store.do("HSET", key(SITE, "ticket", TICKET), "v", v, "counter", counter, *more)
+
+
 async def test_older_is_dropped(redis_url: str) -> None:
     """Law 2: A counter with an older version than the one shown is not shown, whenever it comes."""
     async with Rig(redis_url) as rig:
@@ -78,7 +90,7 @@ async def test_older_is_dropped(redis_url: str) -> None:
         [topic] = audience.topics
         await shows(screen, unsold=3)
 
-        old = wire.with_v(topic.v - 1, str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":9'))
+        old = changed(topic, topic.v - 1, unsold=9)
         await rig.store.do("PUBLISH", topic.channel, old)
         await rig.reads.read(definition(TICKET, 2))
         await shows(screen, unsold=2)
@@ -127,10 +139,7 @@ async def test_lost_message_is_found_in_two_rounds(redis_url: str) -> None:
         [topic] = audience.topics
         await shows(screen, unsold=3)
 
-        body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":1')
-        await rig.store.do(
-            "HSET", key(SITE, "ticket", TICKET), "v", topic.v + 5, "counter", wire.with_v(topic.v + 5, body)
-        )
+        await stored(rig, topic.v + 5, changed(topic, topic.v + 5, unsold=1))
 
         await shows(screen, unsold=1)
 
@@ -143,10 +152,7 @@ async def test_lost_tail_is_accepted(redis_url: str) -> None:
         [topic] = audience.topics
         await shows(screen, unsold=3)
 
-        body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":4')
-        await rig.store.do(
-            "HSET", key(SITE, "ticket", TICKET), "v", topic.v - 5, "counter", wire.with_v(topic.v - 5, body)
-        )
+        await stored(rig, topic.v - 5, changed(topic, topic.v - 5, unsold=4))
 
         await shows(screen, unsold=4)
 
@@ -159,11 +165,9 @@ async def test_a_lost_tail_is_as_old_as_it_is(redis_url: str) -> None:
         [topic] = audience.topics
         await shows(screen, unsold=3)
 
-        body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', '"unsold":4')
-        ticket = key(SITE, "ticket", TICKET)
-        hour_ago = int(await rig.store.do("HGET", ticket, "read_at")) - 3_600_000_000
+        hour_ago = int(await rig.store.do("HGET", key(SITE, "ticket", TICKET), "read_at")) - 3_600_000_000
         older = topic.v - 5
-        await rig.store.do("HSET", ticket, "v", older, "counter", wire.with_v(older, body), "read_at", hour_ago)
+        await stored(rig, older, changed(topic, older, unsold=4), "read_at", hour_ago)
         await until(lambda: topic.v == older)
         await shows(screen, state="unknown")
 
@@ -213,7 +217,7 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
         await asked.wait()
         newer = 9_000_000_000_000_000
         counter = wire.with_v(newer, f'"ticket":"{TICKET}","state":"low","unsold":1,"prices":[]}}')
-        await rig.store.do("HSET", key(SITE, "ticket", TICKET), "v", newer, "counter", counter)
+        await stored(rig, newer, counter)
         topic.confirmed = False
         await rig.listening.do("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: topic.confirmed)

@@ -176,6 +176,12 @@ def test_version_in_changelog() -> None:
     assert newest[1] == project["version"]
 
 
+def locked(lock: str) -> dict[str, str]:
+    """The version of each package of a lock that has a hash; a line may name extras."""
+    lines = r"^([\w.-]+)(?:\[[\w,-]+\])?==([\d.]+)[^\n]* \\\n +--hash="
+    return dict(re.findall(lines, (ROOT / lock).read_text(), re.MULTILINE))
+
+
 def test_locks_hold_what_the_project_asks_for() -> None:
     """Every dependency of pyproject.toml is in the lock that is installed, with a hash."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -185,11 +191,8 @@ def test_locks_hold_what_the_project_asks_for() -> None:
     }
 
     for lock, requirements in asked.items():
-        locked = set(
-            re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==[^\n]+ \\\n +--hash=", (ROOT / lock).read_text(), re.MULTILINE)
-        )
         names = {re.split(r"[\[>=<~!; ]", requirement)[0].lower() for requirement in requirements}
-        assert names - locked == set(), f"run scripts/lock: not in {lock}"
+        assert names - set(locked(lock)) == set(), f"run scripts/lock: not in {lock}"
 
 
 LIMITS = {
@@ -236,15 +239,13 @@ def test_floors() -> None:
     """No dependency may be so old that it lets in what was found in it since; the locks hold newer ones still."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = dict(requirement.split(">=") for requirement in project["dependencies"])
-    locked = dict(
-        re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    )
+    found = locked("requirements.lock")
 
     def version(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split("."))
 
     assert [name for name, floor in FLOORS.items() if version(asked[name]) < floor] == []
-    assert [name for name, floor in FLOORS.items() if version(locked[name.partition("[")[0]]) < floor] == []
+    assert [name for name, floor in FLOORS.items() if version(found[name.partition("[")[0]]) < floor] == []
 
 
 def test_nothing_is_excused_from_the_security_rules() -> None:

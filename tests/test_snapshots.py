@@ -333,7 +333,9 @@ async def test_other_rules_are_told_of(redis_url: str) -> None:
             for version in (7_000, 7_001):
                 await other.keep(version, definition(A, 3), definition(B, 3))
 
-    assert [("warning", "rules_differ", SITE)] == [(one["log_level"], one["event"], one["site"]) for one in logs]
+    assert [("warning", "rules_differ", SITE, 2)] == [
+        (one["log_level"], one["event"], one["site"], one["refused"]) for one in logs
+    ]
 
 
 async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:

@@ -10,10 +10,10 @@
 -- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
 --        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
 --        most half the budget, whatever is watched. The pages of a listing are in no gap's way. A listing is leased as a
---        ticket is: extend keeps it from page to page. After a fault a lot is a quarter of what
---        it was, after a good answer four times that: if it is one ticket that Wix cannot answer for, the others get past it,
---        as those that failed come last. A worker whose rules are not the site's takes
---        nothing: what it read would be refused, and a hint be spent on it.
+--        ticket is: extend keeps it from page to page. After a fault a lot is a quarter of what it was, after a good answer
+--        four times that: if it is one ticket that Wix cannot answer for, the others get past it, as those that failed come
+--        last. A worker whose rules are not the site's takes nothing: what it read would be refused, and a hint be spent on
+--        it.
 
 local site, due, hinted, watched, reads = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
@@ -36,76 +36,72 @@ if list_at and tonumber(list_at) <= now then
   return { 'list', int(now + lease) }
 end
 
--- Hinted tickets are looked up by themselves: behind a backlog of thousands they would not be among the first due.
+local RANK = { hinted = 1, watched = 2, rest = 3 }
 local most = math.max(1, math.floor(100 / 4 ^ b.small))
-local lot, seen, class = {}, {}, nil
+local lot, seen, class = {}, {}, 'rest'
 local function add(ticket, as)
   if #lot < most and not seen[ticket] then
     seen[ticket] = true
-    class = class or as
     lot[#lot + 1] = ticket
-  end
-end
-
--- Those that were hinted at first are for the most part read already, and wait for their next steps: behind a thousand of
--- them the new ones are found among what is due.
-local waiting = {}
-local first = redis.call('ZRANGE', hinted, 0, 999)
-if #first > 0 then
-  local at = redis.call('ZMSCORE', due, unpack(first))
-  for i, ticket in ipairs(first) do
-    if at[i] and tonumber(at[i]) <= now then
-      waiting[#waiting + 1] = { tonumber(at[i]), ticket }
+    if RANK[as] < RANK[class] then
+      class = as
     end
   end
 end
+
 local ready, at = {}, redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 1000, 'WITHSCORES')
 for i = 1, #at, 2 do
   ready[#ready + 1] = at[i]
 end
-local hinted_at, watched_until = {}, {}
+local classes = {}
 if #ready > 0 then
-  hinted_at = redis.call('ZMSCORE', hinted, unpack(ready))
-  watched_until = redis.call('ZMSCORE', watched, unpack(ready))
+  local hinted_at = redis.call('ZMSCORE', hinted, unpack(ready))
+  local watched_until = redis.call('ZMSCORE', watched, unpack(ready))
+  for i = 1, #ready do
+    local is_watched = watched_until[i] and tonumber(watched_until[i]) > now
+    classes[i] = hinted_at[i] and 'hinted' or is_watched and 'watched' or 'rest'
+  end
+end
+
+if b.small > 0 then
+  -- Whatever they are, in the order in which they are due: one that fails again and again would else always be first.
   for i, ticket in ipairs(ready) do
-    if hinted_at[i] then
+    add(ticket, classes[i])
+  end
+else
+  -- Hinted tickets are looked up by themselves too: behind a backlog of thousands they would not be among the first due.
+  -- Nor would the new ones be among the first hinted, behind a thousand that are read already and wait for their next steps.
+  local waiting = {}
+  local first = redis.call('ZRANGE', hinted, 0, 999)
+  if #first > 0 then
+    local its = redis.call('ZMSCORE', due, unpack(first))
+    for i, ticket in ipairs(first) do
+      if its[i] and tonumber(its[i]) <= now then
+        waiting[#waiting + 1] = { tonumber(its[i]), ticket }
+      end
+    end
+  end
+  for i, ticket in ipairs(ready) do
+    if classes[i] == 'hinted' then
       waiting[#waiting + 1] = { tonumber(at[2 * i]), ticket }
     end
   end
-end
--- Who has waited longest comes first: a ticket that is hinted at again and again keeps its place, and takes no other's.
-table.sort(waiting, function(a, b)
-  if a[1] ~= b[1] then
-    return a[1] < b[1]
-  end
-  return a[2] < b[2]
-end)
-local function is_watched(i)
-  return watched_until[i] and tonumber(watched_until[i]) > now
-end
-if b.small > 0 then
-  -- Whatever they are, in the order in which they are due: one that fails again and again would else always be first.
-  local rank = { hinted = 1, watched = 2, rest = 3 }
-  local best = 'rest'
-  for i, ticket in ipairs(ready) do
-    local as = hinted_at[i] and 'hinted' or is_watched(i) and 'watched' or 'rest'
-    if #lot < most and rank[as] < rank[best] then
-      best = as
+  -- Who has waited longest comes first: a ticket that is hinted at again and again keeps its place, and takes no other's.
+  table.sort(waiting, function(a, b)
+    if a[1] ~= b[1] then
+      return a[1] < b[1]
     end
-    add(ticket, as)
-  end
-  class = best
-else
+    return a[2] < b[2]
+  end)
   for _, one in ipairs(waiting) do
     add(one[2], 'hinted')
   end
-  for i, ticket in ipairs(ready) do
-    if is_watched(i) then
-      add(ticket, 'watched')
+  for _, as in ipairs({ 'watched', 'rest' }) do
+    for i, ticket in ipairs(ready) do
+      if classes[i] == as then
+        add(ticket, as)
+      end
     end
-  end
-  for _, ticket in ipairs(ready) do
-    add(ticket, 'rest')
   end
 end
 if #lot == 0 then

@@ -10,9 +10,9 @@
 --        and no webhook told of it; 8 refused because the site's rules are others
 -- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
 --        nothing, and so does a worker whose rules are not the site's. That a ticket was never there is refused where one
---        is stored: another worker found it meanwhile. `v` is the version of the read that last
---        changed what is shown: where nothing shown changed, no byte, no publish and no `v` does. After a clock was set
---        back versions are ahead of it; the time of a read never is.
+--        is stored: another worker found it meanwhile. `v` is the version of the read that last changed what is shown:
+--        where nothing shown changed, no byte, no publish and no `v` does. After a clock was set back versions are ahead of
+--        it; the time of a read never is.
 
 local FIXED, ALL = 4, 9
 local site, changes, history, heard = unpack(KEYS, 1, FIXED)

@@ -127,8 +127,10 @@ if lease > 0 then
     redis.call('HSET', reads, 'small', math.min(4, small + 1))
   end
 end
+-- Whatever became of it, the next call may ask: what one that came to nothing would have said of Wix nobody knows now.
+redis.call('HSET', reads, 'probe', 0)
 if outcome == 'good' then
-  redis.call('HSET', reads, 'faults', 0, 'probe', 0)
+  redis.call('HSET', reads, 'faults', 0)
 elseif outcome == 'fault' then
   local faults = redis.call('HINCRBY', reads, 'faults', 1)
   local was = redis.call('HMGET', reads, 'last_call', 'paused_until')
@@ -140,10 +142,7 @@ elseif outcome == 'fault' then
   pause = math.min(pause, longest)
   local until_ = math.max(now + pause, tonumber(was[2] or 0))
   until_ = math.min(until_, now + longest)
-  redis.call('HSET', reads, 'paused_until', int(until_), 'probe', 0)
+  redis.call('HSET', reads, 'paused_until', int(until_))
   return until_ - now
-else
-  -- What it would have said of Wix nobody knows now, so the next call asks.
-  redis.call('HSET', reads, 'probe', 0)
 end
 return 0
