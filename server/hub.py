@@ -1,9 +1,11 @@
 """The hub: who watches what in this process, and how a change reaches all of them.
 
 In: viewers that come and go, topics that changed (feed.py). Out: to every viewer the newest frame of each topic it
-watches. A flush writes what changed since the last one, at most every FLUSH_EVERY: the first change at once, those that
-follow together. What an audience is due is joined once, and the same bytes go to each of its sockets. Nothing is ever
-queued: who cannot take it now is left a set of topics (live/), and costs the others nothing.
+watches. A flush writes what changed to each audience once, and one begins at most every FLUSH_EVERY: the first change
+goes out at once, those that follow together. What changes during a flush is written along to whom the flush has yet to
+reach, and to the others by the next: no change waits longer than it takes to write to everyone once. What an audience is
+due is joined once, and the same bytes go to each of its sockets. Nothing is ever queued: who cannot take it now is left a
+set of topics (live/), and costs the others nothing.
 
 Anybody may ask for any ticket; those that Wix has not confirmed are bounded (unproven.py), and who watches one that has
 to give way is sent away.
@@ -12,7 +14,7 @@ to give way is sent away.
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from socket import SocketType
 from typing import TypeVar
 
@@ -35,8 +37,8 @@ BEAT_EVERY = 25.0
 """Seconds between heartbeats: below the 30 s after which the strictest proxies cut an idle connection."""
 OPENING = 2.0
 """Seconds that viewers wait for Redis before they are told that nothing is known."""
-SLICE = 1000
-"""Sockets written to before other work gets its turn: some 5 ms."""
+LARGEST = 1000
+"""Viewers of an audience: as many as are written to before other work gets its turn, after some 5 ms."""
 
 _T = TypeVar("_T")
 
@@ -51,17 +53,21 @@ class Hub:
         linger: float = LINGER,
         unproven_linger: float = UNPROVEN_LINGER,
         unproven: Unproven | None = None,
+        largest: int = LARGEST,
     ) -> None:
         self.sites: frozenset[SiteId] = frozenset()
         self.topics: dict[str, Topic] = {}
         self.opened: Callable[[Topic], None] = lambda _: None
         self.closed: Callable[[Topic], None] = lambda _: None
-        self._audiences: dict[tuple[SiteId, tuple[TicketId, ...]], Audience] = {}
+        self._audiences: dict[tuple[SiteId, tuple[TicketId, ...]], list[Audience]] = {}
         self._beat_every = beat_every
         self._linger = linger
         self._unproven_linger = unproven_linger
+        self._largest = largest
         self.unproven = Unproven() if unproven is None else unproven
+        # What changed, and of what changed what each audience is still due.
         self._changed: set[Topic] = set()
+        self._due: dict[Audience, set[Topic]] = {}
         self._work = asyncio.Event()
 
     # -- for viewers --
@@ -71,11 +77,12 @@ class Hub:
         self.unproven.admit(sum(channel(site, ticket) not in self.topics for ticket in tickets), address)
 
     def audience(self, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
-        """Those who watch these tickets, for one more of this *address* to join (`follows` or `lags`)."""
-        wanted = (site, tuple(tickets))
-        found = self._audiences.get(wanted)
+        """Some who watch these tickets, for one more of this *address* to join (`follows` or `lags`)."""
+        alike = self._audiences.setdefault((site, tuple(tickets)), [])
+        found = next((audience for audience in reversed(alike) if len(audience) < self._largest), None)
         if found is None:
-            found = self._audiences[wanted] = Audience(site, [self._topic(site, ticket, address) for ticket in tickets])
+            found = Audience(site, [self._topic(site, ticket, address) for ticket in tickets])
+            alike.append(found)
             for topic in found.topics:
                 topic.audiences.add(found)
                 if not topic.proven:
@@ -96,16 +103,16 @@ class Hub:
         if line is not None:
             audience.fast.pop(line, None)
         audience.others.discard(viewer)
-        if not audience and self._audiences.get(audience.wanted) is audience:
+        if not audience and audience in self._audiences.get(audience.wanted, ()):
             self._end(audience)
 
     @property
     def viewers(self) -> list[Viewer]:
         """Everyone who is here."""
-        return [viewer for audience in self._audiences.values() for viewer in audience.viewers()]
+        return [viewer for audience in self._everyone() for viewer in audience.viewers()]
 
     def __len__(self) -> int:
-        return sum(map(len, self._audiences.values()))
+        return sum(map(len, self._everyone()))
 
     # -- for who keeps topics true --
 
@@ -152,37 +159,55 @@ class Hub:
     async def _flushes(self) -> None:
         while True:
             await self._work.wait()
-            self._work.clear()
             began = self.now()
             await self._flush()
             metrics.flush_seconds.observe(self.now() - began)
             await asyncio.sleep(max(0.0, began + FLUSH_EVERY - self.now()))
 
     async def _flush(self) -> None:
-        changed, self._changed = self._changed, set()
-        for audience in {audience for topic in changed for audience in topic.audiences}:
-            due = [topic for topic in audience.topics if topic in changed]
-            for viewer in list(audience.others):
-                viewer.show(due)
-            data = b"".join([topic.ws for topic in due])
-            # Lists of what is there already: a tuple for each socket would be work for the garbage collector.
-            lines, viewers = list(audience.fast), list(audience.fast.values())
-            for some, those in zip(parts(lines, SLICE), parts(viewers, SLICE), strict=True):
-                missed = write(audience.fast, some, those, data)
-                # Who fell behind since the lists were made, by a beat say, is told as those are who lagged before.
-                for viewer in audience.others.intersection(missed):
-                    viewer.show(due)
-                metrics.ws_frames.inc(len(due) * (len(some) - len(missed)))
+        """Write what changed to each audience, once."""
+        due, self._due = self._due, {}
+        written: set[Audience] = set()
+        sockets = 0
+        while self._spread(due, written):
+            audience = next(iter(due))
+            topics = due.pop(audience)
+            written.add(audience)
+            self._write(audience, [topic for topic in audience.topics if topic in topics])
+            sockets += len(audience)
+            if sockets >= self._largest:
+                sockets = 0
                 await asyncio.sleep(0)
+        if not self._due:
+            self._work.clear()
+
+    def _spread(self, due: dict[Audience, set[Topic]], written: Container[Audience]) -> bool:
+        """Tell who is due what changed, those that this flush has written to in the next; tell if any is left in this."""
+        changed, self._changed = self._changed, set()
+        for topic in changed:
+            for audience in topic.audiences:
+                (self._due if audience in written else due).setdefault(audience, set()).add(topic)
+        return bool(due)
+
+    @staticmethod
+    def _write(audience: Audience, due: Sequence[Topic]) -> None:
+        for viewer in list(audience.others):
+            viewer.show(due)
+        # Lists of what is there already: a tuple for each socket would be work for the garbage collector.
+        taken = write(list(audience.fast), list(audience.fast.values()), b"".join([topic.ws for topic in due]))
+        metrics.ws_frames.inc(len(due) * taken)
 
     async def _beats(self) -> None:
         while True:
             await asyncio.sleep(self._beat_every)
             text = wire.beat(unix_ms())
-            for some in parts(self.viewers, SLICE):
+            for some in parts(self.viewers, self._largest):
                 for viewer in some:
                     viewer.beat(text)
                 await asyncio.sleep(0)
+
+    def _everyone(self) -> Iterator[Audience]:
+        return itertools.chain.from_iterable(self._audiences.values())
 
     def _topic(self, site: SiteId, ticket: TicketId, address: str = "") -> Topic:
         name = channel(site, ticket)
@@ -194,7 +219,10 @@ class Hub:
 
     def _end(self, audience: Audience) -> None:
         """Nobody is in it any more, or soon: its topics linger, where nobody else watches them."""
-        del self._audiences[audience.wanted]
+        alike = self._audiences[audience.wanted]
+        alike.remove(audience)
+        if not alike:
+            del self._audiences[audience.wanted]
         now = self.now()
         for topic in audience.topics:
             topic.audiences.discard(audience)
@@ -227,24 +255,16 @@ class Hub:
         self.closed(topic)
 
 
-def write(
-    fast: Mapping[SocketType, Socket], lines: Sequence[SocketType], viewers: Sequence[Socket], data: bytes
-) -> Sequence[Socket]:
+def write(lines: Sequence[SocketType], viewers: Sequence[Socket], data: bytes) -> int:
     """Write the same bytes to each of these sockets, past its transport and in one loop in C.
 
-    It is right because a socket is in `fast` only while its transport holds nothing of it. What the kernel does not
-    take goes to the transport, which then pauses the viewer: it is out of `fast` until it has caught up. Measured:
-    bench/, a third more sockets a CPU second than transport.write, and a twelfth more than os.write, whose way through
-    the kernel is longer.
+    It is right because a socket is in an audience's `fast` only while its transport holds nothing of it, and the lists
+    are of this turn of the loop. What the kernel does not take goes to the transport, which then pauses the viewer: it is
+    out of `fast` until it has caught up. Measured: bench/, a third more sockets a CPU second than transport.write, and a
+    twelfth more than os.write, whose way through the kernel is longer.
 
-    Answers those that it was not written to.
+    Answers to how many it was written.
     """
-    missed: list[Socket] = []
-    if [*map(fast.get, lines)] != viewers:
-        # Some have left since the lists were made, or lag: a frame past their transport would come before its turn.
-        here = [fast.get(line) is viewer for line, viewer in zip(lines, viewers, strict=True)]
-        missed = [viewer for viewer, is_here in zip(viewers, here, strict=True) if not is_here]
-        lines, viewers = [*itertools.compress(lines, here)], [*itertools.compress(viewers, here)]
     taken: list[int] = []
     rest = iter(lines)
     while True:
@@ -256,15 +276,13 @@ def write(
         except OSError:
             # Gone without a word.
             taken.append(-1)
-    if taken.count(len(data)) == len(taken):
-        return missed
-    for viewer, size in zip(viewers, taken, strict=True):
-        if size < 0:
-            viewer.drop("dead")
-            missed.append(viewer)
-        elif size < len(data):
-            viewer.behind(data[size:])
-    return missed
+    if taken.count(len(data)) < len(taken):
+        for viewer, size in zip(viewers, taken, strict=True):
+            if size < 0:
+                viewer.drop("dead")
+            elif size < len(data):
+                viewer.behind(data[size:])
+    return len(taken) - taken.count(-1)
 
 
 def unix_ms() -> int:

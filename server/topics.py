@@ -1,4 +1,4 @@
-"""A topic is one ticket that is watched here; an audience is everyone here who watches the same tickets.
+"""A topic is one ticket that is watched here; an audience is some of those who watch the same tickets.
 
 In: counters as texts with the time until which they count as verified. Out: frames, built once for all who get them.
 Whole states and nothing else: a topic holds the newest, and nothing is ever queued. It knows no Redis and no clock.
@@ -102,7 +102,7 @@ class Socket(Viewer, Protocol):
 
 
 class Audience:
-    """All viewers of the same tickets: what one of them is due is what all are, byte for byte.
+    """Some viewers of the same tickets: what one of them is due is what all are, byte for byte.
 
     `fast` are those with nothing waiting in them, by the socket that is written to directly (hub.py). `others` are all
     the rest: those that have not taken what they got yet, and those that are no WebSocket.

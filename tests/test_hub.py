@@ -1,17 +1,18 @@
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server import metrics, wire
-from server.hub import BACK_MS, SLICE, Hub, write
+from server.hub import BACK_MS, LARGEST, Hub, write
 from server.keys import channel
 from server.model import TicketId
-from server.topics import Audience, Socket, Topic
+from server.topics import Audience, Topic
 from server.unproven import Unproven
 from server.wire import Close
 from tests.rig.hub import SITE_ID, Rig, Screen, shows
@@ -118,11 +119,10 @@ def received(viewer: Wire) -> bool:
 def test_what_is_not_taken_is_left_behind() -> None:
     """A socket that does not take all of a frame is handed the rest, byte for byte; the others are not held up."""
     full, free = Wire(), Wire()
-    fast: dict[socket.SocketType, Socket] = {viewer.ours: viewer for viewer in (full, free)}
     data = os.urandom(4096)
     sent = 0
     while not full.rests:
-        write(dict(fast), list(fast), list(fast.values()), data)
+        write([full.ours, free.ours], [full, free], data)
         sent += 1
 
     taken = b""
@@ -142,7 +142,7 @@ def test_full_socket_blocks_nobody() -> None:
             while True:
                 full.ours.send(b"x" * size)
 
-    write({full.ours: full}, [full.ours], [full], b"frame")
+    assert 1 == write([full.ours], [full], b"frame")
 
     assert [b"frame"] == full.rests
     full.close()
@@ -152,28 +152,13 @@ def test_dead_socket_is_dropped() -> None:
     """A socket whose other end is gone is dropped, and the next one is written to."""
     dead, alive = Wire(), Wire()
     dead.theirs.close()
-    fast: dict[socket.SocketType, Socket] = {viewer.ours: viewer for viewer in (dead, alive)}
 
-    missed = write(fast, list(fast), list(fast.values()), b"frame")
+    assert 1 == write([dead.ours, alive.ours], [dead, alive], b"frame")
 
     assert "dead" == dead.dropped
-    assert [dead] == missed
     assert b"frame" == alive.theirs.recv(100)
     dead.close()
     alive.close()
-
-
-def test_who_left_or_lags_is_not_written_to() -> None:
-    """Who has left since the list was made, or lags, gets nothing past its transport; the others do."""
-    left, here = Wire(), Wire()
-
-    missed = write({here.ours: here}, [left.ours, here.ours], [left, here], b"frame")
-
-    assert [left] == missed
-    assert not received(left)
-    assert b"frame" == here.theirs.recv(100)
-    left.close()
-    here.close()
 
 
 def test_number_of_another_is_not_written_to() -> None:
@@ -182,7 +167,7 @@ def test_number_of_another_is_not_written_to() -> None:
     line = socket.SocketType(new.ours.family, new.ours.type, new.ours.proto, new.ours.fileno())
     line.detach()
 
-    write({line: old}, [line], [old], b"frame")
+    assert 0 == write([line], [old], b"frame")
 
     assert "dead" == old.dropped
     assert not received(new)
@@ -213,55 +198,142 @@ async def turns_until_received(viewer: Wire) -> int:
     return turns
 
 
-async def test_slices_let_others_work() -> None:
-    """While thousands are written to, the loop turns: nothing else waits for the last of them."""
+@contextlib.asynccontextmanager
+async def audiences(number: int) -> AsyncIterator[tuple[Hub, list[Audience]]]:
+    """A hub that runs, and so many full audiences of the same two tickets, in the order in which they are written to."""
     hub = Hub()
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
-    shared = Wire()
-    audience = hub.audience(SITE_ID, [TicketId(TICKET)])
-
-    with crowd(audience, 3 * SLICE):
-        audience.follows(shared.ours, shared)
-        await changed(hub, TICKET, 1, 9)
-        turns = await turns_until_received(shared)
-
-    assert turns >= 3
-    shared.close()
+    with contextlib.ExitStack() as stack:
+        for _ in range(number):
+            audience = hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
+            stack.enter_context(crowd(audience, LARGEST))
+        yield hub, list(audience.topics[0].audiences)
     running.cancel()
     await asyncio.wait({running})
 
 
-async def test_who_falls_behind_between_two_slices() -> None:
-    """Law 7: Who falls behind while others are written to is told too, once; who has caught up by then is written to."""
-    hub = Hub()
-    running = asyncio.create_task(hub.run())
-    await asyncio.sleep(0)
-    first, behind, again, left = some = [Wire() for _ in range(4)]
-    audience = hub.audience(SITE_ID, [TicketId(TICKET)])
-    before = metrics.ws_frames._value.get()
+def replace(audience: Audience, viewer: Wire) -> None:
+    """Let somebody come in the place of one of a crowd."""
+    del audience.fast[next(iter(audience.fast))]
+    audience.follows(viewer.ours, viewer)
 
-    audience.follows(first.ours, first)
-    with crowd(audience, SLICE):
+
+async def test_others_work_meanwhile() -> None:
+    """While thousands are written to, the loop turns: nothing else waits for the last of them."""
+    last = Wire()
+    async with audiences(4) as (hub, everyone):
+        replace(everyone[-1], last)
+        await changed(hub, TICKET, 1, 9)
+        assert await turns_until_received(last) >= 3
+    last.close()
+
+
+async def test_no_audience_is_too_large() -> None:
+    """Who comes joins those with room, and only where all are full begins another; one that all have left ends."""
+    hub = Hub(largest=2)
+    screens = [Screen() for _ in range(6)]
+    one, same, two, too = (hub.join(screen, SITE_ID, [TicketId(TICKET)]) for screen in screens[:4])
+    assert one is same
+    assert two is too
+    assert one is not two
+
+    hub.leave(one, screens[0])
+    assert one is hub.join(screens[4], SITE_ID, [TicketId(TICKET)])
+    three = hub.join(screens[5], SITE_ID, [TicketId(TICKET)])
+    assert {one, two, three} == one.topics[0].audiences
+    assert set(screens[1:]) == set(hub.viewers)
+    assert 5 == len(hub)
+
+    hub.leave(two, screens[2])
+    hub.leave(two, screens[3])
+    assert {one, three} == one.topics[0].audiences
+    assert three is hub.join(screens[0], SITE_ID, [TicketId(TICKET)])
+
+
+async def test_who_falls_behind_during_a_flush() -> None:
+    """Law 7: Who falls behind while others are written to is told too, once; who has caught up by then is written to."""
+    first, behind, again, left = some = [Wire() for _ in range(4)]
+    before = metrics.ws_frames._value.get()
+    async with audiences(2) as (hub, [written, next_]):
+        replace(written, first)
         for viewer in (behind, again, left):
-            audience.follows(viewer.ours, viewer)
+            replace(next_, viewer)
+
         topic = await changed(hub, TICKET, 7, 0)
         await turns_until_received(first)
-        audience.lags(behind.ours, behind)
-        audience.lags(again.ours, again)
-        audience.follows(again.ours, again)
-        hub.leave(audience, left, left.ours)
+        next_.lags(behind.ours, behind)
+        next_.lags(again.ours, again)
+        next_.follows(again.ours, again)
+        hub.leave(next_, left, left.ours)
         await until(lambda: received(again))
 
     assert [[topic.shown]] == behind.writes
     assert topic.ws == again.theirs.recv(4096)
     assert [] == first.writes + again.writes + left.writes
     assert [False, False] == [received(viewer) for viewer in (behind, left)]
-    assert before + SLICE + 2 == metrics.ws_frames._value.get()
+    assert before + 2 * LARGEST - 2 == metrics.ws_frames._value.get()
     for viewer in some:
         viewer.close()
-    running.cancel()
-    await asyncio.wait({running})
+
+
+async def test_change_during_a_flush() -> None:
+    """What changes while others are written to goes along to the rest in one write, and to the others once, after it."""
+    first, last = Wire(), Wire()
+    async with audiences(2) as (hub, everyone):
+        for audience, viewer in zip(everyone, (first, last), strict=True):
+            replace(audience, viewer)
+
+        topic = await changed(hub, TICKET, 7, 0)
+        await turns_until_received(first)
+        other = await changed(hub, OTHER, 7, 3)
+        await turns_until_received(last)
+        assert topic.ws == first.theirs.recv(4096)
+        assert topic.ws + other.ws == last.theirs.recv(4096)
+
+        await until(lambda: received(first))
+        topic = await changed(hub, TICKET, 8, 1)
+        await until(lambda: received(last))
+        assert other.ws + topic.ws == first.theirs.recv(4096)
+        assert topic.ws == last.theirs.recv(4096)
+    first.close()
+    last.close()
+
+
+@given(st.lists(st.lists(st.sampled_from((TICKET, OTHER)), max_size=2), max_size=12))
+async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
+    """Law 7: Whenever changes come, each is with everyone within as many writes as there are audiences.
+
+    And none is written to twice in a flush: whatever changes how often, a viewer gets one write each FLUSH_EVERY.
+    """
+    writes: list[tuple[Screen, set[str]]] = []
+
+    class Watching(Screen):
+        def show(self, topics: Collection[Topic]) -> None:
+            writes.append((self, {topic.ticket for topic in topics}))
+
+    hub = Hub(largest=1)
+    here = [Watching() for _ in range(5)]
+    for screen in here:
+        hub.join(screen, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
+    changes, starts = list[tuple[int, str]](), [0]
+
+    flush = asyncio.create_task(hub._flush())
+    for tickets in [*steps, *[list[str]()] * 30]:
+        for ticket in tickets:
+            changes.append((len(writes), ticket))
+            await changed(hub, ticket, len(changes), len(changes))
+        await asyncio.sleep(0)
+        if flush.done():
+            starts.append(len(writes))
+            flush = asyncio.create_task(hub._flush())
+    await flush
+
+    assert not hub._work.is_set()
+    for start, ticket in changes:
+        assert set(here) == {screen for screen, told in writes[start : start + len(here)] if ticket in told}
+    for start, end in itertools.pairwise([*starts, len(writes)]):
+        assert end - start == len({screen for screen, _ in writes[start:end]})
 
 
 async def test_topics_linger(redis_url: str) -> None:
@@ -417,7 +489,7 @@ async def test_late_leave_of_one_sent_away() -> None:
 
     assert (Close.FULL, None) == (sent.code, again.code)
     assert old is not new
-    assert new is hub._audiences[new.wanted]
+    assert [new] == hub._audiences[new.wanted]
     assert {new} == new.topics[0].audiences
     assert hub.topics[new.topics[0].channel] is new.topics[0]
 
@@ -468,7 +540,7 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
 
         assert len(hub.unproven) <= 4
         assert set(hub.unproven) == {topic for topic in hub.topics.values() if not topic.proven}
-        assert inside == set(hub._audiences.values())
+        assert inside == {audience for alike in hub._audiences.values() for audience in alike}
         for audience in inside:
             assert all(hub.topics[topic.channel] is topic and audience in topic.audiences for topic in audience.topics)
         assert set(opened) - set(closed) == set(hub.topics.values())

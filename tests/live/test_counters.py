@@ -596,7 +596,7 @@ async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) ->
 
     for unsold in (50, 40, 30):
         await reads.read(definition(TICKET, unsold))
-    await until(lambda: '"unsold":30,' in (audience.topics[0].shown or "") and not running.web.hub._changed)
+    await until(lambda: '"unsold":30,' in (audience.topics[0].shown or "") and not running.web.hub._work.is_set())
     watcher.beat(wire.beat(1))
     watcher.beat(wire.beat(2))
     text = watcher.take().decode()

@@ -654,7 +654,7 @@ async def test_opening_of_one_who_does_not_read(start_server: Start, reads: Read
         [viewer] = await until(lambda: hub.viewers)
         assert isinstance(viewer, protocol.CounterProtocol)
         held = viewer._transport.get_write_buffer_size()
-        [audience] = hub._audiences.values()
+        [[audience]] = hub._audiences.values()
         inside = viewer in audience.fast.values()
         for unsold in range(8, 0, -1):
             await reads.read(definition(TICKETS[0], unsold, prices=OPTIONS))
