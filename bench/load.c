@@ -259,6 +259,7 @@ static void publish(void) {
     for (char *p = copy; (p = memmem(p, copy + t->size - p, "@@@@@@@@@@@@@@@@", 16)); p += 16) memcpy(p, digits, 16);
     left[next_seq % RING] = t->wants;
     sent_at[next_seq % RING] = now();
+    complete += !t->wants; /* nobody is there yet */
     next_seq++;
     for (int done = 0; done < t->size;) {
         ssize_t n = write(trigger_fd, copy + done, t->size - done);

@@ -38,8 +38,8 @@ typedef struct {
 static request *requests;
 static int request_count;
 static poster *posters;
-static poster **idle;
-static int idle_count, epfd;
+static poster **idle; /* a ring, first answered first: a server closes who keeps it waiting */
+static int connections, epfd;
 static double *latencies;
 static long started, answered, good;
 
@@ -86,7 +86,10 @@ static void dial(poster *one, int port) {
     if (epoll_ctl(epfd, EPOLL_CTL_ADD, one->fd, &event)) die("epoll_ctl");
 }
 
-static void post(poster *one, double due) {
+static int idling(void) { return connections - (started - answered); }
+
+static void post(double due) {
+    poster *one = idle[started % connections];
     request *what = &requests[started++ % request_count];
     one->due = due;
     /* A body of some kilobytes fits a fresh socket buffer, and nothing else is in flight on this connection. */
@@ -118,7 +121,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "post PORT FILE CONNECTIONS COUNT RATE\n");
         return 2;
     }
-    int connections = atoi(argv[3]);
+    connections = atoi(argv[3]);
     long count = atol(argv[4]);
     double rate = atof(argv[5]);
     load(argv[2]);
@@ -128,16 +131,15 @@ int main(int argc, char **argv) {
     latencies = calloc(count, sizeof *latencies);
     for (int n = 0; n < connections; n++) {
         dial(&posters[n], atoi(argv[1]));
-        idle[idle_count++] = &posters[n];
+        idle[n] = &posters[n];
     }
     double began = now();
     struct epoll_event events[256];
     while (answered < count) {
         double at = now(), due = at;
-        while (idle_count && started < count && (due = rate ? began + started / rate : at) <= at)
-            post(idle[--idle_count], due);
+        while (idling() && started < count && (due = rate ? began + started / rate : at) <= at) post(due);
         struct timespec wait = {10, 0};
-        if (rate && idle_count && started < count) {
+        if (rate && idling() && started < count) {
             double left = due - now();
             wait.tv_sec = 0;
             wait.tv_nsec = left > 0 ? left * 1e9 : 0;
@@ -148,8 +150,8 @@ int main(int argc, char **argv) {
         for (int n = 0; n < ready; n++) {
             poster *one = events[n].data.ptr;
             if (!whole(one)) continue;
+            idle[answered % connections] = one;
             latencies[answered++] = now() - one->due;
-            idle[idle_count++] = one;
         }
     }
     double seconds = now() - began;

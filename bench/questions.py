@@ -145,6 +145,10 @@ def many(name: str, stage: Stage) -> dict[str, float]:
     tickets = ticket_ids(2 * stage.sockets // WATCHED_BY)
     pairs = zip(tickets[::2], tickets[1::2], strict=True)
     with running(name, stage, tickets) as (server, viewers):
+        # They are known before anybody comes: of tickets that may be invented, ours lets an address watch few.
+        viewers.trigger(server.publish_port, server.templates, 0, server.hello)
+        viewers.run(len(tickets), len(tickets))
+        time.sleep(1.0)
         _open(server, viewers, [servers.path(pair) for pair in pairs], stage.sockets)
         viewers.trigger(server.publish_port, server.templates, WATCHED_BY, server.hello)
         viewers.run(len(tickets), len(tickets))
@@ -185,7 +189,7 @@ def stuck(name: str, stage: Stage) -> dict[str, float]:
             viewers.stall(every)
             memory = server.memory
             with _most(lambda: server.memory) as most:
-                run = viewers.rate(2, STUCK_SECONDS)
+                run = viewers.rate(1, STUCK_SECONDS)
             _all(server, run, (stage.sockets - stalled) * len(server.templates))
             found[figure] = run["p99_ms"]
             if every:

@@ -74,7 +74,9 @@ class Hub:
 
     def admit(self, site: SiteId, tickets: Sequence[TicketId], address: str) -> None:
         """Let an address ask for these tickets of a known site; raises TooManyUnknown."""
-        self.unproven.admit(sum(channel(site, ticket) not in self.topics for ticket in tickets), address)
+        # Nearly all come for what others watch: then none of it is new, and no name has to be made to find that out.
+        if (site, tuple(tickets)) not in self._audiences:
+            self.unproven.admit(sum(channel(site, ticket) not in self.topics for ticket in tickets), address)
 
     def audience(self, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
         """Some who watch these tickets, for one more of this *address* to join (`follows` or `lags`)."""
