@@ -229,6 +229,21 @@ async def test_others_work_meanwhile() -> None:
     last.close()
 
 
+async def test_small_audiences_let_others_work() -> None:
+    """A thousand who each watch something else besides cost more than a thousand alike: the loop turns now and then."""
+    hub = Hub()
+    for number in range(1000):
+        hub.join(Screen(), SITE_ID, [TicketId(TICKET), TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}")])
+    await changed(hub, TICKET, 1, 9)
+
+    flush, turns = asyncio.create_task(hub._flush()), 0
+    while not flush.done():
+        await asyncio.sleep(0)
+        turns += 1
+
+    assert 5 <= turns <= 20
+
+
 async def test_no_audience_is_too_large() -> None:
     """Who comes joins those with room, and only where all are full begins another; one that all have left ends."""
     hub = Hub(largest=2)
@@ -304,7 +319,7 @@ async def test_change_during_a_flush() -> None:
 async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
     """Law 7: Whenever changes come, each is with everyone within as many writes as there are audiences.
 
-    And none is written to twice in a flush: whatever changes how often, a viewer gets one write each FLUSH_EVERY.
+    And none is written to twice in a flush: whatever changes how often, a viewer gets one write in each.
     """
     writes: list[tuple[Screen, set[str]]] = []
 
@@ -434,6 +449,17 @@ async def test_oldest_invention_gives_way() -> None:
     assert [3, 4] == numbers(hub)
     assert before + 2 == metrics.refused.labels("unknown_tickets")._value.get()
     assert {TICKET, OTHER} < {topic.ticket for topic in hub.topics.values()}
+
+
+async def test_all_who_watch_give_way() -> None:
+    """A topic that has to give way is closed when everybody who watches it has been sent away, in whichever audience."""
+    hub = Hub(largest=1, unproven=Unproven(2))
+    first = [ask(hub, 1)[0] for _ in range(3)]
+    ask(hub, 2)
+    ask(hub, 3)
+
+    assert [Close.FULL] * 3 == [screen.code for screen in first]
+    assert [2, 3] == numbers(hub)
 
 
 async def test_what_nobody_watches_gives_way_first() -> None:
