@@ -96,7 +96,11 @@ def _wix(folder: Path) -> Iterator[Wix]:
     command = [sys.executable, "-m", "sandbox", "--port", str(port), "--state", str(state)]
     process = launch("sandbox", folder, command, {"PYTHONPATH": str(servers.ROOT)}, port=port, core=WATCHING)
     try:
-        yield Wix(state, f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        first = http.client.HTTPConnection(address)
+        first.request("GET", "/")
+        first.getresponse()  # it listens before its state is written
+        yield Wix(state, address)
     finally:
         end(process)
 

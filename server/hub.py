@@ -13,13 +13,13 @@ to give way is sent away.
 
 import asyncio
 import itertools
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Sequence
 from socket import SocketType
 from typing import TypeVar
 
 from server import metrics, wire
+from server.heartbeat import BEAT_EVERY, Heartbeat
 from server.keys import channel
 from server.model import SiteId, TicketId
 from server.topics import Audience, Socket, Topic, Viewer
@@ -34,8 +34,6 @@ UNPROVEN_LINGER = 2.0
 """The same for an id that Wix has not confirmed: two polls in a row may share what is known."""
 BACK_MS = (1_000, 10_000)
 """Milliseconds after which those may come back who had to give way."""
-BEAT_EVERY = 25.0
-"""Seconds between heartbeats: below the 30 s after which the strictest proxies cut an idle connection."""
 OPENING = 2.0
 """Seconds that viewers wait for Redis before they are told that nothing is known."""
 LARGEST = 1000
@@ -63,7 +61,7 @@ class Hub:
         self.opened: Callable[[Topic], None] = lambda _: None
         self.closed: Callable[[Topic], None] = lambda _: None
         self._audiences: dict[tuple[SiteId, tuple[TicketId, ...]], list[Audience]] = {}
-        self._beat_every = beat_every
+        self._heartbeat = Heartbeat(beat_every)
         self._linger = linger
         self._unproven_linger = unproven_linger
         self._largest = largest
@@ -88,6 +86,7 @@ class Hub:
         if found is None:
             found = Audience(site, [self._topic(site, ticket, address) for ticket in tickets])
             alike.append(found)
+            self._heartbeat.add(found)
             for topic in found.topics:
                 topic.audiences.add(found)
                 if not topic.proven:
@@ -149,7 +148,7 @@ class Hub:
         """Tell viewers what changed and that we are here, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._flushes(), name="hub: flush")
-            group.create_task(self._beats(), name="hub: beat")
+            group.create_task(self._heartbeat.run(), name="hub: beat")
 
     async def farewell(self, low_ms: int, high_ms: int, spread: float) -> None:
         """Send every viewer away, in waves over *spread* seconds, with a time at which to come back."""
@@ -200,15 +199,6 @@ class Hub:
         # Lists of what is there already: a tuple for each socket would be work for the garbage collector.
         taken = write(list(audience.fast), list(audience.fast.values()), b"".join([topic.ws for topic in due]))
         metrics.ws_frames.inc(len(due) * taken)
-
-    async def _beats(self) -> None:
-        while True:
-            await asyncio.sleep(self._beat_every)
-            text = wire.beat(unix_ms())
-            for some in parts(self.viewers, self._largest):
-                for viewer in some:
-                    viewer.beat(text)
-                await asyncio.sleep(0)
 
     def _everyone(self) -> Iterator[Audience]:
         return itertools.chain.from_iterable(self._audiences.values())
@@ -287,11 +277,6 @@ def write(lines: Sequence[SocketType], viewers: Sequence[Socket], data: bytes) -
             elif size < len(data):
                 viewer.behind(data[size:])
     return len(taken) - taken.count(-1)
-
-
-def unix_ms() -> int:
-    """The server's time for countdowns; nothing here is decided by it."""
-    return time.time_ns() // 1_000_000
 
 
 def parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -108,7 +108,7 @@ class Audience:
     the rest: those that have not taken what they got yet, and those that are no WebSocket.
     """
 
-    __slots__ = ("fast", "others", "topics", "wanted")
+    __slots__ = ("__weakref__", "fast", "others", "topics", "wanted")
 
     def __init__(self, site: SiteId, topics: Sequence[Topic]) -> None:
         self.topics = tuple(topics)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server import connection, hub, settings, unproven, webhook, wire
+from server import connection, heartbeat, settings, unproven, webhook, wire
 from server.live import descriptors, doors, frames, idle, protocol
 from server.model import Budget, Counter, Rules, Sale, State, TicketId
 from server.wix import signature
@@ -219,7 +219,7 @@ LIMITS = {
     "Frames of one message": f"{frames.MOST_PARTS}",
     "Talk": f"{protocol.MOST_SAID} texts, pings and unasked pongs in {protocol.SAID_WITHIN:.0f} s",
     "Reader that is stuck": f"{protocol.STUCK:.0f} s",
-    "Ping without an answer": f"{hub.BEAT_EVERY:.0f} s",
+    "Ping without an answer": f"{heartbeat.BEAT_EVERY:.0f} s",
     "Close without an answer": f"{protocol.CLOSE_WITHIN:.0f} s",
 }
 """What SECURITY.md says of each door that has a number."""

@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from server import metrics, wire
 from server.errors import BadRequest, NoSiteYet, TooManyUnknown, UnknownSite
-from server.hub import Hub, unix_ms
+from server.heartbeat import unix_ms
+from server.hub import Hub
 from server.live.doors import Doors
 from server.live.request import resolve
 from server.model import SiteId, TicketId

@@ -18,7 +18,8 @@ from uvicorn.server import ServerState
 
 from server import metrics, wire
 from server.errors import BadRequest, NoSiteYet, TooManyUnknown, UnknownSite
-from server.hub import Hub, unix_ms
+from server.heartbeat import unix_ms
+from server.hub import Hub
 from server.live import frames
 from server.live.doors import Doors
 from server.live.frames import Broken, Message, Op, Reader
@@ -163,10 +164,9 @@ class CounterProtocol(asyncio.Protocol):
 
     def beat(self, text: str) -> None:
         """Write a heartbeat and a ping; a client that has not answered the last one is gone."""
-        # The hub goes through its viewers in slices: this one may have left since the last.
-        if self._audience is not None and self._unanswered:
+        if self._unanswered:
             self.drop("silent")
-        elif self._audience is not None and self._waiting is None:
+        elif self._waiting is None:
             self._unanswered = True
             self._transport.write(wire.ws_text(text) + frames.PING)
 
