@@ -23,7 +23,8 @@ class Heartbeat:
     def __init__(self, every: float = BEAT_EVERY) -> None:
         self._step = every / SPOKES
         self._spokes = [WeakSet[Audience]() for _ in range(SPOKES)]
-        self._next = itertools.cycle(self._spokes)
+        # Who comes has just been told: the first stand half a turn away.
+        self._next = itertools.islice(itertools.cycle(self._spokes), SPOKES // 2, None)
 
     def add(self, audience: Audience) -> None:
         """An audience begins: it stands on the next spoke, so that all carry alike."""

@@ -371,9 +371,9 @@ async def test_a_body_that_is_none(dial: Dial, path: bytes, status: bytes) -> No
 async def test_half_a_body(dial: Dial) -> None:
     """A body that nobody waits for any more has to be whole in time, however busily it comes."""
     line = await dial()
+    began = asyncio.get_running_loop().time()
     await line.say((POST % 1000).replace(b"/read", b"/"))
     await line.hear(b"0\r\n\r\n")
-    began = asyncio.get_running_loop().time()
     hearing = asyncio.ensure_future(line.rest())
     while not (await asyncio.wait({hearing}, timeout=WITHIN / 10))[0]:
         line.writer.write(b"x")

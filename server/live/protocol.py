@@ -164,9 +164,9 @@ class CounterProtocol(asyncio.Protocol):
 
     def beat(self, text: str) -> None:
         """Write a heartbeat and a ping; a client that has not answered the last one is gone."""
-        if self._unanswered:
+        if self._audience is not None and self._unanswered:
             self.drop("silent")
-        elif self._waiting is None:
+        elif self._audience is not None and self._waiting is None:
             self._unanswered = True
             self._transport.write(wire.ws_text(text) + frames.PING)
 

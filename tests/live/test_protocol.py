@@ -403,7 +403,7 @@ async def test_no_site_yet(start_server: Start) -> None:
 
 
 async def test_word_to_one_who_left(start_server: Start) -> None:
-    """Who left between two slices of a heartbeat, or two waves of a farewell, is passed over: it ends neither."""
+    """Who left before a beat, or between two waves of a farewell, is passed over: it ends neither."""
     running = await start_server()
     _, writer = await raw(running)
     [viewer] = await until(lambda: list(running.web.hub.viewers))
