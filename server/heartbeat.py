@@ -15,6 +15,9 @@ from server.topics import Audience
 BEAT_EVERY = 25.0
 """Seconds between two heartbeats: below the 30 s after which the strictest proxies cut an idle connection."""
 SPOKES = 100
+AT_ONCE = 1000
+"""Beats before other work gets its turn: not after each audience, or where each is one viewer and the loop is busy the
+wheel would wait for as many turns of it, and come round too late."""
 
 
 class Heartbeat:
@@ -39,10 +42,14 @@ class Heartbeat:
             due = max(due, loop.time() - self._step) + self._step
             await asyncio.sleep(due - loop.time())
             text = wire.beat(unix_ms())
+            told = 0
             for audience in list(spoke):
                 for viewer in audience.viewers():
                     viewer.beat(text)
-                await asyncio.sleep(0)
+                told += len(audience)
+                if told >= AT_ONCE:
+                    told = 0
+                    await asyncio.sleep(0)
 
 
 def unix_ms() -> int:

@@ -73,6 +73,23 @@ async def test_no_beats_are_made_up_for() -> None:
     assert all(later - earlier > 0.3 for earlier, later in pairwise(viewer.times))
 
 
+async def test_many_small_audiences_are_one_turn() -> None:
+    """However busy the loop is, a spoke of small audiences waits for it once, and not for each of them."""
+    heartbeat = Heartbeat(0.1)
+    here = [Listener() for _ in range(5 * SPOKES)]
+    begun = [audience(heartbeat, viewer) for viewer in here]
+    turns = list[int]()
+
+    async with running(heartbeat):
+        while not all(viewer.beats for viewer in here):
+            before = sum(viewer.beats for viewer in here)
+            await asyncio.sleep(0)
+            turns.append(sum(viewer.beats for viewer in here) - before)
+
+    assert len(begun) == len(here)
+    assert {0, 5} == set(turns)
+
+
 async def test_ended_audience_is_forgotten() -> None:
     """An audience that ended is held by no spoke."""
     heartbeat = Heartbeat(0.1)

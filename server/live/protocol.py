@@ -163,7 +163,7 @@ class CounterProtocol(asyncio.Protocol):
         self._transport.write(rest)
 
     def beat(self, text: str) -> None:
-        """Write a heartbeat and a ping; a client that has not answered the last one is gone."""
+        """Write a heartbeat and a ping to one who has not left; a client that has not answered the last one is gone."""
         if self._audience is not None and self._unanswered:
             self.drop("silent")
         elif self._audience is not None and self._waiting is None:
