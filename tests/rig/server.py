@@ -21,6 +21,8 @@ from tests.rig.reads import Reads
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
 TICKET = "11111111-aaaa-4aaa-8aaa-000000000001"
 OTHER = "22222222-aaaa-4aaa-8aaa-000000000002"
+PATIENCE = 60.0
+"""Seconds after which a test gives up: far above what a busy machine takes, for how fast it is no test asks here."""
 
 Start = Callable[..., Awaitable["Running"]]
 
@@ -33,7 +35,7 @@ class Running:
         self.worker = worker
         self.url = url
         self.ws = url.replace("http", "ws", 1)
-        self.http = httpx.AsyncClient(base_url=url, trust_env=False)
+        self.http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE)
 
     def counters(self, *tickets: str, **more: str) -> str:
         """The path of a request for these tickets."""
@@ -84,7 +86,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
         yield start
 
 
-async def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
+async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Wait until a condition holds and answer what it gave; fail after so many seconds."""
     end = asyncio.get_running_loop().time() + seconds
     while True:
