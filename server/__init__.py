@@ -22,16 +22,18 @@ Roots, each imported only by those above it:
 
 Stages, which meet only in Redis:
   webhook.py      POST /webhooks/wix: verify, mark, 200
-  refresh.py      due tickets, one Wix query a site, snapshots
+  refresh.py      who has what is due read: sites, claims, listings
   live/           the counters resource: JSON, SSE, WebSocket
   pages.py        widget file, embed page, health, metrics
 
 Instruments:
+  reader.py       one Wix query for due tickets of a site, snapshots, what is missing
   feed.py         keeps every topic of this process true: subscriptions, snapshots, rounds
   ear.py          what this process listens to in Redis
   foreign.py      counters that were made by other rules than ours
   hub.py          who watches what in this process, and how a change reaches them
   topics.py       one ticket that is watched; everyone who watches the same ones
+  heartbeat.py    a sign of life to every viewer, spread over time
   unproven.py     ids that Wix has not confirmed: how many, and which gives way
   sites.py        the sites that Redis should know
   silence.py      webhooks that stay away

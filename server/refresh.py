@@ -1,29 +1,27 @@
 """Refresh: due tickets, one Wix query for up to 100 of a site, snapshots.
 
-In: the schedules of all known sites. Out: kept snapshots, and each ticket's next due time. One task a site claims;
-each claimed lot is read by a task of its own, at most two a site and sixteen in the process (less than httpx's
-pool). A call is never cancelled: `stop` lets what is in flight end.
+In: the schedules of all known sites. Out: lots and listings, claimed, that reader.py reads. One task a site claims; each
+claimed lot is read by a task of its own, at most two a site and sixteen in the process (less than httpx's pool). A call is
+never cancelled: `stop` lets what is in flight end.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from server import logs, metrics
-from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
+from server.errors import NotThere, StoreUnavailable, WixRefused, WixUnavailable
 from server.keys import WAKE
-from server.model import Definition, Hint, Pace, SiteId, TicketId
+from server.model import Hint, SiteId, TicketId
+from server.reader import Reader
 from server.reminder import Reminder
-from server.schedule import Class, Listing, Lot, Next, Wait, look_again
-from server.silence import Silence
+from server.schedule import Class, Listing, Lot, Wait
 from server.sites import Sites
-from server.snapshots import Finding, Kept, Snapshots
+from server.snapshots import Snapshots
 from server.store.client import Store
 from server.store.listener import Listener
 from server.wix import deadline
-from server.wix.client import Answer, App, Wix
 
 SLOTS = 16
 SLOTS_A_SITE = 2
@@ -46,21 +44,20 @@ class _Page:
 
 
 class Refresh:
-    """The reader of all sites of one worker process."""
+    """Who has the sites of one worker process read."""
 
     def __init__(
-        self, store: Store, sites: Sites, snapshots: Snapshots, wix: Wix, *, look_every: float = LOOK_EVERY
+        self, store: Store, sites: Sites, snapshots: Snapshots, reader: Reader, *, look_every: float = LOOK_EVERY
     ) -> None:
         self.store = store
         self.sites = sites
         self.schedule = sites.schedule
         self.snapshots = snapshots
-        self.wix = wix
+        self.reader = reader
         self._slots = asyncio.Semaphore(SLOTS)
         self._stopping = asyncio.Event()
         self._woken: dict[SiteId, asyncio.Event] = {}
         self._look_every = look_every
-        self._silence = Silence(self.schedule, expected=isinstance(wix.credentials, App))
         self._away = Reminder(log, "store_unavailable")
 
     async def run(self) -> None:
@@ -145,7 +142,7 @@ class Refresh:
                 metrics.lots.labels(lot.reason).inc()
                 # Since before it was claimed: a process may stand still at any moment, for as long as it pleases others.
                 with self._while_it_is_ours(asked):
-                    await self.read(lot)
+                    await self.reader.read(lot)
         except StoreUnavailable as error:
             log.warning("store_unavailable", site=lot.site, error=str(error))
             await self._give_back(lot)
@@ -166,103 +163,6 @@ class Refresh:
             else:
                 return
 
-    async def read(self, lot: Lot) -> None:
-        """Read a lot, keep what Wix answered, settle every ticket of it."""
-        try:
-            found = await self._query(lot, lot.tickets)
-        except (WixUnavailable, NotThere) as error:
-            # A 404 to a query is a wrong address or a gateway, and says nothing of any ticket.
-            await self._fault(lot.site, lot, error)
-            return
-        await self.schedule.settle(lot, found)
-
-    async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
-        try:
-            answer = await self.wix.query(lot.site, tickets, lambda: self._pay(lot.site, lot.reason))
-        except WixRefused as error:
-            log.warning("query_refused", site=lot.site, tickets=len(tickets), error=str(error))
-            if len(tickets) == 1:
-                known = await self.snapshots.known(lot.site, tickets)
-                return [Next(one.ticket, one.pace) for one in known] or await self._never(lot, tickets)
-            # One id that Wix dislikes must not hide the others.
-            half = len(tickets) // 2
-            found: list[Next] = []
-            for part in (tickets[:half], tickets[half:]):
-                if await self._paid(lot.site, lot.reason):
-                    found += await self._query(lot, part)
-                else:
-                    found += look_again(part)
-            return found
-        found = await self._keep(lot.site, lot.version, answer)
-        seen = {one.ticket for one in found} | answer.unreadable
-        # An unreadable ticket is there, but proves nothing: it stays as it is and is looked at again in its turn.
-        found += [Next(ticket, Pace.LIVE) for ticket in tickets if ticket in answer.unreadable]
-        missing = [ticket for ticket in tickets if ticket not in seen]
-        # Only a full answer proves that something is missing.
-        return found + (await self._missing(lot, missing) if answer.next is None else look_again(missing))
-
-    async def _keep(self, site: SiteId, version: int, answer: Answer) -> list[Next]:
-        findings = [Finding.of(definition, self.snapshots.rules) for definition in answer.definitions]
-        kept = await self._store(site, version, findings)
-        return [
-            replace(_next(definition), again=Kept.FOREIGN in done)
-            for definition, done in zip(answer.definitions, kept, strict=True)
-        ]
-
-    async def _store(self, site: SiteId, version: int, findings: Sequence[Finding]) -> list[Kept]:
-        kept = await self.snapshots.keep(site, version, version, findings)
-        await self._silence.learn(site, kept)
-        return kept
-
-    async def _never(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
-        """Wix does not have these and we never did."""
-        kept = await self._store(lot.site, lot.version, [Finding.never_there(ticket) for ticket in tickets])
-        metrics.missing.labels("never_there").inc(len(tickets))
-        return [
-            Next(ticket, Pace.NEVER, again=Kept.KEPT not in done) for ticket, done in zip(tickets, kept, strict=True)
-        ]
-
-    async def _missing(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
-        """Wix's answer left these out. Only what was never there, or what Wix answers 404 to by itself, is gone."""
-        if not tickets:
-            return []
-        known = {stored.ticket: stored for stored in await self.snapshots.known(lot.site, tickets)}
-        found = await self._never(lot, [ticket for ticket in tickets if ticket not in known])
-        for ticket, stored in known.items():
-            if stored.pace is Pace.DEAD:
-                [kept] = await self._store(lot.site, lot.version, [Finding.deleted(ticket, stored.event)])
-                found.append(Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept))
-            elif not stored.missing:
-                metrics.missing.labels("again").inc()
-                await self.snapshots.miss(lot.site, ticket)
-                found.append(Next(ticket, Pace.LIVE, again=True))
-            else:
-                found.append(await self._alone(lot, ticket))
-        return found
-
-    async def _alone(self, lot: Lot, ticket: TicketId) -> Next:
-        """Missing twice: ask for it by itself."""
-        version = await self.schedule.spend(lot.site, lot.reason)
-        if isinstance(version, Wait):
-            return Next(ticket, Pace.LIVE, again=True)
-        try:
-            definition = await self.wix.get(lot.site, ticket, lambda: self._pay(lot.site, lot.reason))
-        except NotThere:
-            metrics.missing.labels("deleted").inc()
-            event = next((s.event for s in await self.snapshots.known(lot.site, [ticket])), None)
-            [kept] = await self._store(lot.site, version, [Finding.deleted(ticket, event)])
-            log.info("ticket_deleted", site=lot.site, ticket=ticket)
-            return Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept)
-        except WixRefused as error:
-            log.warning("get_refused", site=lot.site, ticket=ticket, error=str(error))
-            return Next(ticket, Pace.LIVE)
-        except Malformed as error:
-            log.warning("definition_unreadable", site=lot.site, ticket=ticket, error=str(error))
-            return Next(ticket, Pace.LIVE)
-        metrics.missing.labels("found").inc()
-        [found] = await self._keep(lot.site, version, Answer((definition,), frozenset()))
-        return found
-
     async def _list(self, listing: Listing) -> None:
         """Keep every ticket of the site, page by page; mark what is tracked but was not listed."""
         site = listing.site
@@ -275,8 +175,7 @@ class Refresh:
                     await self.schedule.list_again(listing)
                     return
                 with self._while_it_is_ours(page.asked):
-                    answer = await self.wix.page(site, cursor, lambda: self._pay(site, Class.REST))
-                found = await self._keep(site, page.version, answer)
+                    answer, found = await self.reader.page(site, page.version, cursor)
                 if any(one.again for one in found):
                     # Whoever gave the site other rules has made another listing due.
                     await self.schedule.list_again(listing)
@@ -294,7 +193,7 @@ class Refresh:
             log.warning("store_unavailable", site=site, error=str(error))
             await self._give_back(listing)
         except (WixUnavailable, WixRefused, NotThere) as error:
-            await self._fault(site, None, error)
+            await self.reader.fault(site, None, error)
             await self.schedule.list_again(listing, fault=True)
 
     async def _leave(self, listing: Listing) -> tuple[_Page | None, Listing]:
@@ -321,21 +220,6 @@ class Refresh:
         """Calls within this block end while what was *asked* for then (time.monotonic()) has its place in the budget."""
         return deadline.within(READ_WITHIN * self.schedule.timing.lease, since=asked)
 
-    async def _paid(self, site: SiteId, reason: Class) -> bool:
-        return not isinstance(await self.schedule.spend(site, reason), Wait)
-
-    async def _pay(self, site: SiteId, reason: Class) -> bool:
-        try:
-            return await self._paid(site, reason)
-        except StoreUnavailable:
-            return False
-
-    async def _fault(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
-        status = 404 if isinstance(error, NotThere) else getattr(error, "status", 0)
-        paused = await self.schedule.fault(site, lot, getattr(error, "retry_after", None))
-        metrics.pauses.labels(str(status)).inc()
-        log.warning("wix_fault", site=site, status=status, error=str(error), paused=round(paused, 3))
-
     @staticmethod
     async def _pause(event: asyncio.Event, seconds: float) -> None:
         """Wait for the event, but not for longer than so many seconds."""
@@ -344,7 +228,3 @@ class Refresh:
                 await event.wait()
         except TimeoutError:
             pass
-
-
-def _next(definition: Definition) -> Next:
-    return Next(definition.id, definition.pace, definition.start_us, definition.end_us)

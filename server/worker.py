@@ -3,6 +3,7 @@
 In: settings and the address of Redis. Out: a Worker whose `run` reads what is due until `stop`.
 """
 
+from server.reader import Reader
 from server.refresh import LOOK_EVERY, Refresh
 from server.schedule import Schedule
 from server.settings import Settings
@@ -22,7 +23,8 @@ class Worker:
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
         snapshots = Snapshots(self.store, settings.rules, settings.timing, history_days=settings.history_days)
         self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything, thorough=True)
-        self.refresh = Refresh(self.store, self.sites, snapshots, self.wix, look_every=look_every)
+        reader = Reader(schedule, snapshots, self.wix)
+        self.refresh = Refresh(self.store, self.sites, snapshots, reader, look_every=look_every)
 
     async def start(self) -> None:
         """Take on the sites of the settings and those that installed the app, under our rules."""

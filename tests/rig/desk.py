@@ -1,0 +1,119 @@
+"""A worker's desk: refresh, its reader, and all that they read and write, for tests that look on.
+
+reading     one that runs on the sandbox
+scripted    one that reads only what a test claims, on a Wix that does as it is told
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from server.keys import key
+from server.model import Hint, Rules, SiteId, TicketId, Timing
+from server.reader import Reader
+from server.refresh import Refresh
+from server.schedule import Lot, Schedule
+from server.sites import Sites
+from server.snapshots import Snapshots
+from server.store.client import Store, Use
+from server.wix.client import App, Wix
+from tests.rig.scripted import Scripted, running
+from tests.rig.server import SITE, until
+from tests.rig.wix import WixRig
+
+RULES = Rules()
+SAMPLE = json.loads((Path(__file__).parent.parent / "samples" / "definitions.json").read_text())["fixed"]
+
+
+class Desk:
+    """Refresh and all it reads and writes, on a Redis and a Wix."""
+
+    def __init__(self, redis_url: str, wix_url: str, app: App, timing: Timing | None = None) -> None:
+        self._wix = (app, wix_url)
+        self.store = Store(redis_url, Use.WORK)
+        self.schedule = Schedule(self.store, timing, chance=lambda: 0.1)
+        self.snapshots = Snapshots(self.store, RULES, timing)
+        self.sites = Sites(self.schedule, (), RULES, everything=False)
+        self.running: asyncio.Task[None] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin, as a process that is started does; again after one that has ended."""
+        self.wix = Wix(*self._wix)
+        self.reader = Reader(self.schedule, self.snapshots, self.wix)
+        self.refresh = Refresh(self.store, self.sites, self.snapshots, self.reader)
+
+    async def adopt(self, site: str, *, everything: bool = False) -> None:
+        await self.schedule.adopt(SiteId(site), RULES, everything=everything)
+
+    async def shown(self, site: str, ticket: str) -> dict[str, Any]:
+        found = await self.store.do("HGET", key(site, "ticket", ticket), "counter")
+        return dict(json.loads(found)) if found else {}
+
+    async def shows(self, site: str, ticket: str, **expected: Any) -> None:
+        async def holds() -> bool:
+            return expected.items() <= (await self.shown(site, ticket)).items()
+
+        await until(holds)
+
+    async def due(self, site: str, ticket: str) -> float:
+        """Seconds from now until the ticket is due."""
+        score = await self.store.do("ZSCORE", key(site, "due"), ticket)
+        at, us = await self.store.do("TIME")
+        return (float(score) - float(at) * 1e6 - float(us)) / 1e6
+
+
+@asynccontextmanager
+async def reading(redis_url: str, wix: WixRig, timing: Timing | None = None) -> AsyncIterator[Desk]:
+    """A desk that runs on the sandbox."""
+    settings = wix.settings()
+    desk = Desk(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
+    try:
+        await desk.adopt(wix.site)
+        desk.running = asyncio.create_task(desk.refresh.run())
+        yield desk
+        desk.refresh.stop()
+        await desk.running
+    finally:
+        if desk.running is not None:
+            desk.running.cancel()
+        await desk.wix.aclose()
+        await desk.store.aclose()
+
+
+def answer(*tickets: str, next: str | None = None) -> dict[str, Any]:  # noqa: A002 - Wix's word
+    """Wix's answer with these tickets, and where there are more."""
+    definitions = [{**SAMPLE, "id": ticket} for ticket in tickets]
+    return {"ticketDefinitions": definitions, "metadata": {"cursors": {"next": next} if next else {}}}
+
+
+@asynccontextmanager
+async def scripted(redis_url: str) -> AsyncIterator[tuple[Desk, Scripted]]:
+    """A desk that reads only what a test claims, on a Wix that does as it is told."""
+    async with running() as wix:
+        desk = Desk(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
+        try:
+            await desk.adopt(SITE)
+            yield desk, wix
+        finally:
+            await desk.wix.aclose()
+            await desk.store.aclose()
+
+
+async def claimed(desk: Desk) -> Lot:
+    """What is due now, whatever the gap between two reads."""
+    await desk.store.do("HDEL", key(SITE, "reads"), "last_lot")
+    lot = await desk.schedule.claim(SiteId(SITE), RULES)
+    assert isinstance(lot, Lot)
+    return lot
+
+
+async def watch(desk: Desk, site: str, *tickets: str) -> None:
+    await desk.schedule.watch(SiteId(site), [TicketId(one) for one in tickets], counters=False)
+
+
+async def mark(desk: Desk, site: str, *tickets: str) -> None:
+    await desk.schedule.mark(SiteId(site), Hint("test", tuple(TicketId(one) for one in tickets)))
