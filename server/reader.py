@@ -1,7 +1,7 @@
 """The reader: what Wix says of tickets, and what it says by leaving one out.
 
 In: a lot or a page of a listing, claimed and paid for. Out: kept snapshots, and each ticket's next due time. Who claims,
-and how much is read at once, is refresh.py's.
+how much is read at once, and until when a call may be made (deadline.py), is refresh.py's.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Refresh: due tickets, one Wix query for up to 100 of a site, snapshots.
 
-In: the schedules of all known sites. Out: lots and listings, claimed, that reader.py reads. One task a site claims; each
+In: the schedules of all known sites. Out: lots and pages of listings that reader.py reads. One task a site claims; each
 claimed lot is read by a task of its own, at most two a site and sixteen in the process (less than httpx's pool). A call is
 never cancelled: `stop` lets what is in flight end.
 """
