@@ -1,6 +1,6 @@
 """Uvicorn as this house runs it: its settings, and a server that run.py starts and ends.
 
-In: the web part and settings. Out: a server, on a socket of port.py's, whose connections are ours: connection.py for HTTP,
+In: the application, the limit of descriptors and settings. Out: a server, on a socket of port.py's, whose connections are ours: connection.py for HTTP,
 live/protocol.py for WebSocket.
 """
 
@@ -8,11 +8,12 @@ import contextlib
 from collections.abc import Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from server import logs
-from server.app import Web
 from server.connection import HttpProtocol
+from server.live.descriptors import Descriptors
 from server.live.handshake import HEADERS
 from server.live.idle import Idle
 from server.live.protocol import CounterProtocol
@@ -43,18 +44,18 @@ class Server(uvicorn.Server):
         yield
 
 
-def front(web: Web, settings: Settings) -> Server:
-    """Uvicorn around our routes, with our classes for HTTP and for WebSocket."""
-    if settings.max_connections > web.descriptors.for_viewers:
+def front(app: ASGIApp, descriptors: Descriptors, settings: Settings) -> Server:
+    """Uvicorn around an application, with our classes for HTTP and for WebSocket."""
+    if settings.max_connections > descriptors.for_viewers:
         log.warning(
             "few_descriptors",
-            viewers=web.descriptors.for_viewers,
+            viewers=descriptors.for_viewers,
             hint=f"there are descriptors for no more, though MAX_CONNECTIONS={settings.max_connections}: "
-            f"raise the limit of open files (ulimit -Hn), now {web.descriptors.limit}",
+            f"raise the limit of open files (ulimit -Hn), now {descriptors.limit}",
         )
     return Server(
         uvicorn.Config(
-            web.app,
+            app,
             ws=CounterProtocol,
             http=HttpProtocol,
             lifespan="on",
@@ -67,5 +68,5 @@ def front(web: Web, settings: Settings) -> Server:
             timeout_graceful_shutdown=5,
             backlog=BACKLOG,
         ),
-        Idle(edge=web.descriptors.edge),
+        Idle(edge=descriptors.edge),
     )

@@ -99,7 +99,8 @@ async def _process(
                 running["valkey"] = embedded.ended()
             server = None
             if listening is not None:
-                server = front(next(part for part in parts if isinstance(part, Web)), settings)
+                web_part = next(part for part in parts if isinstance(part, Web))
+                server = front(web_part.app, web_part.descriptors, settings)
                 running["server"] = server.serve([listening])
                 ready(address(settings, listening))
             watched = {name: asyncio.create_task(coroutine, name=name) for name, coroutine in running.items()}

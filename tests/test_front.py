@@ -234,7 +234,7 @@ def test_signals_are_left_alone() -> None:
 async def test_front(redis_url: str) -> None:
     """Uvicorn says nothing of itself, logs no visitor, and believes no header about who they are."""
     web = Web(found(redis_url=redis_url), redis_url)
-    config = front.front(web, found(root_path="/counter")).config
+    config = front.front(web.app, web.descriptors, found(root_path="/counter")).config
     await web.aclose()
 
     assert (False, False, False) == (config.server_header, config.access_log, config.proxy_headers)

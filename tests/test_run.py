@@ -136,7 +136,7 @@ async def test_sockets_in_waves(redis_url: str) -> None:
     async with AsyncExitStack() as stack:
         _, parts = await run._start(stack, wanted, web=True, worker=True, embed=False)
         web = next(part for part in parts if isinstance(part, Web))
-        server, listening = front.front(web, wanted), listen(wanted)
+        server, listening = front.front(web.app, web.descriptors, wanted), listen(wanted)
         watched = {type(part).__name__.lower(): asyncio.create_task(part.run()) for part in parts}
         watched["server"] = asyncio.create_task(server.serve([listening]))
         ending = asyncio.create_task(run._until(stopping, watched, parts, server))

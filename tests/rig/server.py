@@ -75,7 +75,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
                 stack.push_async_callback(_finish, reader, asyncio.create_task(reader.run()))
             stack.push_async_callback(_cancel, asyncio.create_task(web.run()))
             listening = listen(found)
-            server = front.front(web, found)
+            server = front.front(web.app, web.descriptors, found)
             serving = asyncio.create_task(server.serve([listening]))
             stack.push_async_callback(_stop, server, serving)
             await until(lambda: server.started and web.feed.healthy)
