@@ -23,7 +23,7 @@ from bench import servers
 from bench.questions import GAP, Figure, Stage, Unanswered, running
 from bench.servers import Redis, end, free_port, launch
 from bench.viewers import SERVING, WATCHING, Viewers
-from server.store.client import script
+from server.redis.client import script
 
 PURCHASES, EVERY = 11, 3.3
 """So often is bought, with seconds between that do not meet the reads again 2, 8 and 30 s after a hint."""

@@ -18,7 +18,7 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from server import crew, logs, settings, valkey, watch
+from server import logs, settings, supervisor, valkey, watch
 from server.errors import NotStarted, TicketCounterError
 from server.model import TicketId
 from server.run import process
@@ -72,10 +72,10 @@ def web(
     """Run the web process alone: webhooks in, counters out. Needs REDIS_URL."""
     found = _settings(**_given(host=host, port=port, web_processes=processes))
     if report is not None:
-        raise typer.Exit(crew.join(found, report))
+        raise typer.Exit(supervisor.join(found, report))
     if found.web_processes > 1:
         with _told():
-            status = crew.lead(found, _listening)
+            status = supervisor.lead(found, _listening)
         raise typer.Exit(status)
     _run(found, web=True, worker=False, embed=False)
 

@@ -1,6 +1,6 @@
 """Every metric of this house, for Prometheus; other rooms only count. No label ever holds what a stranger sent.
 
-Several processes on one port (crew.py) count into files of one folder, and each of them answers with the sums: who asks
+Several processes on one port (supervisor.py) count into files of one folder, and each of them answers with the sums: who asks
 cannot choose whom. What Python and the kernel say of a single process is not among them, as it has no sum.
 """
 

@@ -30,7 +30,7 @@ class State(StrEnum):
 
 
 class Pace(StrEnum):
-    """How often a ticket is worth a read, as schedule.py knows it."""
+    """How often a ticket is worth a read, as store/schedule.py knows it."""
 
     LIVE = "live"
     SLOW = "slow"  # its sale has ended: it seldom comes back

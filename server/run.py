@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 import uvloop
 
 from server import logs, valkey
-from server.app import Web
 from server.errors import NotStarted, StoreUnavailable, StoreUnfit, TicketCounterError
-from server.front import Server, front
-from server.port import address, listen
+from server.http.listen import address, listen
+from server.http.server import Server, http_server
+from server.redis.client import Store, Use
 from server.settings import Settings
-from server.store.client import Store, Use
+from server.web import Web
 from server.worker import Worker
 
 PATIENCE = 30.0
@@ -100,7 +100,7 @@ async def _process(
             server = None
             if listening is not None:
                 web_part = next(part for part in parts if isinstance(part, Web))
-                server = front(web_part.app, web_part.descriptors, settings)
+                server = http_server(web_part.app, web_part.descriptors, settings)
                 running["server"] = server.serve([listening])
                 ready(address(settings, listening))
             watched = {name: asyncio.create_task(coroutine, name=name) for name, coroutine in running.items()}

@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 
 from server.errors import NotStarted, StoreUnavailable
-from server.keys import channel
 from server.model import SiteId, TicketId
-from server.schedule import Schedule
-from server.store.client import Store, Use
-from server.store.listener import Listener
+from server.redis.client import Store, Use
+from server.redis.listener import Listener
+from server.store.keys import channel
+from server.store.schedule import Schedule
 
 LOOK_EVERY = 5.0
 """Seconds between two looks for tickets that are new."""

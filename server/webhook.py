@@ -20,7 +20,7 @@ from server import logs, metrics
 from server.errors import Forged, Malformed, StoreUnavailable
 from server.model import Install, Rules, SiteId, Webhook
 from server.reminder import Reminder
-from server.schedule import Schedule
+from server.store.schedule import Schedule
 from server.wix import schema, signature
 
 LARGEST = 1_000_000

@@ -3,13 +3,13 @@
 In: settings and the address of Redis. Out: a Worker whose `run` reads what is due until `stop`.
 """
 
-from server.reader import Reader
-from server.refresh import LOOK_EVERY, Refresh
-from server.schedule import Schedule
+from server.redis.client import Store, Use
+from server.refresh.claims import LOOK_EVERY, Refresh
+from server.refresh.reader import Reader
 from server.settings import Settings
-from server.sites import Sites
-from server.snapshots import Snapshots
-from server.store.client import Store, Use
+from server.store.schedule import Schedule
+from server.store.sites import Sites
+from server.store.snapshots import Snapshots
 from server.wix.client import Wix
 
 

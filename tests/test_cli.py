@@ -19,9 +19,9 @@ import structlog
 from typer.testing import CliRunner
 
 from server import cli, settings, valkey, wire
-from server.keys import channel, key
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
+from server.store.keys import channel, key
 from tests.rig.process import ROOT, SETTINGS, Command, Run
 from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer, free_port

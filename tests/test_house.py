@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from server import connection, heartbeat, settings, unproven, webhook, wire
-from server.live import descriptors, doors, frames, idle, protocol
+from server import settings, webhook, wire
+from server.http import connection, descriptors, idle
+from server.hub import heartbeat, unconfirmed
+from server.live import admission, frames, websocket
 from server.model import Budget, Counter, Rules, Sale, State, TicketId
 from server.wix import signature
 from tests.rig.reads import definition
@@ -29,7 +31,7 @@ UNTESTED = {
 """Sources without a test file of their own, and why."""
 
 SOURCELESS = {
-    "tests/live/test_conformance.py": "RFC 6455 as a whole, which server/live/protocol.py and frames.py keep together",
+    "tests/live/test_conformance.py": "RFC 6455 as a whole, which server/live/websocket.py and frames.py keep together",
     "tests/test_house.py": "the house is not in one file",
     "tests/test_journey.py": "from a signed webhook to a number on the page: the whole house at once",
     "tests/test_redaction.py": "what is hidden stays so on its way through all of them",
@@ -205,22 +207,22 @@ LIMITS = {
     "Head of a request": f"{connection.LONGEST_HEAD // 1024} KiB",
     "Slow head": f"{connection.HEAD_WITHIN:.0f} s",
     "Body of a request": f"{connection.HEAD_WITHIN:.0f} s",
-    "Answer that is not taken": f"{protocol.STUCK:.0f} s",
+    "Answer that is not taken": f"{websocket.STUCK:.0f} s",
     "Connections that ask for nothing": f"{idle.MOST:,};",
-    "Viewers in one process": f"({doors.MOST:,})",
-    "Viewers from one address": f"({doors.MOST_AN_ADDRESS})",
+    "Viewers in one process": f"({admission.MOST:,})",
+    "Viewers from one address": f"({admission.MOST_AN_ADDRESS})",
     "Descriptors": f"{descriptors.KEPT_BACK:,} (a quarter",
     "Query": f"{wire.LONGEST_QUERY:,} bytes, 1 to {wire.MOST_TICKETS} GUIDs",
     "Tickets that nobody knows": f"{Budget().first_reads} first reads",
-    "The same, in memory and in Redis": f"{unproven.MOST:,} in one process",
-    "The same, for one address": f"{unproven.MOST_AN_ADDRESS} at once",
+    "The same, in memory and in Redis": f"{unconfirmed.MOST:,} in one process",
+    "The same, for one address": f"{unconfirmed.MOST_AN_ADDRESS} at once",
     "Calls to Wix": f"{Budget().capacity + 60 * Budget().refill:.0f} in any minute",
-    "Message": f"{protocol.LARGEST:,} bytes",
+    "Message": f"{websocket.LARGEST:,} bytes",
     "Frames of one message": f"{frames.MOST_PARTS}",
-    "Talk": f"{protocol.MOST_SAID} texts, pings and unasked pongs in {protocol.SAID_WITHIN:.0f} s",
-    "Reader that is stuck": f"{protocol.STUCK:.0f} s",
+    "Talk": f"{websocket.MOST_SAID} texts, pings and unasked pongs in {websocket.SAID_WITHIN:.0f} s",
+    "Reader that is stuck": f"{websocket.STUCK:.0f} s",
     "Ping without an answer": f"{heartbeat.BEAT_EVERY:.0f} s",
-    "Close without an answer": f"{protocol.CLOSE_WITHIN:.0f} s",
+    "Close without an answer": f"{websocket.CLOSE_WITHIN:.0f} s",
 }
 """What SECURITY.md says of each door that has a number."""
 

@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from websockets.asyncio.client import connect
 
-from server.keys import channel
 from server.model import Definition, Rules, Seen, TicketId
+from server.store.keys import channel
 from server.wix import schema
 from tests.rig.reads import Reads
 from tests.rig.server import SITE, Running, Start

@@ -20,14 +20,15 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server import front, run, settings
-from server.app import Web
+from server import run, settings
 from server.errors import NotStarted, StoreUnavailable
-from server.keys import key
+from server.http.listen import address, listen
+from server.http.server import Server, http_server
 from server.model import Hint, TicketId
-from server.port import address, listen
+from server.redis.client import Store, Use
 from server.settings import Settings
-from server.store.client import Store, Use
+from server.store.keys import key
+from server.web import Web
 from tests.rig import scripted
 from tests.rig.process import Command, Run
 from tests.rig.reads import Reads, definition
@@ -136,7 +137,7 @@ async def test_sockets_in_waves(redis_url: str) -> None:
     async with AsyncExitStack() as stack:
         _, parts = await run._start(stack, wanted, web=True, worker=True, embed=False)
         web = next(part for part in parts if isinstance(part, Web))
-        server, listening = front.front(web.app, web.descriptors, wanted), listen(wanted)
+        server, listening = http_server(web.app, web.descriptors, wanted), listen(wanted)
         watched = {type(part).__name__.lower(): asyncio.create_task(part.run()) for part in parts}
         watched["server"] = asyncio.create_task(server.serve([listening]))
         ending = asyncio.create_task(run._until(stopping, watched, parts, server))
@@ -222,7 +223,8 @@ async def test_signal_while_waiting(command: Run) -> None:
 
 DEAF = """
 import asyncio
-from server import front, run, settings
+from server import run, settings
+from server.http.server import Server, http_server
 
 async def deaf():
     while True:
@@ -471,7 +473,7 @@ async def test_cut_drain() -> None:
     """Law 11: a server that does not end does not outlast the grace period."""
     stopping = asyncio.Event()
     stopping.set()
-    server = front.Server(uvicorn.Config(_nothing, log_config=None))
+    server = Server(uvicorn.Config(_nothing, log_config=None))
     watched = {"server": asyncio.create_task(asyncio.sleep(60))}
 
     with capture_logs() as logs:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from server import watch, wire
 from server.errors import NotStarted, StoreUnavailable
-from server.keys import channel, key
 from server.model import Counter, Hint, Price, Rules, SiteId, State, TicketId
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
+from server.store.keys import channel, key
 from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import OTHER, SITE, TICKET, until

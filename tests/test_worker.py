@@ -7,8 +7,8 @@ import pytest
 
 from server import settings
 from server.errors import NotStarted
-from server.keys import key
 from server.model import Rules, SiteId
+from server.store.keys import key
 from server.worker import Worker
 from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import SITE, until

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from bench.ordeal.truth import Past
 from bench.ordeal.witness import canonical
-from server.changes import Changes
 from server.errors import StoreUnavailable
 from server.model import SiteId
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
+from server.store.changes import Changes
 
 LOOK_EVERY = 0.5
 GROUP, READER = "chaos", "chaos"

@@ -15,12 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from server import metrics, wire
 from server.errors import BadRequest, NoSiteYet, TooManyUnknown, UnknownSite
-from server.heartbeat import unix_ms
-from server.hub import Hub
-from server.live.doors import Doors
+from server.hub.heartbeat import unix_ms
+from server.hub.hub import Hub
+from server.hub.topics import Topic
+from server.live.admission import Doors
 from server.live.request import resolve
 from server.model import SiteId, TicketId
-from server.topics import Topic
 from server.wire import Close
 
 FIRST_READ_WITHIN = 1.0

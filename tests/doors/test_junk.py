@@ -26,7 +26,7 @@ GOOD = 50
 """Viewers who say nothing, as pages do."""
 MANY = {"MAX_CONNECTIONS": "1000", "MAX_CONNECTIONS_PER_ADDRESS": "1000"}
 ANSWERS = 5.0
-"""Seconds in which a connection that is to end must have ended: as long as a close may take (live/protocol.py)."""
+"""Seconds in which a connection that is to end must have ended: as long as a close may take (live/websocket.py)."""
 LATE = 0.1
 """Seconds by which the loop may be late."""
 TORN = 0

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 from redis.asyncio import Redis
 
-from server.keys import key
+from server.hub.unconfirmed import MOST as MOST_UNPROVEN
 from server.model import Budget
-from server.unproven import MOST as MOST_UNPROVEN
+from server.store.keys import key
 from tests.rig.eyes import Eye, path, watching
 from tests.rig.house import House, spent
 from tests.rig.percentile import percentile

@@ -7,8 +7,8 @@ import time
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
-from server.keys import key
 from server.model import SiteId, TicketId
+from server.store.keys import key
 from tests.rig.courier import courier
 from tests.rig.cut import cut
 from tests.rig.demand import demand

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.keys import SITES, key
+from server.store.keys import SITES, key
 from tests.rig.cluster import Cluster, three_masters
 from tests.rig.courier import Courier, courier
 from tests.rig.eyes import Eye

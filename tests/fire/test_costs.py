@@ -8,8 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 from server.model import Hint, Pace, Rules, SiteId, TicketId
-from server.schedule import Listing, Lot, Next, Schedule
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
+from server.store.schedule import Listing, Lot, Next, Schedule
 from tests.rig.cluster import Cluster
 from tests.rig.demand import demand
 from tests.rig.eyes import watching

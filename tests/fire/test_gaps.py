@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from server import metrics
-from server.keys import channel, key
+from server.store.keys import channel, key
 from tests.rig.courier import courier
 from tests.rig.cut import cut
 from tests.rig.eyes import Eye, path, watching

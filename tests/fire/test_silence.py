@@ -6,7 +6,7 @@ from contextlib import aclosing
 import httpx
 
 from server.model import SiteId
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
 from tests.rig.elapse import elapse
 from tests.rig.house import House, most_in_a_minute, spent
 from tests.rig.process import Run

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from server.keys import channel, key
 from server.model import Timing
+from server.store.keys import channel, key
 from tests.rig.eyes import polling, streaming, watching
 from tests.rig.house import House
 from tests.rig.process import SETTINGS, Command, Run

@@ -13,10 +13,10 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from server import wire
-from server.keys import channel
 from server.live import counters
 from server.model import Rules, SiteId, TicketId
-from server.snapshots import Kept
+from server.store.keys import channel
+from server.store.snapshots import Kept
 from server.wire import Close
 from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from server.model import Hint, SiteId, TicketId, Timing
-from server.schedule import Schedule
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
+from server.store.schedule import Schedule
 
 EVERY = 0.25
 

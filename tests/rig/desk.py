@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from server.keys import key
 from server.model import Hint, Rules, SiteId, TicketId, Timing
-from server.reader import Reader
-from server.refresh import Refresh
-from server.schedule import Lot, Schedule
-from server.sites import Sites
-from server.snapshots import Snapshots
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
+from server.refresh.claims import Refresh
+from server.refresh.reader import Reader
+from server.store.keys import key
+from server.store.schedule import Lot, Schedule
+from server.store.sites import Sites
+from server.store.snapshots import Snapshots
 from server.wix.client import App, Wix
 from tests.rig.scripted import Scripted, running
 from tests.rig.server import SITE, until

@@ -4,10 +4,10 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-from server.live.doors import Doors
+from server.live.admission import Doors
 from server.live.frames import Message, Op
 from server.live.handshake import Opening
-from server.live.protocol import CounterProtocol
+from server.live.websocket import CounterProtocol
 
 
 class Echo(CounterProtocol):

@@ -7,10 +7,10 @@ Only what expires by itself (TTLs) and the ids of streams stay where they are.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from server.keys import key, micros
 from server.model import SiteId, TicketId
-from server.schedule import Lot
-from server.store.client import Store
+from server.redis.client import Store
+from server.store.keys import key, micros
+from server.store.schedule import Lot
 
 MOVE = """
 for k = 1, 3 do

@@ -5,13 +5,13 @@ import json
 from collections.abc import Collection
 from typing import Any, Self
 
-from server.feed import Feed
-from server.hub import Hub
+from server.hub.feed import Feed
+from server.hub.hub import Hub
+from server.hub.topics import Audience, Topic
 from server.model import Rules, SiteId, TicketId, Timing
-from server.schedule import Schedule
-from server.sites import Sites
-from server.store.client import Store, Use
-from server.topics import Audience, Topic
+from server.redis.client import Store, Use
+from server.store.schedule import Schedule
+from server.store.sites import Sites
 from server.wire import Close
 from tests.rig.reads import Reads
 from tests.rig.server import SITE, TICKET, until

@@ -32,7 +32,7 @@ class Commands(list[list[str]]):
         return sum(words[0] == "SUBSCRIBE" and channel in words for words in await self.all())
 
     async def read(self, ticket: str) -> int:
-        """How often `watch` was asked for this ticket's counter: what follows its keys is said in lua/watch.lua."""
+        """How often `watch` was asked for this ticket's counter: what follows its keys is said in store/lua/watch.lua."""
         arguments = [words[3 + int(words[2]) :] for words in await self.all() if words[0] == "EVALSHA"]
         return sum(len(words) > 7 and words[6] == "1" and ticket in words[7:] for words in arguments)
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from server.model import Definition, EventId, Price, Rules, Sale, SaleStatus, SiteId, TicketId
-from server.schedule import Class, Schedule, Wait
-from server.snapshots import Finding, Kept, Snapshots
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
+from server.store.schedule import Class, Schedule, Wait
+from server.store.snapshots import Finding, Kept, Snapshots
 
 EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"
 

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from server import front, settings
-from server.app import Web
-from server.port import address, listen
-from server.store.client import Store, Use
+from server import settings
+from server.http.listen import address, listen
+from server.http.server import http_server
+from server.redis.client import Store, Use
+from server.web import Web
 from server.worker import Worker
 from tests.rig.reads import Reads
 
@@ -75,7 +76,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
                 stack.push_async_callback(_finish, reader, asyncio.create_task(reader.run()))
             stack.push_async_callback(_cancel, asyncio.create_task(web.run()))
             listening = listen(found)
-            server = front.front(web.app, web.descriptors, found)
+            server = http_server(web.app, web.descriptors, found)
             serving = asyncio.create_task(server.serve([listening]))
             stack.push_async_callback(_stop, server, serving)
             await until(lambda: server.started and web.feed.healthy)

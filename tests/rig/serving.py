@@ -7,8 +7,8 @@ from typing import Any
 
 import uvicorn
 
-from server.connection import HttpProtocol
-from server.front import Server
+from server.http.connection import HttpProtocol
+from server.http.server import Server
 from tests.rig.server import until
 
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from server.store.client import Store, Use
+from server.redis.client import Store, Use
 from tests.rig.cluster import Cluster, three_masters
 
 

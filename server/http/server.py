@@ -1,0 +1,72 @@
+"""Uvicorn as this house runs it: its settings, and a server that run.py starts and ends.
+
+In: the application, the limit of descriptors and settings. Out: a server, on a socket of listen.py's, whose connections
+are ours: connection.py for HTTP, live/websocket.py for WebSocket.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.server import ServerState
+
+from server import logs
+from server.http.connection import HttpProtocol
+from server.http.descriptors import Descriptors
+from server.http.idle import Idle
+from server.http.listen import BACKLOG
+from server.live.handshake import HEADERS
+from server.live.websocket import CounterProtocol
+from server.settings import Settings
+
+log = logs.logger("front")
+
+
+class State(ServerState):
+    """What all connections of a server share."""
+
+    def __init__(self, idle: Idle | None = None) -> None:
+        super().__init__()
+        self.idle = Idle() if idle is None else idle
+
+
+class Server(uvicorn.Server):
+    """Uvicorn without its signals: the process is ended by run.py, in its order."""
+
+    def __init__(self, config: uvicorn.Config, idle: Idle | None = None) -> None:
+        super().__init__(config)
+        self.server_state = State(idle)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+def http_server(app: ASGIApp, descriptors: Descriptors, settings: Settings) -> Server:
+    """Uvicorn around an application, with our classes for HTTP and for WebSocket."""
+    if settings.max_connections > descriptors.for_viewers:
+        log.warning(
+            "few_descriptors",
+            viewers=descriptors.for_viewers,
+            hint=f"there are descriptors for no more, though MAX_CONNECTIONS={settings.max_connections}: "
+            f"raise the limit of open files (ulimit -Hn), now {descriptors.limit}",
+        )
+    return Server(
+        uvicorn.Config(
+            app,
+            ws=CounterProtocol,
+            http=HttpProtocol,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            headers=list(HEADERS),
+            root_path=settings.root_path,
+            proxy_headers=False,  # live/admission.py reads them, the same way for HTTP and WebSocket
+            timeout_graceful_shutdown=5,
+            backlog=BACKLOG,
+        ),
+        Idle(edge=descriptors.edge),
+    )

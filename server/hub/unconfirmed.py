@@ -1,0 +1,72 @@
+"""Ids that Wix has not confirmed: how many are watched here, in all and for one address, and which gives way.
+
+In: topics as they are asked for, left, confirmed or closed. Out: a refusal for an address that asks for too many, and the
+topics that are to be closed. Anybody may ask for any id, and each that is asked for is a topic here and a subscription
+in Redis. The oldest gives way, never the newest: a real ticket has been read some milliseconds after it was first asked
+for, an invented one never is, so a flood of those drives out its own. And one address cannot ask for so many at once
+that the reads of others come late.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+
+from server.errors import TooManyUnknown
+from server.hub.topics import Topic
+
+MOST = 5_000
+"""At once: some 10 MB."""
+MOST_AN_ADDRESS = 500
+"""Of those, the ones that one address was first to ask for: ten pages whose tickets all are new here."""
+
+
+class Unproven:
+    """Topics of one hub. *most* is no less than one request may ask for (wire.MOST_TICKETS)."""
+
+    def __init__(self, most: int = MOST, most_an_address: int = MOST_AN_ADDRESS) -> None:
+        self.most = most
+        self.most_an_address = most_an_address
+        # First stand those that nobody watches any more, then the others as they were asked for.
+        self._topics: OrderedDict[Topic, None] = OrderedDict()
+        # How many of them each address was first to ask for.
+        self._asked: Counter[str] = Counter()
+
+    def __contains__(self, topic: Topic) -> bool:
+        return topic in self._topics
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(self._topics)
+
+    def admit(self, new: int, address: str) -> None:
+        """Let an address ask for so many new topics; raises TooManyUnknown. Its first request is never too much."""
+        asked = self._asked.get(address, 0)
+        if asked and asked + new > self.most_an_address:
+            raise TooManyUnknown("too many tickets that are not known yet: come back in a while")
+
+    def asked_for(self, topic: Topic) -> None:
+        """Somebody begins to watch it."""
+        if topic not in self._topics:
+            self._asked[topic.asked_by] += 1
+        self._topics[topic] = None
+        self._topics.move_to_end(topic)
+
+    def left(self, topic: Topic) -> None:
+        """Nobody watches it any more."""
+        self._topics.move_to_end(topic, last=False)
+
+    def discard(self, topic: Topic) -> bool:
+        """It is confirmed, or closed; tells whether it was one of these."""
+        if topic not in self._topics:
+            return False
+        del self._topics[topic]
+        self._asked[topic.asked_by] -= 1
+        if not self._asked[topic.asked_by]:
+            del self._asked[topic.asked_by]
+        return True
+
+    @property
+    def too_many(self) -> Topic | None:
+        """The one that has to give way, while there are too many."""
+        return next(iter(self._topics)) if len(self) > self.most else None

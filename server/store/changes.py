@@ -1,0 +1,127 @@
+"""The log of changes of a site, read by consumer groups.
+
+A change is before and after of one ticket's facts; keep.lua appends it together with the snapshot. Here it is read,
+acknowledged after its effect (so every effect must be idempotent), taken over from a reader that died, and parked
+when it cannot be worked off. Reads never block: a wake or one look a second is enough, and a blocked connection
+would hide a dead one.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from server.model import EventId, SiteId, TicketId
+from server.redis.client import Store
+from server.store.keys import key
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry: `before` None = the ticket is new, `after` None = it was deleted; `v` is the version of the read."""
+
+    entry: str
+    ticket: TicketId
+    event: EventId | None
+    v: int
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries for this reader, and how many the stream had dropped before anyone acknowledged them."""
+
+    changes: tuple[Change, ...]
+    lost: int = 0
+
+
+class Changes:
+    """One group's view of the changes of all sites. *group* is the consumer, *reader* this process's fixed name."""
+
+    def __init__(self, store: Store, group: str, reader: str) -> None:
+        self.store = store
+        self.group = group
+        self.reader = reader
+
+    async def read(self, site: SiteId, most: int = 100) -> Batch:
+        """Take up to *most* new entries. A group that is not there is made at 0, so nothing from before is missed."""
+        stream = key(site, "changes")
+        command = ("XREADGROUP", "GROUP", self.group, self.reader, "COUNT", most, "STREAMS", stream, ">")
+        answer = await self._grouped(site, *command)
+        return Batch(tuple(_change(entry, fields) for _, entries in answer or () for entry, fields in entries))
+
+    async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
+        """Take over what any reader took more than *idle* seconds ago and has not acknowledged."""
+        stream = key(site, "changes")
+        command = ("XAUTOCLAIM", stream, self.group, self.reader, round(idle * 1000), "0-0", "COUNT", most)
+        _, entries, deleted = await self._grouped(site, *command)
+        return Batch(tuple(_change(entry, fields) for entry, fields in entries), len(deleted))
+
+    async def ack(self, site: SiteId, *entries: str) -> None:
+        """Say that the effect of these entries is done."""
+        if entries:
+            await self.store.do("XACK", key(site, "changes"), self.group, *entries)
+
+    async def park(self, site: SiteId, change: Change, reason: str) -> None:
+        """Set an entry aside that cannot be worked off, with the reason, and acknowledge it."""
+        parked = key(site, self.group, "parked")
+        await self.store.do("HSET", parked, change.entry, f"{change.ticket} {reason}")
+        await self.ack(site, change.entry)
+
+    async def missed(self, site: SiteId) -> bool:
+        """Whether the stream was trimmed beyond what this group has read: then only comparing all snapshots helps.
+
+        A group that is new may have missed anything. Ask before `read`, which hides it on some servers, and say
+        `caught_up` after comparing: others would never forget it.
+        """
+        _, read, dropped = await self._position(site)
+        return read is None or read < dropped
+
+    async def caught_up(self, site: SiteId) -> None:
+        """Say that all snapshots were compared, which makes up for every entry that was dropped until now."""
+        last, read, dropped = await self._position(site)
+        position = ("XGROUP", "SETID", key(site, "changes"), self.group, last)
+        await self.store.do(*position, "ENTRIESREAD", max(read or 0, dropped))
+
+    async def _position(self, site: SiteId) -> tuple[str, int | None, int]:
+        """The last entry this group was given, how many it was given, and how many the stream has dropped."""
+        stream = key(site, "changes")
+        if not (found := await self._group(site)):
+            await self._create(site)
+            found = await self._group(site)
+        info = await self.store.do("XINFO", "STREAM", stream)
+        return found["last-delivered-id"], found["entries-read"], info["entries-added"] - info["length"]
+
+    async def _group(self, site: SiteId) -> dict[str, Any]:
+        groups = await self._grouped(site, "XINFO", "GROUPS", key(site, "changes"))
+        return next((group for group in groups if group["name"] == self.group), {})
+
+    async def _grouped(self, site: SiteId, *command: str | int) -> Any:
+        try:
+            return await self.store.do(*command)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP") and "no such key" not in str(error):
+                raise
+        await self._create(site)
+        return await self.store.do(*command)
+
+    async def _create(self, site: SiteId) -> None:
+        try:
+            await self.store.do("XGROUP", "CREATE", key(site, "changes"), self.group, "0", "MKSTREAM")
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+
+def _change(entry: str, fields: dict[str, str]) -> Change:
+    before, after = fields.get("before"), fields.get("after")
+    return Change(
+        entry,
+        TicketId(fields["ticket"]),
+        EventId(fields["event"]) if fields["event"] else None,
+        int(fields["v"]),
+        json.loads(before) if before else None,
+        json.loads(after) if after else None,
+    )

@@ -1,0 +1,102 @@
+import asyncio
+import contextlib
+import gc
+import time
+import weakref
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+from server.hub.heartbeat import SPOKES, Heartbeat
+from server.hub.topics import Audience
+from server.model import SiteId
+from tests.rig.hub import Screen
+from tests.rig.server import SITE, until
+
+
+class Listener(Screen):
+    """A viewer that remembers when it was beaten to, in seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def beat(self, text: str) -> None:
+        super().beat(text)
+        self.times.append(time.monotonic())
+
+
+def audience(heartbeat: Heartbeat, *viewers: Screen) -> Audience:
+    """One more that these are in."""
+    begun = Audience(SiteId(SITE), [])
+    begun.others.update(viewers)
+    heartbeat.add(begun)
+    return begun
+
+
+@contextlib.asynccontextmanager
+async def running(heartbeat: Heartbeat) -> AsyncIterator[None]:
+    turning = asyncio.create_task(heartbeat.run())
+    yield
+    turning.cancel()
+    await asyncio.wait({turning})
+
+
+async def test_not_all_at_once() -> None:
+    """Each turn every viewer has one beat, and those of different audiences have it at different times."""
+    heartbeat = Heartbeat(0.5)
+    here = [[Listener(), Listener()] for _ in range(SPOKES)]
+    begun = [audience(heartbeat, *pair) for pair in here]
+
+    async with running(heartbeat):
+        await until(lambda: all(viewer.beats >= 3 for pair in here for viewer in pair))
+
+    assert SPOKES == len(begun)
+    for turn in range(3):
+        times = [viewer.times[turn] for pair in here for viewer in pair]
+        assert max(times) - min(times) > 0.4
+    for viewer in (viewer for pair in here for viewer in pair):
+        assert all(later - earlier > 0.3 for earlier, later in pairwise(viewer.times))
+
+
+async def test_no_beats_are_made_up_for() -> None:
+    """Law 7: A process that was stopped for many turns gives each viewer as long for its pong as ever."""
+    heartbeat = Heartbeat(0.4)
+    viewer = Listener()
+    begun = audience(heartbeat, viewer)
+
+    async with running(heartbeat):
+        await until(lambda: viewer.beats >= 1)
+        time.sleep(2.0)
+        await until(lambda: viewer.beats >= 4)
+
+    assert [viewer] == begun.viewers()
+    assert all(later - earlier > 0.3 for earlier, later in pairwise(viewer.times))
+
+
+async def test_many_small_audiences_are_one_turn() -> None:
+    """However busy the loop is, a spoke of small audiences waits for it once, and not for each of them."""
+    heartbeat = Heartbeat(0.1)
+    here = [Listener() for _ in range(5 * SPOKES)]
+    begun = [audience(heartbeat, viewer) for viewer in here]
+    turns = list[int]()
+
+    async with running(heartbeat):
+        while not all(viewer.beats for viewer in here):
+            before = sum(viewer.beats for viewer in here)
+            await asyncio.sleep(0)
+            turns.append(sum(viewer.beats for viewer in here) - before)
+
+    assert len(begun) == len(here)
+    assert {0, 5} == set(turns)
+
+
+async def test_ended_audience_is_forgotten() -> None:
+    """An audience that ended is held by no spoke."""
+    heartbeat = Heartbeat(0.1)
+    stays, viewer = audience(heartbeat, Listener()), Listener()
+    ended = weakref.ref(audience(heartbeat, viewer))
+    async with running(heartbeat):
+        await until(lambda: viewer.beats or ended() is None)
+        gc.collect()
+        assert ended() is None
+    assert 1 == len(stays)

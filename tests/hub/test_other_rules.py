@@ -1,0 +1,121 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+from structlog.testing import capture_logs
+
+from server.errors import StoreUnavailable
+from server.hub.other_rules import Foreign
+from server.hub.topics import Topic
+from server.model import Rules, Seen, SiteId, TicketId
+from server.redis.client import Store, Use
+from server.store.keys import key
+from server.store.schedule import Schedule
+from tests.rig.server import OTHER, SITE, TICKET
+from tests.rig.wix import Hand
+
+SITE_ID = SiteId(SITE)
+OURS, THEIRS = Rules().hash, Rules(low_at=99).hash
+
+
+class Rig:
+    """A process with our rules, on a clock that is moved by hand."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.schedule = Schedule(store)
+        self.clock = Hand(0.0)
+        self.foreign = Foreign(self.schedule, OURS, self.clock)
+        self.topic, self.other = (Topic(SITE_ID, TicketId(one), 0.0) for one in (TICKET, OTHER))
+
+    async def marked(self, *topics: Topic) -> set[str]:
+        """Find these in a round, and answer which tickets are marked by that."""
+        await self.store.do("DEL", key(SITE, "hinted"))
+        await self.foreign.found(SITE_ID, topics)
+        return set(await self.store.do("ZRANGE", key(SITE, "hinted"), 0, -1))
+
+
+@pytest.fixture
+async def rig(redis_url: str) -> AsyncIterator[Rig]:
+    async with aclosing(Store(redis_url, Use.WORK)) as store:
+        found = Rig(store)
+        await found.schedule.adopt(SITE_ID, Rules(), everything=True)
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("v", "rules", "expected"), [(None, "", True), (7, OURS, True), (7, THEIRS, False), (7, "", False)]
+)
+async def test_is_ours(rig: Rig, v: int | None, rules: str, expected: bool) -> None:
+    """A counter is ours if our rules made it; what nobody has read yet is nobody's."""
+    assert expected == rig.foreign.is_ours(Seen(TicketId(TICKET), v, 0.0, rules, None))
+
+
+async def test_marked_once(rig: Rig) -> None:
+    """A ticket is marked once a minute, however many rounds find it; one that was ours meanwhile is marked at once."""
+    assert set() == await rig.marked()
+    assert {TICKET} == await rig.marked(rig.topic)
+    rig.clock.move(30)
+    assert {OTHER} == await rig.marked(rig.topic, rig.other)
+    rig.clock.move(30)
+    assert {TICKET} == await rig.marked(rig.topic, rig.other)
+
+    rig.foreign.forget(rig.topic)
+    rig.foreign.forget(rig.topic)
+
+    assert {TICKET} == await rig.marked(rig.topic, rig.other)
+
+
+async def test_told_once(rig: Rig) -> None:
+    """A person is told once a minute that another process has other settings, and what to do."""
+    with capture_logs() as logs:
+        for _ in range(4):
+            await rig.marked(rig.topic, rig.other)
+            rig.clock.move(20)
+
+    said = [one for one in logs if one["event"] == "rules_differ"]
+    assert [("warning", SITE, 2)] * 2 == [(one["log_level"], one["site"], one["topics"]) for one in said]
+    assert "restart all with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
+
+
+async def test_each_site_is_told_of(rig: Rig) -> None:
+    """What was said of one site says nothing of another."""
+    with capture_logs() as logs:
+        for site in (SITE_ID, SiteId("another"), SITE_ID):
+            await rig.foreign.found(site, [Topic(site, TicketId(TICKET), 0.0)])
+
+    assert [SITE, "another"] == [one["site"] for one in logs if one["event"] == "rules_differ"]
+
+
+async def test_what_redis_did_not_take_is_marked_later(rig: Rig) -> None:
+    """A mark that Redis did not take is made in the next round."""
+    away = Foreign(Schedule(Store("redis://127.0.0.1:9/0", Use.INGEST)), OURS, rig.clock)
+    with pytest.raises(StoreUnavailable):
+        await away.found(SITE_ID, [rig.topic])
+    away.schedule = rig.schedule
+
+    await away.found(SITE_ID, [rig.topic])
+
+    assert [TICKET] == await rig.store.do("ZRANGE", key(SITE, "hinted"), 0, -1)
+
+
+async def test_closed_while_it_is_marked(rig: Rig) -> None:
+    """Of a topic that is closed while its mark is on its way nothing is remembered."""
+    marking = asyncio.create_task(rig.foreign.found(SITE_ID, [rig.topic]))
+    await asyncio.sleep(0)
+    rig.foreign.forget(rig.topic)
+    await marking
+
+    assert {TICKET} == await rig.marked(rig.topic)
+
+
+async def test_for_longer_than_a_restart(rig: Rig) -> None:
+    """Other rules of a site are borne for the minute that a restart of all may take, counted from when they were found."""
+    answers = []
+    for rules in ([], [OURS, OURS], [OURS, THEIRS], [THEIRS], [THEIRS], [OURS], [THEIRS]):
+        rig.foreign.compare(rules)
+        rig.clock.move(30)
+        answers.append(rig.foreign.same_rules)
+
+    assert [True, True, True, False, False, True, True] == answers

@@ -1,0 +1,109 @@
+import json
+import socket
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server import wire
+from server.hub.topics import Audience, Topic
+from server.model import SiteId, TicketId
+from tests.rig.hub import Screen
+from tests.rig.server import SITE, TICKET
+
+GONE = '{"v":1,"ticket":"x","state":"gone"}'
+
+
+def topic() -> Topic:
+    """An open topic."""
+    found = Topic(SiteId(SITE), TicketId(TICKET), 0.0)
+    found.open = True
+    return found
+
+
+@given(st.permutations(range(6)))
+def test_any_order_ends_on_the_newest(order: list[int]) -> None:
+    """Law 2: In whatever order publishes arrive, what is shown last is the newest, and no older one after it."""
+    one = topic()
+    best = -1
+    for v in order:
+        one.take(f'{{"v":{v + 1},"unsold":{v}}}', 60.0)
+        one.decide(0.0)
+        best = max(best, v)
+        assert best == json.loads(str(one.shown))["unsold"]
+
+
+def test_silent_while_it_opens() -> None:
+    """A topic that opens shows nothing, so that nobody is told `unknown` for an instant; then it says so."""
+    one = Topic(SiteId(SITE), TicketId(TICKET), 10.0)
+
+    assert not one.decide(9.9)
+    assert one.shown is None
+    assert one.decide(10.0)
+    assert wire.unknown(TicketId(TICKET)) == one.shown
+
+
+def test_stale_is_unknown() -> None:
+    """Law 8: A counter is shown until the time to which it was verified, and again when it is verified anew."""
+    one = topic()
+    one.take('{"v":1,"unsold":3}', 5.0)
+
+    assert one.decide(4.9)
+    assert one.verified
+    assert not one.decide(4.9)
+    assert one.decide(5.0)
+    assert wire.unknown(TicketId(TICKET)) == one.shown
+    one.fresh_until = 9.0
+    assert one.decide(6.0)
+    assert '{"v":1,"unsold":3}' == one.shown
+
+
+def test_gone_stands() -> None:
+    """Law 8: What is gone does not become false with time."""
+    one = topic()
+    one.take(GONE, 5.0)
+
+    one.decide(1e9)
+
+    assert GONE == one.shown
+
+
+def test_other_rules_are_unknown() -> None:
+    """A counter that was made by other settings than ours is not shown."""
+    one = topic()
+    one.take('{"v":1,"unsold":3}', 5.0)
+    one.ours = False
+
+    one.decide(1.0)
+
+    assert wire.unknown(TicketId(TICKET)) == one.shown
+    assert not one.verified
+
+
+def test_frames_are_built_with_what_is_shown() -> None:
+    """The frames of a topic say what it shows, in each way of listening."""
+    one = topic()
+    one.take('{"v":1,"unsold":3}', 5.0)
+
+    one.decide(1.0)
+
+    assert wire.ws_text(str(one.shown)) == one.ws
+    assert wire.sse_data(str(one.shown)) == one.sse
+
+
+def test_audience() -> None:
+    """A viewer is in its audience once: among the fast while it takes everything, else among the others."""
+    one, screen = topic(), Screen()
+    audience = Audience(SiteId(SITE), [one])
+    line = socket.SocketType()
+
+    assert not audience
+    audience.follows(line, screen)
+    assert (1, {line: screen}, set()) == (len(audience), audience.fast, audience.others)
+    audience.lags(line, screen)
+    assert (1, {}, {screen}) == (len(audience), audience.fast, audience.others)
+    audience.follows(line, screen)
+    assert [screen] == audience.viewers()
+    assert [] == audience.known()
+    one.decide(1.0)
+    assert [one] == audience.known()
+    line.close()

@@ -1,0 +1,672 @@
+import asyncio
+import contextlib
+import json
+import socket as sockets
+import struct
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import pytest
+from prometheus_client import REGISTRY
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from server.hub.hub import Hub
+from server.hub.topics import Topic
+from server.live import websocket
+from server.live.admission import Doors
+from server.model import Price, SiteId, TicketId
+from server.store.keys import channel
+from tests.rig.monitor import monitored
+from tests.rig.reads import Reads, definition
+from tests.rig.redis import free_port
+from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
+from tests.rig.serving import serving
+
+
+async def frame(socket: ClientConnection) -> dict[str, Any]:
+    """The next counter; heartbeats are passed over."""
+    while True:
+        found: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        if "beat" not in found:
+            return found
+
+
+async def close_code(socket: ClientConnection) -> int:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await asyncio.wait_for(socket.recv(), 5)
+    assert socket.close_code is not None
+    return socket.close_code
+
+
+async def test_snapshot_then_changes(start_server: Start, reads: Reads) -> None:
+    """A viewer gets a beat and the counter at once, then each change, whole."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        first = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        second = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        await reads.read(definition(TICKET, 2))
+        third = await frame(socket)
+
+    assert ["beat"] == list(first)
+    assert (TICKET, "low", 3) == (second["ticket"], second["state"], second["unsold"])
+    assert (TICKET, "low", 2) == (third["ticket"], third["state"], third["unsold"])
+    assert third["v"] > second["v"]
+
+
+async def test_unread_is_unknown_until_read(start_server: Start, reads: Reads) -> None:
+    """A ticket that nobody has read is shown as unknown, then as it is, without another request."""
+    running = await start_server()
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        before = await frame(socket)
+        await reads.read(definition(TICKET, 3))
+        after = await frame(socket)
+
+    assert ("unknown", None) == (before["state"], before["unsold"])
+    assert ("low", 3) == (after["state"], after["unsold"])
+
+
+async def test_several_tickets_one_socket(start_server: Start, reads: Reads) -> None:
+    """One socket carries all the tickets of its URL, each as a frame of its own."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3), definition(OTHER, 48))
+
+    async with connect(running.ws + running.counters(TICKET, OTHER.upper(), TICKET)) as socket:
+        found = {(one := await frame(socket))["ticket"]: one["unsold"] for _ in range(2)}
+
+    assert {TICKET: 3, OTHER: 48} == found
+
+
+async def test_storm(start_server: Start, reads: Reads, redis_url: str) -> None:
+    """A storm of viewers who all get their number costs Redis one subscription and one read."""
+    running = await start_server(max_connections_per_address=1000)
+    await reads.read(definition(TICKET, 3))
+
+    async with monitored(redis_url) as commands, contextlib.AsyncExitStack() as stack:
+        url = running.ws + running.counters(TICKET)
+        sockets = await asyncio.gather(*(stack.enter_async_context(connect(url)) for _ in range(100)))
+        found = [(await frame(socket))["unsold"] for socket in sockets]
+        counts = await commands.subscribed(channel(SITE, TICKET)), await commands.read(TICKET)
+
+    assert [3] * 100 == found
+    assert (1, 1) == counts
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("", "name at least one ticket"),
+        ("ticket=nonsense", "ticket='nonsense' is not a GUID"),
+        (f"ticket={TICKET}&site=x", "site='x' is not a GUID"),
+        (f"ticket={TICKET}&site={OTHER}", "is not known here"),
+    ],
+)
+async def test_bad_request(start_server: Start, query: str, reason: str) -> None:
+    """A request that names no counter is accepted and closed with 4500 and the reason: a browser can read that."""
+    running = await start_server()
+
+    async with connect(f"{running.ws}/v1/counters?{query}") as socket:
+        assert 4500 == await close_code(socket)
+        assert socket.close_reason is not None
+        assert reason in socket.close_reason
+
+
+async def test_foreign_origin(start_server: Start) -> None:
+    """A page that is not in ORIGINS is closed with 4501, one that is gets in."""
+    running = await start_server(origins="https://shop.example,https://*.wixsite.com")
+
+    async with connect(running.ws + running.counters(TICKET), origin="https://evil.example") as socket:  # type: ignore[arg-type]
+        assert 4501 == await close_code(socket)
+    async with connect(running.ws + running.counters(TICKET), origin="https://a.wixsite.com") as socket:  # type: ignore[arg-type]
+        assert "unknown" == (await frame(socket))["state"]
+
+
+async def test_full(start_server: Start) -> None:
+    """Beyond the cap of an address a viewer is closed with 4000, and there is room again when one leaves."""
+    running = await start_server(max_connections_per_address=1)
+    url = running.ws + running.counters(TICKET)
+
+    async with connect(url) as first:
+        await frame(first)
+        async with connect(url) as second:
+            assert 4000 == await close_code(second)
+    await until(lambda: not running.web.hub.viewers)
+    async with connect(url) as third:
+        assert "unknown" == (await frame(third))["state"]
+
+
+async def test_forwarded_address_counts_only_from_trusted(start_server: Start) -> None:
+    """X-Forwarded-For gives a viewer an address of its own only if the peer is a trusted proxy."""
+    for trusted, code in (("127.0.0.0/8", None), ("10.0.0.0/8", 4000)):
+        running = await start_server(max_connections_per_address=1, trusted_proxies=trusted)
+        url = running.ws + running.counters(TICKET)
+        async with connect(url, additional_headers={"X-Forwarded-For": "198.51.100.1"}) as first:
+            await frame(first)
+            async with connect(url, additional_headers={"X-Forwarded-For": "198.51.100.2"}) as second:
+                if code is None:
+                    assert "unknown" == (await frame(second))["state"]
+                else:
+                    assert code == await close_code(second)
+
+
+async def test_other_paths_are_refused(start_server: Start) -> None:
+    """A WebSocket on any other path is answered 404 before it opens."""
+    running = await start_server()
+
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(f"{running.ws}/webhooks/wix")
+
+    assert 404 == caught.value.response.status_code
+
+
+@pytest.mark.parametrize("more", [[], [("X-One", "a"), ("X-One", "b")]], ids=["ordinary", "out of the ordinary"])
+async def test_deflate_is_declined(start_server: Start, more: list[tuple[str, str]]) -> None:
+    """No extension is agreed to, whatever a browser offers, and in whatever way it asks."""
+    running = await start_server()
+
+    async with connect(running.ws + running.counters(TICKET), additional_headers=more) as socket:
+        assert socket.response is not None
+        assert "Sec-WebSocket-Extensions" not in socket.response.headers
+
+
+async def test_client_frames(start_server: Start) -> None:
+    """Text is ignored, binary closed with 1003, over 4 KB with 1009, more than there is any need for with 1008."""
+    running = await start_server()
+    url = running.ws + running.counters(TICKET)
+
+    async with connect(url) as socket:
+        await socket.send("hello")
+        await frame(socket)
+        await (await socket.ping())
+        await socket.send(b"\x00")
+        assert 1003 == await close_code(socket)
+    async with connect(url) as socket:
+        await socket.send("x" * 4097)
+        assert 1009 == await close_code(socket)
+    async with connect(url) as socket:
+        for _ in range(21):
+            await socket.send("hello")
+        assert 1008 == await close_code(socket)
+    async with connect(url) as socket:
+        for _ in range(10):
+            await socket.send("hello")
+            await (await socket.ping())
+        await socket.ping()
+        assert 1008 == await close_code(socket)
+    async with connect(url) as socket:
+        for _ in range(21):
+            await socket.pong()
+        assert 1008 == await close_code(socket)
+
+
+async def test_pongs_that_were_asked_for(start_server: Start) -> None:
+    """A client that answers pings may do so for ever: only a pong that nobody asked for counts as talk."""
+    running = await start_server()
+    reader, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, websocket.CounterProtocol)
+    pong = b"\x8a\x80\0\0\0\0"
+
+    for _ in range(50):
+        viewer.beat('{"beat":1}')
+        writer.write(pong)
+        await until(lambda: not viewer._unanswered)
+    counted = viewer._said
+    for _ in range(21):
+        writer.write(pong)
+    heard = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+
+    assert None is counted
+    assert struct.pack("!BBH", 0x88, heard[heard.rindex(b"\x88") + 1], 1008) == heard[heard.rindex(b"\x88") :][:4]
+
+
+async def test_talk_after_a_close(start_server: Start) -> None:
+    """Who goes on talking after our close, or his own, is not listened to, nor waited for: he is cut off at once."""
+    running = await start_server()
+    ping, close = b"\x89\x80\0\0\0\0", b"\x88\x80\0\0\0\0"
+    binary = b"\x82\x80\0\0\0\0"
+
+    for first in (binary, close):
+        reader, writer = await raw(running)
+        [viewer] = await until(lambda: list(running.web.hub.viewers))
+        assert isinstance(viewer, websocket.CounterProtocol)
+
+        writer.write(first + 10_000 * ping + first)
+        heard = await asyncio.wait_for(reader.read(), websocket.CLOSE_WITHIN / 2)
+        writer.close()
+
+        assert 1 == heard.count(b"\x88")
+        assert b"\x8a" not in heard[heard.rindex(b"\x88") :]
+        assert len(viewer._said or ()) <= 22
+        await until(lambda: not running.web.hub.viewers)
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "code"),
+    [
+        (b"\x81\x84\x00\x00\x00\x00\xff\xfe\xff\xfe", 1007),
+        (b"\x01\x82\x00\x00\x00\x00\xc3\xa9" + b"\x80\x81\x00\x00\x00\x00\xc3", 1007),
+        (b"\x81\x04text", 1002),
+        (b"\xf1\x80\x00\x00\x00\x00", 1002),
+    ],
+    ids=["bad UTF-8", "bad UTF-8 across fragments", "unmasked", "reserved bits"],
+)
+async def test_broken_frames(start_server: Start, bytes_: bytes, code: int) -> None:
+    """Bad UTF-8 is closed with 1007, broken framing with 1002 (RFC 6455, section 7.4.1)."""
+    running = await start_server()
+    reader, writer = await raw(running)
+
+    writer.write(bytes_)
+    found = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await writer.wait_closed()
+
+    assert struct.pack("!BBH", 0x88, found[found.rindex(b"\x88") + 1], code) == found[found.rindex(b"\x88") :][:4]
+
+
+async def test_close_is_echoed(start_server: Start) -> None:
+    """A client's close is answered with its own code, and the viewer is out of the hub."""
+    running = await start_server()
+
+    socket = await connect(running.ws + running.counters(TICKET))
+    await frame(socket)
+    await socket.close(1001)
+
+    assert 1001 == socket.close_code
+    await until(lambda: not running.web.hub.viewers)
+
+
+async def test_abrupt_end_leaves_nothing(start_server: Start) -> None:
+    """A connection that is cut without a word leaves the hub and the count."""
+    running = await start_server(max_connections=1)
+    for _ in range(3):
+        _, writer = await raw(running)
+        await until(lambda: running.web.hub.viewers)
+        writer.transport.abort()
+        await until(lambda: not running.web.hub.viewers)
+
+
+async def test_slow_reader_gets_the_newest(start_server: Start, reads: Reads) -> None:
+    """Law 7: A reader that stops reading gets the newest state of each ticket when it reads again, and no queue."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 5_000_000))
+    reader, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, websocket.CounterProtocol)
+    # The transport says when it has taken all it will: here it says so from the start.
+    viewer.pause_writing()
+
+    for unsold in range(20, 9, -1):
+        await reads.read(definition(TICKET, unsold))
+    assert viewer._audience is not None
+    [topic] = viewer._audience.topics
+    await until(lambda: '"unsold":10,' in (topic.shown or ""))
+    assert 1 == len(viewer._waiting or ())
+    viewer.resume_writing()
+    text = ""
+    while '"unsold":10,' not in text:
+        text += (await asyncio.wait_for(reader.read(65536), 5)).decode(errors="replace")
+
+    assert '"unsold":15,' not in text
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_bye(start_server: Start) -> None:
+    """Before a planned close a viewer is told when to come back, then closed with 1012."""
+    running = await start_server()
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        await frame(socket)
+        await running.web.hub.farewell(500, 5000, 0.1)
+        assert {"bye": {"retry_ms": [500, 5000]}} == await frame(socket)
+        assert 1012 == await close_code(socket)
+
+
+async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
+    """Law 9: Who has to give way with tickets that nobody knows is closed with 4000 and told when to come back."""
+    running = await start_server()
+    running.web.hub.unproven.most = 1
+    await reads.read(definition(TICKET, 3))
+    first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
+
+    async with connect(running.ws + running.counters(TICKET)) as real:
+        assert "low" == (await frame(real))["state"]
+        async with connect(running.ws + running.counters(first)) as strange:
+            assert "unknown" == (await frame(strange))["state"]
+            async with connect(running.ws + running.counters(second)) as other:
+                assert {"bye": {"retry_ms": [1000, 10000]}} == await frame(strange)
+                assert 4000 == await close_code(strange)
+                assert "unknown" == (await frame(other))["state"]
+        await reads.read(definition(TICKET, 2))
+        assert 2 == (await frame(real))["unsold"]
+
+
+async def test_share_of_an_address(start_server: Start, reads: Reads) -> None:
+    """Law 9: Who asks for more unknown tickets than an address may is closed with 4000; the same ones may be asked for."""
+    running = await start_server()
+    running.web.hub.unproven.most_an_address = 1
+    await reads.read(definition(TICKET, 3))
+    first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
+
+    async with connect(running.ws + running.counters(first)) as strange:
+        assert "unknown" == (await frame(strange))["state"]
+        async with connect(running.ws + running.counters(second)) as refused:
+            assert 4000 == await close_code(refused)
+        async with connect(running.ws + running.counters(first)) as same:
+            assert "unknown" == (await frame(same))["state"]
+
+
+async def test_silent_client_is_dropped(start_server: Start) -> None:
+    """A client that has not answered one heartbeat's ping is dropped at the next."""
+    running = await start_server()
+    _, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+
+    before = dropped("silent")
+    viewer.beat('{"beat":1}')
+    assert running.web.hub.viewers
+    viewer.beat('{"beat":2}')
+
+    await until(lambda: not running.web.hub.viewers)
+    assert before + 1 == dropped("silent")
+    writer.close()
+
+
+async def raw(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that has done the handshake and then says only what the test writes."""
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        (
+            f"GET {running.counters(TICKET)}&site={SITE} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ).encode()
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"101" in head.splitlines()[0]
+    return reader, writer
+
+
+async def test_no_site_yet(start_server: Start) -> None:
+    """While no site is known a viewer is asked to come back, not sent away for good."""
+    running = await start_server(wix_sites="")
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        assert 4000 == await close_code(socket)
+    assert 503 == (await running.http.get(running.counters(TICKET))).status_code
+
+
+async def test_word_to_one_who_left(start_server: Start) -> None:
+    """Who left before a beat, or between two waves of a farewell, is passed over: it ends neither."""
+    running = await start_server()
+    _, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, websocket.CounterProtocol)
+
+    writer.transport.abort()
+    await until(lambda: viewer not in running.web.hub.viewers)
+    for _ in range(3):
+        await asyncio.sleep(0)
+        viewer.beat('{"beat":1}')
+        viewer.bye('{"bye":{"retry_ms":[0,1]}}')
+
+    assert not running.web.hub.viewers
+
+
+async def test_place_of_one_sent_away(start_server: Start) -> None:
+    """Who was told to go, and does not answer, gives its place to others at once, and still hears why it must."""
+    running = await start_server()
+    reader, writer = await raw(running)
+    [viewer] = await until(lambda: list(running.web.hub.viewers))
+    assert isinstance(viewer, websocket.CounterProtocol)
+    idle = viewer._state.idle
+
+    viewer.bye('{"bye":{"retry_ms":[0,1]}}')
+    waiting = len(idle)
+    viewer.outnumbered()
+    heard = await asyncio.wait_for(reader.read(), 2)
+    writer.close()
+
+    assert heard.endswith(b'{"bye":{"retry_ms":[0,1]}}' + struct.pack("!BBH", 0x88, 2, 1012))
+    assert 1 == waiting
+    await until(lambda: not len(idle))
+
+
+# -- sockets that are really full --
+
+
+class Quick(websocket.CounterProtocol):
+    """Ours, with less patience."""
+
+    close_within, stuck = 0.2, 0.5
+
+
+@pytest.fixture
+async def hub() -> Hub:
+    """A hub that knows our site, and whose topics the test fills by hand."""
+    found = Hub()
+    found.sites = frozenset({SiteId(SITE)})
+    return found
+
+
+@pytest.fixture
+async def port(hub: Hub) -> AsyncIterator[int]:
+    """Where viewers of this hub connect to a server that knows nothing else."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        scope["state"].update(hub=hub, doors=Doors())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    running = asyncio.create_task(hub.run())
+    found = free_port()
+    async with serving(app, found, Quick):
+        yield found
+    running.cancel()
+    await asyncio.wait({running})
+
+
+class Narrow:
+    """A client that takes little: what it has not read soon stays with the server, as the kernels hold no more."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = sockets.socket()
+        # Small segments too: the server's kernel makes room for so many of them.
+        self._socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_MAXSEG, 536)
+        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        self._socket.connect(("127.0.0.1", port))
+        self._socket.setblocking(False)
+        self.heard = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def get(self, *tickets: str, upgrade: bool) -> None:
+        """Ask for these counters, by a stream of frames or as one answer."""
+        more = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        )
+        query = "&".join(f"ticket={ticket}" for ticket in tickets)
+        self.say(f"GET /v1/counters?{query} HTTP/1.1\r\nHost: x\r\n{more if upgrade else ''}\r\n".encode())
+
+    def say(self, data: bytes) -> None:
+        """Send it at once."""
+        assert len(data) == self._socket.send(data)
+
+    async def read(self, size: int = 4096) -> bytes:
+        """Take some bytes, or none at the end."""
+        data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, size), 5)
+        self.heard += data
+        return data
+
+    async def read_until(self, last: bytes) -> None:
+        """Take everything until this has come, and what follows it has come whole: a frame may come twice."""
+        while last not in self.heard[-len(last) - 4096 :]:
+            assert await self.read()
+        while self._parsed()[1]:
+            assert await self.read()
+
+    @property
+    def frames(self) -> list[tuple[int, bytes]]:
+        """What came after the handshake: one byte out of its place, and it cannot be read."""
+        found, rest = self._parsed()
+        assert b"" == rest
+        return found
+
+    def _parsed(self) -> tuple[list[tuple[int, bytes]], bytes]:
+        """The frames that have come whole, and what has come of the next."""
+        _, _, data = self.heard.partition(b"101 Switching")
+        _, _, data = data.partition(b"\r\n\r\n")
+        found = []
+        while len(data) >= 2:
+            assert data[0] in {0x81, 0x88, 0x89, 0x8A}
+            assert data[1] < 127
+            start, size = (4, int.from_bytes(data[2:4], "big")) if data[1] == 126 else (2, data[1])
+            if start + size > len(data):
+                break
+            found.append((data[0], data[start : start + size]))
+            data = data[start + size :]
+        return found, data
+
+    def versions(self, ticket: str = TICKET) -> list[int]:
+        """The versions of this ticket's counter, as they came."""
+        found = [json.loads(text) for op, text in self.frames if op == 0x81]
+        return [one["v"] for one in found if one.get("ticket") == ticket]
+
+
+def dropped(reason: str) -> float:
+    return REGISTRY.get_sample_value("ticket_counter_dropped_viewers_total", {"reason": reason}) or 0.0
+
+
+def changed(hub: Hub, v: int, size: int = 0) -> Topic:
+    """Let a counter come, of so many bytes more than it needs."""
+    topic = hub._topic(SiteId(SITE), TicketId(TICKET))
+    topic.open = True
+    topic.take(json.dumps({"v": v, "ticket": TICKET, "name": "x" * size}, separators=(",", ":")), hub.now() + 60)
+    hub.decide(topic)
+    return topic
+
+
+async def fill(hub: Hub) -> websocket.CounterProtocol:
+    """Show the only viewer more than its socket takes: version 2, far too large."""
+    [viewer] = await until(lambda: hub.viewers)
+    assert isinstance(viewer, websocket.CounterProtocol)
+    viewer._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)
+    changed(hub, 2, 60_000)
+    await until(lambda: viewer._waiting is not None)
+    return viewer
+
+
+async def test_full_socket(hub: Hub, port: int) -> None:
+    """Law 7: A full socket is left alone, gets the newest when it has taken what it was sent, and follows again."""
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        viewer = await fill(hub)
+        held = viewer._transport.get_write_buffer_size()
+        for v in (3, 4, 5):
+            topic = changed(hub, v, 60_000)
+            await until(lambda: not hub._changed)
+        grown = viewer._transport.get_write_buffer_size() - held
+        await client.read_until(topic.ws)
+        await until(lambda: viewer._waiting is None)
+        await client.read_until(changed(hub, 6).ws)
+
+    assert held > 0 >= grown
+    assert [2, 5, 6] == client.versions()
+
+
+async def test_stuck_is_dropped(hub: Hub, port: int) -> None:
+    """Who takes nothing of what it was sent is dropped after a while, and that is counted."""
+    before = dropped("stuck")
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        await fill(hub)
+
+        await until(lambda: not hub.viewers)
+
+    assert before + 1 == dropped("stuck")
+
+
+async def test_unanswered_close(hub: Hub, port: int) -> None:
+    """Who takes everything but does not answer a close is dropped after a while, and is not counted as stuck."""
+    before = dropped("unclosed"), dropped("stuck")
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        viewer = await fill(hub)
+        viewer.bye('{"bye":{"retry_ms":[0,1]}}')
+
+        with contextlib.suppress(ConnectionResetError):
+            while await client.read():
+                pass
+
+    assert (0x88, struct.pack("!H", 1012)) == client.frames[-1]
+    assert (before[0] + 1, before[1]) == (dropped("unclosed"), dropped("stuck"))
+
+
+async def test_pings_of_a_full_socket(hub: Hub, port: int) -> None:
+    """Pongs do not pile up for who does not read; once it has read, it is answered again."""
+    with Narrow(port) as client:
+        client.get(TICKET, upgrade=True)
+        viewer = await fill(hub)
+        held = viewer._transport.get_write_buffer_size()
+        for _ in range(10):
+            client.say(b"\x89\xfd\0\0\0\0" + b"p" * 125)
+        await until(lambda: viewer._said is not None and len(viewer._said) == 10)
+        grown = viewer._transport.get_write_buffer_size() - held
+        await client.read_until(changed(hub, 3).ws)
+        await until(lambda: viewer._waiting is None)
+        client.say(b"\x89\x85\0\0\0\0again")
+        await client.read_until(b"\x8a\x05again")
+
+    assert grown <= 0
+    assert [b"again"] == [data for op, data in client.frames if op == 0x8A]
+
+
+TICKETS = [f"11111111-aaaa-4aaa-8aaa-{number:012}" for number in range(50)]
+"""As many as one request may name."""
+OPTIONS = tuple(Price("25.00", "USD", f"11111111-bbbb-4bbb-8bbb-{number:012}", "Row " * 10) for number in range(60))
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+async def test_opening_of_one_who_does_not_read(start_server: Start, reads: Reads, answers: int) -> None:
+    """What fills a socket before the viewer is in, its own opening or an answer over HTTP, counts: no frame passes it."""
+    running = await start_server()
+    hub = running.web.hub
+    await reads.read(*(definition(ticket, 9, prices=OPTIONS) for ticket in TICKETS))
+    answer = (await running.http.get(running.counters(*TICKETS))).content
+    with Narrow(int(running.url.rpartition(":")[2])) as client:
+        for _ in range(answers):
+            client.get(*TICKETS, upgrade=False)
+            await client.read()
+        client.get(*TICKETS, upgrade=True)
+        [viewer] = await until(lambda: hub.viewers)
+        assert isinstance(viewer, websocket.CounterProtocol)
+        held = viewer._transport.get_write_buffer_size()
+        [[audience]] = hub._audiences.values()
+        inside = viewer in audience.fast.values()
+        for unsold in range(8, 0, -1):
+            await reads.read(definition(TICKETS[0], unsold, prices=OPTIONS))
+            for _ in range(10):
+                await client.read(2048)
+        topic = hub.topics[channel(SITE, TICKETS[0])]
+        await until(lambda: '"unsold":1,' in (topic.shown or ""))
+        await client.read_until(topic.ws)
+
+    shown = client.versions(TICKETS[0])
+    assert held > 0
+    assert not inside
+    assert answers == client.heard.count(answer)
+    assert sorted(shown) == shown
+    assert all(client.versions(ticket) for ticket in TICKETS)

@@ -1,0 +1,322 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+
+import pytest
+from redis.exceptions import AuthenticationError, ClusterDownError, MovedError, TryAgainError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from server.redis.cluster import LEARN_EVERY, Cluster, key_of, slot
+from server.redis.node import Node
+from tests.rig.cluster import Cluster as Servers
+from tests.rig.redis import RedisServer, free_port
+from tests.rig.server import until
+
+NAMES = [f"{{{number}}}:key" for number in range(30)]
+
+BOTH = "return { redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '' }"
+
+
+@asynccontextmanager
+async def clustered(url: str, *, answer: float = 1.0) -> AsyncIterator[Cluster]:
+    """A cluster's client, by the URL of a test's cluster."""
+    made = Cluster(url.replace("redis+cluster", "redis"), lambda one: Node(one, answer, 0.3, shares=False))
+    async with aclosing(made) as found:
+        yield found
+
+
+@pytest.fixture
+async def cluster_client(cluster_url: str) -> AsyncIterator[Cluster]:
+    """A client of the run's cluster."""
+    async with clustered(cluster_url) as found:
+        yield found
+
+
+@contextmanager
+def frozen(node: RedisServer) -> Iterator[None]:
+    """Let a node stand still, as long as the block."""
+    node.freeze()
+    try:
+        yield
+    finally:
+        node.thaw()
+
+
+def of(servers: Servers, master: RedisServer) -> list[str]:
+    """Those of the names that are a master's."""
+    return [name for name in NAMES if servers.owner(name, by=master) is master]
+
+
+# -- names --
+
+
+@pytest.mark.parametrize("name", ["key", "{S}:key", "tc:{S}:live:T", "{}key", "}{", "ü"])
+def test_slots(cluster: Servers, name: str) -> None:
+    """A name's slot is the one that Redis says."""
+    assert cluster.slot(name) == slot(name)
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (("EVALSHA", "abc", 2, "k1", "k2", "argument"), "k1"),
+        (("EVAL", "text", 0, "argument"), None),
+        (("GET", "k"), "k"),
+        (("SPUBLISH", "k", "text"), "k"),
+        (("XREADGROUP", "GROUP", "g", "r", "COUNT", 100, "STREAMS", "k", ">"), "k"),
+        (("XINFO", "GROUPS", "k"), "k"),
+        (("XGROUP", "CREATE", "k", "g", "0"), "k"),
+        (("PING",), None),
+        (("PUBLISH", "channel", "text"), None),
+        (("NONSENSE",), None),
+    ],
+)
+def test_keys(command: Sequence[str | float], key: str | None) -> None:
+    """A command goes where its key is, wherever it names it; one without goes to any node."""
+    assert key == key_of(command)
+
+
+# -- commands --
+
+
+async def test_each_master_is_asked(cluster: Servers, cluster_client: Cluster) -> None:
+    """Every key is written to the master that has it, and read from there."""
+    for name in NAMES:
+        await cluster_client.ask("SET", name, name)
+
+    assert NAMES == [await cluster_client.ask("GET", name) for name in NAMES]
+    for master in cluster.masters:
+        mine = of(cluster, master)
+        assert mine
+        assert set(mine) == set(master.ask("KEYS", "*"))
+    assert set(cluster_client.masters) == set(cluster_client.nodes)
+
+
+async def test_no_key(cluster_client: Cluster) -> None:
+    """What has no key is asked of any node."""
+    assert await cluster_client.ask("PING")
+    assert "text" == await cluster_client.ask("EVAL", "return ARGV[1]", 0, "text")
+
+
+async def test_tags(cluster_client: Cluster) -> None:
+    """For each master there is a text in braces that is its own; none for who is no master."""
+    await cluster_client.learn()
+
+    for node in cluster_client.masters:
+        assert cluster_client.owner(f"tc:{{{cluster_client.tag(node)}}}:probe") is node
+    async with aclosing(Node("redis://127.0.0.1:9", 1, 1, shares=False)) as stranger:
+        assert cluster_client.tag(stranger) is None
+
+
+async def test_moved(breakable: Servers) -> None:
+    """A slot that has moved is found by who was asked in vain, and then at once."""
+    name = "{moves}:key"
+    async with clustered(breakable.url) as client:
+        await client.ask("SET", name, "value")
+        old = client.owner(name)
+        there = breakable.owner(name)
+        new = breakable.masters[breakable.masters.index(there) - 1]
+        breakable.move(name, new)
+
+        assert "value" == await client.ask("GET", name)
+
+        assert client.owner(name) is not old
+        before = there.ask("INFO", "errorstats")["errorstat_MOVED"]
+        assert "value" == await client.ask("GET", name)
+        assert before == there.ask("INFO", "errorstats")["errorstat_MOVED"]
+
+
+async def test_moving(breakable: Servers) -> None:
+    """While a slot moves, what has arrived is asked there; what is here in part waits a moment, then is an error."""
+    one, two = "{half}:1", "{half}:2"
+    async with clustered(breakable.url) as client:
+        for name in (one, two):
+            await client.ask("SET", name, "value")
+        old = breakable.owner(one)
+        new = breakable.masters[breakable.masters.index(old) - 1]
+        number = breakable.slot(one)
+        new.ask("CLUSTER", "SETSLOT", number, "IMPORTING", breakable.id(old))
+        old.ask("CLUSTER", "SETSLOT", number, "MIGRATING", breakable.id(new))
+        old.ask("MIGRATE", "127.0.0.1", new.port, one, 0, 5000)
+
+        assert ["value", "value"] == [await client.ask("GET", name) for name in (one, two)]
+        with pytest.raises(TryAgainError):
+            await client.ask("EVAL", BOTH, 2, one, two)
+        waiting = asyncio.create_task(client.ask("EVAL", BOTH, 2, one, two))
+        await asyncio.sleep(0.02)
+        old.ask("MIGRATE", "127.0.0.1", new.port, two, 0, 5000)
+        assert ["value", "value"] == await waiting
+
+        for node in (new, *(master for master in breakable.masters if master is not new)):
+            node.ask("CLUSTER", "SETSLOT", number, "NODE", breakable.id(new))
+        assert ["value", "value"] == await client.ask("EVAL", BOTH, 2, one, two)
+
+
+async def test_sent_in_circles(breakable: Servers) -> None:
+    """Two masters that send each other's clients back and forth are an error after a few turns."""
+    name = "{circles}:key"
+    owner = breakable.owner(name)
+    other = breakable.masters[breakable.masters.index(owner) - 1]
+    async with clustered(breakable.url) as client:
+
+        async def circles() -> bool:
+            owner.ask("CLUSTER", "SETSLOT", slot(name), "NODE", breakable.id(other))
+            try:
+                with pytest.raises(MovedError):
+                    await client.ask("GET", name)
+            except ClusterDownError:
+                return False  # They have told each other meanwhile, which leaves the slot to nobody.
+            finally:
+                for node in breakable.masters:
+                    node.ask("CLUSTER", "SETSLOT", slot(name), "NODE", breakable.id(owner))
+                await until(breakable.well)
+            return True
+
+        await client.learn()
+        await until(circles)
+
+
+# -- who is away --
+
+
+async def test_others_go_on(breakable: Servers) -> None:
+    """A master that hangs costs its own keys their time-out once, and the keys of others nothing."""
+    hangs, *others = breakable.masters
+    its, theirs = of(breakable, hangs), [name for other in others for name in of(breakable, other)]
+    async with clustered(breakable.url, answer=0.4) as client:
+        for name in NAMES:
+            await client.ask("SET", name, name)
+        with frozen(hangs):
+            failing = asyncio.create_task(client.ask("GET", its[0]))
+            began = time.monotonic()
+            for _ in range(20):
+                assert theirs == [await client.ask("GET", name) for name in theirs]
+                await asyncio.sleep(0.02)
+            slowest = (time.monotonic() - began) / 20
+
+            with pytest.raises((RedisTimeoutError, TimeoutError)):
+                await failing
+            # While one asks whether it is back, nobody waits beside it.
+            asking = asyncio.create_task(client.ask("GET", its[0]))
+            await asyncio.sleep(0)
+            began = time.monotonic()
+            with pytest.raises(RedisTimeoutError, match="not answered"):
+                await client.ask("GET", its[1])
+            at_once = time.monotonic() - began
+            with pytest.raises((RedisTimeoutError, TimeoutError)):
+                await asking
+
+        assert 0.3 > at_once
+        assert 0.3 > slowest
+        await until(lambda: _answers(client, its))
+
+
+async def _answers(client: Cluster, names: Sequence[str]) -> bool:
+    try:
+        return list(names) == [await client.ask("GET", name) for name in names]
+    except (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError):
+        return False
+
+
+async def test_map_without_the_first(breakable: Servers) -> None:
+    """The map is drawn by whoever answers first: a node that hangs, even the one of the URL, delays nobody."""
+    async with clustered(breakable.url, answer=1.0) as client:
+        await client.learn()
+        await asyncio.sleep(LEARN_EVERY)
+        with frozen(breakable.masters[0]):
+            began = time.monotonic()
+            await client.learn()
+            took = time.monotonic() - began
+
+        assert 0.8 > took
+        assert 3 == len(client.masters)
+
+
+async def test_one_map_for_all(breakable: Servers) -> None:
+    """However many find the map wrong, it is drawn once in a while; who gives up waiting takes it from nobody."""
+    async with clustered(breakable.url) as client:
+        asking = [asyncio.create_task(client.ask("GET", name)) for name in NAMES]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        drawn = client._learned_at
+
+        for _ in range(10):
+            client.doubt()
+            await client.learn()
+
+        assert [True] + [False] * 29 == [one.cancelled() for one in asking]
+        assert drawn == client._learned_at
+
+
+async def test_nobody_there() -> None:
+    """Where no node answers there is no map, and that is said; so it is of a server that is no cluster."""
+    async with clustered(f"redis://127.0.0.1:{free_port()}") as client:
+        with pytest.raises(RedisConnectionError, match="no node of the cluster says where its slots are"):
+            await client.ask("GET", "key")
+
+
+async def test_no_cluster(redis_url: str) -> None:
+    """A server that is no cluster says so."""
+    async with clustered(redis_url) as client:
+        with pytest.raises(RedisConnectionError, match="cluster support disabled"):
+            await client.ask("GET", "key")
+
+
+async def test_password(redis_server: Callable[..., RedisServer]) -> None:
+    """A password that is missing is told as that."""
+    server = redis_server(cluster_enabled="yes")
+    server.ask("CONFIG", "SET", "requirepass", "secret")
+    async with clustered(server.url) as client:
+        with pytest.raises(AuthenticationError):
+            await client.ask("GET", "key")
+
+
+async def test_slot_without_master(breakable: Servers) -> None:
+    """A key whose slot no master has is away; the others are not, and it comes back with its slot."""
+    name = next(name for name in NAMES if breakable.owner(name) is breakable.masters[0])
+    other = next(name for name in NAMES if breakable.owner(name) is breakable.masters[1])
+    breakable.masters[0].ask("SET", name, name)
+    for master in breakable.masters:
+        master.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        master.ask("CLUSTER", "DELSLOTS", breakable.slot(name))
+    try:
+        async with clustered(breakable.url) as client:
+            with pytest.raises(ClusterDownError):
+                await client.ask("GET", name)
+            await client.ask("SET", other, "value")
+            breakable.masters[0].ask("CLUSTER", "ADDSLOTS", breakable.slot(name))
+            await until(lambda: _answers(client, [name]) if client.owner(name) else _learned(client))
+            assert "value" == await client.ask("GET", other)
+    finally:
+        for master in breakable.masters:
+            master.ask("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+        await until(breakable.well)
+
+
+async def _learned(client: Cluster) -> bool:
+    await client.learn()
+    return False
+
+
+async def test_nodes_without_a_host() -> None:
+    """A node that does not know its own host is on the one where it was asked; one that has gone is left."""
+    made: list[str] = []
+
+    def node(url: str) -> Node:
+        made.append(url)
+        return Node(url, 1, 1, shares=False)
+
+    async with aclosing(Cluster("redis://user:password@[::1]:7000/0", node)) as client:
+        told = client._at(None, "::1", 7000)
+        client._draw(told, [[0, 9, ["", 7001, "id"], ["?", 7002, "id"]], [10, 16383, [None, 7003, "id"]]])
+        assert [None, None] != [client.owner(name) for name in "ab"]
+        assert 4 == len(client.nodes)
+
+        client._draw(told, [[0, 16383, ["::1", 7001, "id"]]])
+
+        assert [f"redis://user:password@[::1]:{7000 + number}/0" for number in range(4)] == made
+        assert [client._at(None, "::1", 7001)] == list(client.masters)
+        assert 2 == len(client.nodes)

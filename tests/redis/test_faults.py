@@ -1,0 +1,113 @@
+import asyncio
+import errno
+from contextlib import aclosing, suppress
+
+import pytest
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from server import metrics
+from server.errors import StoreUnavailable
+from server.redis.client import Store, Use
+from server.redis.faults import faults, read
+from server.redis.node import Node
+
+AWAY = [
+    RedisTimeoutError("Timeout reading from localhost:6379"),
+    AuthenticationError("invalid username-password pair"),
+    BusyLoadingError("Redis is loading the dataset in memory"),
+    NoPermissionError("this user has no permissions to run the 'set' command"),
+    ReadOnlyError("You can't write against a read only replica.", status_code="READONLY"),
+    ResponseError("OOM command not allowed when used memory > 'maxmemory'."),
+    ResponseError("CLUSTERDOWN The cluster is down"),
+    RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed"),
+    ConnectionRefusedError(111, "Connection refused"),
+]
+
+OURS = [
+    ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ResponseError("unknown command 'NONSENSE'"),
+    RuntimeError("Event loop is closed"),
+    KeyError("counter"),
+]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=str)
+async def test_away(error: Exception) -> None:
+    """A Redis that takes nothing for now is unavailable, whatever it says; that is counted by the call."""
+    before = metrics.store_faults.labels("mark")._value.get()
+
+    with pytest.raises(StoreUnavailable, match="did not take mark") as caught, faults("mark"):
+        raise error
+
+    assert error is caught.value.__cause__
+    assert before + 1 == metrics.store_faults.labels("mark")._value.get()
+
+
+@pytest.mark.parametrize("error", OURS, ids=str)
+async def test_ours(error: Exception) -> None:
+    """A bug of ours stays itself."""
+    with pytest.raises(type(error)) as caught, faults("mark"):
+        raise error
+
+    assert error is caught.value
+
+
+async def test_swallowed_cancel() -> None:
+    """A cancel that was swallowed by what was called ends the task after all."""
+
+    async def call() -> str:
+        with faults("mark"), suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return "went on"
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+
+
+async def test_a_cancel_is_not_lost(redis_url: str) -> None:
+    """A task that is cancelled at any moment of a command ends, rather than to go on as if nothing were."""
+
+    async def forever(store: Store) -> None:
+        while True:
+            await store.do("PING")
+
+    async with aclosing(Store(redis_url, Use.WORK)) as store:
+        for turns in range(60):
+            task = asyncio.create_task(forever(store))
+            for _ in range(turns % 20):
+                await asyncio.sleep(0)
+            task.cancel()
+
+            await asyncio.wait({task}, timeout=2)
+
+            assert task.cancelled()
+
+
+async def test_read(redis_url: str) -> None:
+    """An answer is read, nothing is None after a while, and what the kernel says of a dead link is not taken for that."""
+    async with aclosing(Node(redis_url, 1, 1, shares=False)) as node:
+        connection = await node.pool.get_connection()
+        await connection.send_command("PING")
+
+        assert "PONG" == await read(connection, 1)
+        assert await read(connection, 0.05) is None
+        connection._reader.set_exception(TimeoutError(errno.ETIMEDOUT, "timed out"))
+        with pytest.raises(RedisConnectionError, match="dead"):
+            await read(connection, 1)
+
+        await connection.disconnect(nowait=True)
+        await node.pool.release(connection)

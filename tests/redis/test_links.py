@@ -1,0 +1,326 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from server import metrics
+from server.errors import StoreUnavailable
+from server.redis.client import Store, Use
+from server.redis.cluster import Cluster
+from server.redis.links import MOST_HEARD, Links, Shard
+from server.redis.listener import Heard
+from server.redis.node import Node
+from server.store.keys import WAKE, channel
+from tests.rig.cluster import Cluster as Servers
+from tests.rig.cluster import three_masters
+from tests.rig.redis import RedisServer
+from tests.rig.server import until
+
+NAMES = [channel(f"site-{number}", "T") for number in range(20)]
+
+
+@asynccontextmanager
+async def listening(servers: Servers, patience: float | None = None) -> AsyncIterator[Links]:
+    """A listener of this cluster."""
+    url = servers.url.replace("redis+cluster", "redis")
+    async with aclosing(Cluster(url, lambda one: Node(one, 0.5, 0.3, shares=False))) as client:
+        await client.learn()
+        async with aclosing(Links(client, patience)) as links:
+            yield links
+
+
+async def confirmed(links: Links, *names: str) -> None:
+    """Wait until each of these is confirmed once more."""
+    left = set(names)
+
+    async def all_of_them() -> bool:
+        heard = await links.hear(0.2)
+        if heard is not None and heard.text is None:
+            left.discard(heard.channel)
+        return not left
+
+    await until(all_of_them, 20)
+
+
+def of(servers: Servers, master: RedisServer) -> list[str]:
+    return [name for name in NAMES if servers.owner(name, by=master) is master]
+
+
+async def test_heard(clustered: Store, cluster: Servers) -> None:
+    """The channels of all sites are heard, on whichever master each is, until they are not wanted any more."""
+    async with listening(cluster) as links:
+        await links.subscribe(*NAMES)
+        assert {Heard(name, None) for name in NAMES} == {await links.hear(2) for _ in NAMES}
+        assert await links.hear(0.01) is None
+
+        for name in NAMES:
+            await clustered.do("SPUBLISH", name, "text")
+        assert {Heard(name, "text") for name in NAMES} == {await links.hear(2) for _ in NAMES}
+
+        await links.unsubscribe(*NAMES[1:])
+        await until(lambda: _deaf(clustered, NAMES[1:]))
+        for name in NAMES:
+            await clustered.do("SPUBLISH", name, "text")
+        assert Heard(NAMES[0], "text") == await links.hear(2)
+        assert await links.hear(0.1) is None
+
+
+async def _deaf(clustered: Store, names: list[str]) -> bool:
+    return [0] * len(names) == [await clustered.do("SPUBLISH", name, "") for name in names]
+
+
+async def test_again(cluster: Servers) -> None:
+    """What is asked for again is confirmed again."""
+    async with listening(cluster) as links:
+        for _ in range(2):
+            await links.subscribe(NAMES[0])
+            assert Heard(NAMES[0], None) == await links.hear(2)
+
+
+async def test_silent_masters_delay_nobody(clustered: Store, cluster: Servers) -> None:
+    """What one master says is heard at once, however long the others are silent."""
+    async with listening(cluster) as links:
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
+        waits = []
+        for name in NAMES[:6]:
+            hearing = asyncio.create_task(links.hear(2))
+            await clustered.do("SPUBLISH", name, "text")
+            began = time.monotonic()
+            assert Heard(name, "text") == await hearing
+            waits.append(time.monotonic() - began)
+
+        assert 0.3 > max(waits)
+        began = time.monotonic()
+        assert await links.hear(0.2) is None
+        assert 0.2 <= time.monotonic() - began < 0.5
+
+
+async def test_wake_from_every_node(cluster: Servers) -> None:
+    """A channel that all nodes tell is heard once, whichever node of a cluster it was published on."""
+    async with listening(cluster) as links:
+        await links.subscribe_all_nodes(WAKE)
+        assert Heard(WAKE, None) == await links.hear(2)
+
+        for number, master in enumerate(cluster.masters):
+            master.ask("PUBLISH", WAKE, f"site-{number}")
+
+        # The nodes of a cluster that has just begun still tell each other of what was said before.
+        wanted = {Heard(WAKE, f"site-{number}") for number in range(3)}
+
+        async def all_of_them() -> bool:
+            if (heard := await links.hear(2)) is not None:
+                wanted.discard(heard)
+            return not wanted
+
+        await until(all_of_them)
+
+
+async def test_wake_goes_elsewhere(breakable: Servers) -> None:
+    """When the node that told of it is lost, another one does."""
+    async with listening(breakable) as links:
+        await links.subscribe(*NAMES)
+        await links.subscribe_all_nodes(WAKE)
+        await confirmed(links, WAKE, *NAMES)
+        [teller] = [shard for shard in links._shards.values() if WAKE in shard.wanted]
+        [server] = [one for one in breakable.masters if one.port == teller.node.pool.connection_kwargs["port"]]
+
+        server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        server.freeze()
+        try:
+            await confirmed(links, WAKE)
+            breakable.masters[breakable.masters.index(server) - 1].ask("PUBLISH", WAKE, "site")
+            await until(lambda: _hears(links, Heard(WAKE, "site")))
+        finally:
+            server.thaw()
+        await until(breakable.well)
+
+
+async def _hears(links: Links, wanted: Heard) -> bool:
+    return wanted == await links.hear(0.1)
+
+
+async def test_one_line_is_lost(breakable: Servers) -> None:
+    """Law 6: When the link to one master is lost its channels are confirmed again, and nobody else's."""
+    master = breakable.masters[1]
+    its = of(breakable, master)
+    before = metrics.resyncs.labels("new_link")._value.get()
+    async with listening(breakable) as links:
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
+
+        master.ask("CLIENT", "KILL", "TYPE", "pubsub")
+
+        heard: list[Heard] = []
+        while len(heard) < len(its):
+            if (one := await links.hear(2)) is not None:
+                heard.append(one)
+        assert {Heard(name, None) for name in its} == set(heard)
+        assert await links.hear(0.3) is None
+        assert before + 1 == metrics.resyncs.labels("new_link")._value.get()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_moved_slot(breakable: Servers, whole: bool) -> None:
+    """Law 6: A channel whose slot moves is confirmed at its new master, and what is published there is heard."""
+    name = channel(f"moves-{whole}", "T")
+    async with listening(breakable) as links:
+        await links.subscribe(name, *NAMES)
+        await confirmed(links, name, *NAMES)
+        old = breakable.owner(name)
+        new = breakable.masters[breakable.masters.index(old) - 1]
+
+        (breakable.move_whole if whole else breakable.move)(name, new)
+
+        await confirmed(links, name)
+        assert breakable.owner(name) is new
+        new.ask("SPUBLISH", name, "text")
+        assert Heard(name, "text") == await links.hear(2)
+        await links.unsubscribe(name)
+        await until(lambda: new.ask("SPUBLISH", name, "text") == 0)
+
+
+async def test_a_master_that_hangs(breakable: Servers) -> None:
+    """A master on which nothing comes any more is found by its probe, and is heard again when it is back; others go on."""
+    hangs, *others = breakable.masters
+    its, theirs = of(breakable, hangs), of(breakable, others[0])
+    async with listening(breakable, patience=1.0) as links, aclosing(Store(breakable.url, Use.INGEST)) as store:
+        probing = asyncio.create_task(probe(store, links))
+        await links.subscribe(*its, *theirs)
+        await confirmed(links, *its, *theirs)
+        await until(lambda: _well(links, 3))
+
+        hangs.freeze()
+        try:
+            # Whom only its probe tells of: nothing is wanted of the third master.
+            await until(lambda: _well(links, 2))
+            others[0].ask("SPUBLISH", theirs[0], "text")
+            assert await until(lambda: _hears(links, Heard(theirs[0], "text")), 1)
+            assert 1.0 > asyncio.get_running_loop().time() - links.pulse
+            await until(lambda: _deaf_to(links, its))
+            assert all(map(links.hears, theirs))
+        finally:
+            hangs.thaw()
+
+        await confirmed(links, *its)
+        await until(lambda: _well(links, 3))
+        probing.cancel()
+        await asyncio.wait({probing})
+
+
+async def _deaf_to(links: Links, names: list[str]) -> bool:
+    await links.hear(0.05)
+    return not any(map(links.hears, names))
+
+
+async def _well(links: Links, number: int) -> bool:
+    await links.hear(0.05)
+    since = asyncio.get_running_loop().time() - 1.0
+    return number == sum(shard.link is not None and shard.link.pulse > since for shard in links._shards.values())
+
+
+async def probe(store: Store, links: Links) -> None:
+    """Publish to every probe, as who listens has to."""
+
+    async def one(name: str) -> None:
+        with suppress(StoreUnavailable):
+            await store.do("SPUBLISH", name, "probe")
+
+    while True:
+        await asyncio.gather(*(one(name) for name in links.probes))
+        await asyncio.sleep(0.1)
+
+
+async def test_all_are_lost(tmp_path: Path) -> None:
+    """When the last master is gone there is nothing to listen to, and that is told; until then it is not."""
+    with three_masters(tmp_path, 2000) as servers:
+        async with listening(servers) as links:
+            await links.subscribe(*NAMES)
+            await confirmed(links, *NAMES)
+            assert (True, False) == (links.hears(NAMES[0]), links.hears("nowhere"))
+            *some, last = servers.masters
+            for master in some:
+                master.kill()
+            for _ in range(5):
+                await links.hear(0.1)
+
+            last.kill()
+
+            with pytest.raises(StoreUnavailable):
+                await until(lambda: _hears(links, Heard("", "")))
+
+
+async def test_nobody_listens(clustered: Store, cluster: Servers) -> None:
+    """However much is said while nobody listens, only so much waits here; then all of it is heard, in order."""
+    name = NAMES[0]
+    async with listening(cluster) as links:
+        await links.subscribe(name)
+        await confirmed(links, name)
+        for number in range(MOST_HEARD + 500):
+            await clustered.do("SPUBLISH", name, number)
+        await until(lambda: links._heard.qsize() == MOST_HEARD)
+
+        heard = [await links.hear(2) for _ in range(MOST_HEARD + 500)]
+
+        assert [Heard(name, f"{number}") for number in range(MOST_HEARD + 500)] == heard
+
+
+async def test_a_bug_is_told(cluster: Servers) -> None:
+    """What ends a link other than a fault of Redis is raised where it is listened to."""
+    async with listening(cluster) as links:
+
+        async def broken(_: Shard) -> None:
+            raise KeyError("bug")
+
+        wrong: Callable[[Shard], Awaitable[None]] = broken
+        links._task(wrong(Shard(links._cluster.masters[0])))  # type: ignore[arg-type] # any awaitable that ends so
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+        with pytest.raises(KeyError, match="bug"):
+            await links.hear(1)
+
+
+async def test_given_up_while_they_move(cluster: Servers) -> None:
+    """Channels that nobody wants any more, just as they are brought to other masters, harm nothing."""
+    async with listening(cluster) as links:
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
+        for shard in links._shards.values():
+            shard.wanted.clear()
+        links._homes.update(dict.fromkeys(NAMES))
+        ask = links._ask
+
+        async def slowly(shard: Shard, names: Collection[str]) -> None:
+            await asyncio.sleep(0.1)
+            await ask(shard, names)
+
+        links._ask = slowly  # type: ignore[method-assign]
+        links._astray.set()
+        # Some have their master by now, and others do not.
+        await until(lambda: any(links._homes.values()))
+
+        await links.unsubscribe(*NAMES)
+
+        assert {} == links._homes
+        for _ in range(5):
+            await links.hear(0.1)
+
+
+async def test_a_master_that_gets_its_first_slots(cluster: Servers) -> None:
+    """A link that was opened while its master had no slot, and so no probe, is opened anew with one."""
+    async with listening(cluster, 5.0) as links:
+        tag = links._cluster.tag
+        links._cluster.tag = lambda node: None  # type: ignore[method-assign]
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)
+        assert [] == links.probes
+
+        links._cluster.tag = tag  # type: ignore[method-assign]
+
+        await until(lambda: len(links.probes) == len(links._shards))
+        await links.subscribe(*NAMES)
+        await confirmed(links, *NAMES)

@@ -1,0 +1,144 @@
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from server import metrics
+from server.model import Hint, Rules, SiteId, Timing
+from server.redis.client import Store, Use
+from server.refresh.silence import Silence
+from server.store.keys import key
+from server.store.schedule import Schedule
+from server.store.snapshots import Kept
+from tests.rig.elapse import elapse
+from tests.rig.reads import Reads, definition
+from tests.rig.server import SITE, TICKET
+from tests.rig.wix import Hand
+
+SITE_ID = SiteId(SITE)
+
+
+class Shop:
+    """A site that sells, a worker that reads it and tells of its silence, and what it has told."""
+
+    def __init__(self, url: str) -> None:
+        self.reads = Reads(url, SITE)
+        self.schedule = Schedule(Store(url, Use.WORK), Timing(silent_after=60.0))
+        self.clock = Hand()
+        self.silence = Silence(self.schedule, clock=self.clock)
+        self.left = 100
+
+    async def aclose(self) -> None:
+        await self.reads.aclose()
+        await self.schedule.store.aclose()
+
+    async def sells(self, tickets: int = 1) -> list[dict[str, Any]]:
+        """Let some be sold, or come back, and be found by a read; answers what is said of it. Half a minute passes."""
+        self.left -= tickets
+        with capture_logs() as lines:
+            await self.silence.learn(SITE_ID, [await self.reads.read(definition(TICKET, self.left))])
+        await self.passes(30)
+        return [dict(one) for one in lines]
+
+    async def passes(self, seconds: float) -> None:
+        await elapse(self.schedule.store, SITE_ID, seconds, [definition(TICKET).id])
+        self.clock.move(seconds)
+
+    async def hears(self) -> None:
+        await self.schedule.mark(SITE_ID, Hint("order"), "order")
+
+    async def falls_silent(self) -> None:
+        """Sell until it has been said."""
+        while "webhooks_silent" not in [one["event"] for one in await self.sells()]:
+            assert self.left > 90
+
+
+@pytest.fixture
+async def shop(redis_url: str) -> AsyncIterator[Shop]:
+    async with aclosing(Shop(redis_url)) as found:
+        await found.schedule.adopt(SITE_ID, Rules(), everything=True)
+        yield found
+
+
+async def test_told(shop: Shop) -> None:
+    """Stock that fell three times, over a while, without a webhook is told of with what was seen and what to look after."""
+    before = metrics.untold._value.get()
+
+    said = [await shop.sells() for _ in range(4)]
+
+    assert [[], [], []] == said[:3]
+    [warning] = said[3]
+    hint = warning.pop("hint")
+    expected = {"falls": 3, "minutes": 1, "last_webhook": "never", "site": SITE}
+    assert {"log_level": "warning", "event": "webhooks_silent", **expected} == warning
+    for word in ("address", "subscriptions", "public key", "Webhooks page", "carts"):
+        assert word in hint
+    assert 3 == metrics.untold._value.get() - before
+
+
+async def test_last_webhook(shop: Shop) -> None:
+    """It says when a webhook was heard last, by Redis's clock and in UTC."""
+    ten_o_clock = 1_770_804_000 * 10**6
+    await shop.schedule.store.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
+
+    # Until it is told 90 s pass, which here is that the past moves away.
+    [*_, said] = [await shop.sells() for _ in range(4)]
+
+    assert ["2026-02-11T10:00:00Z"] == [one["last_webhook"] for one in said]
+
+
+async def test_told_seldom(shop: Shop) -> None:
+    """While it lasts it is said again every ten minutes, however often stock falls."""
+    await shop.falls_silent()
+
+    said = [await shop.sells() for _ in range(40)]
+
+    assert [19, 39] == [at for at, lines in enumerate(said) if lines]
+    assert [23, 43] == [lines[0]["falls"] for lines in said if lines]
+
+
+async def test_over(shop: Shop) -> None:
+    """With the first webhook it is over: that is said once, by the next read, whether that finds a change or none."""
+    await shop.falls_silent()
+    assert [] == await shop.sells(0)
+
+    await shop.hears()
+
+    assert [("info", "webhooks_silent_no_more", SITE)] == [
+        (one["log_level"], one["event"], one["site"]) for one in await shop.sells(0)
+    ]
+    assert [[], []] == [await shop.sells() for _ in range(2)]
+
+
+async def test_carts(shop: Shop) -> None:
+    """Where only orders are subscribed to, carts that were left and came back are no silence."""
+    for _ in range(5):
+        assert [[], []] == [await shop.sells(2), await shop.sells(-2)]
+
+
+async def test_carts_that_come_back_late(shop: Shop) -> None:
+    """A silence that was carts only, which all came back, is over."""
+    await shop.falls_silent()
+
+    assert ["webhooks_silent_no_more"] == [one["event"] for one in await shop.sells(-3)]
+
+
+async def test_not_expected(shop: Shop) -> None:
+    """Without an app no webhook is expected, and none is missed."""
+    shop.silence = Silence(shop.schedule, expected=False)
+
+    assert [[]] * 6 == [await shop.sells() for _ in range(6)]
+
+
+async def test_site_that_was_let_go(shop: Shop) -> None:
+    """A site that was let go is not silent."""
+    await shop.falls_silent()
+    await shop.schedule.forget(SITE_ID)
+
+    with capture_logs() as lines:
+        await shop.silence.learn(SITE_ID, [Kept.REFUSED])
+        await shop.silence.learn(SITE_ID, [Kept.REFUSED])
+
+    assert ["webhooks_silent_no_more"] == [one["event"] for one in lines]

@@ -1,0 +1,338 @@
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+import pytest
+from redis.exceptions import ResponseError
+
+from server.errors import StoreUnavailable
+from server.model import EventId, Rules, SiteId, TicketId
+from server.redis.client import Store, Use
+from server.store.changes import Batch, Change, Changes
+from server.store.keys import key
+from server.store.schedule import Schedule
+from server.store.snapshots import Finding, Snapshots
+from tests.rig.reads import EVENT, definition
+from tests.rig.redis import SERVERS, RedisServer
+from tests.rig.server import OTHER, SITE, TICKET
+
+SITE_ID = SiteId(SITE)
+A, B = TicketId(TICKET), TicketId(OTHER)
+
+
+class Log:
+    """A site whose tickets change, and two readers of the same group."""
+
+    def __init__(self, url: str, site: SiteId = SITE_ID) -> None:
+        self.store = Store(url, Use.WORK)
+        self.site = site
+        self.snapshots = Snapshots(self.store, Rules())
+        self.changes = Changes(self.store, "sync", "one")
+        self.twin = Changes(self.store, "sync", "two")
+        self.version = 7_000
+
+    async def aclose(self) -> None:
+        await self.store.aclose()
+
+    async def adopt(self) -> "Log":
+        await Schedule(self.store).adopt(self.site, Rules(), everything=True)
+        return self
+
+    async def change(self, *names: str, ticket: TicketId = A) -> None:
+        """Give a ticket these names, one after the other; an empty one deletes it."""
+        for name in names:
+            self.version += 1
+            named = Finding.of(definition(ticket, 3, name=name), self.snapshots.rules)
+            found = named if name else Finding.deleted(ticket, EventId(EVENT))
+            await self.snapshots.keep(self.site, self.version, self.version, [found])
+
+    async def read(self, most: int = 100) -> list[Change]:
+        return [*(await self.changes.read(self.site, most)).changes]
+
+    async def names(self) -> list[str]:
+        """The names of what is new, which is acknowledged."""
+        found = await self.read()
+        await self.changes.ack(self.site, *(one.entry for one in found))
+        return names(found)
+
+    async def pending(self) -> int:
+        return int((await self.store.do("XPENDING", key(self.site, "changes"), "sync"))["pending"])
+
+    async def trim(self, left: int) -> None:
+        await self.store.do("XTRIM", key(self.site, "changes"), "MAXLEN", "=", left)
+
+
+def names(found: list[Change] | tuple[Change, ...]) -> list[str]:
+    return [one.after["name"] if one.after else "" for one in found]
+
+
+@pytest.fixture(params=SERVERS)
+async def log(redis_server: Callable[..., RedisServer], request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    """The log of a site, on each kind of server: they count differently what a group has read."""
+    async with aclosing(Log(redis_server(request.param).url)) as found:
+        yield await found.adopt()
+
+
+async def test_before_and_after(log: Log) -> None:
+    """An entry says which ticket changed, in which read, and its facts before and after."""
+    await log.change("Stalls", "Balcony", "")
+
+    new, renamed, deleted = await log.read()
+
+    stalls, balcony = ({"id": A, "name": name} for name in ("Stalls", "Balcony"))
+    assert (A, EventId(EVENT), 7_001) == (new.ticket, new.event, new.v)
+    assert (None, stalls) == (new.before, new.after)
+    assert (stalls, balcony) == (renamed.before, renamed.after)
+    assert (balcony, None, 7_003) == (deleted.before, deleted.after, deleted.v)
+
+
+async def test_an_unknown_event(log: Log) -> None:
+    """A deletion may not know its ticket's event any more."""
+    await log.change("Stalls")
+    await log.snapshots.keep(SITE_ID, 7_009, 7_009, [Finding.deleted(A, None)])
+
+    assert [EventId(EVENT), None] == [one.event for one in await log.read()]
+
+
+async def test_group_begins_at_the_beginning(log: Log) -> None:
+    """A group that was not there is made at 0: what changed before the first look is read too."""
+    await log.change("first", "second")
+
+    assert ["first", "second"] == await log.names()
+    assert [] == await log.names()
+
+
+async def test_nothing_has_changed_yet(log: Log) -> None:
+    """A site without any change has nothing to read, reclaim or acknowledge, and does not fail."""
+    assert Batch(()) == await log.changes.read(SITE_ID)
+    assert Batch(()) == await log.changes.reclaim(SITE_ID, 0)
+    await log.changes.ack(SITE_ID)
+
+    await log.change("first")
+
+    assert ["first"] == await log.names()
+
+
+async def test_at_most(log: Log) -> None:
+    """A reader takes no more than it asks for; what it leaves is there for the next."""
+    await log.change("first", "second", "third")
+
+    assert ["first", "second"] == names(await log.read(2))
+    assert ["third"] == names((await log.twin.read(SITE_ID)).changes)
+
+
+async def test_groups_do_not_share(log: Log) -> None:
+    """Each group gets every change; readers of one group share them."""
+    await log.change("first")
+    other = Changes(log.store, "notify", "one")
+
+    assert ["first"] == names(await log.read())
+    assert () == (await log.twin.read(SITE_ID)).changes
+    assert ["first"] == names((await other.read(SITE_ID)).changes)
+
+
+async def test_acknowledged_after_the_effect(log: Log) -> None:
+    """Law 12: What was read stays pending until it is acknowledged, and is gone from there after."""
+    await log.change("first", "second")
+    first, second = await log.read()
+    assert 2 == await log.pending()
+
+    await log.changes.ack(SITE_ID, first.entry)
+    assert 1 == await log.pending()
+    await log.changes.ack(SITE_ID, second.entry)
+    assert 0 == await log.pending()
+    await log.changes.ack(SITE_ID, second.entry)
+
+
+async def test_taken_over(log: Log) -> None:
+    """Law 12: What a reader took and did not acknowledge is taken over by another once it has been idle for long."""
+    await log.change("first", "second")
+    first, _ = await log.read()
+    await log.changes.ack(SITE_ID, first.entry)
+
+    assert Batch(()) == await log.twin.reclaim(SITE_ID, 60)
+    await _idle(log, 61)
+
+    again = await log.twin.reclaim(SITE_ID, 60)
+    assert (["second"], 0) == (names(again.changes), again.lost)
+    assert Batch(()) == await log.changes.reclaim(SITE_ID, 60)
+
+
+async def test_deleted_before_acknowledged(log: Log) -> None:
+    """What the stream dropped before it was acknowledged cannot be taken over, and is counted as lost."""
+    await log.change("first", "second", "third")
+    await log.read()
+    await log.trim(1)
+
+    again = await log.twin.reclaim(SITE_ID, 0)
+
+    assert (["third"], 2) == (names(again.changes), again.lost)
+    assert 0 == (await log.twin.reclaim(SITE_ID, 0)).lost
+
+
+async def test_parked(log: Log) -> None:
+    """What cannot be worked off is set aside with its reason, and no longer pending."""
+    await log.change("first")
+    [first] = await log.read()
+
+    await log.changes.park(SITE_ID, first, "the target refuses it")
+
+    assert {first.entry: f"{A} the target refuses it"} == await log.store.do("HGETALL", key(SITE, "sync", "parked"))
+    assert 0 == await log.pending()
+
+
+# -- what was missed --
+
+
+async def test_a_new_group_may_have_missed_anything(log: Log) -> None:
+    """A group that was never there has missed changes by definition, until it has compared everything."""
+    assert await log.changes.missed(SITE_ID)
+    assert await log.changes.missed(SITE_ID)
+
+    await log.changes.caught_up(SITE_ID)
+
+    assert not await log.changes.missed(SITE_ID)
+    await log.change("first")
+    assert not await log.changes.missed(SITE_ID)
+    assert ["first"] == await log.names()
+    assert not await log.changes.missed(SITE_ID)
+
+
+async def test_one_group_of_two(log: Log) -> None:
+    """What another group has read or missed is nothing to this one."""
+    await log.change("first")
+    await log.names()
+    other = Changes(log.store, "notify", "one")
+
+    assert await other.missed(SITE_ID)
+    assert not await log.changes.missed(SITE_ID)
+
+
+async def test_trimmed_after_it_was_read(log: Log) -> None:
+    """A stream that drops only what the group has read lets it miss nothing."""
+    await log.change("first", "second", "third")
+    await log.names()
+
+    await log.trim(1)
+
+    assert not await log.changes.missed(SITE_ID)
+
+
+async def test_trimmed_before_it_was_read(log: Log) -> None:
+    """A stream that drops what the group has not read yet lets it miss that, until it has compared everything."""
+    await log.change("first")
+    await log.names()
+    await log.change(*(f"unread-{n}" for n in range(100)))
+    assert not await log.changes.missed(SITE_ID)
+
+    await log.trim(50)
+
+    assert await log.changes.missed(SITE_ID)
+    await log.changes.caught_up(SITE_ID)
+    assert not await log.changes.missed(SITE_ID)
+    assert [f"unread-{n}" for n in range(50, 100)] == await log.names()
+    assert not await log.changes.missed(SITE_ID)
+    await log.change("last")
+    assert ["last"] == await log.names()
+    assert not await log.changes.missed(SITE_ID)
+
+
+async def test_caught_up_moves_nothing(log: Log) -> None:
+    """Having compared everything, a group goes on where it was: nothing is skipped, nothing read twice."""
+    await log.change("first", "second", "third")
+    await log.read(1)
+
+    await log.changes.caught_up(SITE_ID)
+
+    assert ["second", "third"] == names(await log.read())
+    assert 3 == await log.pending()
+
+
+async def test_lost_group(log: Log) -> None:
+    """A group that somebody destroyed is made again at 0, and has missed changes."""
+    await log.change("first", "second")
+    await log.names()
+    await log.changes.caught_up(SITE_ID)
+    assert not await log.changes.missed(SITE_ID)
+
+    await log.store.do("XGROUP", "DESTROY", key(SITE, "changes"), "sync")
+
+    assert await log.changes.missed(SITE_ID)
+    assert ["first", "second"] == await log.names()
+
+
+@pytest.mark.parametrize("call", ["read", "reclaim", "missed", "caught_up"])
+async def test_emptied_redis_heals(log: Log, call: str) -> None:
+    """After a Redis that lost everything any call makes the group anew, and what changes then is read."""
+    await log.change("first")
+    await log.names()
+    await log.store.do("FLUSHALL")
+    await log.adopt()
+
+    match call:
+        case "read":
+            assert [] == await log.names()
+        case "reclaim":
+            assert Batch(()) == await log.changes.reclaim(SITE_ID, 0)
+        case "missed":
+            assert await log.changes.missed(SITE_ID)
+        case _:
+            await log.changes.caught_up(SITE_ID)
+
+    await log.change("second")
+    assert ["second"] == await log.names()
+
+
+async def test_two_readers_at_first(log: Log) -> None:
+    """Of two readers that find no group one makes it, and the other does not fail for that."""
+    await log.changes._create(SITE_ID)
+    await log.twin._create(SITE_ID)
+
+    assert [] == await log.names()
+
+
+async def test_a_key_of_another_kind(log: Log) -> None:
+    """An error that no missing group explains is a bug, and shows."""
+    await log.store.do("SET", key(SITE, "changes"), "text")
+
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await log.read()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await log.changes._create(SITE_ID)
+
+
+async def test_no_redis(redis_server: Callable[..., RedisServer]) -> None:
+    """Without Redis nothing is read, and the reader may come back."""
+    server = redis_server()
+    async with aclosing(Log(server.url)) as log:
+        server.kill()
+
+        with pytest.raises(StoreUnavailable):
+            await log.read()
+
+
+async def test_changes_on_a_cluster(cluster_url: str) -> None:
+    """On a cluster each site's log is read, taken over, parked and watched for losses on its own node."""
+    for n in range(20):
+        async with aclosing(Log(cluster_url, SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}"))) as log:
+            await log.adopt()
+            await log.change("first", "second", "third")
+
+            first, second, third = await log.read()
+
+            await log.changes.park(log.site, first, "broken")
+            await log.changes.ack(log.site, second.entry)
+            assert (third,) == (await log.twin.reclaim(log.site, 0)).changes
+            assert not await log.changes.missed(log.site)
+            await log.change(*"abcdef")
+            await log.trim(2)
+            assert await log.changes.missed(log.site)
+            await log.changes.caught_up(log.site)
+            assert ["e", "f"] == await log.names()
+
+
+async def _idle(log: Log, seconds: float) -> None:
+    """Make what reader one has taken look as old as that."""
+    entries = await log.store.do("XRANGE", key(SITE, "changes"), "-", "+")
+    ids = [entry for entry, _ in entries]
+    options = ("IDLE", int(seconds * 1000), "JUSTID")
+    await log.store.do("XCLAIM", key(SITE, "changes"), "sync", "one", 0, *ids, *options)

@@ -1,0 +1,771 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from server import metrics
+from server.errors import StoreUnavailable
+from server.model import Definition, EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
+from server.redis.client import Store, Use
+from server.store.keys import channel, key
+from server.store.schedule import Listing, Lot, Next, Schedule, Wait
+from server.store.snapshots import Finding, Kept, Snapshots, Stored
+from tests.rig.elapse import aged, elapse
+from tests.rig.reads import EVENT, definition
+from tests.rig.redis import SERVERS, RedisServer
+from tests.rig.server import OTHER, SITE, TICKET
+
+SITE_ID = SiteId(SITE)
+A, B = TicketId(TICKET), TicketId(OTHER)
+
+KEPT, SHOWN, CHANGED = Kept.KEPT, Kept.ANNOUNCED, Kept.CHANGED
+NEW = KEPT | SHOWN | CHANGED
+
+
+class Site:
+    """One site and a worker that keeps what it read of it."""
+
+    def __init__(self, url: str, site: SiteId = SITE_ID, rules: Rules | None = None) -> None:
+        self.store = Store(url, Use.WORK)
+        self.schedule = Schedule(self.store)
+        self.snapshots = Snapshots(self.store, rules or Rules())
+        self.site = site
+
+    async def aclose(self) -> None:
+        await self.store.aclose()
+
+    async def adopt(self, *, everything: bool = True) -> "Site":
+        await self.schedule.adopt(self.site, self.snapshots.rules, everything=everything)
+        return self
+
+    async def keep(self, version: int, *found: Definition | Finding) -> list[Kept]:
+        findings = [one if isinstance(one, Finding) else Finding.of(one, self.snapshots.rules) for one in found]
+        return await self.snapshots.keep(self.site, version, version, findings)
+
+    async def read(self, ticket: TicketId = A) -> dict[str, str]:
+        return await self.snapshots.read(self.site, ticket)
+
+    async def counter(self, ticket: TicketId = A) -> dict[str, Any]:
+        return dict(json.loads((await self.read(ticket))["counter"]))
+
+    async def log(self, name: str) -> list[dict[str, str]]:
+        """The entries of a stream, oldest first."""
+        found = await self.store.do("XRANGE", key(self.site, name), "-", "+")
+        return [dict(fields) for _, fields in found]
+
+    async def ttl(self, *parts: str) -> int:
+        return int(await self.store.do("TTL", key(self.site, *parts)))
+
+
+@pytest.fixture
+async def site(redis_url: str) -> AsyncIterator[Site]:
+    """A known site of which every ticket is wanted."""
+    async with aclosing(Site(redis_url)) as found:
+        yield await found.adopt()
+
+
+# -- what is stored --
+
+
+async def test_first_read(site: Site) -> None:
+    """The first read of a ticket is stored, published and logged as a change with no before."""
+    assert [NEW] == await site.keep(7_000, definition(A, 3))
+
+    stored = await site.read()
+    assert ("7000", "7000", "7000") == (stored["version"], stored["v"], stored["read_at"])
+    assert (Rules().hash, EVENT, "live", "3") == tuple(stored[name] for name in ("rules", "event", "pace", "unsold"))
+    assert stored["counter"].startswith('{"v":7000,"ticket":')
+    assert 3 == (await site.counter())["unsold"]
+    [change] = await site.log("changes")
+    assert {"ticket": A, "event": EVENT, "v": "7000", "after": stored["facts"]} == change
+    assert {A} == set(await site.store.do("SMEMBERS", key(SITE, "event", EVENT)))
+
+
+async def test_no_findings(site: Site) -> None:
+    """Nothing found is nothing to keep."""
+    assert [] == await site.keep(7_000)
+
+
+async def test_older_is_refused(site: Site) -> None:
+    """Law 2: A read that began earlier than the one kept, or the same one again, is refused and changes nothing."""
+    await site.keep(7_000, definition(A, 3))
+    before = await everything(site)
+
+    for version in (6_999, 7_000):
+        assert [Kept.REFUSED] == await site.keep(version, definition(A, 9, facts={"name": "older"}))
+
+    assert before == await everything(site)
+    assert [KEPT | SHOWN] == await site.keep(7_001, definition(A, 2))
+
+
+async def test_other_rules_are_refused(site: Site, redis_url: str) -> None:
+    """A worker whose rules are not the site's keeps nothing, and so does one whose site is not known."""
+    async with aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
+        before = await everything(site)
+
+        assert [Kept.FOREIGN] == await other.keep(7_000, definition(A, 3))
+        other.site = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
+        assert [Kept.REFUSED] == await other.keep(7_000, definition(A, 3))
+
+        assert before == await everything(site)
+
+
+async def test_new_rules_are_kept_anew(redis_url: str) -> None:
+    """After a change of rules the same answer makes another counter, which is announced, and no change of facts."""
+    async with aclosing(Site(redis_url)) as old, aclosing(Site(redis_url, rules=Rules(low_at=2))) as new:
+        await old.adopt()
+        await old.keep(7_000, definition(A, 3))
+        await new.adopt()
+
+        assert [KEPT | SHOWN] == await new.keep(7_001, definition(A, 3))
+
+        assert "available" == (await new.counter())["state"]
+        assert [Kept.FOREIGN] == await old.keep(7_002, definition(A, 3))
+
+
+async def test_each_finding_for_itself(site: Site) -> None:
+    """Of one answer each ticket is judged by itself: newer ones are kept, older ones refused."""
+    await site.keep(7_005, definition(A, 3))
+
+    assert [Kept.REFUSED, NEW] == await site.keep(7_003, definition(A, 1), definition(B, 1))
+
+
+async def test_outcomes_are_counted(site: Site) -> None:
+    """What became of a finding is counted: announced, kept without a change, refused."""
+
+    def counted() -> list[float]:
+        return [metrics.kept.labels(name)._value.get() for name in ("announced", "same", "refused")]
+
+    before = counted()
+    for version in (7_000, 7_001, 7_001):
+        await site.keep(version, definition(A, 3))
+
+    assert [1, 1, 1] == [now - was for now, was in zip(counted(), before, strict=True)]
+
+
+# -- what is announced --
+
+
+async def test_published_once_and_only_if_shown(site: Site) -> None:
+    """A counter is published when what it shows has changed, once, and as the text that is stored."""
+    async with site.store.listener() as listener:
+        await listener.subscribe(channel(SITE, A))
+        assert await listener.hear(2)
+
+        await site.keep(7_000, definition(A, 3))
+        first = (await site.read())["counter"]
+        await site.keep(7_001, definition(A, 3))
+        await site.keep(7_002, definition(A, 3, facts={"changed": "for us only"}))
+        await site.keep(7_001, definition(A, 8))
+        await site.keep(7_003, definition(A, 2))
+        second = (await site.read())["counter"]
+
+        heard = [one.text for _ in range(3) if (one := await listener.hear(0.2))]
+    assert [first, second] == heard
+    assert ["7000", "7003"] == [first[5:9], second[5:9]]
+
+
+async def test_bytes_stay_still_above_the_threshold(redis_url: str) -> None:
+    """Above SHOW_AT_MOST no read leaves a trace in what is public: same v, same bytes, no publish."""
+    async with aclosing(Site(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
+        await site.adopt()
+        await site.keep(7_000, definition(A, 200))
+        before = await site.read()
+        async with site.store.listener() as listener:
+            await listener.subscribe(channel(SITE, A))
+            assert await listener.hear(2)
+
+            for step in range(1, 20):
+                assert [KEPT] == await site.keep(7_000 + step, definition(A, 200 - step))
+
+            assert await listener.hear(0.1) is None
+        after = await site.read()
+        assert (before["v"], before["counter"]) == (after["v"], after["counter"])
+        assert ("7019", "181") == (after["version"], after["unsold"])
+        assert json.loads(after["counter"])["unsold"] is None
+
+        assert [KEPT | SHOWN] == await site.keep(7_100, definition(A, 10))
+
+
+async def test_read_at_follows_each_read(site: Site) -> None:
+    """A read that changes nothing still tells how fresh the counter is."""
+    await site.keep(7_000, definition(A, 3))
+
+    assert [KEPT] == await site.snapshots.keep(SITE_ID, 7_005, 7_004, [Finding.of(definition(A, 3), Rules())])
+
+    stored = await site.read()
+    assert ("7000", "7005", "7004") == (stored["v"], stored["version"], stored["read_at"])
+
+
+async def test_read_at_is_never_to_come(site: Site) -> None:
+    """Law 8: A version ahead of a clock that was set back makes no number fresh for longer than a read does."""
+    now = int((await site.store.do("TIME"))[0]) * 10**6
+    ahead = now + 3600 * 10**6
+
+    await site.keep(ahead, definition(A, 3))
+
+    stored = await site.read()
+    assert str(ahead) == stored["version"]
+    assert now <= int(stored["read_at"]) < now + 5 * 10**6
+
+
+# -- falls that no webhook told of --
+
+
+class Till:
+    """A site whose ticket sells: each read comes so many seconds after the one before."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    async def reads(self, unsold: int | None, after: float = 15, ticket: TicketId = A) -> bool:
+        """Let the time pass and read; answers whether that was a fall which no webhook told of."""
+        await self.passes(after)
+        second, micro = await self.site.store.do("TIME")
+        [kept] = await self.site.keep(int(second) * 10**6 + int(micro), definition(ticket, unsold))
+        assert KEPT in kept
+        return Kept.UNTOLD in kept
+
+    async def hears(self, after: float = 0) -> None:
+        await self.passes(after)
+        await self.site.schedule.mark(SITE_ID, Hint("order", (A,)), "order_confirmed")
+
+    async def passes(self, seconds: float) -> None:
+        await elapse(self.site.store, SITE_ID, seconds, (A, B))
+
+    async def counted(self) -> tuple[int, int, int]:
+        """Falls, the seconds over which they came, and the tickets that they came to."""
+        heard = await self.site.schedule.heard(SITE_ID)
+        first, last = (int(heard.get(f"falls:{name}", 0)) for name in ("first", "last"))
+        return int(heard.get("falls", 0)), round((last - first) / 1e6), int(heard.get("falls:tickets", 0))
+
+
+@pytest.fixture
+async def till(site: Site) -> Till:
+    return Till(site)
+
+
+async def test_a_fall_without_a_webhook(till: Till) -> None:
+    """Stock that fell while no webhook came is counted: how often, over what time, and how many tickets; no other change."""
+    assert not await till.reads(9)
+    assert await till.reads(8)
+    assert not await till.reads(8)
+    assert await till.reads(5, ticket=A)
+    assert not await till.reads(4, ticket=B)
+    assert await till.reads(3, ticket=B)
+
+    assert (3, 60, 5) == await till.counted()
+
+
+@pytest.mark.parametrize(("unsold", "then"), [(None, 5), (5, None), (None, None)])
+async def test_a_limit_is_no_fall(till: Till, unsold: int | None, then: int | None) -> None:
+    """That a ticket gets a limit or loses it is no fall of its stock."""
+    await till.reads(unsold)
+
+    assert not await till.reads(then)
+    assert (0, 0, 0) == await till.counted()
+
+
+async def test_a_fall_that_a_webhook_told_of(till: Till) -> None:
+    """A webhook explains what falls after it, even a minute later, as far as Wix's reads may lag behind; not for longer."""
+    await till.reads(9)
+    await till.hears(after=5)
+    assert not await till.reads(8, after=2)
+    assert not await till.reads(7, after=40)
+    assert not await till.reads(6, after=15)
+    assert not await till.reads(5, after=15)
+    assert (0, 0, 0) == await till.counted()
+
+    assert await till.reads(4, after=15)
+
+
+async def test_a_webhook_ends_the_count(till: Till) -> None:
+    """A webhook that comes after falls was on its way: it ends the count, and what falls in silence later begins another."""
+    for unsold in (9, 8, 7):
+        await till.reads(unsold)
+    await till.hears()
+    await till.reads(7)
+
+    assert not await till.reads(6)
+    assert await till.reads(4, after=70) is False
+    assert await till.reads(3)
+
+    assert (1, 0, 1) == await till.counted()
+
+
+async def test_what_comes_back(till: Till) -> None:
+    """Tickets that come back were in a cart: the falls count no more when all have, and do while some are missing."""
+    for unsold in (9, 7, 4, 6):
+        assert (unsold in {7, 4}) == await till.reads(unsold)
+    assert (2, 15, 3) == await till.counted()
+
+    assert not await till.reads(9)
+    assert (0, 0, 0) == await till.counted()
+    assert not await till.reads(20)
+    assert await till.reads(19)
+    assert (1, 0, 1) == await till.counted()
+
+
+async def test_refused_reads_are_no_fall(till: Till) -> None:
+    """A read that is not kept, as a newer one was or its rules are others, says nothing of falls."""
+    await till.reads(9)
+
+    assert [Kept.REFUSED] == await till.site.keep(7_000, definition(A, 3))
+
+    assert (0, 0, 0) == await till.counted()
+
+
+# -- other rules --
+
+
+async def test_other_rules_are_told_of(redis_url: str) -> None:
+    """A worker with other rules than the site's tells a person so, once a minute at most."""
+    async with aclosing(Site(redis_url)) as site, aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
+        await site.adopt()
+        with capture_logs() as logs:
+            for version in (7_000, 7_001):
+                await other.keep(version, definition(A, 3), definition(B, 3))
+
+    assert [("warning", "rules_differ", SITE, 2)] == [
+        (one["log_level"], one["event"], one["site"], one["refused"]) for one in logs
+    ]
+
+
+async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
+    """Who may not read a site at all, as its own rules are others, tells a person so in the same words, once."""
+    async with aclosing(Site(redis_url)) as site:
+        with capture_logs() as logs:
+            site.snapshots.differ(SITE_ID)
+            site.snapshots.differ(SITE_ID)
+
+    assert [("rules_differ", SITE)] == [(one["event"], one["site"]) for one in logs]
+
+
+# -- history and changes --
+
+
+async def test_history(redis_url: str) -> None:
+    """History has an entry when the number or the counter changed, with the counter only if that changed."""
+    async with aclosing(Site(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
+        await site.adopt()
+        for step, unsold in enumerate([12, 11, 11, 10]):
+            await site.keep(7_000 + step, definition(A, unsold))
+        await site.keep(7_004, definition(A, 10, name="Balcony"))
+
+        entries = await site.log("history")
+
+        assert ["12", "11", "10", "10"] == [entry["unsold"] for entry in entries]
+        assert ["7000", "7001", "7003", "7004"] == [entry["v"] for entry in entries]
+        assert [7000, None, 7003, 7004] == [
+            json.loads(entry["counter"])["v"] if "counter" in entry else None for entry in entries
+        ]
+        assert {A} == {entry["ticket"] for entry in entries}
+
+
+async def test_unlimited_in_history(site: Site) -> None:
+    """An unlimited ticket has no number in history, rather than a zero."""
+    await site.keep(7_000, definition(A, None))
+
+    assert [""] == [entry["unsold"] for entry in await site.log("history")]
+
+
+async def test_change_of_facts(site: Site) -> None:
+    """A change of facts is logged with before and after, whatever happens to the numbers; numbers alone are no change."""
+    await site.keep(7_000, definition(A, 3))
+    assert [KEPT | SHOWN] == await site.keep(7_001, definition(A, 2))
+
+    assert [KEPT | CHANGED] == await site.keep(7_002, definition(A, 2, facts={"z": 1, "a": "ü"}))
+    assert [KEPT] == await site.keep(7_003, definition(A, 2, facts={"a": "ü", "z": 1}))
+
+    [_, change] = await site.log("changes")
+    assert ("7002", '{"a":"ü","z":1}') == (change["v"], change["after"])
+    assert {"id": A, "name": "General admission"} == json.loads(change["before"])
+
+
+async def test_deleted(site: Site) -> None:
+    """A deleted ticket is gone for viewers, a change with no after, and no longer one of its event; only once."""
+    await site.keep(7_000, definition(A, 3), definition(B, 3))
+
+    assert [NEW] == await site.keep(7_001, Finding.deleted(A, EventId(EVENT)))
+    assert [KEPT] == await site.keep(7_002, Finding.deleted(A, EventId(EVENT)))
+
+    assert ("gone", None) == ((await site.counter())["state"], (await site.counter())["unsold"])
+    *_, change = await site.log("changes")
+    assert {"ticket", "event", "v", "before"} == set(change)
+    assert {B} == set(await site.store.do("SMEMBERS", key(SITE, "event", EVENT)))
+    assert "" == (await site.log("history"))[-1]["unsold"]
+
+
+async def test_comes_back(site: Site) -> None:
+    """A ticket that was deleted and is there again is new: a change with no before, and stays as others do."""
+    await site.keep(7_000, Finding.deleted(A, EventId(EVENT)))
+
+    assert [NEW] == await site.keep(7_001, definition(A, 3))
+
+    assert "before" not in (await site.log("changes"))[-1]
+    assert -1 == await site.ttl("ticket", A)
+
+
+async def test_never_there(site: Site) -> None:
+    """Law 9: A ticket that Wix does not know is gone for a minute, without history, changes or a place in an event."""
+    assert [KEPT | SHOWN] == await site.keep(7_000, Finding.never_there(A))
+
+    assert "gone" == (await site.counter())["state"]
+    assert 0 < await site.ttl("ticket", A) <= 60
+    assert ([], []) == (await site.log("history"), await site.log("changes"))
+    assert [] == await site.store.do("KEYS", key("*", "event", "*"))
+
+
+async def test_there_after_all(site: Site) -> None:
+    """A ticket that Wix knows a moment later is kept as a new one and does not expire."""
+    await site.keep(7_000, Finding.never_there(A))
+
+    assert [NEW] == await site.keep(7_001, definition(A, 3))
+
+    assert ("live", -1) == ((await site.read())["pace"], await site.ttl("ticket", A))
+
+
+async def test_trimming(site: Site) -> None:
+    """Changes older than a week and history older than its days are trimmed as new entries come."""
+    now_ms = int((await site.store.do("TIME"))[0]) * 1000
+    days = {"changes": (8, 6), "history": (31, 29)}
+    for name, (old, young) in days.items():
+        for age in (old, young):
+            for n in range(200):
+                entry = f"{now_ms - age * 86_400_000 + n}-1"
+                await site.store.do("XADD", key(SITE, name), entry, "ticket", "t", "v", age)
+
+    await site.keep(7_000, definition(A, 3))
+
+    for name, (old, young) in days.items():
+        left = [entry["v"] for entry in await site.log(name)]
+        assert left.count(str(old)) < 100, name  # whole blocks are trimmed, so some remain
+        assert 200 == left.count(str(young)), name
+        assert "7000" == left[-1]
+
+
+async def test_history_days(redis_url: str) -> None:
+    """History is kept for as many days as the settings say."""
+    async with aclosing(Site(redis_url)) as site:
+        site.snapshots = Snapshots(site.store, Rules(), history_days=0.5)
+        await site.adopt()
+        now_ms = int((await site.store.do("TIME"))[0]) * 1000
+        for n in range(200):
+            await site.store.do("XADD", key(SITE, "history"), f"{now_ms - 43_300_000 + n}-1", "v", "old")
+
+        await site.keep(7_000, definition(A, 3))
+
+        assert 100 > len(await site.log("history"))
+
+
+# -- what expires --
+
+
+async def test_untracked_expire(redis_url: str) -> None:
+    """Law 9: Where only watched tickets are wanted a snapshot and its event's set expire two days after the last read."""
+    async with aclosing(Site(redis_url)) as site:
+        await site.adopt(everything=False)
+
+        await site.keep(7_000, definition(A, 3))
+        assert about_two_days(await site.ttl("ticket", A))
+        assert about_two_days(await site.ttl("event", EVENT))
+        await site.store.do("EXPIRE", key(SITE, "ticket", A), 100)
+        await site.keep(7_001, definition(A, 3))
+        assert about_two_days(await site.ttl("ticket", A))
+
+        await site.adopt(everything=True)
+        await site.keep(7_002, definition(A, 3))
+        assert (-1, -1) == (await site.ttl("ticket", A), await site.ttl("event", EVENT))
+        await site.keep(7_003, Finding.deleted(A, EventId(EVENT)))
+        assert about_two_days(await site.ttl("ticket", A))
+
+
+def about_two_days(seconds: int) -> bool:
+    return 172_700 < seconds <= 172_800
+
+
+# -- missing tickets --
+
+
+@pytest.mark.parametrize("was", [definition(A, 3), Finding.deleted(A, None)])
+async def test_never_there_is_refused_where_one_is_stored(site: Site, was: Any) -> None:
+    """Law 3: An answer without a ticket says nothing of one that another worker found meanwhile."""
+    await site.keep(7_000, was)
+    before = await site.snapshots.read(SITE_ID, A)
+
+    assert [Kept.REFUSED] == await site.keep(7_001, Finding.never_there(A))
+
+    assert before == await site.snapshots.read(SITE_ID, A)
+    assert [Kept.KEPT | Kept.ANNOUNCED] == await site.keep(7_002, Finding.never_there(B))
+    assert [Kept.KEPT] == await site.keep(7_003, Finding.never_there(B))
+
+
+async def test_a_miss_of_what_has_expired(site: Site) -> None:
+    """A ticket whose snapshot is gone by now leaves no trace that would never go."""
+    await site.snapshots.miss(SITE_ID, A)
+
+    assert {} == await site.snapshots.read(SITE_ID, A)
+
+
+async def test_known(site: Site) -> None:
+    """Of tickets that an answer left out those are known that were once found; a miss is remembered until the next read."""
+    never = TicketId("33333333-aaaa-4aaa-8aaa-000000000003")
+    await site.keep(7_000, definition(A, 3, status=SaleStatus.ENDED), Finding.never_there(never))
+    event = EventId(EVENT)
+    assert [Stored(A, event, Pace.SLOW, missing=False)] == await site.snapshots.known(SITE_ID, [A, B, never])
+
+    await site.snapshots.miss(SITE_ID, A)
+    assert [Stored(A, event, Pace.SLOW, missing=True)] == await site.snapshots.known(SITE_ID, [A])
+
+    await site.keep(7_001, definition(A, 3))
+    assert [Stored(A, event, Pace.LIVE, missing=False)] == await site.snapshots.known(SITE_ID, [A])
+    await site.keep(7_002, Finding.deleted(A, None))
+    assert [Stored(A, None, Pace.DEAD, missing=False)] == await site.snapshots.known(SITE_ID, [A])
+
+
+async def test_nothing_stored(site: Site) -> None:
+    """Of a ticket that was never read there is nothing."""
+    assert {} == await site.read()
+
+
+# -- all or nothing --
+
+
+async def test_stored_when_heard(site: Site) -> None:
+    """Law 3: Who hears a counter finds it stored, in history, and its change of facts logged."""
+    async with site.store.listener() as listener:
+        await listener.subscribe(channel(SITE, A))
+        assert await listener.hear(2)
+        for step in range(20):
+            await site.keep(7_000 + step, definition(A, 100 - step, facts={"step": step}))
+
+            heard = await listener.hear(2)
+
+            assert heard is not None
+            assert heard.text == (await site.read())["counter"]
+            assert heard.text == (await site.log("history"))[-1]["counter"]
+            assert step + 1 == len(await site.log("changes"))
+
+
+async def test_kept_in_one_step(site: Site) -> None:
+    """Law 3: Nobody ever sees a part of an answer: all its tickets, history and changes come at the same moment."""
+    tickets = [TicketId(f"ticket-{n}") for n in range(100)]
+    seen: set[tuple[str | None, str | None, int, int]] = set()
+
+    async def look() -> None:
+        async with site.store.client.pipeline(transaction=True) as both:
+            both.hget(key(SITE, "ticket", tickets[0]), "version")
+            both.hget(key(SITE, "ticket", tickets[-1]), "version")
+            both.xlen(key(SITE, "history"))
+            both.xlen(key(SITE, "changes"))
+            seen.add(tuple(await both.execute()))
+
+    await look()
+    for step in range(5):
+        keeping = asyncio.create_task(
+            site.keep(7_000 + step, *(definition(one, 50 - step, facts={"step": step}) for one in tickets))
+        )
+        while not keeping.done():
+            await look()
+        assert {Kept.KEPT} == {one & Kept.KEPT for one in await keeping}
+
+    whole = {(None, None, 0, 0)} | {(v := str(7_000 + n), v, 100 * n + 100, 100 * n + 100) for n in range(5)}
+    assert seen <= whole
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_nothing_in_a_full_redis(redis_server: Callable[..., RedisServer], server: str) -> None:
+    """Law 3: A Redis that is full takes nothing of an answer and announces nothing."""
+    full = redis_server(server)
+    async with aclosing(Site(full.url)) as site:
+        await site.adopt()
+        await site.keep(7_000, definition(A, 3))
+        before = await everything(site)
+        async with site.store.listener() as listener:
+            await listener.subscribe(channel(SITE, A))
+            assert await listener.hear(2)
+
+            full.ask("CONFIG", "SET", "maxmemory", 1)
+            with pytest.raises(StoreUnavailable):
+                await site.keep(7_001, definition(A, 2, facts={"full": True}))
+            full.ask("CONFIG", "SET", "maxmemory", "0")
+
+            assert before == await everything(site)
+            assert await listener.hear(0.1) is None
+            assert [KEPT | SHOWN | CHANGED] == await site.keep(7_001, definition(A, 2, facts={"full": False}))
+
+
+CONTENT: dict[str, tuple[str | int, ...]] = {
+    "hash": ("HGETALL",),
+    "set": ("SMEMBERS",),
+    "stream": ("XRANGE", "-", "+"),
+    "zset": ("ZRANGE", 0, -1),
+}
+
+
+async def everything(site: Site) -> dict[str, Any]:
+    """Every key with all it holds."""
+    found = {}
+    for one in await site.store.do("KEYS", "*"):
+        command, *rest = CONTENT[await site.store.do("TYPE", one)]
+        found[one] = await site.store.do(command, one, *rest)
+    return found
+
+
+# -- any order --
+
+Step = tuple[str, int]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["hint", "hint", "claim", "claim", "answer", "answer", "fault", "pass"]), st.integers(0, 5)
+    ),
+    max_size=30,
+)
+
+
+class World:
+    """A Wix with one number for each ticket, and workers whose answers come in any order."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.truth = {A: 100, B: 100}
+        # Lots on their way, each with what Wix said when it was asked, and the newest one kept of each ticket.
+        self.flying: list[tuple[Lot, dict[TicketId, int]]] = []
+        self.kept: dict[TicketId, tuple[int, int]] = {}
+
+    async def step(self, what: str, n: int) -> None:
+        match what:
+            case "hint":
+                ticket = (A, B)[n % 2]
+                self.truth[ticket] -= 1
+                await self.site.schedule.mark(SITE_ID, Hint("order", (ticket,)))
+            case "claim":
+                await self.claim()
+            case "answer" if self.flying:
+                await self.answer(*self.flying.pop(n % len(self.flying)))
+            case "fault" if self.flying:
+                lot, _ = self.flying.pop(n % len(self.flying))
+                await self.site.schedule.fault(SITE_ID, lot, 0.1)
+            case "pass":
+                await self.passes((0.3, 1, 2, 6, 25, 31)[n])
+
+    async def claim(self) -> Lot | Listing | Wait:
+        found = await self.site.schedule.claim(SITE_ID, Rules())
+        if isinstance(found, Lot):
+            self.flying.append((found, {one: self.truth[one] for one in found.tickets}))
+        return found
+
+    async def answer(self, lot: Lot, said: dict[TicketId, int]) -> None:
+        await self.site.keep(lot.version, *(definition(one, number) for one, number in said.items()))
+        await self.site.schedule.settle(lot, [Next(one, Pace.LIVE) for one in said])
+        for one, number in said.items():
+            self.kept[one] = max(self.kept.get(one, (0, 0)), (lot.version, number))
+
+    async def passes(self, seconds: float) -> None:
+        await elapse(self.site.store, SITE_ID, seconds, (A, B))
+        self.flying = [(aged(lot, seconds), said) for lot, said in self.flying]
+        self.kept = {one: (version - int(seconds * 1e6), number) for one, (version, number) in self.kept.items()}
+
+    async def holds(self) -> None:
+        """What must hold at any moment."""
+        for ticket, (version, number) in self.kept.items():
+            stored = await self.site.read(ticket)
+            assert (str(number), str(version)) == (stored["unsold"], stored["version"])
+        hinted = set(await self.site.store.do("ZRANGE", key(SITE, "hinted"), 0, -1))
+        assert hinted <= set(await self.site.schedule.tracked(SITE_ID))
+
+    async def rest(self) -> None:
+        """Let everything come to its end: workers answer, and read on until no hint is left."""
+        for _ in range(50):
+            while self.flying:
+                await self.answer(*self.flying.pop())
+            if not await self.site.store.do("ZCARD", key(SITE, "hinted")):
+                return
+            found = await self.claim()
+            if isinstance(found, Wait):
+                await self.passes(found.seconds)
+        raise AssertionError("the hints do not come to an end")
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: list[Step]) -> None:
+    """Law 2: Whatever the order of hints, claims, answers, faults and time, the newest read stands and no hint is lost."""
+    redis_shared.ask("FLUSHALL")
+
+    async def run() -> None:
+        async with aclosing(Site(redis_shared.url)) as site:
+            await site.adopt(everything=True)
+            listing = await site.schedule.claim(SITE_ID, Rules())
+            assert isinstance(listing, Listing)
+            await site.schedule.listed(listing)
+            world = World(site)
+            for what, n in steps:
+                await world.step(what, n)
+                await world.holds()
+            await world.rest()
+            await world.holds()
+
+            hinted = {(A, B)[n % 2] for what, n in steps if what == "hint"}
+            assert {one: world.truth[one] for one in hinted} == {one: world.kept[one][1] for one in hinted}
+
+    asyncio.run(run())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations(range(6)))
+def test_any_order_of_answers(redis_shared: RedisServer, order: list[int]) -> None:
+    """Law 2: In whatever order six answers are kept, the one that began last stands, and each is published as it rises."""
+    redis_shared.ask("FLUSHALL")
+
+    async def run() -> tuple[list[Kept], str]:
+        async with aclosing(await Site(redis_shared.url).adopt()) as site:
+            outcomes = [(await site.keep(7_000 + n, definition(A, n)))[0] for n in order]
+            return outcomes, (await site.read())["unsold"]
+
+    outcomes, unsold = asyncio.run(run())
+
+    assert "5" == unsold
+    highest = [max(order[: i + 1]) == n for i, n in enumerate(order)]
+    assert highest == [bool(one & SHOWN) for one in outcomes]
+
+
+# -- a cluster --
+
+
+async def test_kept_on_a_cluster(cluster_url: str) -> None:
+    """On a cluster each site's counters are stored on its own node and heard by a sharded listener, twenty sites over."""
+    sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
+    async with aclosing(Site(cluster_url)) as site, site.store.listener() as listener:
+        await listener.subscribe(*(channel(one, A) for one in sites))
+        assert all([await listener.hear(2) for _ in sites])
+
+        for number, one in enumerate(sites):
+            site.site = one
+            await site.adopt()
+            assert [NEW, NEW] == await site.keep(7_000, definition(A, number), definition(B, 1))
+            assert [KEPT] == await site.keep(7_001, definition(A, number))
+
+        heard = [await listener.hear(2) for _ in sites]
+        assert {channel(one, A): number for number, one in enumerate(sites)} == {
+            one.channel: json.loads(one.text or "")["unsold"] for one in heard if one
+        }
+        assert await listener.hear(0.1) is None
+        for site.site in sites:
+            assert (2, 2) == (len(await site.log("history")), len(await site.log("changes")))
+            assert [A, B] == [one.ticket for one in await site.snapshots.known(site.site, [A, B])]
+
+
+def test_finding_of_a_hidden_ticket() -> None:
+    """A hidden ticket is gone for viewers, while what it is stays among the facts."""
+    found = Finding.of(replace(definition(A, 3), visible=False), Rules())
+
+    assert '"state":"gone"' in found.body
+    assert (Pace.LIVE, 3, A) == (found.pace, found.unsold, json.loads(found.facts)["id"])

@@ -1,0 +1,232 @@
+import json
+import re
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from server import settings
+from server.redis.client import Store, Use
+from server.web import Below, Web
+from tests.rig.reads import Reads, definition
+from tests.rig.server import OTHER, SITE, TICKET, Start, until
+
+ROOT = "/counter"
+
+WIDGET = "/widget/v1/ticket-counter.js"
+
+
+ROUTES = {
+    ("POST", "/webhooks/wix"): 401,  # nothing is signed by Wix where there is no key to tell
+    ("GET", "/webhooks/wix"): 405,
+    ("GET", f"/v1/counters?ticket={TICKET}"): 200,
+    ("OPTIONS", "/v1/counters"): 204,
+    ("OPTIONS", "/v1/counters/stream"): 204,
+    ("GET", "/v1/counters/stream"): 400,
+    ("GET", WIDGET): 200,
+    ("GET", f"/embed?ticket={TICKET}"): 200,
+    ("GET", "/livez"): 200,
+    ("GET", "/readyz"): 200,
+    ("GET", "/metrics"): 404,
+    ("GET", "/"): 404,
+    ("GET", "/docs"): 404,
+}
+
+
+async def test_routes(start_server: Start, reads: Reads) -> None:
+    """Each public address is served, and nothing else."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+
+    found = {
+        (method, path): (await running.http.request(method, path, content=b"a.b.c")).status_code
+        for method, path in ROUTES
+    }
+
+    assert ROUTES == found
+
+
+@pytest.mark.parametrize("path", ["/embed/", "/v1/counters/", "/livez/"])
+async def test_nobody_is_sent_elsewhere(start_server: Start, path: str) -> None:
+    """A path with a slash too many is 404: no answer leads to where a stranger's Host header says."""
+    running = await start_server()
+    answer = await running.http.get(path, headers={"Host": "evil.example"})
+
+    assert 404 == answer.status_code
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("prefix", [ROOT, ""])
+async def test_below_a_root(start_server: Start, reads: Reads, prefix: str) -> None:
+    """Below ROOT_PATH everything is served alike, whether the proxy leaves the root on the path or takes it off."""
+    running = await start_server(root_path=ROOT)
+    await reads.read(definition(TICKET, 3))
+
+    counters = await running.http.get(prefix + running.counters(TICKET))
+    page = await running.http.get(f"{prefix}/embed?ticket={TICKET}")
+    statuses = [(await running.http.get(prefix + path)).status_code for path in (WIDGET, "/livez", "/readyz", "/no")]
+    hook = await running.http.post(f"{prefix}/webhooks/wix", content=b"a.b.c")
+
+    assert 3 == counters.json()["counters"][0]["unsold"]
+    assert f'src="{ROOT}{WIDGET}"' in page.text
+    assert [200, 200, 200, 404] == statuses
+    assert 401 == hook.status_code
+
+
+async def test_socket_below_a_root(start_server: Start, reads: Reads) -> None:
+    """A WebSocket is served below ROOT_PATH too, and on no other path."""
+    running = await start_server(root_path=ROOT)
+    await reads.read(definition(TICKET, 3))
+
+    async with connect(running.ws + ROOT + running.counters(TICKET)) as socket:
+        beat, counter = [json.loads(await socket.recv()) for _ in range(2)]
+    with pytest.raises(InvalidStatus, match="404"):
+        await connect(f"{running.ws}/other{running.counters(TICKET)}")
+
+    assert ["beat"] == list(beat)
+    assert (TICKET, 3) == (counter["ticket"], counter["unsold"])
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/counter/livez", "/counter/livez"),
+        ("/counter/counter/livez", "/counter/livez"),
+        ("/counter/counter/counter/livez", "/counter/counter/livez"),
+        ("/counter/countersign", "/counter/countersign"),
+        ("/counter/counter", "/counter/counter"),
+        ("/livez", "/livez"),
+    ],
+)
+async def test_only_a_whole_root_is_taken_off(path: str, seen: str) -> None:
+    """A root falls off where it stands twice, once; a path that only begins like it stays as it is."""
+    paths: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        paths.append(scope["path"])
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError
+
+    await Below(app, ROOT)({"type": "http", "path": path}, nothing, nothing)
+
+    assert [seen] == paths
+
+
+async def test_sites_of_the_settings(start_server: Start, reads: Reads) -> None:
+    """The sites of WIX_SITES are known after the start, without a worker or a webhook."""
+    running = await start_server(wix_sites=f"{SITE}, {OTHER.upper()}")
+
+    assert {SITE, OTHER} == await reads.schedule.sites()
+    assert {SITE, OTHER} == running.web.hub.sites
+
+
+async def test_ready_only_while_it_runs(redis_url: str) -> None:
+    """A process whose hub has heard nothing from Redis gets no viewers, though it lives."""
+    web = Web(settings.load(_env_file=None, redis_url=redis_url), redis_url)
+    await web.start()
+    transport = httpx.ASGITransport(web.app)
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://web.test") as client:
+        ready, live = [(await client.get(path)).status_code for path in ("/readyz", "/livez")]
+        details = dict(web.details())
+    await web.aclose()
+
+    assert (503, 200) == (ready, live)
+    assert {"redis": False, "accepting": True, "rules": True} == details
+
+
+async def test_not_ready_while_it_closes(start_server: Start) -> None:
+    """Law 11: a process that closes is not ready, and takes no new viewer."""
+    running = await start_server(metrics_token="token")
+
+    running.web.doors.open = False
+    ready = await running.http.get("/readyz", headers={"Authorization": "Bearer token"})
+    poll = await running.http.get(running.counters(TICKET))
+
+    assert 503 == ready.status_code
+    assert {"redis": True, "accepting": False, "rules": True, "webhooks_heard": True} == ready.json()
+    assert (503, "5") == (poll.status_code, poll.headers["Retry-After"])
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        with pytest.raises(ConnectionClosed, match="4000"):
+            await socket.recv()
+
+
+async def test_one_door_for_both(start_server: Start) -> None:
+    """Sockets and streams are counted together, by the address that a trusted proxy gives."""
+    running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.1")
+    stream = "/v1/counters/stream" + running.counters(TICKET).removeprefix("/v1/counters")
+
+    async with connect(
+        running.ws + running.counters(TICKET), additional_headers={"X-Forwarded-For": "192.0.2.1"}
+    ) as one:
+        await one.recv()
+        same = await running.http.get(stream, headers={"X-Forwarded-For": "192.0.2.1"})
+        async with running.http.stream("GET", stream, headers={"X-Forwarded-For": "192.0.2.2"}) as other:
+            assert (503, 200) == (same.status_code, other.status_code)
+
+
+async def test_settings_reach_the_doors(start_server: Start) -> None:
+    """ORIGINS, PUBLIC_URL and METRICS_TOKEN shape what pages get."""
+    origin = "https://shop.example"
+    running = await start_server(origins=origin, public_url="https://counter.example", metrics_token="token")
+
+    foreign = await running.http.get(running.counters(TICKET), headers={"Origin": "https://evil.example"})
+    known = await running.http.get(running.counters(TICKET), headers={"Origin": origin})
+    policy = (await running.http.get(f"/embed?ticket={TICKET}")).headers["Content-Security-Policy"]
+    metrics = [
+        (await running.http.get("/metrics", headers=headers)).status_code
+        for headers in ({}, {"Authorization": "Bearer token"})
+    ]
+
+    assert 403 == foreign.status_code
+    assert (200, origin) == (known.status_code, known.headers["Access-Control-Allow-Origin"])
+    assert re.search(rf"frame-ancestors [^;]*{origin}", policy)
+    assert "wss://counter.example" in policy
+    assert [401, 200] == metrics
+
+
+async def test_redaction_reaches_both(start_server: Start, redis_url: str) -> None:
+    """A counter made by other settings than ours is not shown: a number above SHOW_AT_MOST never leaves."""
+    running = await start_server(low_at=5, show_at_most=5)
+    async with aclosing(Reads(redis_url, SITE)) as reads:
+        await reads.schedule.adopt(reads.site, reads.rules, everything=False)
+        await reads.read(definition(TICKET, 48))
+
+    answer = await running.http.get(running.counters(TICKET))
+
+    assert ("unknown", None) == ((one := answer.json()["counters"][0])["state"], one["unsold"])
+
+
+async def test_connections_close(redis_url: str) -> None:
+    """A process that has closed leaves no connection to Redis behind."""
+    async with aclosing(Store(redis_url, Use.WORK)) as look:
+
+        async def mine() -> int:
+            clients = (await look.do("CLIENT", "LIST")).splitlines()
+            return len(clients) - before
+
+        before = 0
+        before = await mine()
+        web = Web(settings.load(_env_file=None, redis_url=redis_url), redis_url)
+        await web.store.do("PING")
+        await web.listening.do("PING")
+        assert 2 == await mine()
+        await web.aclose()
+
+        async def none() -> bool:
+            return await mine() == 0
+
+        await until(none)
+
+
+async def test_socket_below_a_root_taken_off(start_server: Start) -> None:
+    """A WebSocket is served below ROOT_PATH when the proxy takes the root off, too."""
+    running = await start_server(root_path=ROOT)
+
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        assert ["beat"] == list(json.loads(await socket.recv()))
