@@ -72,10 +72,10 @@ def web(
     """Run the web process alone: webhooks in, counters out. Needs REDIS_URL."""
     found = _settings(**_given(host=host, port=port, web_processes=processes))
     if report is not None:
-        raise typer.Exit(supervisor.join(found, report))
+        raise typer.Exit(supervisor.run_child(found, report))
     if found.web_processes > 1:
         with _told():
-            status = supervisor.lead(found, _listening)
+            status = supervisor.supervise(found, _listening)
         raise typer.Exit(status)
     _run(found, web=True, worker=False, embed=False)
 

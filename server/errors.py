@@ -3,7 +3,7 @@
 TicketCounterError
 ├── Temporary            the same call may work later
 │   ├── WixUnavailable   Wix said 401, 403, 429, 5xx, nonsense, or nothing
-│   ├── StoreUnavailable Redis is down, too slow, out of memory, or failing over
+│   ├── RedisUnavailable Redis is down, too slow, out of memory, or failing over
 │   └── NoSiteYet        a public request while no site is known: Redis is empty, or new
 └── Permanent            the same call will fail again
     ├── Forged           a webhook that Wix did not sign
@@ -12,7 +12,7 @@ TicketCounterError
     ├── NotThere         Wix said 404
     ├── BadRequest       a public request that names no counter
     ├── UnknownSite      a public request for a site that is not ours
-    ├── StoreUnfit       a Redis that would lose data or is too old
+    ├── RedisUnfit       a Redis that would lose data or is too old
     └── NotStarted       a process that cannot start as it is set up
 """
 
@@ -41,7 +41,7 @@ class WixUnavailable(Temporary):
         self.retry_after = retry_after
 
 
-class StoreUnavailable(Temporary):
+class RedisUnavailable(Temporary):
     """Redis did not take the command; nothing is known about whether it will have an effect."""
 
 
@@ -51,7 +51,7 @@ class NoSiteYet(Temporary):
     reason = "no_site"
 
 
-class TooManyUnknown(Temporary):
+class TooManyUnconfirmed(Temporary):
     """An address has asked for more tickets than it may have at once that Wix has not confirmed."""
 
     reason = "unknown_tickets"
@@ -90,7 +90,7 @@ class UnknownSite(Permanent):
     """A public request for a site that no app instance of ours belongs to."""
 
 
-class StoreUnfit(Permanent):
+class RedisUnfit(Permanent):
     """This Redis would lose what we promise to keep, or lacks what we need."""
 
 

@@ -190,7 +190,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class WatchedTicket:
     """What is stored of a watched ticket: `v` None = never read; `age` in seconds; `counter` None = not asked for."""
 
     ticket: TicketId
@@ -201,7 +201,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class UnreportedFalls:
     """Stock fell `falls` times within so many `seconds`, and no webhook came since before the first of them.
 
     The newest webhook was heard at `heard_us`, Redis's time in microseconds; None = there was never any.
@@ -213,12 +213,12 @@ class Untold:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class WatchedSite:
     """What is stored of a site: its `rules`, whether its webhooks stay away (`untold`), and its tickets as asked for."""
 
     rules: str
-    untold: Untold | None
-    tickets: tuple[Seen, ...] = ()
+    unreported_falls: UnreportedFalls | None
+    tickets: tuple[WatchedTicket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

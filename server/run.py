@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import uvloop
 
 from server import logs, valkey
-from server.errors import NotStarted, StoreUnavailable, StoreUnfit, TicketCounterError
+from server.errors import NotStarted, RedisUnavailable, RedisUnfit, TicketCounterError
 from server.http.listen import address, listen
 from server.http.server import Server, http_server
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.settings import Settings
 from server.web import Web
 from server.worker import Worker
@@ -53,7 +53,7 @@ def process(
     worker: bool,
     embed: bool,
     ready: Callable[[str], None],
-    member: bool = False,
+    child: bool = False,
     last: float = LAST,
 ) -> int:
     """Run until a signal or a fault; *ready* is told the address of the web part. Answers the exit status.
@@ -65,7 +65,7 @@ def process(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(
-                _process(settings, web=web, worker=worker, embed=embed, ready=ready, member=member, last=last)
+                _process(settings, web=web, worker=worker, embed=embed, ready=ready, child=child, last=last)
             )
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -78,13 +78,13 @@ async def _process(
     worker: bool,
     embed: bool,
     ready: Callable[[str], None],
-    member: bool,
+    child: bool,
     last: float,
 ) -> int:
     # What is missing is said at once, not after waiting for Redis.
     _complete(settings, worker=worker, redis=not embed)
     async with AsyncExitStack() as stack:
-        stopping = _signals(stack, hasty=not member)
+        stopping = _signals(stack, hasty=not child)
         if web and settings.key is None:
             log.warning("webhooks_refused", reason="WIX_PUBLIC_KEY is not set: copy it from the app's Webhooks page")
         try:
@@ -92,7 +92,7 @@ async def _process(
             if started is None:
                 return 0
             embedded, parts = started
-            listening = listen(settings, shared=member) if web else None
+            listening = listen(settings, shared=child) if web else None
             # Nothing runs before everything could start.
             running = {type(part).__name__.lower(): part.run() for part in parts}
             if embedded is not None:
@@ -215,10 +215,10 @@ def _tell(name: str, error: BaseException | None) -> None:
 async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worker], server: Server | None) -> None:
     for part in parts:
         if isinstance(part, Web):
-            part.doors.open = False
+            part.admission.open = False
             if part.hub.viewers:
                 log.info("draining", viewers=len(part.hub.viewers))
-                await part.hub.farewell(*BACK_MS, WAVES)
+                await part.hub.close_all(*BACK_MS, WAVES)
     if server is not None:
         server.should_exit = True
         await asyncio.wait({watched["server"]})
@@ -249,17 +249,17 @@ def _signals(stack: AsyncExitStack, *, hasty: bool = True) -> asyncio.Event:
 
 async def _fit(url: str, settings: Settings, patience: float = PATIENCE) -> None:
     """Wait for Redis, and refuse one that would lose data."""
-    store = Store(url, Use.WORK)
+    redis = RedisClient(url, Use.WORK)
     try:
-        await store.wait(patience)
-        for fault in await store.check(unsafe=settings.allow_unsafe_redis):
+        await redis.wait(patience)
+        for fault in await redis.check(unsafe=settings.allow_unsafe_redis):
             log.warning("unsafe_redis", fault=fault)
-    except StoreUnavailable as error:
+    except RedisUnavailable as error:
         raise NotStarted(f"Redis was not there for {patience:.0f} s: check REDIS_URL ({error})") from None
-    except StoreUnfit as error:
+    except RedisUnfit as error:
         raise NotStarted(str(error)) from None
     finally:
-        await store.aclose()
+        await redis.aclose()
 
 
 def _calm_collector() -> None:

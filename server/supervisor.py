@@ -1,11 +1,11 @@
 """Several web processes on one port, as many as there are cores: who starts them, and starts again what ends.
 
-In: settings. Out: an exit status, once all have ended. Each member is a whole `web` with its own interpreter, loop and
+In: settings. Out: an exit status, once all have ended. Each child is a whole `web` with its own interpreter, loop and
 hub. The kernel spreads connections over their sockets (SO_REUSEPORT), and they meet in Redis alone, as on machines
 apart. The parent holds the port and the folder of the metrics, and accepts no connection; if it is killed, the kernel
-ends its members (valkey.LEASH).
+ends its children (valkey.LEASH).
 
-Each member has a pipe to the parent: what comes through it is READY, or why it could not start; its end is the member's.
+Each child has a pipe to the parent: what comes through it is READY, or why it could not start; its end is the child's.
 """
 
 import contextlib
@@ -32,20 +32,20 @@ READY = b"ready\n"
 GRACE = run.DRAIN + run.TELL_EVERY * run.TELL_TIMES + run.LAST + 5.0
 """Seconds from SIGTERM to SIGKILL. What hangs ends itself before, and prints where: this is for what cannot.
 
-All that a member may take, and some more: it hears of the end later than we tell it, and a tie would hide where it hung.
+All that a child may take, and some more: it hears of the end later than we tell it, and a tie would hide where it hung.
 """
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
-"""Seconds until a member that ended is started again; twice as long each time in a row, and less by chance."""
+"""Seconds until a child that ended is started again; twice as long each time in a row, and less by chance."""
 WELL = 60.0
 """Seconds of service after which an end is no longer one in a row."""
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
-log = logs.logger("crew")
+log = logs.logger("supervisor")
 
 
-def lead(settings: Settings, ready: Callable[[str], None]) -> int:
-    """Run the members until a signal; *ready* is told the address when all listen. Raises NotStarted as one would."""
-    settings.redis()  # without it no member could start: this is said sooner
+def supervise(settings: Settings, ready: Callable[[str], None]) -> int:
+    """Run the children until a signal; *ready* is told the address when all listen. Raises NotStarted as one would."""
+    settings.redis()  # without it no child could start: this is said sooner
     with _reserved(settings) as port, contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(metrics.folder())
@@ -53,11 +53,11 @@ def lead(settings: Settings, ready: Callable[[str], None]) -> int:
             raise NotStarted(f"no folder for the metrics can be made ({error.strerror}): set TMPDIR") from None
         command = [sys.executable, "-P", "-m", "server.cli", "web"]
         command += [f"--host={settings.host}", f"--port={port.getsockname()[1]}"]
-        return Crew(settings.web_processes, command, folder, lambda: ready(address(settings, port))).run()
+        return Supervisor(settings.web_processes, command, folder, lambda: ready(address(settings, port))).run()
 
 
-def join(settings: Settings, report: int) -> int:
-    """Be a member: run as any web process, and tell the parent through *report*, which stays open until the end."""
+def run_child(settings: Settings, report: int) -> int:
+    """Be a child: run as any web process, and tell the parent through *report*, which stays open until the end."""
     os.set_inheritable(report, False)
     parent = os.getppid()
     structlog.contextvars.bind_contextvars(pid=os.getpid())
@@ -70,7 +70,7 @@ def join(settings: Settings, report: int) -> int:
         tell(READY)
 
     try:
-        return run.process(settings, web=True, worker=False, embed=False, ready=listening, member=True)
+        return run.process(settings, web=True, worker=False, embed=False, ready=listening, child=True)
     except TicketCounterError as error:
         tell(str(error).encode())
         return 2
@@ -80,8 +80,8 @@ def join(settings: Settings, report: int) -> int:
 
 
 @dataclass(slots=True, eq=False)
-class Member:
-    """One place in the crew: the process that has it, or when there will be one again."""
+class Child:
+    """One place in the supervisor: the process that has it, or when there will be one again."""
 
     place: int
     process: subprocess.Popen[bytes] | None = None
@@ -92,7 +92,7 @@ class Member:
     """How often it ended in a row, without having served well in between."""
 
 
-class Crew:
+class Supervisor:
     """*number* processes of *command*, which gets `--report=` and a descriptor; *ready* is called once all are ready."""
 
     def __init__(
@@ -106,7 +106,7 @@ class Crew:
         pause: tuple[float, float] = (FIRST_PAUSE, LONGEST_PAUSE),
         well: float = WELL,
     ) -> None:
-        self.members = [Member(place) for place in range(number)]
+        self.children = [Child(place) for place in range(number)]
         self._command = [*command]
         self._folder = folder
         self._ready = ready
@@ -130,7 +130,7 @@ class Crew:
                 while self._running() or not self._ending:
                     self._fill()
                     for key, _ in self._selector.select(self._patience()):
-                        if isinstance(key.data, Member):
+                        if isinstance(key.data, Child):
                             self._hear(key.data, key.fd)
                         else:
                             self._signalled(signals.recv(100))
@@ -145,33 +145,33 @@ class Crew:
             raise NotStarted(self._refusal)
         return self._status
 
-    # -- members --
+    # -- children --
 
     def _running(self) -> list[subprocess.Popen[bytes]]:
-        return [member.process for member in self.members if member.process is not None]
+        return [child.process for child in self.children if child.process is not None]
 
     def _patience(self) -> float | None:
         """Seconds until something is to be done though nothing has happened."""
-        moments = [member.due for member in self.members if member.process is None and not self._ending]
+        moments = [child.due for child in self.children if child.process is None and not self._ending]
         if self._deadline is not None:
             moments.append(self._deadline)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _fill(self) -> None:
         """Start a process for every place that waits for one."""
-        for member in self.members:
-            if member.process is None and not self._ending and member.due <= time.monotonic():
-                self._start(member)
+        for child in self.children:
+            if child.process is None and not self._ending and child.due <= time.monotonic():
+                self._start(child)
 
-    def _start(self, member: Member) -> None:
+    def _start(self, child: Child) -> None:
         try:
-            metrics.prepare(self._folder, member.place)
-            member.process, reading = self._process(member.place)
+            metrics.prepare(self._folder, child.place)
+            child.process, reading = self._process(child.place)
         except OSError as error:
-            self._again(member, error=f"the process could not be started: {error.strerror}")
+            self._again(child, error=f"the process could not be started: {error.strerror}")
             return
-        member.said, member.ready_at = b"", None
-        self._selector.register(reading, selectors.EVENT_READ, member)
+        child.said, child.ready_at = b"", None
+        self._selector.register(reading, selectors.EVENT_READ, child)
 
     def _process(self, place: int) -> tuple[subprocess.Popen[bytes], int]:
         """A new process, and the descriptor from which it is heard; raises OSError."""
@@ -191,49 +191,49 @@ class Crew:
             os.close(writing)
         return process, reading
 
-    def _hear(self, member: Member, reading: int) -> None:
-        """Take what a member says, or its end."""
+    def _hear(self, child: Child, reading: int) -> None:
+        """Take what a child says, or its end."""
         if said := os.read(reading, 65536):
-            member.said += said
-            if member.said == READY:
-                member.ready_at = time.monotonic()
+            child.said += said
+            if child.said == READY:
+                child.ready_at = time.monotonic()
                 self._look()
             return
         self._selector.unregister(reading)
         os.close(reading)
-        self._ended(member)
+        self._ended(child)
 
     def _look(self) -> None:
         """See whether all are ready for the first time."""
-        if not self._up and not self._ending and all(member.ready_at is not None for member in self.members):
+        if not self._up and not self._ending and all(child.ready_at is not None for child in self.children):
             self._up = True
             self._ready()
 
-    def _ended(self, member: Member) -> None:
-        assert member.process is not None  # noqa: S101 - it has just ended
-        status, pid = member.process.wait(), member.process.pid
-        member.process = None
-        metrics.forget(self._folder, member.place)
-        error = member.said.removeprefix(READY).decode(errors="replace")
+    def _ended(self, child: Child) -> None:
+        assert child.process is not None  # noqa: S101 - it has just ended
+        status, pid = child.process.wait(), child.process.pid
+        child.process = None
+        metrics.forget(self._folder, child.place)
+        error = child.said.removeprefix(READY).decode(errors="replace")
         if self._ending:
             # SIGTERM is the end of one that had not come to listen for signals yet.
             if status not in {0, -signal.SIGTERM}:
                 self._status = self._status or 1
-        elif status == 2 and not self._up and member.ready_at is None:
+        elif status == 2 and not self._up and child.ready_at is None:
             self._refusal, self._status = error, status
             self._stop()
         else:
-            if member.ready_at is not None and time.monotonic() - member.ready_at >= self._well:
-                member.ends = 0
-            self._again(member, pid=pid, ended=valkey.fate(status), **({"error": error} if error else {}))
+            if child.ready_at is not None and time.monotonic() - child.ready_at >= self._well:
+                child.ends = 0
+            self._again(child, pid=pid, ended=valkey.fate(status), **({"error": error} if error else {}))
 
-    def _again(self, member: Member, **why: int | str) -> None:
+    def _again(self, child: Child, **why: int | str) -> None:
         """Leave a place empty for a while: what ends as soon as it begins must not take the machine."""
         first, longest = self._pause
-        pause = min(longest, first * 2**member.ends) * random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
+        pause = min(longest, first * 2**child.ends) * random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
         # Past 2 ** 30 no pause grows any more, and numbers need not.
-        member.ends, member.ready_at = min(member.ends + 1, 30), None
-        member.due = time.monotonic() + pause
+        child.ends, child.ready_at = min(child.ends + 1, 30), None
+        child.due = time.monotonic() + pause
         log.error("member_ended", **why, again_in=round(pause, 2))
 
     # -- the end --
@@ -246,7 +246,7 @@ class Crew:
                 self._stop()
 
     def _stop(self) -> None:
-        """Tell every member to end, in order. It is SIGTERM whatever came: one that still starts ends without a word."""
+        """Tell every child to end, in order. It is SIGTERM whatever came: one that still starts ends without a word."""
         self._ending, self._deadline = True, time.monotonic() + self._grace
         for process in self._running():
             process.terminate()
@@ -262,7 +262,7 @@ class Crew:
 
 @contextlib.contextmanager
 def _reserved(settings: Settings) -> Iterator[socket.socket]:
-    """A socket that holds the port for members of ours, and never listens; raises NotStarted if somebody has it."""
+    """A socket that holds the port for children of ours, and never listens; raises NotStarted if somebody has it."""
     # Two that share a port do not notice each other: so first as one who does not share.
     with listen(settings) as tried:
         family, name = tried.family, tried.getsockname()
@@ -275,7 +275,7 @@ def _reserved(settings: Settings) -> Iterator[socket.socket]:
             port.bind(name)
         except OSError:
             # Connections of a server that has ended linger there. Only without this option would somebody else who
-            # comes before the first member listens find the port taken.
+            # comes before the first child listens find the port taken.
             port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             port.bind(name)
         yield port

@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from server.errors import NotStarted, StoreUnavailable
+from server.errors import NotStarted, RedisUnavailable
 
 CONF = Path(__file__).parent.parent / "redis.conf"
 """Our redis.conf: beside the packages, in a checkout and in an installed wheel alike."""
@@ -58,10 +58,10 @@ class Valkey:
         self._stopping = False
 
     async def ended(self) -> None:
-        """Wait until the server goes; raise StoreUnavailable with its last words unless it was us who stopped it."""
+        """Wait until the server goes; raise RedisUnavailable with its last words unless it was us who stopped it."""
         code = await self._process.wait()
         if not self._stopping:
-            raise StoreUnavailable(f"the embedded Valkey server has ended ({fate(code)}); {last_words(self._log)}")
+            raise RedisUnavailable(f"the embedded Valkey server has ended ({fate(code)}); {last_words(self._log)}")
 
     async def ready(self) -> None:
         """Wait until it serves, however long it loads its data; NotStarted if it dies or says nothing for too long."""

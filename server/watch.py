@@ -9,9 +9,9 @@ import json
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 
-from server.errors import NotStarted, StoreUnavailable
+from server.errors import NotStarted, RedisUnavailable
 from server.model import SiteId, TicketId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.redis.listener import Listener
 from server.store.keys import channel
 from server.store.schedule import Schedule
@@ -32,21 +32,21 @@ async def follow_on(
 ) -> AsyncGenerator[str, None]:
     """Follow whatever Redis *find* has the URL of, and go on when it is back; *told* hears of it, a line each.
 
-    Raises NotStarted or StoreUnavailable where it was not there at first.
+    Raises NotStarted or RedisUnavailable where it was not there at first.
     """
     there, away = False, False
     while True:
         try:
-            async with aclosing(Store(find(), Use.LISTEN)) as store:
+            async with aclosing(RedisClient(find(), Use.LISTEN)) as redis:
                 # It is asked first: a follower says nothing before a counter changes.
-                await _sites(Schedule(store))
+                await _sites(Schedule(redis))
                 if away:
                     told("Redis is back")
                 there, away = True, False
-                async with aclosing(follow(store, tickets, look_every)) as counters:
+                async with aclosing(follow(redis, tickets, look_every)) as counters:
                     async for counter in counters:
                         yield counter
-        except (NotStarted, StoreUnavailable) as error:
+        except (NotStarted, RedisUnavailable) as error:
             if not there:
                 raise
             if not away:
@@ -56,11 +56,11 @@ async def follow_on(
 
 
 async def follow(
-    store: Store, tickets: Sequence[TicketId], look_every: float = LOOK_EVERY
+    redis: RedisClient, tickets: Sequence[TicketId], look_every: float = LOOK_EVERY
 ) -> AsyncGenerator[str, None]:
     """Yield the JSON of every counter published from now on; raises NotStarted where there is no site."""
-    schedule = Schedule(store)
-    async with store.listener() as listener:
+    schedule = Schedule(redis)
+    async with redis.listener() as listener:
         heard: set[str] = set()
         look_at = 0.0
         while True:
@@ -73,7 +73,7 @@ async def follow(
                 await asyncio.sleep(look_every / 10)
                 look_at = 0.0
                 continue
-            message = await listener.hear(min(1.0, look_every))
+            message = await listener.receive(min(1.0, look_every))
             if message is not None and message.text is not None:
                 yield message.text
 

@@ -18,9 +18,9 @@ from server.http.descriptors import Descriptors
 from server.hub.feed import Feed
 from server.hub.hub import Hub
 from server.live import counters
-from server.live.admission import Doors
+from server.live.admission import Admission
 from server.pages import Pages
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.settings import Settings
 from server.store.schedule import Schedule
 from server.store.sites import Sites
@@ -46,15 +46,15 @@ class Web:
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
-        self.store = Store(redis_url, Use.INGEST)
-        self.listening = Store(redis_url, Use.LISTEN)
-        schedule = Schedule(self.store, settings.timing)
+        self.redis = RedisClient(redis_url, Use.INGEST)
+        self.listening = RedisClient(redis_url, Use.LISTEN)
+        schedule = Schedule(self.redis, settings.timing)
         self.schedule = schedule
         self.hub = Hub()
         self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything)
-        self.feed = Feed(self.store, self.listening, schedule, self.hub, self.sites)
+        self.feed = Feed(self.redis, self.listening, schedule, self.hub, self.sites)
         self.descriptors = Descriptors.of_this_process()
-        self.doors = Doors(
+        self.admission = Admission(
             _origins(settings),
             settings.trusted_proxies,
             most=settings.max_connections,
@@ -66,7 +66,7 @@ class Web:
             self.details,
             self.notices,
             token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
-            frame_ancestors=self.doors.frame_ancestors(),
+            frame_ancestors=self.admission.frame_ancestors(),
             public_url=settings.public_url,
         )
         self.app = Starlette(
@@ -83,7 +83,7 @@ class Web:
         self.app.router.redirect_slashes = False
 
     async def start(self) -> None:
-        """Make the sites of the settings known; raises StoreUnavailable."""
+        """Make the sites of the settings known; raises RedisUnavailable."""
         await self.sites.start()
         await self.feed.start()
 
@@ -95,7 +95,7 @@ class Web:
 
     def details(self) -> Mapping[str, bool]:
         """What has to hold for this process to get viewers."""
-        return {"redis": self.feed.healthy, "accepting": self.doors.open, "rules": self.feed.foreign.same_rules}
+        return {"redis": self.feed.healthy, "accepting": self.admission.open, "rules": self.feed.other_rules.same_rules}
 
     def notices(self) -> Mapping[str, bool]:
         """What a person should know, while this process does for viewers all that it can."""
@@ -103,13 +103,13 @@ class Web:
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""
-        await self.store.aclose()
+        await self.redis.aclose()
         await self.listening.aclose()
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[dict[str, Any]]:
         # The WebSocket class gets its hub from here too: uvicorn builds it outside of Starlette.
-        yield {"hub": self.hub, "doors": self.doors}
+        yield {"hub": self.hub, "admission": self.admission}
 
 
 def _origins(settings: Settings) -> Sequence[str]:

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from server import logs, metrics
-from server.errors import Forged, Malformed, StoreUnavailable
+from server.errors import Forged, Malformed, RedisUnavailable
 from server.model import Install, Rules, SiteId, Webhook
 from server.reminder import Reminder
 from server.store.schedule import Schedule
@@ -137,7 +137,7 @@ class Intake:
                 if isinstance(webhook.meaning, Install):
                     return await self._install(webhook.site, webhook.meaning, type_)
                 marked = await self.schedule.mark(webhook.site, webhook.meaning, type_)
-        except (StoreUnavailable, TimeoutError) as error:
+        except (RedisUnavailable, TimeoutError) as error:
             log.error("webhook_not_taken", type=type_, site=webhook.site, error=str(error) or "too slow")
             return _became(type_, "unavailable", 503)
         if not marked.known:
@@ -151,10 +151,10 @@ class Intake:
 
     async def _install(self, site: SiteId, install: Install, type_: str) -> int:
         if install.installed:
-            await self.schedule.adopt(site, self.rules, everything=self.everything)
+            await self.schedule.add_site(site, self.rules, everything=self.everything)
             log.info("site_installed", site=site)
         else:
-            await self.schedule.forget(site)
+            await self.schedule.remove_site(site)
             log.info("site_removed", site=site)
         return _became(type_, "taken", 200)
 
@@ -165,7 +165,7 @@ def _became(type_: str, outcome: str, status: int) -> int:
     return status
 
 
-# Finding a counter by its labels takes longer than to count; both have few, all of them ours.
+# ReadResult a counter by its labels takes longer than to count; both have few, all of them ours.
 
 
 @cache

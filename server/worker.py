@@ -3,7 +3,7 @@
 In: settings and the address of Redis. Out: a Worker whose `run` reads what is due until `stop`.
 """
 
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.refresh.claims import LOOK_EVERY, Refresh
 from server.refresh.reader import Reader
 from server.settings import Settings
@@ -18,13 +18,13 @@ class Worker:
 
     def __init__(self, settings: Settings, redis_url: str, *, look_every: float = LOOK_EVERY) -> None:
         self.settings = settings
-        self.store = Store(redis_url, Use.WORK)
-        schedule = Schedule(self.store, settings.timing)
+        self.redis = RedisClient(redis_url, Use.WORK)
+        schedule = Schedule(self.redis, settings.timing)
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
-        snapshots = Snapshots(self.store, settings.rules, settings.timing, history_days=settings.history_days)
+        snapshots = Snapshots(self.redis, settings.rules, settings.timing, history_days=settings.history_days)
         self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything, thorough=True)
         reader = Reader(schedule, snapshots, self.wix)
-        self.refresh = Refresh(self.store, self.sites, snapshots, reader, look_every=look_every)
+        self.refresh = Refresh(self.redis, self.sites, snapshots, reader, look_every=look_every)
 
     async def start(self) -> None:
         """Take on the sites of the settings and those that installed the app, under our rules."""
@@ -41,4 +41,4 @@ class Worker:
     async def aclose(self) -> None:
         """Close the connections to Redis and Wix."""
         await self.wix.aclose()
-        await self.store.aclose()
+        await self.redis.aclose()

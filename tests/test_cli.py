@@ -356,7 +356,7 @@ class Watching:
 @pytest.fixture
 async def watched(reads: Reads) -> Reads:
     """A reader of a site of which one ticket is tracked."""
-    await reads.schedule.adopt(SiteId(SITE), reads.rules, everything=True)
+    await reads.schedule.add_site(SiteId(SITE), reads.rules, everything=True)
     await reads.schedule.mark(SiteId(SITE), Hint("listed", (TicketId(TICKET),)))
     return reads
 

@@ -315,7 +315,7 @@ async def test_in_the_real_server(start_server: Start) -> None:
     running = await start_server(metrics_token="secret", origins="https://shop.example")
     ready = await running.http.get("/readyz")
     embed = await running.http.get(f"/embed?ticket={TICKET}")
-    running.web.doors.open = False
+    running.web.admission.open = False
 
     closing = await running.http.get("/readyz", headers={"Authorization": "Bearer secret"})
 

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from websockets.asyncio.client import connect
 
-from server.model import Definition, Rules, Seen, TicketId
+from server.model import Definition, Rules, TicketId, WatchedTicket
 from server.store.keys import channel
 from server.wix import schema
 from tests.rig.reads import Reads
@@ -120,7 +120,7 @@ async def keep(reads: Sequence[Reads], ticket: str, step: Step) -> int:
 async def test_published(redis_url: str, story: list[Step]) -> None:
     """Nothing that is published or stored to be shown, no version and no moment of it, depends on what is not shown."""
     ticket = fresh()
-    seen: list[list[Seen]] = [[], []]
+    seen: list[list[WatchedTicket]] = [[], []]
     versions = []
     async with AsyncExitStack() as stack:
         reads = [await stack.enter_async_context(aclosing(Reads(redis_url, site, RULES))) for site in SITES]
@@ -129,7 +129,7 @@ async def test_published(redis_url: str, story: list[Step]) -> None:
         channels = [channel(site, ticket) for site in SITES]
         await heard.subscribe("step", *channels)
         for one in reads:
-            await one.schedule.adopt(one.site, RULES, everything=True)
+            await one.schedule.add_site(one.site, RULES, everything=True)
         for step in story:
             versions.append(await keep(reads, ticket, step))
             await redis.publish("step", "over")

@@ -21,11 +21,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from server import run, settings
-from server.errors import NotStarted, StoreUnavailable
+from server.errors import NotStarted, RedisUnavailable
 from server.http.listen import address, listen
 from server.http.server import Server, http_server
 from server.model import Hint, TicketId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.settings import Settings
 from server.store.keys import key
 from server.web import Web
@@ -189,7 +189,7 @@ async def test_second_signal(command: Run, redis_url: str) -> None:
 async def test_call_in_flight(command: Run, redis_url: str) -> None:
     """Law 11: a worker lets a read that has begun end, and keeps what it said: nothing claimed is lost."""
     async with aclosing(Reads(redis_url, SITE)) as reads, scripted.running() as wix:
-        await reads.schedule.adopt(reads.site, reads.rules, everything=True)
+        await reads.schedule.add_site(reads.site, reads.rules, everything=True)
         await reads.schedule.mark(reads.site, Hint("sold", (TicketId(TICKET),)))
         wix.hang()
         worker = command("worker", REDIS_URL=redis_url, WIX_API_URL=wix.url)
@@ -290,7 +290,7 @@ async def test_part_with_a_bug(command: Run, redis_url: str) -> None:
     await web.url()
     await worker.says("wix_fault")
 
-    async with aclosing(Store(redis_url, Use.WORK)) as store:
+    async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         await store.do("SET", "tc:sites", "a key of this name is a set")
     ends = {"web": await web.ended(), "worker": await worker.ended()}
 
@@ -394,7 +394,7 @@ async def test_full_redis(command: Run, redis_server: Callable[..., RedisServer]
     status, _ = await process.ended()
 
     assert 2 == status
-    assert process.err.startswith("ticket-counter: Redis did not take adopt")
+    assert process.err.startswith("ticket-counter: Redis did not take add_site")
     assert "maxmemory" in process.err
     assert 1 == len(process.err.splitlines())
 
@@ -493,7 +493,7 @@ async def test_fault_at_the_end() -> None:
         try:
             await asyncio.sleep(60)
         finally:
-            raise StoreUnavailable("the last write was not taken")
+            raise RedisUnavailable("the last write was not taken")
 
     watched = {"worker": asyncio.create_task(fail())}
     await asyncio.sleep(0)
@@ -511,9 +511,9 @@ async def test_fault_at_the_end() -> None:
     ("error", "text", "traced"),
     [
         (None, "it ended by itself", False),
-        (StoreUnavailable("Redis is away"), "Redis is away", False),
+        (RedisUnavailable("Redis is away"), "Redis is away", False),
         (
-            ExceptionGroup("hub", [ExceptionGroup("rounds", [StoreUnavailable("Redis is away")])]),
+            ExceptionGroup("hub", [ExceptionGroup("rounds", [RedisUnavailable("Redis is away")])]),
             "Redis is away",
             False,
         ),

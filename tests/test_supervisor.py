@@ -294,7 +294,7 @@ def test_lead(redis_url: str, tmp_path: Path, number: int) -> None:
         signal.raise_signal(number)
 
     with surroundings(tmp_path, REDIS_URL=redis_url):
-        status = supervisor.lead(found(redis_url=redis_url, web_processes=2), ready)
+        status = supervisor.supervise(found(redis_url=redis_url, web_processes=2), ready)
 
     assert 0 == status
     assert 1 == len(told)
@@ -305,12 +305,12 @@ def test_lead(redis_url: str, tmp_path: Path, number: int) -> None:
 def test_lead_without_redis() -> None:
     """What would keep every member from starting, and is plain from the settings, is said before any is started."""
     with pytest.raises(NotStarted, match="REDIS_URL is not set"):
-        supervisor.lead(found(redis_url=None, web_processes=2), print)
+        supervisor.supervise(found(redis_url=None, web_processes=2), print)
 
 
 def join(wanted: Settings, report: int) -> int:
     """Be a member as long as this call; what it writes into logs' context is not for the tests to come."""
-    return contextvars.copy_context().run(supervisor.join, wanted, report)
+    return contextvars.copy_context().run(supervisor.run_child, wanted, report)
 
 
 def test_join(redis_url: str) -> None:
@@ -394,10 +394,10 @@ DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say(b'ready\\n'); time.sl
 
 def of(
     number: int, program: str, folder: Path, ready: Callable[[], None] = lambda: None, **more: Any
-) -> supervisor.Crew:
+) -> supervisor.Supervisor:
     """A crew of such programs."""
     command = [sys.executable, "-I", "-S", "-c", PROGRAM + program]
-    return supervisor.Crew(number, command, str(folder), ready, **more)
+    return supervisor.Supervisor(number, command, str(folder), ready, **more)
 
 
 def ended(logs: list[Any]) -> list[Any]:

@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio
 
 from server import valkey
-from server.errors import NotStarted, StoreUnavailable
+from server.errors import NotStarted, RedisUnavailable
 from tests.rig.redis import until
 
 ROOT = valkey.CONF.parent
@@ -190,7 +190,7 @@ async def test_dead_server(tmp_path: Path) -> None:
         ended = asyncio.create_task(embedded.ended())
         os.kill(embedded.pid, signal.SIGKILL)
 
-        with pytest.raises(StoreUnavailable, match=r"(?s)SIGKILL.*Ready to accept connections"):
+        with pytest.raises(RedisUnavailable, match=r"(?s)SIGKILL.*Ready to accept connections"):
             await asyncio.wait_for(ended, 10)
 
 

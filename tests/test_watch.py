@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import watch, wire
-from server.errors import NotStarted, StoreUnavailable
+from server.errors import NotStarted, RedisUnavailable
 from server.model import Counter, Hint, Price, Rules, SiteId, State, TicketId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.keys import channel, key
 from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer, free_port
@@ -27,7 +27,7 @@ class Rig:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.store = Store(url, Use.LISTEN)
+        self.store = RedisClient(url, Use.LISTEN)
         self.reads = Reads(url, SITE)
 
     async def track(self, *tickets: str, site: str = SITE) -> None:
@@ -45,7 +45,7 @@ async def running(url: str) -> AsyncIterator[Rig]:
     """A rig whose site wants every ticket."""
     found = Rig(url)
     async with aclosing(found.store), aclosing(found.reads):
-        await found.reads.schedule.adopt(SiteId(SITE), Rules(), everything=True)
+        await found.reads.schedule.add_site(SiteId(SITE), Rules(), everything=True)
         yield found
 
 
@@ -128,7 +128,7 @@ async def test_empty_site(rig: Rig) -> None:
 
 async def test_every_site(rig: Rig) -> None:
     """The tickets of every known site are followed."""
-    await rig.reads.schedule.adopt(SiteId(FOREIGN), Rules(), everything=True)
+    await rig.reads.schedule.add_site(SiteId(FOREIGN), Rules(), everything=True)
     await rig.track(TICKET)
     await rig.track(OTHER, site=FOREIGN)
 
@@ -140,7 +140,7 @@ async def test_every_site(rig: Rig) -> None:
 
 async def test_no_site(redis_url: str) -> None:
     """In a Redis that knows no site there is nothing to follow, and the text says what to start."""
-    async with aclosing(Store(redis_url, Use.LISTEN)) as store:
+    async with aclosing(RedisClient(redis_url, Use.LISTEN)) as store:
         with pytest.raises(NotStarted, match=r"no site is known in this Redis yet: start `ticket-counter serve`"):
             await anext(watch.follow(store, []))
 
@@ -197,7 +197,7 @@ async def test_emptied_redis(redis_server: Callable[..., RedisServer]) -> None:
             await rig.reads.store.do("FLUSHALL")
             await until(lambda: told)
             places.append(server.url)
-            await rig.reads.schedule.adopt(SiteId(SITE), Rules(), everything=True)
+            await rig.reads.schedule.add_site(SiteId(SITE), Rules(), everything=True)
             await until(lambda: len(told) == 2)
             await until(lambda: rig.listeners(TICKET))
             await rig.reads.read(definition(TICKET, 5))
@@ -209,7 +209,7 @@ async def test_redis_was_never_there() -> None:
     """A Redis that is not there at first is an error, not waited for."""
     following = watch.follow_on(lambda: f"redis://127.0.0.1:{free_port()}", [], pytest.fail)
 
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(RedisUnavailable):
         await anext(following)
 
 

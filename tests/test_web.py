@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server import settings
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.web import Below, Web
 from tests.rig.reads import Reads, definition
 from tests.rig.server import OTHER, SITE, TICKET, Start, until
@@ -144,7 +144,7 @@ async def test_not_ready_while_it_closes(start_server: Start) -> None:
     """Law 11: a process that closes is not ready, and takes no new viewer."""
     running = await start_server(metrics_token="token")
 
-    running.web.doors.open = False
+    running.web.admission.open = False
     ready = await running.http.get("/readyz", headers={"Authorization": "Bearer token"})
     poll = await running.http.get(running.counters(TICKET))
 
@@ -194,7 +194,7 @@ async def test_redaction_reaches_both(start_server: Start, redis_url: str) -> No
     """A counter made by other settings than ours is not shown: a number above SHOW_AT_MOST never leaves."""
     running = await start_server(low_at=5, show_at_most=5)
     async with aclosing(Reads(redis_url, SITE)) as reads:
-        await reads.schedule.adopt(reads.site, reads.rules, everything=False)
+        await reads.schedule.add_site(reads.site, reads.rules, everything=False)
         await reads.read(definition(TICKET, 48))
 
     answer = await running.http.get(running.counters(TICKET))
@@ -204,7 +204,7 @@ async def test_redaction_reaches_both(start_server: Start, redis_url: str) -> No
 
 async def test_connections_close(redis_url: str) -> None:
     """A process that has closed leaves no connection to Redis behind."""
-    async with aclosing(Store(redis_url, Use.WORK)) as look:
+    async with aclosing(RedisClient(redis_url, Use.WORK)) as look:
 
         async def mine() -> int:
             clients = (await look.do("CLIENT", "LIST")).splitlines()
@@ -213,7 +213,7 @@ async def test_connections_close(redis_url: str) -> None:
         before = 0
         before = await mine()
         web = Web(settings.load(_env_file=None, redis_url=redis_url), redis_url)
-        await web.store.do("PING")
+        await web.redis.do("PING")
         await web.listening.do("PING")
         assert 2 == await mine()
         await web.aclose()

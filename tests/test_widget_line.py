@@ -97,7 +97,7 @@ async def test_planned_restart(start_server: Start, reads: Reads, site: Site, pa
     await shows(page, "Only 3 left at this price.")
     [before] = running.web.hub.viewers
 
-    await running.web.hub.farewell(100, 200, 0)
+    await running.web.hub.close_all(100, 200, 0)
     assert "Only 3 left at this price." == await text(page)
     await until(lambda: running.web.hub.viewers and before not in running.web.hub.viewers)
     await reads.read(definition(TICKET, 2))

@@ -66,9 +66,9 @@ async def test_reads_without_the_list_of_sites(redis_server: Servers, wix: WixRi
 async def test_takes_on_sites_that_installed_the_app(redis_url: str, wix: WixRig) -> None:
     """Sites that are known to Redis are taken on under this worker's rules, with those of the settings."""
     async with working(redis_url, wix) as first:
-        await first.sites.schedule.adopt(SiteId(INSTALLED), Rules(), everything=False)
+        await first.sites.schedule.add_site(SiteId(INSTALLED), Rules(), everything=False)
     async with working(redis_url, wix, low_at=3) as worker:
-        rules = [await worker.store.do("HGET", key(site, "site"), "rules") for site in (SITE, INSTALLED)]
+        rules = [await worker.redis.do("HGET", key(site, "site"), "rules") for site in (SITE, INSTALLED)]
 
     assert [Rules(low_at=3).hash] * 2 == rules
 
@@ -80,12 +80,12 @@ async def test_begins_anew_on_an_empty_redis(
     """A Redis that lost its data is filled from Wix again, without a restart, sites that no setting names too."""
     ticket = wix.tickets["low"]
     async with working(redis_url, wix, wix_sites=given) as worker:
-        await worker.sites.schedule.adopt(SiteId(SITE), Rules(), everything=True)
-        await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", ticket)))
+        await worker.sites.schedule.add_site(SiteId(SITE), Rules(), everything=True)
+        await until(lambda: worker.redis.do("EXISTS", key(SITE, "ticket", ticket)))
 
         redis_shared.ask("FLUSHALL")
 
-        await until(lambda: worker.store.do("EXISTS", key(SITE, "ticket", ticket)))
+        await until(lambda: worker.redis.do("EXISTS", key(SITE, "ticket", ticket)))
         assert {SITE} == await worker.sites.schedule.sites()
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from bench.ordeal.truth import Past
 from bench.ordeal.witness import canonical
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.model import SiteId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.changes import Changes
 
 LOOK_EVERY = 0.5
@@ -42,7 +42,7 @@ class Ledger:
         self.dropped = 0
         """Entries that the stream lost before they were acknowledged."""
         self.unavailable = 0
-        self._store = Store(url, Use.WORK)
+        self._store = RedisClient(url, Use.WORK)
         self._changes = Changes(self._store, GROUP, READER)
         self._site = SiteId(site)
 
@@ -63,7 +63,7 @@ class Ledger:
         while True:
             try:
                 await self.read()
-            except StoreUnavailable:
+            except RedisUnavailable:
                 self.unavailable += 1
             await asyncio.sleep(LOOK_EVERY)
 

@@ -26,7 +26,7 @@ from bench.ordeal.scene import SETTINGS, Scene, scene
 from bench.ordeal.trade import Act, Trade
 from bench.ordeal.verdict import Record, Verdict
 from bench.ordeal.witness import Witness
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from tests.rig.crowd import Crowd
 
 READY_WITHIN = 60.0
@@ -136,7 +136,7 @@ class Ordeal:
     async def _last_entries(self) -> None:
         try:
             await self.ledger.read()
-        except StoreUnavailable:
+        except RedisUnavailable:
             self.ledger.unavailable += 1
         await self.ledger.aclose()
 

@@ -17,13 +17,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import replace
 
 from server import logs, metrics
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.hub.hub import Hub, parts
-from server.hub.other_rules import Foreign
-from server.hub.subscriptions import Ear
+from server.hub.other_rules import OtherRules
+from server.hub.subscriptions import Subscriptions
 from server.hub.topics import Topic
-from server.model import Known, Seen, SiteId
-from server.redis.client import Store
+from server.model import SiteId, WatchedSite, WatchedTicket
+from server.redis.client import RedisClient
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 
@@ -41,12 +41,12 @@ log = logs.logger("feed")
 
 
 class Feed:
-    """One process's view of Redis: *store* answers, *listening* tells, *sites* remembers which there are."""
+    """One process's view of Redis: *redis* answers, *listening* tells, *sites* remembers which there are."""
 
     def __init__(
         self,
-        store: Store,
-        listening: Store,
+        redis: RedisClient,
+        listening: RedisClient,
         schedule: Schedule,
         hub: Hub,
         sites: Sites,
@@ -55,9 +55,9 @@ class Feed:
     ) -> None:
         self.schedule = schedule
         self.hub = hub
-        self.ear = Ear(store, listening, hub, self._heard)
+        self.subscriptions = Subscriptions(redis, listening, hub, self._heard)
         self.sites = sites
-        self.foreign = Foreign(schedule, sites.rules.hash, hub.now)
+        self.other_rules = OtherRules(schedule, sites.rules.hash, hub.now)
         self._round_every = round_every
         # As they were asked for.
         self._to_read: dict[Topic, None] = {}
@@ -66,7 +66,7 @@ class Feed:
         # Set while topics wait for a site that is away.
         self._again: asyncio.TimerHandle | None = None
         # What Redis said last of each site that is watched.
-        self._known: dict[SiteId, Known] = {}
+        self._known: dict[SiteId, WatchedSite] = {}
         # Sites that Redis did not answer for when they were asked for last, and when they may be read again.
         self._away: dict[SiteId, float] = {}
         self._work = asyncio.Event()
@@ -76,12 +76,12 @@ class Feed:
     @property
     def healthy(self) -> bool:
         """Whether what is published comes through to us."""
-        return self.ear.healthy
+        return self.subscriptions.healthy
 
     @property
     def webhooks_heard(self) -> bool:
         """Whether no site that is watched here has stock that falls without any webhook."""
-        return all(known.untold is None for known in self._known.values())
+        return all(known.unreported_falls is None for known in self._known.values())
 
     async def start(self) -> None:
         """Learn which sites there are."""
@@ -91,7 +91,7 @@ class Feed:
     async def run(self) -> None:
         """Keep every topic true, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.ear.run(), name="feed: ear")
+            group.create_task(self.subscriptions.run(), name="feed: ear")
             group.create_task(self._read(), name="feed: read")
             group.create_task(self._rounds(), name="feed: rounds")
             group.create_task(self._tidies(), name="feed: tidy")
@@ -110,7 +110,7 @@ class Feed:
     # -- snapshots --
 
     def _opened(self, topic: Topic) -> None:
-        self.ear.open(topic)
+        self.subscriptions.open(topic)
         self._work.set()
 
     def _want(self, topic: Topic) -> None:
@@ -122,7 +122,7 @@ class Feed:
         while True:
             await self._work.wait()
             self._work.clear()
-            await self.ear.tell()
+            await self.subscriptions.tell()
             now = self.hub.now()
             wanted = [topic for topic in self._to_read if self._away.get(topic.site, now) <= now]
             await self._each(wanted, self._read_wanted)
@@ -147,7 +147,9 @@ class Feed:
                 if self._is_open(topic):
                     self._to_read.setdefault(topic)
 
-    async def _watch(self, site: SiteId, topics: list[Topic], *, counters: bool) -> AsyncIterator[tuple[Topic, Seen]]:
+    async def _watch(
+        self, site: SiteId, topics: list[Topic], *, counters: bool
+    ) -> AsyncIterator[tuple[Topic, WatchedTicket]]:
         """Keep these watched, and learn what is stored of each: nothing, where the site is unknown."""
         for some in parts(topics, READ_AT_ONCE):
             found = await self.schedule.watch(site, [topic.ticket for topic in some], counters=counters)
@@ -174,17 +176,17 @@ class Feed:
         """Pass over a site whose part of Redis is away, and say so once."""
         try:
             yield
-        except StoreUnavailable as error:
+        except RedisUnavailable as error:
             if site not in self._away:
                 log.warning("store_unavailable", site=site, error=str(error))
             self._away[site] = self.hub.now() + RETRY
         else:
             self._away.pop(site, None)
 
-    def _see(self, topic: Topic, seen: Seen) -> None:
+    def _see(self, topic: Topic, seen: WatchedTicket) -> None:
         """Take what is stored, when it was asked for with its counter."""
         topic.open = True
-        topic.ours = self.foreign.is_ours(seen)
+        topic.ours = self.other_rules.is_ours(seen)
         if seen.counter is not None and (seen.v or 0) < topic.v and topic in self._forced:
             # Twice the stored version was the same older one: Redis lost its tail, and what it has now is what there is.
             topic.v, topic.fresh_until = 0, 0.0
@@ -208,42 +210,43 @@ class Feed:
                 self._look_back()
             else:
                 await self._each(
-                    [topic for topic in self.hub.topics.values() if not self.ear.hears(topic)], self._round
+                    [topic for topic in self.hub.topics.values() if not self.subscriptions.connected(topic)],
+                    self._round,
                 )
             await asyncio.sleep(min(LOOK_EVERY, self._round_every))
 
     async def _find_sites(self) -> None:
         try:
-            self.hub.sites = await self.sites.look()
-        except StoreUnavailable as error:
+            self.hub.sites = await self.sites.reload()
+        except RedisUnavailable as error:
             log.warning("store_unavailable", error=str(error))
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
         foreign: list[Topic] = []
         # Of a site that nothing is heard of the counters are asked for too: they are all that there is.
-        async for topic, seen in self._watch(site, topics, counters=not self.ear.hears(topics[0])):
+        async for topic, seen in self._watch(site, topics, counters=not self.subscriptions.connected(topics[0])):
             if seen.v is None or not self._is_open(topic):
                 # Never read, or closed since it was asked for.
                 continue
-            topic.ours = self.foreign.is_ours(seen)
+            topic.ours = self.other_rules.is_ours(seen)
             if topic.ours:
-                self.foreign.forget(topic)
+                self.other_rules.forget(topic)
             else:
                 foreign.append(topic)
             if seen.counter is not None:
                 topic.take(seen.counter, self._fresh_until(seen))
             self._compare(topic, seen)
-        await self.foreign.found(site, [topic for topic in foreign if self._is_open(topic)])
+        await self.other_rules.found(site, [topic for topic in foreign if self._is_open(topic)])
 
     def _look_back(self) -> None:
         """A round is over: what is known of the sites that are watched, be it from an earlier one, tells how they are."""
         watched = {topic.site for topic in self.hub.topics.values()}
         self._away = {site: until for site, until in self._away.items() if site in watched}
         self._known = {site: known for site, known in self._known.items() if site in watched}
-        self.foreign.compare(known.rules for known in self._known.values())
-        metrics.silent.set(sum(known.untold is not None for known in self._known.values()))
+        self.other_rules.compare(known.rules for known in self._known.values())
+        metrics.silent.set(sum(known.unreported_falls is not None for known in self._known.values()))
 
-    def _compare(self, topic: Topic, seen: Seen) -> None:
+    def _compare(self, topic: Topic, seen: WatchedTicket) -> None:
         if seen.v == topic.v:
             topic.mismatched = 0
             topic.fresh_until = self._fresh_until(seen)
@@ -258,7 +261,7 @@ class Feed:
         if topic.mismatched > 1 or not topic.verified:
             self._want(topic)
 
-    def _fresh_until(self, seen: Seen) -> float:
+    def _fresh_until(self, seen: WatchedTicket) -> float:
         return self.hub.now() + self.schedule.timing.max_stale - seen.age
 
     async def _tidies(self) -> None:
@@ -275,12 +278,12 @@ class Feed:
         return self.hub.topics.get(topic.channel) is topic
 
     def _closed(self, topic: Topic) -> None:
-        self.ear.close(topic)
+        self.subscriptions.close(topic)
         self._work.set()
         self._to_read.pop(topic, None)
         self._forced.discard(topic)
-        self.foreign.forget(topic)
+        self.other_rules.forget(topic)
 
 
-def _nothing(topics: Sequence[Topic]) -> list[Seen]:
-    return [Seen(topic.ticket, None, 0.0, "", None) for topic in topics]
+def _nothing(topics: Sequence[Topic]) -> list[WatchedTicket]:
+    return [WatchedTicket(topic.ticket, None, 0.0, "", None) for topic in topics]

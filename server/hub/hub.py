@@ -21,7 +21,7 @@ from typing import TypeVar
 from server import metrics, wire
 from server.hub.heartbeat import BEAT_EVERY, Heartbeat
 from server.hub.topics import Audience, Socket, Topic, Viewer
-from server.hub.unconfirmed import Unproven
+from server.hub.unconfirmed import Unconfirmed
 from server.model import SiteId, TicketId
 from server.store.keys import channel
 from server.wire import Close
@@ -30,7 +30,7 @@ FLUSH_EVERY = 0.05
 """Seconds between two flushes."""
 LINGER = 30.0
 """Seconds that a topic stays open without viewers: pollers and reloads find it warm."""
-UNPROVEN_LINGER = 2.0
+UNCONFIRMED_LINGER = 2.0
 """The same for an id that Wix has not confirmed: two polls in a row may share what is known."""
 BACK_MS = (1_000, 10_000)
 """Milliseconds after which those may come back who had to give way."""
@@ -52,8 +52,8 @@ class Hub:
         *,
         beat_every: float = BEAT_EVERY,
         linger: float = LINGER,
-        unproven_linger: float = UNPROVEN_LINGER,
-        unproven: Unproven | None = None,
+        unconfirmed_linger: float = UNCONFIRMED_LINGER,
+        unconfirmed: Unconfirmed | None = None,
         largest: int = LARGEST,
     ) -> None:
         self.sites: frozenset[SiteId] = frozenset()
@@ -63,9 +63,9 @@ class Hub:
         self._audiences: dict[tuple[SiteId, tuple[TicketId, ...]], list[Audience]] = {}
         self._heartbeat = Heartbeat(beat_every)
         self._linger = linger
-        self._unproven_linger = unproven_linger
+        self._unconfirmed_linger = unconfirmed_linger
         self._largest = largest
-        self.unproven = Unproven() if unproven is None else unproven
+        self.unconfirmed = Unconfirmed() if unconfirmed is None else unconfirmed
         # What changed, and of what changed what each audience is still due.
         self._changed: set[Topic] = set()
         self._due: OrderedDict[Audience, set[Topic]] = OrderedDict()
@@ -74,10 +74,10 @@ class Hub:
     # -- for viewers --
 
     def admit(self, site: SiteId, tickets: Sequence[TicketId], address: str) -> None:
-        """Let an address ask for these tickets of a known site; raises TooManyUnknown."""
+        """Let an address ask for these tickets of a known site; raises TooManyUnconfirmed."""
         # Nearly all come for what others watch: then none of it is new, and no name has to be made to find that out.
         if (site, tuple(tickets)) not in self._audiences:
-            self.unproven.admit(sum(channel(site, ticket) not in self.topics for ticket in tickets), address)
+            self.unconfirmed.admit(sum(channel(site, ticket) not in self.topics for ticket in tickets), address)
 
     def audience(self, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
         """Some who watch these tickets, for one more of this *address* to join (`follows` or `lags`)."""
@@ -90,7 +90,7 @@ class Hub:
             for topic in found.topics:
                 topic.audiences.add(found)
                 if not topic.proven:
-                    self.unproven.asked_for(topic)
+                    self.unconfirmed.asked_for(topic)
             self._make_room()
         return found
 
@@ -122,7 +122,7 @@ class Hub:
 
     def decide(self, topic: Topic) -> None:
         """Something was learned of this topic, or time has passed: tell its viewers if that is news."""
-        if topic.proven and self.unproven.discard(topic):
+        if topic.proven and self.unconfirmed.discard(topic):
             topic.linger_until = self.now() + self._linger
         verified = topic.verified
         if topic.decide(self.now()):
@@ -150,7 +150,7 @@ class Hub:
             group.create_task(self._flushes(), name="hub: flush")
             group.create_task(self._heartbeat.run(), name="hub: beat")
 
-    async def farewell(self, low_ms: int, high_ms: int, spread: float) -> None:
+    async def close_all(self, low_ms: int, high_ms: int, spread: float) -> None:
         """Send every viewer away, in waves over *spread* seconds, with a time at which to come back."""
         text = wire.bye(low_ms, high_ms)
         waves = 10
@@ -221,14 +221,14 @@ class Hub:
         for topic in audience.topics:
             topic.audiences.discard(audience)
             if not topic.audiences:
-                unproven = topic in self.unproven
-                topic.linger_until = now + (self._unproven_linger if unproven else self._linger)
-                if unproven:
-                    self.unproven.left(topic)
+                unconfirmed = topic in self.unconfirmed
+                topic.linger_until = now + (self._unconfirmed_linger if unconfirmed else self._linger)
+                if unconfirmed:
+                    self.unconfirmed.left(topic)
 
     def _make_room(self) -> None:
         """Close topics of ids that Wix has not confirmed, while there are too many; who watches has to go."""
-        while topic := self.unproven.too_many:
+        while topic := self.unconfirmed.too_many:
             for audience in list(topic.audiences):
                 self._dismiss(audience)
             self._close(topic)
@@ -244,7 +244,7 @@ class Hub:
 
     def _close(self, topic: Topic) -> None:
         del self.topics[topic.channel]
-        self.unproven.discard(topic)
+        self.unconfirmed.discard(topic)
         self._changed.discard(topic)
         self.closed(topic)
 

@@ -7,9 +7,9 @@ this lasts longer than a restart of all processes may. Until it is read again no
 from collections.abc import Callable, Iterable, Sequence
 
 from server import logs
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.hub.topics import Topic
-from server.model import Hint, Seen, SiteId
+from server.model import Hint, SiteId, WatchedTicket
 from server.reminder import Reminder
 from server.store.schedule import Schedule
 
@@ -21,7 +21,7 @@ RESTART = 60.0
 log = logs.logger("foreign")
 
 
-class Foreign:
+class OtherRules:
     """One process's view of other rules than its own; *now* is the loop's time, by which everything here is timed."""
 
     def __init__(self, schedule: Schedule, rules_hash: str, now: Callable[[], float]) -> None:
@@ -46,12 +46,12 @@ class Foreign:
         elif self._since is None:
             self._since = self._now()
 
-    def is_ours(self, seen: Seen) -> bool:
+    def is_ours(self, seen: WatchedTicket) -> bool:
         """Whether what is stored of a ticket, if there is anything, was made by our rules."""
         return seen.v is None or seen.rules == self.rules_hash
 
     async def found(self, site: SiteId, topics: Sequence[Topic]) -> None:
-        """The counters of these topics of a site are not ours; raises StoreUnavailable."""
+        """The counters of these topics of a site are not ours; raises RedisUnavailable."""
         if not topics:
             return
         now = self._now()
@@ -61,7 +61,7 @@ class Foreign:
             self._marked |= dict.fromkeys(new, now)
             try:
                 await self.schedule.mark(site, Hint("rules", tuple(topic.ticket for topic in new)))
-            except StoreUnavailable:
+            except RedisUnavailable:
                 for topic in new:
                     self.forget(topic)
                 raise

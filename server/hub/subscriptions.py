@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from server import logs, metrics
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.hub.hub import Hub
 from server.hub.topics import Topic
-from server.redis.client import Store
+from server.redis.client import RedisClient
 from server.redis.listener import PROBE_EVERY, PROBE_LOST, Listener
 
 RETRY = 0.5
@@ -22,20 +22,22 @@ RETRY = 0.5
 log = logs.logger("ear")
 
 
-class Ear:
-    """One process's subscriptions: *store* publishes, *listening* hears.
+class Subscriptions:
+    """One process's subscriptions: *redis* publishes, *listening* hears.
 
     *heard* is called with each message of a topic, and with None for each confirmation that it is listened to.
     """
 
-    def __init__(self, store: Store, listening: Store, hub: Hub, heard: Callable[[Topic, str | None], None]) -> None:
-        self.store = store
+    def __init__(
+        self, redis: RedisClient, listening: RedisClient, hub: Hub, heard: Callable[[Topic, str | None], None]
+    ) -> None:
+        self.redis = redis
         self.listening = listening
         self.hub = hub
         self._heard = heard
         self._listener: Listener | None = None
         # When a probe came back last, on whatever link.
-        self._pulse = -math.inf
+        self._last_probe = -math.inf
         # What is to be said on the link that there is: a new one begins with all topics.
         self._opened: set[str] = set()
         self._closed: set[str] = set()
@@ -44,11 +46,11 @@ class Ear:
     @property
     def healthy(self) -> bool:
         """Whether our own probe came back of late: subscriptions live, publishes arrive."""
-        return self.hub.now() - self._pulse < PROBE_LOST
+        return self.hub.now() - self._last_probe < PROBE_LOST
 
-    def hears(self, topic: Topic) -> bool:
+    def connected(self, topic: Topic) -> bool:
         """Whether there is a link on which news of this topic would come."""
-        return self._listener is not None and self._listener.hears(topic.channel)
+        return self._listener is not None and self._listener.connected(topic.channel)
 
     def open(self, topic: Topic) -> None:
         """Listen to this topic, once that is told."""
@@ -65,7 +67,7 @@ class Ear:
         listener = self._listener
         opened, closed, self._opened, self._closed = self._opened, self._closed, set(), set()
         if listener is not None:
-            with suppress(StoreUnavailable):
+            with suppress(RedisUnavailable):
                 await listener.unsubscribe(*closed)
                 await listener.subscribe(*opened)
 
@@ -85,7 +87,7 @@ class Ear:
                     finally:
                         # Before it is closed: nothing more is said on it.
                         self._listener = None
-            except StoreUnavailable as error:
+            except RedisUnavailable as error:
                 log.warning("listener_lost", error=str(error))
             await asyncio.sleep(began + RETRY - self.hub.now())
 
@@ -100,8 +102,8 @@ class Ear:
             metrics.resyncs.labels("new_listener").inc()
             await listener.subscribe(*topics)
         while True:
-            heard = await listener.hear(PROBE_EVERY)
-            self._pulse = max(self._pulse, listener.pulse)
+            heard = await listener.receive(PROBE_EVERY)
+            self._last_probe = max(self._last_probe, listener.last_probe)
             if heard is not None and (topic := self.hub.topics.get(heard.channel)):
                 self._heard(topic, heard.text)
 
@@ -116,6 +118,6 @@ class Ear:
 
     async def _probe(self, name: str) -> None:
         try:
-            await self.store.do(self.store.publish_command, name, "probe")
-        except StoreUnavailable:
+            await self.redis.do(self.redis.publish_command, name, "probe")
+        except RedisUnavailable:
             log.debug("probe_not_sent")

@@ -10,7 +10,7 @@ that the reads of others come late.
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
-from server.errors import TooManyUnknown
+from server.errors import TooManyUnconfirmed
 from server.hub.topics import Topic
 
 MOST = 5_000
@@ -19,7 +19,7 @@ MOST_AN_ADDRESS = 500
 """Of those, the ones that one address was first to ask for: ten pages whose tickets all are new here."""
 
 
-class Unproven:
+class Unconfirmed:
     """Topics of one hub. *most* is no less than one request may ask for (wire.MOST_TICKETS)."""
 
     def __init__(self, most: int = MOST, most_an_address: int = MOST_AN_ADDRESS) -> None:
@@ -40,10 +40,10 @@ class Unproven:
         return iter(self._topics)
 
     def admit(self, new: int, address: str) -> None:
-        """Let an address ask for so many new topics; raises TooManyUnknown. Its first request is never too much."""
+        """Let an address ask for so many new topics; raises TooManyUnconfirmed. Its first request is never too much."""
         asked = self._asked.get(address, 0)
         if asked and asked + new > self.most_an_address:
-            raise TooManyUnknown("too many tickets that are not known yet: come back in a while")
+            raise TooManyUnconfirmed("too many tickets that are not known yet: come back in a while")
 
     def asked_for(self, topic: Topic) -> None:
         """Somebody begins to watch it."""

@@ -1,6 +1,6 @@
 """Who may come in: allowed origins, a client's true address, and caps on open connections.
 
-In: header values as strangers send them. Out: yes or no, and an address to count by. One Doors a process; the
+In: header values as strangers send them. Out: yes or no, and an address to count by. One Admission a process; the
 WebSocket class and the HTTP routes ask the same one.
 """
 
@@ -21,7 +21,7 @@ MAPPED = 96
 """Bits before an IPv4 address that is written as IPv6 (RFC 4291, section 2.5.5.2)."""
 
 
-class Doors:
+class Admission:
     """The caps and lists of one process.
 
     *origins* is empty for everyone; *proxies* are addresses or networks; *descriptors* is for how many viewers there are

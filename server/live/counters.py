@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server import metrics, wire
-from server.errors import BadRequest, NoSiteYet, TooManyUnknown, UnknownSite
+from server.errors import BadRequest, NoSiteYet, TooManyUnconfirmed, UnknownSite
 from server.hub.heartbeat import unix_ms
 from server.hub.hub import Hub
 from server.hub.topics import Topic
-from server.live.admission import Doors
+from server.live.admission import Admission
 from server.live.request import resolve
 from server.model import SiteId, TicketId
 from server.wire import Close
@@ -42,10 +42,10 @@ async def counters(request: Request) -> Response:
     if isinstance(found, Response):
         return found
     hub: Hub = request.state.hub
-    doors: Doors = request.state.doors
+    admission: Admission = request.state.admission
     address = _address(request)
     # He may wait, and keeps topics open: a poller without a cap could have the hub full of them.
-    if not doors.enter(address):
+    if not admission.enter(address):
         return _refusal(request, 503, None, FULL)
     viewer = _Mailbox()
     try:
@@ -55,7 +55,7 @@ async def counters(request: Request) -> Response:
         finally:
             hub.leave(audience, viewer)
     finally:
-        doors.leave(address)
+        admission.leave(address)
     if viewer.code is Close.FULL:
         return _refusal(request, 503, None, FULL)
     texts = [topic.shown or wire.unknown(topic.ticket) for topic in audience.topics]
@@ -79,13 +79,13 @@ async def stream(request: Request) -> Response:
     if isinstance(found, Response):
         return found
     hub: Hub = request.state.hub
-    doors: Doors = request.state.doors
+    admission: Admission = request.state.admission
     if request.method == "HEAD":
         return Response(media_type="text/event-stream", headers={**_cors(request), **_STREAM})
     address = _address(request)
-    if not doors.enter(address):
+    if not admission.enter(address):
         return _refusal(request, 503, None, FULL)
-    return _EventStream(hub, doors, address, *found, headers=_cors(request))
+    return _EventStream(hub, admission, address, *found, headers=_cors(request))
 
 
 class _EventStream(Response):
@@ -98,14 +98,14 @@ class _EventStream(Response):
     def __init__(
         self,
         hub: Hub,
-        doors: Doors,
+        admission: Admission,
         address: str,
         site: SiteId,
         tickets: Sequence[TicketId],
         *,
         headers: dict[str, str],
     ) -> None:
-        self.hub, self.doors, self.address, self.site, self.tickets = hub, doors, address, site, tickets
+        self.hub, self.admission, self.address, self.site, self.tickets = hub, admission, address, site, tickets
         self.status_code = 200
         self.media_type = "text/event-stream"
         self.background = None
@@ -127,7 +127,7 @@ class _EventStream(Response):
                 task.cancel()
             metrics.sse_viewers.dec()
             self.hub.leave(audience, viewer)
-            self.doors.leave(self.address)
+            self.admission.leave(self.address)
 
     async def _pump(self, viewer: "_Mailbox", send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -193,11 +193,11 @@ class _Mailbox:
 
 
 def _wanted(request: Request) -> tuple[SiteId, Sequence[TicketId]] | Response:
-    doors: Doors = request.state.doors
-    if not doors.admits(request.headers.get("origin")):
+    admission: Admission = request.state.admission
+    if not admission.admits(request.headers.get("origin")):
         metrics.refused.labels("origin").inc()
         return _refusal(request, 403, None, "this origin is not in ORIGINS")
-    if not doors.open:
+    if not admission.open:
         return _refusal(request, 503, None, "restarting: come back in a while")
     try:
         query = request.scope["query_string"].decode("latin-1")
@@ -209,7 +209,7 @@ def _wanted(request: Request) -> tuple[SiteId, Sequence[TicketId]] | Response:
     except UnknownSite as error:
         metrics.refused.labels("request").inc()
         return _refusal(request, 404, "site", str(error))
-    except (NoSiteYet, TooManyUnknown) as error:
+    except (NoSiteYet, TooManyUnconfirmed) as error:
         metrics.refused.labels(error.reason).inc()
         return _refusal(request, 503, None, str(error))
     return found
@@ -226,9 +226,9 @@ def _accepts_stream(accept: str) -> bool:
 
 def _address(request: Request) -> str:
     """Whom a request counts for."""
-    doors: Doors = request.state.doors
+    admission: Admission = request.state.admission
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
-    return doors.address(request.client.host if request.client else "local", forwarded)
+    return admission.address(request.client.host if request.client else "local", forwarded)
 
 
 def _refusal(request: Request, status: int, field: str | None, text: str) -> Response:
@@ -239,14 +239,14 @@ def _refusal(request: Request, status: int, field: str | None, text: str) -> Res
 
 
 def _cors(request: Request) -> dict[str, str]:
-    doors: Doors = request.state.doors
+    admission: Admission = request.state.admission
     headers = {"Access-Control-Expose-Headers": "Date, ETag", "Vary": "Accept"}
     origin = request.headers.get("origin")
-    if doors.anyone:
+    if admission.anyone:
         headers["Access-Control-Allow-Origin"] = "*"
     else:
         headers["Vary"] = "Accept, Origin"
-        if origin is not None and doors.admits(origin):
+        if origin is not None and admission.admits(origin):
             headers["Access-Control-Allow-Origin"] = origin
     if request.method == "OPTIONS":
         headers["Access-Control-Allow-Methods"] = "GET"

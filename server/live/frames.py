@@ -1,6 +1,6 @@
 """What clients say on a WebSocket, read from its bytes (RFC 6455, sections 5, 7 and 8.1).
 
-In: bytes as they come. Out: whole messages and control frames in their order, or Broken with the close code. A Reader
+In: bytes as they come. Out: whole messages and control frames in their order, or Broken with the close code. A FrameParser
 is empty between two messages and weighs nothing then; a frame's length is checked before the frame has come, so it
 never holds more than one message and one frame's head.
 """
@@ -47,7 +47,7 @@ class Broken(Exception):
         self.code = code
 
 
-class Reader:
+class FrameParser:
     """One client's frames; *largest* is the most bytes of a message."""
 
     __slots__ = ("_deaf", "_decoder", "_largest", "_message", "_op", "_parts", "_rest")

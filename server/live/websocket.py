@@ -17,13 +17,13 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from server import metrics, wire
-from server.errors import BadRequest, NoSiteYet, TooManyUnknown, UnknownSite
+from server.errors import BadRequest, NoSiteYet, TooManyUnconfirmed, UnknownSite
 from server.hub.heartbeat import unix_ms
 from server.hub.hub import Hub
 from server.hub.topics import Audience, Topic
 from server.live import frames
-from server.live.admission import Doors
-from server.live.frames import Broken, Message, Op, Reader
+from server.live.admission import Admission
+from server.live.frames import Broken, FrameParser, Message, Op
 from server.live.handshake import Opening, read, refusal
 from server.live.request import resolve
 from server.wire import Close
@@ -36,7 +36,7 @@ MOST_SAID, SAID_WITHIN = 20, 10.0
 CLOSE_WITHIN = 5.0
 """Seconds that the other side has to answer a close."""
 STUCK = 15.0
-"""Seconds without taking what it was sent after which a reader is dropped: a close frame could not reach it."""
+"""Seconds without taking what it was sent after which a parser is dropped: a close frame could not reach it."""
 
 
 class CounterProtocol(asyncio.Protocol):
@@ -44,8 +44,21 @@ class CounterProtocol(asyncio.Protocol):
 
     # There may be a hundred thousand of these: each attribute costs eight bytes, and an empty dict would cost 64.
     __slots__ = (
-        "_address", "_audience", "_doors", "_hub", "_line", "_loop", "_open", "_reader", "_root_path", "_said", "_state",
-        "_timer", "_transport", "_unanswered", "_waiting",
+        "_address",
+        "_admission",
+        "_audience",
+        "_hub",
+        "_line",
+        "_loop",
+        "_open",
+        "_parser",
+        "_root_path",
+        "_said",
+        "_state",
+        "_timer",
+        "_transport",
+        "_unanswered",
+        "_waiting",
     )  # fmt: skip
 
     path = PATH
@@ -63,7 +76,7 @@ class CounterProtocol(asyncio.Protocol):
         # All connections of the server, and those that are no viewer (http/server.py).
         self._state: Any = server_state
         self._hub: Hub = app_state["hub"]
-        self._doors: Doors = app_state["doors"]
+        self._admission: Admission = app_state["admission"]
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._line: SocketType
@@ -79,7 +92,7 @@ class CounterProtocol(asyncio.Protocol):
         # Only set for a client that says what it need not say: when it did of late.
         self._said: deque[float] | None = None
         # Only set while a frame or a message has come in part.
-        self._reader: Reader | None = None
+        self._parser: FrameParser | None = None
         # Only set in a state that must not last: what ends the connection then.
         self._timer: asyncio.TimerHandle | None = None
 
@@ -100,21 +113,21 @@ class CounterProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, after the handshake."""
-        reader = self._reader or Reader(self.largest)
-        self._reader = reader
+        parser = self._parser or FrameParser(self.largest)
+        self._parser = parser
         try:
-            for message in reader.read(data):
+            for message in parser.read(data):
                 self._hear(message)
         except Broken as broken:
             # What comes after it is not read any more, so its answer to our close is not either: our side of the
             # connection ends, and its own end, or a while, ends the rest.
             self._close(broken.code, str(broken))
-            reader.deafen()
+            parser.deafen()
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
         self._unanswered = False
-        if reader.idle:
-            self._reader = None
+        if parser.idle:
+            self._parser = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone, however it went."""
@@ -194,7 +207,7 @@ class CounterProtocol(asyncio.Protocol):
 
     def answer(self, found: Opening | bytes) -> None:
         """Let who asks in, or send him away."""
-        if self._doors.crowded:
+        if self._admission.crowded:
             # Whoever is let in keeps a descriptor, even only to be told a reason.
             metrics.refused.labels("descriptors").inc()
             found = refusal(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -207,21 +220,21 @@ class CounterProtocol(asyncio.Protocol):
 
     def _enter(self, opening: Opening) -> None:
         """Let the viewer in, or close with a code: a browser cannot read the status of a refused handshake."""
-        if not self._doors.admits(opening.origin):
+        if not self._admission.admits(opening.origin):
             self._refuse(opening, Close.ORIGIN, "this origin is not in ORIGINS", count="origin")
             return
         peer = self._transport.get_extra_info("peername")
-        address = self._doors.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
+        address = self._admission.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
         try:
             site, tickets = resolve(wire.wanted(opening.query), self._hub.sites)
             self._hub.admit(site, tickets, address)
         except (BadRequest, UnknownSite) as error:
             self._refuse(opening, Close.BAD_REQUEST, str(error), count="request")
             return
-        except (NoSiteYet, TooManyUnknown) as error:
+        except (NoSiteYet, TooManyUnconfirmed) as error:
             self._refuse(opening, Close.FULL, str(error), count=error.reason)
             return
-        if not self._doors.enter(address):
+        if not self._admission.enter(address):
             # The doors count whom they turn away, by their reasons.
             self._refuse(opening, Close.FULL, "full")
             return
@@ -285,7 +298,7 @@ class CounterProtocol(asyncio.Protocol):
             self._hub.leave(self._audience, self, self._line)
             self._audience = None
         if self._address is not None:
-            self._doors.leave(self._address)
+            self._admission.leave(self._address)
             metrics.ws_viewers.dec()
             self._address = None
 

@@ -1,7 +1,7 @@
 """Redis as this house uses it: one server or a cluster, three kinds of client, scripts by name.
 
 In: a URL (redis://, rediss://, unix:// or redis+cluster://) and what the client is for. Out: answers, or
-StoreUnavailable: no other error of Redis leaves this room, but for bugs of ours in a script. It knows no ticket.
+RedisUnavailable: no other error of Redis leaves this room, but for bugs of ours in a script. It knows no ticket.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.exceptions import AuthenticationError, NoScriptError
 
-from server.errors import StoreUnavailable, StoreUnfit
+from server.errors import RedisUnavailable, RedisUnfit
 from server.redis.cluster import Cluster
 from server.redis.faults import faults
 from server.redis.links import Links
@@ -60,8 +60,8 @@ def script(name: str) -> Script:
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-class Store:
-    """One client of Redis. Every method raises StoreUnavailable when Redis does not take the command."""
+class RedisClient:
+    """One client of Redis. Every method raises RedisUnavailable when Redis does not take the command."""
 
     def __init__(self, url: str, use: Use) -> None:
         answer, connect = use.value
@@ -95,17 +95,17 @@ class Store:
             return await self._redis.ask(*command)
 
     async def wait(self, patience: float) -> None:
-        """Wait up to *patience* seconds for a Redis that is not there yet; raises StoreUnavailable after that.
+        """Wait up to *patience* seconds for a Redis that is not there yet; raises RedisUnavailable after that.
 
-        Raises StoreUnfit at once for one that does not let us in: waiting would not help.
+        Raises RedisUnfit at once for one that does not let us in: waiting would not help.
         """
         until = asyncio.get_running_loop().time() + patience
         while True:
             try:
                 await self.do("PING")
-            except StoreUnavailable as error:
+            except RedisUnavailable as error:
                 if isinstance(error.__cause__, AuthenticationError):
-                    raise StoreUnfit(
+                    raise RedisUnfit(
                         "Redis refused us: write its password into REDIS_URL, as in redis://:password@host:6379/0"
                     ) from None
                 if asyncio.get_running_loop().time() >= until:
@@ -117,20 +117,20 @@ class Store:
     async def check(self, *, unsafe: bool = False) -> list[str]:
         """Refuse a Redis that would lose data, or with `unsafe` answer what is wrong with it; all nodes of a cluster.
 
-        Raises StoreUnfit naming the lines of redis.conf that are missing, and for a Redis that cannot do at all.
+        Raises RedisUnfit naming the lines of redis.conf that are missing, and for a Redis that cannot do at all.
         """
         wrong: set[str] = set()
         for info in await self._infos():
             if int(str(info["redis_version"]).split(".")[0]) < OLDEST:
-                raise StoreUnfit(f"Redis {info['redis_version']} is too old: {OLDEST}.0 or Valkey is needed")
+                raise RedisUnfit(f"Redis {info['redis_version']} is too old: {OLDEST}.0 or Valkey is needed")
             if info.get("cluster_enabled") == 1 and not self.clustered:
-                raise StoreUnfit(f"this Redis is a cluster: write its URL as {CLUSTER_SCHEME}host:port")
+                raise RedisUnfit(f"this Redis is a cluster: write its URL as {CLUSTER_SCHEME}host:port")
             if not info.get("aof_enabled"):
                 wrong.add("it keeps nothing over a restart: set `appendonly yes`")
             if info.get("maxmemory_policy", "noeviction") != "noeviction":
                 wrong.add(f"it evicts keys ({info['maxmemory_policy']}): set `maxmemory-policy noeviction`")
         if wrong and not unsafe:
-            raise StoreUnfit(
+            raise RedisUnfit(
                 f"this Redis would lose what we promise to keep: {'; '.join(sorted(wrong))}. "
                 "Start it with our redis.conf, or accept the loss with ALLOW_UNSAFE_REDIS=1"
             )
@@ -141,7 +141,7 @@ class Store:
         """A subscription over connections of its own, closed at the end whatever state they are in.
 
         With *patience*, the seconds after which a silent link is taken for dead, its owner publishes to its probes.
-        Raises StoreUnavailable.
+        Raises RedisUnavailable.
         """
         if isinstance(self._redis, Cluster):
             with faults("subscribe"):

@@ -107,7 +107,7 @@ class Cluster:
     def doubt(self) -> None:
         """Draw the map anew, soon, in nobody's time."""
         if self._learning is None and not self._fresh:
-            self._learning = asyncio.get_running_loop().create_task(self._learn(), name="store: map")
+            self._learning = asyncio.get_running_loop().create_task(self._learn(), name="redis: map")
             self._learning.add_done_callback(self._learned)
 
     async def learn(self) -> None:

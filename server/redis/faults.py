@@ -1,6 +1,6 @@
 """Every way in which Redis can be away, told apart from bugs of ours.
 
-In: what redis-py raises. Out: StoreUnavailable, or the same error for what is no fault of Redis.
+In: what redis-py raises. Out: RedisUnavailable, or the same error for what is no fault of Redis.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from server import metrics
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 
 _AWAY = {
     "OOM",
@@ -29,7 +29,7 @@ _AWAY = {
 
 
 class faults:  # noqa: N801 - reads as a statement at the call
-    """Turn every way in which Redis can be away into StoreUnavailable; anything else is a bug and stays itself.
+    """Turn every way in which Redis can be away into RedisUnavailable; anything else is a bug and stays itself.
 
     A cancel is heard as well: redis-py sends inside asyncio.wait_for, which on Python 3.11 loses a cancel that comes in
     the turn in which the bytes are written (python/cpython#86296), and the task would go on for ever.
@@ -46,7 +46,7 @@ class faults:  # noqa: N801 - reads as a statement at the call
             raise asyncio.CancelledError
         if error is not None and _away(error):
             metrics.store_faults.labels(self.call).inc()
-            raise StoreUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
+            raise RedisUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
 
 
 async def read(connection: Any, timeout: float, **how: bool) -> Any:  # noqa: ASYNC109 - as redis-py has it

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager, suppress
 from redis.exceptions import RedisError
 
 from server import logs, metrics
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.redis.cluster import Cluster
-from server.redis.listener import Ended, Heard, Link, new_probe
+from server.redis.listener import Ended, Link, Received, new_probe
 from server.redis.node import Node
 
 RETRY = 0.5
@@ -54,7 +54,7 @@ class Links:
         self._homes: dict[str, Shard | None] = {}
         # Those that any node tells.
         self._everywhere: set[str] = set()
-        self._heard: asyncio.Queue[Heard | StoreUnavailable] = asyncio.Queue(MOST_HEARD)
+        self._heard: asyncio.Queue[Received | RedisUnavailable] = asyncio.Queue(MOST_HEARD)
         self._astray = asyncio.Event()
         # A bug that ended a task of ours: whoever listens gets it.
         self._bug: BaseException | None = None
@@ -79,15 +79,15 @@ class Links:
         self._everywhere.update(channels)
         await self.subscribe(*channels)
 
-    async def hear(self, timeout: float) -> Heard | None:  # noqa: ASYNC109
-        """Answer the next message or confirmation of any link; raises StoreUnavailable when the last link is lost."""
+    async def receive(self, timeout: float) -> Received | None:  # noqa: ASYNC109
+        """Answer the next message or confirmation of any link; raises RedisUnavailable when the last link is lost."""
         if self._bug:
             raise self._bug
-        found: Heard | StoreUnavailable | None = None
+        found: Received | RedisUnavailable | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 found = await self._heard.get()
-        if isinstance(found, StoreUnavailable):
+        if isinstance(found, RedisUnavailable):
             if all(shard.lost for shard in self._shards.values()):
                 raise found
             return None
@@ -99,11 +99,11 @@ class Links:
         return [probe for shard in self._shards.values() if shard.link for probe in shard.link.probes]
 
     @property
-    def pulse(self) -> float:
+    def last_probe(self) -> float:
         """That of the link that is best: to leave for one that is away would take its viewers from all others."""
-        return max((shard.link.pulse for shard in self._shards.values() if shard.link), default=-math.inf)
+        return max((shard.link.last_probe for shard in self._shards.values() if shard.link), default=-math.inf)
 
-    def hears(self, channel: str) -> bool:
+    def connected(self, channel: str) -> bool:
         """Whether the link to the master that has it is open."""
         home = self._homes.get(channel)
         return home is not None and home.link is not None
@@ -196,13 +196,13 @@ class Links:
 
     async def _ask(self, shard: Shard, names: Collection[str]) -> None:
         if shard.link:
-            with suppress(StoreUnavailable):
+            with suppress(RedisUnavailable):
                 await self._subscribe(shard.link, names)
 
     async def _leave(self, shard: Shard, names: Collection[str]) -> None:
         shard.wanted.difference_update(names)
         if shard.link:
-            with suppress(StoreUnavailable):
+            with suppress(RedisUnavailable):
                 await shard.link.unsubscribe(*names)
 
     async def _subscribe(self, link: Link, names: Collection[str]) -> None:
@@ -217,7 +217,7 @@ class Links:
             try:
                 async with self._opened(shard) as link:
                     await self._listen(shard, link)
-            except StoreUnavailable as error:
+            except RedisUnavailable as error:
                 if not shard.lost:
                     log.warning("link_lost", error=str(error))
                 shard.lost = True
@@ -245,7 +245,7 @@ class Links:
     async def _listen(self, shard: Shard, link: Link) -> None:
         while True:
             try:
-                heard = await link.hear(LISTEN)
+                heard = await link.receive(LISTEN)
             except Ended as ended:
                 if any(ended.tells(probe) for probe in link.probes):
                     raise

@@ -1,6 +1,6 @@
 """Pub/sub as this house hears it: messages, confirmations, and word of every link that was lost.
 
-In: a server, and names of channels. Out: what was heard, or StoreUnavailable. It knows no topic. A link is never opened
+In: a server, and names of channels. Out: what was heard, or RedisUnavailable. It knows no topic. A link is never opened
 again in silence: what was published meanwhile is lost, and who listens has to know. Nor is a silent one trusted: what
 its owner publishes to a probe comes back, or the link is dead, or it leads to a server that is not the master any more.
 """
@@ -18,7 +18,7 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError
 
 from server import metrics
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.redis.faults import faults, read
 from server.redis.node import Node
 
@@ -28,14 +28,14 @@ PROBE_LOST = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Received:
     """What a listener got: a message, or with `text` None the confirmation of a subscription."""
 
     channel: str
     text: str | None
 
 
-class Ended(StoreUnavailable):
+class Ended(RedisUnavailable):
     """A server of a cluster has a channel no more, or all of a slot."""
 
     def __init__(self, text: str, channel: str | None = None, slot: int | None = None) -> None:
@@ -49,7 +49,7 @@ class Ended(StoreUnavailable):
 
 
 class Listener(Protocol):
-    """What is said on some channels. All of it is for one task; methods raise StoreUnavailable when nothing is left."""
+    """What is said on some channels. All of it is for one task; methods raise RedisUnavailable when nothing is left."""
 
     async def subscribe(self, *channels: str) -> None:
         """Ask for ticket channels; each is confirmed later by `hear`, and again whenever messages may have been lost."""
@@ -60,7 +60,7 @@ class Listener(Protocol):
     async def subscribe_all_nodes(self, *channels: str) -> None:
         """Ask for channels that a cluster tells on every node (the wake channel)."""
 
-    async def hear(self, timeout: float) -> Heard | None:  # noqa: ASYNC109
+    async def receive(self, timeout: float) -> Received | None:  # noqa: ASYNC109
         """Answer the next message or confirmation, or None after at most `timeout` seconds, and also earlier."""
 
     @property
@@ -68,10 +68,10 @@ class Listener(Protocol):
         """What to publish to every PROBE_EVERY, as ticket channels are; none of a listener without patience."""
 
     @property
-    def pulse(self) -> float:
+    def last_probe(self) -> float:
         """When a probe came back last, by the loop's time."""
 
-    def hears(self, channel: str) -> bool:
+    def connected(self, channel: str) -> bool:
         """Whether there is a link on which this one would be heard."""
 
 
@@ -92,7 +92,7 @@ class Link:
         self._probe = probe
         # When it was opened, and when the probe came back last.
         self._began = 0.0
-        self._pulse = -math.inf
+        self._last_probe = -math.inf
 
     async def open(self) -> None:
         """Connect."""
@@ -122,26 +122,26 @@ class Link:
         """Ask for channels that a cluster tells on every node."""
         await self._say("subscribe", channels, sharded=False)
 
-    async def hear(self, timeout: float) -> Heard | None:  # noqa: ASYNC109
+    async def receive(self, timeout: float) -> Received | None:  # noqa: ASYNC109
         """Answer the next message or confirmation, or None.
 
-        Raises StoreUnavailable when the link is lost, and Ended when a channel is, while the link is well.
+        Raises RedisUnavailable when the link is lost, and Ended when a channel is, while the link is well.
         """
         with faults("listen"):
             try:
                 said = await self._read(timeout)
             except MovedError as error:
                 raise Ended(f"Redis has slot {error.slot_id} no more", slot=error.slot_id) from error
-        if self._probe and _now() - max(self._pulse, self._began) > self._patience:
+        if self._probe and _now() - max(self._last_probe, self._began) > self._patience:
             metrics.silent_links.inc()
-            raise StoreUnavailable(f"nothing came through from Redis for {self._patience:g} s")
+            raise RedisUnavailable(f"nothing came through from Redis for {self._patience:g} s")
         match said:
             case ["message" | "smessage", name, _] if name == self._probe:
-                self._pulse = _now()
+                self._last_probe = _now()
             case ["message" | "smessage", name, text]:
-                return Heard(name, text)
+                return Received(name, text)
             case ["subscribe" | "ssubscribe", name, _] if name != self._probe:
-                return Heard(name, None)
+                return Received(name, None)
             case ["sunsubscribe", name, _] if name not in self._leaving:
                 raise Ended(f"Redis ended the subscription of {name}: its slot has moved", channel=name)
             case ["unsubscribe" | "sunsubscribe", name, _]:
@@ -154,18 +154,18 @@ class Link:
         return [self._probe] if self._probe else []
 
     @property
-    def pulse(self) -> float:
+    def last_probe(self) -> float:
         """When its probe came back last."""
-        return self._pulse
+        return self._last_probe
 
-    def hears(self, channel: str) -> bool:  # noqa: ARG002 - there is one link for all
+    def connected(self, channel: str) -> bool:  # noqa: ARG002 - there is one link for all
         """Whether it is open."""
         return self._connection is not None
 
     async def _read(self, timeout: float) -> Any:  # noqa: ASYNC109
         connection = self._connection
         if connection is None:
-            raise StoreUnavailable("nothing is subscribed")
+            raise RedisUnavailable("nothing is subscribed")
         return await read(connection, timeout, disconnect_on_error=False, push_request=True)
 
     async def _say(self, what: str, channels: Sequence[str], *, sharded: bool | None = None) -> None:
@@ -183,14 +183,14 @@ class Link:
         with faults(what):
             connection = self._connection
             if connection is None or not connection.is_connected:
-                raise StoreUnavailable("the link to Redis is lost")
+                raise RedisUnavailable("the link to Redis is lost")
             try:
                 await connection.send_packed_command(packed)
             except AttributeError as error:
                 if connection.is_connected:
                     raise
                 # Closed meanwhile, by who listens or by another's command that failed: redis-py's writer is None then.
-                raise StoreUnavailable("the link to Redis is lost") from error
+                raise RedisUnavailable("the link to Redis is lost") from error
 
 
 def new_probe(tag: str | None = None) -> str:

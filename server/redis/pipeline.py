@@ -34,7 +34,7 @@ pool does not know, and to write to it is a RuntimeError of uvloop's. What takes
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingCommand:
     """One command as it goes over the wire, and who waits for its answer."""
 
     packed: bytes
@@ -51,16 +51,16 @@ class Pipeline:
     def __init__(self, pool: Any, within: float) -> None:
         self._pool = pool
         self._within = within
-        self._waiting: deque[Asked] = deque()
+        self._waiting: deque[PendingCommand] = deque()
         self._running: asyncio.Task[None] | None = None
 
     def ask(self, *command: str | float) -> asyncio.Future[Any]:
         """Ask one command. It is sent in the loop's next turn, with all that others ask in this one."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(Asked(hiredis.pack_command(command), answer))  # type: ignore[arg-type] # any tuple is taken
+        self._waiting.append(PendingCommand(hiredis.pack_command(command), answer))  # type: ignore[arg-type] # any tuple is taken
         if self._running is None:
-            self._running = loop.create_task(self._run(), name="store: pipeline")
+            self._running = loop.create_task(self._run(), name="redis: pipeline")
         return answer
 
     async def aclose(self) -> None:
@@ -70,7 +70,7 @@ class Pipeline:
 
     async def _run(self) -> None:
         """Ask while anybody waits. The pool looks whether the connection is still good before it lends it."""
-        together: deque[Asked] = deque()
+        together: deque[PendingCommand] = deque()
         try:
             while self._waiting:
                 try:
@@ -90,16 +90,16 @@ class Pipeline:
             _fail([*together, *self._waiting], RedisConnectionError("nobody asks Redis any more"))
             self._waiting.clear()
 
-    def _next(self) -> deque[Asked]:
+    def _next(self) -> deque[PendingCommand]:
         """Who is next: those who came first and still wait."""
-        found: deque[Asked] = deque()
+        found: deque[PendingCommand] = deque()
         while self._waiting and len(found) < MOST:
             one = self._waiting.popleft()
             if not one.answer.done():
                 found.append(one)
         return found
 
-    async def _exchange(self, connection: Any, together: deque[Asked]) -> None:
+    async def _exchange(self, connection: Any, together: deque[PendingCommand]) -> None:
         """Ask them, and once more on a new connection those whose answer a closed one did not bring."""
         try:
             try:
@@ -112,7 +112,7 @@ class Pipeline:
             await connection.disconnect(nowait=True)
             _fail(together, error)
 
-    async def _once(self, connection: Any, together: deque[Asked]) -> None:
+    async def _once(self, connection: Any, together: deque[PendingCommand]) -> None:
         # redis-py limits this itself; a limit around it could be lost in its wait_for (python/cpython#86296).
         await connection.send_packed_command(b"".join([one.packed for one in together]))
         demoted = False
@@ -132,7 +132,7 @@ class Pipeline:
             await connection.disconnect(nowait=True)
 
 
-def _fail(those: Iterable[Asked], error: Exception) -> None:
+def _fail(those: Iterable[PendingCommand], error: Exception) -> None:
     for one in those:
         if not one.answer.done():
             one.answer.set_exception(error)

@@ -11,14 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from server import logs, metrics
-from server.errors import NotThere, StoreUnavailable, WixRefused, WixUnavailable
+from server.errors import NotThere, RedisUnavailable, WixRefused, WixUnavailable
 from server.model import Hint, SiteId, TicketId
-from server.redis.client import Store
+from server.redis.client import RedisClient
 from server.redis.listener import Listener
 from server.refresh.reader import Reader
 from server.reminder import Reminder
 from server.store.keys import WAKE
-from server.store.schedule import Class, Listing, Lot, Wait
+from server.store.schedule import Listing, Lot, Priority, Wait
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 from server.wix import deadline
@@ -47,9 +47,9 @@ class Refresh:
     """Who has the sites of one worker process read."""
 
     def __init__(
-        self, store: Store, sites: Sites, snapshots: Snapshots, reader: Reader, *, look_every: float = LOOK_EVERY
+        self, redis: RedisClient, sites: Sites, snapshots: Snapshots, reader: Reader, *, look_every: float = LOOK_EVERY
     ) -> None:
-        self.store = store
+        self.redis = redis
         self.sites = sites
         self.schedule = sites.schedule
         self.snapshots = snapshots
@@ -85,8 +85,8 @@ class Refresh:
     async def _known(self) -> frozenset[SiteId]:
         """All sites; a Redis that lost some gets them back, and where its list is away those that we remember count."""
         try:
-            known = await self.sites.look()
-        except StoreUnavailable as error:
+            known = await self.sites.reload()
+        except RedisUnavailable as error:
             self._away.say("sites", error=str(error))
             return self.sites.known
         self._away.over("sites")
@@ -96,15 +96,15 @@ class Refresh:
         """Wake the site that a mark names. This only saves waiting, so every fault just starts it anew."""
         while not self._stopping.is_set():
             try:
-                async with self.store.listener() as listener:
+                async with self.redis.listener() as listener:
                     await listener.subscribe_all_nodes(WAKE)
                     await self._hear(listener)
-            except StoreUnavailable:
+            except RedisUnavailable:
                 await self._pause(self._stopping, LOOK)
 
     async def _hear(self, listener: Listener) -> None:
         while not self._stopping.is_set():
-            heard = await listener.hear(LOOK)
+            heard = await listener.receive(LOOK)
             if heard and heard.text and (woken := self._woken.get(SiteId(heard.text))):
                 woken.set()
 
@@ -120,7 +120,7 @@ class Refresh:
                 asked = time.monotonic()
                 try:
                     lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site, self.snapshots.rules)
-                except StoreUnavailable as error:
+                except RedisUnavailable as error:
                     self._away.say(site, site=site, error=str(error))
                     lot = Wait(LOOK)
                 else:
@@ -128,7 +128,7 @@ class Refresh:
                 if isinstance(lot, Wait):
                     self._slots.release()
                     mine.release()
-                    if lot.foreign:
+                    if lot.other_rules:
                         self.snapshots.differ(site)
                     await self._pause(woken, min(lot.seconds, LOOK))
                     continue
@@ -143,7 +143,7 @@ class Refresh:
                 # Since before it was claimed: a process may stand still at any moment, for as long as it pleases others.
                 with self._while_it_is_ours(asked):
                     await self.reader.read(lot)
-        except StoreUnavailable as error:
+        except RedisUnavailable as error:
             log.warning("store_unavailable", site=lot.site, error=str(error))
             await self._give_back(lot)
         finally:
@@ -158,7 +158,7 @@ class Refresh:
                     await self.schedule.list_again(lot)
                 else:
                     await self.schedule.give_back(lot)
-            except StoreUnavailable:
+            except RedisUnavailable:
                 await self._pause(self._stopping, LOOK)
             else:
                 return
@@ -189,7 +189,7 @@ class Refresh:
                 await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
             await self.schedule.listed(listing)
             log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
-        except StoreUnavailable as error:
+        except RedisUnavailable as error:
             log.warning("store_unavailable", site=site, error=str(error))
             await self._give_back(listing)
         except (WixUnavailable, WixRefused, NotThere) as error:
@@ -205,7 +205,7 @@ class Refresh:
                 break
             listing = held
             asked = time.monotonic()
-            version = await self.schedule.spend(listing.site, Class.REST)
+            version = await self.schedule.spend(listing.site, Priority.REST)
             if not isinstance(version, Wait):
                 return _Page(version, asked), listing
             # A site that may be paused for minutes keeps no other from being read.

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from server import logs, metrics
-from server.errors import Malformed, NotThere, StoreUnavailable, TicketCounterError, WixRefused, WixUnavailable
+from server.errors import Malformed, NotThere, RedisUnavailable, TicketCounterError, WixRefused, WixUnavailable
 from server.model import Definition, Pace, SiteId, TicketId
 from server.refresh.silence import Silence
-from server.store.schedule import Class, Lot, Next, Schedule, Wait, look_again
-from server.store.snapshots import Finding, Kept, Snapshots
+from server.store.schedule import Lot, Next, Priority, Schedule, Wait, look_again
+from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.wix.client import Answer, App, Wix
 
 log = logs.logger("reader")
 
 
 class Reader:
-    """Reads for one worker process. All that it does raises StoreUnavailable; a page, what is wrong with Wix as well."""
+    """Reads for one worker process. All that it does raises RedisUnavailable; a page, what is wrong with Wix as well."""
 
     def __init__(self, schedule: Schedule, snapshots: Snapshots, wix: Wix) -> None:
         self.schedule = schedule
@@ -39,7 +39,7 @@ class Reader:
 
     async def page(self, site: SiteId, version: int, cursor: str | None) -> tuple[Answer, list[Next]]:
         """Read a page of a site's listing, which was paid for with this *version*, and keep it."""
-        answer = await self.wix.page(site, cursor, lambda: self._pay(site, Class.REST))
+        answer = await self.wix.page(site, cursor, lambda: self._pay(site, Priority.REST))
         return answer, await self._keep(site, version, answer)
 
     async def fault(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
@@ -55,7 +55,7 @@ class Reader:
         except WixRefused as error:
             log.warning("query_refused", site=lot.site, tickets=len(tickets), error=str(error))
             if len(tickets) == 1:
-                known = await self.snapshots.known(lot.site, tickets)
+                known = await self.snapshots.stored(lot.site, tickets)
                 return [Next(one.ticket, one.pace) for one in known] or await self._never(lot, tickets)
             # One id that Wix dislikes must not hide the others.
             half = len(tickets) // 2
@@ -75,21 +75,21 @@ class Reader:
         return found + (await self._missing(lot, missing) if answer.next is None else look_again(missing))
 
     async def _keep(self, site: SiteId, version: int, answer: Answer) -> list[Next]:
-        findings = [Finding.of(definition, self.snapshots.rules) for definition in answer.definitions]
+        findings = [ReadResult.of(definition, self.snapshots.rules) for definition in answer.definitions]
         kept = await self._store(site, version, findings)
         return [
-            replace(_next(definition), again=Kept.FOREIGN in done)
+            replace(_next(definition), again=Kept.OTHER_RULES in done)
             for definition, done in zip(answer.definitions, kept, strict=True)
         ]
 
-    async def _store(self, site: SiteId, version: int, findings: Sequence[Finding]) -> list[Kept]:
+    async def _store(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
         kept = await self.snapshots.keep(site, version, version, findings)
         await self._silence.learn(site, kept)
         return kept
 
     async def _never(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         """Wix does not have these and we never did."""
-        kept = await self._store(lot.site, lot.version, [Finding.never_there(ticket) for ticket in tickets])
+        kept = await self._store(lot.site, lot.version, [ReadResult.never_there(ticket) for ticket in tickets])
         metrics.missing.labels("never_there").inc(len(tickets))
         return [
             Next(ticket, Pace.NEVER, again=Kept.KEPT not in done) for ticket, done in zip(tickets, kept, strict=True)
@@ -99,11 +99,11 @@ class Reader:
         """Wix's answer left these out. Only what was never there, or what Wix answers 404 to by itself, is gone."""
         if not tickets:
             return []
-        known = {stored.ticket: stored for stored in await self.snapshots.known(lot.site, tickets)}
+        known = {stored.ticket: stored for stored in await self.snapshots.stored(lot.site, tickets)}
         found = await self._never(lot, [ticket for ticket in tickets if ticket not in known])
         for ticket, stored in known.items():
             if stored.pace is Pace.DEAD:
-                [kept] = await self._store(lot.site, lot.version, [Finding.deleted(ticket, stored.event)])
+                [kept] = await self._store(lot.site, lot.version, [ReadResult.deleted(ticket, stored.event)])
                 found.append(Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept))
             elif not stored.missing:
                 metrics.missing.labels("again").inc()
@@ -122,8 +122,8 @@ class Reader:
             definition = await self.wix.get(lot.site, ticket, lambda: self._pay(lot.site, lot.reason))
         except NotThere:
             metrics.missing.labels("deleted").inc()
-            event = next((s.event for s in await self.snapshots.known(lot.site, [ticket])), None)
-            [kept] = await self._store(lot.site, version, [Finding.deleted(ticket, event)])
+            event = next((s.event for s in await self.snapshots.stored(lot.site, [ticket])), None)
+            [kept] = await self._store(lot.site, version, [ReadResult.deleted(ticket, event)])
             log.info("ticket_deleted", site=lot.site, ticket=ticket)
             return Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept)
         except WixRefused as error:
@@ -136,13 +136,13 @@ class Reader:
         [found] = await self._keep(lot.site, version, Answer((definition,), frozenset()))
         return found
 
-    async def _paid(self, site: SiteId, reason: Class) -> bool:
+    async def _paid(self, site: SiteId, reason: Priority) -> bool:
         return not isinstance(await self.schedule.spend(site, reason), Wait)
 
-    async def _pay(self, site: SiteId, reason: Class) -> bool:
+    async def _pay(self, site: SiteId, reason: Priority) -> bool:
         try:
             return await self._paid(site, reason)
-        except StoreUnavailable:
+        except RedisUnavailable:
             return False
 
 

@@ -36,21 +36,21 @@ class Silence:
         self._warning = Reminder(log, "webhooks_silent", SAY_EVERY, clock=clock)
 
     async def learn(self, site: SiteId, kept: Iterable[Kept]) -> None:
-        """A read of the site was kept, with this outcome; raises StoreUnavailable."""
-        falls = sum(Kept.UNTOLD in one for one in kept)
+        """A read of the site was kept, with this outcome; raises RedisUnavailable."""
+        falls = sum(Kept.UNREPORTED in one for one in kept)
         metrics.untold.inc(falls)
         if not self._expected or not (falls or site in self._warning):
             return
-        untold = await self.schedule.untold(site)
-        if untold is None:
+        unreported = await self.schedule.unreported_falls(site)
+        if unreported is None:
             self._warning.over(site, site=site)
             return
         self._warning.say(
             site,
             site=site,
-            falls=untold.falls,
-            minutes=round(untold.seconds / 60),
-            last_webhook=_moment(untold.heard_us) if untold.heard_us else "never",
+            falls=unreported.falls,
+            minutes=round(unreported.seconds / 60),
+            last_webhook=_moment(unreported.heard_us) if unreported.heard_us else "never",
             hint=HINT,
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from server.model import EventId, SiteId, TicketId
-from server.redis.client import Store
+from server.redis.client import RedisClient
 from server.store.keys import key
 
 
@@ -40,8 +40,8 @@ class Batch:
 class Changes:
     """One group's view of the changes of all sites. *group* is the consumer, *reader* this process's fixed name."""
 
-    def __init__(self, store: Store, group: str, reader: str) -> None:
-        self.store = store
+    def __init__(self, redis: RedisClient, group: str, reader: str) -> None:
+        self.redis = redis
         self.group = group
         self.reader = reader
 
@@ -62,12 +62,12 @@ class Changes:
     async def ack(self, site: SiteId, *entries: str) -> None:
         """Say that the effect of these entries is done."""
         if entries:
-            await self.store.do("XACK", key(site, "changes"), self.group, *entries)
+            await self.redis.do("XACK", key(site, "changes"), self.group, *entries)
 
     async def park(self, site: SiteId, change: Change, reason: str) -> None:
         """Set an entry aside that cannot be worked off, with the reason, and acknowledge it."""
         parked = key(site, self.group, "parked")
-        await self.store.do("HSET", parked, change.entry, f"{change.ticket} {reason}")
+        await self.redis.do("HSET", parked, change.entry, f"{change.ticket} {reason}")
         await self.ack(site, change.entry)
 
     async def missed(self, site: SiteId) -> bool:
@@ -83,7 +83,7 @@ class Changes:
         """Say that all snapshots were compared, which makes up for every entry that was dropped until now."""
         last, read, dropped = await self._position(site)
         position = ("XGROUP", "SETID", key(site, "changes"), self.group, last)
-        await self.store.do(*position, "ENTRIESREAD", max(read or 0, dropped))
+        await self.redis.do(*position, "ENTRIESREAD", max(read or 0, dropped))
 
     async def _position(self, site: SiteId) -> tuple[str, int | None, int]:
         """The last entry this group was given, how many it was given, and how many the stream has dropped."""
@@ -91,7 +91,7 @@ class Changes:
         if not (found := await self._group(site)):
             await self._create(site)
             found = await self._group(site)
-        info = await self.store.do("XINFO", "STREAM", stream)
+        info = await self.redis.do("XINFO", "STREAM", stream)
         return found["last-delivered-id"], found["entries-read"], info["entries-added"] - info["length"]
 
     async def _group(self, site: SiteId) -> dict[str, Any]:
@@ -100,16 +100,16 @@ class Changes:
 
     async def _grouped(self, site: SiteId, *command: str | int) -> Any:
         try:
-            return await self.store.do(*command)
+            return await self.redis.do(*command)
         except ResponseError as error:
             if not str(error).startswith("NOGROUP") and "no such key" not in str(error):
                 raise
         await self._create(site)
-        return await self.store.do(*command)
+        return await self.redis.do(*command)
 
     async def _create(self, site: SiteId) -> None:
         try:
-            await self.store.do("XGROUP", "CREATE", key(site, "changes"), self.group, "0", "MKSTREAM")
+            await self.redis.do("XGROUP", "CREATE", key(site, "changes"), self.group, "0", "MKSTREAM")
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise

@@ -10,8 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.model import Budget, EventId, Hint, Known, Pace, Rules, Seen, SiteId, TicketId, Timing, Untold
-from server.redis.client import Store
+from server.model import (
+    Budget,
+    EventId,
+    Hint,
+    Pace,
+    Rules,
+    SiteId,
+    TicketId,
+    Timing,
+    UnreportedFalls,
+    WatchedSite,
+    WatchedTicket,
+)
+from server.redis.client import RedisClient
 from server.store.keys import SITES, WAKE, key, micros, seconds
 
 LISTING = "*"
@@ -25,7 +37,7 @@ LONGEST_PAUSE = 300.0
 """Seconds: a Retry-After beyond this would blind the site's pages for longer than a person would wait."""
 
 
-class Class(StrEnum):
+class Priority(StrEnum):
     """How urgent a Wix call is; each leaves some of the budget to those before it."""
 
     HINTED = "hinted"
@@ -40,7 +52,7 @@ class Lot:
     site: SiteId
     version: int
     lease: int
-    reason: Class
+    reason: Priority
     tickets: tuple[TicketId, ...]
 
 
@@ -57,7 +69,7 @@ class Wait:
     """Nothing may start before so many seconds; *foreign* = because the site's rules are not those of who asked."""
 
     seconds: float
-    foreign: bool = False
+    other_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,59 +98,59 @@ def look_again(tickets: Sequence[TicketId]) -> list[Next]:
 
 
 class Schedule:
-    """The due times of all sites. Every method raises StoreUnavailable when Redis does not take it."""
+    """The due times of all sites. Every method raises RedisUnavailable when Redis does not take it."""
 
     def __init__(
         self,
-        store: Store,
+        redis: RedisClient,
         timing: Timing | None = None,
         budget: Budget | None = None,
         *,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.store = store
+        self.redis = redis
         self.timing = timing or Timing()
         self.budget = budget or Budget()
         self._chance = chance
 
     # -- sites --
 
-    async def adopt(self, site: SiteId, rules: Rules, *, everything: bool) -> None:
+    async def add_site(self, site: SiteId, rules: Rules, *, everything: bool) -> None:
         """Take a site on: everything = every ticket is wanted, watched or not.
 
         New rules, or `everything` switched on, make the site's listing due, which keeps every ticket anew.
         """
         keys = [key(site, name) for name in ("site", "due", *OUTLIVES)]
-        await self.store.run("adopt", keys, [rules.hash, int(everything)])
-        await self.store.do("SADD", SITES, site)
+        await self.redis.run("add_site", keys, [rules.hash, int(everything)])
+        await self.redis.do("SADD", SITES, site)
 
-    async def forget(self, site: SiteId) -> None:
+    async def remove_site(self, site: SiteId) -> None:
         """Let a site go: nothing of it is read or marked again, and what is stored expires in two days."""
         keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", *OUTLIVES)]
-        await self.store.run("forget", keys, [int(2 * DAY)])
-        await self.store.do("SREM", SITES, site)
+        await self.redis.run("remove_site", keys, [int(2 * DAY)])
+        await self.redis.do("SREM", SITES, site)
 
     async def sites(self) -> frozenset[SiteId]:
         """Every site that is known."""
-        return frozenset(SiteId(site) for site in await self.store.do("SMEMBERS", SITES))
+        return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", SITES))
 
     async def tracked(self, site: SiteId) -> list[TicketId]:
         """Every ticket that has a due time."""
-        return [TicketId(t) for t in await self.store.do("ZRANGE", key(site, "due"), 0, -1) if t != LISTING]
+        return [TicketId(t) for t in await self.redis.do("ZRANGE", key(site, "due"), 0, -1) if t != LISTING]
 
     async def rules(self, site: SiteId) -> str | None:
         """The hash of the rules under which the site was last taken on; None for an unknown site."""
-        found: str | None = await self.store.do("HGET", key(site, "site"), "rules")
+        found: str | None = await self.redis.do("HGET", key(site, "site"), "rules")
         return found
 
     async def was_let_go(self, site: SiteId) -> bool:
         """Whether a site that is not known was forgotten of late, and not lost: its budget outlives it by two days."""
-        return bool(await self.store.do("EXISTS", key(site, "reads")))
+        return bool(await self.redis.do("EXISTS", key(site, "reads")))
 
     async def list_now(self, site: SiteId) -> None:
         """Make the site's listing due."""
-        await self.store.do("ZADD", key(site, "due"), "LT", micros(0), LISTING)
-        await self.store.do("PUBLISH", WAKE, site)
+        await self.redis.do("ZADD", key(site, "due"), "LT", micros(0), LISTING)
+        await self.redis.do("PUBLISH", WAKE, site)
 
     # -- hints and viewers --
 
@@ -147,15 +159,15 @@ class Schedule:
         keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds")]
         keys.append(key(site, "event", hint.event or EventId("-")))
         fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0]
-        taken, fell = await self.store.run("mark", keys, [*fixed, *hint.tickets])
+        taken, fell = await self.redis.run("mark", keys, [*fixed, *hint.tickets])
         return Marked(taken >= 0, max(0, taken), fell)
 
-    async def untold(self, site: SiteId) -> Untold | None:
+    async def unreported_falls(self, site: SiteId) -> UnreportedFalls | None:
         """How the stock of a site falls without any webhook; None where it does not, and for an unknown site."""
         known = await self.watch(site, ())
-        return None if known is None else known.untold
+        return None if known is None else known.unreported_falls
 
-    async def watch(self, site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> Known | None:
+    async def watch(self, site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> WatchedSite | None:
         """Say that somebody looks at these tickets, and learn what is stored of them; None for an unknown site."""
         timing = self.timing
         keys = [key(site, name) for name in ("site", "due", "watched", "heard")]
@@ -169,16 +181,16 @@ class Schedule:
             micros(timing.lease),
             int(counters),
         ]
-        answer = await self.store.run("watch", keys, [*fixed, *tickets])
+        answer = await self.redis.run("watch", keys, [*fixed, *tickets])
         if answer is None:
             return None
         (its_rules, falls, lasted, heard), *each = answer
         silent = falls >= timing.silent_falls and int(lasted) >= micros(timing.silent_after)
-        return Known(
+        return WatchedSite(
             its_rules,
-            Untold(falls, seconds(int(lasted)), int(heard) or None) if silent else None,
+            UnreportedFalls(falls, seconds(int(lasted)), int(heard) or None) if silent else None,
             tuple(
-                Seen(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
+                WatchedTicket(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
                 for ticket, (v, age, rules, counter) in zip(tickets, each, strict=True)
             ),
         )
@@ -188,7 +200,7 @@ class Schedule:
     async def claim(self, site: SiteId, rules: Rules) -> Lot | Listing | Wait:
         """Lease what one Wix query can read now for a worker with these rules, or say how long there is nothing to do."""
         timing, budget = self.timing, self.budget
-        kind, *rest = await self.store.run(
+        kind, *rest = await self.redis.run(
             "claim",
             [key(site, name) for name in ("site", "due", "hinted", "watched", "reads")],
             [
@@ -204,15 +216,15 @@ class Schedule:
         match kind:
             case "read":
                 version, lease, reason, *tickets = rest
-                return Lot(site, int(version), int(lease), Class(reason), tuple(TicketId(t) for t in tickets))
+                return Lot(site, int(version), int(lease), Priority(reason), tuple(TicketId(t) for t in tickets))
             case "list":
                 return Listing(site, int(rest[0]))
             case _:
-                return Wait(seconds(rest[0]), foreign=kind == "foreign")
+                return Wait(seconds(rest[0]), other_rules=kind == "other_rules")
 
-    async def spend(self, site: SiteId, class_: Class) -> int | Wait:
+    async def spend(self, site: SiteId, class_: Priority) -> int | Wait:
         """Pay for one Wix call that is no claimed read; answers its version."""
-        kind, value = await self.store.run(
+        kind, value = await self.redis.run(
             "spend",
             [key(site, "site"), key(site, "due"), key(site, "reads")],
             [self.budget.capacity, self.budget.refill, micros(self.timing.lease), micros(LONGEST_PAUSE), class_],
@@ -251,10 +263,10 @@ class Schedule:
 
     async def heard(self, site: SiteId) -> Mapping[str, str]:
         """When each webhook type was last heard (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua."""
-        return dict(await self.store.do("HGETALL", key(site, "heard")))
+        return dict(await self.redis.do("HGETALL", key(site, "heard")))
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:
-        ours, at = await self.store.run(
+        ours, at = await self.redis.run(
             "extend",
             [key(listing.site, name) for name in ("site", "due", "reads")],
             [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
@@ -272,7 +284,7 @@ class Schedule:
         retry_after: float | None = None,
     ) -> float:
         timing = self.timing
-        paused = await self.store.run(
+        paused = await self.redis.run(
             "settle",
             [key(site, name) for name in ("site", "due", "hinted", "watched", "reads", "holds")],
             [

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from server import logs
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.model import Rules, SiteId
 from server.store.schedule import Schedule
 
@@ -49,13 +49,13 @@ class Sites:
     async def start(self, *, others: bool = False) -> None:
         """Take on the sites of the settings, and with *others* those that Redis knows already, all under our rules.
 
-        What a part of Redis that is away keeps from that, `look` finds later. Raises StoreUnavailable if all of it is.
+        What a part of Redis that is away keeps from that, `look` finds later. Raises RedisUnavailable if all of it is.
         """
         wanted = self._given
         if others:
             try:
                 wanted |= await self.schedule.sites()
-            except StoreUnavailable as error:
+            except RedisUnavailable as error:
                 if not wanted:
                     raise
                 log.warning("store_unavailable", error=str(error))
@@ -64,8 +64,8 @@ class Sites:
             raise next(iter(faults.values()))
         self._tell(faults)
 
-    async def look(self) -> frozenset[SiteId]:
-        """Take those on again that Redis lost, and answer all that are known; raises StoreUnavailable."""
+    async def reload(self) -> frozenset[SiteId]:
+        """Take those on again that Redis lost, and answer all that are known; raises RedisUnavailable."""
         listed = await self.schedule.sites()
         missing = self._given - listed
         doubtful = (listed | self.known if self._thorough else self.known - listed) - missing
@@ -73,7 +73,7 @@ class Sites:
         missing |= {site for site, lacks in asked.items() if lacks}
         for site in missing:
             log.warning("site_unknown_to_redis", site=site)
-        _, faults = await self._each(missing, self._adopt)
+        _, faults = await self._each(missing, self._add)
         self._tell(silent | faults)
         # Of whom Redis said nothing, or did not take it now, is not forgotten: it is looked for again.
         self.known = frozenset({*listed, *missing, *silent})
@@ -87,34 +87,34 @@ class Sites:
 
     async def _take(self, site: SiteId) -> None:
         try:
-            await self._adopt(site)
-        except StoreUnavailable:
+            await self._add(site)
+        except RedisUnavailable:
             # Where only the list is away it is taken on all the same, and listed by a later look.
             if await self.schedule.rules(site) != self.rules.hash:
                 raise
 
-    async def _adopt(self, site: SiteId) -> None:
-        await self.schedule.adopt(site, self.rules, everything=self.everything)
+    async def _add(self, site: SiteId) -> None:
+        await self.schedule.add_site(site, self.rules, everything=self.everything)
 
     async def _each(
         self, sites: Iterable[SiteId], ask: Callable[[SiteId], Awaitable[_T]]
-    ) -> tuple[dict[SiteId, _T], dict[SiteId, StoreUnavailable]]:
+    ) -> tuple[dict[SiteId, _T], dict[SiteId, RedisUnavailable]]:
         """Ask about each; what Redis answered, and for which it did not."""
         found: dict[SiteId, _T] = {}
-        faults: dict[SiteId, StoreUnavailable] = {}
+        faults: dict[SiteId, RedisUnavailable] = {}
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(site: SiteId) -> None:
             async with room:
                 try:
                     found[site] = await ask(site)
-                except StoreUnavailable as error:
+                except RedisUnavailable as error:
                     faults[site] = error
 
         await asyncio.gather(*(one(site) for site in sites))
         return found, faults
 
     @staticmethod
-    def _tell(faults: Mapping[SiteId, StoreUnavailable]) -> None:
+    def _tell(faults: Mapping[SiteId, RedisUnavailable]) -> None:
         for site, error in faults.items():
             log.warning("store_unavailable", site=site, error=str(error))

@@ -10,7 +10,7 @@ from enum import IntFlag
 
 from server import logs, metrics
 from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId, Timing
-from server.redis.client import Store
+from server.redis.client import RedisClient
 from server.reminder import Reminder
 from server.store.keys import channel, key, micros
 from server.wire import canonical, counter_body
@@ -24,19 +24,19 @@ log = logs.logger("snapshots")
 class Kept(IntFlag):
     """What became of one finding; FOREIGN = refused because the site's rules are not ours.
 
-    UNTOLD = its stock fell since the read before, and no webhook of the site came that may have told of it.
+    UNREPORTED = its stock fell since the read before, and no webhook of the site came that may have told of it.
     """
 
     REFUSED = 0
     KEPT = 1
     ANNOUNCED = 2
     CHANGED = 4
-    FOREIGN = 8
-    UNTOLD = 16
+    OTHER_RULES = 8
+    UNREPORTED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReadResult:
     """What a read says of one ticket: its public body, and its facts as text ('' = there is no such ticket)."""
 
     ticket: TicketId
@@ -47,7 +47,7 @@ class Finding:
     event: EventId | None = None
 
     @classmethod
-    def of(cls, definition: Definition, rules: Rules) -> "Finding":
+    def of(cls, definition: Definition, rules: Rules) -> "ReadResult":
         """Wix answered this definition."""
         return cls(
             definition.id,
@@ -59,18 +59,18 @@ class Finding:
         )
 
     @classmethod
-    def never_there(cls, ticket: TicketId) -> "Finding":
+    def never_there(cls, ticket: TicketId) -> "ReadResult":
         """Wix does not know it and we never did: remembered for a short while only."""
         return cls(ticket, Pace.NEVER, counter_body(Counter.gone(ticket)))
 
     @classmethod
-    def deleted(cls, ticket: TicketId, event: EventId | None) -> "Finding":
+    def deleted(cls, ticket: TicketId, event: EventId | None) -> "ReadResult":
         """Wix said 404 of a ticket that we knew."""
         return cls(ticket, Pace.DEAD, counter_body(Counter.gone(ticket)), event=event)
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredTicket:
     """What is stored of a ticket that Wix's answer left out."""
 
     ticket: TicketId
@@ -80,17 +80,19 @@ class Stored:
 
 
 class Snapshots:
-    """The stored snapshots. Every method raises StoreUnavailable when Redis does not take it."""
+    """The stored snapshots. Every method raises RedisUnavailable when Redis does not take it."""
 
-    def __init__(self, store: Store, rules: Rules, timing: Timing | None = None, *, history_days: float = 30.0) -> None:
-        self.store = store
+    def __init__(
+        self, redis: RedisClient, rules: Rules, timing: Timing | None = None, *, history_days: float = 30.0
+    ) -> None:
+        self.redis = redis
         self.rules = rules
         self.timing = timing or Timing()
         self.history_ms = int(history_days * 86_400_000)
         self._rules_differ = Reminder(log, "rules_differ")
 
-    async def keep(self, site: SiteId, version: int, read_at: int, findings: Sequence[Finding]) -> list[Kept]:
-        """Store what is newer, publish what is shown differently, log what changed.
+    async def keep(self, site: SiteId, version: int, read_at: int, findings: Sequence[ReadResult]) -> list[Kept]:
+        """RedisClient what is newer, publish what is shown differently, log what changed.
 
         *version* is the read's fence and *read_at* the time of its claim, in microseconds.
         """
@@ -101,7 +103,7 @@ class Snapshots:
             version,
             read_at,
             self.rules.hash,
-            self.store.publish_command,
+            self.redis.publish_command,
             WEEK_MS,
             self.history_ms,
             TWO_DAYS,
@@ -112,12 +114,12 @@ class Snapshots:
             keys += [key(site, "ticket", one.ticket), key(site, "event", one.event or "-"), channel(site, one.ticket)]
             unsold = "" if one.unsold is None else one.unsold
             args += [one.ticket, one.pace, unsold, one.body, one.facts, one.event or ""]
-        answer = [Kept(done) for done in await self.store.run("keep", keys, args)]
+        answer = [Kept(done) for done in await self.redis.run("keep", keys, args)]
         for done in answer:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
-        if Kept.FOREIGN in answer:
-            self.differ(site, refused=answer.count(Kept.FOREIGN))
+        if Kept.OTHER_RULES in answer:
+            self.differ(site, refused=answer.count(Kept.OTHER_RULES))
         return answer
 
     def differ(self, site: SiteId, **words: int) -> None:
@@ -129,20 +131,20 @@ class Snapshots:
             hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
         )
 
-    async def known(self, site: SiteId, tickets: Sequence[TicketId]) -> list[Stored]:
+    async def stored(self, site: SiteId, tickets: Sequence[TicketId]) -> list[StoredTicket]:
         """Those of the tickets that were ever read and found, and whether the last answer missed them too."""
         found = []
         for ticket in tickets:
-            pace, event, missing = await self.store.do("HMGET", key(site, "ticket", ticket), "pace", "event", "missing")
+            pace, event, missing = await self.redis.do("HMGET", key(site, "ticket", ticket), "pace", "event", "missing")
             if pace and pace != Pace.NEVER:
-                found.append(Stored(ticket, EventId(event) if event else None, Pace(pace), missing == "1"))
+                found.append(StoredTicket(ticket, EventId(event) if event else None, Pace(pace), missing == "1"))
         return found
 
     async def miss(self, site: SiteId, ticket: TicketId) -> None:
         """Remember that an answer left this known ticket out; the next accepted read forgets it."""
-        await self.store.run("miss", [key(site, "ticket", ticket)], [])
+        await self.redis.run("miss", [key(site, "ticket", ticket)], [])
 
     async def read(self, site: SiteId, ticket: TicketId) -> dict[str, str]:
         """Everything stored of a ticket, as text; empty when there is nothing."""
-        answer = await self.store.do("HGETALL", key(site, "ticket", ticket))
+        answer = await self.redis.do("HGETALL", key(site, "ticket", ticket))
         return dict(answer)

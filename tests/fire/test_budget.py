@@ -204,7 +204,7 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
     async with demand(house.redis_url, wix.site, hinted) as schedule:
 
         async def nearly_gone() -> bool:
-            return float(await schedule.store.do("HGET", key(wix.site, "reads"), "tokens")) < 1
+            return float(await schedule.redis.do("HGET", key(wix.site, "reads"), "tokens")) < 1
 
         await until(nearly_gone, 30)
         await schedule.list_now(SiteId(wix.site))

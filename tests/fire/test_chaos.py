@@ -313,7 +313,7 @@ async def test_a_viewer_comes_back_as_he_is_asked(start_server: Start, wix: WixR
     running = asyncio.create_task(crowd.run())
     try:
         await until(lambda: someone.shows(TICKET))
-        await server.web.hub.farewell(1000, 1500, 0.01)
+        await server.web.hub.close_all(1000, 1500, 0.01)
         await until(lambda: len(someone.episodes) == 2)
     finally:
         running.cancel()

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from server.model import Hint, Pace, Rules, SiteId, TicketId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.schedule import Listing, Lot, Next, Schedule
 from tests.rig.cluster import Cluster
 from tests.rig.demand import demand
@@ -34,7 +34,7 @@ async def test_memory_of_redis(redis_server: Servers) -> None:
     """A tracked ticket is some 2 kB of Redis, and a change of its number some 500 bytes for as long as it is kept."""
     server = redis_server()
     async with aclosing(Reads(server.url, SITE)) as reads:
-        await reads.schedule.adopt(SITE_ID, Rules(), everything=True)
+        await reads.schedule.add_site(SITE_ID, Rules(), everything=True)
         await reads.version()
         before = used(server)
         for unsold in range(11):
@@ -59,7 +59,7 @@ async def test_time_in_redis(redis_server: Servers) -> None:
     some = TICKETS[:100]
     async with aclosing(Reads(server.url, SITE)) as reads:
         schedule = reads.schedule
-        await schedule.adopt(SITE_ID, Rules(), everything=True)
+        await schedule.add_site(SITE_ID, Rules(), everything=True)
         lots: list[Lot] = []
 
         async def claim() -> None:
@@ -195,11 +195,11 @@ async def test_marks_of_a_cluster(redis_url: str, cluster_url: str) -> None:
     """To mark costs a web process less than three times as much on a cluster: what comes together goes together there too."""
     rates = {}
     for name, url in (("one server", redis_url), ("three masters", cluster_url)):
-        async with aclosing(Store(url, Use.INGEST)) as store:
+        async with aclosing(RedisClient(url, Use.INGEST)) as store:
             schedule = Schedule(store)
             sites = [SiteId(f"{number:08}-1111-4111-8111-00000000b001") for number in range(30)]
             for site in sites:
-                await schedule.adopt(site, Rules(), everything=True)
+                await schedule.add_site(site, Rules(), everything=True)
 
             async def some(turn: int, schedule: Schedule = schedule, sites: list[SiteId] = sites) -> None:
                 for number in range(100):

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import httpx
 
 from server.model import SiteId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from tests.rig.elapse import elapse
 from tests.rig.house import House, most_in_a_minute, spent
 from tests.rig.process import Run
@@ -30,7 +30,7 @@ async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None
     shop = Shop(wix, wix.sandbox.add(10))
     async with (
         shop.watched(url) as eye,
-        aclosing(Store(house.redis_url, Use.WORK)) as store,
+        aclosing(RedisClient(house.redis_url, Use.WORK)) as store,
         httpx.AsyncClient(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {TOKEN}"}) as owner,
     ):
 

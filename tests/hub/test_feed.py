@@ -11,7 +11,7 @@ from server import metrics, wire
 from server.hub import feed
 from server.hub.feed import LOOK_EVERY
 from server.hub.topics import Topic
-from server.model import Hint, Known, Rules, SiteId, TicketId, Timing
+from server.model import Hint, Rules, SiteId, TicketId, Timing, WatchedSite
 from server.store.keys import channel, key
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut
@@ -185,7 +185,7 @@ async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
         await shows(screen, unsold=left)
         answered = rig.schedule.watch
 
-        async def overtaken(*of: Any, **more: Any) -> Known | None:
+        async def overtaken(*of: Any, **more: Any) -> WatchedSite | None:
             nonlocal left
             known = await answered(*of, **more)
             if left > 90:
@@ -206,7 +206,7 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
         await rig.reads.read(definition(TICKET, 3))
         answered, asked, gate = rig.schedule.watch, asyncio.Event(), asyncio.Event()
 
-        async def slow(*of: Any, **more: Any) -> Known | None:
+        async def slow(*of: Any, **more: Any) -> WatchedSite | None:
             known = await answered(*of, **more)
             asked.set()
             await gate.wait()
@@ -232,14 +232,16 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(feed, "READ_AT_ONCE", 1)
     async with Rig(redis_url, linger=0.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
-        rig.feed.foreign.rules_hash = "theirs"
+        rig.feed.other_rules.rules_hash = "theirs"
         screen, audience = rig.watch(TICKET)
         rig.watch(OTHER)
         [topic] = audience.topics
         await until(lambda: topic.open)
         answered = rig.schedule.watch
 
-        async def then_it_closes(site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> Known | None:
+        async def then_it_closes(
+            site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False
+        ) -> WatchedSite | None:
             known = await answered(site, tickets, counters=counters)
             if not counters and topic.ticket not in tickets and topic.channel in rig.hub.topics:
                 rig.hub.leave(audience, screen)
@@ -250,21 +252,21 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
         await until(lambda: topic.channel not in rig.hub.topics)
         await asyncio.sleep(0.3)
 
-        assert topic not in rig.feed.foreign._marked
+        assert topic not in rig.feed.other_rules._marked
 
 
 async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: Callable[..., RedisServer]) -> None:
     """While Redis takes nothing it is asked at one pace, however many topics opened and closed meanwhile."""
     server = redis_server()
     async with Rig(server.url) as rig:
-        tell, times = rig.feed.ear.tell, 0
+        tell, times = rig.feed.subscriptions.tell, 0
 
         async def counted() -> None:
             nonlocal times
             times += 1
             await tell()
 
-        rig.feed.ear.tell = counted  # type: ignore[method-assign]
+        rig.feed.subscriptions.tell = counted  # type: ignore[method-assign]
         server.ask("CONFIG", "SET", "maxmemory", "1")
         for n in range(100):
             rig.watch(f"33333333-aaaa-4aaa-8aaa-{n:012}")
@@ -283,7 +285,7 @@ async def test_other_rules_are_not_shown(redis_url: str) -> None:
     async with Rig(redis_url) as rig:
         screen, _ = rig.watch()
         await shows(screen, state="unknown")
-        await rig.schedule.adopt(SITE_ID, Rules(low_at=99), everything=False)
+        await rig.schedule.add_site(SITE_ID, Rules(low_at=99), everything=False)
         other = Reads(redis_url, SITE, Rules(low_at=99))
         await other.read(definition(TICKET, 50))
         await other.aclose()
@@ -299,22 +301,22 @@ async def test_a_site_with_other_rules(redis_url: str) -> None:
         with capture_logs() as logs:
             screen, _ = rig.watch()
             await shows(screen, state="unknown")
-            await rig.schedule.adopt(SITE_ID, Rules(low_at=99), everything=False)
+            await rig.schedule.add_site(SITE_ID, Rules(low_at=99), everything=False)
             other = Reads(redis_url, SITE, Rules(low_at=99))
             await other.read(definition(TICKET, 50))
-            await until(lambda: rig.feed.foreign._since is not None)
+            await until(lambda: rig.feed.other_rules._since is not None)
             await until(lambda: _score(rig, "hinted"))
             rounds = await _watched(rig)
             await until(lambda: _later(rig, rounds, 3))
         await other.aclose()
         assert [SITE] == [one["site"] for one in logs if one["event"] == "rules_differ"]
 
-        await rig.schedule.adopt(SITE_ID, Rules(), everything=False)
+        await rig.schedule.add_site(SITE_ID, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 3))
 
         await shows(screen, unsold=3)
-        await until(lambda: rig.feed.foreign._since is None)
-        assert {} == rig.feed.foreign._marked
+        await until(lambda: rig.feed.other_rules._since is None)
+        assert {} == rig.feed.other_rules._marked
 
 
 async def test_silent_webhooks(redis_url: str) -> None:
@@ -428,7 +430,7 @@ async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -
     server = redis_server()
     away = SiteId("00000000-1111-4111-8111-00000000b002")
     async with Rig(server.url, Timing(max_stale=1.5)) as rig, aclosing(Reads(server.url, away)) as its:
-        await rig.schedule.adopt(away, Rules(), everything=False)
+        await rig.schedule.add_site(away, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 3))
         await its.read(definition(TICKET, 5))
         screen, audience = rig.watch()
@@ -494,7 +496,7 @@ async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
         screen, audience = rig.watch()
         await shows(screen, unsold=9)
         await link.refuse()
-        await until(lambda: not rig.feed.ear.hears(audience.topics[0]))
+        await until(lambda: not rig.feed.subscriptions.connected(audience.topics[0]))
 
         for unsold in (8, 7):
             began = rig.hub.now()
@@ -503,7 +505,7 @@ async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
             assert 2 * LOOK_EVERY > rig.hub.now() - began
 
         await link.heal()
-        await until(lambda: rig.feed.ear.hears(audience.topics[0]))
+        await until(lambda: rig.feed.subscriptions.connected(audience.topics[0]))
         await rig.reads.read(definition(TICKET, 6))
         await shows(screen, unsold=6)
 
@@ -516,7 +518,7 @@ async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
     away = [site for site in sites if breakable.owner(key(site, "site")) is hangs][:100]
     async with Rig(breakable.url) as rig:
         for site in away:
-            await rig.schedule.adopt(site, Rules(), everything=False)
+            await rig.schedule.add_site(site, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 9), definition(OTHER, 9))
         screen, _ = rig.watch()
         await shows(screen, unsold=9)

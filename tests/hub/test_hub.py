@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from server import metrics, wire
 from server.hub.hub import BACK_MS, LARGEST, Hub, write
 from server.hub.topics import Audience, Topic
-from server.hub.unconfirmed import Unproven
+from server.hub.unconfirmed import Unconfirmed
 from server.model import TicketId
 from server.store.keys import channel
 from server.wire import Close
@@ -388,13 +388,13 @@ def ask(hub: Hub, *numbers: int) -> tuple[Screen, Audience]:
 
 def numbers(hub: Hub) -> list[int]:
     """Those of them that are topics, as they would give way."""
-    assert set(hub.unproven) <= set(hub.topics.values())
-    return [int(topic.ticket[-12:]) for topic in hub.unproven]
+    assert set(hub.unconfirmed) <= set(hub.topics.values())
+    return [int(topic.ticket[-12:]) for topic in hub.unconfirmed]
 
 
 async def test_invented_tickets_linger_shortly() -> None:
     """A ticket that was never seen to be one lingers for a moment only; one that is seen to be while it does, as any."""
-    hub = Hub(linger=60, unproven_linger=0.05)
+    hub = Hub(linger=60, unconfirmed_linger=0.05)
     closed = list[Topic]()
     hub.closed = closed.append
     screen, audience = ask(hub, 1)
@@ -426,12 +426,12 @@ async def test_what_is_gone_is_not_proven() -> None:
         hub.decide(topic)
 
     assert gone == was.shown
-    assert [OTHER] == [topic.ticket for topic in hub.unproven]
+    assert [OTHER] == [topic.ticket for topic in hub.unconfirmed]
 
 
 async def test_oldest_invention_gives_way() -> None:
     """Law 9: Over the cap those who ask for what was never seen to be a ticket go, the oldest first; no others do."""
-    hub = Hub(unproven=Unproven(3))
+    hub = Hub(unconfirmed=Unconfirmed(3))
     before = metrics.refused.labels("unknown_tickets")._value.get()
     real = Screen()
     hub.join(real, SITE_ID, [TicketId(TICKET)])
@@ -453,7 +453,7 @@ async def test_oldest_invention_gives_way() -> None:
 
 async def test_all_who_watch_give_way() -> None:
     """A topic that has to give way is closed when everybody who watches it has been sent away, in whichever audience."""
-    hub = Hub(largest=1, unproven=Unproven(2))
+    hub = Hub(largest=1, unconfirmed=Unconfirmed(2))
     first = [ask(hub, 1)[0] for _ in range(3)]
     ask(hub, 2)
     ask(hub, 3)
@@ -464,7 +464,7 @@ async def test_all_who_watch_give_way() -> None:
 
 async def test_what_nobody_watches_gives_way_first() -> None:
     """Of what was never seen to be a ticket, that which is only polled goes before anybody who watches has to."""
-    hub = Hub(unproven=Unproven(3))
+    hub = Hub(unconfirmed=Unconfirmed(3))
     watching = ask(hub, 1)[0]
     for number in range(2, 100):
         poller, audience = ask(hub, number)
@@ -477,7 +477,7 @@ async def test_what_nobody_watches_gives_way_first() -> None:
 
 async def test_inventions_in_redis(redis_url: str) -> None:
     """Law 9: However many invented tickets are asked for, subscriptions are bounded, soon gone, and real ones right."""
-    async with Rig(redis_url, unproven=Unproven(20), unproven_linger=0.2) as rig:
+    async with Rig(redis_url, unconfirmed=Unconfirmed(20), unconfirmed_linger=0.2) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 4))
         screen, _ = rig.watch()
         await shows(screen, unsold=3)
@@ -505,7 +505,7 @@ async def _are(count: Callable[[], Awaitable[int]], wanted: int) -> bool:
 
 async def test_late_leave_of_one_sent_away() -> None:
     """Who leaves some time after being sent away takes nobody with it who has come for the same since."""
-    hub = Hub(unproven=Unproven(2))
+    hub = Hub(unconfirmed=Unconfirmed(2))
     sent, old = ask(hub, 1)
     ask(hub, 2)
     ask(hub, 3)
@@ -542,7 +542,7 @@ class Leaver(Screen):
 @given(STEPS)
 async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
     """Law 9: Whoever comes, leaves and learns: a bounded number of inventions, and nobody in an audience left behind."""
-    hub = Hub(linger=0, unproven_linger=0, unproven=Unproven(4))
+    hub = Hub(linger=0, unconfirmed_linger=0, unconfirmed=Unconfirmed(4))
     opened, closed = list[Topic](), list[Topic]()
     hub.opened, hub.closed = opened.append, closed.append
     here: list[tuple[Screen, Audience]] = []
@@ -564,8 +564,8 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
             hub.close_idle()
         inside = {audience for screen, audience in here if screen.code is None}
 
-        assert len(hub.unproven) <= 4
-        assert set(hub.unproven) == {topic for topic in hub.topics.values() if not topic.proven}
+        assert len(hub.unconfirmed) <= 4
+        assert set(hub.unconfirmed) == {topic for topic in hub.topics.values() if not topic.proven}
         assert inside == {audience for alike in hub._audiences.values() for audience in alike}
         for audience in inside:
             assert all(hub.topics[topic.channel] is topic and audience in topic.audiences for topic in audience.topics)
@@ -602,7 +602,7 @@ async def test_farewell_in_waves(redis_url: str) -> None:
         def told() -> int:
             return sum(any("bye" in write[0] for write in screen.writes) for screen in screens)
 
-        ending = asyncio.create_task(rig.hub.farewell(500, 5000, 0.5))
+        ending = asyncio.create_task(rig.hub.close_all(500, 5000, 0.5))
         await until(told)
         assert told() < 30
         await ending

@@ -5,11 +5,11 @@ from contextlib import aclosing
 import pytest
 from structlog.testing import capture_logs
 
-from server.errors import StoreUnavailable
-from server.hub.other_rules import Foreign
+from server.errors import RedisUnavailable
+from server.hub.other_rules import OtherRules
 from server.hub.topics import Topic
-from server.model import Rules, Seen, SiteId, TicketId
-from server.redis.client import Store, Use
+from server.model import Rules, SiteId, TicketId, WatchedTicket
+from server.redis.client import RedisClient, Use
 from server.store.keys import key
 from server.store.schedule import Schedule
 from tests.rig.server import OTHER, SITE, TICKET
@@ -22,25 +22,25 @@ OURS, THEIRS = Rules().hash, Rules(low_at=99).hash
 class Rig:
     """A process with our rules, on a clock that is moved by hand."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RedisClient) -> None:
         self.store = store
         self.schedule = Schedule(store)
         self.clock = Hand(0.0)
-        self.foreign = Foreign(self.schedule, OURS, self.clock)
+        self.other_rules = OtherRules(self.schedule, OURS, self.clock)
         self.topic, self.other = (Topic(SITE_ID, TicketId(one), 0.0) for one in (TICKET, OTHER))
 
     async def marked(self, *topics: Topic) -> set[str]:
         """Find these in a round, and answer which tickets are marked by that."""
         await self.store.do("DEL", key(SITE, "hinted"))
-        await self.foreign.found(SITE_ID, topics)
+        await self.other_rules.found(SITE_ID, topics)
         return set(await self.store.do("ZRANGE", key(SITE, "hinted"), 0, -1))
 
 
 @pytest.fixture
 async def rig(redis_url: str) -> AsyncIterator[Rig]:
-    async with aclosing(Store(redis_url, Use.WORK)) as store:
+    async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         found = Rig(store)
-        await found.schedule.adopt(SITE_ID, Rules(), everything=True)
+        await found.schedule.add_site(SITE_ID, Rules(), everything=True)
         yield found
 
 
@@ -49,7 +49,7 @@ async def rig(redis_url: str) -> AsyncIterator[Rig]:
 )
 async def test_is_ours(rig: Rig, v: int | None, rules: str, expected: bool) -> None:
     """A counter is ours if our rules made it; what nobody has read yet is nobody's."""
-    assert expected == rig.foreign.is_ours(Seen(TicketId(TICKET), v, 0.0, rules, None))
+    assert expected == rig.other_rules.is_ours(WatchedTicket(TicketId(TICKET), v, 0.0, rules, None))
 
 
 async def test_marked_once(rig: Rig) -> None:
@@ -61,8 +61,8 @@ async def test_marked_once(rig: Rig) -> None:
     rig.clock.move(30)
     assert {TICKET} == await rig.marked(rig.topic, rig.other)
 
-    rig.foreign.forget(rig.topic)
-    rig.foreign.forget(rig.topic)
+    rig.other_rules.forget(rig.topic)
+    rig.other_rules.forget(rig.topic)
 
     assert {TICKET} == await rig.marked(rig.topic, rig.other)
 
@@ -83,15 +83,15 @@ async def test_each_site_is_told_of(rig: Rig) -> None:
     """What was said of one site says nothing of another."""
     with capture_logs() as logs:
         for site in (SITE_ID, SiteId("another"), SITE_ID):
-            await rig.foreign.found(site, [Topic(site, TicketId(TICKET), 0.0)])
+            await rig.other_rules.found(site, [Topic(site, TicketId(TICKET), 0.0)])
 
     assert [SITE, "another"] == [one["site"] for one in logs if one["event"] == "rules_differ"]
 
 
 async def test_what_redis_did_not_take_is_marked_later(rig: Rig) -> None:
     """A mark that Redis did not take is made in the next round."""
-    away = Foreign(Schedule(Store("redis://127.0.0.1:9/0", Use.INGEST)), OURS, rig.clock)
-    with pytest.raises(StoreUnavailable):
+    away = OtherRules(Schedule(RedisClient("redis://127.0.0.1:9/0", Use.INGEST)), OURS, rig.clock)
+    with pytest.raises(RedisUnavailable):
         await away.found(SITE_ID, [rig.topic])
     away.schedule = rig.schedule
 
@@ -102,9 +102,9 @@ async def test_what_redis_did_not_take_is_marked_later(rig: Rig) -> None:
 
 async def test_closed_while_it_is_marked(rig: Rig) -> None:
     """Of a topic that is closed while its mark is on its way nothing is remembered."""
-    marking = asyncio.create_task(rig.foreign.found(SITE_ID, [rig.topic]))
+    marking = asyncio.create_task(rig.other_rules.found(SITE_ID, [rig.topic]))
     await asyncio.sleep(0)
-    rig.foreign.forget(rig.topic)
+    rig.other_rules.forget(rig.topic)
     await marking
 
     assert {TICKET} == await rig.marked(rig.topic)
@@ -114,8 +114,8 @@ async def test_for_longer_than_a_restart(rig: Rig) -> None:
     """Other rules of a site are borne for the minute that a restart of all may take, counted from when they were found."""
     answers = []
     for rules in ([], [OURS, OURS], [OURS, THEIRS], [THEIRS], [THEIRS], [OURS], [THEIRS]):
-        rig.foreign.compare(rules)
+        rig.other_rules.compare(rules)
         rig.clock.move(30)
-        answers.append(rig.foreign.same_rules)
+        answers.append(rig.other_rules.same_rules)
 
     assert [True, True, True, False, False, True, True] == answers

@@ -4,10 +4,10 @@ from contextlib import aclosing, asynccontextmanager
 
 from server import metrics
 from server.hub.hub import Hub
-from server.hub.subscriptions import Ear
+from server.hub.subscriptions import Subscriptions
 from server.hub.topics import Topic
 from server.model import SiteId, TicketId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.redis.listener import PROBE_LOST
 from server.store.keys import channel
 from tests.rig.cluster import Cluster
@@ -19,12 +19,14 @@ from tests.rig.server import OTHER, SITE, TICKET, until
 class Rig:
     """An ear that listens, and all that it heard."""
 
-    def __init__(self, store: Store, listening: Store) -> None:
+    def __init__(self, store: RedisClient, listening: RedisClient) -> None:
         self.store = store
         self.hub = Hub()
         self.heard: list[tuple[TicketId, str | None]] = []
-        self.ear = Ear(store, listening, self.hub, lambda topic, text: self.heard.append((topic.ticket, text)))
-        self.hub.opened = self.ear.open
+        self.subscriptions = Subscriptions(
+            store, listening, self.hub, lambda topic, text: self.heard.append((topic.ticket, text))
+        )
+        self.hub.opened = self.subscriptions.open
 
     def topic(self, ticket: str, site: str = SITE) -> Topic:
         """One more that somebody watches."""
@@ -35,7 +37,7 @@ class Rig:
         """Say something on its channel."""
         await self.store.do(self.store.publish_command, topic.channel, text)
 
-    async def hears(self, topic: Topic, text: str | None) -> None:
+    async def connected(self, topic: Topic, text: str | None) -> None:
         """Wait until this was heard."""
         await until(lambda: (topic.ticket, text) in self.heard)
 
@@ -43,9 +45,12 @@ class Rig:
 @asynccontextmanager
 async def listening(url: str, through: str | None = None) -> AsyncIterator[Rig]:
     """An ear on this Redis; it hears *through* another address, if one is given."""
-    async with aclosing(Store(url, Use.INGEST)) as store, aclosing(Store(through or url, Use.LISTEN)) as other:
+    async with (
+        aclosing(RedisClient(url, Use.INGEST)) as store,
+        aclosing(RedisClient(through or url, Use.LISTEN)) as other,
+    ):
         rig = Rig(store, other)
-        running = asyncio.create_task(rig.ear.run())
+        running = asyncio.create_task(rig.subscriptions.run())
         yield rig
         assert not running.done(), "it ended by itself"
         running.cancel()
@@ -55,15 +60,15 @@ async def listening(url: str, through: str | None = None) -> AsyncIterator[Rig]:
 async def test_heard(redis_url: str) -> None:
     """What opened is confirmed once that is told, then heard, until it is closed and that is told."""
     async with listening(redis_url) as rig:
-        await until(lambda: rig.ear.healthy)
+        await until(lambda: rig.subscriptions.healthy)
         topic = rig.topic(TICKET)
-        await rig.ear.tell()
-        await rig.hears(topic, None)
+        await rig.subscriptions.tell()
+        await rig.connected(topic, None)
         await rig.publish(topic, "text")
-        await rig.hears(topic, "text")
+        await rig.connected(topic, "text")
 
-        rig.ear.close(topic)
-        await rig.ear.tell()
+        rig.subscriptions.close(topic)
+        await rig.subscriptions.tell()
 
         async def silent() -> bool:
             return ["0"] == [str(one) for one in (await rig.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET)))[1:]]
@@ -75,12 +80,12 @@ async def test_heard(redis_url: str) -> None:
 async def test_told_at_once(redis_url: str) -> None:
     """What is told while nothing is said on the link is asked for at once, not when the next word comes."""
     async with listening(redis_url) as rig:
-        await until(lambda: rig.ear.healthy)
+        await until(lambda: rig.subscriptions.healthy)
         began = rig.hub.now()
         for number in range(5):
             topic = rig.topic(f"{TICKET[:-1]}{number}")
-            await rig.ear.tell()
-            await rig.hears(topic, None)
+            await rig.subscriptions.tell()
+            await rig.connected(topic, None)
 
         assert 1.0 > rig.hub.now() - began
 
@@ -88,35 +93,35 @@ async def test_told_at_once(redis_url: str) -> None:
 async def test_closed_and_opened(redis_url: str) -> None:
     """A topic that closes and opens before either was told is confirmed anew, and stays."""
     async with listening(redis_url) as rig:
-        await until(lambda: rig.ear.healthy)
+        await until(lambda: rig.subscriptions.healthy)
         topic = rig.topic(TICKET)
-        await rig.ear.tell()
-        await rig.hears(topic, None)
+        await rig.subscriptions.tell()
+        await rig.connected(topic, None)
         rig.heard.clear()
 
-        rig.ear.close(topic)
-        rig.ear.open(topic)
-        await rig.ear.tell()
+        rig.subscriptions.close(topic)
+        rig.subscriptions.open(topic)
+        await rig.subscriptions.tell()
 
-        await rig.hears(topic, None)
+        await rig.connected(topic, None)
         await rig.publish(topic, "text")
-        await rig.hears(topic, "text")
+        await rig.connected(topic, "text")
 
 
 async def test_of_nobody(redis_url: str) -> None:
     """What is said of a topic that is closed here, but not yet told to be, is passed over."""
     async with listening(redis_url) as rig:
-        await until(lambda: rig.ear.healthy)
+        await until(lambda: rig.subscriptions.healthy)
         [topic, other] = [rig.topic(TICKET), rig.topic(OTHER)]
-        await rig.ear.tell()
-        await rig.hears(topic, None)
-        await rig.hears(other, None)
+        await rig.subscriptions.tell()
+        await rig.connected(topic, None)
+        await rig.connected(other, None)
         del rig.hub.topics[topic.channel]
 
         await rig.publish(topic, "text")
         await rig.publish(other, "text")
 
-        await rig.hears(other, "text")
+        await rig.connected(other, "text")
         assert (TICKET, "text") not in rig.heard
 
 
@@ -125,16 +130,16 @@ async def test_hung_up(redis_url: str) -> None:
     async with listening(redis_url) as rig:
         topics = [rig.topic(TICKET), rig.topic(OTHER)]
         for topic in topics:
-            await rig.hears(topic, None)
-        await until(lambda: rig.ear.healthy)
+            await rig.connected(topic, None)
+        await until(lambda: rig.subscriptions.healthy)
         for _ in range(5):
             rig.heard.clear()
             began = rig.hub.now()
             await rig.store.do("CLIENT", "KILL", "TYPE", "pubsub")
             for topic in topics:
-                await rig.hears(topic, None)
-            assert rig.ear.healthy
-            assert all(map(rig.ear.hears, topics))
+                await rig.connected(topic, None)
+            assert rig.subscriptions.healthy
+            assert all(map(rig.subscriptions.connected, topics))
 
         assert 2.0 > rig.hub.now() - began
 
@@ -146,17 +151,17 @@ async def test_silence(redis_shared: RedisServer, redis_url: str) -> None:
         listening(redis_url, f"redis://127.0.0.1:{link.port}/0") as rig,
     ):
         topic = rig.topic(TICKET)
-        await until(lambda: rig.ear.healthy and rig.ear.hears(topic))
+        await until(lambda: rig.subscriptions.healthy and rig.subscriptions.connected(topic))
         link.silence()
         began = rig.hub.now()
-        await until(lambda: not rig.ear.hears(topic), PROBE_LOST + 2)
+        await until(lambda: not rig.subscriptions.connected(topic), PROBE_LOST + 2)
         assert PROBE_LOST - 1.5 < rig.hub.now() - began
-        await until(lambda: not rig.ear.healthy)
+        await until(lambda: not rig.subscriptions.healthy)
 
         rig.heard.clear()
         await link.heal()
-        await rig.hears(topic, None)
-        await until(lambda: rig.ear.healthy)
+        await rig.connected(topic, None)
+        await until(lambda: rig.subscriptions.healthy)
 
 
 async def test_nobody_there(redis_server: Servers) -> None:
@@ -165,14 +170,14 @@ async def test_nobody_there(redis_server: Servers) -> None:
     server.kill()
     async with listening(server.url) as rig:
         topic = rig.topic(TICKET)
-        await rig.ear.tell()
-        assert (False, False) == (rig.ear.healthy, rig.ear.hears(topic))
+        await rig.subscriptions.tell()
+        assert (False, False) == (rig.subscriptions.healthy, rig.subscriptions.connected(topic))
         before = metrics.resyncs.labels("new_listener")._value.get()
 
         server.start()
 
-        await rig.hears(topic, None)
-        await until(lambda: rig.ear.healthy)
+        await rig.connected(topic, None)
+        await until(lambda: rig.subscriptions.healthy)
         assert before + 1 == metrics.resyncs.labels("new_listener")._value.get()
 
 
@@ -185,17 +190,17 @@ async def test_part_of_a_cluster(breakable: Cluster) -> None:
     )
     async with listening(breakable.url) as rig:
         its, theirs = rig.topic(TICKET, deaf), rig.topic(OTHER, well)
-        await rig.hears(its, None)
-        await rig.hears(theirs, None)
-        await until(lambda: rig.ear.healthy)
+        await rig.connected(its, None)
+        await rig.connected(theirs, None)
+        await until(lambda: rig.subscriptions.healthy)
         hangs.freeze()
         try:
-            await until(lambda: not rig.ear.hears(its), PROBE_LOST + 3)
+            await until(lambda: not rig.subscriptions.connected(its), PROBE_LOST + 3)
             rig.heard.clear()
             await rig.publish(theirs, "text")
-            await rig.hears(theirs, "text")
-            assert (True, True) == (rig.ear.healthy, rig.ear.hears(theirs))
+            await rig.connected(theirs, "text")
+            assert (True, True) == (rig.subscriptions.healthy, rig.subscriptions.connected(theirs))
         finally:
             hangs.thaw()
-        await rig.hears(its, None)
-        assert rig.ear.hears(its)
+        await rig.connected(its, None)
+        assert rig.subscriptions.connected(its)

@@ -1,6 +1,6 @@
 import pytest
 
-from server.live.admission import Doors
+from server.live.admission import Admission
 
 LIST = ("https://shop.example", "http://127.0.0.1:8080", "https://*.wixsite.com", "http://*.dev.example:3000", "null")
 
@@ -8,11 +8,13 @@ LIST = ("https://shop.example", "http://127.0.0.1:8080", "https://*.wixsite.com"
 @pytest.mark.parametrize("origins", [(), ("*",), ("https://shop.example", "*")])
 def test_everyone(origins: tuple[str, ...]) -> None:
     """With `*` in the list, or no list, pages of every origin may read and frame, and so may no page at all."""
-    doors = Doors(origins)
+    admission = Admission(origins)
 
-    assert doors.anyone
-    assert all(doors.admits(origin) for origin in ("https://evil.example", "null", "nonsense", "http://[", "", None))
-    assert "*" == doors.frame_ancestors()
+    assert admission.anyone
+    assert all(
+        admission.admits(origin) for origin in ("https://evil.example", "null", "nonsense", "http://[", "", None)
+    )
+    assert "*" == admission.frame_ancestors()
 
 
 @pytest.mark.parametrize(
@@ -49,24 +51,24 @@ def test_everyone(origins: tuple[str, ...]) -> None:
 )
 def test_origins(origin: str | None, admitted: bool) -> None:
     """A list admits exactly its origins, and sub-domains where it has a wildcard; nonsense is no fault of ours."""
-    doors = Doors(LIST)
+    admission = Admission(LIST)
 
-    assert not doors.anyone
-    assert admitted == doors.admits(origin)
+    assert not admission.anyone
+    assert admitted == admission.admits(origin)
 
 
 def test_null_by_name_only() -> None:
     """A page without an origin (a file, a sandboxed frame) is admitted only where the list says so."""
-    assert not Doors(("https://shop.example",)).admits("null")
+    assert not Admission(("https://shop.example",)).admits("null")
 
 
 def test_frame_ancestors() -> None:
     """Who may read may frame, as far as a policy can name them."""
     assert (
         "http://127.0.0.1:8080 https://shop.example https://*.wixsite.com http://*.dev.example:3000"
-        == Doors(LIST).frame_ancestors()
+        == Admission(LIST).frame_ancestors()
     )
-    assert "'none'" == Doors(("null",)).frame_ancestors()
+    assert "'none'" == Admission(("null",)).frame_ancestors()
 
 
 @pytest.mark.parametrize(
@@ -98,56 +100,56 @@ def test_frame_ancestors() -> None:
 )
 def test_address(peer: str, forwarded: str | None, address: str) -> None:
     """A client counts by the right-most hop that no proxy of ours added, IPv6 by its /64, nonsense as one stranger."""
-    doors = Doors(proxies=("10.0.0.0/8", "fd00::/8"))
+    admission = Admission(proxies=("10.0.0.0/8", "fd00::/8"))
 
-    assert address == doors.address(peer, forwarded)
+    assert address == admission.address(peer, forwarded)
 
 
 @pytest.mark.parametrize("proxy", ["::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "192.0.2.1"])
 @pytest.mark.parametrize("peer", ["192.0.2.1", "::ffff:192.0.2.1"])
 def test_a_proxy_written_as_ipv6(proxy: str, peer: str) -> None:
     """An IPv4 address is the same in both ways of writing it, of a peer and in the list of proxies."""
-    assert "203.0.113.9" == Doors(proxies=[proxy]).address(peer, "203.0.113.9")
-    assert "198.51.100.1" == Doors(proxies=[proxy]).address("198.51.100.1", "203.0.113.9")
+    assert "203.0.113.9" == Admission(proxies=[proxy]).address(peer, "203.0.113.9")
+    assert "198.51.100.1" == Admission(proxies=[proxy]).address("198.51.100.1", "203.0.113.9")
 
 
 def test_no_proxy_is_trusted_unless_named() -> None:
     """Without a list nobody's X-Forwarded-For is believed, not even this machine's."""
-    assert "127.0.0.1" == Doors().address("127.0.0.1", "203.0.113.1")
+    assert "127.0.0.1" == Admission().address("127.0.0.1", "203.0.113.1")
 
 
 def test_caps() -> None:
     """There is room for so many in all and so many of an address, and again when one leaves."""
-    doors = Doors(most=3, most_an_address=2)
+    admission = Admission(most=3, most_an_address=2)
 
-    assert [True, True, False] == [doors.enter("a") for _ in range(3)]
-    assert [True, False] == [doors.enter("b") for _ in range(2)]
-    doors.leave("a")
-    assert [True, False] == [doors.enter("b") for _ in range(2)]
+    assert [True, True, False] == [admission.enter("a") for _ in range(3)]
+    assert [True, False] == [admission.enter("b") for _ in range(2)]
+    admission.leave("a")
+    assert [True, False] == [admission.enter("b") for _ in range(2)]
     for one in ("a", "b", "b"):
-        doors.leave(one)
-    assert {} == doors._inside
-    assert 0 == doors._count
+        admission.leave(one)
+    assert {} == admission._inside
+    assert 0 == admission._count
 
 
 def test_closing() -> None:
     """When the process is closing nobody comes in, and those inside leave as ever."""
-    doors = Doors()
-    assert doors.enter("a")
-    doors.open = False
+    admission = Admission()
+    assert admission.enter("a")
+    admission.open = False
 
-    assert not doors.enter("b")
-    doors.leave("a")
-    assert 0 == doors._count
+    assert not admission.enter("b")
+    admission.leave("a")
+    assert 0 == admission._count
 
 
 def test_crowded() -> None:
     """For more viewers than there are descriptors nobody is let in, however many may be; there is room when one leaves."""
-    doors = Doors(most=9, descriptors=2)
+    admission = Admission(most=9, descriptors=2)
 
-    entered = [doors.enter(one) for one in "abc"]
-    crowded = doors.crowded
-    doors.leave("a")
+    entered = [admission.enter(one) for one in "abc"]
+    crowded = admission.crowded
+    admission.leave("a")
 
     assert ([True, True, False], True) == (entered, crowded)
-    assert (False, True) == (doors.crowded, doors.enter("c"))
+    assert (False, True) == (admission.crowded, admission.enter("c"))

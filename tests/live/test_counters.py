@@ -219,7 +219,7 @@ async def test_pollers_leave(start_server: Start, reads: Reads) -> None:
     await get(running, TICKET)
 
     assert [] == running.web.hub.viewers
-    assert 0 == running.web.doors._count
+    assert 0 == running.web.admission._count
 
 
 async def test_head(start_server: Start, reads: Reads) -> None:
@@ -318,7 +318,7 @@ async def test_closing(start_server: Start, reads: Reads) -> None:
     """Law 11: A process that is closing sends pollers and streams away, and says when to come back."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
-    running.web.doors.open = False
+    running.web.admission.open = False
 
     for response in (await get(running, TICKET), await get(running, TICKET, headers=EVENT_STREAM)):
         assert (503, "5", "no-store") == (
@@ -500,11 +500,11 @@ async def test_stream_bye(start_server: Start, reads: Reads) -> None:
 
     async with stream(running) as found:
         await found.counter()
-        await running.web.hub.farewell(500, 5000, 0)
+        await running.web.hub.close_all(500, 5000, 0)
 
         assert ("bye", {"bye": {"retry_ms": [500, 5000]}}) == await found.next()
         assert await found.ended()
-    await until(lambda: not running.web.hub.viewers and not running.web.doors._count)
+    await until(lambda: not running.web.hub.viewers and not running.web.admission._count)
 
 
 async def test_stream_leaves(start_server: Start) -> None:
@@ -514,10 +514,10 @@ async def test_stream_leaves(start_server: Start) -> None:
 
     async with stream(running) as found:
         await found.counter()
-        assert (1, 1, before + 1) == (len(running.web.hub.viewers), running.web.doors._count, watching())
+        assert (1, 1, before + 1) == (len(running.web.hub.viewers), running.web.admission._count, watching())
 
     await until(lambda: not running.web.hub.viewers)
-    await until(lambda: (0, before) == (running.web.doors._count, watching()))
+    await until(lambda: (0, before) == (running.web.admission._count, watching()))
 
 
 async def test_full(start_server: Start) -> None:
@@ -529,7 +529,7 @@ async def test_full(start_server: Start) -> None:
         refused = await get(running, TICKET, headers=EVENT_STREAM)
         polled = await get(running, OTHER)
         topics = [topic.ticket for topic in running.web.hub.topics.values()]
-    await until(lambda: not running.web.doors._count)
+    await until(lambda: not running.web.admission._count)
     free = await get(running, TICKET)
     async with stream(running) as third:
         assert ("unknown", None) == await third.counter()
@@ -553,7 +553,7 @@ async def test_pollers_are_counted(start_server: Start) -> None:
 
     assert [200] * 3 + [503] * 7 == sorted(response.status_code for response in found)
     assert 3 == len(running.web.hub.topics)
-    assert 0 == running.web.doors._count
+    assert 0 == running.web.admission._count
 
 
 async def test_forwarded_addresses(start_server: Start) -> None:
@@ -622,7 +622,7 @@ async def test_last_word() -> None:
 async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is told when to come back; others go on as before."""
     running = await start_server()
-    running.web.hub.unproven.most = 1
+    running.web.hub.unconfirmed.most = 1
     await reads.read(definition(TICKET, 3))
     invented = [f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(3)]
     path = running.counters(invented[0]).replace("?", "/stream?")
@@ -657,7 +657,7 @@ def watching() -> float:
 async def test_share_of_an_address(start_server: Start, way: str) -> None:
     """Law 9: Who asks for more unknown tickets than an address may is told to come back, by either way."""
     running = await start_server()
-    running.web.hub.unproven.most_an_address = 1
+    running.web.hub.unconfirmed.most_an_address = 1
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
     async with stream(running, running.counters(first).replace("?", "/stream?")):

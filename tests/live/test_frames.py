@@ -11,7 +11,7 @@ from websockets.frames import Frame as Theirs
 from websockets.frames import Opcode
 
 from server.live import frames
-from server.live.frames import MOST_PARTS, Broken, Message, Op, Reader
+from server.live.frames import MOST_PARTS, Broken, FrameParser, Message, Op
 
 LARGEST = 300
 
@@ -22,7 +22,7 @@ def sent(op: int, data: bytes = b"", *, fin: bool = True, mask: bool = True) -> 
 
 
 def read(*chunks: bytes, largest: int = LARGEST) -> list[Message]:
-    reader = Reader(largest)
+    reader = FrameParser(largest)
     return [message for chunk in chunks for message in reader.read(chunk)]
 
 
@@ -52,7 +52,7 @@ def test_any_cut_reads_the_same(messages: Sequence[tuple[Op, bytes]], cuts: Sequ
         size = cuts[turn % len(cuts)]
         chunks.append(data[at : at + size])
         at, turn = at + size, turn + 1
-    reader = Reader(LARGEST)
+    reader = FrameParser(LARGEST)
 
     found = [message for chunk in chunks for message in reader.read(chunk)]
 
@@ -73,7 +73,7 @@ def test_fragments_are_one_message() -> None:
 
 def test_nothing_follows_a_close() -> None:
     """After a close frame nothing is read, in the same packet or later (section 5.5.1)."""
-    reader = Reader(LARGEST)
+    reader = FrameParser(LARGEST)
 
     found = [
         *reader.read(sent(Op.CLOSE) + sent(Op.TEXT, b"x") + sent(Op.CLOSE) + b"\xff"),
@@ -95,7 +95,7 @@ def test_endless_message() -> None:
 @pytest.mark.parametrize("size", [0, 1, 200])
 def test_small_fragments_weigh_what_they_hold(size: int) -> None:
     """A message in any number of frames weighs no more than its bytes, so nothing if they are empty."""
-    reader = Reader(20_000)
+    reader = FrameParser(20_000)
     frame = sent(Op.CONT, b"x" * size, fin=False)
     list(reader.read(sent(Op.TEXT, fin=False)))
     tracemalloc.start()
@@ -153,7 +153,7 @@ def test_broken(data: bytes, expected: int) -> None:
 
 def test_what_came_before_counts() -> None:
     """What came before a broken frame in the same bytes is read, then the fault is told."""
-    messages = Reader(LARGEST).read(sent(Op.PING, b"1") + b"\xff\xff")
+    messages = FrameParser(LARGEST).read(sent(Op.PING, b"1") + b"\xff\xff")
 
     assert Message(Op.PING, b"1") == next(messages)
     with pytest.raises(Broken):
@@ -162,7 +162,7 @@ def test_what_came_before_counts() -> None:
 
 def test_deaf_after_broken() -> None:
     """After a fault nothing is read any more, as nobody knows where a frame begins."""
-    reader = Reader(LARGEST)
+    reader = FrameParser(LARGEST)
 
     reader.deafen()
 
@@ -173,7 +173,7 @@ def test_deaf_after_broken() -> None:
 @given(st.binary(max_size=400))
 def test_noise_is_broken_or_unfinished(noise: bytes) -> None:
     """Whatever bytes come, a reader yields messages or says Broken, and holds no more than one message and a head."""
-    messages = Reader(LARGEST).read(noise)
+    messages = FrameParser(LARGEST).read(noise)
     with contextlib.suppress(Broken):
         for message in messages:
             assert len(message.data) <= LARGEST

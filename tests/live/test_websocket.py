@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from server.hub.hub import Hub
 from server.hub.topics import Topic
 from server.live import websocket
-from server.live.admission import Doors
+from server.live.admission import Admission
 from server.model import Price, SiteId, TicketId
 from server.store.keys import channel
 from tests.rig.monitor import monitored
@@ -323,7 +323,7 @@ async def test_bye(start_server: Start) -> None:
 
     async with connect(running.ws + running.counters(TICKET)) as socket:
         await frame(socket)
-        await running.web.hub.farewell(500, 5000, 0.1)
+        await running.web.hub.close_all(500, 5000, 0.1)
         assert {"bye": {"retry_ms": [500, 5000]}} == await frame(socket)
         assert 1012 == await close_code(socket)
 
@@ -331,7 +331,7 @@ async def test_bye(start_server: Start) -> None:
 async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is closed with 4000 and told when to come back."""
     running = await start_server()
-    running.web.hub.unproven.most = 1
+    running.web.hub.unconfirmed.most = 1
     await reads.read(definition(TICKET, 3))
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
@@ -350,7 +350,7 @@ async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> No
 async def test_share_of_an_address(start_server: Start, reads: Reads) -> None:
     """Law 9: Who asks for more unknown tickets than an address may is closed with 4000; the same ones may be asked for."""
     running = await start_server()
-    running.web.hub.unproven.most_an_address = 1
+    running.web.hub.unconfirmed.most_an_address = 1
     await reads.read(definition(TICKET, 3))
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
@@ -461,7 +461,7 @@ async def port(hub: Hub) -> AsyncIterator[int]:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        scope["state"].update(hub=hub, doors=Doors())
+        scope["state"].update(hub=hub, admission=Admission())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})

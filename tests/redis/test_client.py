@@ -8,8 +8,8 @@ import pytest
 from redis.exceptions import ResponseError
 
 from server import metrics
-from server.errors import StoreUnavailable, StoreUnfit
-from server.redis.client import Store, Use, script
+from server.errors import RedisUnavailable, RedisUnfit
+from server.redis.client import RedisClient, Use, script
 from server.store.keys import channel, key
 from tests.rig import double
 from tests.rig.cluster import Cluster
@@ -22,19 +22,19 @@ SITES = [f"site-{n}" for n in range(20)]
 
 
 @pytest.fixture
-async def ingest(redis_url: str) -> AsyncIterator[Store]:
+async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
     """A webhook's client of one server."""
-    async with aclosing(Store(redis_url, Use.INGEST)) as found:
+    async with aclosing(RedisClient(redis_url, Use.INGEST)) as found:
         yield found
 
 
-async def mark(store: Store, site: str, ticket: str = "T") -> list[int]:
+async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
     """Run a script that writes."""
     keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", "event:-")]
     return list(await store.run("mark", keys, ["", "tickets", 0, 0, ticket]))
 
 
-async def known(store: Store, site: str) -> None:
+async def known(store: RedisClient, site: str) -> None:
     await store.do("HSET", key(site, "site"), "exists", 1, "all", 1)
 
 
@@ -68,7 +68,7 @@ def test_scripts_are_plain(path: Path) -> None:
 @pytest.mark.parametrize("server", SERVERS)
 async def test_scripts_are_sent_once(redis_server: Server, server: str) -> None:
     """A script's text goes to a server that does not know it; after that its name does, until it is forgotten."""
-    async with aclosing(Store(redis_server(server).url, Use.WORK)) as store:
+    async with aclosing(RedisClient(redis_server(server).url, Use.WORK)) as store:
         await known(store, "S")
         sent = []
         for _ in range(2):
@@ -81,7 +81,7 @@ async def test_scripts_are_sent_once(redis_server: Server, server: str) -> None:
         assert [1, 2] == sent
 
 
-async def test_scripts_on_each_node(clustered: Store, cluster: Cluster) -> None:
+async def test_scripts_on_each_node(clustered: RedisClient, cluster: Cluster) -> None:
     """A node of a cluster that does not know a script gets it, whatever the others know."""
     for site in SITES:
         await known(clustered, site)
@@ -94,7 +94,7 @@ async def test_scripts_on_each_node(clustered: Store, cluster: Cluster) -> None:
             assert [1, 0] == await mark(clustered, site)
 
 
-async def test_bugs_stay_themselves(store: Store) -> None:
+async def test_bugs_stay_themselves(store: RedisClient) -> None:
     """An error that says nothing about Redis's state is a bug of ours, and is not taken for an outage."""
     await store.do("SET", key("S", "site"), "text")
 
@@ -110,7 +110,7 @@ def _broken() -> list[str]:
     raise KeyError
 
 
-async def test_listener_is_closed(store: Store) -> None:
+async def test_listener_is_closed(store: RedisClient) -> None:
     """A listener's connection ends with its block."""
 
     async def heard() -> int:
@@ -127,14 +127,14 @@ async def test_listener_is_closed(store: Store) -> None:
 
 
 @pytest.mark.parametrize("patience", [None, 5.0])
-async def test_listener_of_a_cluster(clustered: Store, cluster_url: str, patience: float | None) -> None:
+async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, patience: float | None) -> None:
     """A listener of a cluster hears all sites, though it never ran a command; with patience it has a probe a master."""
-    async with aclosing(Store(cluster_url, Use.LISTEN)) as fresh, fresh.listener(patience) as listener:
+    async with aclosing(RedisClient(cluster_url, Use.LISTEN)) as fresh, fresh.listener(patience) as listener:
         await listener.subscribe(*(channel(site, "T") for site in SITES))
         heard: set[str] = set()
 
         async def all_of_them() -> bool:
-            if found := await listener.hear(0.2):
+            if found := await listener.receive(0.2):
                 heard.add(found.channel)
             return len(heard) == len(SITES)
 
@@ -142,22 +142,22 @@ async def test_listener_of_a_cluster(clustered: Store, cluster_url: str, patienc
         await until(lambda: len(listener.probes) == (3 if patience else 0))
 
 
-async def test_listener_with_patience(store: Store) -> None:
+async def test_listener_with_patience(store: RedisClient) -> None:
     """A listener with patience has a probe to be published to, and a pulse once that came back."""
     async with store.listener(5.0) as listener:
         [probe] = listener.probes
         await store.do(store.publish_command, probe, "probe")
 
         async def beats() -> bool:
-            return await listener.hear(0.1) is None and listener.pulse > 0
+            return await listener.receive(0.1) is None and listener.last_probe > 0
 
         assert await until(beats)
 
 
 async def test_listener_of_a_cluster_that_is_gone() -> None:
     """A cluster that cannot be reached has no listener, and says so."""
-    async with aclosing(Store("redis+cluster://127.0.0.1:9", Use.LISTEN)) as store:
-        with pytest.raises(StoreUnavailable):
+    async with aclosing(RedisClient("redis+cluster://127.0.0.1:9", Use.LISTEN)) as store:
+        with pytest.raises(RedisUnavailable):
             async with store.listener():
                 pytest.fail("there is nobody to listen to")
 
@@ -166,7 +166,7 @@ async def test_unix_socket(redis_server: Server, tmp_path: Path) -> None:
     """A server is reached by its Unix socket too."""
     redis_server(unixsocket=str(tmp_path / "socket"))
 
-    async with aclosing(Store(f"unix://{tmp_path}/socket", Use.INGEST)) as store:
+    async with aclosing(RedisClient(f"unix://{tmp_path}/socket", Use.INGEST)) as store:
         await known(store, "S")
         assert [1, 1] == await mark(store, "S")
 
@@ -174,12 +174,12 @@ async def test_unix_socket(redis_server: Server, tmp_path: Path) -> None:
 # -- webhooks share --
 
 
-async def _reads(store: Store) -> int:
+async def _reads(store: RedisClient) -> int:
     """How often the server has read from a client."""
     return int((await store.client.info("stats"))["total_reads_processed"])
 
 
-async def test_webhooks_share_a_round_trip(ingest: Store, store: Store) -> None:
+async def test_webhooks_share_a_round_trip(ingest: RedisClient, store: RedisClient) -> None:
     """Law 1: Scripts of webhooks that came together are one round trip, whatever their sites; each has its own answer."""
     for site in SITES[1:]:
         await known(store, site)
@@ -193,7 +193,7 @@ async def test_webhooks_share_a_round_trip(ingest: Store, store: Store) -> None:
     assert before + 2 * its_own + 1 == await _reads(store)
 
 
-async def test_shared_scripts_are_sent_again(ingest: Store, store: Store) -> None:
+async def test_shared_scripts_are_sent_again(ingest: RedisClient, store: RedisClient) -> None:
     """A server that has forgotten its scripts gets the text from each of those that came together."""
     await known(store, "S")
     await mark(ingest, "S")
@@ -202,7 +202,7 @@ async def test_shared_scripts_are_sent_again(ingest: Store, store: Store) -> Non
     assert [[1, 0]] * 5 == await asyncio.gather(*(mark(ingest, "S") for _ in range(5)))
 
 
-async def test_a_bug_is_its_own(ingest: Store, store: Store) -> None:
+async def test_a_bug_is_its_own(ingest: RedisClient, store: RedisClient) -> None:
     """A script that fails is an error to whoever ran it, and to none of those who share its round trip."""
     await known(store, "S")
     await store.do("SET", key("T", "site"), "text")
@@ -212,7 +212,7 @@ async def test_a_bug_is_its_own(ingest: Store, store: Store) -> None:
     assert [[1, 1], ResponseError, [1, 0]] == [type(one) if isinstance(one, ResponseError) else one for one in found]
 
 
-async def test_a_cancel_is_its_own(ingest: Store, store: Store) -> None:
+async def test_a_cancel_is_its_own(ingest: RedisClient, store: RedisClient) -> None:
     """A webhook that is given up, before its script is sent or after, takes no answer from another."""
     for site in SITES:
         await known(store, site)
@@ -234,7 +234,7 @@ async def test_a_cancel_is_its_own(ingest: Store, store: Store) -> None:
 async def test_all_hear_of_a_fault(redis_server: Server) -> None:
     """A frozen Redis costs webhooks that share 0.4 s, twice where they wait for others; each is told and counted."""
     server = redis_server()
-    async with aclosing(Store(server.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
         await known(store, "S")
         await mark(store, "S")
         server.freeze()
@@ -250,7 +250,7 @@ async def test_all_hear_of_a_fault(redis_server: Server) -> None:
         found += await asyncio.gather(*behind, return_exceptions=True)
         server.thaw()
 
-        assert {StoreUnavailable} == {type(one) for one in found}
+        assert {RedisUnavailable} == {type(one) for one in found}
         assert before + 40 == metrics.store_faults.labels("mark")._value.get()
         assert 0.4 <= seconds < 0.75
         assert 1.25 > time.monotonic() - began
@@ -258,11 +258,11 @@ async def test_all_hear_of_a_fault(redis_server: Server) -> None:
         assert [1, 0] == await mark(store, "S")
 
 
-async def test_webhooks_of_a_cluster(cluster_url: str, clustered: Store) -> None:
+async def test_webhooks_of_a_cluster(cluster_url: str, clustered: RedisClient) -> None:
     """On a cluster each site's script goes to its own node, however many come together."""
     for site in SITES:
         await known(clustered, site)
-    async with aclosing(Store(cluster_url, Use.INGEST)) as ingest:
+    async with aclosing(RedisClient(cluster_url, Use.INGEST)) as ingest:
         found = await asyncio.gather(*(mark(ingest, site) for site in SITES))
 
     assert [[1, 1]] * len(SITES) == found
@@ -276,7 +276,7 @@ async def test_reset_while_idle(use: Use) -> None:
     """A connection that was reset while nobody used it, as by a machine that was started again, is nobody's error."""
     async with (
         double.running() as redis,
-        aclosing(Store(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
+        aclosing(RedisClient(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
     ):
         assert "before" == await store.run("mark", ["key"], ["before"])
         [idle] = store.client.connection_pool._available_connections
@@ -289,12 +289,12 @@ async def test_reset_while_idle(use: Use) -> None:
 async def test_not_there(redis_server: Server) -> None:
     """A Redis that is down is unavailable, counted, and used again as soon as it is back."""
     server = redis_server()
-    async with aclosing(Store(server.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
         await known(store, "S")
         server.kill()
         before = metrics.store_faults.labels("mark")._value.get()
 
-        with pytest.raises(StoreUnavailable, match="mark"):
+        with pytest.raises(RedisUnavailable, match="mark"):
             await mark(store, "S")
 
         assert before + 1 == metrics.store_faults.labels("mark")._value.get()
@@ -306,13 +306,13 @@ async def test_not_there(redis_server: Server) -> None:
 async def test_frozen(redis_server: Server, connected: bool) -> None:
     """A Redis that does not answer costs a webhook 0.4 s, not the minute of redis-py's own retries."""
     server = redis_server()
-    async with aclosing(Store(server.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
         if connected:
             await known(store, "S")
         server.freeze()
         began = time.monotonic()
 
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(RedisUnavailable):
             await mark(store, "S")
 
         assert 0.75 > time.monotonic() - began
@@ -320,10 +320,10 @@ async def test_frozen(redis_server: Server, connected: bool) -> None:
         await until(lambda: _works(store))
 
 
-async def _works(store: Store) -> bool:
+async def _works(store: RedisClient) -> bool:
     try:
         await store.do("PING")
-    except StoreUnavailable:
+    except RedisUnavailable:
         return False
     return True
 
@@ -332,13 +332,13 @@ async def _works(store: Store) -> bool:
 async def test_full(redis_server: Server, server: str) -> None:
     """A Redis that is full is unavailable to commands and scripts alike."""
     full = redis_server(server)
-    async with aclosing(Store(full.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(full.url, Use.INGEST)) as store:
         await known(store, "S")
         full.ask("CONFIG", "SET", "maxmemory", 1)
 
-        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+        with pytest.raises(RedisUnavailable, match="OutOfMemory"):
             await store.do("SET", "a", "b")
-        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+        with pytest.raises(RedisUnavailable, match="OutOfMemory"):
             await mark(store, "S")
 
 
@@ -346,13 +346,13 @@ async def test_full(redis_server: Server, server: str) -> None:
 async def test_read_only(redis_server: Server, server: str) -> None:
     """A Redis that has become a replica is unavailable to commands and scripts that write."""
     replica = redis_server(server)
-    async with aclosing(Store(replica.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(replica.url, Use.INGEST)) as store:
         await known(store, "S")
         replica.ask("REPLICAOF", "127.0.0.1", 1)
 
-        with pytest.raises(StoreUnavailable, match="ReadOnly"):
+        with pytest.raises(RedisUnavailable, match="ReadOnly"):
             await store.do("SET", "a", "b")
-        with pytest.raises(StoreUnavailable, match="ReadOnly"):
+        with pytest.raises(RedisUnavailable, match="ReadOnly"):
             await mark(store, "S")
 
 
@@ -363,13 +363,13 @@ async def test_loading(redis_server: Server) -> None:
     server.kill()
     server.config["key_load_delay"] = "100"  # microseconds for each key; clients are answered every 1,024 keys
     server.start(wait=False)
-    async with aclosing(Store(server.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
         said: list[str] = []
 
         async def answers() -> bool:
             try:
                 await store.do("GET", "key-1")
-            except StoreUnavailable as error:
+            except RedisUnavailable as error:
                 said.append(str(error))
                 return False
             return True
@@ -382,8 +382,8 @@ async def test_wait(redis_server: Server) -> None:
     """A start waits for a Redis that is not there yet, but not for ever."""
     server = redis_server()
     server.kill()
-    async with aclosing(Store(server.url, Use.WORK)) as store:
-        with pytest.raises(StoreUnavailable):
+    async with aclosing(RedisClient(server.url, Use.WORK)) as store:
+        with pytest.raises(RedisUnavailable):
             await store.wait(0.0)
 
         waiting = asyncio.create_task(store.wait(10))
@@ -399,7 +399,7 @@ async def test_wait(redis_server: Server) -> None:
 async def test_check_accepts_ours(redis_server: Server) -> None:
     """Valkey and Redis with our redis.conf are accepted."""
     for server in SERVERS:
-        async with aclosing(Store(redis_server(server).url, Use.WORK)) as store:
+        async with aclosing(RedisClient(redis_server(server).url, Use.WORK)) as store:
             assert [] == await store.check()
 
 
@@ -413,8 +413,8 @@ async def test_check_accepts_ours(redis_server: Server) -> None:
 )
 async def test_check_refuses_loss(redis_server: Server, config: dict[str, str], named: list[str]) -> None:
     """A Redis that would lose data is refused by the lines it lacks; who accepts that is told them."""
-    async with aclosing(Store(redis_server(**config).url, Use.WORK)) as store:
-        with pytest.raises(StoreUnfit) as refused:
+    async with aclosing(RedisClient(redis_server(**config).url, Use.WORK)) as store:
+        with pytest.raises(RedisUnfit) as refused:
             await store.check()
         accepted = await store.check(unsafe=True)
 
@@ -451,29 +451,32 @@ async def speaking(info: str) -> AsyncIterator[str]:
 @pytest.mark.parametrize("unsafe", [True, False])
 async def test_check_refuses_old_servers(unsafe: bool) -> None:
     """A Redis before 7 is refused whatever else is accepted, as it cannot do what we need."""
-    async with speaking("redis_version:6.2.14\r\naof_enabled:1\r\n") as url, aclosing(Store(url, Use.WORK)) as store:
-        with pytest.raises(StoreUnfit, match=r"Redis 6\.2\.14 is too old: 7\.0"):
+    async with (
+        speaking("redis_version:6.2.14\r\naof_enabled:1\r\n") as url,
+        aclosing(RedisClient(url, Use.WORK)) as store,
+    ):
+        with pytest.raises(RedisUnfit, match=r"Redis 6\.2\.14 is too old: 7\.0"):
             await store.check(unsafe=unsafe)
 
 
 async def test_check_names_the_cluster_url(cluster_url: str) -> None:
     """A cluster by the URL of a single server is refused with the URL that it needs."""
-    async with aclosing(Store(cluster_url.replace("redis+cluster", "redis"), Use.WORK)) as store:
-        with pytest.raises(StoreUnfit, match=r"redis\+cluster://"):
+    async with aclosing(RedisClient(cluster_url.replace("redis+cluster", "redis"), Use.WORK)) as store:
+        with pytest.raises(RedisUnfit, match=r"redis\+cluster://"):
             await store.check(unsafe=True)
 
 
-async def test_check_accepts_a_cluster(clustered: Store) -> None:
+async def test_check_accepts_a_cluster(clustered: RedisClient) -> None:
     """Three masters with our redis.conf are accepted."""
     assert [] == await clustered.check()
 
 
 async def test_check_looks_at_every_node(breakable: Cluster) -> None:
     """A cluster is refused for any of its nodes."""
-    async with aclosing(Store(breakable.url, Use.WORK)) as store:
+    async with aclosing(RedisClient(breakable.url, Use.WORK)) as store:
         for master in breakable.masters:
             master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-            with pytest.raises(StoreUnfit, match="allkeys-lru"):
+            with pytest.raises(RedisUnfit, match="allkeys-lru"):
                 await store.check()
             master.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
         assert [] == await store.check()
@@ -486,20 +489,20 @@ async def test_no_cluster(redis_server: Server) -> None:
     """A cluster's URL where there is none, or one server alone, is unavailable like any other."""
     server = redis_server()
     url = server.url.replace("redis:", "redis+cluster:")
-    async with aclosing(Store(url, Use.INGEST)) as store:
-        with pytest.raises(StoreUnavailable, match="cluster support disabled"):
+    async with aclosing(RedisClient(url, Use.INGEST)) as store:
+        with pytest.raises(RedisUnavailable, match="cluster support disabled"):
             await store.do("PING")
         server.kill()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(RedisUnavailable):
             await store.do("PING")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(RedisUnavailable):
             async with store.listener():
                 pass
 
 
 async def test_frozen_node(breakable: Cluster) -> None:
     """A node that does not answer costs a webhook 0.4 s; sites of the other nodes go on."""
-    async with aclosing(Store(breakable.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(breakable.url, Use.INGEST)) as store:
         for site in SITES:
             await known(store, site)
         frozen = breakable.masters[1]
@@ -507,7 +510,7 @@ async def test_frozen_node(breakable: Cluster) -> None:
         frozen.freeze()
         try:
             began = time.monotonic()
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(RedisUnavailable):
                 await mark(store, min(there))
             assert 0.75 > time.monotonic() - began
         finally:
@@ -525,9 +528,9 @@ async def test_wait_does_not_wait_for_a_password(redis_server: Callable[..., Red
     """A Redis that wants another password is told at once, with what to write; the password is not repeated."""
     server = redis_server()
     server.ask("CONFIG", "SET", "requirepass", "secret")
-    store = Store(server.url.replace("redis://", f"redis://:{password}@" if password else "redis://"), Use.WORK)
+    store = RedisClient(server.url.replace("redis://", f"redis://:{password}@" if password else "redis://"), Use.WORK)
 
-    with pytest.raises(StoreUnfit, match="REDIS_URL") as caught:
+    with pytest.raises(RedisUnfit, match="REDIS_URL") as caught:
         await store.wait(30)
 
     assert "wrong" not in str(caught.value)
@@ -540,9 +543,9 @@ async def test_wait_does_not_wait_for_a_password(redis_server: Callable[..., Red
 async def test_what_an_administrator_takes_away(redis_server: Callable[..., RedisServer], command: list[str]) -> None:
     """A Redis that wants replicas, or lets us do less than it did, is unavailable: no fault of ours that ends a process."""
     server = redis_server()
-    async with aclosing(Store(server.url, Use.WORK)) as store:
+    async with aclosing(RedisClient(server.url, Use.WORK)) as store:
         await store.do("SET", "key", "value")
         server.ask(*command)
 
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(RedisUnavailable):
             await store.do("SET", "key", "value")

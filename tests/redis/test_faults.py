@@ -16,8 +16,8 @@ from redis.exceptions import (
 )
 
 from server import metrics
-from server.errors import StoreUnavailable
-from server.redis.client import Store, Use
+from server.errors import RedisUnavailable
+from server.redis.client import RedisClient, Use
 from server.redis.faults import faults, read
 from server.redis.node import Node
 
@@ -46,7 +46,7 @@ async def test_away(error: Exception) -> None:
     """A Redis that takes nothing for now is unavailable, whatever it says; that is counted by the call."""
     before = metrics.store_faults.labels("mark")._value.get()
 
-    with pytest.raises(StoreUnavailable, match="did not take mark") as caught, faults("mark"):
+    with pytest.raises(RedisUnavailable, match="did not take mark") as caught, faults("mark"):
         raise error
 
     assert error is caught.value.__cause__
@@ -81,11 +81,11 @@ async def test_swallowed_cancel() -> None:
 async def test_a_cancel_is_not_lost(redis_url: str) -> None:
     """A task that is cancelled at any moment of a command ends, rather than to go on as if nothing were."""
 
-    async def forever(store: Store) -> None:
+    async def forever(store: RedisClient) -> None:
         while True:
             await store.do("PING")
 
-    async with aclosing(Store(redis_url, Use.WORK)) as store:
+    async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         for turns in range(60):
             task = asyncio.create_task(forever(store))
             for _ in range(turns % 20):

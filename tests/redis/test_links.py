@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from server import metrics
-from server.errors import StoreUnavailable
-from server.redis.client import Store, Use
+from server.errors import RedisUnavailable
+from server.redis.client import RedisClient, Use
 from server.redis.cluster import Cluster
 from server.redis.links import MOST_HEARD, Links, Shard
-from server.redis.listener import Heard
+from server.redis.listener import Received
 from server.redis.node import Node
 from server.store.keys import WAKE, channel
 from tests.rig.cluster import Cluster as Servers
@@ -37,7 +37,7 @@ async def confirmed(links: Links, *names: str) -> None:
     left = set(names)
 
     async def all_of_them() -> bool:
-        heard = await links.hear(0.2)
+        heard = await links.receive(0.2)
         if heard is not None and heard.text is None:
             left.discard(heard.channel)
         return not left
@@ -49,26 +49,26 @@ def of(servers: Servers, master: RedisServer) -> list[str]:
     return [name for name in NAMES if servers.owner(name, by=master) is master]
 
 
-async def test_heard(clustered: Store, cluster: Servers) -> None:
+async def test_heard(clustered: RedisClient, cluster: Servers) -> None:
     """The channels of all sites are heard, on whichever master each is, until they are not wanted any more."""
     async with listening(cluster) as links:
         await links.subscribe(*NAMES)
-        assert {Heard(name, None) for name in NAMES} == {await links.hear(2) for _ in NAMES}
-        assert await links.hear(0.01) is None
+        assert {Received(name, None) for name in NAMES} == {await links.receive(2) for _ in NAMES}
+        assert await links.receive(0.01) is None
 
         for name in NAMES:
             await clustered.do("SPUBLISH", name, "text")
-        assert {Heard(name, "text") for name in NAMES} == {await links.hear(2) for _ in NAMES}
+        assert {Received(name, "text") for name in NAMES} == {await links.receive(2) for _ in NAMES}
 
         await links.unsubscribe(*NAMES[1:])
         await until(lambda: _deaf(clustered, NAMES[1:]))
         for name in NAMES:
             await clustered.do("SPUBLISH", name, "text")
-        assert Heard(NAMES[0], "text") == await links.hear(2)
-        assert await links.hear(0.1) is None
+        assert Received(NAMES[0], "text") == await links.receive(2)
+        assert await links.receive(0.1) is None
 
 
-async def _deaf(clustered: Store, names: list[str]) -> bool:
+async def _deaf(clustered: RedisClient, names: list[str]) -> bool:
     return [0] * len(names) == [await clustered.do("SPUBLISH", name, "") for name in names]
 
 
@@ -77,25 +77,25 @@ async def test_again(cluster: Servers) -> None:
     async with listening(cluster) as links:
         for _ in range(2):
             await links.subscribe(NAMES[0])
-            assert Heard(NAMES[0], None) == await links.hear(2)
+            assert Received(NAMES[0], None) == await links.receive(2)
 
 
-async def test_silent_masters_delay_nobody(clustered: Store, cluster: Servers) -> None:
+async def test_silent_masters_delay_nobody(clustered: RedisClient, cluster: Servers) -> None:
     """What one master says is heard at once, however long the others are silent."""
     async with listening(cluster) as links:
         await links.subscribe(*NAMES)
         await confirmed(links, *NAMES)
         waits = []
         for name in NAMES[:6]:
-            hearing = asyncio.create_task(links.hear(2))
+            hearing = asyncio.create_task(links.receive(2))
             await clustered.do("SPUBLISH", name, "text")
             began = time.monotonic()
-            assert Heard(name, "text") == await hearing
+            assert Received(name, "text") == await hearing
             waits.append(time.monotonic() - began)
 
         assert 0.3 > max(waits)
         began = time.monotonic()
-        assert await links.hear(0.2) is None
+        assert await links.receive(0.2) is None
         assert 0.2 <= time.monotonic() - began < 0.5
 
 
@@ -103,16 +103,16 @@ async def test_wake_from_every_node(cluster: Servers) -> None:
     """A channel that all nodes tell is heard once, whichever node of a cluster it was published on."""
     async with listening(cluster) as links:
         await links.subscribe_all_nodes(WAKE)
-        assert Heard(WAKE, None) == await links.hear(2)
+        assert Received(WAKE, None) == await links.receive(2)
 
         for number, master in enumerate(cluster.masters):
             master.ask("PUBLISH", WAKE, f"site-{number}")
 
         # The nodes of a cluster that has just begun still tell each other of what was said before.
-        wanted = {Heard(WAKE, f"site-{number}") for number in range(3)}
+        wanted = {Received(WAKE, f"site-{number}") for number in range(3)}
 
         async def all_of_them() -> bool:
-            if (heard := await links.hear(2)) is not None:
+            if (heard := await links.receive(2)) is not None:
                 wanted.discard(heard)
             return not wanted
 
@@ -133,14 +133,14 @@ async def test_wake_goes_elsewhere(breakable: Servers) -> None:
         try:
             await confirmed(links, WAKE)
             breakable.masters[breakable.masters.index(server) - 1].ask("PUBLISH", WAKE, "site")
-            await until(lambda: _hears(links, Heard(WAKE, "site")))
+            await until(lambda: _hears(links, Received(WAKE, "site")))
         finally:
             server.thaw()
         await until(breakable.well)
 
 
-async def _hears(links: Links, wanted: Heard) -> bool:
-    return wanted == await links.hear(0.1)
+async def _hears(links: Links, wanted: Received) -> bool:
+    return wanted == await links.receive(0.1)
 
 
 async def test_one_line_is_lost(breakable: Servers) -> None:
@@ -154,12 +154,12 @@ async def test_one_line_is_lost(breakable: Servers) -> None:
 
         master.ask("CLIENT", "KILL", "TYPE", "pubsub")
 
-        heard: list[Heard] = []
+        heard: list[Received] = []
         while len(heard) < len(its):
-            if (one := await links.hear(2)) is not None:
+            if (one := await links.receive(2)) is not None:
                 heard.append(one)
-        assert {Heard(name, None) for name in its} == set(heard)
-        assert await links.hear(0.3) is None
+        assert {Received(name, None) for name in its} == set(heard)
+        assert await links.receive(0.3) is None
         assert before + 1 == metrics.resyncs.labels("new_link")._value.get()
 
 
@@ -178,7 +178,7 @@ async def test_moved_slot(breakable: Servers, whole: bool) -> None:
         await confirmed(links, name)
         assert breakable.owner(name) is new
         new.ask("SPUBLISH", name, "text")
-        assert Heard(name, "text") == await links.hear(2)
+        assert Received(name, "text") == await links.receive(2)
         await links.unsubscribe(name)
         await until(lambda: new.ask("SPUBLISH", name, "text") == 0)
 
@@ -187,7 +187,7 @@ async def test_a_master_that_hangs(breakable: Servers) -> None:
     """A master on which nothing comes any more is found by its probe, and is heard again when it is back; others go on."""
     hangs, *others = breakable.masters
     its, theirs = of(breakable, hangs), of(breakable, others[0])
-    async with listening(breakable, patience=1.0) as links, aclosing(Store(breakable.url, Use.INGEST)) as store:
+    async with listening(breakable, patience=1.0) as links, aclosing(RedisClient(breakable.url, Use.INGEST)) as store:
         probing = asyncio.create_task(probe(store, links))
         await links.subscribe(*its, *theirs)
         await confirmed(links, *its, *theirs)
@@ -198,10 +198,10 @@ async def test_a_master_that_hangs(breakable: Servers) -> None:
             # Whom only its probe tells of: nothing is wanted of the third master.
             await until(lambda: _well(links, 2))
             others[0].ask("SPUBLISH", theirs[0], "text")
-            assert await until(lambda: _hears(links, Heard(theirs[0], "text")), 1)
-            assert 1.0 > asyncio.get_running_loop().time() - links.pulse
+            assert await until(lambda: _hears(links, Received(theirs[0], "text")), 1)
+            assert 1.0 > asyncio.get_running_loop().time() - links.last_probe
             await until(lambda: _deaf_to(links, its))
-            assert all(map(links.hears, theirs))
+            assert all(map(links.connected, theirs))
         finally:
             hangs.thaw()
 
@@ -212,21 +212,21 @@ async def test_a_master_that_hangs(breakable: Servers) -> None:
 
 
 async def _deaf_to(links: Links, names: list[str]) -> bool:
-    await links.hear(0.05)
-    return not any(map(links.hears, names))
+    await links.receive(0.05)
+    return not any(map(links.connected, names))
 
 
 async def _well(links: Links, number: int) -> bool:
-    await links.hear(0.05)
+    await links.receive(0.05)
     since = asyncio.get_running_loop().time() - 1.0
-    return number == sum(shard.link is not None and shard.link.pulse > since for shard in links._shards.values())
+    return number == sum(shard.link is not None and shard.link.last_probe > since for shard in links._shards.values())
 
 
-async def probe(store: Store, links: Links) -> None:
+async def probe(store: RedisClient, links: Links) -> None:
     """Publish to every probe, as who listens has to."""
 
     async def one(name: str) -> None:
-        with suppress(StoreUnavailable):
+        with suppress(RedisUnavailable):
             await store.do("SPUBLISH", name, "probe")
 
     while True:
@@ -240,20 +240,20 @@ async def test_all_are_lost(tmp_path: Path) -> None:
         async with listening(servers) as links:
             await links.subscribe(*NAMES)
             await confirmed(links, *NAMES)
-            assert (True, False) == (links.hears(NAMES[0]), links.hears("nowhere"))
+            assert (True, False) == (links.connected(NAMES[0]), links.connected("nowhere"))
             *some, last = servers.masters
             for master in some:
                 master.kill()
             for _ in range(5):
-                await links.hear(0.1)
+                await links.receive(0.1)
 
             last.kill()
 
-            with pytest.raises(StoreUnavailable):
-                await until(lambda: _hears(links, Heard("", "")))
+            with pytest.raises(RedisUnavailable):
+                await until(lambda: _hears(links, Received("", "")))
 
 
-async def test_nobody_listens(clustered: Store, cluster: Servers) -> None:
+async def test_nobody_listens(clustered: RedisClient, cluster: Servers) -> None:
     """However much is said while nobody listens, only so much waits here; then all of it is heard, in order."""
     name = NAMES[0]
     async with listening(cluster) as links:
@@ -263,9 +263,9 @@ async def test_nobody_listens(clustered: Store, cluster: Servers) -> None:
             await clustered.do("SPUBLISH", name, number)
         await until(lambda: links._heard.qsize() == MOST_HEARD)
 
-        heard = [await links.hear(2) for _ in range(MOST_HEARD + 500)]
+        heard = [await links.receive(2) for _ in range(MOST_HEARD + 500)]
 
-        assert [Heard(name, f"{number}") for number in range(MOST_HEARD + 500)] == heard
+        assert [Received(name, f"{number}") for number in range(MOST_HEARD + 500)] == heard
 
 
 async def test_a_bug_is_told(cluster: Servers) -> None:
@@ -281,7 +281,7 @@ async def test_a_bug_is_told(cluster: Servers) -> None:
         await asyncio.sleep(0)
 
         with pytest.raises(KeyError, match="bug"):
-            await links.hear(1)
+            await links.receive(1)
 
 
 async def test_given_up_while_they_move(cluster: Servers) -> None:
@@ -307,7 +307,7 @@ async def test_given_up_while_they_move(cluster: Servers) -> None:
 
         assert {} == links._homes
         for _ in range(5):
-            await links.hear(0.1)
+            await links.receive(0.1)
 
 
 async def test_a_master_that_gets_its_first_slots(cluster: Servers) -> None:

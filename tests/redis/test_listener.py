@@ -7,9 +7,9 @@ from errno import ETIMEDOUT
 import pytest
 
 from server import metrics
-from server.errors import StoreUnavailable
-from server.redis.client import Store
-from server.redis.listener import Ended, Heard, Link, new_probe
+from server.errors import RedisUnavailable
+from server.redis.client import RedisClient
+from server.redis.listener import Ended, Link, Received, new_probe
 from server.redis.node import Node
 from server.store.keys import channel
 from tests.rig.cluster import Cluster
@@ -44,7 +44,7 @@ async def test_closed_while_something_is_said(redis_url: str) -> None:
                 await asyncio.sleep(0)
             await link.aclose()
 
-            with suppress(StoreUnavailable):
+            with suppress(RedisUnavailable):
                 await saying
             await link.open()
 
@@ -68,37 +68,37 @@ async def test_said_while_another_command_fails(redis_url: str, monkeypatch: pyt
             await asyncio.sleep(0)
         other = asyncio.create_task(link.subscribe("b"))
 
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(RedisUnavailable):
             await one
-        with suppress(StoreUnavailable):
+        with suppress(RedisUnavailable):
             await other
 
 
-async def test_heard(store: Store, redis_url: str) -> None:
+async def test_heard(store: RedisClient, redis_url: str) -> None:
     """A subscription is confirmed, then says what is published, until it ends; silence is None."""
     async with listening(redis_url) as link:
         await link.subscribe("a", "b")
-        assert [Heard("a", None), Heard("b", None)] == [await link.hear(2) for _ in range(2)]
-        assert await link.hear(0.01) is None
+        assert [Received("a", None), Received("b", None)] == [await link.receive(2) for _ in range(2)]
+        assert await link.receive(0.01) is None
 
         await store.do("PUBLISH", "b", "text")
-        assert Heard("b", "text") == await link.hear(2)
+        assert Received("b", "text") == await link.receive(2)
 
         await link.unsubscribe("b")
-        assert await link.hear(2) is None
+        assert await link.receive(2) is None
         await store.do("PUBLISH", "b", "text")
-        assert await link.hear(0.05) is None
+        assert await link.receive(0.05) is None
 
 
-async def test_told_while_it_listens(store: Store, redis_url: str) -> None:
+async def test_told_while_it_listens(store: RedisClient, redis_url: str) -> None:
     """What another task asks for is confirmed at once, though its owner waits for what comes."""
     async with listening(redis_url) as link:
-        hearing = asyncio.create_task(link.hear(5))
+        hearing = asyncio.create_task(link.receive(5))
         await asyncio.sleep(0)
 
         await link.subscribe("a")
 
-        assert Heard("a", None) == await asyncio.wait_for(hearing, 2)
+        assert Received("a", None) == await asyncio.wait_for(hearing, 2)
 
 
 async def test_again(redis_url: str) -> None:
@@ -106,20 +106,20 @@ async def test_again(redis_url: str) -> None:
     async with listening(redis_url) as link:
         for _ in range(2):
             await link.subscribe("a")
-            assert Heard("a", None) == await link.hear(2)
+            assert Received("a", None) == await link.receive(2)
 
 
-async def test_lost(store: Store, redis_url: str) -> None:
+async def test_lost(store: RedisClient, redis_url: str) -> None:
     """Law 6: A lost link is told, again and again, and is never opened anew in silence."""
     async with listening(redis_url) as link:
         await link.subscribe("a")
-        assert Heard("a", None) == await link.hear(2)
+        assert Received("a", None) == await link.receive(2)
 
         await store.do("CLIENT", "KILL", "TYPE", "pubsub")
 
         for _ in range(3):
-            with pytest.raises(StoreUnavailable):
-                await link.hear(2)
+            with pytest.raises(RedisUnavailable):
+                await link.receive(2)
         assert ["a", 0] == await store.do("PUBSUB", "NUMSUB", "a")
 
 
@@ -128,7 +128,7 @@ async def test_nothing_to_say(redis_url: str) -> None:
     async with listening(redis_url) as link:
         await link.subscribe()
         await link.unsubscribe()
-        assert await link.hear(0.05) is None
+        assert await link.receive(0.05) is None
 
 
 async def test_nobody_there(redis_server: Server) -> None:
@@ -136,21 +136,21 @@ async def test_nobody_there(redis_server: Server) -> None:
     server = redis_server()
     async with listening(server.url) as link:
         await link.subscribe("a")
-        assert await link.hear(2)
+        assert await link.receive(2)
 
         server.kill()
 
-        with pytest.raises(StoreUnavailable):
-            await link.hear(2)
-        assert link.hears("a")
+        with pytest.raises(RedisUnavailable):
+            await link.receive(2)
+        assert link.connected("a")
         await link.aclose()
-        assert not link.hears("a")
+        assert not link.connected("a")
         for ask in (link.subscribe, link.unsubscribe, link.subscribe_all_nodes):
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(RedisUnavailable):
                 await ask("b")
-        with pytest.raises(StoreUnavailable):
-            await link.hear(2)
-    with pytest.raises(StoreUnavailable):
+        with pytest.raises(RedisUnavailable):
+            await link.receive(2)
+    with pytest.raises(RedisUnavailable):
         async with listening(server.url):
             pytest.fail("there is nobody to listen to")
 
@@ -159,30 +159,30 @@ async def test_dead_link(redis_url: str) -> None:
     """A link that the kernel has given up is told at once, and is not taken for silence."""
     async with listening(redis_url) as link:
         await link.subscribe("a")
-        assert Heard("a", None) == await link.hear(2)
+        assert Received("a", None) == await link.receive(2)
 
         # As a transport tells what its socket said; nobody can make a link of one machine die.
         link._connection._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
 
-        with pytest.raises(StoreUnavailable, match="timed out"):
-            await link.hear(2)
+        with pytest.raises(RedisUnavailable, match="timed out"):
+            await link.receive(2)
 
 
 # -- probes --
 
 
-async def test_probe(store: Store, redis_url: str) -> None:
+async def test_probe(store: RedisClient, redis_url: str) -> None:
     """A link has a pulse when its probe comes back, which is heard by nobody else; without a probe it has none."""
     async with listening(redis_url, new_probe(), 5.0) as link, listening(redis_url) as without:
         began = asyncio.get_running_loop().time()
-        assert -math.inf == link.pulse
+        assert -math.inf == link.last_probe
         [probe] = link.probes
         await store.do("PUBLISH", probe, "probe")
 
-        assert [None, None] == [await link.hear(2) for _ in range(2)]
+        assert [None, None] == [await link.receive(2) for _ in range(2)]
 
-        assert began <= link.pulse <= asyncio.get_running_loop().time()
-        assert ([], -math.inf) == (without.probes, without.pulse)
+        assert began <= link.last_probe <= asyncio.get_running_loop().time()
+        assert ([], -math.inf) == (without.probes, without.last_probe)
 
 
 async def test_probe_lost(redis_server: Server) -> None:
@@ -193,21 +193,21 @@ async def test_probe_lost(redis_server: Server) -> None:
         listening(f"redis://127.0.0.1:{way.port}/0", new_probe()) as link,
     ):
         await link.subscribe("a")
-        while not await link.hear(2):
+        while not await link.receive(2):
             pass
         before = metrics.silent_links._value.get()
         way.silence()
         server.ask("PUBLISH", link.probes[0], "probe")
         began = asyncio.get_running_loop().time()
 
-        with pytest.raises(StoreUnavailable, match="nothing came through"):
-            await until(lambda: link.hear(0.05))
+        with pytest.raises(RedisUnavailable, match="nothing came through"):
+            await until(lambda: link.receive(0.05))
 
         assert PATIENCE - 0.1 < asyncio.get_running_loop().time() - began < PATIENCE + 1
         assert before + 1 == metrics.silent_links._value.get()
 
 
-async def test_probe_lost_in_a_crowd(store: Store, redis_url: str) -> None:
+async def test_probe_lost_in_a_crowd(store: RedisClient, redis_url: str) -> None:
     """A link on which only the probe does not come any more is not trusted either: it may lead to a former master."""
     async with listening(redis_url, new_probe()) as link:
         await link.subscribe("a")
@@ -218,13 +218,13 @@ async def test_probe_lost_in_a_crowd(store: Store, redis_url: str) -> None:
                 await asyncio.sleep(0.01)
 
         talking = asyncio.create_task(talk())
-        with pytest.raises(StoreUnavailable, match="nothing came through"):
+        with pytest.raises(RedisUnavailable, match="nothing came through"):
             await until(lambda: _deaf(link))
         talking.cancel()
 
 
 async def _deaf(link: Link) -> bool:
-    await link.hear(0.1)
+    await link.receive(0.1)
     return False
 
 
@@ -237,17 +237,17 @@ async def test_shards(breakable: Cluster) -> None:
     names = [name for name in (channel(f"{n}", "T") for n in range(30)) if breakable.owner(name) is master]
     async with listening(master.url, sharded=True) as link:
         await link.subscribe(*names)
-        assert {Heard(name, None) for name in names} == {await link.hear(2) for _ in names}
+        assert {Received(name, None) for name in names} == {await link.receive(2) for _ in names}
         await link.subscribe_all_nodes("everywhere")
-        assert Heard("everywhere", None) == await link.hear(2)
+        assert Received("everywhere", None) == await link.receive(2)
 
         master.ask("SPUBLISH", names[0], "text")
-        assert Heard(names[0], "text") == await link.hear(2)
+        assert Received(names[0], "text") == await link.receive(2)
         other.ask("PUBLISH", "everywhere", "text")
-        assert Heard("everywhere", "text") == await link.hear(2)
+        assert Received("everywhere", "text") == await link.receive(2)
 
         await link.unsubscribe(names[0])
-        assert await link.hear(2) is None
+        assert await link.receive(2) is None
         assert 0 == master.ask("SPUBLISH", names[0], "text")
 
 
@@ -260,10 +260,10 @@ async def test_not_here(breakable: Cluster) -> None:
     async with listening(master.url, sharded=True) as link:
         await link.subscribe(there)
         with pytest.raises(Ended) as ended:
-            await link.hear(2)
+            await link.receive(2)
         await link.subscribe(here)
 
-        assert Heard(here, None) == await link.hear(2)
+        assert Received(here, None) == await link.receive(2)
         assert (True, False) == (ended.value.tells(there), ended.value.tells(here))
 
 
@@ -274,11 +274,11 @@ async def test_moved_slot(breakable: Cluster) -> None:
     new = breakable.masters[breakable.masters.index(old) - 1]
     async with listening(old.url, sharded=True) as link:
         await link.subscribe(name)
-        assert Heard(name, None) == await link.hear(2)
+        assert Received(name, None) == await link.receive(2)
 
         breakable.move(name, new)
 
         with pytest.raises(Ended, match="moved") as ended:
-            await until(lambda: link.hear(0.1))
+            await until(lambda: link.receive(0.1))
         assert ended.value.tells(name)
-        assert await link.hear(0.05) is None
+        assert await link.receive(0.05) is None

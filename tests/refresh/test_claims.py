@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from server.model import Rules, SiteId, Timing
 from server.refresh.claims import SLOTS
 from server.store.keys import key
-from server.store.schedule import Class, Listing, Wait
+from server.store.schedule import Listing, Priority, Wait
 from tests.rig.desk import RULES, answer, claimed, mark, reading, scripted, watch
 from tests.rig.elapse import elapse
 from tests.rig.redis import RedisServer
@@ -44,7 +44,7 @@ async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
     """Law 4: A hundred due tickets are one call to Wix."""
     tickets = wix.sandbox.add(100)
     async with reading(redis_url, wix) as desk:
-        await desk.adopt(wix.site, everything=True)
+        await desk.add_site(wix.site, everything=True)
         await until(lambda: desk.schedule.tracked(SiteId(wix.site)))
         for ticket in tickets:
             await desk.shows(wix.site, ticket, unsold=1000)
@@ -63,7 +63,7 @@ async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
     """Where every ticket is wanted the site is listed page by page, and each ticket gets a snapshot and a due time."""
     tickets = wix.sandbox.add(150)
     async with reading(redis_url, wix) as desk:
-        await desk.adopt(wix.site, everything=True)
+        await desk.add_site(wix.site, everything=True)
 
         await desk.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
         await desk.shows(wix.site, wix.tickets["hidden"], state="gone", unsold=None)
@@ -77,7 +77,7 @@ async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> Non
     """A tracked ticket that a full listing does not have is marked, read, and found to be deleted: a tombstone."""
     ticket = wix.tickets["fixed"]
     async with reading(redis_url, wix, Timing(again=0.1)) as desk:
-        await desk.adopt(wix.site, everything=True)
+        await desk.add_site(wix.site, everything=True)
         await desk.shows(wix.site, ticket, unsold=120)
 
         wix.world.delete(ticket)
@@ -97,7 +97,7 @@ async def test_other_sites_go_on(redis_url: str, wix: WixRig) -> None:
     """Law 5: A site that Wix refuses does not hold up the others."""
     stranger = "5f0e4d3c-1111-4111-8111-00000000b999"
     async with reading(redis_url, wix) as desk:
-        await desk.adopt(stranger)
+        await desk.add_site(stranger)
         await watch(desk, stranger, wix.tickets["fixed"])
         await until(lambda: desk.store.do("HGET", key(stranger, "reads"), "paused_until"))
 
@@ -110,7 +110,7 @@ async def test_other_sites_go_on(redis_url: str, wix: WixRig) -> None:
 async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
     """A worker that may not read a site, as it has another process's rules, says so once a minute at most."""
     async with scripted(redis_url) as (desk, wix):
-        await desk.schedule.adopt(SiteId(SITE), Rules(low_at=99), everything=False)
+        await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         with capture_logs() as logs:
             running = asyncio.create_task(desk.refresh.run())
             await watch(desk, SITE, TICKET)
@@ -131,7 +131,7 @@ async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
         await desk.schedule.list_now(SiteId(SITE))
         listing = await desk.schedule.claim(SiteId(SITE), RULES)
         assert isinstance(listing, Listing)
-        await desk.schedule.adopt(SiteId(SITE), Rules(low_at=99), everything=False)
+        await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         await desk.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
         wix.say("/query", Say(content=answer(TICKET, next="more")))
 
@@ -146,7 +146,7 @@ async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -
     wix.sandbox.add(150)
     async with reading(redis_url, wix) as desk:
         wix.knobs.turn(read_delay=0.3)
-        await desk.adopt(wix.site, everything=True)
+        await desk.add_site(wix.site, everything=True)
         await until(lambda: len(wix.calls("query")) >= 1)
         assert desk.running is not None
         desk.running.cancel()
@@ -174,7 +174,7 @@ async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], 
     tickets = wix.sandbox.add(150)
     async with reading(server.url, wix) as desk:
         wix.knobs.turn(read_delay=0.3)
-        await desk.adopt(wix.site, everything=True)
+        await desk.add_site(wix.site, everything=True)
         await until(lambda: wix.calls("query"))
 
         server.kill()
@@ -193,7 +193,7 @@ async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
     timing = Timing(lease=1.5)
     async with reading(redis_url, wix, timing) as desk, reading(redis_url, wix, timing):
         wix.knobs.turn(read_delay=0.8)
-        await desk.adopt(wix.site, everything=True)
+        await desk.add_site(wix.site, everything=True)
 
         async def ended() -> bool:
             return await desk.store.do("ZSCORE", key(wix.site, "due"), "*") and await desk.due(wix.site, "*") > 500
@@ -266,7 +266,7 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
         wix.say("/query", *first, Say(content=answer(TICKET)))
         paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
         for site in paused:
-            await desk.adopt(site, everything=True)
+            await desk.add_site(site, everything=True)
         running = asyncio.create_task(desk.refresh.run())
         await until(lambda: len(wix.of("/query")) == SLOTS)
         for site in paused:
@@ -291,7 +291,7 @@ async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
         spend = desk.schedule.spend
         desk.schedule.timing = replace(desk.schedule.timing, lease=0.2)
 
-        async def slow(site: SiteId, class_: Class) -> int | Wait:
+        async def slow(site: SiteId, class_: Priority) -> int | Wait:
             paid = await spend(site, class_)
             await asyncio.sleep(0.3)
             return paid
@@ -391,12 +391,12 @@ async def test_site_that_is_removed_is_left(redis_url: str, wix: WixRig) -> None
         await watch(desk, wix.site, ticket)
         await desk.shows(wix.site, ticket, unsold=120)
 
-        await desk.schedule.forget(SiteId(wix.site))
+        await desk.schedule.remove_site(SiteId(wix.site))
         await watch(desk, wix.site, ticket)
         assert [] == await desk.schedule.tracked(SiteId(wix.site))
         await until(lambda: f"refresh: {wix.site}" not in [task.get_name() for task in asyncio.all_tasks()])
         wix.world.buy(ticket)
-        await desk.adopt(wix.site)
+        await desk.add_site(wix.site)
         await watch(desk, wix.site, ticket)
         await mark(desk, wix.site, ticket)
 

@@ -8,7 +8,7 @@ from server.model import Hint, Pace, Rules, SiteId, TicketId, Timing
 from server.refresh.reader import Reader
 from server.store.keys import key
 from server.store.schedule import Lot
-from server.store.snapshots import Finding, Stored
+from server.store.snapshots import ReadResult, StoredTicket
 from server.wix.client import ApiKey, App, Wix
 from tests.rig.desk import RULES, SAMPLE, answer, claimed, mark, reading, scripted, watch
 from tests.rig.reads import Reads, definition
@@ -163,7 +163,7 @@ async def test_rules_that_change_during_a_read(redis_url: str) -> None:
     async with scripted(redis_url) as (desk, wix):
         await watch(desk, SITE, TICKET)
         lot = await claimed(desk)
-        await desk.schedule.adopt(SiteId(SITE), Rules(low_at=99), everything=False)
+        await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         wix.say("/query", Say(content=answer(TICKET)))
 
         await desk.reader.read(lot)
@@ -223,13 +223,13 @@ async def test_found_by_another_meanwhile(redis_url: str) -> None:
     async with scripted(redis_url) as (desk, wix):
         await watch(desk, SITE, TICKET)
         lot = await claimed(desk)
-        finding = Finding(TicketId(TICKET), Pace.LIVE, f'"ticket":"{TICKET}"}}', "{}", 3)
+        finding = ReadResult(TicketId(TICKET), Pace.LIVE, f'"ticket":"{TICKET}"}}', "{}", 3)
 
-        async def before_it_was(site: SiteId, tickets: Sequence[TicketId]) -> list[Stored]:
+        async def before_it_was(site: SiteId, tickets: Sequence[TicketId]) -> list[StoredTicket]:
             await desk.snapshots.keep(lot.site, lot.version - 1, lot.version - 1, [finding])
             return []
 
-        desk.snapshots.known = before_it_was  # type: ignore[method-assign]
+        desk.snapshots.stored = before_it_was  # type: ignore[method-assign]
         wix.say("/query", Say(content=answer()))
         await desk.reader.read(lot)
 

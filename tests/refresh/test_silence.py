@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from server import metrics
 from server.model import Hint, Rules, SiteId, Timing
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.refresh.silence import Silence
 from server.store.keys import key
 from server.store.schedule import Schedule
@@ -25,14 +25,14 @@ class Shop:
 
     def __init__(self, url: str) -> None:
         self.reads = Reads(url, SITE)
-        self.schedule = Schedule(Store(url, Use.WORK), Timing(silent_after=60.0))
+        self.schedule = Schedule(RedisClient(url, Use.WORK), Timing(silent_after=60.0))
         self.clock = Hand()
         self.silence = Silence(self.schedule, clock=self.clock)
         self.left = 100
 
     async def aclose(self) -> None:
         await self.reads.aclose()
-        await self.schedule.store.aclose()
+        await self.schedule.redis.aclose()
 
     async def sells(self, tickets: int = 1) -> list[dict[str, Any]]:
         """Let some be sold, or come back, and be found by a read; answers what is said of it. Half a minute passes."""
@@ -43,7 +43,7 @@ class Shop:
         return [dict(one) for one in lines]
 
     async def passes(self, seconds: float) -> None:
-        await elapse(self.schedule.store, SITE_ID, seconds, [definition(TICKET).id])
+        await elapse(self.schedule.redis, SITE_ID, seconds, [definition(TICKET).id])
         self.clock.move(seconds)
 
     async def hears(self) -> None:
@@ -58,7 +58,7 @@ class Shop:
 @pytest.fixture
 async def shop(redis_url: str) -> AsyncIterator[Shop]:
     async with aclosing(Shop(redis_url)) as found:
-        await found.schedule.adopt(SITE_ID, Rules(), everything=True)
+        await found.schedule.add_site(SITE_ID, Rules(), everything=True)
         yield found
 
 
@@ -81,7 +81,7 @@ async def test_told(shop: Shop) -> None:
 async def test_last_webhook(shop: Shop) -> None:
     """It says when a webhook was heard last, by Redis's clock and in UTC."""
     ten_o_clock = 1_770_804_000 * 10**6
-    await shop.schedule.store.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
+    await shop.schedule.redis.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
 
     # Until it is told 90 s pass, which here is that the past moves away.
     [*_, said] = [await shop.sells() for _ in range(4)]
@@ -135,7 +135,7 @@ async def test_not_expected(shop: Shop) -> None:
 async def test_site_that_was_let_go(shop: Shop) -> None:
     """A site that was let go is not silent."""
     await shop.falls_silent()
-    await shop.schedule.forget(SITE_ID)
+    await shop.schedule.remove_site(SITE_ID)
 
     with capture_logs() as lines:
         await shop.silence.learn(SITE_ID, [Kept.REFUSED])

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from server.model import Hint, SiteId, TicketId, Timing
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
 
 EVERY = 0.25
@@ -18,7 +18,7 @@ EVERY = 0.25
 @asynccontextmanager
 async def demand(redis_url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Schedule]:
     """Hint and hint; what fails of it is raised at the end."""
-    async with aclosing(Store(redis_url, Use.WORK)) as store:
+    async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         schedule = Schedule(store, Timing(watch_every=1))
         hint = Hint("load", tuple(TicketId(one) for one in tickets))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from server.model import Hint, Rules, SiteId, TicketId, Timing
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.refresh.claims import Refresh
 from server.refresh.reader import Reader
 from server.store.keys import key
@@ -33,7 +33,7 @@ class Desk:
 
     def __init__(self, redis_url: str, wix_url: str, app: App, timing: Timing | None = None) -> None:
         self._wix = (app, wix_url)
-        self.store = Store(redis_url, Use.WORK)
+        self.store = RedisClient(redis_url, Use.WORK)
         self.schedule = Schedule(self.store, timing, chance=lambda: 0.1)
         self.snapshots = Snapshots(self.store, RULES, timing)
         self.sites = Sites(self.schedule, (), RULES, everything=False)
@@ -46,8 +46,8 @@ class Desk:
         self.reader = Reader(self.schedule, self.snapshots, self.wix)
         self.refresh = Refresh(self.store, self.sites, self.snapshots, self.reader)
 
-    async def adopt(self, site: str, *, everything: bool = False) -> None:
-        await self.schedule.adopt(SiteId(site), RULES, everything=everything)
+    async def add_site(self, site: str, *, everything: bool = False) -> None:
+        await self.schedule.add_site(SiteId(site), RULES, everything=everything)
 
     async def shown(self, site: str, ticket: str) -> dict[str, Any]:
         found = await self.store.do("HGET", key(site, "ticket", ticket), "counter")
@@ -72,7 +72,7 @@ async def reading(redis_url: str, wix: WixRig, timing: Timing | None = None) -> 
     settings = wix.settings()
     desk = Desk(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
     try:
-        await desk.adopt(wix.site)
+        await desk.add_site(wix.site)
         desk.running = asyncio.create_task(desk.refresh.run())
         yield desk
         desk.refresh.stop()
@@ -96,7 +96,7 @@ async def scripted(redis_url: str) -> AsyncIterator[tuple[Desk, Scripted]]:
     async with running() as wix:
         desk = Desk(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
         try:
-            await desk.adopt(SITE)
+            await desk.add_site(SITE)
             yield desk, wix
         finally:
             await desk.wix.aclose()

@@ -4,7 +4,7 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-from server.live.admission import Doors
+from server.live.admission import Admission
 from server.live.frames import Message, Op
 from server.live.handshake import Opening
 from server.live.websocket import CounterProtocol
@@ -30,7 +30,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """Nothing but the socket is served; the hub is never asked, and nobody is counted."""
     assert scope["type"] == "lifespan"
     await receive()
-    scope["state"].update(hub=None, doors=Doors())
+    scope["state"].update(hub=None, admission=Admission())
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})

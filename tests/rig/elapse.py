@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from server.model import SiteId, TicketId
-from server.redis.client import Store
+from server.redis.client import RedisClient
 from server.store.keys import key, micros
 from server.store.schedule import Lot
 
@@ -37,7 +37,7 @@ end
 """Every number that large is a moment in microseconds; `v` is one too, but also stands in the counter's text."""
 
 
-async def elapse(store: Store, site: SiteId, seconds: float, tickets: Sequence[TicketId] = ()) -> None:
+async def elapse(store: RedisClient, site: SiteId, seconds: float, tickets: Sequence[TicketId] = ()) -> None:
     """Let so many seconds pass for a site's schedule and budget, and for the snapshots of these tickets."""
     keys = [key(site, name) for name in ("due", "hinted", "watched", "holds", "reads", "site", "heard")]
     keys += [key(site, "ticket", ticket) for ticket in tickets]

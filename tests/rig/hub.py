@@ -9,7 +9,7 @@ from server.hub.feed import Feed
 from server.hub.hub import Hub
 from server.hub.topics import Audience, Topic
 from server.model import Rules, SiteId, TicketId, Timing
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.wire import Close
@@ -65,8 +65,8 @@ class Rig:
     def __init__(
         self, url: str, timing: Timing | None = None, *, through: str = "", round_every: float = 0.1, **hub: Any
     ) -> None:
-        self.store = Store(url, Use.INGEST)
-        self.listening = Store(through or url, Use.LISTEN)
+        self.store = RedisClient(url, Use.INGEST)
+        self.listening = RedisClient(through or url, Use.LISTEN)
         self.schedule = Schedule(self.store, timing)
         self.hub = Hub(**hub)
         sites = Sites(self.schedule, [], Rules(), everything=False)
@@ -75,7 +75,7 @@ class Rig:
         self._running: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        await self.schedule.adopt(SITE_ID, Rules(), everything=False)
+        await self.schedule.add_site(SITE_ID, Rules(), everything=False)
         await self.feed.start()
         self._running = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.feed.run())]
         await until(lambda: self.feed.healthy)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from server.model import Definition, EventId, Price, Rules, Sale, SaleStatus, SiteId, TicketId
-from server.redis.client import Store, Use
-from server.store.schedule import Class, Schedule, Wait
-from server.store.snapshots import Finding, Kept, Snapshots
+from server.redis.client import RedisClient, Use
+from server.store.schedule import Priority, Schedule, Wait
+from server.store.snapshots import Kept, ReadResult, Snapshots
 
 EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"
 
@@ -34,7 +34,7 @@ class Reads:
     """One reader of one site; each `read` begins later than the one before."""
 
     def __init__(self, redis_url: str, site: str, rules: Rules | None = None) -> None:
-        self.store = Store(redis_url, Use.WORK)
+        self.store = RedisClient(redis_url, Use.WORK)
         self.schedule = Schedule(self.store)
         self.site = SiteId(site)
         self.rules = rules or Rules()
@@ -42,20 +42,20 @@ class Reads:
 
     async def version(self) -> int:
         """Begin a read."""
-        version = await self.schedule.spend(self.site, Class.HINTED)
+        version = await self.schedule.spend(self.site, Priority.HINTED)
         assert not isinstance(version, Wait)
         return version
 
     async def read(self, *definitions: Definition, version: int | None = None) -> Kept:
         """Read and keep; answers what became of the last."""
         version = version or await self.version()
-        findings = [Finding.of(one, self.rules) for one in definitions]
+        findings = [ReadResult.of(one, self.rules) for one in definitions]
         return (await self.snapshots.keep(self.site, version, version, findings))[-1]
 
     async def delete(self, ticket: str) -> None:
         """Wix said 404."""
         version = await self.version()
-        await self.snapshots.keep(self.site, version, version, [Finding.deleted(TicketId(ticket), EventId(EVENT))])
+        await self.snapshots.keep(self.site, version, version, [ReadResult.deleted(TicketId(ticket), EventId(EVENT))])
 
     async def aclose(self) -> None:
         """Close the connections."""

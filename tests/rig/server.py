@@ -14,7 +14,7 @@ import pytest
 from server import settings
 from server.http.listen import address, listen
 from server.http.server import http_server
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.web import Web
 from server.worker import Worker
 from tests.rig.reads import Reads
@@ -67,7 +67,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
             reader = Worker(found, url) if worker else None
             web = Web(found, url)
             if listens_to is not None:
-                web.listening = web.feed.ear.listening = Store(listens_to, Use.LISTEN)
+                web.listening = web.feed.subscriptions.listening = RedisClient(listens_to, Use.LISTEN)
             for part in (reader, web):
                 if part is not None:
                     stack.push_async_callback(part.aclose)

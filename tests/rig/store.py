@@ -5,21 +5,21 @@ from contextlib import aclosing
 
 import pytest
 
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from tests.rig.cluster import Cluster, three_masters
 
 
 @pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[Store]:
+async def store(redis_url: str) -> AsyncIterator[RedisClient]:
     """A worker's client of one server."""
-    async with aclosing(Store(redis_url, Use.WORK)) as found:
+    async with aclosing(RedisClient(redis_url, Use.WORK)) as found:
         yield found
 
 
 @pytest.fixture
-async def clustered(cluster_url: str) -> AsyncIterator[Store]:
+async def clustered(cluster_url: str) -> AsyncIterator[RedisClient]:
     """A worker's client of three masters."""
-    async with aclosing(Store(cluster_url, Use.WORK)) as found:
+    async with aclosing(RedisClient(cluster_url, Use.WORK)) as found:
         yield found
 
 

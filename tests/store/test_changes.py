@@ -4,13 +4,13 @@ from contextlib import aclosing
 import pytest
 from redis.exceptions import ResponseError
 
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.model import EventId, Rules, SiteId, TicketId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.changes import Batch, Change, Changes
 from server.store.keys import key
 from server.store.schedule import Schedule
-from server.store.snapshots import Finding, Snapshots
+from server.store.snapshots import ReadResult, Snapshots
 from tests.rig.reads import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import OTHER, SITE, TICKET
@@ -23,7 +23,7 @@ class Log:
     """A site whose tickets change, and two readers of the same group."""
 
     def __init__(self, url: str, site: SiteId = SITE_ID) -> None:
-        self.store = Store(url, Use.WORK)
+        self.store = RedisClient(url, Use.WORK)
         self.site = site
         self.snapshots = Snapshots(self.store, Rules())
         self.changes = Changes(self.store, "sync", "one")
@@ -33,16 +33,16 @@ class Log:
     async def aclose(self) -> None:
         await self.store.aclose()
 
-    async def adopt(self) -> "Log":
-        await Schedule(self.store).adopt(self.site, Rules(), everything=True)
+    async def add_site(self) -> "Log":
+        await Schedule(self.store).add_site(self.site, Rules(), everything=True)
         return self
 
     async def change(self, *names: str, ticket: TicketId = A) -> None:
         """Give a ticket these names, one after the other; an empty one deletes it."""
         for name in names:
             self.version += 1
-            named = Finding.of(definition(ticket, 3, name=name), self.snapshots.rules)
-            found = named if name else Finding.deleted(ticket, EventId(EVENT))
+            named = ReadResult.of(definition(ticket, 3, name=name), self.snapshots.rules)
+            found = named if name else ReadResult.deleted(ticket, EventId(EVENT))
             await self.snapshots.keep(self.site, self.version, self.version, [found])
 
     async def read(self, most: int = 100) -> list[Change]:
@@ -69,7 +69,7 @@ def names(found: list[Change] | tuple[Change, ...]) -> list[str]:
 async def log(redis_server: Callable[..., RedisServer], request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     """The log of a site, on each kind of server: they count differently what a group has read."""
     async with aclosing(Log(redis_server(request.param).url)) as found:
-        yield await found.adopt()
+        yield await found.add_site()
 
 
 async def test_before_and_after(log: Log) -> None:
@@ -88,7 +88,7 @@ async def test_before_and_after(log: Log) -> None:
 async def test_an_unknown_event(log: Log) -> None:
     """A deletion may not know its ticket's event any more."""
     await log.change("Stalls")
-    await log.snapshots.keep(SITE_ID, 7_009, 7_009, [Finding.deleted(A, None)])
+    await log.snapshots.keep(SITE_ID, 7_009, 7_009, [ReadResult.deleted(A, None)])
 
     assert [EventId(EVENT), None] == [one.event for one in await log.read()]
 
@@ -266,7 +266,7 @@ async def test_emptied_redis_heals(log: Log, call: str) -> None:
     await log.change("first")
     await log.names()
     await log.store.do("FLUSHALL")
-    await log.adopt()
+    await log.add_site()
 
     match call:
         case "read":
@@ -306,7 +306,7 @@ async def test_no_redis(redis_server: Callable[..., RedisServer]) -> None:
     async with aclosing(Log(server.url)) as log:
         server.kill()
 
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(RedisUnavailable):
             await log.read()
 
 
@@ -314,7 +314,7 @@ async def test_changes_on_a_cluster(cluster_url: str) -> None:
     """On a cluster each site's log is read, taken over, parked and watched for losses on its own node."""
     for n in range(20):
         async with aclosing(Log(cluster_url, SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}"))) as log:
-            await log.adopt()
+            await log.add_site()
             await log.change("first", "second", "third")
 
             first, second, third = await log.read()

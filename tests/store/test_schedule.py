@@ -9,11 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.model import Budget, EventId, Hint, Known, Named, Pace, Rules, Seen, SiteId, TicketId, Timing, Untold
-from server.redis.client import Store, Use
+from server.model import (
+    Budget,
+    EventId,
+    Hint,
+    Named,
+    Pace,
+    Rules,
+    SiteId,
+    TicketId,
+    Timing,
+    UnreportedFalls,
+    WatchedSite,
+    WatchedTicket,
+)
+from server.redis.client import RedisClient, Use
 from server.store.keys import WAKE, key
-from server.store.schedule import LISTING, Class, Listing, Lot, Marked, Next, Schedule, Wait
-from server.store.snapshots import Finding, Snapshots
+from server.store.schedule import LISTING, Listing, Lot, Marked, Next, Priority, Schedule, Wait
+from server.store.snapshots import ReadResult, Snapshots
 from tests.rig.elapse import aged, elapse
 from tests.rig.monitor import monitored
 from tests.rig.redis import RedisServer
@@ -30,7 +43,7 @@ class Site:
     """One site and its schedule; `chance` decides the jitter of pauses."""
 
     def __init__(self, url: str, timing: Timing | None = None, budget: Budget | None = None) -> None:
-        self.store = Store(url, Use.WORK)
+        self.store = RedisClient(url, Use.WORK)
         self.chance = 1.0
         self.schedule = Schedule(self.store, timing, budget, chance=lambda: self.chance)
         self.snapshots = Snapshots(self.store, Rules())
@@ -38,9 +51,9 @@ class Site:
     async def aclose(self) -> None:
         await self.store.aclose()
 
-    async def adopt(self, *, everything: bool) -> None:
+    async def add_site(self, *, everything: bool) -> None:
         """Take it on, with its first listing done."""
-        await self.schedule.adopt(SITE_ID, Rules(), everything=everything)
+        await self.schedule.add_site(SITE_ID, Rules(), everything=everything)
         if everything:
             await self.schedule.listed(await self.listing())
 
@@ -53,7 +66,7 @@ class Site:
     async def watch(self, *tickets: TicketId) -> None:
         assert await self.schedule.watch(SITE_ID, tickets, counters=False) is not None
 
-    async def seen(self, *tickets: TicketId, counters: bool = True) -> tuple[Seen, ...]:
+    async def seen(self, *tickets: TicketId, counters: bool = True) -> tuple[WatchedTicket, ...]:
         """Look at these tickets, and answer what is stored of them."""
         known = await self.schedule.watch(SITE_ID, tickets, counters=counters)
         assert known is not None
@@ -77,15 +90,15 @@ class Site:
 
     async def knows(self, *tickets: TicketId, pace: Pace = Pace.LIVE) -> None:
         """Have read these tickets just now."""
-        version = await self.schedule.spend(SITE_ID, Class.HINTED)
+        version = await self.schedule.spend(SITE_ID, Priority.HINTED)
         assert not isinstance(version, Wait)
-        findings = [Finding(ticket, pace, f'"ticket":"{ticket}"}}', "{}", 3, EVENT) for ticket in tickets]
+        findings = [ReadResult(ticket, pace, f'"ticket":"{ticket}"}}', "{}", 3, EVENT) for ticket in tickets]
         await self.snapshots.keep(SITE_ID, version, version, findings)
 
     async def call(self, what: str) -> int | Wait:
         """Call Wix if that is allowed: for a claimed read of a hinted ticket, or a payment of this class."""
         if what != "claim":
-            return await self.schedule.spend(SITE_ID, Class(what))
+            return await self.schedule.spend(SITE_ID, Priority(what))
         for name in ("due", "hinted"):
             await self.store.do("ZADD", key(SITE, name), 1, A)
         found = await self.claim()
@@ -127,14 +140,14 @@ async def strange(redis_url: str) -> AsyncIterator[Site]:
 @pytest.fixture
 async def site(strange: Site) -> Site:
     """A site of which every ticket is wanted."""
-    await strange.adopt(everything=True)
+    await strange.add_site(everything=True)
     return strange
 
 
 @pytest.fixture
 async def watched(strange: Site) -> Site:
     """A site of which only watched tickets are wanted."""
-    await strange.adopt(everything=False)
+    await strange.add_site(everything=False)
     return strange
 
 
@@ -148,14 +161,14 @@ def about(seconds: float) -> Any:
 
 async def test_adopt_makes_the_listing_due(strange: Site) -> None:
     """A new site is known and its listing is due once; the same settings again change nothing, new rules list again."""
-    await strange.schedule.adopt(SITE_ID, Rules(), everything=True)
+    await strange.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert {SITE_ID} == await strange.schedule.sites()
     await strange.schedule.listed(await strange.listing())
 
-    await strange.schedule.adopt(SITE_ID, Rules(), everything=True)
+    await strange.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert isinstance(await strange.claim(), Wait)
 
-    await strange.schedule.adopt(SITE_ID, Rules(low_at=3), everything=True)
+    await strange.schedule.add_site(SITE_ID, Rules(low_at=3), everything=True)
     assert isinstance(await strange.claim(Rules(low_at=3)), Listing)
 
 
@@ -163,18 +176,18 @@ async def test_adopt_wakes(strange: Site) -> None:
     """A worker is woken for the listing of a new site."""
     async with strange.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
-        assert await listener.hear(2)
+        assert await listener.receive(2)
 
-        await strange.schedule.adopt(SITE_ID, Rules(), everything=True)
+        await strange.schedule.add_site(SITE_ID, Rules(), everything=True)
 
-        heard = await listener.hear(2)
+        heard = await listener.receive(2)
     assert heard is not None
     assert SITE == heard.text
 
 
 async def test_listing_ends_with_everything(site: Site) -> None:
     """A site of which only watched tickets are wanted is listed when somebody asks for it, and not again by itself."""
-    await site.schedule.adopt(SITE_ID, Rules(), everything=False)
+    await site.schedule.add_site(SITE_ID, Rules(), everything=False)
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
 
@@ -256,7 +269,7 @@ async def test_other_rules_claim_nothing(site: Site) -> None:
     await site.schedule.list_now(SITE_ID)
     before = await site.reads()
 
-    assert Wait(1.0, foreign=True) == await site.claim(Rules(low_at=3))
+    assert Wait(1.0, other_rules=True) == await site.claim(Rules(low_at=3))
 
     assert before == await site.reads()
     await site.listing()
@@ -269,7 +282,7 @@ async def test_forget_leaves_nothing_for_ever(site: Site) -> None:
     await held(site, A, 600)
     lot = await site.lot()
 
-    await site.schedule.forget(SITE_ID)
+    await site.schedule.remove_site(SITE_ID)
 
     await site.settle(lot)
     await site.schedule.track(SITE_ID, lot.version, [Next(B, Pace.LIVE, start_us=lot.version + 10**9)])
@@ -289,7 +302,7 @@ async def test_forget_asks_redis_twice(site: Site, redis_url: str) -> None:
     await site.knows(*(TicketId(f"ticket-{n}") for n in range(100)))
 
     async with monitored(redis_url) as commands:
-        await site.schedule.forget(SITE_ID)
+        await site.schedule.remove_site(SITE_ID)
         sent = [words[0] for words in await commands.all()]
 
     # A script that Redis has not seen yet goes twice.
@@ -301,9 +314,9 @@ async def test_adopted_again(site: Site) -> None:
     await site.knows(A)
     await site.mark(A)
     lot = await site.lot()
-    await site.schedule.forget(SITE_ID)
+    await site.schedule.remove_site(SITE_ID)
 
-    await site.adopt(everything=True)
+    await site.add_site(everything=True)
 
     await site.mark(A)
     assert (await site.lot()).version > lot.version
@@ -319,7 +332,7 @@ async def test_unknown_site_writes_nothing(strange: Site) -> None:
     assert Marked(known=False, taken=0, fell=0) == await strange.mark(A, event=EVENT)
     assert await strange.schedule.watch(SITE_ID, [A], counters=True) is None
     assert Wait(1.0) == await strange.claim()
-    assert Wait(1.0) == await strange.schedule.spend(SITE_ID, Class.HINTED)
+    assert Wait(1.0) == await strange.schedule.spend(SITE_ID, Priority.HINTED)
     assert 0.0 == await strange.schedule.fault(SITE_ID, None, 5.0)
 
     assert [] == await strange.keys()
@@ -399,14 +412,14 @@ async def test_wake_only_if_a_time_fell(site: Site) -> None:
     """A worker is woken by a hint that made something due, and not by one that found it due."""
     async with site.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
-        assert await listener.hear(2)
+        assert await listener.receive(2)
 
         await site.mark(A)
         await site.mark(A)
         await site.mark(B)
         await site.store.do("PUBLISH", WAKE, "end")
 
-        heard = [await listener.hear(2) for _ in range(3)]
+        heard = [await listener.receive(2) for _ in range(3)]
     assert [SITE, SITE, "end"] == [one.text for one in heard if one]
 
 
@@ -440,11 +453,11 @@ async def test_watch_wakes_for_a_first_read(watched: Site) -> None:
     """The first viewer of a ticket does not wait until a worker looks by itself."""
     async with watched.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
-        assert await listener.hear(2)
+        assert await listener.receive(2)
 
         await watched.watch(A)
 
-        heard = await listener.hear(2)
+        heard = await listener.receive(2)
     assert heard is not None
     assert SITE == heard.text
 
@@ -494,7 +507,7 @@ async def test_what_was_never_there_is_not_asked_for(watched: Site) -> None:
     """Law 9: A ticket that Wix does not know costs nothing while that is remembered, one first read after it."""
     await watched.watch(A)
     lot = await watched.lot()
-    await watched.snapshots.keep(SITE_ID, lot.version, lot.version, [Finding.never_there(A)])
+    await watched.snapshots.keep(SITE_ID, lot.version, lot.version, [ReadResult.never_there(A)])
     await watched.settle(lot, pace=Pace.NEVER)
     await watched.passes(30)
 
@@ -527,12 +540,12 @@ async def test_watch_tells_of_the_site(watched: Site) -> None:
 
     known = await watched.schedule.watch(SITE_ID, [])
 
-    assert Known(Rules().hash, None) == known
+    assert WatchedSite(Rules().hash, None) == known
     assert before == await watched.keys()
-    await watched.schedule.adopt(SITE_ID, Rules(low_at=3), everything=False)
+    await watched.schedule.add_site(SITE_ID, Rules(low_at=3), everything=False)
     known = await watched.schedule.watch(SITE_ID, [A])
     assert known is not None
-    assert (Rules(low_at=3).hash, None, 1) == (known.rules, known.untold, len(known.tickets))
+    assert (Rules(low_at=3).hash, None, 1) == (known.rules, known.unreported_falls, len(known.tickets))
 
 
 @pytest.mark.parametrize(
@@ -549,9 +562,9 @@ async def test_silent_is_often_and_for_long(watched: Site, falls: int, minutes: 
     known = await watched.schedule.watch(SITE_ID, [])
 
     assert known is not None
-    assert known.untold == (Untold(falls, minutes * 60, heard) if silent else None)
+    assert known.unreported_falls == (UnreportedFalls(falls, minutes * 60, heard) if silent else None)
     await watched.mark(A)
-    assert Known(Rules().hash, None) == await watched.schedule.watch(SITE_ID, [])
+    assert WatchedSite(Rules().hash, None) == await watched.schedule.watch(SITE_ID, [])
 
 
 async def test_a_mark_that_no_webhook_made(watched: Site) -> None:
@@ -701,12 +714,12 @@ async def test_hinted_first(site: Site) -> None:
 
     lot = await site.lot()
 
-    assert Class.HINTED == lot.reason
+    assert Priority.HINTED == lot.reason
     assert set(hinted) == set(lot.tickets[:50])
     assert set(looked_at) == set(lot.tickets[50:80])
     assert set(lot.tickets[80:]) < set(rest)
     assert 100 == len(lot.tickets)
-    assert Class.REST == (await site.lot()).reason
+    assert Priority.REST == (await site.lot()).reason
 
 
 async def test_hints_without_end_starve_nobody(site: Site) -> None:
@@ -725,11 +738,11 @@ async def test_hints_without_end_starve_nobody(site: Site) -> None:
 async def test_viewers_that_left(watched: Site) -> None:
     """A ticket that nobody looks at any more is read with the rest, not as a watched one."""
     await watched.watch(A)
-    assert Class.WATCHED == (await watched.lot()).reason
+    assert Priority.WATCHED == (await watched.lot()).reason
 
     await watched.passes(31)
 
-    assert Class.REST == (await watched.lot()).reason
+    assert Priority.REST == (await watched.lot()).reason
 
 
 async def test_a_backlog_hides_no_hint(site: Site) -> None:
@@ -762,11 +775,11 @@ async def test_versions_rise(site: Site) -> None:
     for loss in (False, False, True, False):
         if loss:
             await site.store.do("FLUSHALL")
-            await site.adopt(everything=True)
+            await site.add_site(everything=True)
         await site.mark(A)
         await site.passes(1)
         versions += [(await site.lot()).version]
-        paid = await site.schedule.spend(SITE_ID, Class.HINTED)
+        paid = await site.schedule.spend(SITE_ID, Priority.HINTED)
         versions += [paid] if isinstance(paid, int) else []
 
     assert 8 == len(set(versions))
@@ -778,7 +791,7 @@ async def test_versions_rise_with_a_clock_that_fell(site: Site) -> None:
     future = await site.now() + 10**9
     await site.store.do("HSET", key(SITE, "reads"), "version", future)
 
-    assert future + 1 == await site.schedule.spend(SITE_ID, Class.HINTED)
+    assert future + 1 == await site.schedule.spend(SITE_ID, Priority.HINTED)
 
 
 HOUR = 3600
@@ -794,7 +807,7 @@ async def test_a_clock_set_back_vouches_for_nothing(watched: Site) -> None:
     [stale] = await watched.seen(A)
     assert {A: about(0)} == await watched.scores()
     lot = await watched.lot()
-    [finding] = [Finding(A, Pace.LIVE, f'"ticket":"{A}"}}', "{}", 2, EVENT)]
+    [finding] = [ReadResult(A, Pace.LIVE, f'"ticket":"{A}"}}', "{}", 2, EVENT)]
     await watched.snapshots.keep(SITE_ID, lot.version, lot.version, [finding])
     await watched.settle(lot)
     [fresh] = await watched.seen(A)
@@ -837,7 +850,7 @@ async def test_a_clock_set_back_lets_new_hints_through(site: Site) -> None:
 
     assert {A: about(0)} == await site.scores("hinted")
     lot = await site.lot()
-    assert Class.HINTED == lot.reason
+    assert Priority.HINTED == lot.reason
     await site.settle(lot)
     assert {A: about(2)} == await site.scores()
 
@@ -876,32 +889,32 @@ async def test_first_reads_outlast_a_clock_set_back(watched: Site) -> None:
 
 async def test_a_clock_set_back_holds_no_call(site: Site) -> None:
     """Law 5: A budget that was used up, and a pause, end in their time after Redis's clock was set back."""
-    while not isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait):
+    while not isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
         pass
     await site.passes(-HOUR)
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait)
     await site.passes(1)
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
     await site.schedule.fault(SITE_ID, None, 5.0)
     await site.passes(-HOUR)
-    held = await site.schedule.spend(SITE_ID, Class.HINTED)
+    held = await site.schedule.spend(SITE_ID, Priority.HINTED)
     assert isinstance(held, Wait)
     assert about(300) == held.seconds
     await site.passes(-HOUR)
     assert about(300) == await site.schedule.fault(SITE_ID, None, 5.0)
     await site.passes(300)
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
 async def test_a_clock_set_back_holds_no_probe(site: Site) -> None:
     """The one call after a fault is waited for no longer than its 30 s after Redis's clock was set back."""
     await site.schedule.fault(SITE_ID, None, 0.0)
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
     await site.store.do("HDEL", key(SITE, "reads"), "paused_until")
     await site.passes(-HOUR)
 
-    held = await site.schedule.spend(SITE_ID, Class.HINTED)
+    held = await site.schedule.spend(SITE_ID, Priority.HINTED)
 
     assert isinstance(held, Wait)
     assert about(30) == held.seconds
@@ -928,18 +941,18 @@ async def test_gap_between_reads(site: Site) -> None:
 async def test_classes_leave_some(site: Site) -> None:
     """Law 5: Of a full budget of 20 calls the rest leaves 10, watched reads leave 5, and hinted ones take the last."""
 
-    async def spent(class_: Class) -> int:
+    async def spent(class_: Priority) -> int:
         calls = 0
         while not isinstance(await site.schedule.spend(SITE_ID, class_), Wait):
             calls += 1
         return calls
 
     await site.passes(1)
-    assert [10, 5, 5] == [await spent(class_) for class_ in (Class.REST, Class.WATCHED, Class.HINTED)]
+    assert [10, 5, 5] == [await spent(class_) for class_ in (Priority.REST, Priority.WATCHED, Priority.HINTED)]
     await site.passes(1)
-    assert [0, 0, 3] == [await spent(class_) for class_ in (Class.REST, Class.WATCHED, Class.HINTED)]
+    assert [0, 0, 3] == [await spent(class_) for class_ in (Priority.REST, Priority.WATCHED, Priority.HINTED)]
     await site.passes(3600)
-    assert [10, 5, 5] == [await spent(class_) for class_ in (Class.REST, Class.WATCHED, Class.HINTED)]
+    assert [10, 5, 5] == [await spent(class_) for class_ in (Priority.REST, Priority.WATCHED, Priority.HINTED)]
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(0.5, 0), (1.5, 1), (5.5, 1), (6.5, 2), (10.5, 2), (11.5, 3)])
@@ -976,11 +989,11 @@ async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: Site) -> None:
     await site.mark(A)
 
     for _ in range(3):
-        assert isinstance(await site.schedule.spend(SITE_ID, Class.REST), int)
+        assert isinstance(await site.schedule.spend(SITE_ID, Priority.REST), int)
 
     found = await site.claim()
     assert isinstance(found, Lot)
-    assert (Class.HINTED, (A,)) == (found.reason, found.tickets)
+    assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
 
 
 async def test_a_hint_behind_a_thousand_others(site: Site) -> None:
@@ -995,17 +1008,17 @@ async def test_a_hint_behind_a_thousand_others(site: Site) -> None:
     found = await site.claim()
 
     assert isinstance(found, Lot)
-    assert (Class.HINTED, (A,)) == (found.reason, found.tickets)
+    assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
 
 
 async def test_waits_for_a_token(site: Site) -> None:
     """A claim or payment that finds no token says when there will be one: three a second come."""
     await site.mark(A)
-    while not isinstance(found := await site.schedule.spend(SITE_ID, Class.HINTED), Wait):
+    while not isinstance(found := await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
         pass
     assert 0 < found.seconds <= 1 / 3
 
-    held = await site.schedule.spend(SITE_ID, Class.REST)
+    held = await site.schedule.spend(SITE_ID, Priority.REST)
 
     assert isinstance(held, Wait)
     assert pytest.approx(found.seconds + 10 / 3, abs=0.1) == held.seconds
@@ -1015,7 +1028,7 @@ async def places(site: Site) -> int:
     """How many calls may begin at once, when nothing has been asked for long."""
     await site.passes(10)
     calls = 0
-    while not isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait):
+    while not isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
         calls += 1
     return calls
 
@@ -1046,7 +1059,7 @@ async def test_room_fills_from_when_it_was_made(site: Site) -> None:
     await site.passes(1)
 
     calls = 0
-    while not isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait):
+    while not isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
         calls += 1
     assert 20 - 5 + 3 == calls
 
@@ -1065,7 +1078,7 @@ async def test_a_listing_under_way_holds_its_place(site: Site) -> None:
 async def spending(url: str, steps: Sequence[tuple[int, str, float]]) -> list[float]:
     """Let four workers do these steps over and over for 75 s; each waits when it is told to. Answers when calls began."""
     workers = [Site(url, Timing(read_gap=0.0)) for _ in range(4)]
-    await workers[0].adopt(everything=False)
+    await workers[0].add_site(everything=False)
     passed = 0.0
     calls: list[float] = []
     for number, what, pause in itertools.islice(itertools.cycle(steps), 2000):
@@ -1087,7 +1100,7 @@ def most_in_a_minute(calls: Sequence[float]) -> int:
     return max(sum(begin <= call < begin + 60 for call in calls) for begin in calls)
 
 
-STEPS = st.tuples(st.integers(0, 3), st.sampled_from(["claim", *Class]), st.sampled_from([0.0, 0.0, 0.1, 4.0]))
+STEPS = st.tuples(st.integers(0, 3), st.sampled_from(["claim", *Priority]), st.sampled_from([0.0, 0.0, 0.1, 4.0]))
 
 
 @settings(max_examples=10, deadline=None)
@@ -1103,7 +1116,7 @@ def test_never_over_200_in_a_minute(redis_shared: RedisServer, steps: list[tuple
 
 async def test_the_whole_budget_can_be_used(redis_url: str) -> None:
     """Law 5: Workers that call whenever they may use what Wix allows, nearly to the last call."""
-    calls = await spending(redis_url, [(number, Class.HINTED, 0.0) for number in range(4)])
+    calls = await spending(redis_url, [(number, Priority.HINTED, 0.0) for number in range(4)])
 
     assert 195 <= most_in_a_minute(calls) <= 200
 
@@ -1146,7 +1159,7 @@ async def test_settle(site: Site, case: str) -> None:
     given_, expected = SETTLED[case]
     await site.mark(A)
     lot = await site.lot()
-    await site.schedule.adopt(SITE_ID, Rules(), everything=given_.get("everything", False))
+    await site.schedule.add_site(SITE_ID, Rules(), everything=given_.get("everything", False))
     await site.store.do("DEL", key(SITE, "hinted"))
     if "hint" in given_:
         await site.store.do("ZADD", key(SITE, "hinted"), lot.version - given_["hint"] * 10**6, A)
@@ -1350,7 +1363,7 @@ async def test_pause(site: Site, retry_after: float | None, chance: float, fault
 
     assert about(expected) == await site.schedule.fault(SITE_ID, None, retry_after)
 
-    found = await site.schedule.spend(SITE_ID, Class.HINTED)
+    found = await site.schedule.spend(SITE_ID, Priority.HINTED)
     assert expected == (0 if not isinstance(found, Wait) else about(found.seconds))
 
 
@@ -1384,11 +1397,11 @@ async def test_a_fault_gives_the_tickets_back(site: Site) -> None:
 async def test_a_fault_pauses_no_other_site(site: Site) -> None:
     """Law 5: The pause of one site is nothing to the others."""
     other = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
-    await site.schedule.adopt(other, Rules(), everything=False)
+    await site.schedule.add_site(other, Rules(), everything=False)
 
     await site.schedule.fault(SITE_ID, None, 60.0)
 
-    assert isinstance(await site.schedule.spend(other, Class.REST), int)
+    assert isinstance(await site.schedule.spend(other, Priority.REST), int)
 
 
 async def test_a_pause_is_never_shortened(site: Site) -> None:
@@ -1406,13 +1419,13 @@ async def test_one_call_after_a_fault(site: Site) -> None:
     await site.mark(B)
     await site.passes(1)
 
-    for held in (await site.claim(), await site.schedule.spend(SITE_ID, Class.HINTED)):
+    for held in (await site.claim(), await site.schedule.spend(SITE_ID, Priority.HINTED)):
         assert isinstance(held, Wait)
         assert about(29) == held.seconds
 
     await site.settle(aged(lot, 1))
     assert (B,) == (await site.lot()).tickets
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
 async def test_who_spoils_a_lot_is_got_past(site: Site) -> None:
@@ -1498,9 +1511,9 @@ async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: Site) ->
 
     await site.schedule.list_now(SITE_ID)
     listing = await site.listing()
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
     await site.schedule.list_again(listing)
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), int)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
 async def test_a_good_answer_ends_the_faults(site: Site) -> None:
@@ -1508,7 +1521,7 @@ async def test_a_good_answer_ends_the_faults(site: Site) -> None:
     for _ in range(4):
         await site.schedule.fault(SITE_ID, None, 5.0)
     await site.schedule.track(SITE_ID, 0, [])
-    assert isinstance(await site.schedule.spend(SITE_ID, Class.HINTED), Wait)
+    assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait)
     await site.passes(6)
 
     assert about(2) == await site.schedule.fault(SITE_ID, None, None)
@@ -1518,19 +1531,19 @@ async def test_a_good_answer_ends_the_faults(site: Site) -> None:
 
 
 @pytest.fixture
-async def store(cluster_url: str) -> AsyncIterator[Store]:
+async def store(cluster_url: str) -> AsyncIterator[RedisClient]:
     """A client of three masters."""
-    async with aclosing(Store(cluster_url, Use.WORK)) as found:
+    async with aclosing(RedisClient(cluster_url, Use.WORK)) as found:
         yield found
 
 
-async def test_sites_of_a_cluster(store: Store) -> None:
+async def test_sites_of_a_cluster(store: RedisClient) -> None:
     """Each script touches one slot: twenty sites spread over three masters are marked, watched, claimed and settled."""
     schedule = Schedule(store)
     sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
 
     for site in sites:
-        await schedule.adopt(site, Rules(), everything=True)
+        await schedule.add_site(site, Rules(), everything=True)
         listing = await schedule.claim(site, Rules())
         assert isinstance(listing, Listing)
         assert await schedule.extend(listing)
@@ -1540,32 +1553,32 @@ async def test_sites_of_a_cluster(store: Store) -> None:
         assert isinstance(lot, Lot)
         assert {A, B} == set(lot.tickets)
         await schedule.settle(lot, [Next(ticket, Pace.LIVE) for ticket in lot.tickets])
-        assert isinstance(await schedule.spend(site, Class.REST), int)
+        assert isinstance(await schedule.spend(site, Priority.REST), int)
 
     assert set(sites) == await schedule.sites()
     for site in sites[:5]:
-        await schedule.forget(site)
+        await schedule.remove_site(site)
     assert set(sites[5:]) == await schedule.sites()
 
 
-async def test_wake_reaches_every_node(store: Store) -> None:
+async def test_wake_reaches_every_node(store: RedisClient) -> None:
     """A worker of a cluster is woken by marks of any site, whichever node it listens to."""
     schedule = Schedule(store)
     sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
     for site in sites:
-        await schedule.adopt(site, Rules(), everything=False)
+        await schedule.add_site(site, Rules(), everything=False)
         await schedule.watch(site, [A], counters=False)
         lot = await schedule.claim(site, Rules())
         assert isinstance(lot, Lot)
     async with store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
-        assert await listener.hear(2)
+        assert await listener.receive(2)
 
         for site in sites:
             await schedule.mark(site, Hint("order", (A,)))
 
         heard: set[str | None] = set()
         # The nodes of a cluster that has just begun still tell each other of what was said before.
-        while heard < set(sites) and (one := await listener.hear(2)):
+        while heard < set(sites) and (one := await listener.receive(2)):
             heard.add(one.text)
     assert set(sites) == heard

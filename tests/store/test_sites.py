@@ -5,11 +5,11 @@ from contextlib import aclosing
 import pytest
 from structlog.testing import capture_logs
 
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.model import Rules, SiteId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.keys import SITES, key
-from server.store.schedule import Class, Listing, Schedule
+from server.store.schedule import Listing, Priority, Schedule
 from server.store.sites import Sites
 from tests.rig.cluster import Cluster
 from tests.rig.redis import RedisServer
@@ -23,41 +23,41 @@ def sites(schedule: Schedule, given: Collection[SiteId] = (), *, thorough: bool 
 
 
 @pytest.fixture
-async def schedule(store: Store) -> Schedule:
+async def schedule(store: RedisClient) -> Schedule:
     """The schedules of an empty Redis."""
     return Schedule(store)
 
 
 async def test_taken_on(schedule: Schedule) -> None:
     """The sites of the settings are known from the start, those that Redis knows already are left as they are."""
-    await schedule.adopt(OTHER, Rules(low_at=3), everything=True)
+    await schedule.add_site(OTHER, Rules(low_at=3), everything=True)
     found = sites(schedule, [OURS])
 
     await found.start()
 
-    assert {OURS, OTHER} == await found.look()
+    assert {OURS, OTHER} == await found.reload()
     assert [Rules().hash, Rules(low_at=3).hash] == [await schedule.rules(site) for site in (OURS, OTHER)]
 
 
 async def test_taken_on_with_others(schedule: Schedule) -> None:
     """A worker takes on those that Redis knows too, under its rules."""
-    await schedule.adopt(OTHER, Rules(low_at=3), everything=True)
+    await schedule.add_site(OTHER, Rules(low_at=3), everything=True)
 
     await sites(schedule, [OURS]).start(others=True)
 
     assert [Rules().hash] * 2 == [await schedule.rules(site) for site in (OURS, OTHER)]
 
 
-async def test_lost(schedule: Schedule, store: Store) -> None:
+async def test_lost(schedule: Schedule, store: RedisClient) -> None:
     """A Redis that was emptied gets every site back that it knew, be it from the settings or not, and lists it anew."""
     found = sites(schedule, [OURS])
     await found.start()
-    await schedule.adopt(INSTALLED, Rules(), everything=True)
-    await found.look()
+    await schedule.add_site(INSTALLED, Rules(), everything=True)
+    await found.reload()
 
     await store.do("FLUSHALL")
     with capture_logs() as logs:
-        assert {OURS, INSTALLED} == await found.look()
+        assert {OURS, INSTALLED} == await found.reload()
 
     assert {OURS, INSTALLED} == await schedule.sites()
     assert {OURS, INSTALLED} == {one["site"] for one in logs if one["event"] == "site_unknown_to_redis"}
@@ -66,42 +66,42 @@ async def test_lost(schedule: Schedule, store: Store) -> None:
 
 
 @pytest.mark.parametrize("read", [True, False])
-async def test_let_go(schedule: Schedule, store: Store, read: bool) -> None:
+async def test_let_go(schedule: Schedule, store: RedisClient, read: bool) -> None:
     """A site that was let go stays gone, whether it was ever read or not, for everyone who knew it."""
     found = sites(schedule, [OURS])
     await found.start()
-    await schedule.adopt(INSTALLED, Rules(), everything=True)
-    await found.look()
+    await schedule.add_site(INSTALLED, Rules(), everything=True)
+    await found.reload()
     if read:
-        await schedule.spend(INSTALLED, Class.REST)
+        await schedule.spend(INSTALLED, Priority.REST)
 
-    await schedule.forget(INSTALLED)
+    await schedule.remove_site(INSTALLED)
 
     for _ in range(2):
-        assert {OURS} == await found.look()
+        assert {OURS} == await found.reload()
     assert await schedule.rules(INSTALLED) is None
     assert 0 < await store.do("TTL", key(INSTALLED, "reads")) <= 2 * 86_400
 
-    await schedule.adopt(INSTALLED, Rules(), everything=True)
-    assert {OURS, INSTALLED} == await found.look()
+    await schedule.add_site(INSTALLED, Rules(), everything=True)
+    assert {OURS, INSTALLED} == await found.reload()
     await store.do("FLUSHALL")
-    assert {OURS, INSTALLED} == await found.look()
+    assert {OURS, INSTALLED} == await found.reload()
 
 
-async def test_a_part_is_lost(schedule: Schedule, store: Store) -> None:
+async def test_a_part_is_lost(schedule: Schedule, store: RedisClient) -> None:
     """Where only a part of a cluster lost its data, its sites are taken on again, and so are all when it is the list."""
     found = sites(schedule, thorough=True)
     for site in (OURS, OTHER):
-        await schedule.adopt(site, Rules(), everything=True)
-    await found.look()
+        await schedule.add_site(site, Rules(), everything=True)
+    await found.reload()
     await store.do("DEL", key(OURS, "site"), key(OURS, "due"), key(OURS, "reads"))
 
-    assert {OURS, OTHER} == await found.look()
+    assert {OURS, OTHER} == await found.reload()
 
     assert Rules().hash == await schedule.rules(OURS)
 
     await store.do("DEL", SITES)
-    assert {OURS, OTHER} == await found.look()
+    assert {OURS, OTHER} == await found.reload()
     assert {OURS, OTHER} == await schedule.sites()
 
 
@@ -110,7 +110,7 @@ async def test_a_part_is_away(breakable: Cluster) -> None:
     many = [SiteId(f"00000000-1111-4111-8111-{number:012}") for number in range(60)]
     hangs = next(master for master in breakable.masters if breakable.owner(SITES) is not master)
     breakable.flush()
-    async with aclosing(Store(breakable.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(breakable.url, Use.INGEST)) as store:
         found = sites(Schedule(store), many, thorough=True)
         its = {site for site in many if breakable.owner(key(site, "site")) is hangs}
         await store.do("PING")
@@ -118,14 +118,14 @@ async def test_a_part_is_away(breakable: Cluster) -> None:
         try:
             began = asyncio.get_running_loop().time()
             await found.start()
-            assert set(many) == await found.look()
+            assert set(many) == await found.reload()
             assert set(many) - its == await found.schedule.sites()
             assert 5 > asyncio.get_running_loop().time() - began
         finally:
             hangs.thaw()
 
         async def all_known() -> bool:
-            await found.look()
+            await found.reload()
             return set(many) == await found.schedule.sites()
 
         await until(all_known)
@@ -136,7 +136,7 @@ async def test_the_list_is_away(breakable: Cluster) -> None:
     many = [SiteId(f"00000000-1111-4111-8111-{number:012}") for number in range(60)]
     hangs = breakable.owner(SITES)
     breakable.flush()
-    async with aclosing(Store(breakable.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(breakable.url, Use.INGEST)) as store:
         others = [site for site in many if breakable.owner(key(site, "site")) is not hangs]
         found, without = sites(Schedule(store), others), sites(Schedule(store))
         await store.do("PING")
@@ -144,16 +144,16 @@ async def test_the_list_is_away(breakable: Cluster) -> None:
         try:
             await found.start(others=True)
             assert set(others) == found.known
-            for ask in (found.look(), without.start(others=True)):
-                with pytest.raises(StoreUnavailable):
+            for ask in (found.reload(), without.start(others=True)):
+                with pytest.raises(RedisUnavailable):
                     await ask
         finally:
             hangs.thaw()
 
         async def all_listed() -> bool:
             try:
-                return set(others) == await found.look() == await found.schedule.sites()
-            except StoreUnavailable:
+                return set(others) == await found.reload() == await found.schedule.sites()
+            except RedisUnavailable:
                 return False
 
         await until(all_listed)
@@ -162,17 +162,17 @@ async def test_the_list_is_away(breakable: Cluster) -> None:
 async def test_nobody_there(redis_server: Callable[..., RedisServer]) -> None:
     """Without any Redis there is no start and no look, and what was known is not forgotten over it."""
     server = redis_server()
-    async with aclosing(Store(server.url, Use.INGEST)) as store:
+    async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
         found = sites(Schedule(store), [OURS])
         await found.start()
-        await Schedule(store).adopt(INSTALLED, Rules(), everything=True)
-        await found.look()
+        await Schedule(store).add_site(INSTALLED, Rules(), everything=True)
+        await found.reload()
 
         server.kill()
-        for ask in (found.start, found.look):
-            with pytest.raises(StoreUnavailable):
+        for ask in (found.start, found.reload):
+            with pytest.raises(RedisUnavailable):
                 await ask()
         server.folder = server.folder.parent / "another"
         server.start()
 
-        assert {OURS, INSTALLED} == await found.look()
+        assert {OURS, INSTALLED} == await found.reload()

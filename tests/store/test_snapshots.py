@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from server import metrics
-from server.errors import StoreUnavailable
+from server.errors import RedisUnavailable
 from server.model import Definition, EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
-from server.redis.client import Store, Use
+from server.redis.client import RedisClient, Use
 from server.store.keys import channel, key
 from server.store.schedule import Listing, Lot, Next, Schedule, Wait
-from server.store.snapshots import Finding, Kept, Snapshots, Stored
+from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.elapse import aged, elapse
 from tests.rig.reads import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
@@ -33,7 +33,7 @@ class Site:
     """One site and a worker that keeps what it read of it."""
 
     def __init__(self, url: str, site: SiteId = SITE_ID, rules: Rules | None = None) -> None:
-        self.store = Store(url, Use.WORK)
+        self.store = RedisClient(url, Use.WORK)
         self.schedule = Schedule(self.store)
         self.snapshots = Snapshots(self.store, rules or Rules())
         self.site = site
@@ -41,12 +41,12 @@ class Site:
     async def aclose(self) -> None:
         await self.store.aclose()
 
-    async def adopt(self, *, everything: bool = True) -> "Site":
-        await self.schedule.adopt(self.site, self.snapshots.rules, everything=everything)
+    async def add_site(self, *, everything: bool = True) -> "Site":
+        await self.schedule.add_site(self.site, self.snapshots.rules, everything=everything)
         return self
 
-    async def keep(self, version: int, *found: Definition | Finding) -> list[Kept]:
-        findings = [one if isinstance(one, Finding) else Finding.of(one, self.snapshots.rules) for one in found]
+    async def keep(self, version: int, *found: Definition | ReadResult) -> list[Kept]:
+        findings = [one if isinstance(one, ReadResult) else ReadResult.of(one, self.snapshots.rules) for one in found]
         return await self.snapshots.keep(self.site, version, version, findings)
 
     async def read(self, ticket: TicketId = A) -> dict[str, str]:
@@ -68,7 +68,7 @@ class Site:
 async def site(redis_url: str) -> AsyncIterator[Site]:
     """A known site of which every ticket is wanted."""
     async with aclosing(Site(redis_url)) as found:
-        yield await found.adopt()
+        yield await found.add_site()
 
 
 # -- what is stored --
@@ -110,7 +110,7 @@ async def test_other_rules_are_refused(site: Site, redis_url: str) -> None:
     async with aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
         before = await everything(site)
 
-        assert [Kept.FOREIGN] == await other.keep(7_000, definition(A, 3))
+        assert [Kept.OTHER_RULES] == await other.keep(7_000, definition(A, 3))
         other.site = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
         assert [Kept.REFUSED] == await other.keep(7_000, definition(A, 3))
 
@@ -120,14 +120,14 @@ async def test_other_rules_are_refused(site: Site, redis_url: str) -> None:
 async def test_new_rules_are_kept_anew(redis_url: str) -> None:
     """After a change of rules the same answer makes another counter, which is announced, and no change of facts."""
     async with aclosing(Site(redis_url)) as old, aclosing(Site(redis_url, rules=Rules(low_at=2))) as new:
-        await old.adopt()
+        await old.add_site()
         await old.keep(7_000, definition(A, 3))
-        await new.adopt()
+        await new.add_site()
 
         assert [KEPT | SHOWN] == await new.keep(7_001, definition(A, 3))
 
         assert "available" == (await new.counter())["state"]
-        assert [Kept.FOREIGN] == await old.keep(7_002, definition(A, 3))
+        assert [Kept.OTHER_RULES] == await old.keep(7_002, definition(A, 3))
 
 
 async def test_each_finding_for_itself(site: Site) -> None:
@@ -157,7 +157,7 @@ async def test_published_once_and_only_if_shown(site: Site) -> None:
     """A counter is published when what it shows has changed, once, and as the text that is stored."""
     async with site.store.listener() as listener:
         await listener.subscribe(channel(SITE, A))
-        assert await listener.hear(2)
+        assert await listener.receive(2)
 
         await site.keep(7_000, definition(A, 3))
         first = (await site.read())["counter"]
@@ -167,7 +167,7 @@ async def test_published_once_and_only_if_shown(site: Site) -> None:
         await site.keep(7_003, definition(A, 2))
         second = (await site.read())["counter"]
 
-        heard = [one.text for _ in range(3) if (one := await listener.hear(0.2))]
+        heard = [one.text for _ in range(3) if (one := await listener.receive(0.2))]
     assert [first, second] == heard
     assert ["7000", "7003"] == [first[5:9], second[5:9]]
 
@@ -175,17 +175,17 @@ async def test_published_once_and_only_if_shown(site: Site) -> None:
 async def test_bytes_stay_still_above_the_threshold(redis_url: str) -> None:
     """Above SHOW_AT_MOST no read leaves a trace in what is public: same v, same bytes, no publish."""
     async with aclosing(Site(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
-        await site.adopt()
+        await site.add_site()
         await site.keep(7_000, definition(A, 200))
         before = await site.read()
         async with site.store.listener() as listener:
             await listener.subscribe(channel(SITE, A))
-            assert await listener.hear(2)
+            assert await listener.receive(2)
 
             for step in range(1, 20):
                 assert [KEPT] == await site.keep(7_000 + step, definition(A, 200 - step))
 
-            assert await listener.hear(0.1) is None
+            assert await listener.receive(0.1) is None
         after = await site.read()
         assert (before["v"], before["counter"]) == (after["v"], after["counter"])
         assert ("7019", "181") == (after["version"], after["unsold"])
@@ -198,7 +198,7 @@ async def test_read_at_follows_each_read(site: Site) -> None:
     """A read that changes nothing still tells how fresh the counter is."""
     await site.keep(7_000, definition(A, 3))
 
-    assert [KEPT] == await site.snapshots.keep(SITE_ID, 7_005, 7_004, [Finding.of(definition(A, 3), Rules())])
+    assert [KEPT] == await site.snapshots.keep(SITE_ID, 7_005, 7_004, [ReadResult.of(definition(A, 3), Rules())])
 
     stored = await site.read()
     assert ("7000", "7005", "7004") == (stored["v"], stored["version"], stored["read_at"])
@@ -231,7 +231,7 @@ class Till:
         second, micro = await self.site.store.do("TIME")
         [kept] = await self.site.keep(int(second) * 10**6 + int(micro), definition(ticket, unsold))
         assert KEPT in kept
-        return Kept.UNTOLD in kept
+        return Kept.UNREPORTED in kept
 
     async def hears(self, after: float = 0) -> None:
         await self.passes(after)
@@ -328,7 +328,7 @@ async def test_refused_reads_are_no_fall(till: Till) -> None:
 async def test_other_rules_are_told_of(redis_url: str) -> None:
     """A worker with other rules than the site's tells a person so, once a minute at most."""
     async with aclosing(Site(redis_url)) as site, aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
-        await site.adopt()
+        await site.add_site()
         with capture_logs() as logs:
             for version in (7_000, 7_001):
                 await other.keep(version, definition(A, 3), definition(B, 3))
@@ -354,7 +354,7 @@ async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
 async def test_history(redis_url: str) -> None:
     """History has an entry when the number or the counter changed, with the counter only if that changed."""
     async with aclosing(Site(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
-        await site.adopt()
+        await site.add_site()
         for step, unsold in enumerate([12, 11, 11, 10]):
             await site.keep(7_000 + step, definition(A, unsold))
         await site.keep(7_004, definition(A, 10, name="Balcony"))
@@ -393,8 +393,8 @@ async def test_deleted(site: Site) -> None:
     """A deleted ticket is gone for viewers, a change with no after, and no longer one of its event; only once."""
     await site.keep(7_000, definition(A, 3), definition(B, 3))
 
-    assert [NEW] == await site.keep(7_001, Finding.deleted(A, EventId(EVENT)))
-    assert [KEPT] == await site.keep(7_002, Finding.deleted(A, EventId(EVENT)))
+    assert [NEW] == await site.keep(7_001, ReadResult.deleted(A, EventId(EVENT)))
+    assert [KEPT] == await site.keep(7_002, ReadResult.deleted(A, EventId(EVENT)))
 
     assert ("gone", None) == ((await site.counter())["state"], (await site.counter())["unsold"])
     *_, change = await site.log("changes")
@@ -405,7 +405,7 @@ async def test_deleted(site: Site) -> None:
 
 async def test_comes_back(site: Site) -> None:
     """A ticket that was deleted and is there again is new: a change with no before, and stays as others do."""
-    await site.keep(7_000, Finding.deleted(A, EventId(EVENT)))
+    await site.keep(7_000, ReadResult.deleted(A, EventId(EVENT)))
 
     assert [NEW] == await site.keep(7_001, definition(A, 3))
 
@@ -415,7 +415,7 @@ async def test_comes_back(site: Site) -> None:
 
 async def test_never_there(site: Site) -> None:
     """Law 9: A ticket that Wix does not know is gone for a minute, without history, changes or a place in an event."""
-    assert [KEPT | SHOWN] == await site.keep(7_000, Finding.never_there(A))
+    assert [KEPT | SHOWN] == await site.keep(7_000, ReadResult.never_there(A))
 
     assert "gone" == (await site.counter())["state"]
     assert 0 < await site.ttl("ticket", A) <= 60
@@ -425,7 +425,7 @@ async def test_never_there(site: Site) -> None:
 
 async def test_there_after_all(site: Site) -> None:
     """A ticket that Wix knows a moment later is kept as a new one and does not expire."""
-    await site.keep(7_000, Finding.never_there(A))
+    await site.keep(7_000, ReadResult.never_there(A))
 
     assert [NEW] == await site.keep(7_001, definition(A, 3))
 
@@ -455,7 +455,7 @@ async def test_history_days(redis_url: str) -> None:
     """History is kept for as many days as the settings say."""
     async with aclosing(Site(redis_url)) as site:
         site.snapshots = Snapshots(site.store, Rules(), history_days=0.5)
-        await site.adopt()
+        await site.add_site()
         now_ms = int((await site.store.do("TIME"))[0]) * 1000
         for n in range(200):
             await site.store.do("XADD", key(SITE, "history"), f"{now_ms - 43_300_000 + n}-1", "v", "old")
@@ -471,7 +471,7 @@ async def test_history_days(redis_url: str) -> None:
 async def test_untracked_expire(redis_url: str) -> None:
     """Law 9: Where only watched tickets are wanted a snapshot and its event's set expire two days after the last read."""
     async with aclosing(Site(redis_url)) as site:
-        await site.adopt(everything=False)
+        await site.add_site(everything=False)
 
         await site.keep(7_000, definition(A, 3))
         assert about_two_days(await site.ttl("ticket", A))
@@ -480,10 +480,10 @@ async def test_untracked_expire(redis_url: str) -> None:
         await site.keep(7_001, definition(A, 3))
         assert about_two_days(await site.ttl("ticket", A))
 
-        await site.adopt(everything=True)
+        await site.add_site(everything=True)
         await site.keep(7_002, definition(A, 3))
         assert (-1, -1) == (await site.ttl("ticket", A), await site.ttl("event", EVENT))
-        await site.keep(7_003, Finding.deleted(A, EventId(EVENT)))
+        await site.keep(7_003, ReadResult.deleted(A, EventId(EVENT)))
         assert about_two_days(await site.ttl("ticket", A))
 
 
@@ -494,17 +494,17 @@ def about_two_days(seconds: int) -> bool:
 # -- missing tickets --
 
 
-@pytest.mark.parametrize("was", [definition(A, 3), Finding.deleted(A, None)])
+@pytest.mark.parametrize("was", [definition(A, 3), ReadResult.deleted(A, None)])
 async def test_never_there_is_refused_where_one_is_stored(site: Site, was: Any) -> None:
     """Law 3: An answer without a ticket says nothing of one that another worker found meanwhile."""
     await site.keep(7_000, was)
     before = await site.snapshots.read(SITE_ID, A)
 
-    assert [Kept.REFUSED] == await site.keep(7_001, Finding.never_there(A))
+    assert [Kept.REFUSED] == await site.keep(7_001, ReadResult.never_there(A))
 
     assert before == await site.snapshots.read(SITE_ID, A)
-    assert [Kept.KEPT | Kept.ANNOUNCED] == await site.keep(7_002, Finding.never_there(B))
-    assert [Kept.KEPT] == await site.keep(7_003, Finding.never_there(B))
+    assert [Kept.KEPT | Kept.ANNOUNCED] == await site.keep(7_002, ReadResult.never_there(B))
+    assert [Kept.KEPT] == await site.keep(7_003, ReadResult.never_there(B))
 
 
 async def test_a_miss_of_what_has_expired(site: Site) -> None:
@@ -517,17 +517,17 @@ async def test_a_miss_of_what_has_expired(site: Site) -> None:
 async def test_known(site: Site) -> None:
     """Of tickets that an answer left out those are known that were once found; a miss is remembered until the next read."""
     never = TicketId("33333333-aaaa-4aaa-8aaa-000000000003")
-    await site.keep(7_000, definition(A, 3, status=SaleStatus.ENDED), Finding.never_there(never))
+    await site.keep(7_000, definition(A, 3, status=SaleStatus.ENDED), ReadResult.never_there(never))
     event = EventId(EVENT)
-    assert [Stored(A, event, Pace.SLOW, missing=False)] == await site.snapshots.known(SITE_ID, [A, B, never])
+    assert [StoredTicket(A, event, Pace.SLOW, missing=False)] == await site.snapshots.stored(SITE_ID, [A, B, never])
 
     await site.snapshots.miss(SITE_ID, A)
-    assert [Stored(A, event, Pace.SLOW, missing=True)] == await site.snapshots.known(SITE_ID, [A])
+    assert [StoredTicket(A, event, Pace.SLOW, missing=True)] == await site.snapshots.stored(SITE_ID, [A])
 
     await site.keep(7_001, definition(A, 3))
-    assert [Stored(A, event, Pace.LIVE, missing=False)] == await site.snapshots.known(SITE_ID, [A])
-    await site.keep(7_002, Finding.deleted(A, None))
-    assert [Stored(A, None, Pace.DEAD, missing=False)] == await site.snapshots.known(SITE_ID, [A])
+    assert [StoredTicket(A, event, Pace.LIVE, missing=False)] == await site.snapshots.stored(SITE_ID, [A])
+    await site.keep(7_002, ReadResult.deleted(A, None))
+    assert [StoredTicket(A, None, Pace.DEAD, missing=False)] == await site.snapshots.stored(SITE_ID, [A])
 
 
 async def test_nothing_stored(site: Site) -> None:
@@ -542,11 +542,11 @@ async def test_stored_when_heard(site: Site) -> None:
     """Law 3: Who hears a counter finds it stored, in history, and its change of facts logged."""
     async with site.store.listener() as listener:
         await listener.subscribe(channel(SITE, A))
-        assert await listener.hear(2)
+        assert await listener.receive(2)
         for step in range(20):
             await site.keep(7_000 + step, definition(A, 100 - step, facts={"step": step}))
 
-            heard = await listener.hear(2)
+            heard = await listener.receive(2)
 
             assert heard is not None
             assert heard.text == (await site.read())["counter"]
@@ -585,20 +585,20 @@ async def test_nothing_in_a_full_redis(redis_server: Callable[..., RedisServer],
     """Law 3: A Redis that is full takes nothing of an answer and announces nothing."""
     full = redis_server(server)
     async with aclosing(Site(full.url)) as site:
-        await site.adopt()
+        await site.add_site()
         await site.keep(7_000, definition(A, 3))
         before = await everything(site)
         async with site.store.listener() as listener:
             await listener.subscribe(channel(SITE, A))
-            assert await listener.hear(2)
+            assert await listener.receive(2)
 
             full.ask("CONFIG", "SET", "maxmemory", 1)
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(RedisUnavailable):
                 await site.keep(7_001, definition(A, 2, facts={"full": True}))
             full.ask("CONFIG", "SET", "maxmemory", "0")
 
             assert before == await everything(site)
-            assert await listener.hear(0.1) is None
+            assert await listener.receive(0.1) is None
             assert [KEPT | SHOWN | CHANGED] == await site.keep(7_001, definition(A, 2, facts={"full": False}))
 
 
@@ -702,7 +702,7 @@ def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: l
 
     async def run() -> None:
         async with aclosing(Site(redis_shared.url)) as site:
-            await site.adopt(everything=True)
+            await site.add_site(everything=True)
             listing = await site.schedule.claim(SITE_ID, Rules())
             assert isinstance(listing, Listing)
             await site.schedule.listed(listing)
@@ -726,7 +726,7 @@ def test_any_order_of_answers(redis_shared: RedisServer, order: list[int]) -> No
     redis_shared.ask("FLUSHALL")
 
     async def run() -> tuple[list[Kept], str]:
-        async with aclosing(await Site(redis_shared.url).adopt()) as site:
+        async with aclosing(await Site(redis_shared.url).add_site()) as site:
             outcomes = [(await site.keep(7_000 + n, definition(A, n)))[0] for n in order]
             return outcomes, (await site.read())["unsold"]
 
@@ -745,27 +745,27 @@ async def test_kept_on_a_cluster(cluster_url: str) -> None:
     sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
     async with aclosing(Site(cluster_url)) as site, site.store.listener() as listener:
         await listener.subscribe(*(channel(one, A) for one in sites))
-        assert all([await listener.hear(2) for _ in sites])
+        assert all([await listener.receive(2) for _ in sites])
 
         for number, one in enumerate(sites):
             site.site = one
-            await site.adopt()
+            await site.add_site()
             assert [NEW, NEW] == await site.keep(7_000, definition(A, number), definition(B, 1))
             assert [KEPT] == await site.keep(7_001, definition(A, number))
 
-        heard = [await listener.hear(2) for _ in sites]
+        heard = [await listener.receive(2) for _ in sites]
         assert {channel(one, A): number for number, one in enumerate(sites)} == {
             one.channel: json.loads(one.text or "")["unsold"] for one in heard if one
         }
-        assert await listener.hear(0.1) is None
+        assert await listener.receive(0.1) is None
         for site.site in sites:
             assert (2, 2) == (len(await site.log("history")), len(await site.log("changes")))
-            assert [A, B] == [one.ticket for one in await site.snapshots.known(site.site, [A, B])]
+            assert [A, B] == [one.ticket for one in await site.snapshots.stored(site.site, [A, B])]
 
 
 def test_finding_of_a_hidden_ticket() -> None:
     """A hidden ticket is gone for viewers, while what it is stays among the facts."""
-    found = Finding.of(replace(definition(A, 3), visible=False), Rules())
+    found = ReadResult.of(replace(definition(A, 3), visible=False), Rules())
 
     assert '"state":"gone"' in found.body
     assert (Pace.LIVE, 3, A) == (found.pace, found.unsold, json.loads(found.facts)["id"])

@@ -6,7 +6,7 @@
 -- gives  { 'read', version, lease end, class, tickets… }  at most 100: hinted first, then watched, then the rest
 --        { 'list', lease end }                            the whole site is to be listed
 --        { 'wait', microseconds }                         nothing may be read before
---        { 'foreign', microseconds }                      the same, since the site's rules are others
+--        { 'other_rules', microseconds }                      the same, since the site's rules are others
 -- keeps  the lease is the ticket's due time, so a worker that dies gives it back by itself. The version is given
 --        here, before the call. Reads that only keep a watched ticket fresh have a gap of their own: they use at
 --        most half the budget, whatever is watched. The pages of a listing are in no gap's way. A listing is leased as a
@@ -19,7 +19,7 @@ local site, due, hinted, watched, reads = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
   return { 'wait', 1000000 }
 elseif redis.call('HGET', site, 'rules') ~= ARGV[7] then
-  return { 'foreign', 1000000 }
+  return { 'other_rules', 1000000 }
 end
 local lease, longest, gap, watched_gap = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local b = budget(reads, due, tonumber(ARGV[1]), tonumber(ARGV[2]), lease, longest)

@@ -1,5 +1,5 @@
 -- with: clock
--- adopt: take a site on, or take on new settings of it.
+-- add_site: take a site on, or take on new settings of it.
 -- keys   site, due, then those that had begun to expire when the site was let go
 -- args   rules, 1 = every ticket is wanted, watched or not
 -- gives  1 if its listing is due by this, else 0

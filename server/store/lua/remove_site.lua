@@ -1,4 +1,4 @@
--- forget: let a site go.
+-- remove_site: let a site go.
 -- keys   site, due, hinted, watched, heard, holds, then those that outlive it: reads first
 -- args   seconds for which what outlives it is kept
 -- gives  nothing
