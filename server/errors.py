@@ -1,35 +1,29 @@
-"""What can go wrong, as a tree; its two parents tell the caller whether to come back.
+"""What can go wrong, as a tree.
 
 TicketCounterError
-├── Temporary            the same call may work later
-│   ├── WixUnavailable   Wix said 401, 403, 429, 5xx, nonsense, or nothing
-│   ├── RedisUnavailable Redis is down, too slow, out of memory, or failing over
-│   └── NoSiteYet        a public request while no site is known: Redis is empty, or new
-└── Permanent            the same call will fail again
-    ├── Forged           a webhook that Wix did not sign
-    ├── Malformed        signed by Wix, but not of the shape that Wix documents
-    ├── WixRefused       Wix said 400: the request itself is wrong
-    ├── NotThere         Wix said 404
-    ├── BadRequest       a public request that names no counter
-    ├── UnknownSite      a public request for a site that is not ours
-    ├── RedisUnfit       a Redis that would lose data or is too old
-    └── NotStarted       a process that cannot start as it is set up
+├── WixUnavailable         Wix answered 401, 403, 429, 5xx, something unreadable, or nothing: try again later
+├── WixRefused             Wix answered 400: the request itself is wrong
+├── NotThere               Wix answered 404
+├── Forged                 a webhook that Wix did not sign
+├── Malformed              signed by Wix, but not of the shape that Wix documents
+├── RedisUnavailable       Redis is down, too slow, out of memory, or failing over: try again later
+├── RedisUnfit             a Redis that would lose data or is too old
+├── NotStarted             a process that cannot start as it is set up
+└── Refused                a public request that gets no counter
+    ├── BadRequest         it names no counter
+    ├── UnknownSite        it names a site that is not ours
+    ├── OriginNotAllowed   it comes from a page that ORIGINS does not list
+    ├── NoSiteYet          no site is known: Redis is empty, or new
+    ├── TooManyConnections the process, the address or the limit of open files is full, or the process shuts down
+    └── TooManyUnconfirmed an address watches too many tickets that Wix has not confirmed
 """
 
 
 class TicketCounterError(Exception):
-    """The root of all of ours: its text says what was wrong, where, and what to do."""
+    """The root of the tree: the text says what was wrong, where, and what to do."""
 
 
-class Temporary(TicketCounterError):
-    """The same call may work later."""
-
-
-class Permanent(TicketCounterError):
-    """The same call will fail again."""
-
-
-class WixUnavailable(Temporary):
+class WixUnavailable(TicketCounterError):
     """Wix gave no usable answer; `retry_after` is in seconds where Wix named it, `status` 0 where no answer came."""
 
     def __init__(
@@ -41,31 +35,7 @@ class WixUnavailable(Temporary):
         self.retry_after = retry_after
 
 
-class RedisUnavailable(Temporary):
-    """Redis did not take the command; nothing is known about whether it will have an effect."""
-
-
-class NoSiteYet(Temporary):
-    """No site is known yet; a worker makes those of its settings known within seconds."""
-
-    reason = "no_site"
-
-
-class TooManyUnconfirmed(Temporary):
-    """An address has asked for more tickets than it may have at once that Wix has not confirmed."""
-
-    reason = "unknown_tickets"
-
-
-class Forged(Permanent):
-    """The body is not a token signed with the app's key, or its time is over."""
-
-
-class Malformed(Permanent):
-    """The signature is right, the content is not what Wix documents."""
-
-
-class WixRefused(Permanent):
+class WixRefused(TicketCounterError):
     """Wix found the request itself wrong (400)."""
 
     def __init__(self, text: str, *, status: int = 400, request_id: str | None = None) -> None:
@@ -74,25 +44,72 @@ class WixRefused(Permanent):
         self.request_id = request_id
 
 
-class NotThere(Permanent):
+class NotThere(TicketCounterError):
     """Wix knows no such ticket definition (404)."""
 
 
-class BadRequest(Permanent):
-    """A public request that cannot be answered; `field` is the query parameter at fault."""
+class Forged(TicketCounterError):
+    """The body is not a token signed with the app's key, or it has expired."""
+
+
+class Malformed(TicketCounterError):
+    """The signature is right, the content is not what Wix documents."""
+
+
+class RedisUnavailable(TicketCounterError):
+    """Redis did not take the command; whether it will still have an effect is unknown."""
+
+
+class RedisUnfit(TicketCounterError):
+    """This Redis would lose what we promise to keep, or lacks what we need."""
+
+
+class NotStarted(TicketCounterError):
+    """A process cannot start as it is set up; the text names the setting or command that helps."""
+
+
+class Refused(TicketCounterError):
+    """A public request gets no counter. `reason` is a label of the metric `refused`, `field` the parameter at fault."""
+
+    reason = "request"
+    field: str | None = None
+
+
+class BadRequest(Refused):
+    """The request cannot be answered as it is written."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
         self.field = field
 
 
-class UnknownSite(Permanent):
-    """A public request for a site that no app instance of ours belongs to."""
+class UnknownSite(Refused):
+    """No app instance of ours belongs to this site."""
+
+    field = "site"
 
 
-class RedisUnfit(Permanent):
-    """This Redis would lose what we promise to keep, or lacks what we need."""
+class OriginNotAllowed(Refused):
+    """The page's origin is not in ORIGINS."""
+
+    reason = "origin"
 
 
-class NotStarted(Permanent):
-    """A process cannot start as it is set up; the text names the setting or command that helps."""
+class NoSiteYet(Refused):
+    """No site is known yet; a worker adds those of its settings within seconds."""
+
+    reason = "no_site"
+
+
+class TooManyConnections(Refused):
+    """There is no room for another connection; `reason` says which limit was reached."""
+
+    def __init__(self, text: str, *, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class TooManyUnconfirmed(Refused):
+    """The address watches as many tickets as it may that Wix has not confirmed."""
+
+    reason = "unknown_tickets"

@@ -25,6 +25,7 @@ from server.http.server import Server, http_server
 from server.redis.client import RedisClient, Use
 from server.settings import Settings
 from server.web import Web
+from server.wire import RESTART_RETRY_MS
 from server.worker import Worker
 
 PATIENCE = 30.0
@@ -37,8 +38,6 @@ LAST = valkey.PATIENCE_S + 5.0
 """Seconds in which connections and the embedded Valkey close; then the process ends without them."""
 WAVES = 3.0
 """Seconds over which viewers are sent away."""
-BACK_MS = (500, 5000)
-"""Milliseconds after which they are asked to come back."""
 STDERR = 2
 
 log = logs.logger("run")
@@ -218,7 +217,7 @@ async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worke
             part.admission.open = False
             if part.hub.viewers:
                 log.info("draining", viewers=len(part.hub.viewers))
-                await part.hub.close_all(*BACK_MS, WAVES)
+                await part.hub.close_all(*RESTART_RETRY_MS, WAVES)
     if server is not None:
         server.should_exit = True
         await asyncio.wait({watched["server"]})

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.http.descriptors import Descriptors
 from server.hub.feed import Feed
 from server.hub.hub import Hub
-from server.live import counters
+from server.live import counters, sse
 from server.live.admission import Admission
 from server.pages import Pages
 from server.redis.client import RedisClient, Use
@@ -55,10 +55,11 @@ class Web:
         self.feed = Feed(self.redis, self.listening, schedule, self.hub, self.sites)
         self.descriptors = Descriptors.of_this_process()
         self.admission = Admission(
+            self.sites,
             _origins(settings),
             settings.trusted_proxies,
-            most=settings.max_connections,
-            most_an_address=settings.max_connections_per_address,
+            max_connections=settings.max_connections,
+            max_connections_per_address=settings.max_connections_per_address,
             descriptors=self.descriptors.for_viewers,
         )
         self.intake = Intake(schedule, settings.key, settings.rules, everything=settings.everything)
@@ -73,7 +74,7 @@ class Web:
             routes=[
                 Route("/webhooks/wix", self.intake, methods=["POST"]),
                 Route("/v1/counters", counters.counters, methods=["GET", "OPTIONS"]),
-                Route("/v1/counters/stream", counters.stream, methods=["GET", "OPTIONS"]),
+                Route("/v1/counters/stream", sse.stream, methods=["GET", "OPTIONS"]),
                 *pages.routes(),
             ],
             middleware=[Middleware(Below, settings.root_path)] if settings.root_path else [],

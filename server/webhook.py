@@ -21,6 +21,7 @@ from server.errors import Forged, Malformed, RedisUnavailable
 from server.model import Install, Rules, SiteId, Webhook
 from server.reminder import Reminder
 from server.store.schedule import Schedule
+from server.wire import WEBHOOK_RETRY_AFTER
 from server.wix import schema, signature
 
 LARGEST = 1_000_000
@@ -37,7 +38,7 @@ HEADERS: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
     # What is left of the body is not worth reading.
     HTTPStatus.REQUEST_TIMEOUT: ((b"connection", b"close"),),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ((b"connection", b"close"),),
-    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"1"),),
+    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"%d" % WEBHOOK_RETRY_AFTER),),
 }
 EMPTY: Message = {"type": "http.response.body", "body": b""}
 

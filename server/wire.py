@@ -21,6 +21,19 @@ MOST_TICKETS = 50
 LONGEST_QUERY = 4096
 """Bytes of a query string: 50 GUIDs need 2,250."""
 
+# When clients that are sent away come back. A range spreads them, or all would come at the same moment.
+
+RESTART_RETRY_MS = (500, 5_000)
+"""Milliseconds, told by the `bye` before a restart."""
+CROWDED_RETRY_MS = (1_000, 10_000)
+"""Milliseconds, told by the `bye` to viewers that make room for others."""
+CROWDED_RETRY_AFTER = range(1, 11)
+"""Seconds, one of them told by Retry-After where a handshake or a connection is refused."""
+RETRY_AFTER = 5
+"""Seconds, told by Retry-After where a request for counters is refused; few clients poll, so they need no spread."""
+WEBHOOK_RETRY_AFTER = 1
+"""Seconds, told by Retry-After to Wix where a webhook could not be taken."""
+
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HALF = re.compile("[\ud800-\udfff]")
 _V = re.compile(r'\{"v":(\d+),')

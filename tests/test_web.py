@@ -122,7 +122,7 @@ async def test_sites_of_the_settings(start_server: Start, reads: Reads) -> None:
     running = await start_server(wix_sites=f"{SITE}, {OTHER.upper()}")
 
     assert {SITE, OTHER} == await reads.schedule.sites()
-    assert {SITE, OTHER} == running.web.hub.sites
+    assert {SITE, OTHER} == running.web.sites.known
 
 
 async def test_ready_only_while_it_runs(redis_url: str) -> None:

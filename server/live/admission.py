@@ -1,66 +1,133 @@
-"""Who may come in: allowed origins, a client's true address, and caps on open connections.
+"""Which requests get counters: allowed origins, known sites, a client's address, and limits on open connections.
 
-In: header values as strangers send them. Out: yes or no, and an address to count by. One Admission a process; the
-WebSocket class and the HTTP routes ask the same one.
+In: header values and a query string, as any client may send them. Out: the site and tickets to watch, with the connection
+counted, or Refused. One Admission per process; the HTTP routes and the WebSocket class use the same one.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
+from http import HTTPStatus
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from server import metrics
+from server import metrics, wire
+from server.errors import (
+    BadRequest,
+    NoSiteYet,
+    OriginNotAllowed,
+    Refused,
+    TooManyConnections,
+    TooManyUnconfirmed,
+    UnknownSite,
+)  # fmt: skip
+from server.hub.hub import Hub
+from server.model import SiteId, TicketId
+from server.wire import Close, Wanted
 
-MOST = 20_000
-MOST_AN_ADDRESS = 100
+MAX_CONNECTIONS = 20_000
+MAX_CONNECTIONS_PER_ADDRESS = 100
 """Open connections: a school or an office shares one address, an attacker should not have them all."""
+
+FULL = "full: come back in a while"
 
 MAPPED = 96
 """Bits before an IPv4 address that is written as IPv6 (RFC 4291, section 2.5.5.2)."""
 
+ANSWERS: Mapping[type[Refused], tuple[HTTPStatus, Close]] = {
+    BadRequest: (HTTPStatus.BAD_REQUEST, Close.BAD_REQUEST),
+    OriginNotAllowed: (HTTPStatus.FORBIDDEN, Close.ORIGIN),
+    UnknownSite: (HTTPStatus.NOT_FOUND, Close.BAD_REQUEST),
+    NoSiteYet: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
+    TooManyConnections: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
+    TooManyUnconfirmed: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
+}
+"""How each refusal is answered over HTTP, and with which code a WebSocket is closed."""
+
+
+class Admitted(NamedTuple):
+    """The counters that a request gets, and the address that its connection is counted for."""
+
+    site: SiteId
+    tickets: tuple[TicketId, ...]
+    address: str
+
+
+class KnownSites(Protocol):
+    """What admission needs of store/sites.py."""
+
+    @property
+    def known(self) -> AbstractSet[SiteId]:
+        """The sites that exist."""
+
 
 class Admission:
-    """The caps and lists of one process.
+    """The lists and limits of one process.
 
-    *origins* is empty for everyone; *proxies* are addresses or networks; *descriptors* is for how many viewers there are
-    descriptors, whatever *most* says.
+    *origins* is empty for all; *proxies* are addresses or networks of trusted proxies; *descriptors* is the number of
+    viewers that the limit of open files allows, whatever *max_connections* says.
     """
 
     def __init__(
         self,
+        sites: KnownSites,
         origins: Sequence[str] = (),
         proxies: Sequence[str] = (),
         *,
-        most: int = MOST,
-        most_an_address: int = MOST_AN_ADDRESS,
+        max_connections: int = MAX_CONNECTIONS,
+        max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
         descriptors: int = sys.maxsize,
     ) -> None:
         self.open = True
-        self._any = not origins or "*" in origins
+        self._sites = sites
+        self._all_origins = not origins or "*" in origins
         self._exact = {origin.lower().rstrip("/") for origin in origins if "*" not in origin}
-        self._below = tuple(_wildcard(origin) for origin in origins if "*." in origin)
+        self._wildcards = tuple(_wildcard(origin) for origin in origins if "*." in origin)
         self._proxies = tuple(map(_network, proxies))
-        self._most = most
-        self._most_an_address = most_an_address
+        self._max_connections = max_connections
+        self._max_connections_per_address = max_connections_per_address
         self._descriptors = descriptors
-        self._inside: Counter[str] = Counter()
+        self._per_address: Counter[str] = Counter()
         self._count = 0
 
-    @property
-    def anyone(self) -> bool:
-        """Whether pages of every origin may read."""
-        return self._any
+    def admit(self, hub: Hub, origin: str | None, query: str, address: str) -> Admitted:
+        """Check a request and count its connection, until `leave`. Raises Refused, which the metrics count by reason."""
+        try:
+            if not self.allows(origin):
+                raise OriginNotAllowed("this origin is not in ORIGINS")
+            if not self.open:
+                raise TooManyConnections("restarting: come back in a while", reason="closing")
+            site, tickets = resolve(wire.wanted(query), self._sites.known)
+            hub.admit(site, tickets, address)
+            self._enter(address)
+        except Refused as refused:
+            metrics.refused.labels(refused.reason).inc()
+            raise
+        return Admitted(site, tickets, address)
+
+    def leave(self, address: str) -> None:
+        """Stop counting a connection that was admitted."""
+        self._count -= 1
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
+            del self._per_address[address]
 
     @property
-    def crowded(self) -> bool:
-        """Whether viewers have all the descriptors that they may have: then not even a reason can be told to one."""
+    def out_of_descriptors(self) -> bool:
+        """Whether viewers have all the descriptors that they may have: then a socket cannot even be told a reason."""
         return self._count >= self._descriptors
 
-    def admits(self, origin: str | None) -> bool:
+    @property
+    def all_origins(self) -> bool:
+        """Whether pages of every origin may read."""
+        return self._all_origins
+
+    def allows(self, origin: str | None) -> bool:
         """Whether a page of this origin may read; a client that is no browser sends none."""
-        if self._any or origin is None:
+        if self._all_origins or origin is None:
             return True
         lowered = origin.lower()
         if lowered in self._exact:
@@ -71,52 +138,54 @@ class Admission:
         except ValueError:
             return False
         return any(
-            parts.scheme == scheme and host.endswith(tail) and port == wanted for scheme, tail, wanted in self._below
+            parts.scheme == scheme and host.endswith(tail) and port == wanted
+            for scheme, tail, wanted in self._wildcards
         )
 
     def frame_ancestors(self) -> str:
-        """The CSP source list of pages that may frame us."""
-        if self._any:
+        """The CSP source list of pages that may put ours in a frame."""
+        if self._all_origins:
             return "*"
-        tails = (f"{scheme}://*{tail}" + (f":{port}" if port else "") for scheme, tail, port in self._below)
+        tails = (f"{scheme}://*{tail}" + (f":{port}" if port else "") for scheme, tail, port in self._wildcards)
         return " ".join([*sorted(self._exact - {"null"}), *tails]) or "'none'"
 
     def address(self, peer: str, forwarded_for: str | None) -> str:
-        """The client's address: the right-most hop that no trusted proxy of ours added; IPv6 counts by its /64."""
+        """The client's address: the right-most hop that no trusted proxy added; IPv6 counts by its /64."""
         address = peer
         hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
         while hops and self._trusted(address):
             address = hops.pop()
         return _prefix(address)
 
-    def enter(self, address: str) -> bool:
-        """Count a connection in; False when the process or the address has too many, or we are closing."""
-        if not self.open:
-            metrics.refused.labels("closing").inc()
-            return False
-        if self.crowded:
-            metrics.refused.labels("descriptors").inc()
-            return False
-        if self._count >= self._most:
-            metrics.refused.labels("full").inc()
-            return False
-        if self._inside[address] >= self._most_an_address:
-            metrics.refused.labels("address").inc()
-            return False
+    def _enter(self, address: str) -> None:
+        if self.out_of_descriptors:
+            raise TooManyConnections(FULL, reason="descriptors")
+        if self._count >= self._max_connections:
+            raise TooManyConnections(FULL, reason="full")
+        if self._per_address[address] >= self._max_connections_per_address:
+            raise TooManyConnections(FULL, reason="address")
         self._count += 1
-        self._inside[address] += 1
-        return True
-
-    def leave(self, address: str) -> None:
-        """Count a connection out."""
-        self._count -= 1
-        self._inside[address] -= 1
-        if not self._inside[address]:
-            del self._inside[address]
+        self._per_address[address] += 1
 
     def _trusted(self, address: str) -> bool:
         found = _ip(address)
         return found is not None and any(found in network for network in self._proxies)
+
+
+def resolve(wanted: Wanted, sites: AbstractSet[SiteId]) -> tuple[SiteId, tuple[TicketId, ...]]:
+    """The site and tickets of a request; the site may be left out while only one is known.
+
+    Raises BadRequest, or UnknownSite, which leaves no trace in Redis, or NoSiteYet.
+    """
+    if not sites:
+        raise NoSiteYet("no site is known here yet: come back in a while")
+    if wanted.site is None:
+        if len(sites) != 1:
+            raise BadRequest("site", f"{len(sites)} sites are known here: add &site=<app instance id>")
+        return next(iter(sites)), wanted.tickets
+    if wanted.site not in sites:
+        raise UnknownSite(f"site {wanted.site} is not known here")
+    return wanted.site, wanted.tickets
 
 
 def _wildcard(origin: str) -> tuple[str, str, int | None]:
@@ -125,7 +194,7 @@ def _wildcard(origin: str) -> tuple[str, str, int | None]:
 
 
 def _ip(address: str) -> IPv4Address | IPv6Address | None:
-    """An address as a header has it: perhaps with a port, perhaps IPv4 written as IPv6."""
+    """Read an address as a header has it: perhaps with a port, perhaps IPv4 written as IPv6."""
     if address.startswith("["):
         address = address[1:].partition("]")[0]
     elif "." in address:
@@ -140,14 +209,14 @@ def _ip(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
-    """A network as it is compared with addresses: IPv4 written as IPv6 is IPv4."""
+    """Read a network for comparison with addresses: IPv4 written as IPv6 is IPv4."""
     found = ip_network(text, strict=False)
     if isinstance(found, IPv6Network) and (mapped := found.network_address.ipv4_mapped) and found.prefixlen >= MAPPED:
         return IPv4Network((mapped, found.prefixlen - MAPPED))
     return found
 
 
-@lru_cache(maxsize=4096)  # behind a proxy all peers are one; at a door the same come again
+@lru_cache(maxsize=4096)  # behind a proxy all peers are one; without it the same addresses come again
 def _prefix(address: str) -> str:
     found = _ip(address)
     if isinstance(found, IPv6Address):

@@ -16,8 +16,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
-BACK_S = range(1, 11)
-"""Seconds after which who was refused for want of room may try again: not all the same, or all would come at once."""
+from server.wire import CROWDED_RETRY_AFTER
 
 HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
 """What every answer says but the one that opens a WebSocket: nothing of ours is what it does not claim to be, and its
@@ -94,7 +93,7 @@ def refusal(status: HTTPStatus) -> bytes:
     lines = [f"HTTP/1.1 {status.value} {status.phrase}", "content-length: 0", "connection: close"]
     lines += [f"{name}: {value}" for name, value in HEADERS]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        lines.append(f"retry-after: {random.choice(BACK_S)}")  # noqa: S311 - it spreads them, it hides nothing
+        lines.append(f"retry-after: {random.choice(CROWDED_RETRY_AFTER)}")  # noqa: S311 - it spreads them, it hides nothing
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -17,15 +17,14 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from server import metrics, wire
-from server.errors import BadRequest, NoSiteYet, TooManyUnconfirmed, UnknownSite
+from server.errors import Refused
 from server.hub.heartbeat import unix_ms
 from server.hub.hub import Hub
 from server.hub.topics import Audience, Topic
 from server.live import frames
-from server.live.admission import Admission
+from server.live.admission import ANSWERS, Admission
 from server.live.frames import Broken, FrameParser, Message, Op
 from server.live.handshake import Opening, read, refusal
-from server.live.request import resolve
 from server.wire import Close
 
 PATH = "/v1/counters"
@@ -48,12 +47,12 @@ class CounterProtocol(asyncio.Protocol):
         "_admission",
         "_audience",
         "_hub",
-        "_line",
         "_loop",
         "_open",
         "_parser",
         "_root_path",
         "_said",
+        "_sock",
         "_state",
         "_timer",
         "_transport",
@@ -79,7 +78,7 @@ class CounterProtocol(asyncio.Protocol):
         self._admission: Admission = app_state["admission"]
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._line: SocketType
+        self._sock: SocketType
         # After the handshake, and until a close frame of ours is out.
         self._open = False
         # Set while this connection is counted in, and while it watches.
@@ -105,7 +104,7 @@ class CounterProtocol(asyncio.Protocol):
         transport.set_write_buffer_limits(high=0)
         self._transport = transport
         # It only sends: whose family it is nobody asks, and to find out would cost more.
-        self._line = SocketType(AF_INET, SOCK_STREAM, 0, transport.get_extra_info("socket").fileno())
+        self._sock = SocketType(AF_INET, SOCK_STREAM, 0, transport.get_extra_info("socket").fileno())
         self._state.connections.add(self)
         if transport.get_write_buffer_size() and self._waiting is None:
             # An answer over HTTP is still on its way out: a transport that has paused says so once, and not to us.
@@ -132,7 +131,7 @@ class CounterProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone, however it went."""
         # The transport closes the descriptor after this, and its number may be another's at once.
-        self._line.detach()
+        self._sock.detach()
         self._state.connections.discard(self)
         self._state.idle.gone(self)
         self._unlimit()
@@ -142,7 +141,7 @@ class CounterProtocol(asyncio.Protocol):
         """The client reads too slowly: from here on only the newest frame of each topic is worth keeping."""
         self._waiting = set()
         if self._audience is not None:
-            self._audience.lags(self._line, self)
+            self._audience.add_slow(self._sock, self)
         self._limit(self.stuck, "stuck")
 
     def resume_writing(self) -> None:
@@ -152,7 +151,7 @@ class CounterProtocol(asyncio.Protocol):
         if not self._open:
             self._limit(self.close_within, "unclosed")
         elif self._audience is not None:
-            self._audience.follows(self._line, self)
+            self._audience.add_fast(self._sock, self)
             if waiting:
                 self.show(waiting)
 
@@ -171,7 +170,7 @@ class CounterProtocol(asyncio.Protocol):
             metrics.ws_frames.inc(len(topics))
             self._transport.write(b"".join([topic.ws for topic in topics]))
 
-    def behind(self, rest: bytes) -> None:
+    def write_rest(self, rest: bytes) -> None:
         """The kernel did not take all that was written directly: the transport has the rest, and calls pause_writing."""
         self._transport.write(rest)
 
@@ -207,7 +206,7 @@ class CounterProtocol(asyncio.Protocol):
 
     def answer(self, found: Opening | bytes) -> None:
         """Let who asks in, or send him away."""
-        if self._admission.crowded:
+        if self._admission.out_of_descriptors:
             # Whoever is let in keeps a descriptor, even only to be told a reason.
             metrics.refused.labels("descriptors").inc()
             found = refusal(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -220,41 +219,26 @@ class CounterProtocol(asyncio.Protocol):
 
     def _enter(self, opening: Opening) -> None:
         """Let the viewer in, or close with a code: a browser cannot read the status of a refused handshake."""
-        if not self._admission.admits(opening.origin):
-            self._refuse(opening, Close.ORIGIN, "this origin is not in ORIGINS", count="origin")
-            return
         peer = self._transport.get_extra_info("peername")
         address = self._admission.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
         try:
-            site, tickets = resolve(wire.wanted(opening.query), self._hub.sites)
-            self._hub.admit(site, tickets, address)
-        except (BadRequest, UnknownSite) as error:
-            self._refuse(opening, Close.BAD_REQUEST, str(error), count="request")
-            return
-        except (NoSiteYet, TooManyUnconfirmed) as error:
-            self._refuse(opening, Close.FULL, str(error), count=error.reason)
-            return
-        if not self._admission.enter(address):
-            # The doors count whom they turn away, by their reasons.
-            self._refuse(opening, Close.FULL, "full")
+            site, tickets, _ = self._admission.admit(self._hub, opening.origin, opening.query, address)
+        except Refused as refused:
+            _, code = ANSWERS[type(refused)]
+            self._transport.write(opening.answer)
+            self._close(code, str(refused))
             return
         self._address = address
         metrics.ws_viewers.inc()
         audience = self._audience = self._hub.audience(site, tickets, address)
         # The answer, the beat and what is known already: one write, one packet.
-        known = [topic.ws for topic in audience.known()]
+        known = [topic.ws for topic in audience.shown()]
         metrics.ws_frames.inc(len(known))
         self._transport.write(b"".join((opening.answer, wire.ws_text(wire.beat(unix_ms())), *known)))
         if self._waiting is None:
-            audience.follows(self._line, self)
+            audience.add_fast(self._sock, self)
         else:
-            audience.lags(self._line, self)
-
-    def _refuse(self, opening: Opening, code: Close, reason: str, *, count: str | None = None) -> None:
-        if count is not None:
-            metrics.refused.labels(count).inc()
-        self._transport.write(opening.answer)
-        self._close(code, reason)
+            audience.add_slow(self._sock, self)
 
     # -- what clients send --
 
@@ -295,7 +279,7 @@ class CounterProtocol(asyncio.Protocol):
     def _gone(self) -> None:
         """Leave the hub and the count, once."""
         if self._audience is not None:
-            self._hub.leave(self._audience, self, self._line)
+            self._hub.leave(self._audience, self, self._sock)
             self._audience = None
         if self._address is not None:
             self._admission.leave(self._address)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Monitor
 
 from server import run
+from server.wire import RESTART_RETRY_MS
 from tests.rig.courier import courier
 from tests.rig.haproxy import balancer
 from tests.rig.house import House, spent
@@ -91,7 +92,7 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         leaving.process.send_signal(signal.SIGTERM)
         status, _ = await leaving.ended()
         ended = time.monotonic() - began
-        await until(lambda: crowd.here == LEAVING, run.BACK_MS[1] / 1000 + A_LITTLE)
+        await until(lambda: crowd.here == LEAVING, RESTART_RETRY_MS[1] / 1000 + A_LITTLE)
         assert not trading.done()
         sold = await trading
         await until(lambda: post.untaken == 0)
@@ -108,7 +109,7 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         f"{len(left):,} sockets sent away over {max(moments) - min(moments):.1f} s, the process ended {ended:.1f} s after "
         f"SIGTERM; back after {min(back):.1f} to {max(back):.1f} s; of {sold:,} orders' webhooks {dict(statuses)}, p99 {late * 1000:.0f} ms"
     )
-    low, high = (ms / 1000 for ms in run.BACK_MS)
+    low, high = (ms / 1000 for ms in RESTART_RETRY_MS)
     assert 0 == status
     assert ended <= run.DRAIN + A_LITTLE
     assert LEAVING == len(left)

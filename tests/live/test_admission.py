@@ -1,6 +1,28 @@
-import pytest
+from types import SimpleNamespace
+from urllib.parse import urlencode
 
-from server.live.admission import Admission
+import pytest
+from prometheus_client import REGISTRY
+
+from server.errors import (
+    BadRequest,
+    NoSiteYet,
+    OriginNotAllowed,
+    Refused,
+    TooManyConnections,
+    TooManyUnconfirmed,
+    UnknownSite,
+)  # fmt: skip
+from server.hub.hub import Hub
+from server.live.admission import ANSWERS, Admission, Admitted, resolve
+from server.model import SiteId, TicketId
+from server.wire import Wanted
+
+ONE = SiteId("5f0e4d3c-1111-4111-8111-00000000b001")
+TWO = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
+TICKETS = (TicketId("11111111-aaaa-4aaa-8aaa-000000000001"), TicketId("22222222-aaaa-4aaa-8aaa-000000000002"))
+QUERY = urlencode([("ticket", ticket) for ticket in TICKETS])
+SITES = SimpleNamespace(known=frozenset({ONE}))
 
 LIST = ("https://shop.example", "http://127.0.0.1:8080", "https://*.wixsite.com", "http://*.dev.example:3000", "null")
 
@@ -8,11 +30,11 @@ LIST = ("https://shop.example", "http://127.0.0.1:8080", "https://*.wixsite.com"
 @pytest.mark.parametrize("origins", [(), ("*",), ("https://shop.example", "*")])
 def test_everyone(origins: tuple[str, ...]) -> None:
     """With `*` in the list, or no list, pages of every origin may read and frame, and so may no page at all."""
-    admission = Admission(origins)
+    admission = Admission(SITES, origins)
 
-    assert admission.anyone
+    assert admission.all_origins
     assert all(
-        admission.admits(origin) for origin in ("https://evil.example", "null", "nonsense", "http://[", "", None)
+        admission.allows(origin) for origin in ("https://evil.example", "null", "nonsense", "http://[", "", None)
     )
     assert "*" == admission.frame_ancestors()
 
@@ -51,24 +73,24 @@ def test_everyone(origins: tuple[str, ...]) -> None:
 )
 def test_origins(origin: str | None, admitted: bool) -> None:
     """A list admits exactly its origins, and sub-domains where it has a wildcard; nonsense is no fault of ours."""
-    admission = Admission(LIST)
+    admission = Admission(SITES, LIST)
 
-    assert not admission.anyone
-    assert admitted == admission.admits(origin)
+    assert not admission.all_origins
+    assert admitted == admission.allows(origin)
 
 
 def test_null_by_name_only() -> None:
     """A page without an origin (a file, a sandboxed frame) is admitted only where the list says so."""
-    assert not Admission(("https://shop.example",)).admits("null")
+    assert not Admission(SITES, ("https://shop.example",)).allows("null")
 
 
 def test_frame_ancestors() -> None:
     """Who may read may frame, as far as a policy can name them."""
     assert (
         "http://127.0.0.1:8080 https://shop.example https://*.wixsite.com http://*.dev.example:3000"
-        == Admission(LIST).frame_ancestors()
+        == Admission(SITES, LIST).frame_ancestors()
     )
-    assert "'none'" == Admission(("null",)).frame_ancestors()
+    assert "'none'" == Admission(SITES, ("null",)).frame_ancestors()
 
 
 @pytest.mark.parametrize(
@@ -100,7 +122,7 @@ def test_frame_ancestors() -> None:
 )
 def test_address(peer: str, forwarded: str | None, address: str) -> None:
     """A client counts by the right-most hop that no proxy of ours added, IPv6 by its /64, nonsense as one stranger."""
-    admission = Admission(proxies=("10.0.0.0/8", "fd00::/8"))
+    admission = Admission(SITES, proxies=("10.0.0.0/8", "fd00::/8"))
 
     assert address == admission.address(peer, forwarded)
 
@@ -109,47 +131,160 @@ def test_address(peer: str, forwarded: str | None, address: str) -> None:
 @pytest.mark.parametrize("peer", ["192.0.2.1", "::ffff:192.0.2.1"])
 def test_a_proxy_written_as_ipv6(proxy: str, peer: str) -> None:
     """An IPv4 address is the same in both ways of writing it, of a peer and in the list of proxies."""
-    assert "203.0.113.9" == Admission(proxies=[proxy]).address(peer, "203.0.113.9")
-    assert "198.51.100.1" == Admission(proxies=[proxy]).address("198.51.100.1", "203.0.113.9")
+    assert "203.0.113.9" == Admission(SITES, proxies=[proxy]).address(peer, "203.0.113.9")
+    assert "198.51.100.1" == Admission(SITES, proxies=[proxy]).address("198.51.100.1", "203.0.113.9")
 
 
 def test_no_proxy_is_trusted_unless_named() -> None:
     """Without a list nobody's X-Forwarded-For is believed, not even this machine's."""
-    assert "127.0.0.1" == Admission().address("127.0.0.1", "203.0.113.1")
+    assert "127.0.0.1" == Admission(SITES).address("127.0.0.1", "203.0.113.1")
 
 
-def test_caps() -> None:
+# -- admission of a request --
+
+
+def entered(admission: Admission, address: str) -> bool:
+    """Whether one more connection of this address is admitted."""
+    try:
+        admission.admit(Hub(), None, QUERY, address)
+    except TooManyConnections:
+        return False
+    return True
+
+
+def refused(reason: str) -> float:
+    return REGISTRY.get_sample_value("ticket_counter_refused_total", {"reason": reason}) or 0.0
+
+
+def test_connection_limits() -> None:
     """There is room for so many in all and so many of an address, and again when one leaves."""
-    admission = Admission(most=3, most_an_address=2)
+    admission = Admission(SITES, max_connections=3, max_connections_per_address=2)
 
-    assert [True, True, False] == [admission.enter("a") for _ in range(3)]
-    assert [True, False] == [admission.enter("b") for _ in range(2)]
+    assert [True, True, False] == [entered(admission, "a") for _ in range(3)]
+    assert [True, False] == [entered(admission, "b") for _ in range(2)]
     admission.leave("a")
-    assert [True, False] == [admission.enter("b") for _ in range(2)]
+    assert [True, False] == [entered(admission, "b") for _ in range(2)]
     for one in ("a", "b", "b"):
         admission.leave(one)
-    assert {} == admission._inside
+    assert {} == admission._per_address
     assert 0 == admission._count
 
 
-def test_closing() -> None:
-    """When the process is closing nobody comes in, and those inside leave as ever."""
-    admission = Admission()
-    assert admission.enter("a")
+def test_closing_process_admits_none() -> None:
+    """When the process is closing no connection is admitted, and those that are there leave as ever."""
+    admission = Admission(SITES)
+    assert entered(admission, "a")
     admission.open = False
 
-    assert not admission.enter("b")
+    assert not entered(admission, "b")
     admission.leave("a")
     assert 0 == admission._count
 
 
-def test_crowded() -> None:
-    """For more viewers than there are descriptors nobody is let in, however many may be; there is room when one leaves."""
-    admission = Admission(most=9, descriptors=2)
+def test_out_of_descriptors() -> None:
+    """No more viewers are admitted than there are descriptors, whatever the limit says; there is room when one leaves."""
+    admission = Admission(SITES, max_connections=9, descriptors=2)
 
-    entered = [admission.enter(one) for one in "abc"]
-    crowded = admission.crowded
+    admitted = [entered(admission, one) for one in "abc"]
+    out = admission.out_of_descriptors
     admission.leave("a")
 
-    assert ([True, True, False], True) == (entered, crowded)
-    assert (False, True) == (admission.crowded, admission.enter("c"))
+    assert ([True, True, False], True) == (admitted, out)
+    assert (False, True) == (admission.out_of_descriptors, entered(admission, "c"))
+
+
+def test_admitted() -> None:
+    """A request is admitted with its site, its tickets in their order, and the address that it is counted for."""
+    assert Admitted(ONE, TICKETS, "a") == Admission(SITES, LIST).admit(Hub(), "https://shop.example", QUERY, "a")
+
+
+@pytest.mark.parametrize(
+    ("origin", "query", "error", "answer", "field"),
+    [
+        ("https://evil.example", QUERY, OriginNotAllowed, (403, 4501), None),
+        (None, "ticket=1", BadRequest, (400, 4500), "ticket"),
+        (None, f"site={TWO}&{QUERY}", UnknownSite, (404, 4500), "site"),
+    ],
+)
+def test_refusals(
+    origin: str | None, query: str, error: type[Refused], answer: tuple[int, int], field: str | None
+) -> None:
+    """A request that is refused is counted by its reason, takes no place, and has its answer over HTTP and WebSocket."""
+    admission = Admission(SITES, LIST)
+    reason = "origin" if origin else "request"
+    before = refused(reason)
+
+    with pytest.raises(error) as caught:
+        admission.admit(Hub(), origin, query, "a")
+
+    assert answer == ANSWERS[error]
+    assert (field, before + 1, 0) == (caught.value.field, refused(reason), admission._count)
+
+
+def test_refused_while_no_site_is_known() -> None:
+    """While no site is known a request may be repeated: 503, and a code after which a client comes back."""
+    before = refused("no_site")
+
+    with pytest.raises(NoSiteYet):
+        Admission(SimpleNamespace(known=frozenset())).admit(Hub(), None, QUERY, "a")
+
+    assert (503, 4000) == ANSWERS[NoSiteYet]
+    assert before + 1 == refused("no_site")
+
+
+def test_refused_while_closing_and_full() -> None:
+    """The metric tells apart whether the process closes, or which of its limits was reached."""
+    full = {
+        "closing": Admission(SITES),
+        "descriptors": Admission(SITES, descriptors=0),
+        "full": Admission(SITES, max_connections=0),
+        "address": Admission(SITES, max_connections_per_address=0),
+    }
+    full["closing"].open = False
+    before = {reason: refused(reason) for reason in full}
+    for admission in full.values():
+        with pytest.raises(TooManyConnections, match="come back in a while"):
+            admission.admit(Hub(), None, QUERY, "a")
+
+    assert (503, 4000) == ANSWERS[TooManyConnections]
+    assert {reason: count + 1 for reason, count in before.items()} == {reason: refused(reason) for reason in full}
+
+
+def test_every_refusal_has_an_answer() -> None:
+    """Each kind of refusal has its HTTP status and its close code."""
+    assert set(Refused.__subclasses__()) == set(ANSWERS)
+    assert (503, 4000) == ANSWERS[TooManyUnconfirmed]
+
+
+# -- the site of a request --
+
+
+def test_named_site() -> None:
+    """A request that names a known site gets it, with its tickets in their order."""
+    assert (TWO, TICKETS) == resolve(Wanted(TWO, TICKETS), {ONE, TWO})
+
+
+def test_only_site() -> None:
+    """While one site is known it need not be named."""
+    assert (ONE, TICKETS) == resolve(Wanted(None, TICKETS), {ONE})
+
+
+@pytest.mark.parametrize("site", [None, ONE])
+def test_no_site_yet(site: SiteId | None) -> None:
+    """While no site is known at all nobody is sent away for good: Redis may be new, or have lost its data."""
+    with pytest.raises(NoSiteYet):
+        resolve(Wanted(site, TICKETS), set())
+
+
+def test_site_needed() -> None:
+    """With more than one site the request has to name its own; the error says how."""
+    with pytest.raises(BadRequest, match="add &site=<app instance id>") as caught:
+        resolve(Wanted(None, TICKETS), {ONE, TWO})
+
+    assert "site" == caught.value.field
+
+
+def test_unknown_site() -> None:
+    """A site that is not ours is unknown, however many are."""
+    with pytest.raises(UnknownSite, match=TWO):
+        resolve(Wanted(TWO, TICKETS), {ONE})

@@ -1,85 +1,20 @@
 import asyncio
 import hashlib
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
-from prometheus_client import REGISTRY
-from redis.asyncio import Redis
 
-from server import wire
 from server.live import counters
-from server.model import Rules, SiteId, TicketId
+from server.model import Rules
 from server.store.keys import channel
 from server.store.snapshots import Kept
-from server.wire import Close
+from tests.rig.counters_over_http import EVENT_STREAM, get, shown, shows, stream
 from tests.rig.monitor import monitored
 from tests.rig.reads import Reads, definition
-from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
+from tests.rig.server import OTHER, SITE, TICKET, Start, until
 
 STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
-EVENT_STREAM = {"Accept": "text/event-stream"}
-
-
-async def get(running: Running, *tickets: str, headers: dict[str, str] | None = None, **more: str) -> httpx.Response:
-    return await running.http.get(running.counters(*tickets, **more), headers=headers)
-
-
-def shown(response: httpx.Response) -> dict[str, Any]:
-    """What is shown of each ticket, in order."""
-    assert 200 == response.status_code, response.text
-    return {one["ticket"]: (one["state"], one["unsold"]) for one in response.json()["counters"]}
-
-
-async def shows(running: Running, counter: tuple[str, int | None]) -> httpx.Response | None:
-    """The answer, once it is this one."""
-    response = await get(running, TICKET)
-    return response if shown(response)[TICKET] == counter else None
-
-
-class Stream:
-    """A stream of server-sent events, as a browser's EventSource reads it."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.response = response
-        self._lines = response.aiter_lines()
-
-    async def next(self) -> tuple[str, Any]:
-        """The next event: its name (message without one) and its JSON."""
-        name = "message"
-        while line := await asyncio.wait_for(anext(self._lines), 5):
-            member, _, value = line.partition(": ")
-            if member == "event":
-                name = value
-            else:
-                assert "data" == member
-                data = json.loads(value)
-        return name, data
-
-    async def counter(self) -> tuple[str, int | None]:
-        """State and number of the next counter; heartbeats are passed over."""
-        while True:
-            name, data = await self.next()
-            if name == "message":
-                return data["state"], data["unsold"]
-
-    async def ended(self) -> bool:
-        """Whether nothing more comes."""
-        return "" == "".join([line async for line in self._lines])
-
-
-@asynccontextmanager
-async def stream(running: Running, path: str = "", **headers: str) -> AsyncIterator[Stream]:
-    path = path or running.counters(TICKET).replace("?", "/stream?")
-    async with running.http.stream("GET", path, headers=headers) as response:
-        yield Stream(response)
-
-
 # -- JSON --
 
 
@@ -261,169 +196,7 @@ async def test_storm_of_pollers(start_server: Start, reads: Reads, redis_url: st
 # -- refusals --
 
 
-BAD: dict[str, tuple[int, str, str]] = {
-    "": (400, "ticket", "name at least one ticket"),
-    "ticket=nonsense": (400, "ticket", "ticket='nonsense' is not a GUID"),
-    "ticket=%22%3Cscript%3E": (400, "ticket", "is not a GUID"),
-    f"ticket={TICKET}&site=x": (400, "site", "site='x' is not a GUID"),
-    "x" * 5000: (400, "query", "longer than 4096 bytes"),
-    f"ticket={TICKET}&site={STRANGER}": (404, "site", f"site {STRANGER} is not known here"),
-}
-
-
-async def test_bad_request(start_server: Start) -> None:
-    """A request that names no counter is told which parameter is at fault; the page may read that, no cache keeps it."""
-    running = await start_server()
-
-    for path in ("/v1/counters", "/v1/counters/stream"):
-        for query, (status, field, reason) in BAD.items():
-            response = await running.http.get(f"{path}?{query}")
-
-            assert (query, status, field) == (query, response.status_code, response.json()["error"]["field"])
-            assert reason in response.json()["error"]["message"]
-            assert ("no-store", "*", "nosniff") == (
-                response.headers["cache-control"],
-                response.headers["access-control-allow-origin"],
-                response.headers["x-content-type-options"],
-            )
-
-
-async def test_strangers_leave_no_trace(start_server: Start, redis_url: str) -> None:
-    """Law 9: A request for an unknown site, or a malformed one, writes no key in Redis and opens no topic."""
-    running = await start_server()
-    redis = Redis.from_url(redis_url, decode_responses=True)
-    before = set(await redis.keys())
-
-    for query in BAD:
-        for path in ("/v1/counters", "/v1/counters/stream"):
-            await running.http.get(f"{path}?{query}")
-
-    assert before == set(await redis.keys())
-    assert {} == running.web.hub.topics
-    await redis.aclose()
-
-
-async def test_site_is_needed(start_server: Start) -> None:
-    """Once more than one site is known the request has to name its own."""
-    running = await start_server(wix_sites=f"{SITE},{STRANGER}")
-
-    without = await get(running, TICKET)
-    named = await get(running, TICKET, site=STRANGER)
-
-    assert (400, "site") == (without.status_code, without.json()["error"]["field"])
-    assert {TICKET: ("unknown", None)} == shown(named)
-
-
-async def test_closing(start_server: Start, reads: Reads) -> None:
-    """Law 11: A process that is closing sends pollers and streams away, and says when to come back."""
-    running = await start_server()
-    await reads.read(definition(TICKET, 3))
-    running.web.admission.open = False
-
-    for response in (await get(running, TICKET), await get(running, TICKET, headers=EVENT_STREAM)):
-        assert (503, "5", "no-store") == (
-            response.status_code,
-            response.headers["retry-after"],
-            response.headers["cache-control"],
-        )
-        assert None is response.json()["error"]["field"]
-
-
-# -- origins --
-
-
-async def test_foreign_origin(start_server: Start, reads: Reads) -> None:
-    """With a list, a page in it is echoed, one that is not is 403, and caches are told that it depends on that."""
-    running = await start_server(origins="https://shop.example,https://*.wixsite.com")
-    await reads.read(definition(TICKET, 3))
-    found: dict[str, set[tuple[int, str | None]]] = {}
-
-    for origin in ("https://shop.example", "https://a.wixsite.com", "https://evil.example", "null"):
-        for accept in ({}, EVENT_STREAM):
-            async with running.http.stream(
-                "GET", running.counters(TICKET), headers={"Origin": origin, **accept}
-            ) as response:
-                assert "Accept, Origin" == response.headers["vary"]
-                found.setdefault(origin, set()).add(
-                    (response.status_code, response.headers.get("access-control-allow-origin"))
-                )
-
-    assert {
-        "https://shop.example": {(200, "https://shop.example")},
-        "https://a.wixsite.com": {(200, "https://a.wixsite.com")},
-        "https://evil.example": {(403, None)},
-        "null": {(403, None)},
-    } == found
-
-
-async def test_no_origin(start_server: Start, reads: Reads) -> None:
-    """A client that is no browser names no origin and is let in; the answer is nobody's by name."""
-    running = await start_server(origins="https://shop.example")
-    await reads.read(definition(TICKET, 3))
-
-    response = await get(running, TICKET)
-
-    assert {TICKET: ("low", 3)} == shown(response)
-    assert "access-control-allow-origin" not in response.headers
-
-
-async def test_preflight(start_server: Start) -> None:
-    """A browser that asks first is told what it may send, whatever its query; a foreign page is told nothing."""
-    running = await start_server(origins="https://shop.example")
-
-    for path in ("/v1/counters", "/v1/counters/stream"):
-        ours, foreign = [
-            await running.http.options(path, headers={"Origin": origin, "Access-Control-Request-Method": "GET"})
-            for origin in ("https://shop.example", "https://evil.example")
-        ]
-
-        assert (204, b"") == (ours.status_code, ours.content)
-        assert ("https://shop.example", "GET", "If-None-Match", "86400") == (
-            ours.headers["access-control-allow-origin"],
-            ours.headers["access-control-allow-methods"],
-            ours.headers["access-control-allow-headers"],
-            ours.headers["access-control-max-age"],
-        )
-        assert "access-control-allow-origin" not in foreign.headers
-
-
 # -- streams --
-
-
-async def test_stream(start_server: Start, reads: Reads) -> None:
-    """A stream starts with a beat and the counter, then carries each change whole."""
-    running = await start_server()
-    await reads.read(definition(TICKET, 3))
-    before = time.time() * 1000
-
-    async with stream(running) as found:
-        name, beat = await found.next()
-        second = await found.next()
-        await reads.read(definition(TICKET, 2))
-        third = await found.next()
-
-    assert "beat" == name
-    assert before - 1 <= beat["beat"] <= time.time() * 1000
-    assert [("message", "low", 3), ("message", "low", 2)] == [
-        (name, one["state"], one["unsold"]) for name, one in (second, third)
-    ]
-    assert third[1]["v"] > second[1]["v"]
-
-
-async def test_stream_headers(start_server: Start) -> None:
-    """Nobody keeps a stream and no proxy holds it back."""
-    running = await start_server()
-
-    async with stream(running) as found:
-        headers = found.response.headers
-
-    assert headers["content-type"].startswith("text/event-stream")
-    assert ("no-store", "no", "*") == (
-        headers["cache-control"],
-        headers["x-accel-buffering"],
-        headers["access-control-allow-origin"],
-    )
-    assert "content-length" not in headers
 
 
 async def test_stream_by_accept(start_server: Start, reads: Reads) -> None:
@@ -464,62 +237,6 @@ async def test_declined_stream(start_server: Start, reads: Reads) -> None:
     assert {TICKET: ("low", 3)} == shown(response)
 
 
-async def test_stream_of_many(start_server: Start, reads: Reads) -> None:
-    """One stream carries all its tickets, and a ticket that nobody has read is unknown until somebody has."""
-    running = await start_server()
-    await reads.read(definition(TICKET, 3))
-    path = running.counters(TICKET, OTHER).replace("?", "/stream?")
-
-    async with stream(running, path) as found:
-        first = {await found.counter(), await found.counter()}
-        await reads.read(definition(OTHER, 48))
-        after = await found.counter()
-
-    assert {("low", 3), ("unknown", None)} == first
-    assert ("available", 48) == after
-
-
-async def test_stream_beats(start_server: Start) -> None:
-    """A stream beats for as long as it is open, so that a silent one can be told from a dead one."""
-    running = await start_server()
-
-    async with stream(running) as found:
-        assert "beat" == (await found.next())[0]
-        await found.counter()
-        [viewer] = running.web.hub.viewers
-        for moment in (1, 2):
-            viewer.beat(wire.beat(moment))
-
-        assert ("beat", {"beat": 2}) == await found.next()
-
-
-async def test_stream_bye(start_server: Start, reads: Reads) -> None:
-    """Law 11: Before a planned end a stream says when to come back; then it ends."""
-    running = await start_server()
-    await reads.read(definition(TICKET, 3))
-
-    async with stream(running) as found:
-        await found.counter()
-        await running.web.hub.close_all(500, 5000, 0)
-
-        assert ("bye", {"bye": {"retry_ms": [500, 5000]}}) == await found.next()
-        assert await found.ended()
-    await until(lambda: not running.web.hub.viewers and not running.web.admission._count)
-
-
-async def test_stream_leaves(start_server: Start) -> None:
-    """A viewer who goes is neither watched for nor counted any more."""
-    running = await start_server()
-    before = watching()
-
-    async with stream(running) as found:
-        await found.counter()
-        assert (1, 1, before + 1) == (len(running.web.hub.viewers), running.web.admission._count, watching())
-
-    await until(lambda: not running.web.hub.viewers)
-    await until(lambda: (0, before) == (running.web.admission._count, watching()))
-
-
 async def test_full(start_server: Start) -> None:
     """Beyond the cap of an address streams and pollers are 503 with a time to come back; a place freed is free."""
     running = await start_server(max_connections_per_address=1)
@@ -556,69 +273,6 @@ async def test_pollers_are_counted(start_server: Start) -> None:
     assert 0 == running.web.admission._count
 
 
-async def test_forwarded_addresses(start_server: Start) -> None:
-    """Behind a trusted proxy each address has places of its own, though the header comes in parts."""
-    running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.0/8,10.0.0.0/8")
-    path = running.counters(TICKET).replace("?", "/stream?")
-    found = []
-
-    async with stream(running, path, **{"X-Forwarded-For": "198.51.100.1"}) as first:
-        await first.counter()
-        for hops in (["198.51.100.2"], ["198.51.100.1"], ["198.51.100.2", "198.51.100.1, 10.0.0.1"]):
-            async with running.http.stream("GET", path, headers=[("X-Forwarded-For", hop) for hop in hops]) as response:
-                found.append(response.status_code)
-
-    assert [200, 503, 503] == found
-
-
-async def test_stream_head(start_server: Start) -> None:
-    """HEAD of a stream answers its headers and ends; it is no viewer."""
-    running = await start_server()
-    path = running.counters(TICKET)
-
-    for answer in (
-        await running.http.head(path.replace("?", "/stream?")),
-        await running.http.head(path, headers=EVENT_STREAM),
-    ):
-        assert (200, b"", "no-store") == (answer.status_code, answer.content, answer.headers["cache-control"])
-        assert answer.headers["content-type"].startswith("text/event-stream")
-    assert [] == running.web.hub.viewers
-
-
-async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) -> None:
-    """Law 7: Who reads late gets the newest counter and none of those in between."""
-    running = await start_server()
-    await reads.read(definition(TICKET, 99))
-    watcher = counters._Mailbox()
-    audience = running.web.hub.join(watcher, SiteId(SITE), [TicketId(TICKET)])
-    await watcher.wait_for(audience.topics, 5)
-    watcher.take()
-
-    for unsold in (50, 40, 30):
-        await reads.read(definition(TICKET, unsold))
-    await until(lambda: '"unsold":30,' in (audience.topics[0].shown or "") and not running.web.hub._work.is_set())
-    watcher.beat(wire.beat(1))
-    watcher.beat(wire.beat(2))
-    text = watcher.take().decode()
-
-    assert 1 == text.count('data: {"v"')
-    assert '"unsold":30,' in text
-    assert ["event: beat"] == [line for line in text.splitlines() if line.startswith("event")]
-    assert b"" == watcher.take()
-    running.web.hub.leave(audience, watcher)
-
-
-async def test_last_word() -> None:
-    """Law 11: A heartbeat does not take the place of a goodbye that the reader has not got yet."""
-    viewer = counters._Mailbox()
-
-    viewer.bye(wire.bye(500, 5000))
-    viewer.beat(wire.beat(1))
-
-    assert wire.sse_event("bye", wire.bye(500, 5000)) == viewer.take()
-    assert Close.RESTART is viewer.code
-
-
 async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is told when to come back; others go on as before."""
     running = await start_server()
@@ -649,15 +303,11 @@ async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> No
     assert {invented[2]: ("unknown", None)} == shown(last)
 
 
-def watching() -> float:
-    return REGISTRY.get_sample_value("ticket_counter_viewers", {"kind": "sse"}) or 0.0
-
-
 @pytest.mark.parametrize("way", ["?", "/stream?"])
 async def test_share_of_an_address(start_server: Start, way: str) -> None:
     """Law 9: Who asks for more unknown tickets than an address may is told to come back, by either way."""
     running = await start_server()
-    running.web.hub.unconfirmed.most_an_address = 1
+    running.web.hub.unconfirmed.most_per_address = 1
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
     async with stream(running, running.counters(first).replace("?", "/stream?")):

@@ -4,6 +4,7 @@ import json
 import socket as sockets
 import struct
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -350,7 +351,7 @@ async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> No
 async def test_share_of_an_address(start_server: Start, reads: Reads) -> None:
     """Law 9: Who asks for more unknown tickets than an address may is closed with 4000; the same ones may be asked for."""
     running = await start_server()
-    running.web.hub.unconfirmed.most_an_address = 1
+    running.web.hub.unconfirmed.most_per_address = 1
     await reads.read(definition(TICKET, 3))
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
@@ -449,10 +450,8 @@ class Quick(websocket.CounterProtocol):
 
 @pytest.fixture
 async def hub() -> Hub:
-    """A hub that knows our site, and whose topics the test fills by hand."""
-    found = Hub()
-    found.sites = frozenset({SiteId(SITE)})
-    return found
+    """A hub whose topics the test fills by hand."""
+    return Hub()
 
 
 @pytest.fixture
@@ -461,7 +460,7 @@ async def port(hub: Hub) -> AsyncIterator[int]:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        scope["state"].update(hub=hub, admission=Admission())
+        scope["state"].update(hub=hub, admission=Admission(SimpleNamespace(known=frozenset({SiteId(SITE)}))))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -553,9 +552,9 @@ def dropped(reason: str) -> float:
 def changed(hub: Hub, v: int, size: int = 0) -> Topic:
     """Let a counter come, of so many bytes more than it needs."""
     topic = hub._topic(SiteId(SITE), TicketId(TICKET))
-    topic.open = True
+    topic.read()
     topic.take(json.dumps({"v": v, "ticket": TICKET, "name": "x" * size}, separators=(",", ":")), hub.now() + 60)
-    hub.decide(topic)
+    hub.update(topic)
     return topic
 
 

@@ -1,5 +1,6 @@
 """A WebSocket that says what it hears: our protocol class with another end, for tests of RFC 6455 alone."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from websockets.frames import Frame, Opcode
@@ -30,7 +31,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """Nothing but the socket is served; the hub is never asked, and nobody is counted."""
     assert scope["type"] == "lifespan"
     await receive()
-    scope["state"].update(hub=None, admission=Admission())
+    scope["state"].update(hub=None, admission=Admission(SimpleNamespace(known=frozenset())))
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,52 @@
+"""What the counters' HTTP answers have in common: admission of a request, CORS headers, and errors as JSON.
+
+In: a request. Out: an Admitted, or a response that names the parameter at fault.
+"""
+
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from server.errors import Refused
+from server.live.admission import ANSWERS, Admission, Admitted
+from server.wire import RETRY_AFTER
+
+
+def admit(request: Request) -> Admitted | Response:
+    """Count the request's connection until `Admission.leave`; a Response says why it is refused."""
+    admission: Admission = request.state.admission
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
+    address = admission.address(request.client.host if request.client else "local", forwarded)
+    query = request.scope["query_string"].decode("latin-1")
+    try:
+        return admission.admit(request.state.hub, request.headers.get("origin"), query, address)
+    except Refused as refused:
+        status, _ = ANSWERS[type(refused)]
+        return error(request, status, refused.field, str(refused))
+
+
+def error(request: Request, status: HTTPStatus, field: str | None, text: str) -> Response:
+    """An error as JSON; 503 says when to come back."""
+    headers = {**cors(request), "Cache-Control": "no-store"}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER)
+    return JSONResponse({"error": {"field": field, "message": text}}, status, headers)
+
+
+def cors(request: Request) -> dict[str, str]:
+    """Headers by which a browser lets pages of allowed origins read the answer (Fetch, section 3.2)."""
+    admission: Admission = request.state.admission
+    headers = {"Access-Control-Expose-Headers": "Date, ETag", "Vary": "Accept"}
+    origin = request.headers.get("origin")
+    if admission.all_origins:
+        headers["Access-Control-Allow-Origin"] = "*"
+    else:
+        headers["Vary"] = "Accept, Origin"
+        if origin is not None and admission.allows(origin):
+            headers["Access-Control-Allow-Origin"] = origin
+    if request.method == "OPTIONS":
+        headers["Access-Control-Allow-Methods"] = "GET"
+        headers["Access-Control-Allow-Headers"] = "If-None-Match"
+        headers["Access-Control-Max-Age"] = "86400"
+    return headers

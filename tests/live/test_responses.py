@@ -1,0 +1,144 @@
+from redis.asyncio import Redis
+
+from tests.rig.counters_over_http import EVENT_STREAM, get, shown, stream
+from tests.rig.reads import Reads, definition
+from tests.rig.server import SITE, TICKET, Start
+
+STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
+
+BAD: dict[str, tuple[int, str, str]] = {
+    "": (400, "ticket", "name at least one ticket"),
+    "ticket=nonsense": (400, "ticket", "ticket='nonsense' is not a GUID"),
+    "ticket=%22%3Cscript%3E": (400, "ticket", "is not a GUID"),
+    f"ticket={TICKET}&site=x": (400, "site", "site='x' is not a GUID"),
+    "x" * 5000: (400, "query", "longer than 4096 bytes"),
+    f"ticket={TICKET}&site={STRANGER}": (404, "site", f"site {STRANGER} is not known here"),
+}
+
+
+async def test_bad_request_names_the_parameter(start_server: Start) -> None:
+    """A request that names no counter is told which parameter is at fault; the page may read that, no cache keeps it."""
+    running = await start_server()
+
+    for path in ("/v1/counters", "/v1/counters/stream"):
+        for query, (status, field, reason) in BAD.items():
+            response = await running.http.get(f"{path}?{query}")
+
+            assert (query, status, field) == (query, response.status_code, response.json()["error"]["field"])
+            assert reason in response.json()["error"]["message"]
+            assert ("no-store", "*", "nosniff") == (
+                response.headers["cache-control"],
+                response.headers["access-control-allow-origin"],
+                response.headers["x-content-type-options"],
+            )
+
+
+async def test_site_is_needed_with_several(start_server: Start) -> None:
+    """Once more than one site is known the request has to name its own."""
+    running = await start_server(wix_sites=f"{SITE},{STRANGER}")
+
+    without = await get(running, TICKET)
+    named = await get(running, TICKET, site=STRANGER)
+
+    assert (400, "site") == (without.status_code, without.json()["error"]["field"])
+    assert {TICKET: ("unknown", None)} == shown(named)
+
+
+async def test_refused_while_closing(start_server: Start, reads: Reads) -> None:
+    """Law 11: A process that is closing sends pollers and streams away, and says when to come back."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+    running.web.admission.open = False
+
+    for response in (await get(running, TICKET), await get(running, TICKET, headers=EVENT_STREAM)):
+        assert (503, "5", "no-store") == (
+            response.status_code,
+            response.headers["retry-after"],
+            response.headers["cache-control"],
+        )
+        assert None is response.json()["error"]["field"]
+
+
+async def test_origins_of_a_list(start_server: Start, reads: Reads) -> None:
+    """With a list, a page in it is echoed, one that is not is 403, and caches are told that it depends on that."""
+    running = await start_server(origins="https://shop.example,https://*.wixsite.com")
+    await reads.read(definition(TICKET, 3))
+    found: dict[str, set[tuple[int, str | None]]] = {}
+
+    for origin in ("https://shop.example", "https://a.wixsite.com", "https://evil.example", "null"):
+        for accept in ({}, EVENT_STREAM):
+            async with running.http.stream(
+                "GET", running.counters(TICKET), headers={"Origin": origin, **accept}
+            ) as response:
+                assert "Accept, Origin" == response.headers["vary"]
+                found.setdefault(origin, set()).add(
+                    (response.status_code, response.headers.get("access-control-allow-origin"))
+                )
+
+    assert {
+        "https://shop.example": {(200, "https://shop.example")},
+        "https://a.wixsite.com": {(200, "https://a.wixsite.com")},
+        "https://evil.example": {(403, None)},
+        "null": {(403, None)},
+    } == found
+
+
+async def test_client_without_origin(start_server: Start, reads: Reads) -> None:
+    """A client that is no browser names no origin and is let in; the answer is nobody's by name."""
+    running = await start_server(origins="https://shop.example")
+    await reads.read(definition(TICKET, 3))
+
+    response = await get(running, TICKET)
+
+    assert {TICKET: ("low", 3)} == shown(response)
+    assert "access-control-allow-origin" not in response.headers
+
+
+async def test_cors_preflight(start_server: Start) -> None:
+    """A browser that asks first is told what it may send, whatever its query; a foreign page is told nothing."""
+    running = await start_server(origins="https://shop.example")
+
+    for path in ("/v1/counters", "/v1/counters/stream"):
+        ours, foreign = [
+            await running.http.options(path, headers={"Origin": origin, "Access-Control-Request-Method": "GET"})
+            for origin in ("https://shop.example", "https://evil.example")
+        ]
+
+        assert (204, b"") == (ours.status_code, ours.content)
+        assert ("https://shop.example", "GET", "If-None-Match", "86400") == (
+            ours.headers["access-control-allow-origin"],
+            ours.headers["access-control-allow-methods"],
+            ours.headers["access-control-allow-headers"],
+            ours.headers["access-control-max-age"],
+        )
+        assert "access-control-allow-origin" not in foreign.headers
+
+
+async def test_forwarded_addresses(start_server: Start) -> None:
+    """Behind a trusted proxy each address has places of its own, though the header comes in parts."""
+    running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.0/8,10.0.0.0/8")
+    path = running.counters(TICKET).replace("?", "/stream?")
+    found = []
+
+    async with stream(running, path, **{"X-Forwarded-For": "198.51.100.1"}) as first:
+        await first.counter()
+        for hops in (["198.51.100.2"], ["198.51.100.1"], ["198.51.100.2", "198.51.100.1, 10.0.0.1"]):
+            async with running.http.stream("GET", path, headers=[("X-Forwarded-For", hop) for hop in hops]) as response:
+                found.append(response.status_code)
+
+    assert [200, 503, 503] == found
+
+
+async def test_refused_requests_leave_no_trace(start_server: Start, redis_url: str) -> None:
+    """Law 9: A request for an unknown site, or a malformed one, writes no key in Redis and opens no topic."""
+    running = await start_server()
+    redis = Redis.from_url(redis_url, decode_responses=True)
+    before = set(await redis.keys())
+
+    for query in BAD:
+        for path in ("/v1/counters", "/v1/counters/stream"):
+            await running.http.get(f"{path}?{query}")
+
+    assert before == set(await redis.keys())
+    assert {} == running.web.hub.topics
+    await redis.aclose()

@@ -1,0 +1,154 @@
+import time
+
+from prometheus_client import REGISTRY
+
+from server import wire
+from server.live.sse import StreamViewer
+from server.model import SiteId, TicketId
+from tests.rig.counters_over_http import EVENT_STREAM, stream
+from tests.rig.reads import Reads, definition
+from tests.rig.server import OTHER, SITE, TICKET, Start, until
+
+
+def watching() -> float:
+    return REGISTRY.get_sample_value("ticket_counter_viewers", {"kind": "sse"}) or 0.0
+
+
+async def test_stream(start_server: Start, reads: Reads) -> None:
+    """A stream starts with a beat and the counter, then carries each change whole."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+    before = time.time() * 1000
+
+    async with stream(running) as found:
+        name, beat = await found.next()
+        second = await found.next()
+        await reads.read(definition(TICKET, 2))
+        third = await found.next()
+
+    assert "beat" == name
+    assert before - 1 <= beat["beat"] <= time.time() * 1000
+    assert [("message", "low", 3), ("message", "low", 2)] == [
+        (name, one["state"], one["unsold"]) for name, one in (second, third)
+    ]
+    assert third[1]["v"] > second[1]["v"]
+
+
+async def test_stream_headers(start_server: Start) -> None:
+    """Nobody keeps a stream and no proxy holds it back."""
+    running = await start_server()
+
+    async with stream(running) as found:
+        headers = found.response.headers
+
+    assert headers["content-type"].startswith("text/event-stream")
+    assert ("no-store", "no", "*") == (
+        headers["cache-control"],
+        headers["x-accel-buffering"],
+        headers["access-control-allow-origin"],
+    )
+    assert "content-length" not in headers
+
+
+async def test_stream_of_many(start_server: Start, reads: Reads) -> None:
+    """One stream carries all its tickets, and a ticket that nobody has read is unknown until somebody has."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+    path = running.counters(TICKET, OTHER).replace("?", "/stream?")
+
+    async with stream(running, path) as found:
+        first = {await found.counter(), await found.counter()}
+        await reads.read(definition(OTHER, 48))
+        after = await found.counter()
+
+    assert {("low", 3), ("unknown", None)} == first
+    assert ("available", 48) == after
+
+
+async def test_stream_beats(start_server: Start) -> None:
+    """A stream beats for as long as it is open, so that a silent one can be told from a dead one."""
+    running = await start_server()
+
+    async with stream(running) as found:
+        assert "beat" == (await found.next())[0]
+        await found.counter()
+        [viewer] = running.web.hub.viewers
+        for moment in (1, 2):
+            viewer.beat(wire.beat(moment))
+
+        assert ("beat", {"beat": 2}) == await found.next()
+
+
+async def test_stream_bye(start_server: Start, reads: Reads) -> None:
+    """Law 11: Before a planned end a stream says when to come back; then it ends."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+
+    async with stream(running) as found:
+        await found.counter()
+        await running.web.hub.close_all(500, 5000, 0)
+
+        assert ("bye", {"bye": {"retry_ms": [500, 5000]}}) == await found.next()
+        assert await found.ended()
+    await until(lambda: not running.web.hub.viewers and not running.web.admission._count)
+
+
+async def test_stream_leaves(start_server: Start) -> None:
+    """A viewer who goes is neither watched for nor counted any more."""
+    running = await start_server()
+    before = watching()
+
+    async with stream(running) as found:
+        await found.counter()
+        assert (1, 1, before + 1) == (len(running.web.hub.viewers), running.web.admission._count, watching())
+
+    await until(lambda: not running.web.hub.viewers)
+    await until(lambda: (0, before) == (running.web.admission._count, watching()))
+
+
+async def test_stream_head(start_server: Start) -> None:
+    """HEAD of a stream answers its headers and ends; it is no viewer."""
+    running = await start_server()
+    path = running.counters(TICKET)
+
+    for answer in (
+        await running.http.head(path.replace("?", "/stream?")),
+        await running.http.head(path, headers=EVENT_STREAM),
+    ):
+        assert (200, b"", "no-store") == (answer.status_code, answer.content, answer.headers["cache-control"])
+        assert answer.headers["content-type"].startswith("text/event-stream")
+    assert [] == running.web.hub.viewers
+
+
+async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) -> None:
+    """Law 7: Who reads late gets the newest counter and none of those in between."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 99))
+    watcher = StreamViewer()
+    audience = running.web.hub.join(watcher, SiteId(SITE), [TicketId(TICKET)])
+    await until(lambda: audience.topics[0].verified)
+    watcher.take()
+
+    for unsold in (50, 40, 30):
+        await reads.read(definition(TICKET, unsold))
+    await until(lambda: '"unsold":30,' in (audience.topics[0].shown or "") and not running.web.hub._work.is_set())
+    watcher.beat(wire.beat(1))
+    watcher.beat(wire.beat(2))
+    text = watcher.take().decode()
+
+    assert 1 == text.count('data: {"v"')
+    assert '"unsold":30,' in text
+    assert ["event: beat"] == [line for line in text.splitlines() if line.startswith("event")]
+    assert b"" == watcher.take()
+    running.web.hub.leave(audience, watcher)
+
+
+async def test_last_word() -> None:
+    """Law 11: A heartbeat does not take the place of a goodbye that the reader has not got yet."""
+    viewer = StreamViewer()
+
+    viewer.bye(wire.bye(500, 5000))
+    viewer.beat(wire.beat(1))
+
+    assert wire.sse_event("bye", wire.bye(500, 5000)) == viewer.take()
+    assert viewer.ended
