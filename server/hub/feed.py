@@ -1,13 +1,12 @@
-"""The feed: keeps every topic of this process true.
+"""The feed keeps every topic of this process true.
 
-In: counters from Redis pub/sub, and what `watch` says of what is stored and how old it is. Out: topics that hold the
-newest counter and the time until which it is verified; what to tell of them is the hub's.
+In: counters from Redis pub/sub, and what the script `watch` returns: what is stored and how old it is. Out: topics that
+hold the newest counter and the time until which it is verified; the hub tells the viewers.
 
-A topic is opening (subscribe, wait for the confirmation, then read the snapshot: nothing falls between) → open →
-lingering (its last viewer left) → closed. Pub/sub loses messages in silence, so three things look after it: each
-confirmation, also of a link that was opened anew, has its topic read; while there is no link for a site, it is looked at
-each second; and every round compares what was sent with what is stored. On a cluster a part of Redis may be away: its
-sites wait for it, and the others never do.
+Opening a topic: subscribe, wait for the confirmation, then read the snapshot, so that nothing falls between. Pub/sub
+loses messages silently, so three things check it: each confirmed subscription, also on a new link, has its topic read;
+while there is no link for a site, its topics are read each second; and every round compares what was sent with what is
+stored. In a cluster a part of Redis may be unavailable: its sites wait for it, the others never do.
 """
 
 import asyncio
@@ -18,30 +17,30 @@ from dataclasses import replace
 
 from server import logs, metrics
 from server.errors import RedisUnavailable
-from server.hub.hub import Hub, parts
+from server.hub.hub import Hub, chunks
 from server.hub.other_rules import OtherRules
 from server.hub.subscriptions import Subscriptions
-from server.hub.topics import Topic
+from server.hub.topics import Topic, TopicState
 from server.model import SiteId, WatchedSite, WatchedTicket
 from server.redis.client import RedisClient
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 
 ROUND_EVERY = 5.0
-"""Seconds between two rounds of watch; the schedule forgets a viewer after four of them."""
-LOOK_EVERY = 1.0
-"""Seconds between two looks at sites of which nothing is heard."""
+"""Seconds between two rounds of `watch`; the schedule forgets a viewer after four of them."""
+POLL_EVERY = 1.0
+"""Seconds between two reads of topics for which there is no link."""
 RETRY = 0.5
-"""Seconds after which a site is asked again that Redis did not answer for."""
+"""Seconds after which a site is asked for again whose part of Redis did not answer."""
 READ_AT_ONCE = 100
-JUST_READ = 2 * ROUND_EVERY
-"""Seconds that a published counter is taken as fresh: by then a round has told its exact age."""
+FRESH_FOR = 2 * ROUND_EVERY
+"""Seconds that a published counter counts as verified: by then a round has found its exact age."""
 
 log = logs.logger("feed")
 
 
 class Feed:
-    """One process's view of Redis: *redis* answers, *listening* tells, *sites* remembers which there are."""
+    """One process's view of Redis: *redis* answers commands, *listening* subscribes, *sites* remembers which there are."""
 
     def __init__(
         self,
@@ -55,146 +54,135 @@ class Feed:
     ) -> None:
         self.schedule = schedule
         self.hub = hub
-        self.subscriptions = Subscriptions(redis, listening, hub, self._heard)
+        # Whatever was published before a confirmation is lost, be it the first one or not: the topic is read.
+        self.subscriptions = Subscriptions(redis, listening, hub, on_confirmed=self._want, on_message=self._published)
         self.sites = sites
         self.other_rules = OtherRules(schedule, sites.rules.hash, hub.now)
         self._round_every = round_every
-        # As they were asked for.
+        # Topics to read, in the order in which they were asked for.
         self._to_read: dict[Topic, None] = {}
-        # Topics whose stored counter is to be shown even where it is older.
-        self._forced: set[Topic] = set()
-        # Set while topics wait for a site that is away.
-        self._again: asyncio.TimerHandle | None = None
-        # What Redis said last of each site that is watched.
-        self._known: dict[SiteId, WatchedSite] = {}
-        # Sites that Redis did not answer for when they were asked for last, and when they may be read again.
-        self._away: dict[SiteId, float] = {}
         self._work = asyncio.Event()
-        hub.opened = self._opened
+        # Topics whose stored counter is to be shown even though it is older.
+        self._accept_older: set[Topic] = set()
+        # What Redis returned last of each site that is watched.
+        self._watched: dict[SiteId, WatchedSite] = {}
+        # Sites for which Redis did not answer last time, and when they may be read again; the timer wakes `_read` then.
+        self._unavailable: dict[SiteId, float] = {}
+        self._retry: asyncio.TimerHandle | None = None
+        hub.opened = self.subscriptions.open
         hub.closed = self._closed
 
     @property
     def healthy(self) -> bool:
-        """Whether what is published comes through to us."""
+        """Whether published messages reach this process."""
         return self.subscriptions.healthy
 
     @property
     def webhooks_heard(self) -> bool:
         """Whether no site that is watched here has stock that falls without any webhook."""
-        return all(known.unreported_falls is None for known in self._known.values())
+        return all(site.unreported_falls is None for site in self._watched.values())
 
     async def start(self) -> None:
-        """Learn which sites there are."""
-        self.hub.sites = self.sites.known
-        await self._find_sites()
+        """Load the sites."""
+        await self._reload_sites()
 
     async def run(self) -> None:
         """Keep every topic true, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.subscriptions.run(), name="feed: ear")
+            group.create_task(self.subscriptions.run(), name="feed: subscriptions")
             group.create_task(self._read(), name="feed: read")
             group.create_task(self._rounds(), name="feed: rounds")
-            group.create_task(self._tidies(), name="feed: tidy")
+            group.create_task(self._expire(), name="feed: expire")
 
     # -- pub/sub --
 
-    def _heard(self, topic: Topic, text: str | None) -> None:
-        if text is not None:
-            topic.take(text, self.hub.now() + min(JUST_READ, self.schedule.timing.max_stale))
-            self.hub.decide(topic)
-        else:
-            # Whatever was published before this is lost, be it the first time or not.
-            topic.confirmed = True
-            self._want(topic)
+    def _published(self, topic: Topic, text: str) -> None:
+        topic.take(text, self.hub.now() + min(FRESH_FOR, self.schedule.timing.max_stale))
+        self.hub.update(topic)
 
     # -- snapshots --
-
-    def _opened(self, topic: Topic) -> None:
-        self.subscriptions.open(topic)
-        self._work.set()
 
     def _want(self, topic: Topic) -> None:
         self._to_read.setdefault(topic)
         self._work.set()
 
     async def _read(self) -> None:
-        """Tell the ear what opened and closed, and read what is wanted, as much at once as there is."""
+        """Read the topics that are to be read, as many at once as there are."""
         while True:
             await self._work.wait()
             self._work.clear()
-            await self.subscriptions.tell()
             now = self.hub.now()
-            wanted = [topic for topic in self._to_read if self._away.get(topic.site, now) <= now]
+            wanted = [topic for topic in self._to_read if self._unavailable.get(topic.site, now) <= now]
             await self._each(wanted, self._read_wanted)
-            if self._again is not None:
-                self._again.cancel()
-                self._again = None
-            if any(topic.site in self._away for topic in self._to_read):
-                self._again = asyncio.get_running_loop().call_later(RETRY, self._work.set)
+            if self._retry is not None:
+                self._retry.cancel()
+                self._retry = None
+            if any(topic.site in self._unavailable for topic in self._to_read):
+                self._retry = asyncio.get_running_loop().call_later(RETRY, self._work.set)
 
     async def _read_wanted(self, site: SiteId, topics: list[Topic]) -> None:
-        # Who is wanted once more while it is read was so for what this read may not have seen.
+        # A topic that is asked for again meanwhile is read again: this read may not have seen why.
         for topic in topics:
             self._to_read.pop(topic, None)
         left = dict.fromkeys(topics)
         try:
-            async for topic, seen in self._watch(site, topics, counters=True):
+            async for topic, stored in self._watch(site, topics, counters=True):
                 del left[topic]
-                if self._is_open(topic):
-                    self._see(topic, seen)
+                if topic.state is not TopicState.CLOSED:
+                    self._take_snapshot(topic, stored)
         finally:
             for topic in left:
-                if self._is_open(topic):
+                if topic.state is not TopicState.CLOSED:
                     self._to_read.setdefault(topic)
 
     async def _watch(
         self, site: SiteId, topics: list[Topic], *, counters: bool
     ) -> AsyncIterator[tuple[Topic, WatchedTicket]]:
-        """Keep these watched, and learn what is stored of each: nothing, where the site is unknown."""
-        for some in parts(topics, READ_AT_ONCE):
+        """Keep these tickets watched, and yield what is stored of each: nothing, where the site is unknown."""
+        for some in chunks(topics, READ_AT_ONCE):
             found = await self.schedule.watch(site, [topic.ticket for topic in some], counters=counters)
             if found is None:
-                self._known.pop(site, None)
+                self._watched.pop(site, None)
             else:
-                self._known[site] = replace(found, tickets=())
-            for topic, seen in zip(some, found.tickets if found else _nothing(some), strict=True):
-                yield topic, seen
+                self._watched[site] = replace(found, tickets=())
+            for topic, stored in zip(some, found.tickets if found else _nothing(some), strict=True):
+                yield topic, stored
 
     async def _each(self, topics: Iterable[Topic], ask: Callable[[SiteId, list[Topic]], Awaitable[None]]) -> None:
-        """Ask for each site's, all at once: a part of Redis that hangs delays no other, and itself only once."""
+        """Call *ask* for each site with its topics, all at once: a part of Redis that hangs delays no other site."""
         by_site = itertools.groupby(sorted(topics, key=lambda topic: topic.site), key=lambda topic: topic.site)
         asked = [(site, list(some)) for site, some in by_site]
 
         async def one(site: SiteId, some: list[Topic]) -> None:
-            with self._answers_for(site):
+            with self._noting_faults(site):
                 await ask(site, some)
 
         await asyncio.gather(*(one(site, some) for site, some in asked))
 
     @contextlib.contextmanager
-    def _answers_for(self, site: SiteId) -> Iterator[None]:
-        """Pass over a site whose part of Redis is away, and say so once."""
+    def _noting_faults(self, site: SiteId) -> Iterator[None]:
+        """Pass over a site whose part of Redis is unavailable, and log it once."""
         try:
             yield
         except RedisUnavailable as error:
-            if site not in self._away:
+            if site not in self._unavailable:
                 log.warning("store_unavailable", site=site, error=str(error))
-            self._away[site] = self.hub.now() + RETRY
+            self._unavailable[site] = self.hub.now() + RETRY
         else:
-            self._away.pop(site, None)
+            self._unavailable.pop(site, None)
 
-    def _see(self, topic: Topic, seen: WatchedTicket) -> None:
-        """Take what is stored, when it was asked for with its counter."""
-        topic.open = True
-        topic.ours = self.other_rules.is_ours(seen)
-        if seen.counter is not None and (seen.v or 0) < topic.v and topic in self._forced:
-            # Twice the stored version was the same older one: Redis lost its tail, and what it has now is what there is.
+    def _take_snapshot(self, topic: Topic, stored: WatchedTicket) -> None:
+        """Take what is stored, after it was asked for with its counter."""
+        topic.read()
+        topic.same_rules = self.other_rules.are_ours(stored)
+        if stored.counter is not None and (stored.v or 0) < topic.v and topic in self._accept_older:
+            # Twice the stored version was the same older one: Redis lost its newest writes, and this is what there is.
             topic.v, topic.fresh_until = 0, 0.0
-        self._forced.discard(topic)
+        self._accept_older.discard(topic)
         topic.mismatched = 0
-        if seen.counter is not None:
-            topic.take(seen.counter, self._fresh_until(seen))
-        self.hub.decide(topic)
+        if stored.counter is not None:
+            topic.take(stored.counter, self._fresh_until(stored))
+        self.hub.update(topic)
 
     # -- rounds --
 
@@ -203,86 +191,79 @@ class Feed:
         round_at = 0.0
         while True:
             now = self.hub.now()
+            topics = self.hub.topics.values()
             if now >= round_at:
                 round_at = now + self._round_every
-                await self._find_sites()
-                await self._each(self.hub.topics.values(), self._round)
-                self._look_back()
+                await self._reload_sites()
+                await self._each(topics, self._round)
+                self._update_site_status()
             else:
-                await self._each(
-                    [topic for topic in self.hub.topics.values() if not self.subscriptions.connected(topic)],
-                    self._round,
-                )
-            await asyncio.sleep(min(LOOK_EVERY, self._round_every))
+                await self._each([topic for topic in topics if not self.subscriptions.connected(topic)], self._round)
+            await asyncio.sleep(min(POLL_EVERY, self._round_every))
 
-    async def _find_sites(self) -> None:
+    async def _reload_sites(self) -> None:
         try:
-            self.hub.sites = await self.sites.reload()
+            await self.sites.reload()
         except RedisUnavailable as error:
             log.warning("store_unavailable", error=str(error))
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
-        foreign: list[Topic] = []
-        # Of a site that nothing is heard of the counters are asked for too: they are all that there is.
-        async for topic, seen in self._watch(site, topics, counters=not self.subscriptions.connected(topics[0])):
-            if seen.v is None or not self._is_open(topic):
+        others: list[Topic] = []
+        # Without a link the counters are asked for too: nothing else brings them.
+        async for topic, stored in self._watch(site, topics, counters=not self.subscriptions.connected(topics[0])):
+            if stored.v is None or topic.state is TopicState.CLOSED:
                 # Never read, or closed since it was asked for.
                 continue
-            topic.ours = self.other_rules.is_ours(seen)
-            if topic.ours:
-                self.other_rules.forget(topic)
+            topic.same_rules = self.other_rules.are_ours(stored)
+            if topic.same_rules:
+                self.other_rules.discard(topic)
             else:
-                foreign.append(topic)
-            if seen.counter is not None:
-                topic.take(seen.counter, self._fresh_until(seen))
-            self._compare(topic, seen)
-        await self.other_rules.found(site, [topic for topic in foreign if self._is_open(topic)])
+                others.append(topic)
+            if stored.counter is not None:
+                topic.take(stored.counter, self._fresh_until(stored))
+            self._compare(topic, stored)
+        await self.other_rules.found(site, [topic for topic in others if topic.state is not TopicState.CLOSED])
 
-    def _look_back(self) -> None:
-        """A round is over: what is known of the sites that are watched, be it from an earlier one, tells how they are."""
-        watched = {topic.site for topic in self.hub.topics.values()}
-        self._away = {site: until for site, until in self._away.items() if site in watched}
-        self._known = {site: known for site, known in self._known.items() if site in watched}
-        self.other_rules.compare(known.rules for known in self._known.values())
-        metrics.silent.set(sum(known.unreported_falls is not None for known in self._known.values()))
+    def _update_site_status(self) -> None:
+        """After a round: note which sites are silent or have other rules, by what Redis returned last of each."""
+        sites = {topic.site for topic in self.hub.topics.values()}
+        self._unavailable = {site: until for site, until in self._unavailable.items() if site in sites}
+        self._watched = {site: found for site, found in self._watched.items() if site in sites}
+        self.other_rules.compare(found.rules for found in self._watched.values())
+        metrics.silent.set(sum(found.unreported_falls is not None for found in self._watched.values()))
 
-    def _compare(self, topic: Topic, seen: WatchedTicket) -> None:
-        if seen.v == topic.v:
+    def _compare(self, topic: Topic, stored: WatchedTicket) -> None:
+        if stored.v == topic.v:
             topic.mismatched = 0
-            topic.fresh_until = self._fresh_until(seen)
-            self.hub.decide(topic)
+            topic.fresh_until = self._fresh_until(stored)
+            self.hub.update(topic)
             return
         # Another counter is stored than the one we have: its age says nothing about ours.
-        stored = seen.v or 0
+        v = stored.v or 0
         topic.mismatched += 1
-        if topic.mismatched > 1 and topic.v > stored == topic.stored_v:
-            self._forced.add(topic)
-        topic.stored_v = stored
+        if topic.mismatched > 1 and topic.v > v == topic.stored_v:
+            self._accept_older.add(topic)
+        topic.stored_v = v
         if topic.mismatched > 1 or not topic.verified:
             self._want(topic)
 
-    def _fresh_until(self, seen: WatchedTicket) -> float:
-        return self.hub.now() + self.schedule.timing.max_stale - seen.age
+    def _fresh_until(self, stored: WatchedTicket) -> float:
+        return self.hub.now() + self.schedule.timing.max_stale - stored.age
 
-    async def _tidies(self) -> None:
-        """Each second withdraw what grew stale and close what nobody watches, however long a round may take."""
+    async def _expire(self) -> None:
+        """Each second withdraw what is stale and close topics without viewers, however long a round may take."""
         while True:
             await asyncio.sleep(min(1.0, self._round_every))
             for topic in list(self.hub.topics.values()):
-                self.hub.decide(topic)
+                self.hub.update(topic)
             self.hub.close_idle()
             metrics.topics.set(len(self.hub.topics))
 
-    def _is_open(self, topic: Topic) -> bool:
-        """Whether it has not been closed since it was asked for."""
-        return self.hub.topics.get(topic.channel) is topic
-
     def _closed(self, topic: Topic) -> None:
         self.subscriptions.close(topic)
-        self._work.set()
         self._to_read.pop(topic, None)
-        self._forced.discard(topic)
-        self.other_rules.forget(topic)
+        self._accept_older.discard(topic)
+        self.other_rules.discard(topic)
 
 
 def _nothing(topics: Sequence[Topic]) -> list[WatchedTicket]:

@@ -1,7 +1,7 @@
-"""Counters that were made by other rules than ours: some process has other settings, or has not been restarted yet.
+"""Counters that were made by other rules than ours: another process has other settings, or was not restarted yet.
 
-In: what the feed finds stored. Out: marks, so that a worker with our rules reads those tickets again; a warning; whether
-this lasts longer than a restart of all processes may. Until it is read again nobody is shown such a counter (topics.py).
+In: what the feed finds stored. Out: hints, so that a worker with our rules reads those tickets again; a warning; whether
+this lasts longer than a restart of all processes may take. Until it is read again no viewer sees such a counter (topics.py).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from server.reminder import Reminder
 from server.store.schedule import Schedule
 
 MARK_EVERY = 60.0
-"""Seconds between two marks of a ticket: they help only if it is a worker with our rules who reads it."""
+"""Seconds between two hints for a ticket: one helps only if a worker with our rules reads it."""
 RESTART = 60.0
 """Seconds that a restart of all processes may take."""
 
@@ -22,13 +22,13 @@ log = logs.logger("foreign")
 
 
 class OtherRules:
-    """One process's view of other rules than its own; *now* is the loop's time, by which everything here is timed."""
+    """One process's view of other rules than its own; *now* gives the event loop's time."""
 
     def __init__(self, schedule: Schedule, rules_hash: str, now: Callable[[], float]) -> None:
         self.schedule = schedule
         self.rules_hash = rules_hash
         self._now = now
-        # When the ticket of each topic with such a counter was marked.
+        # When each topic with such a counter was marked last.
         self._marked: dict[Topic, float] = {}
         # Since when a site has had other rules than ours.
         self._since: float | None = None
@@ -40,15 +40,15 @@ class OtherRules:
         return self._since is None or self._now() - self._since < RESTART
 
     def compare(self, rules: Iterable[str]) -> None:
-        """These are the rules of all sites that are watched here."""
+        """Take the rules of all sites that are watched here."""
         if set(rules) <= {self.rules_hash}:
             self._since = None
         elif self._since is None:
             self._since = self._now()
 
-    def is_ours(self, seen: WatchedTicket) -> bool:
+    def are_ours(self, stored: WatchedTicket) -> bool:
         """Whether what is stored of a ticket, if there is anything, was made by our rules."""
-        return seen.v is None or seen.rules == self.rules_hash
+        return stored.v is None or stored.rules == self.rules_hash
 
     async def found(self, site: SiteId, topics: Sequence[Topic]) -> None:
         """The counters of these topics of a site are not ours; raises RedisUnavailable."""
@@ -57,13 +57,13 @@ class OtherRules:
         now = self._now()
         new = [topic for topic in topics if now - self._marked.get(topic, -MARK_EVERY) >= MARK_EVERY]
         if new:
-            # Before it is done, as some may be forgotten meanwhile.
+            # Before the await, during which some may be discarded.
             self._marked |= dict.fromkeys(new, now)
             try:
                 await self.schedule.mark(site, Hint("rules", tuple(topic.ticket for topic in new)))
             except RedisUnavailable:
                 for topic in new:
-                    self.forget(topic)
+                    self.discard(topic)
                 raise
         self._warning.say(
             site,
@@ -72,6 +72,6 @@ class OtherRules:
             hint="another process made these counters: restart all with the same LOW_AT and SHOW_AT_MOST",
         )
 
-    def forget(self, topic: Topic) -> None:
-        """Its counter is ours, or nobody watches it any more."""
+    def discard(self, topic: Topic) -> None:
+        """Its counter was made by our rules, or it has no viewer any more."""
         self._marked.pop(topic, None)

@@ -1,7 +1,8 @@
-"""The ear: what this process listens to in Redis, and whether anything comes through.
+"""What this process is subscribed to in Redis, and whether messages come through.
 
-In: topics that opened or closed. Out: what is heard of each, at once. A link that is lost, or on which our own probes do
-not come back, is left for a new one that asks for all topics again; what was published meanwhile is read by the feed.
+In: topics that opened or closed. Out: each confirmed subscription and each message, at once. A link that is lost, or on
+which our own probes do not come back, is replaced by a new one that subscribes to all topics again; the feed reads what
+was published meanwhile.
 """
 
 import asyncio
@@ -17,65 +18,80 @@ from server.redis.client import RedisClient
 from server.redis.listener import PROBE_EVERY, PROBE_LOST, Listener
 
 RETRY = 0.5
-"""Seconds between two tries to open a link; one that was good is opened anew at once."""
+"""Seconds between two attempts to open a link; one that had worked is replaced at once."""
 
-log = logs.logger("ear")
+log = logs.logger("subscriptions")
 
 
 class Subscriptions:
-    """One process's subscriptions: *redis* publishes, *listening* hears.
+    """One process's subscriptions: probes are published by *redis*, messages arrive by *listening*.
 
-    *heard* is called with each message of a topic, and with None for each confirmation that it is listened to.
+    *on_confirmed* is called with the topic whose subscription is confirmed, also again on a new link: whatever was
+    published before is lost. *on_message* is called with a topic and the text that was published to it.
     """
 
     def __init__(
-        self, redis: RedisClient, listening: RedisClient, hub: Hub, heard: Callable[[Topic, str | None], None]
+        self,
+        redis: RedisClient,
+        listening: RedisClient,
+        hub: Hub,
+        *,
+        on_confirmed: Callable[[Topic], None],
+        on_message: Callable[[Topic, str], None],
     ) -> None:
         self.redis = redis
         self.listening = listening
         self.hub = hub
-        self._heard = heard
+        self._on_confirmed = on_confirmed
+        self._on_message = on_message
         self._listener: Listener | None = None
-        # When a probe came back last, on whatever link.
+        # When a probe came back last, on any link.
         self._last_probe = -math.inf
-        # What is to be said on the link that there is: a new one begins with all topics.
+        # What is to be sent on the present link: a new one begins with all topics.
         self._opened: set[str] = set()
         self._closed: set[str] = set()
+        self._changed = asyncio.Event()
         self._probe_now = asyncio.Event()
 
     @property
     def healthy(self) -> bool:
-        """Whether our own probe came back of late: subscriptions live, publishes arrive."""
+        """Whether our own probe came back lately: subscriptions work, and published messages arrive."""
         return self.hub.now() - self._last_probe < PROBE_LOST
 
     def connected(self, topic: Topic) -> bool:
-        """Whether there is a link on which news of this topic would come."""
+        """Whether there is a link on which messages of this topic would arrive."""
         return self._listener is not None and self._listener.connected(topic.channel)
 
     def open(self, topic: Topic) -> None:
-        """Listen to this topic, once that is told."""
+        """Subscribe to this topic, soon."""
         self._closed.discard(topic.channel)
         self._opened.add(topic.channel)
+        self._changed.set()
 
     def close(self, topic: Topic) -> None:
-        """Listen to it no more, once that is told."""
+        """Unsubscribe from it, soon."""
         self._opened.discard(topic.channel)
         self._closed.add(topic.channel)
-
-    async def tell(self) -> None:
-        """Say what opened and closed. A link that fails of it is left by who listens on it."""
-        listener = self._listener
-        opened, closed, self._opened, self._closed = self._opened, self._closed, set(), set()
-        if listener is not None:
-            with suppress(RedisUnavailable):
-                await listener.unsubscribe(*closed)
-                await listener.subscribe(*opened)
+        self._changed.set()
 
     async def run(self) -> None:
-        """Listen, for ever."""
+        """Keep the subscriptions, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name="ear: listen")
-            group.create_task(self._probes(), name="ear: probe")
+            group.create_task(self._listen(), name="subscriptions: listen")
+            group.create_task(self._subscribe(), name="subscriptions: subscribe")
+            group.create_task(self._probes(), name="subscriptions: probe")
+
+    async def _subscribe(self) -> None:
+        """Send what opened and closed, all that came together in one command. A link that fails is left by `_listen`."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            listener = self._listener
+            opened, closed, self._opened, self._closed = self._opened, self._closed, set(), set()
+            if listener is not None:
+                with suppress(RedisUnavailable):
+                    await listener.unsubscribe(*closed)
+                    await listener.subscribe(*opened)
 
     async def _listen(self) -> None:
         while True:
@@ -83,16 +99,16 @@ class Subscriptions:
             try:
                 async with self.listening.listener(PROBE_LOST) as listener:
                     try:
-                        await self._hear(listener)
+                        await self._receive(listener)
                     finally:
-                        # Before it is closed: nothing more is said on it.
+                        # Before it is closed: nothing more is sent on it.
                         self._listener = None
             except RedisUnavailable as error:
                 log.warning("listener_lost", error=str(error))
             await asyncio.sleep(began + RETRY - self.hub.now())
 
-    async def _hear(self, listener: Listener) -> None:
-        """Listen on a new link until it is lost."""
+    async def _receive(self, listener: Listener) -> None:
+        """Receive on a new link until it is lost."""
         topics = list(self.hub.topics)
         self._opened.clear()
         self._closed.clear()
@@ -102,10 +118,14 @@ class Subscriptions:
             metrics.resyncs.labels("new_listener").inc()
             await listener.subscribe(*topics)
         while True:
-            heard = await listener.receive(PROBE_EVERY)
+            received = await listener.receive(PROBE_EVERY)
             self._last_probe = max(self._last_probe, listener.last_probe)
-            if heard is not None and (topic := self.hub.topics.get(heard.channel)):
-                self._heard(topic, heard.text)
+            if received is None or (topic := self.hub.topics.get(received.channel)) is None:
+                continue
+            if received.text is None:
+                self._on_confirmed(topic)
+            else:
+                self._on_message(topic, received.text)
 
     async def _probes(self) -> None:
         while True:

@@ -1,10 +1,11 @@
-"""A topic is one ticket that is watched here; an audience is some of those who watch the same tickets.
+"""A topic is one ticket that is watched here; an audience is some of the viewers that watch the same tickets.
 
-In: counters as texts with the time until which they count as verified. Out: frames, built once for all who get them.
-Whole states and nothing else: a topic holds the newest, and nothing is ever queued. It knows no Redis and no clock.
+In: counters as texts, with the time until which they count as verified. Out: frames, built once for all viewers. A topic
+holds the newest whole state and never queues anything. It knows no Redis and no clock.
 """
 
 from collections.abc import Collection, Sequence
+from enum import Enum, auto
 from socket import SocketType
 from typing import Protocol
 
@@ -14,40 +15,56 @@ from server.store.keys import channel
 from server.wire import Close
 
 
+class TopicState(Enum):
+    """Where a topic is between its first viewer and its end.
+
+    The hub makes a topic OPENING; the feed makes it OPEN once its snapshot was read after its subscription was confirmed;
+    the hub makes it LINGERING when its last viewer leaves, OPEN again when one comes, and CLOSED at the end. One whose
+    viewers leave while it is OPENING stays that until it is read or closed.
+    """
+
+    OPENING = auto()
+    OPEN = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
 class Topic:
-    """One ticket that somebody watches here."""
+    """One ticket that viewers watch here.
+
+    hub.py writes `state`, `audiences` and `linger_until`. feed.py writes the rest, by `read`, `take` and `decide`, and
+    directly `same_rules`, `fresh_until`, `v`, `mismatched` and `stored_v`. All times are the event loop's, in seconds.
+    """
 
     __slots__ = (
-        "asked_by", "audiences", "channel", "confirmed", "counter", "fresh_until", "linger_until", "mismatched", "open",
-        "opening_until", "ours", "proven", "shown", "site", "sse", "stored_v", "ticket", "v", "ws",
+        "asked_by", "audiences", "channel", "confirmed", "counter", "fresh_until", "linger_until", "mismatched",
+        "opening_until", "same_rules", "shown", "site", "sse", "state", "stored_v", "ticket", "v", "ws",
     )  # fmt: skip
 
     def __init__(self, site: SiteId, ticket: TicketId, opening_until: float, asked_by: str = "") -> None:
         self.site = site
-        # The address that asked for it first.
-        self.asked_by = asked_by
         self.ticket = ticket
         self.channel = channel(site, ticket)
+        # The address that asked for it first.
+        self.asked_by = asked_by
+        self.state = TopicState.OPENING
         self.audiences: set[Audience] = set()
-        # Whether Redis confirmed the subscription, and whether the snapshot was read after that.
-        self.confirmed = False
-        self.open = False
-        # The loop's time after which its viewers are told `unknown` even though Redis has not answered.
+        # When its viewers are told `unknown` although Redis has not answered.
         self.opening_until = opening_until
+        # When it is closed; only while it has no viewer.
+        self.linger_until = 0.0
         # The newest counter and its version; None until one was ever read.
         self.counter: str | None = None
         self.v = 0
-        # Whether its ticket was ever one: what nobody has read, or is gone, may be a stranger's invention.
-        self.proven = False
-        # Whether the stored counter was made by our rules.
-        self.ours = True
-        # The loop's time until which the counter counts as verified.
+        # Whether Wix ever had this ticket: an id that was never read, or is gone, may be a client's invention.
+        self.confirmed = False
+        # Whether the stored counter was made by this process's rules.
+        self.same_rules = True
+        # Until when the counter counts as verified.
         self.fresh_until = 0.0
-        # Rounds in a row in which the stored version was not the one shown, and which one that was last.
+        # Rounds in a row in which the stored version was not the one shown, and the last such version.
         self.mismatched = self.stored_v = 0
-        # The loop's time at which it is closed; only while nobody watches.
-        self.linger_until = 0.0
-        # What viewers were told last, as text and as frames built once.
+        # What viewers were sent last, as text and as frames built once.
         self.shown: str | None = None
         self.ws = self.sse = b""
 
@@ -56,21 +73,26 @@ class Topic:
         """Whether viewers see a counter now, rather than `unknown` or nothing."""
         return self.shown is not None and self.shown == self.counter
 
+    def read(self) -> None:
+        """Its snapshot was read, after the subscription was confirmed."""
+        if self.state is TopicState.OPENING:
+            self.state = TopicState.OPEN if self.audiences else TopicState.LINGERING
+
     def take(self, counter: str, fresh_until: float) -> None:
-        """Keep a counter unless a newer one is here: publishes may come in any order."""
+        """Keep a counter unless a newer one is here: published messages may arrive in any order."""
         v = wire.v_of(counter)
         if v >= self.v:
             self.counter, self.v = counter, v
-            self.proven = self.proven or not wire.is_gone(counter)
+            self.confirmed = self.confirmed or not wire.is_gone(counter)
             self.fresh_until = max(self.fresh_until, fresh_until)
 
     def decide(self, now: float) -> bool:
-        """Show the counter if it can be vouched for at this time of the loop, else `unknown`; tell if that is news."""
-        if not self.open and now < self.opening_until:
+        """Show the counter if it counts as verified at this time, else `unknown`; tell whether that is a change."""
+        if self.state is TopicState.OPENING and now < self.opening_until:
             return False
         counter = self.counter
-        vouched = self.ours and counter is not None and (now < self.fresh_until or wire.holds_still(counter))
-        text = counter if vouched and counter is not None else wire.unknown(self.ticket)
+        verified = self.same_rules and counter is not None and (now < self.fresh_until or wire.holds_still(counter))
+        text = counter if verified and counter is not None else wire.unknown(self.ticket)
         if text == self.shown:
             return False
         self.shown = text
@@ -82,30 +104,30 @@ class Viewer(Protocol):
     """One connection as the hub sees it."""
 
     def show(self, topics: Collection[Topic]) -> None:
-        """Write the newest frames of these topics, or remember them until the connection can take more."""
+        """Write the newest frames of these topics, or remember the topics until the connection can take more."""
 
     def beat(self, text: str) -> None:
         """Write a heartbeat."""
 
     def bye(self, text: str, code: Close = Close.RESTART) -> None:
-        """Write the word before a close of ours, then close; the code says why."""
+        """Write the message before a planned close, then close with this code."""
 
 
 class Socket(Viewer, Protocol):
-    """A connection that may be written to past its transport."""
+    """A connection whose socket may be written to directly, past its transport."""
 
-    def behind(self, rest: bytes) -> None:
-        """This much of what was written directly to its socket was not taken."""
+    def write_rest(self, rest: bytes) -> None:
+        """The kernel did not take this much of what was written directly."""
 
     def drop(self, reason: str) -> None:
-        """It cannot be reached any more; the reason is one word, for the metrics."""
+        """End the connection, which is unreachable; the reason is a label of a metric."""
 
 
 class Audience:
-    """Some viewers of the same tickets: what one of them is due is what all are, byte for byte.
+    """Some viewers of the same tickets: all of them are due the same bytes.
 
-    `fast` are those with nothing waiting in them, by the socket that is written to directly (hub.py). `others` are all
-    the rest: those that have not taken what they got yet, and those that are no WebSocket.
+    `fast` are the sockets whose transport buffers nothing; they are written to directly (hub.py). `others` are all other
+    viewers: sockets that have not taken everything yet, and viewers that are no WebSocket.
     """
 
     __slots__ = ("__weakref__", "fast", "others", "topics", "wanted")
@@ -120,19 +142,19 @@ class Audience:
         return len(self.fast) + len(self.others)
 
     def viewers(self) -> list[Viewer]:
-        """Everyone, at this moment."""
+        """All viewers at this moment."""
         return [*self.fast.values(), *self.others]
 
-    def known(self) -> list[Topic]:
-        """Its topics of which something can be told."""
+    def shown(self) -> list[Topic]:
+        """The topics that have something to show."""
         return [topic for topic in self.topics if topic.shown is not None]
 
-    def follows(self, line: SocketType, viewer: Socket) -> None:
-        """Whoever has this socket takes everything."""
+    def add_fast(self, sock: SocketType, viewer: Socket) -> None:
+        """The viewer joins, or has taken everything."""
         self.others.discard(viewer)
-        self.fast[line] = viewer
+        self.fast[sock] = viewer
 
-    def lags(self, line: SocketType, viewer: Socket) -> None:
-        """Whoever has this socket has something to take yet."""
-        self.fast.pop(line, None)
+    def add_slow(self, sock: SocketType, viewer: Socket) -> None:
+        """The viewer joins, or no longer takes everything at once."""
+        self.fast.pop(sock, None)
         self.others.add(viewer)

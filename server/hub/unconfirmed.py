@@ -1,10 +1,10 @@
-"""Ids that Wix has not confirmed: how many are watched here, in all and for one address, and which gives way.
+"""Ids that Wix has not confirmed: how many are watched here, in all and for one address, and which makes room.
 
-In: topics as they are asked for, left, confirmed or closed. Out: a refusal for an address that asks for too many, and the
-topics that are to be closed. Anybody may ask for any id, and each that is asked for is a topic here and a subscription
-in Redis. The oldest gives way, never the newest: a real ticket has been read some milliseconds after it was first asked
-for, an invented one never is, so a flood of those drives out its own. And one address cannot ask for so many at once
-that the reads of others come late.
+In: topics as they are watched, left, confirmed or closed. Out: a refusal for an address that asks for too many, and the
+topics that are to be closed. Any client may ask for any id, and each one is a topic here and a subscription in Redis. The
+oldest makes room, never the newest: a real ticket is read some milliseconds after it was first asked for, an invented one
+never is, so a flood of invented ids displaces its own. And one address cannot ask for so many at once that the reads of
+others come late.
 """
 
 from collections import Counter, OrderedDict
@@ -13,22 +13,22 @@ from collections.abc import Iterator
 from server.errors import TooManyUnconfirmed
 from server.hub.topics import Topic
 
-MOST = 5_000
+MAX_UNCONFIRMED = 5_000
 """At once: some 10 MB."""
-MOST_AN_ADDRESS = 500
+MAX_PER_ADDRESS = 500
 """Of those, the ones that one address was first to ask for: ten pages whose tickets all are new here."""
 
 
 class Unconfirmed:
     """Topics of one hub. *most* is no less than one request may ask for (wire.MOST_TICKETS)."""
 
-    def __init__(self, most: int = MOST, most_an_address: int = MOST_AN_ADDRESS) -> None:
+    def __init__(self, most: int = MAX_UNCONFIRMED, most_per_address: int = MAX_PER_ADDRESS) -> None:
         self.most = most
-        self.most_an_address = most_an_address
-        # First stand those that nobody watches any more, then the others as they were asked for.
+        self.most_per_address = most_per_address
+        # First those without viewers, then the others in the order in which they were asked for.
         self._topics: OrderedDict[Topic, None] = OrderedDict()
         # How many of them each address was first to ask for.
-        self._asked: Counter[str] = Counter()
+        self._per_address: Counter[str] = Counter()
 
     def __contains__(self, topic: Topic) -> bool:
         return topic in self._topics
@@ -41,19 +41,19 @@ class Unconfirmed:
 
     def admit(self, new: int, address: str) -> None:
         """Let an address ask for so many new topics; raises TooManyUnconfirmed. Its first request is never too much."""
-        asked = self._asked.get(address, 0)
-        if asked and asked + new > self.most_an_address:
+        asked = self._per_address.get(address, 0)
+        if asked and asked + new > self.most_per_address:
             raise TooManyUnconfirmed("too many tickets that are not known yet: come back in a while")
 
-    def asked_for(self, topic: Topic) -> None:
-        """Somebody begins to watch it."""
+    def add(self, topic: Topic) -> None:
+        """An audience begins to watch it: it is the newest now."""
         if topic not in self._topics:
-            self._asked[topic.asked_by] += 1
+            self._per_address[topic.asked_by] += 1
         self._topics[topic] = None
         self._topics.move_to_end(topic)
 
-    def left(self, topic: Topic) -> None:
-        """Nobody watches it any more."""
+    def unwatched(self, topic: Topic) -> None:
+        """It has no viewer left: it is the first to make room."""
         self._topics.move_to_end(topic, last=False)
 
     def discard(self, topic: Topic) -> bool:
@@ -61,12 +61,12 @@ class Unconfirmed:
         if topic not in self._topics:
             return False
         del self._topics[topic]
-        self._asked[topic.asked_by] -= 1
-        if not self._asked[topic.asked_by]:
-            del self._asked[topic.asked_by]
+        self._per_address[topic.asked_by] -= 1
+        if not self._per_address[topic.asked_by]:
+            del self._per_address[topic.asked_by]
         return True
 
     @property
-    def too_many(self) -> Topic | None:
-        """The one that has to give way, while there are too many."""
+    def over_limit(self) -> Topic | None:
+        """The topic that makes room next, while there are too many."""
         return next(iter(self._topics)) if len(self) > self.most else None

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 from redis.asyncio import Redis
 
-from server.hub.unconfirmed import MOST as MOST_UNPROVEN
+from server.hub.unconfirmed import MAX_UNCONFIRMED as MOST_UNPROVEN
 from server.model import Budget
 from server.store.keys import key
 from tests.rig.eyes import Eye, path, watching

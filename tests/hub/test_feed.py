@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from server import metrics, wire
 from server.hub import feed
-from server.hub.feed import LOOK_EVERY
-from server.hub.topics import Topic
+from server.hub.feed import POLL_EVERY
+from server.hub.topics import Topic, TopicState
 from server.model import Hint, Rules, SiteId, TicketId, Timing, WatchedSite
 from server.store.keys import channel, key
 from tests.rig.cluster import Cluster
@@ -28,11 +28,11 @@ async def test_subscribed_first(redis_url: str) -> None:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         [topic] = audience.topics
-        assert not topic.open
+        assert topic.state is TopicState.OPENING
 
-        await until(lambda: topic.open)
+        await until(lambda: topic.state is TopicState.OPEN)
 
-        assert topic.confirmed
+        assert topic in rig.confirmed
         await shows(screen, unsold=3)
 
 
@@ -219,9 +219,9 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
         newer = 9_000_000_000_000_000
         counter = wire.with_v(newer, f'"ticket":"{TICKET}","state":"low","unsold":1,"prices":[]}}')
         await stored(rig, newer, counter)
-        topic.confirmed = False
+        rig.confirmed.clear()
         await rig.listening.do("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: topic.confirmed)
+        await until(lambda: topic in rig.confirmed)
         gate.set()
 
         await until(lambda: screen.last.get("unsold") == 1, 10)
@@ -236,7 +236,7 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
         screen, audience = rig.watch(TICKET)
         rig.watch(OTHER)
         [topic] = audience.topics
-        await until(lambda: topic.open)
+        await until(lambda: topic.state is TopicState.OPEN)
         answered = rig.schedule.watch
 
         async def then_it_closes(
@@ -258,20 +258,20 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
 async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: Callable[..., RedisServer]) -> None:
     """While Redis takes nothing it is asked at one pace, however many topics opened and closed meanwhile."""
     server = redis_server()
-    async with Rig(server.url) as rig:
-        tell, times = rig.feed.subscriptions.tell, 0
+    async with Rig(server.url, round_every=60.0) as rig:
+        read, times = rig.feed._read_wanted, 0
 
-        async def counted() -> None:
+        async def counted(site: SiteId, topics: list[Topic]) -> None:
             nonlocal times
             times += 1
-            await tell()
+            await read(site, topics)
 
-        rig.feed.subscriptions.tell = counted  # type: ignore[method-assign]
+        rig.feed._read_wanted = counted  # type: ignore[method-assign]
         server.ask("CONFIG", "SET", "maxmemory", "1")
         for n in range(100):
             rig.watch(f"33333333-aaaa-4aaa-8aaa-{n:012}")
             await asyncio.sleep(0.005)
-        await until(lambda: all(topic.confirmed for topic in rig.hub.topics.values()))
+        await until(lambda: set(rig.hub.topics.values()) <= set(rig.confirmed))
         await asyncio.sleep(1)
 
         times = 0
@@ -502,7 +502,7 @@ async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
             began = rig.hub.now()
             await rig.reads.read(definition(TICKET, unsold))
             await shows(screen, unsold=unsold)
-            assert 2 * LOOK_EVERY > rig.hub.now() - began
+            assert 2 * POLL_EVERY > rig.hub.now() - began
 
         await link.heal()
         await until(lambda: rig.feed.subscriptions.connected(audience.topics[0]))
@@ -524,7 +524,7 @@ async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
         await shows(screen, unsold=9)
         for site in away:
             rig.hub.join(Screen(), site, [TicketId(TICKET)])
-        await until(lambda: all(topic.open for topic in rig.hub.topics.values()))
+        await until(lambda: all(topic.state is TopicState.OPEN for topic in rig.hub.topics.values()))
         hangs.freeze()
         try:
             took = []
@@ -544,4 +544,4 @@ async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
 
         assert 1.0 > max(took)
         assert 1.5 > opened
-        await until(lambda: not rig.feed._away)
+        await until(lambda: not rig.feed._unavailable)

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
-from server.hub.heartbeat import SPOKES, Heartbeat
+from server.hub.heartbeat import SLOTS, Heartbeat
 from server.hub.topics import Audience
 from server.model import SiteId
 from tests.rig.hub import Screen
@@ -44,13 +44,13 @@ async def running(heartbeat: Heartbeat) -> AsyncIterator[None]:
 async def test_not_all_at_once() -> None:
     """Each turn every viewer has one beat, and those of different audiences have it at different times."""
     heartbeat = Heartbeat(0.5)
-    here = [[Listener(), Listener()] for _ in range(SPOKES)]
+    here = [[Listener(), Listener()] for _ in range(SLOTS)]
     begun = [audience(heartbeat, *pair) for pair in here]
 
     async with running(heartbeat):
         await until(lambda: all(viewer.beats >= 3 for pair in here for viewer in pair))
 
-    assert SPOKES == len(begun)
+    assert SLOTS == len(begun)
     for turn in range(3):
         times = [viewer.times[turn] for pair in here for viewer in pair]
         assert max(times) - min(times) > 0.4
@@ -76,7 +76,7 @@ async def test_no_beats_are_made_up_for() -> None:
 async def test_many_small_audiences_are_one_turn() -> None:
     """However busy the loop is, a spoke of small audiences waits for it once, and not for each of them."""
     heartbeat = Heartbeat(0.1)
-    here = [Listener() for _ in range(5 * SPOKES)]
+    here = [Listener() for _ in range(5 * SLOTS)]
     begun = [audience(heartbeat, viewer) for viewer in here]
     turns = list[int]()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import metrics, wire
-from server.hub.hub import BACK_MS, LARGEST, Hub, write
+from server.hub.hub import MAX_AUDIENCE, Hub, write
 from server.hub.topics import Audience, Topic
 from server.hub.unconfirmed import Unconfirmed
 from server.model import TicketId
@@ -26,24 +26,24 @@ class Wire(Screen):
     def __init__(self) -> None:
         super().__init__()
         self.rests: list[bytes] = []
-        self.ours, self.theirs = socket.socketpair()
-        self.ours.setblocking(False)
+        self.same_rules, self.theirs = socket.socketpair()
+        self.same_rules.setblocking(False)
         self.theirs.setblocking(False)
 
-    def behind(self, rest: bytes) -> None:
+    def write_rest(self, rest: bytes) -> None:
         self.rests.append(rest)
 
     def close(self) -> None:
-        self.ours.close()
+        self.same_rules.close()
         self.theirs.close()
 
 
 async def changed(hub: Hub, ticket: str, v: int, unsold: int) -> Topic:
     """Let a counter come, as the feed does."""
     topic = hub._topic(SITE_ID, TicketId(ticket))
-    topic.open = True
+    topic.read()
     topic.take(f'{{"v":{v},"unsold":{unsold}}}', hub.now() + 60)
-    hub.decide(topic)
+    hub.update(topic)
     return topic
 
 
@@ -93,8 +93,8 @@ async def test_same_bytes_for_an_audience() -> None:
     running = asyncio.create_task(hub.run())
     both, one = [Wire(), Wire()], Wire()
     for viewer in both:
-        hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)]).follows(viewer.ours, viewer)
-    hub.audience(SITE_ID, [TicketId(OTHER)]).follows(one.ours, one)
+        hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)]).add_fast(viewer.same_rules, viewer)
+    hub.audience(SITE_ID, [TicketId(OTHER)]).add_fast(one.same_rules, one)
 
     ticket = await changed(hub, TICKET, 1, 9)
     other = await changed(hub, OTHER, 1, 8)
@@ -122,7 +122,7 @@ def test_what_is_not_taken_is_left_behind() -> None:
     data = os.urandom(4096)
     sent = 0
     while not full.rests:
-        write([full.ours, free.ours], [full, free], data)
+        write([full.same_rules, free.same_rules], [full, free], data)
         sent += 1
 
     taken = b""
@@ -140,9 +140,9 @@ def test_full_socket_blocks_nobody() -> None:
     for size in (4096, 1):
         with contextlib.suppress(BlockingIOError):
             while True:
-                full.ours.send(b"x" * size)
+                full.same_rules.send(b"x" * size)
 
-    assert 1 == write([full.ours], [full], b"frame")
+    assert 1 == write([full.same_rules], [full], b"frame")
 
     assert [b"frame"] == full.rests
     full.close()
@@ -153,7 +153,7 @@ def test_dead_socket_is_dropped() -> None:
     dead, alive = Wire(), Wire()
     dead.theirs.close()
 
-    assert 1 == write([dead.ours, alive.ours], [dead, alive], b"frame")
+    assert 1 == write([dead.same_rules, alive.same_rules], [dead, alive], b"frame")
 
     assert "dead" == dead.dropped
     assert b"frame" == alive.theirs.recv(100)
@@ -164,7 +164,7 @@ def test_dead_socket_is_dropped() -> None:
 def test_number_of_another_is_not_written_to() -> None:
     """A closed connection's descriptor may be another's at once: what is written to the old one does not come there."""
     old, new = Wire(), Wire()
-    line = socket.SocketType(new.ours.family, new.ours.type, new.ours.proto, new.ours.fileno())
+    line = socket.SocketType(new.same_rules.family, new.same_rules.type, new.same_rules.proto, new.same_rules.fileno())
     line.detach()
 
     assert 0 == write([line], [old], b"frame")
@@ -184,7 +184,7 @@ def crowd(audience: Audience, size: int) -> Iterator[None]:
         source.setblocking(False)
         lines = [socket.SocketType(source.family, source.type, source.proto, source.fileno()) for _ in range(size)]
         for line in lines:
-            audience.follows(line, Screen())
+            audience.add_fast(line, Screen())
         yield
         for line in lines:
             line.detach()
@@ -207,7 +207,7 @@ async def audiences(number: int) -> AsyncIterator[tuple[Hub, list[Audience]]]:
     with contextlib.ExitStack() as stack:
         for _ in range(number):
             audience = hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
-            stack.enter_context(crowd(audience, LARGEST))
+            stack.enter_context(crowd(audience, MAX_AUDIENCE))
         yield hub, list(audience.topics[0].audiences)
     running.cancel()
     await asyncio.wait({running})
@@ -216,7 +216,7 @@ async def audiences(number: int) -> AsyncIterator[tuple[Hub, list[Audience]]]:
 def replace(audience: Audience, viewer: Wire) -> None:
     """Let somebody come in the place of one of a crowd."""
     del audience.fast[next(iter(audience.fast))]
-    audience.follows(viewer.ours, viewer)
+    audience.add_fast(viewer.same_rules, viewer)
 
 
 async def test_others_work_meanwhile() -> None:
@@ -246,7 +246,7 @@ async def test_small_audiences_let_others_work() -> None:
 
 async def test_no_audience_is_too_large() -> None:
     """Who comes joins those with room, and only where all are full begins another; one that all have left ends."""
-    hub = Hub(largest=2)
+    hub = Hub(max_audience=2)
     screens = [Screen() for _ in range(6)]
     one, same, two, too = (hub.join(screen, SITE_ID, [TicketId(TICKET)]) for screen in screens[:4])
     assert one is same
@@ -277,17 +277,17 @@ async def test_who_falls_behind_during_a_flush() -> None:
 
         topic = await changed(hub, TICKET, 7, 0)
         await turns_until_received(first)
-        next_.lags(behind.ours, behind)
-        next_.lags(again.ours, again)
-        next_.follows(again.ours, again)
-        hub.leave(next_, left, left.ours)
+        next_.add_slow(behind.same_rules, behind)
+        next_.add_slow(again.same_rules, again)
+        next_.add_fast(again.same_rules, again)
+        hub.leave(next_, left, left.same_rules)
         await until(lambda: received(again))
 
     assert [[topic.shown]] == behind.writes
     assert topic.ws == again.theirs.recv(4096)
     assert [] == first.writes + again.writes + left.writes
     assert [False, False] == [received(viewer) for viewer in (behind, left)]
-    assert before + 2 * LARGEST - 2 == metrics.ws_frames._value.get()
+    assert before + 2 * MAX_AUDIENCE - 2 == metrics.ws_frames._value.get()
     for viewer in some:
         viewer.close()
 
@@ -327,7 +327,7 @@ async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
         def show(self, topics: Collection[Topic]) -> None:
             writes.append((self, {topic.ticket for topic in topics}))
 
-    hub = Hub(largest=1)
+    hub = Hub(max_audience=1)
     here = [Watching() for _ in range(5)]
     for screen in here:
         hub.join(screen, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
@@ -421,9 +421,9 @@ async def test_what_is_gone_is_not_proven() -> None:
 
     for ticket in (TICKET, OTHER):
         topic = hub.topics[hub._topic(SITE_ID, TicketId(ticket)).channel]
-        topic.open = True
+        topic.read()
         topic.take(gone, 0.0)
-        hub.decide(topic)
+        hub.update(topic)
 
     assert gone == was.shown
     assert [OTHER] == [topic.ticket for topic in hub.unconfirmed]
@@ -445,7 +445,7 @@ async def test_oldest_invention_gives_way() -> None:
 
     assert [None, Close.FULL, Close.FULL] == [screen.code for screen in (real, first, both)]
     assert [None, None, None] == [screen.code for screen in (third, fourth, new)]
-    assert [wire.bye(*BACK_MS)] == first.writes[-1]
+    assert [wire.bye(*wire.CROWDED_RETRY_MS)] == first.writes[-1]
     assert [3, 4] == numbers(hub)
     assert before + 2 == metrics.refused.labels("unknown_tickets")._value.get()
     assert {TICKET, OTHER} < {topic.ticket for topic in hub.topics.values()}
@@ -453,7 +453,7 @@ async def test_oldest_invention_gives_way() -> None:
 
 async def test_all_who_watch_give_way() -> None:
     """A topic that has to give way is closed when everybody who watches it has been sent away, in whichever audience."""
-    hub = Hub(largest=1, unconfirmed=Unconfirmed(2))
+    hub = Hub(max_audience=1, unconfirmed=Unconfirmed(2))
     first = [ask(hub, 1)[0] for _ in range(3)]
     ask(hub, 2)
     ask(hub, 3)
@@ -565,7 +565,7 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
         inside = {audience for screen, audience in here if screen.code is None}
 
         assert len(hub.unconfirmed) <= 4
-        assert set(hub.unconfirmed) == {topic for topic in hub.topics.values() if not topic.proven}
+        assert set(hub.unconfirmed) == {topic for topic in hub.topics.values() if not topic.confirmed}
         assert inside == {audience for alike in hub._audiences.values() for audience in alike}
         for audience in inside:
             assert all(hub.topics[topic.channel] is topic and audience in topic.audiences for topic in audience.topics)

@@ -49,7 +49,7 @@ async def rig(redis_url: str) -> AsyncIterator[Rig]:
 )
 async def test_is_ours(rig: Rig, v: int | None, rules: str, expected: bool) -> None:
     """A counter is ours if our rules made it; what nobody has read yet is nobody's."""
-    assert expected == rig.other_rules.is_ours(WatchedTicket(TicketId(TICKET), v, 0.0, rules, None))
+    assert expected == rig.other_rules.are_ours(WatchedTicket(TicketId(TICKET), v, 0.0, rules, None))
 
 
 async def test_marked_once(rig: Rig) -> None:
@@ -61,8 +61,8 @@ async def test_marked_once(rig: Rig) -> None:
     rig.clock.move(30)
     assert {TICKET} == await rig.marked(rig.topic, rig.other)
 
-    rig.other_rules.forget(rig.topic)
-    rig.other_rules.forget(rig.topic)
+    rig.other_rules.discard(rig.topic)
+    rig.other_rules.discard(rig.topic)
 
     assert {TICKET} == await rig.marked(rig.topic, rig.other)
 
@@ -104,7 +104,7 @@ async def test_closed_while_it_is_marked(rig: Rig) -> None:
     """Of a topic that is closed while its mark is on its way nothing is remembered."""
     marking = asyncio.create_task(rig.other_rules.found(SITE_ID, [rig.topic]))
     await asyncio.sleep(0)
-    rig.other_rules.forget(rig.topic)
+    rig.other_rules.discard(rig.topic)
     await marking
 
     assert {TICKET} == await rig.marked(rig.topic)

@@ -17,34 +17,38 @@ from tests.rig.server import OTHER, SITE, TICKET, until
 
 
 class Rig:
-    """An ear that listens, and all that it heard."""
+    """Subscriptions, and all that was received on them: None for a confirmation."""
 
     def __init__(self, store: RedisClient, listening: RedisClient) -> None:
         self.store = store
         self.hub = Hub()
-        self.heard: list[tuple[TicketId, str | None]] = []
+        self.all: list[tuple[TicketId, str | None]] = []
         self.subscriptions = Subscriptions(
-            store, listening, self.hub, lambda topic, text: self.heard.append((topic.ticket, text))
+            store,
+            listening,
+            self.hub,
+            on_confirmed=lambda topic: self.all.append((topic.ticket, None)),
+            on_message=lambda topic, text: self.all.append((topic.ticket, text)),
         )
         self.hub.opened = self.subscriptions.open
 
     def topic(self, ticket: str, site: str = SITE) -> Topic:
-        """One more that somebody watches."""
+        """One more topic with a viewer."""
         [topic] = self.hub.audience(SiteId(site), [TicketId(ticket)]).topics
         return topic
 
     async def publish(self, topic: Topic, text: str) -> None:
-        """Say something on its channel."""
+        """Publish to its channel."""
         await self.store.do(self.store.publish_command, topic.channel, text)
 
-    async def connected(self, topic: Topic, text: str | None) -> None:
-        """Wait until this was heard."""
-        await until(lambda: (topic.ticket, text) in self.heard)
+    async def received(self, topic: Topic, text: str | None) -> None:
+        """Wait until this was received."""
+        await until(lambda: (topic.ticket, text) in self.all)
 
 
 @asynccontextmanager
 async def listening(url: str, through: str | None = None) -> AsyncIterator[Rig]:
-    """An ear on this Redis; it hears *through* another address, if one is given."""
+    """Subscriptions to this Redis, *through* another address if one is given."""
     async with (
         aclosing(RedisClient(url, Use.INGEST)) as store,
         aclosing(RedisClient(through or url, Use.LISTEN)) as other,
@@ -57,95 +61,89 @@ async def listening(url: str, through: str | None = None) -> AsyncIterator[Rig]:
         await asyncio.wait({running})
 
 
-async def test_heard(redis_url: str) -> None:
-    """What opened is confirmed once that is told, then heard, until it is closed and that is told."""
+async def test_subscribe_receive_unsubscribe(redis_url: str) -> None:
+    """A topic that opens is subscribed to and confirmed, its messages are received, and it is unsubscribed when it closes."""
     async with listening(redis_url) as rig:
         await until(lambda: rig.subscriptions.healthy)
         topic = rig.topic(TICKET)
-        await rig.subscriptions.tell()
-        await rig.connected(topic, None)
+        await rig.received(topic, None)
         await rig.publish(topic, "text")
-        await rig.connected(topic, "text")
+        await rig.received(topic, "text")
 
         rig.subscriptions.close(topic)
-        await rig.subscriptions.tell()
 
         async def silent() -> bool:
             return ["0"] == [str(one) for one in (await rig.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET)))[1:]]
 
         await until(silent)
-        assert [(TICKET, None), (TICKET, "text")] == rig.heard
+        assert [(TICKET, None), (TICKET, "text")] == rig.all
 
 
-async def test_told_at_once(redis_url: str) -> None:
-    """What is told while nothing is said on the link is asked for at once, not when the next word comes."""
+async def test_subscribed_at_once_on_a_quiet_link(redis_url: str) -> None:
+    """A topic that opens while nothing arrives on the link is subscribed to at once, not when the next message arrives."""
     async with listening(redis_url) as rig:
         await until(lambda: rig.subscriptions.healthy)
         began = rig.hub.now()
         for number in range(5):
             topic = rig.topic(f"{TICKET[:-1]}{number}")
-            await rig.subscriptions.tell()
-            await rig.connected(topic, None)
+            await rig.received(topic, None)
 
         assert 1.0 > rig.hub.now() - began
 
 
-async def test_closed_and_opened(redis_url: str) -> None:
-    """A topic that closes and opens before either was told is confirmed anew, and stays."""
+async def test_closed_and_opened_again_stays_subscribed(redis_url: str) -> None:
+    """A topic that closes and opens before either was sent is confirmed again, and stays subscribed."""
     async with listening(redis_url) as rig:
         await until(lambda: rig.subscriptions.healthy)
         topic = rig.topic(TICKET)
-        await rig.subscriptions.tell()
-        await rig.connected(topic, None)
-        rig.heard.clear()
+        await rig.received(topic, None)
+        rig.all.clear()
 
         rig.subscriptions.close(topic)
         rig.subscriptions.open(topic)
-        await rig.subscriptions.tell()
 
-        await rig.connected(topic, None)
+        await rig.received(topic, None)
         await rig.publish(topic, "text")
-        await rig.connected(topic, "text")
+        await rig.received(topic, "text")
 
 
-async def test_of_nobody(redis_url: str) -> None:
-    """What is said of a topic that is closed here, but not yet told to be, is passed over."""
+async def test_message_of_a_closed_topic_is_ignored(redis_url: str) -> None:
+    """A message of a topic that is closed here, but still subscribed to, is ignored."""
     async with listening(redis_url) as rig:
         await until(lambda: rig.subscriptions.healthy)
         [topic, other] = [rig.topic(TICKET), rig.topic(OTHER)]
-        await rig.subscriptions.tell()
-        await rig.connected(topic, None)
-        await rig.connected(other, None)
+        await rig.received(topic, None)
+        await rig.received(other, None)
         del rig.hub.topics[topic.channel]
 
         await rig.publish(topic, "text")
         await rig.publish(other, "text")
 
-        await rig.connected(other, "text")
-        assert (TICKET, "text") not in rig.heard
+        await rig.received(other, "text")
+        assert (TICKET, "text") not in rig.all
 
 
-async def test_hung_up(redis_url: str) -> None:
-    """Law 6: A link that is lost is opened anew at once, each topic is confirmed again, and the ear stays healthy."""
+async def test_lost_link_is_replaced_at_once(redis_url: str) -> None:
+    """Law 6: A link that is lost is replaced at once, each topic is confirmed again, and the process stays healthy."""
     async with listening(redis_url) as rig:
         topics = [rig.topic(TICKET), rig.topic(OTHER)]
         for topic in topics:
-            await rig.connected(topic, None)
+            await rig.received(topic, None)
         await until(lambda: rig.subscriptions.healthy)
         for _ in range(5):
-            rig.heard.clear()
+            rig.all.clear()
             began = rig.hub.now()
             await rig.store.do("CLIENT", "KILL", "TYPE", "pubsub")
             for topic in topics:
-                await rig.connected(topic, None)
+                await rig.received(topic, None)
             assert rig.subscriptions.healthy
             assert all(map(rig.subscriptions.connected, topics))
 
         assert 2.0 > rig.hub.now() - began
 
 
-async def test_silence(redis_shared: RedisServer, redis_url: str) -> None:
-    """Law 6: A link on which nothing comes any more is left in some 5 s; it is found again when it is well."""
+async def test_silent_link_is_replaced(redis_shared: RedisServer, redis_url: str) -> None:
+    """Law 6: A link on which nothing arrives is left in some 5 s, and subscriptions work again when the network does."""
     async with (
         cut("127.0.0.1", redis_shared.port) as link,
         listening(redis_url, f"redis://127.0.0.1:{link.port}/0") as rig,
@@ -158,31 +156,30 @@ async def test_silence(redis_shared: RedisServer, redis_url: str) -> None:
         assert PROBE_LOST - 1.5 < rig.hub.now() - began
         await until(lambda: not rig.subscriptions.healthy)
 
-        rig.heard.clear()
+        rig.all.clear()
         await link.heal()
-        await rig.connected(topic, None)
+        await rig.received(topic, None)
         await until(lambda: rig.subscriptions.healthy)
 
 
-async def test_nobody_there(redis_server: Servers) -> None:
-    """While there is no Redis there is nothing to hear and nothing to tell; it is found when it is there."""
+async def test_without_redis(redis_server: Servers) -> None:
+    """While there is no Redis nothing is subscribed; it is used as soon as it is there."""
     server = redis_server()
     server.kill()
     async with listening(server.url) as rig:
         topic = rig.topic(TICKET)
-        await rig.subscriptions.tell()
         assert (False, False) == (rig.subscriptions.healthy, rig.subscriptions.connected(topic))
         before = metrics.resyncs.labels("new_listener")._value.get()
 
         server.start()
 
-        await rig.connected(topic, None)
+        await rig.received(topic, None)
         await until(lambda: rig.subscriptions.healthy)
         assert before + 1 == metrics.resyncs.labels("new_listener")._value.get()
 
 
-async def test_part_of_a_cluster(breakable: Cluster) -> None:
-    """Of a cluster the ear hears what comes from the others while one master hangs, is healthy, and knows which is deaf."""
+async def test_one_master_of_a_cluster_hangs(breakable: Cluster) -> None:
+    """While one master of a cluster hangs, messages of the others arrive, the process is healthy, and knows which topics have no link."""
     hangs, other, _ = breakable.masters
     sites = [f"{number:08}-1111-4111-8111-00000000b001" for number in range(300)]
     deaf, well = (
@@ -190,17 +187,17 @@ async def test_part_of_a_cluster(breakable: Cluster) -> None:
     )
     async with listening(breakable.url) as rig:
         its, theirs = rig.topic(TICKET, deaf), rig.topic(OTHER, well)
-        await rig.connected(its, None)
-        await rig.connected(theirs, None)
+        await rig.received(its, None)
+        await rig.received(theirs, None)
         await until(lambda: rig.subscriptions.healthy)
         hangs.freeze()
         try:
             await until(lambda: not rig.subscriptions.connected(its), PROBE_LOST + 3)
-            rig.heard.clear()
+            rig.all.clear()
             await rig.publish(theirs, "text")
-            await rig.connected(theirs, "text")
+            await rig.received(theirs, "text")
             assert (True, True) == (rig.subscriptions.healthy, rig.subscriptions.connected(theirs))
         finally:
             hangs.thaw()
-        await rig.connected(its, None)
+        await rig.received(its, None)
         assert rig.subscriptions.connected(its)

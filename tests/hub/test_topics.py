@@ -16,7 +16,7 @@ GONE = '{"v":1,"ticket":"x","state":"gone"}'
 def topic() -> Topic:
     """An open topic."""
     found = Topic(SiteId(SITE), TicketId(TICKET), 0.0)
-    found.open = True
+    found.read()
     return found
 
 
@@ -71,7 +71,7 @@ def test_other_rules_are_unknown() -> None:
     """A counter that was made by other settings than ours is not shown."""
     one = topic()
     one.take('{"v":1,"unsold":3}', 5.0)
-    one.ours = False
+    one.same_rules = False
 
     one.decide(1.0)
 
@@ -97,13 +97,13 @@ def test_audience() -> None:
     line = socket.SocketType()
 
     assert not audience
-    audience.follows(line, screen)
+    audience.add_fast(line, screen)
     assert (1, {line: screen}, set()) == (len(audience), audience.fast, audience.others)
-    audience.lags(line, screen)
+    audience.add_slow(line, screen)
     assert (1, {}, {screen}) == (len(audience), audience.fast, audience.others)
-    audience.follows(line, screen)
+    audience.add_fast(line, screen)
     assert [screen] == audience.viewers()
-    assert [] == audience.known()
+    assert [] == audience.shown()
     one.decide(1.0)
-    assert [one] == audience.known()
+    assert [one] == audience.shown()
     line.close()

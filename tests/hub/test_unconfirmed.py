@@ -17,13 +17,13 @@ def test_the_oldest_gives_way() -> None:
     unconfirmed = Unconfirmed(2)
     first, second, third, fourth = (topic(number) for number in range(4))
     for one in (first, second):
-        unconfirmed.asked_for(one)
-    room = unconfirmed.too_many
-    unconfirmed.asked_for(third)
-    unconfirmed.asked_for(fourth)
-    unconfirmed.left(third)
+        unconfirmed.add(one)
+    room = unconfirmed.over_limit
+    unconfirmed.add(third)
+    unconfirmed.add(fourth)
+    unconfirmed.unwatched(third)
     gone = []
-    while topic_ := unconfirmed.too_many:
+    while topic_ := unconfirmed.over_limit:
         gone.append(topic_)
         unconfirmed.discard(topic_)
 
@@ -34,10 +34,10 @@ def test_the_oldest_gives_way() -> None:
 
 def test_asked_for_again() -> None:
     """Who is asked for again is among the newest once more, and counts once for who asked first."""
-    unconfirmed = Unconfirmed(10, most_an_address=2)
+    unconfirmed = Unconfirmed(10, most_per_address=2)
     first, second = topic(1), topic(2)
     for one in (first, second, first):
-        unconfirmed.asked_for(one)
+        unconfirmed.add(one)
 
     assert [second, first] == list(unconfirmed)
     unconfirmed.discard(second)
@@ -46,10 +46,10 @@ def test_asked_for_again() -> None:
 
 def test_an_address_has_its_share() -> None:
     """Law 9: An address that has asked for its share gets no more until some are confirmed or gone; others do."""
-    unconfirmed = Unconfirmed(10, most_an_address=3)
+    unconfirmed = Unconfirmed(10, most_per_address=3)
     mine = [topic(number) for number in range(2)]
     for one in mine:
-        unconfirmed.asked_for(one)
+        unconfirmed.add(one)
 
     unconfirmed.admit(1, ONE)
     with pytest.raises(TooManyUnconfirmed, match="come back"):
@@ -63,4 +63,4 @@ def test_an_address_has_its_share() -> None:
 
 def test_a_first_request_is_never_too_much() -> None:
     """Who has asked for nothing yet may ask for a whole page."""
-    Unconfirmed(10, most_an_address=3).admit(50, ONE)
+    Unconfirmed(10, most_per_address=3).admit(50, ONE)

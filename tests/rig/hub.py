@@ -41,7 +41,7 @@ class Screen:
         self.writes.append([text])
         self.code = code
 
-    def behind(self, rest: bytes) -> None:
+    def write_rest(self, rest: bytes) -> None:
         """A screen has no socket to fall behind with."""
 
     def drop(self, reason: str) -> None:
@@ -60,7 +60,10 @@ class Screen:
 
 
 class Rig:
-    """A hub that runs, its feed, and a reader of its site; it listens *through* another address, if one is given."""
+    """A hub that runs, its feed, and reads of its site; it subscribes *through* another address, if one is given.
+
+    `confirmed` are the topics in the order in which their subscriptions were confirmed.
+    """
 
     def __init__(
         self, url: str, timing: Timing | None = None, *, through: str = "", round_every: float = 0.1, **hub: Any
@@ -71,6 +74,8 @@ class Rig:
         self.hub = Hub(**hub)
         sites = Sites(self.schedule, [], Rules(), everything=False)
         self.feed = Feed(self.store, self.listening, self.schedule, self.hub, sites, round_every=round_every)
+        self.confirmed: list[Topic] = []
+        self._note_confirmations()
         self.reads = Reads(url, SITE)
         self._running: list[asyncio.Task[None]] = []
 
@@ -88,6 +93,16 @@ class Rig:
         await asyncio.wait(self._running)
         for one in (self.store, self.listening, self.reads):
             await one.aclose()
+
+    def _note_confirmations(self) -> None:
+        subscriptions = self.feed.subscriptions
+        then = subscriptions._on_confirmed
+
+        def confirmed(topic: Topic) -> None:
+            self.confirmed.append(topic)
+            then(topic)
+
+        subscriptions._on_confirmed = confirmed
 
     def watch(self, *tickets: str) -> tuple[Screen, Audience]:
         """A new viewer of these tickets."""
