@@ -1,6 +1,6 @@
-"""Redis as this house uses it: one server or a cluster. It knows no site and no ticket.
+"""The driver of Redis, one server or a cluster. It knows no site, no ticket and no script of the store.
 
-client.py    three kinds of client, scripts by name, and what is wrong with a Redis
+client.py    the client: commands, scripts, listeners, and a check of the server's configuration
 cluster.py   a cluster: which master has what
 node.py      one server: its connections, and commands over them
 pipeline.py  commands of many tasks on one connection, in one write

@@ -1,17 +1,14 @@
-"""Redis as this house uses it: one server or a cluster, three kinds of client, scripts by name.
+"""The client of Redis, one server or a cluster: runs commands and scripts, and opens listeners.
 
-In: a URL (redis://, rediss://, unix:// or redis+cluster://) and what the client is for. Out: answers, or
-RedisUnavailable: no other error of Redis leaves this room, but for bugs of ours in a script. It knows no ticket.
+In: a URL (redis://, rediss://, unix:// or redis+cluster://), what the client is for, commands and scripts. Out: answers,
+or RedisUnavailable. Any other error of Redis that it lets through is a bug in a script or a command.
 """
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from redis.exceptions import AuthenticationError, NoScriptError
@@ -39,25 +36,13 @@ class Use(Enum):
     LISTEN = (2.0, 2.0)
 
 
-@dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script: its whole text and the name by which Redis caches it."""
+    """A Lua script: its text, a name for errors and metrics, and the SHA-1 under which Redis caches it."""
 
-    name: str
-    text: str
-    sha: str
-
-
-@cache
-def script(name: str) -> Script:
-    """Read store/lua/<name>.lua; a first line `-- with: a b` puts a.lua and b.lua before it."""
-    folder = Path(__file__).parents[1] / "store" / "lua"
-    text = (folder / f"{name}.lua").read_text()
-    first = text.splitlines()[0]
-    if first.startswith("-- with: "):
-        shared = [(folder / f"{part}.lua").read_text() for part in first.removeprefix("-- with: ").split()]
-        text = "\n".join([*shared, text])
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class RedisClient:
@@ -79,15 +64,14 @@ class RedisClient:
             self._redis = node(url)
             self.client: Any = self._redis.client
 
-    async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
-        """Run a script by its cached name; a server that has not seen it yet gets the text."""
-        wanted = script(name)
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
+        """Run a script by its SHA-1; send its text to a server that has not cached it."""
         rest = (len(keys), *keys, *args)
-        with faults(name):
+        with faults(script.name):
             try:
-                return await self._redis.ask("EVALSHA", wanted.sha, *rest)
+                return await self._redis.ask("EVALSHA", script.sha, *rest)
             except NoScriptError:
-                return await self._redis.ask("EVAL", wanted.text, *rest)
+                return await self._redis.ask("EVAL", script.text, *rest)
 
     async def do(self, *command: str | float) -> Any:
         """Run one command."""

@@ -9,7 +9,8 @@ from redis.exceptions import ResponseError
 
 from server import metrics
 from server.errors import RedisUnavailable, RedisUnfit
-from server.redis.client import RedisClient, Use, script
+from server.redis.client import RedisClient, Use
+from server.store import scripts
 from server.store.keys import channel, key
 from tests.rig import double
 from tests.rig.cluster import Cluster
@@ -31,35 +32,11 @@ async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
 async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
     """Run a script that writes."""
     keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", "event:-")]
-    return list(await store.run("mark", keys, ["", "tickets", 0, 0, ticket]))
+    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, ticket]))
 
 
 async def known(store: RedisClient, site: str) -> None:
     await store.do("HSET", key(site, "site"), "exists", 1, "all", 1)
-
-
-# -- scripts --
-
-
-def test_scripts_are_made_of_files() -> None:
-    """A script is its file, after those that its first line names."""
-    script.cache_clear()
-
-    claim = script("claim")
-
-    assert claim.text.startswith("-- clock:")
-    assert claim.text.index("-- clock:") < claim.text.index("-- budget:") < claim.text.index("-- claim:")
-    assert 40 == len(claim.sha)
-    assert claim is script("claim")
-
-
-@pytest.mark.parametrize("path", sorted(Path("server/store/lua").glob("*.lua")), ids=lambda path: path.stem)
-def test_scripts_are_plain(path: Path) -> None:
-    """No script decodes JSON, which would break large integers and empty lists, and each says what it is first."""
-    text = path.read_text()
-
-    assert "cjson" not in text
-    assert f"-- {path.stem}: " in "\n".join(text.splitlines()[:2])
 
 
 # -- commands --
@@ -103,7 +80,7 @@ async def test_bugs_stay_themselves(store: RedisClient) -> None:
     with pytest.raises(ResponseError, match="unknown command"):
         await store.do("NONSENSE")
     with pytest.raises(KeyError):
-        await store.run("mark", _broken(), [])
+        await store.run(scripts.MARK, _broken(), [])
 
 
 def _broken() -> list[str]:
@@ -278,12 +255,12 @@ async def test_reset_while_idle(use: Use) -> None:
         double.running() as redis,
         aclosing(RedisClient(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
     ):
-        assert "before" == await store.run("mark", ["key"], ["before"])
+        assert "before" == await store.run(scripts.MARK, ["key"], ["before"])
         [idle] = store.client.connection_pool._available_connections
         redis.reset()
         await until(idle._reader.exception)
 
-        assert "after" == await store.run("mark", ["key"], ["after"])
+        assert "after" == await store.run(scripts.MARK, ["key"], ["after"])
 
 
 async def test_not_there(redis_server: Server) -> None:
