@@ -62,7 +62,6 @@ class RedisClient:
             self._redis = Cluster(url.replace(CLUSTER_SCHEME, "redis://", 1), node)
         else:
             self._redis = node(url)
-            self.client: Any = self._redis.client
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """Run a script by its SHA-1; send its text to a server that has not cached it."""

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 from server import metrics
 from server.errors import RedisUnavailable, RedisUnfit
 from server.redis.client import RedisClient, Use
+from server.redis.node import Node
 from server.store import scripts
 from server.store.keys import channel, key
 from tests.rig import double
@@ -51,7 +52,7 @@ async def test_scripts_are_sent_once(redis_server: Server, server: str) -> None:
         for _ in range(2):
             for ticket in "ABC":
                 assert [1, 1] == await mark(store, "S", ticket)
-            sent.append((await store.client.info("commandstats"))["cmdstat_eval"]["calls"])
+            sent.append((await store.do("INFO", "commandstats"))["cmdstat_eval"]["calls"])
             await store.do("DEL", key("S", "due"))
             await store.do("SCRIPT", "FLUSH")
 
@@ -153,7 +154,7 @@ async def test_unix_socket(redis_server: Server, tmp_path: Path) -> None:
 
 async def _reads(store: RedisClient) -> int:
     """How often the server has read from a client."""
-    return int((await store.client.info("stats"))["total_reads_processed"])
+    return int((await store.do("INFO", "stats"))["total_reads_processed"])
 
 
 async def test_webhooks_share_a_round_trip(ingest: RedisClient, store: RedisClient) -> None:
@@ -256,7 +257,8 @@ async def test_reset_while_idle(use: Use) -> None:
         aclosing(RedisClient(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
     ):
         assert "before" == await store.run(scripts.MARK, ["key"], ["before"])
-        [idle] = store.client.connection_pool._available_connections
+        assert isinstance(store._redis, Node)
+        [idle] = store._redis.pool._available_connections
         redis.reset()
         await until(idle._reader.exception)
 
