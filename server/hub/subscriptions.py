@@ -14,7 +14,7 @@ from server.errors import RedisUnavailable
 from server.hub.hub import Hub
 from server.hub.topics import Topic
 from server.redis.client import RedisClient
-from server.redis.listener import PROBE_EVERY, PROBE_LOST, Listener
+from server.redis.listener import PROBE_EVERY, PROBE_TIMEOUT, Listener
 
 RETRY = 0.5
 """Seconds between two tries to open a link; one that was good is opened anew at once."""
@@ -46,7 +46,7 @@ class Subscriptions:
     @property
     def healthy(self) -> bool:
         """Whether our own probe came back of late: subscriptions live, publishes arrive."""
-        return self.hub.now() - self._last_probe < PROBE_LOST
+        return self.hub.now() - self._last_probe < PROBE_TIMEOUT
 
     def connected(self, topic: Topic) -> bool:
         """Whether there is a link on which news of this topic would come."""
@@ -81,7 +81,7 @@ class Subscriptions:
         while True:
             began = self.hub.now()
             try:
-                async with self.listening.listener(PROBE_LOST) as listener:
+                async with self.listening.listener(PROBE_TIMEOUT) as listener:
                     try:
                         await self._hear(listener)
                     finally:

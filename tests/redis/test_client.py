@@ -104,10 +104,10 @@ async def test_listener_is_closed(store: RedisClient) -> None:
     assert await until(unheard)
 
 
-@pytest.mark.parametrize("patience", [None, 5.0])
-async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, patience: float | None) -> None:
+@pytest.mark.parametrize("probe_timeout", [None, 5.0])
+async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, probe_timeout: float | None) -> None:
     """A listener of a cluster hears all sites, though it never ran a command; with patience it has a probe a master."""
-    async with aclosing(RedisClient(cluster_url, Use.LISTEN)) as fresh, fresh.listener(patience) as listener:
+    async with aclosing(RedisClient(cluster_url, Use.LISTEN)) as fresh, fresh.listener(probe_timeout) as listener:
         await listener.subscribe(*(channel(site, "T") for site in SITES))
         heard: set[str] = set()
 
@@ -117,7 +117,7 @@ async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, p
             return len(heard) == len(SITES)
 
         await until(all_of_them)
-        await until(lambda: len(listener.probes) == (3 if patience else 0))
+        await until(lambda: len(listener.probes) == (3 if probe_timeout else 0))
 
 
 async def test_listener_with_patience(store: RedisClient) -> None:
