@@ -23,7 +23,7 @@ from bench import servers
 from bench.questions import GAP, Figure, Stage, Unanswered, running
 from bench.servers import Redis, end, free_port, launch
 from bench.viewers import SERVING, WATCHING, Viewers
-from server.redis.client import script
+from server.store import scripts
 
 PURCHASES, EVERY = 11, 3.3
 """So often is bought, with seconds between that do not meet the reads again 2, 8 and 30 s after a hint."""
@@ -120,7 +120,7 @@ def _ours(part: str, core: int, wix: Wix, redis: Redis, folder: Path) -> Iterato
 @contextmanager
 def _monitor(port: int) -> Iterator[dict[str, float]]:
     """When each script ran last, by its name, on time.monotonic()'s clock: as MONITOR sees it."""
-    names = {script(name).sha: name for name in ("mark", "claim", "keep")}
+    names = {script.sha: script.name for script in (scripts.MARK, scripts.CLAIM, scripts.KEEP)}
     seen: dict[str, float] = {}
     offset = time.time() - time.monotonic()
 

@@ -29,7 +29,7 @@ What this process knows:
   wix/            client.py schema.py signature.py deadline.py
 
 What is stored:
-  store/          schedule.py snapshots.py changes.py sites.py keys.py lua/
+  store/          schedule.py snapshots.py changes.py sites.py scripts.py keys.py lua/
   redis/          the driver, one server or a cluster: client.py cluster.py node.py pipeline.py listener.py links.py
                   faults.py
 

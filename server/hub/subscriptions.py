@@ -15,7 +15,7 @@ from server.errors import RedisUnavailable
 from server.hub.hub import Hub
 from server.hub.topics import Topic
 from server.redis.client import RedisClient
-from server.redis.listener import PROBE_EVERY, PROBE_LOST, Listener
+from server.redis.listener import PROBE_EVERY, PROBE_TIMEOUT, Listener
 
 RETRY = 0.5
 """Seconds between two attempts to open a link; one that had worked is replaced at once."""
@@ -56,7 +56,7 @@ class Subscriptions:
     @property
     def healthy(self) -> bool:
         """Whether our own probe came back lately: subscriptions work, and published messages arrive."""
-        return self.hub.now() - self._last_probe < PROBE_LOST
+        return self.hub.now() - self._last_probe < PROBE_TIMEOUT
 
     def connected(self, topic: Topic) -> bool:
         """Whether there is a link on which messages of this topic would arrive."""
@@ -97,7 +97,7 @@ class Subscriptions:
         while True:
             began = self.hub.now()
             try:
-                async with self.listening.listener(PROBE_LOST) as listener:
+                async with self.listening.listener(PROBE_TIMEOUT) as listener:
                     try:
                         await self._receive(listener)
                     finally:

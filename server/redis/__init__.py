@@ -1,10 +1,10 @@
-"""Redis as this house uses it: one server or a cluster. It knows no site and no ticket.
+"""The driver of Redis, one server or a cluster. It knows no site, no ticket and no script of the store.
 
-client.py    three kinds of client, scripts by name, and what is wrong with a Redis
-cluster.py   a cluster: which master has what
-node.py      one server: its connections, and commands over them
-pipeline.py  commands of many tasks on one connection, in one write
-listener.py  pub/sub of one server, over one link
+client.py    the client: commands, scripts, listeners, and a check of the server's configuration
+cluster.py   a cluster: its slot map, and commands to the master of each key
+node.py      one server: its connection pool, and commands over it
+pipeline.py  commands of many tasks in one write
+listener.py  pub/sub of one server, over one connection (a link)
 links.py     pub/sub of a cluster, a link to each master
-faults.py    every way in which Redis can be away
+faults.py    which errors mean that Redis is unavailable
 """

@@ -1,37 +1,34 @@
-"""Redis as this house uses it: one server or a cluster, three kinds of client, scripts by name.
+"""The client of Redis, one server or a cluster: runs commands and scripts, and opens listeners.
 
-In: a URL (redis://, rediss://, unix:// or redis+cluster://) and what the client is for. Out: answers, or
-RedisUnavailable: no other error of Redis leaves this room, but for bugs of ours in a script. It knows no ticket.
+In: a URL (redis://, rediss://, unix:// or redis+cluster://), what the client is for, commands and scripts. Out: answers,
+or RedisUnavailable. Any other error of Redis that it lets through is a bug in a script or a command.
 """
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from redis.exceptions import AuthenticationError, NoScriptError
 
 from server.errors import RedisUnavailable, RedisUnfit
 from server.redis.cluster import Cluster
-from server.redis.faults import faults
+from server.redis.faults import translate_errors
 from server.redis.links import Links
 from server.redis.listener import Link, Listener, new_probe
 from server.redis.node import Node
 
 CLUSTER_SCHEME = "redis+cluster://"
-OLDEST = 7
-"""Redis 7 brought sharded pub/sub and script flags that we rely on."""
+OLDEST_VERSION = 7
+"""Redis 7 brought sharded pub/sub and script flags, which the store needs."""
 
 
 class Use(Enum):
-    """What a client is for: seconds for one answer, and for a connection.
+    """What a client is for: its time-outs in seconds, for one answer and for a connection.
 
-    redis-py's own defaults may hold a webhook for a minute, and Wix waits for 1.25 s.
+    With redis-py's own defaults a webhook may wait for a minute; Wix waits for 1.25 s.
     """
 
     INGEST = (0.4, 0.3)
@@ -39,67 +36,53 @@ class Use(Enum):
     LISTEN = (2.0, 2.0)
 
 
-@dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script: its whole text and the name by which Redis caches it."""
+    """A Lua script: its text, a name for errors and metrics, and the SHA-1 under which Redis caches it."""
 
-    name: str
-    text: str
-    sha: str
-
-
-@cache
-def script(name: str) -> Script:
-    """Read store/lua/<name>.lua; a first line `-- with: a b` puts a.lua and b.lua before it."""
-    folder = Path(__file__).parents[1] / "store" / "lua"
-    text = (folder / f"{name}.lua").read_text()
-    first = text.splitlines()[0]
-    if first.startswith("-- with: "):
-        shared = [(folder / f"{part}.lua").read_text() for part in first.removeprefix("-- with: ").split()]
-        text = "\n".join([*shared, text])
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class RedisClient:
     """One client of Redis. Every method raises RedisUnavailable when Redis does not take the command."""
 
     def __init__(self, url: str, use: Use) -> None:
-        answer, connect = use.value
+        answer_timeout, connect_timeout = use.value
         self.clustered = url.startswith(CLUSTER_SCHEME)
         self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
 
-        def node(url: str) -> Node:
-            # A webhook's script shares a round trip with those that came meanwhile.
-            return Node(url, answer, connect, shares=use is Use.INGEST)
+        def new_node(url: str) -> Node:
+            # Webhooks that come at the same time share a round trip.
+            return Node(url, answer_timeout, connect_timeout, pipeline_scripts=use is Use.INGEST)
 
         self._redis: Node | Cluster
         if self.clustered:
-            self._redis = Cluster(url.replace(CLUSTER_SCHEME, "redis://", 1), node)
+            self._redis = Cluster(url.replace(CLUSTER_SCHEME, "redis://", 1), new_node)
         else:
-            self._redis = node(url)
-            self.client: Any = self._redis.client
+            self._redis = new_node(url)
 
-    async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
-        """Run a script by its cached name; a server that has not seen it yet gets the text."""
-        wanted = script(name)
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
+        """Run a script by its SHA-1; send its text to a server that has not cached it."""
         rest = (len(keys), *keys, *args)
-        with faults(name):
+        with translate_errors(script.name):
             try:
-                return await self._redis.ask("EVALSHA", wanted.sha, *rest)
+                return await self._redis.execute("EVALSHA", script.sha, *rest)
             except NoScriptError:
-                return await self._redis.ask("EVAL", wanted.text, *rest)
+                return await self._redis.execute("EVAL", script.text, *rest)
 
     async def do(self, *command: str | float) -> Any:
         """Run one command."""
-        with faults(str(command[0]).lower()):
-            return await self._redis.ask(*command)
+        with translate_errors(str(command[0]).lower()):
+            return await self._redis.execute(*command)
 
-    async def wait(self, patience: float) -> None:
-        """Wait up to *patience* seconds for a Redis that is not there yet; raises RedisUnavailable after that.
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109
+        """Wait until Redis answers; raises RedisUnavailable if it does not within *timeout* seconds.
 
-        Raises RedisUnfit at once for one that does not let us in: waiting would not help.
+        Raises RedisUnfit at once if it rejects the password: waiting would not help.
         """
-        until = asyncio.get_running_loop().time() + patience
+        deadline = asyncio.get_running_loop().time() + timeout
         while True:
             try:
                 await self.do("PING")
@@ -108,21 +91,22 @@ class RedisClient:
                     raise RedisUnfit(
                         "Redis refused us: write its password into REDIS_URL, as in redis://:password@host:6379/0"
                     ) from None
-                if asyncio.get_running_loop().time() >= until:
+                if asyncio.get_running_loop().time() >= deadline:
                     raise
                 await asyncio.sleep(0.2)
             else:
                 return
 
     async def check(self, *, unsafe: bool = False) -> list[str]:
-        """Refuse a Redis that would lose data, or with `unsafe` answer what is wrong with it; all nodes of a cluster.
+        """Check the version and configuration of the server, or of all nodes of a cluster.
 
-        Raises RedisUnfit naming the lines of redis.conf that are missing, and for a Redis that cannot do at all.
+        Raises RedisUnfit for a configuration that would lose data, naming the missing lines of redis.conf; with
+        `unsafe` it returns these faults. Raises RedisUnfit in any case for a version or a URL that cannot work.
         """
         wrong: set[str] = set()
         for info in await self._infos():
-            if int(str(info["redis_version"]).split(".")[0]) < OLDEST:
-                raise RedisUnfit(f"Redis {info['redis_version']} is too old: {OLDEST}.0 or Valkey is needed")
+            if int(str(info["redis_version"]).split(".")[0]) < OLDEST_VERSION:
+                raise RedisUnfit(f"Redis {info['redis_version']} is too old: {OLDEST_VERSION}.0 or Valkey is needed")
             if info.get("cluster_enabled") == 1 and not self.clustered:
                 raise RedisUnfit(f"this Redis is a cluster: write its URL as {CLUSTER_SCHEME}host:port")
             if not info.get("aof_enabled"):
@@ -137,22 +121,22 @@ class RedisClient:
         return sorted(wrong)
 
     @asynccontextmanager
-    async def listener(self, patience: float | None = None) -> AsyncIterator[Listener]:
-        """A subscription over connections of its own, closed at the end whatever state they are in.
+    async def listener(self, probe_timeout: float | None = None) -> AsyncIterator[Listener]:
+        """A listener over connections of its own, which are closed at the end whatever state they are in.
 
-        With *patience*, the seconds after which a silent link is taken for dead, its owner publishes to its probes.
+        With *probe_timeout*, the seconds after which a silent link counts as lost, the caller publishes to its probes.
         Raises RedisUnavailable.
         """
         if isinstance(self._redis, Cluster):
-            with faults("subscribe"):
-                await self._redis.learn()
-            links = Links(self._redis, patience)
+            with translate_errors("subscribe"):
+                await self._redis.refresh()
+            links = Links(self._redis, probe_timeout)
             try:
                 yield links
             finally:
                 await links.aclose()
         else:
-            link = Link(self._redis) if patience is None else Link(self._redis, new_probe(), patience)
+            link = Link(self._redis) if probe_timeout is None else Link(self._redis, new_probe(), probe_timeout)
             try:
                 await link.open()
                 yield link
@@ -164,14 +148,14 @@ class RedisClient:
         await self._redis.aclose()
 
     async def _infos(self) -> list[dict[str, Any]]:
-        """What each server says of itself; of a cluster those that are away say nothing."""
-        with faults("info"):
+        """INFO of the server, or of each node of a cluster that answers."""
+        with translate_errors("info"):
             if isinstance(self._redis, Node):
                 return [await self._redis.client.info("everything")]
-            await self._redis.learn()
-            asked = (node.client.info("everything") for node in self._redis.nodes)
-            found = await asyncio.gather(*asked, return_exceptions=True)
-            infos = [one for one in found if isinstance(one, dict)]
-            if not infos and isinstance(found[0], BaseException):
-                raise found[0]
+            await self._redis.refresh()
+            queries = (node.client.info("everything") for node in self._redis.nodes)
+            results = await asyncio.gather(*queries, return_exceptions=True)
+            infos = [info for info in results if isinstance(info, dict)]
+            if not infos and isinstance(results[0], BaseException):
+                raise results[0]
             return infos

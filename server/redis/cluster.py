@@ -1,18 +1,17 @@
-"""A Redis Cluster: which master has what, and commands that find their way there.
+"""A Redis Cluster: finds the master of each key, and runs commands there.
 
-In: the address of any node. Out: answers, or redis-py's errors. What is away with a master are its own keys alone: no
-command waits for another master, nor for the map to be drawn anew, but for the very first. redis-py's own client closes
-the connections to all nodes when one of them says that a slot is not served, and sends ASKING and what it is for over
+In: the address of any node. Out: answers, or redis-py's errors. A master that is unavailable affects its own keys alone:
+no command waits for another master, and only the very first waits for the slot map. redis-py's own client closes the
+connections to all nodes when one of them says that a slot is not served, and sends ASKING and the command after it over
 two connections.
 
-A map is drawn from what one node says, and may be wrong for a while after a failover; whoever is asked in vain tells, and
-it is drawn again.
+The slot map is read from one node, and may be wrong for a while after a failover. A command that was sent to the wrong
+master, or to one that is unavailable, starts a refresh.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,43 +22,42 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from server.redis.node import Node
 
-HOPS = 4
-"""Nodes that a command may be sent on to: two for a slot that moves while the map is old, and as many again."""
-LEARN_EVERY = 0.5
-"""Seconds between two maps, however many commands find the last one wrong."""
-ASKED = 5
-"""Nodes that are asked for the map at once: the first answer counts, so that who is away delays nobody."""
-TRY_AGAIN = (0.01, 0.02, 0.05, 0.1, 0.1)
-"""Seconds between tries of a script whose keys are on their way from one master to another, some here and some there."""
+MAX_REDIRECTS = 4
+"""Redirects of one command: two for a slot that moves while the slot map is old, and as many again."""
+REFRESH_EVERY = 0.5
+"""Seconds between two refreshes of the slot map, however many commands find it wrong."""
+REFRESH_NODES = 5
+"""Nodes that are asked for the slot map at once: the first answer counts, so an unresponsive node delays nothing."""
+TRYAGAIN_DELAYS = (0.01, 0.02, 0.05, 0.1, 0.1)
+"""Seconds between attempts of a script while only some of its keys have moved to another master."""
 
-_FAULTS = (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError)
-_SECOND = {"XINFO", "XGROUP"}
-"""Commands whose key comes after a word."""
-_NO_KEY = {"PING", "PUBLISH", "PUBSUB"}
-"""Commands that any node takes: what is published is told by all."""
+_FAILOVER_ON = (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError)
+_KEY_AFTER_SUBCOMMAND = {"XINFO", "XGROUP"}
+_KEYLESS = {"PING", "PUBLISH", "PUBSUB"}
+"""Commands that any node takes: every node delivers what is published on one."""
 
 
 class Address(NamedTuple):
-    """Where a node is."""
+    """The address of a node."""
 
     host: str
     port: int
 
 
 class Cluster:
-    """All nodes that are known. *node* makes one from its URL, which is *url* but for host and port."""
+    """All known nodes. *new_node* makes one from its URL, which is *url* with another host and port."""
 
-    def __init__(self, url: str, node: Callable[[str], Node]) -> None:
-        self._parts = urlsplit(url)
-        self._node = node
+    def __init__(self, url: str, new_node: Callable[[str], Node]) -> None:
+        self._url = urlsplit(url)
+        self._new_node = new_node
         self._nodes: dict[Address, Node] = {}
         self._owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        self._first = Address(self._parts.hostname or "localhost", self._parts.port or 6379)
-        self._learned_at: float | None = None
-        self._learning: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[Any]] = set()
+        self._seed = Address(self._url.hostname or "localhost", self._url.port or 6379)
+        self._refreshed_at: float | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[Any]] = set()
         self.masters: tuple[Node, ...] = ()
-        """Those that have slots, by the last map."""
+        """Masters that have slots, by the slot map."""
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -68,181 +66,183 @@ class Cluster:
 
     # -- commands --
 
-    async def ask(self, *command: str | float) -> Any:
-        """Ask the master that has the command's key."""
-        name = key_of(command)
-        node = await self._home(name)
-        hops, pauses = iter(range(HOPS)), iter(TRY_AGAIN)
+    async def execute(self, *command: str | float) -> Any:
+        """Run one command on the master of its key."""
+        key = key_of(command)
+        node = await self._master_for(key)
+        redirects, delays = iter(range(MAX_REDIRECTS)), iter(TRYAGAIN_DELAYS)
         while True:
             try:
-                return await node.ask_or_fail_fast(*command)
+                return await node.execute_or_fail_fast(*command)
             except MovedError as error:
-                if next(hops, None) is None:
+                if next(redirects, None) is None:
                     raise
-                node = self._moved(node, error)
+                node = self._record_move(node, error)
             except AskError as error:
-                return await self._at(node, error.host, error.port).ask_importing(*command)
+                return await self._node_at(node, error.host, error.port).execute_asking(*command)
             except TryAgainError:
-                if (pause := next(pauses, None)) is None:
+                if (delay := next(delays, None)) is None:
                     raise
-                await asyncio.sleep(pause)
-            except _FAULTS:
-                other = await self._instead(node, name)
-                if other is None or next(hops, None) is None:
+                await asyncio.sleep(delay)
+            except _FAILOVER_ON:
+                replacement = await self._replacement(node, key)
+                if replacement is None or next(redirects, None) is None:
                     raise
-                node = other
+                node = replacement
 
-    # -- the map --
+    # -- the slot map --
 
     def owner(self, name: str) -> Node | None:
-        """The master that has this key or channel, by the last map; None where none has."""
+        """The master that has this key or channel, by the slot map; None where no master has."""
         return self._owners[slot(name)]
 
-    def tag(self, node: Node) -> str | None:
-        """A text that belongs to this master as the part in braces of a name; None where it has no slot."""
+    def hash_tag(self, node: Node) -> str | None:
+        """A hash tag (the part of a name in braces) whose slot this master has; None where it has no slot."""
         if node not in self.masters:
             return None
         return next(text for text in map(str, range(10 * REDIS_CLUSTER_HASH_SLOTS)) if self.owner(text) is node)
 
-    def doubt(self) -> None:
-        """Draw the map anew, soon, in nobody's time."""
-        if self._learning is None and not self._fresh:
-            self._learning = asyncio.get_running_loop().create_task(self._learn(), name="redis: map")
-            self._learning.add_done_callback(self._learned)
+    def refresh_soon(self) -> None:
+        """Refresh the slot map in the background, unless it is fresh."""
+        if self._refreshing is None and not self._fresh:
+            self._refreshing = asyncio.get_running_loop().create_task(self._refresh(), name="redis: slot map")
+            self._refreshing.add_done_callback(self._refresh_done)
 
-    async def learn(self) -> None:
-        """Draw the map, unless it is new; raises redis-py's ConnectionError where no node answers."""
-        self.doubt()
-        if self._learning is not None:
-            # Others wait for it too.
-            await asyncio.shield(self._learning)
+    async def refresh(self) -> None:
+        """Refresh the slot map, unless it is fresh; raises redis-py's ConnectionError where no node answers."""
+        self.refresh_soon()
+        if self._refreshing is not None:
+            # Other tasks wait for it too.
+            await asyncio.shield(self._refreshing)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        while left := {*self._leaving, *({self._learning} if self._learning else ())}:
-            await asyncio.wait(left)
+        while pending := {*self._background, *({self._refreshing} if self._refreshing else ())}:
+            await asyncio.wait(pending)
         for node in self._nodes.values():
             await node.aclose()
 
     @property
     def _fresh(self) -> bool:
-        return self._learned_at is not None and asyncio.get_running_loop().time() - self._learned_at < LEARN_EVERY
+        now = asyncio.get_running_loop().time()
+        return self._refreshed_at is not None and now - self._refreshed_at < REFRESH_EVERY
 
-    def _learned(self, learning: asyncio.Task[None]) -> None:
-        self._learning = None
-        _heard(learning)
+    def _refresh_done(self, task: asyncio.Task[None]) -> None:
+        self._refreshing = None
+        _consume_exception(task)
 
-    async def _learn(self) -> None:
-        # The first one may be an address that always leads to some node.
-        asked = {*random.sample(self.nodes, min(ASKED, len(self._nodes))), self._at(None, *self._first)}
-        asking = {self._apart(_map(node)): node for node in asked}
-        left = set(asking)
-        doubtful: Callable[[], None] | None = None
+    async def _refresh(self) -> None:
+        # The seed may be an address that always leads to some node, such as a load balancer.
+        nodes = {*random.sample(self.nodes, min(REFRESH_NODES, len(self._nodes))), self._node_at(None, *self._seed)}
+        queries = {self._in_background(_read_slots(node)): node for node in nodes}
+        pending = set(queries)
+        # The answer of a node that is cut off from the others: better than none.
+        isolated: tuple[Node, list[Any]] | None = None
         error: BaseException | None = None
-        while left:
-            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-            for one in done:
-                if fault := one.exception():
-                    error = fault
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for query in done:
+                if query_error := query.exception():
+                    error = query_error
                     continue
-                well, ranges = one.result()
-                doubtful = partial(self._draw, asking[one], ranges)
-                if well:
-                    doubtful()
+                state_ok, ranges = query.result()
+                if state_ok:
+                    self._apply(queries[query], ranges)
                     return
-        if doubtful is not None:
-            doubtful()
+                isolated = queries[query], ranges
+        if isolated is not None:
+            self._apply(*isolated)
         elif isinstance(error, AuthenticationError):
             raise error
         else:
             raise RedisConnectionError(f"no node of the cluster says where its slots are: {error}")
 
-    def _draw(self, told: Node, ranges: Sequence[Any]) -> None:
-        """Take the answer of one node: ranges of slots, each with its master and replicas."""
+    def _apply(self, source: Node, ranges: Sequence[Any]) -> None:
+        """Replace the slot map by the answer of *source*: ranges of slots, each with its master and replicas."""
         owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         masters: dict[Node, None] = {}
-        listed = {self._at(None, *self._first)}
+        listed = {self._node_at(None, *self._seed)}
         for first, last, *nodes in ranges:
-            [master, *replicas] = [self._at(told, one[0], one[1]) for one in nodes]
+            [master, *replicas] = [self._node_at(source, node[0], node[1]) for node in nodes]
             owners[first : last + 1] = [master] * (last + 1 - first)
             masters[master] = None
             listed |= {master, *replicas}
         self._owners, self.masters = owners, tuple(masters)
-        self._learned_at = asyncio.get_running_loop().time()
+        self._refreshed_at = asyncio.get_running_loop().time()
         for address, node in list(self._nodes.items()):
             if node not in listed:
                 del self._nodes[address]
-                self._apart(node.aclose())
+                self._in_background(node.aclose())
 
-    async def _home(self, name: str | None) -> Node:
-        """Who is asked first."""
-        if self._learned_at is None:
-            await self.learn()
-        node = self._any() if name is None else self.owner(name)
+    async def _master_for(self, key: str | None) -> Node:
+        """The master to which a command with this key is sent first."""
+        if self._refreshed_at is None:
+            await self.refresh()
+        node = self._any_master() if key is None else self.owner(key)
         if node is None:
-            await self.learn()
-            node = self.owner(name or "")
+            await self.refresh()
+            node = self.owner(key or "")
         if node is None:
-            raise ClusterDownError(f"no master has slot {slot(name or '')}", status_code="CLUSTERDOWN")
+            raise ClusterDownError(f"no master has slot {slot(key or '')}", status_code="CLUSTERDOWN")
         return node
 
-    def _any(self) -> Node:
-        """A master that is not known to be away."""
-        return min(self.masters or self.nodes, key=lambda node: node.stalled)
+    def _any_master(self) -> Node:
+        """A master that is responsive, if there is one."""
+        return min(self.masters or self.nodes, key=lambda node: node.unresponsive)
 
-    async def _instead(self, node: Node, name: str | None) -> Node | None:
-        """Who is to be asked instead of a master that is away: one that took its place; None where there is none yet."""
+    async def _replacement(self, node: Node, key: str | None) -> Node | None:
+        """The master that took over from an unavailable one, or without a key any other; None where there is none yet."""
         try:
-            await self.learn()
-        except _FAULTS:
+            await self.refresh()
+        except _FAILOVER_ON:
             return None
-        other = self._others(node) if name is None else self.owner(name)
-        return None if other is node else other
+        replacement = self._other_master(node) if key is None else self.owner(key)
+        return None if replacement is node else replacement
 
-    def _others(self, node: Node) -> Node | None:
-        return next((other for other in self.masters if other is not node and not other.stalled), None)
+    def _other_master(self, node: Node) -> Node | None:
+        return next((other for other in self.masters if other is not node and not other.unresponsive), None)
 
-    def _moved(self, told: Node, error: MovedError) -> Node:
-        node = self._owners[error.slot_id] = self._at(told, error.host, error.port)
-        # It has seldom moved alone.
-        self.doubt()
+    def _record_move(self, source: Node, error: MovedError) -> Node:
+        node = self._owners[error.slot_id] = self._node_at(source, error.host, error.port)
+        # Other slots have probably moved too.
+        self.refresh_soon()
         return node
 
-    def _at(self, told: Node | None, host: str | None, port: int) -> Node:
-        """The node of this address; one that does not say its host is on the same as who *told* of it."""
+    def _node_at(self, source: Node | None, host: str | None, port: int) -> Node:
+        """The node at this address; without a host it is on the host of *source*, which reported it."""
         if not host or host == "?":
-            host = next((address.host for address, node in self._nodes.items() if node is told), self._first.host)
+            host = next((address.host for address, node in self._nodes.items() if node is source), self._seed.host)
         address = Address(host, int(port))
         node = self._nodes.get(address)
         if node is None:
-            who, at, _ = self._parts.netloc.rpartition("@")
-            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            node = self._nodes[address] = self._node(self._parts._replace(netloc=f"{who}{at}{where}").geturl())
+            user, at, _ = self._url.netloc.rpartition("@")
+            location = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            node = self._nodes[address] = self._new_node(self._url._replace(netloc=f"{user}{at}{location}").geturl())
         return node
 
-    def _apart(self, coroutine: Any) -> asyncio.Task[Any]:
-        """Do something that nobody need wait for; it has its limits."""
+    def _in_background(self, coroutine: Any) -> asyncio.Task[Any]:
+        """Start a task that need not be awaited; it has its own time-outs."""
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-        task.add_done_callback(_heard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(_consume_exception)
         return task
 
 
-async def _map(node: Node) -> tuple[bool, list[Any]]:
-    """Whether this node is in touch with the others, and its map; one that is cut off from them has an old one."""
+async def _read_slots(node: Node) -> tuple[bool, list[Any]]:
+    """Whether the cluster's state is ok for this node, and its slots; a node that is cut off has an old slot map."""
     info = await node.client.execute_command("CLUSTER", "INFO")
     return "cluster_state:ok" in info, await node.client.execute_command("CLUSTER", "SLOTS")
 
 
-def _heard(task: asyncio.Task[Any]) -> None:
-    """Take note of a fault that nobody waits for."""
+def _consume_exception(task: asyncio.Task[Any]) -> None:
+    """Retrieve the exception of a task that is not awaited, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()
 
 
 def slot(name: str) -> int:
-    """The slot of a key or a channel: of its part in braces, where it has one."""
+    """The slot of a key or channel: that of its hash tag, where it has one."""
     return key_slot(name.encode())
 
 
@@ -253,9 +253,9 @@ def key_of(command: Sequence[str | float]) -> str | None:
             return str(rest[0]) if count else None
         case ("XREADGROUP", *rest):
             return str(rest[rest.index("STREAMS") + 1])
-        case (word, *_) if word in _NO_KEY:
+        case (word, *_) if word in _KEYLESS:
             return None
-        case (word, _, key, *_) if word in _SECOND:
+        case (word, _, key, *_) if word in _KEY_AFTER_SUBCOMMAND:
             return str(key)
         case (_, key, *_):
             return str(key)

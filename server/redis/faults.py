@@ -1,6 +1,6 @@
-"""Every way in which Redis can be away, told apart from bugs of ours.
+"""Tells errors that mean "Redis is unavailable" from bugs.
 
-In: what redis-py raises. Out: RedisUnavailable, or the same error for what is no fault of Redis.
+In: errors of redis-py. Out: RedisUnavailable, or the same error where Redis is not the cause.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from server import metrics
 from server.errors import RedisUnavailable
 
-_AWAY = {
+_UNAVAILABLE = {
     "OOM",
     "READONLY",
     "LOADING",
@@ -25,55 +25,55 @@ _AWAY = {
     "MISCONF",
     "BUSY",
 }
-"""First words of the errors with which a Redis that is there takes nothing for now."""
+"""First words of error replies with which a running Redis refuses commands for now."""
 
 
-class faults:  # noqa: N801 - reads as a statement at the call
-    """Turn every way in which Redis can be away into RedisUnavailable; anything else is a bug and stays itself.
+class translate_errors:  # noqa: N801 - reads as a statement at the call
+    """Raise RedisUnavailable for errors that mean so, and count them by *call*; let bugs pass unchanged.
 
-    A cancel is heard as well: redis-py sends inside asyncio.wait_for, which on Python 3.11 loses a cancel that comes in
-    the turn in which the bytes are written (python/cpython#86296), and the task would go on for ever.
+    Also raise a cancellation that the block swallowed: redis-py sends inside asyncio.wait_for, which on Python 3.11 loses
+    a cancellation in the loop iteration in which the bytes are written (python/cpython#86296); the task would never end.
     """
 
     def __init__(self, call: str) -> None:
         self.call = call
 
     def __enter__(self) -> None:
-        self.cancels = _cancels()
+        self.cancellations = _cancellations()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if _cancels() > self.cancels and not isinstance(error, asyncio.CancelledError):
+        if _cancellations() > self.cancellations and not isinstance(error, asyncio.CancelledError):
             raise asyncio.CancelledError
-        if error is not None and _away(error):
+        if error is not None and _is_unavailable(error):
             metrics.store_faults.labels(self.call).inc()
             raise RedisUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
 
 
-async def read(connection: Any, timeout: float, **how: bool) -> Any:  # noqa: ASYNC109 - as redis-py has it
-    """Read one answer on a connection of redis-py's, None after so many seconds without one; raises its errors.
+async def read_response(connection: Any, timeout: float, **options: bool) -> Any:  # noqa: ASYNC109 - as in redis-py
+    """Read one response on a connection of redis-py, or None after *timeout* seconds; raises redis-py's errors.
 
-    It takes the kernel's ETIMEDOUT, of a link that is dead, for the end of its own waiting.
+    redis-py takes the kernel's ETIMEDOUT, of a dead TCP connection, for its own time-out, and returns None for it too.
     """
-    found = await connection.read_response(timeout=timeout, **how)
-    if found is None and (lost := connection._reader.exception()):  # noqa: SLF001 - nobody else tells
-        raise RedisConnectionError(f"the link to Redis is dead: {lost}")
-    return found
+    response = await connection.read_response(timeout=timeout, **options)
+    if response is None and (error := connection._reader.exception()):  # noqa: SLF001 - there is no public way
+        raise RedisConnectionError(f"the link to Redis is dead: {error}")
+    return response
 
 
-def _cancels() -> int:
+def _cancellations() -> int:
     task = asyncio.current_task()
     return task.cancelling() if task else 0
 
 
-def _away(error: BaseException) -> bool:
+def _is_unavailable(error: BaseException) -> bool:
     match error:
         case NoPermissionError():
             return True
         case ResponseError():
-            # redis-py takes the first word off the text of those errors that it has a class for.
-            return (error.status_code or str(error).partition(" ")[0]) in _AWAY
+            # redis-py removes the first word from the text of errors for which it has a class.
+            return (error.status_code or str(error).partition(" ")[0]) in _UNAVAILABLE
         case RuntimeError():
-            # uvloop's, of a connection that was reset.
+            # Raised by uvloop on a connection that was reset.
             return "the handler is closed" in str(error)
         case _:
             return isinstance(error, (RedisError, OSError))

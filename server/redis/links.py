@@ -1,7 +1,7 @@
-"""A listener of a whole cluster: a link to each master that has some of the channels.
+"""Pub/sub of a cluster: a link to each master that has some of the channels.
 
-In: the cluster's map, and names of channels. Out: what was heard on any link. A master that is away silences its own
-channels alone: its link is opened anew, or its channels go to who took its place, and each is confirmed again then.
+In: the cluster's slot map, and names of channels. Out: what was received on any link. An unavailable master silences its
+own channels alone: its link is opened again, or its channels move to the new master, and each is then confirmed again.
 """
 
 import asyncio
@@ -16,255 +16,256 @@ from redis.exceptions import RedisError
 from server import logs, metrics
 from server.errors import RedisUnavailable
 from server.redis.cluster import Cluster
-from server.redis.listener import Ended, Link, Received, new_probe
+from server.redis.listener import Link, Received, SlotMoved, new_probe
 from server.redis.node import Node
 
 RETRY = 0.5
-"""Seconds between two tries to open a link, and between two looks at who has the channels that nobody has."""
-SETTLE_EVERY = 0.1
-"""Seconds between two looks at all channels: a map that is still wrong sends them in circles."""
-LISTEN = 1.0
-"""Seconds that a link listens before it looks at itself."""
-MOST_HEARD = 1000
-"""Messages that wait for who listens; then the links wait, and the kernel, and at last Redis."""
+"""Seconds between two attempts to open a link, and between two attempts to find masters for channels without one."""
+REASSIGN_EVERY = 0.1
+"""Seconds between two assignments of all channels: with a wrong slot map they would move in circles."""
+RECEIVE_TIMEOUT = 1.0
+"""Seconds that a task waits on its link before it checks whether the link needs a probe."""
+MAX_QUEUED = 1000
+"""Messages in the queue; when it is full the links wait, then the kernel's buffers fill, and at last those of Redis."""
 
 log = logs.logger("links")
 
 
-class Shard:
-    """One master's share: the channels that are wanted of it, and its link while that is open."""
+class MasterState:
+    """What is kept for one master: its channels, its link while that is open, and the task that runs it."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.wanted: set[str] = set()
+        self.channels: set[str] = set()
         self.link: Link | None = None
         # Whether its last link was lost, or could not be opened.
-        self.lost = False
-        self.running: asyncio.Task[None] | None = None
+        self.failed = False
+        self.task: asyncio.Task[None] | None = None
 
 
 class Links:
-    """A listener of a cluster. With *patience*, in seconds as a link has it, there is a link to every master."""
+    """A listener of a cluster. With *probe_timeout*, in seconds, there is a link to every master, each with a probe."""
 
-    def __init__(self, cluster: Cluster, patience: float | None = None) -> None:
+    def __init__(self, cluster: Cluster, probe_timeout: float | None = None) -> None:
         self._cluster = cluster
-        self._patience = patience
-        self._shards: dict[Node, Shard] = {}
-        # Whose shard each wanted channel is; None while no master has it.
-        self._homes: dict[str, Shard | None] = {}
-        # Those that any node tells.
-        self._everywhere: set[str] = set()
-        self._heard: asyncio.Queue[Received | RedisUnavailable] = asyncio.Queue(MOST_HEARD)
-        self._astray = asyncio.Event()
-        # A bug that ended a task of ours: whoever listens gets it.
-        self._bug: BaseException | None = None
+        self._probe_timeout = probe_timeout
+        self._masters: dict[Node, MasterState] = {}
+        # The master of each subscribed channel; None while no master has it.
+        self._assigned: dict[str, MasterState | None] = {}
+        # Channels that every node delivers.
+        self._unsharded: set[str] = set()
+        self._queue: asyncio.Queue[Received | RedisUnavailable] = asyncio.Queue(MAX_QUEUED)
+        # Set when channels may have to be assigned to other masters.
+        self._reassign = asyncio.Event()
+        # An unexpected error that ended one of the tasks: `receive` raises it.
+        self._task_error: BaseException | None = None
         self._closed = False
-        self._tending = self._task(self._tend())
-        if patience is not None:
-            self._astray.set()
+        self._reassigning = self._start(self._reassign_channels())
+        if probe_timeout is not None:
+            self._reassign.set()
 
     async def subscribe(self, *channels: str) -> None:
-        """Ask for ticket channels, even for those that are heard already: each is confirmed."""
+        """Subscribe to ticket channels; those that are subscribed already are confirmed again too."""
         for name in channels:
-            self._homes.setdefault(name, None)
-        await self._settle(channels, again=True)
+            self._assigned.setdefault(name, None)
+        await self._assign(channels, again=True)
 
     async def unsubscribe(self, *channels: str) -> None:
-        """Stop listening to them."""
-        for shard, names in _grouped((self._homes.pop(name, None), name) for name in channels):
-            await self._leave(shard, names)
+        """End these subscriptions."""
+        for master, names in _by_master((self._assigned.pop(name, None), name) for name in channels):
+            await self._unsubscribe_from(master, names)
 
     async def subscribe_all_nodes(self, *channels: str) -> None:
-        """Ask for channels that every node tells: one is asked."""
-        self._everywhere.update(channels)
+        """Subscribe, on one node, to channels that every node delivers."""
+        self._unsharded.update(channels)
         await self.subscribe(*channels)
 
     async def receive(self, timeout: float) -> Received | None:  # noqa: ASYNC109
-        """Answer the next message or confirmation of any link; raises RedisUnavailable when the last link is lost."""
-        if self._bug:
-            raise self._bug
-        found: Received | RedisUnavailable | None = None
+        """Return the next message or confirmation of any link; raises RedisUnavailable when all masters have failed."""
+        if self._task_error:
+            raise self._task_error
+        received: Received | RedisUnavailable | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                found = await self._heard.get()
-        if isinstance(found, RedisUnavailable):
-            if all(shard.lost for shard in self._shards.values()):
-                raise found
+                received = await self._queue.get()
+        if isinstance(received, RedisUnavailable):
+            if all(master.failed for master in self._masters.values()):
+                raise received
             return None
-        return found
+        return received
 
     @property
     def probes(self) -> Sequence[str]:
-        """One for each link that is open."""
-        return [probe for shard in self._shards.values() if shard.link for probe in shard.link.probes]
+        """One for each open link."""
+        return [probe for master in self._masters.values() if master.link for probe in master.link.probes]
 
     @property
     def last_probe(self) -> float:
-        """That of the link that is best: to leave for one that is away would take its viewers from all others."""
-        return max((shard.link.last_probe for shard in self._shards.values() if shard.link), default=-math.inf)
+        """The latest of all links: one unavailable master must not make the caller replace the links to all others."""
+        return max((master.link.last_probe for master in self._masters.values() if master.link), default=-math.inf)
 
     def connected(self, channel: str) -> bool:
-        """Whether the link to the master that has it is open."""
-        home = self._homes.get(channel)
-        return home is not None and home.link is not None
+        """Whether the link to its master is open."""
+        master = self._assigned.get(channel)
+        return master is not None and master.link is not None
 
     async def aclose(self) -> None:
         """Close all links."""
         self._closed = True
-        running = [self._tending, *(shard.running for shard in self._shards.values() if shard.running)]
-        for task in running:
+        tasks = [self._reassigning, *(master.task for master in self._masters.values() if master.task)]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait(running)
+        await asyncio.wait(tasks)
 
-    # -- who has what --
+    # -- which master has which channels --
 
-    async def _tend(self) -> None:
-        """Bring channels to their masters, whenever some have lost theirs, until all have one."""
+    async def _reassign_channels(self) -> None:
+        """Assign channels to their masters again whenever that is needed, and retry until each has one."""
         while True:
-            await self._astray.wait()
-            self._astray.clear()
+            await self._reassign.wait()
+            self._reassign.clear()
             with suppress(RedisError, OSError):
-                await self._cluster.learn()
-            await self._settle(self._homes)
-            if self._patience is not None:
+                await self._cluster.refresh()
+            await self._assign(self._assigned)
+            if self._probe_timeout is not None:
                 for node in self._cluster.masters:
-                    self._shard(node)
-            for shard in list(self._shards.values()):
-                if self._over(shard):
-                    await self._end(shard)
-            await asyncio.sleep(SETTLE_EVERY)
-            if None in self._homes.values() or any(shard.lost for shard in self._shards.values()):
+                    self._state_of(node)
+            for master in list(self._masters.values()):
+                if self._unused(master):
+                    await self._remove(master)
+            await asyncio.sleep(REASSIGN_EVERY)
+            if None in self._assigned.values() or any(master.failed for master in self._masters.values()):
                 await asyncio.sleep(RETRY)
-                self._astray.set()
+                self._reassign.set()
 
-    async def _settle(self, channels: Iterable[str], *, again: bool = False) -> None:
-        """Ask the masters that have these now, where others had them or none; or *again* in any case."""
-        owners = [(self._owner(name), name) for name in list(channels) if name in self._homes]
-        for shard, names in _grouped(
-            (shard, name) for shard, name in owners if again or shard is not self._homes[name]
+    async def _assign(self, channels: Iterable[str], *, again: bool = False) -> None:
+        """Subscribe on the master that has each channel now, where it changed, or with *again* in any case."""
+        current = [(self._master_for(name), name) for name in list(channels) if name in self._assigned]
+        for master, names in _by_master(
+            (master, name) for master, name in current if again or master is not self._assigned[name]
         ):
-            for old, left in _grouped((self._homes.get(name), name) for name in names):
-                if old is not shard:
-                    await self._leave(old, left)
-            # Some may have been given up meanwhile.
-            wanted = [name for name in names if name in self._homes]
-            self._homes |= dict.fromkeys(wanted, shard)
-            shard.wanted.update(wanted)
-            await self._ask(shard, wanted)
-        if None in self._homes.values():
-            self._astray.set()
+            for former, moved in _by_master((self._assigned.get(name), name) for name in names):
+                if former is not master:
+                    await self._unsubscribe_from(former, moved)
+            # Some may have been unsubscribed meanwhile.
+            still_subscribed = [name for name in names if name in self._assigned]
+            self._assigned |= dict.fromkeys(still_subscribed, master)
+            master.channels.update(still_subscribed)
+            await self._subscribe_on(master, still_subscribed)
+        if None in self._assigned.values():
+            self._reassign.set()
 
-    def _owner(self, name: str) -> Shard | None:
-        if name not in self._everywhere:
+    def _master_for(self, name: str) -> MasterState | None:
+        if name not in self._unsharded:
             node = self._cluster.owner(name)
-            return None if node is None else self._shard(node)
-        home = self._homes[name]
-        if home and not home.lost:
-            return home
-        open_ = [shard for shard in self._shards.values() if shard.link]
-        masters = self._cluster.masters
-        return random.choice(open_) if open_ else self._shard(random.choice(masters)) if masters else home  # noqa: S311 - any will do
+            return None if node is None else self._state_of(node)
+        master = self._assigned[name]
+        if master and not master.failed:
+            return master
+        connected = [other for other in self._masters.values() if other.link]
+        nodes = self._cluster.masters
+        return random.choice(connected) if connected else self._state_of(random.choice(nodes)) if nodes else master  # noqa: S311 - any will do
 
-    def _shard(self, node: Node) -> Shard:
-        shard = self._shards.get(node)
-        if shard is None:
-            shard = self._shards[node] = Shard(node)
+    def _state_of(self, node: Node) -> MasterState:
+        master = self._masters.get(node)
+        if master is None:
+            master = self._masters[node] = MasterState(node)
             if not self._closed:
-                shard.running = self._task(self._run(shard))
-        return shard
+                master.task = self._start(self._run(master))
+        return master
 
-    def _task(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _start(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name="links")
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._task_done)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (bug := task.exception()):
-            self._bug = bug
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._task_error = error
 
-    def _over(self, shard: Shard) -> bool:
-        """Whether nothing more is wanted of a master."""
-        return not shard.wanted and not (self._patience is not None and shard.node in self._cluster.masters)
+    def _unused(self, master: MasterState) -> bool:
+        """Whether a master has no channel and needs no probe."""
+        return not master.channels and not (self._probe_timeout is not None and master.node in self._cluster.masters)
 
-    async def _end(self, shard: Shard) -> None:
-        del self._shards[shard.node]
-        if shard.running:
-            shard.running.cancel()
-            await asyncio.wait({shard.running})
+    async def _remove(self, master: MasterState) -> None:
+        del self._masters[master.node]
+        if master.task:
+            master.task.cancel()
+            await asyncio.wait({master.task})
 
-    # -- links: whatever fails on one is found by who listens on it --
+    # -- links: the task that listens on a link finds every failure of it --
 
-    async def _ask(self, shard: Shard, names: Collection[str]) -> None:
-        if shard.link:
+    async def _subscribe_on(self, master: MasterState, names: Collection[str]) -> None:
+        if master.link:
             with suppress(RedisUnavailable):
-                await self._subscribe(shard.link, names)
+                await self._subscribe(master.link, names)
 
-    async def _leave(self, shard: Shard, names: Collection[str]) -> None:
-        shard.wanted.difference_update(names)
-        if shard.link:
+    async def _unsubscribe_from(self, master: MasterState, names: Collection[str]) -> None:
+        master.channels.difference_update(names)
+        if master.link:
             with suppress(RedisUnavailable):
-                await shard.link.unsubscribe(*names)
+                await master.link.unsubscribe(*names)
 
     async def _subscribe(self, link: Link, names: Collection[str]) -> None:
-        if sharded := [name for name in names if name not in self._everywhere]:
+        if sharded := [name for name in names if name not in self._unsharded]:
             await link.subscribe(*sharded)
-        if plain := self._everywhere.intersection(names):
-            await link.subscribe_all_nodes(*plain)
+        if unsharded := self._unsharded.intersection(names):
+            await link.subscribe_all_nodes(*unsharded)
 
-    async def _run(self, shard: Shard) -> None:
-        """Listen to one master for ever: to lose it is not the end, as it may come back."""
+    async def _run(self, master: MasterState) -> None:
+        """Listen to one master for ever: after a failure it may come back."""
         while True:
             try:
-                async with self._opened(shard) as link:
-                    await self._listen(shard, link)
+                async with self._open_link(master) as link:
+                    await self._listen(master, link)
             except RedisUnavailable as error:
-                if not shard.lost:
+                if not master.failed:
                     log.warning("link_lost", error=str(error))
-                shard.lost = True
-                self._astray.set()
-                await self._heard.put(error)
+                master.failed = True
+                self._reassign.set()
+                await self._queue.put(error)
             await asyncio.sleep(RETRY)
 
     @asynccontextmanager
-    async def _opened(self, shard: Shard) -> AsyncIterator[Link]:
-        """A link, to what is wanted of this master now."""
-        link = Link(shard.node, sharded=True)
-        if self._patience is not None and (tag := self._cluster.tag(shard.node)):
-            link = Link(shard.node, new_probe(tag), self._patience, sharded=True)
+    async def _open_link(self, master: MasterState) -> AsyncIterator[Link]:
+        """A link that subscribes to the channels of this master."""
+        link = Link(master.node, sharded=True)
+        if self._probe_timeout is not None and (hash_tag := self._cluster.hash_tag(master.node)):
+            link = Link(master.node, new_probe(hash_tag), self._probe_timeout, sharded=True)
         try:
             await link.open()
-            if shard.lost and shard.wanted:
+            if master.failed and master.channels:
                 metrics.resyncs.labels("new_link").inc()
-            shard.link, shard.lost = link, False
-            await self._subscribe(link, shard.wanted)
+            master.link, master.failed = link, False
+            await self._subscribe(link, master.channels)
             yield link
         finally:
-            shard.link = None
+            master.link = None
             await link.aclose()
 
-    async def _listen(self, shard: Shard, link: Link) -> None:
+    async def _listen(self, master: MasterState, link: Link) -> None:
         while True:
             try:
-                heard = await link.receive(LISTEN)
-            except Ended as ended:
-                if any(ended.tells(probe) for probe in link.probes):
+                received = await link.receive(RECEIVE_TIMEOUT)
+            except SlotMoved as moved:
+                if any(moved.affects(probe) for probe in link.probes):
                     raise
-                for name in [one for one in shard.wanted if ended.tells(one)]:
-                    shard.wanted.discard(name)
-                    if name in self._homes:
-                        self._homes[name] = None
-                self._astray.set()
+                for name in [name for name in master.channels if moved.affects(name)]:
+                    master.channels.discard(name)
+                    if name in self._assigned:
+                        self._assigned[name] = None
+                self._reassign.set()
             else:
-                if heard is not None:
-                    await self._heard.put(heard)
-            if self._patience is not None and not link.probes and self._cluster.tag(shard.node):
-                return  # It had no slot when it was opened, so no probe: it is opened anew with one.
+                if received is not None:
+                    await self._queue.put(received)
+            if self._probe_timeout is not None and not link.probes and self._cluster.hash_tag(master.node):
+                return  # Its master had no slot when it was opened, so it has no probe: open it again with one.
 
 
-def _grouped(pairs: Iterable[tuple[Shard | None, str]]) -> list[tuple[Shard, list[str]]]:
-    """The names of each shard; those of none are left out."""
-    found = defaultdict[Shard, list[str]](list)
-    for shard, name in pairs:
-        if shard is not None:
-            found[shard].append(name)
+def _by_master(pairs: Iterable[tuple[MasterState | None, str]]) -> list[tuple[MasterState, list[str]]]:
+    """The names of each master; those without a master are left out."""
+    found = defaultdict[MasterState, list[str]](list)
+    for master, name in pairs:
+        if master is not None:
+            found[master].append(name)
     return list(found.items())

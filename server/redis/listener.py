@@ -1,8 +1,8 @@
-"""Pub/sub as this house hears it: messages, confirmations, and word of every link that was lost.
+"""Pub/sub of one server: messages, confirmations of subscriptions, and an error when the link is lost.
 
-In: a server, and names of channels. Out: what was heard, or RedisUnavailable. It knows no topic. A link is never opened
-again in silence: what was published meanwhile is lost, and who listens has to know. Nor is a silent one trusted: what
-its owner publishes to a probe comes back, or the link is dead, or it leads to a server that is not the master any more.
+In: a server, and names of channels. Out: what was received, or RedisUnavailable. It knows no topic. A lost link is never
+reconnected silently: messages published meanwhile are lost, and the caller has to know. A silent link is not trusted
+either: unless messages that its owner publishes to its probe come back, it is dead, or leads to a former master.
 """
 
 import asyncio
@@ -19,12 +19,13 @@ from redis.exceptions import MovedError
 
 from server import metrics
 from server.errors import RedisUnavailable
-from server.redis.faults import faults, read
+from server.redis.faults import read_response, translate_errors
 from server.redis.node import Node
 
 PROBE_EVERY = 1.0
-PROBE_LOST = 5.0
-"""Seconds without our own probe after which a link is taken for dead."""
+"""Seconds between two messages that the owner of a listener publishes to its probes."""
+PROBE_TIMEOUT = 5.0
+"""Seconds without a message from its probe after which a link counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,70 +36,69 @@ class Received:
     text: str | None
 
 
-class Ended(RedisUnavailable):
-    """A server of a cluster has a channel no more, or all of a slot."""
+class SlotMoved(RedisUnavailable):
+    """A master of a cluster no longer has a channel, or all channels of a slot."""
 
     def __init__(self, text: str, channel: str | None = None, slot: int | None = None) -> None:
         super().__init__(text)
         self._channel = channel
         self._slot = slot
 
-    def tells(self, channel: str) -> bool:
+    def affects(self, channel: str) -> bool:
         """Whether this channel is one of them."""
         return channel == self._channel or key_slot(channel.encode()) == self._slot
 
 
 class Listener(Protocol):
-    """What is said on some channels. All of it is for one task; methods raise RedisUnavailable when nothing is left."""
+    """Subscriptions of one task. Methods raise RedisUnavailable when no link is left."""
 
     async def subscribe(self, *channels: str) -> None:
-        """Ask for ticket channels; each is confirmed later by `hear`, and again whenever messages may have been lost."""
+        """Subscribe to ticket channels; `receive` confirms each, again whenever its messages may have been lost."""
 
     async def unsubscribe(self, *channels: str) -> None:
-        """Stop listening to them."""
+        """End these subscriptions."""
 
     async def subscribe_all_nodes(self, *channels: str) -> None:
-        """Ask for channels that a cluster tells on every node (the wake channel)."""
+        """Subscribe to channels that a cluster delivers on every node (the wake channel)."""
 
     async def receive(self, timeout: float) -> Received | None:  # noqa: ASYNC109
-        """Answer the next message or confirmation, or None after at most `timeout` seconds, and also earlier."""
+        """Return the next message or confirmation, or None after at most `timeout` seconds, possibly earlier."""
 
     @property
     def probes(self) -> Sequence[str]:
-        """What to publish to every PROBE_EVERY, as ticket channels are; none of a listener without patience."""
+        """Channels to publish to every PROBE_EVERY, as to ticket channels; none for a listener without time-out."""
 
     @property
     def last_probe(self) -> float:
-        """When a probe came back last, by the loop's time."""
+        """When a message from a probe arrived last, in event-loop time."""
 
     def connected(self, channel: str) -> bool:
-        """Whether there is a link on which this one would be heard."""
+        """Whether there is a link that can receive messages of this channel."""
 
 
 class Link:
     """A listener of one server, over one connection.
 
-    After *patience* seconds without its *probe* it is taken for dead; without a probe it never is.
+    After *probe_timeout* seconds without a message from its *probe* it counts as lost; without a probe it never does.
     """
 
     def __init__(
-        self, node: Node, probe: str | None = None, patience: float = PROBE_LOST, *, sharded: bool = False
+        self, node: Node, probe: str | None = None, probe_timeout: float = PROBE_TIMEOUT, *, sharded: bool = False
     ) -> None:
         self._node = node
-        self._patience = patience
+        self._probe = probe
+        self._probe_timeout = probe_timeout
         self._sharded = sharded
         self._connection: Any = None
-        self._leaving: set[str] = set()
-        self._probe = probe
-        # When it was opened, and when the probe came back last.
-        self._began = 0.0
+        self._unsubscribing: set[str] = set()
+        self._opened_at = 0.0
         self._last_probe = -math.inf
 
     async def open(self) -> None:
-        """Connect."""
-        with faults("subscribe"):
+        """Connect, and subscribe to the probe."""
+        with translate_errors("subscribe"):
             self._connection = await self._node.pool.get_connection()
-        self._began = _now()
+        self._opened_at = _now()
         if self._probe:
             await self.subscribe(self._probe)
 
@@ -110,42 +110,42 @@ class Link:
             await self._node.pool.release(connection)
 
     async def subscribe(self, *channels: str) -> None:
-        """Ask for ticket channels."""
-        await self._say("subscribe", channels)
+        """Subscribe to ticket channels."""
+        await self._send("subscribe", channels)
 
     async def unsubscribe(self, *channels: str) -> None:
-        """Stop listening to them."""
-        self._leaving.update(channels)
-        await self._say("unsubscribe", channels)
+        """End these subscriptions."""
+        self._unsubscribing.update(channels)
+        await self._send("unsubscribe", channels)
 
     async def subscribe_all_nodes(self, *channels: str) -> None:
-        """Ask for channels that a cluster tells on every node."""
-        await self._say("subscribe", channels, sharded=False)
+        """Subscribe to channels that a cluster delivers on every node."""
+        await self._send("subscribe", channels, sharded=False)
 
     async def receive(self, timeout: float) -> Received | None:  # noqa: ASYNC109
-        """Answer the next message or confirmation, or None.
+        """Return the next message or confirmation, or None.
 
-        Raises RedisUnavailable when the link is lost, and Ended when a channel is, while the link is well.
+        Raises RedisUnavailable when the link is lost, and SlotMoved when only some channels are.
         """
-        with faults("listen"):
+        with translate_errors("listen"):
             try:
-                said = await self._read(timeout)
+                push = await self._read(timeout)
             except MovedError as error:
-                raise Ended(f"Redis has slot {error.slot_id} no more", slot=error.slot_id) from error
-        if self._probe and _now() - max(self._last_probe, self._began) > self._patience:
+                raise SlotMoved(f"Redis has slot {error.slot_id} no more", slot=error.slot_id) from error
+        if self._probe and _now() - max(self._last_probe, self._opened_at) > self._probe_timeout:
             metrics.silent_links.inc()
-            raise RedisUnavailable(f"nothing came through from Redis for {self._patience:g} s")
-        match said:
+            raise RedisUnavailable(f"nothing came through from Redis for {self._probe_timeout:g} s")
+        match push:
             case ["message" | "smessage", name, _] if name == self._probe:
                 self._last_probe = _now()
             case ["message" | "smessage", name, text]:
                 return Received(name, text)
             case ["subscribe" | "ssubscribe", name, _] if name != self._probe:
                 return Received(name, None)
-            case ["sunsubscribe", name, _] if name not in self._leaving:
-                raise Ended(f"Redis ended the subscription of {name}: its slot has moved", channel=name)
+            case ["sunsubscribe", name, _] if name not in self._unsubscribing:
+                raise SlotMoved(f"Redis ended the subscription of {name}: its slot has moved", channel=name)
             case ["unsubscribe" | "sunsubscribe", name, _]:
-                self._leaving.discard(name)
+                self._unsubscribing.discard(name)
         return None
 
     @property
@@ -155,7 +155,7 @@ class Link:
 
     @property
     def last_probe(self) -> float:
-        """When its probe came back last."""
+        """When a message from its probe arrived last."""
         return self._last_probe
 
     def connected(self, channel: str) -> bool:  # noqa: ARG002 - there is one link for all
@@ -165,22 +165,22 @@ class Link:
     async def _read(self, timeout: float) -> Any:  # noqa: ASYNC109
         connection = self._connection
         if connection is None:
-            raise RedisUnavailable("nothing is subscribed")
-        return await read(connection, timeout, disconnect_on_error=False, push_request=True)
+            raise RedisUnavailable("the link to Redis is closed")
+        return await read_response(connection, timeout, disconnect_on_error=False, push_request=True)
 
-    async def _say(self, what: str, channels: Sequence[str], *, sharded: bool | None = None) -> None:
-        """Send one command, or on a cluster one a slot: it takes no two slots in one."""
+    async def _send(self, command: str, channels: Sequence[str], *, sharded: bool | None = None) -> None:
+        """Send one command, or on a cluster one for each slot: it takes only channels of one slot."""
         if not channels:
             return
-        word, parts = what.upper(), defaultdict[int, list[str]](list)
+        name, by_slot = command.upper(), defaultdict[int, list[str]](list)
         if self._sharded if sharded is None else sharded:
-            word = f"S{word}"
-            for name in channels:
-                parts[key_slot(name.encode())].append(name)
+            name = f"S{name}"
+            for channel in channels:
+                by_slot[key_slot(channel.encode())].append(channel)
         else:
-            parts[0] += channels
-        packed = b"".join([hiredis.pack_command((word, *names)) for names in parts.values()])  # type: ignore[arg-type] # any
-        with faults(what):
+            by_slot[0] += channels
+        packed = b"".join([hiredis.pack_command((name, *same_slot)) for same_slot in by_slot.values()])  # type: ignore[arg-type] # any
+        with translate_errors(command):
             connection = self._connection
             if connection is None or not connection.is_connected:
                 raise RedisUnavailable("the link to Redis is lost")
@@ -189,14 +189,14 @@ class Link:
             except AttributeError as error:
                 if connection.is_connected:
                     raise
-                # Closed meanwhile, by who listens or by another's command that failed: redis-py's writer is None then.
+                # Another task closed it meanwhile, or another command on it failed: redis-py's writer is None then.
                 raise RedisUnavailable("the link to Redis is lost") from error
 
 
-def new_probe(tag: str | None = None) -> str:
-    """A channel that nobody else has; with a *tag* it belongs to the slot of that."""
+def new_probe(hash_tag: str | None = None) -> str:
+    """A unique channel name; with a *hash_tag* it belongs to the slot of that."""
     name = f"probe:{uuid.uuid4()}"
-    return f"tc:{name}" if tag is None else f"tc:{{{tag}}}:{name}"
+    return f"tc:{name}" if hash_tag is None else f"tc:{{{hash_tag}}}:{name}"
 
 
 def _now() -> float:

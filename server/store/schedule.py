@@ -24,6 +24,7 @@ from server.model import (
     WatchedTicket,
 )
 from server.redis.client import RedisClient
+from server.store import scripts
 from server.store.keys import SITES, WAKE, key, micros, seconds
 
 LISTING = "*"
@@ -121,13 +122,13 @@ class Schedule:
         New rules, or `everything` switched on, make the site's listing due, which keeps every ticket anew.
         """
         keys = [key(site, name) for name in ("site", "due", *OUTLIVES)]
-        await self.redis.run("add_site", keys, [rules.hash, int(everything)])
+        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything)])
         await self.redis.do("SADD", SITES, site)
 
     async def remove_site(self, site: SiteId) -> None:
         """Let a site go: nothing of it is read or marked again, and what is stored expires in two days."""
         keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", *OUTLIVES)]
-        await self.redis.run("remove_site", keys, [int(2 * DAY)])
+        await self.redis.run(scripts.REMOVE_SITE, keys, [int(2 * DAY)])
         await self.redis.do("SREM", SITES, site)
 
     async def sites(self) -> frozenset[SiteId]:
@@ -159,7 +160,7 @@ class Schedule:
         keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds")]
         keys.append(key(site, "event", hint.event or EventId("-")))
         fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0]
-        taken, fell = await self.redis.run("mark", keys, [*fixed, *hint.tickets])
+        taken, fell = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
         return Marked(taken >= 0, max(0, taken), fell)
 
     async def unreported_falls(self, site: SiteId) -> UnreportedFalls | None:
@@ -181,7 +182,7 @@ class Schedule:
             micros(timing.lease),
             int(counters),
         ]
-        answer = await self.redis.run("watch", keys, [*fixed, *tickets])
+        answer = await self.redis.run(scripts.WATCH, keys, [*fixed, *tickets])
         if answer is None:
             return None
         (its_rules, falls, lasted, heard), *each = answer
@@ -201,7 +202,7 @@ class Schedule:
         """Lease what one Wix query can read now for a worker with these rules, or say how long there is nothing to do."""
         timing, budget = self.timing, self.budget
         kind, *rest = await self.redis.run(
-            "claim",
+            scripts.CLAIM,
             [key(site, name) for name in ("site", "due", "hinted", "watched", "reads")],
             [
                 budget.capacity,
@@ -225,7 +226,7 @@ class Schedule:
     async def spend(self, site: SiteId, class_: Priority) -> int | Wait:
         """Pay for one Wix call that is no claimed read; answers its version."""
         kind, value = await self.redis.run(
-            "spend",
+            scripts.SPEND,
             [key(site, "site"), key(site, "due"), key(site, "reads")],
             [self.budget.capacity, self.budget.refill, micros(self.timing.lease), micros(LONGEST_PAUSE), class_],
         )
@@ -267,7 +268,7 @@ class Schedule:
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:
         ours, at = await self.redis.run(
-            "extend",
+            scripts.EXTEND,
             [key(listing.site, name) for name in ("site", "due", "reads")],
             [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
         )
@@ -285,7 +286,7 @@ class Schedule:
     ) -> float:
         timing = self.timing
         paused = await self.redis.run(
-            "settle",
+            scripts.SETTLE,
             [key(site, name) for name in ("site", "due", "hinted", "watched", "reads", "holds")],
             [
                 version,

@@ -12,6 +12,7 @@ from server import logs, metrics
 from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId, Timing
 from server.redis.client import RedisClient
 from server.reminder import Reminder
+from server.store import scripts
 from server.store.keys import channel, key, micros
 from server.wire import canonical, counter_body
 
@@ -114,7 +115,7 @@ class Snapshots:
             keys += [key(site, "ticket", one.ticket), key(site, "event", one.event or "-"), channel(site, one.ticket)]
             unsold = "" if one.unsold is None else one.unsold
             args += [one.ticket, one.pace, unsold, one.body, one.facts, one.event or ""]
-        answer = [Kept(done) for done in await self.redis.run("keep", keys, args)]
+        answer = [Kept(done) for done in await self.redis.run(scripts.KEEP, keys, args)]
         for done in answer:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
@@ -142,7 +143,7 @@ class Snapshots:
 
     async def miss(self, site: SiteId, ticket: TicketId) -> None:
         """Remember that an answer left this known ticket out; the next accepted read forgets it."""
-        await self.redis.run("miss", [key(site, "ticket", ticket)], [])
+        await self.redis.run(scripts.MISS, [key(site, "ticket", ticket)], [])
 
     async def read(self, site: SiteId, ticket: TicketId) -> dict[str, str]:
         """Everything stored of a ticket, as text; empty when there is nothing."""

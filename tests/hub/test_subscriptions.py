@@ -8,7 +8,7 @@ from server.hub.subscriptions import Subscriptions
 from server.hub.topics import Topic
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.redis.listener import PROBE_LOST
+from server.redis.listener import PROBE_TIMEOUT
 from server.store.keys import channel
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut
@@ -152,8 +152,8 @@ async def test_silent_link_is_replaced(redis_shared: RedisServer, redis_url: str
         await until(lambda: rig.subscriptions.healthy and rig.subscriptions.connected(topic))
         link.silence()
         began = rig.hub.now()
-        await until(lambda: not rig.subscriptions.connected(topic), PROBE_LOST + 2)
-        assert PROBE_LOST - 1.5 < rig.hub.now() - began
+        await until(lambda: not rig.subscriptions.connected(topic), PROBE_TIMEOUT + 2)
+        assert PROBE_TIMEOUT - 1.5 < rig.hub.now() - began
         await until(lambda: not rig.subscriptions.healthy)
 
         rig.all.clear()
@@ -192,7 +192,7 @@ async def test_one_master_of_a_cluster_hangs(breakable: Cluster) -> None:
         await until(lambda: rig.subscriptions.healthy)
         hangs.freeze()
         try:
-            await until(lambda: not rig.subscriptions.connected(its), PROBE_LOST + 3)
+            await until(lambda: not rig.subscriptions.connected(its), PROBE_TIMEOUT + 3)
             rig.all.clear()
             await rig.publish(theirs, "text")
             await rig.received(theirs, "text")

@@ -9,7 +9,9 @@ from redis.exceptions import ResponseError
 
 from server import metrics
 from server.errors import RedisUnavailable, RedisUnfit
-from server.redis.client import RedisClient, Use, script
+from server.redis.client import RedisClient, Use
+from server.redis.node import Node
+from server.store import scripts
 from server.store.keys import channel, key
 from tests.rig import double
 from tests.rig.cluster import Cluster
@@ -31,35 +33,11 @@ async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
 async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
     """Run a script that writes."""
     keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", "event:-")]
-    return list(await store.run("mark", keys, ["", "tickets", 0, 0, ticket]))
+    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, ticket]))
 
 
 async def known(store: RedisClient, site: str) -> None:
     await store.do("HSET", key(site, "site"), "exists", 1, "all", 1)
-
-
-# -- scripts --
-
-
-def test_scripts_are_made_of_files() -> None:
-    """A script is its file, after those that its first line names."""
-    script.cache_clear()
-
-    claim = script("claim")
-
-    assert claim.text.startswith("-- clock:")
-    assert claim.text.index("-- clock:") < claim.text.index("-- budget:") < claim.text.index("-- claim:")
-    assert 40 == len(claim.sha)
-    assert claim is script("claim")
-
-
-@pytest.mark.parametrize("path", sorted(Path("server/store/lua").glob("*.lua")), ids=lambda path: path.stem)
-def test_scripts_are_plain(path: Path) -> None:
-    """No script decodes JSON, which would break large integers and empty lists, and each says what it is first."""
-    text = path.read_text()
-
-    assert "cjson" not in text
-    assert f"-- {path.stem}: " in "\n".join(text.splitlines()[:2])
 
 
 # -- commands --
@@ -74,7 +52,7 @@ async def test_scripts_are_sent_once(redis_server: Server, server: str) -> None:
         for _ in range(2):
             for ticket in "ABC":
                 assert [1, 1] == await mark(store, "S", ticket)
-            sent.append((await store.client.info("commandstats"))["cmdstat_eval"]["calls"])
+            sent.append((await store.do("INFO", "commandstats"))["cmdstat_eval"]["calls"])
             await store.do("DEL", key("S", "due"))
             await store.do("SCRIPT", "FLUSH")
 
@@ -103,7 +81,7 @@ async def test_bugs_stay_themselves(store: RedisClient) -> None:
     with pytest.raises(ResponseError, match="unknown command"):
         await store.do("NONSENSE")
     with pytest.raises(KeyError):
-        await store.run("mark", _broken(), [])
+        await store.run(scripts.MARK, _broken(), [])
 
 
 def _broken() -> list[str]:
@@ -126,10 +104,10 @@ async def test_listener_is_closed(store: RedisClient) -> None:
     assert await until(unheard)
 
 
-@pytest.mark.parametrize("patience", [None, 5.0])
-async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, patience: float | None) -> None:
+@pytest.mark.parametrize("probe_timeout", [None, 5.0])
+async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, probe_timeout: float | None) -> None:
     """A listener of a cluster hears all sites, though it never ran a command; with patience it has a probe a master."""
-    async with aclosing(RedisClient(cluster_url, Use.LISTEN)) as fresh, fresh.listener(patience) as listener:
+    async with aclosing(RedisClient(cluster_url, Use.LISTEN)) as fresh, fresh.listener(probe_timeout) as listener:
         await listener.subscribe(*(channel(site, "T") for site in SITES))
         heard: set[str] = set()
 
@@ -139,7 +117,7 @@ async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, p
             return len(heard) == len(SITES)
 
         await until(all_of_them)
-        await until(lambda: len(listener.probes) == (3 if patience else 0))
+        await until(lambda: len(listener.probes) == (3 if probe_timeout else 0))
 
 
 async def test_listener_with_patience(store: RedisClient) -> None:
@@ -176,7 +154,7 @@ async def test_unix_socket(redis_server: Server, tmp_path: Path) -> None:
 
 async def _reads(store: RedisClient) -> int:
     """How often the server has read from a client."""
-    return int((await store.client.info("stats"))["total_reads_processed"])
+    return int((await store.do("INFO", "stats"))["total_reads_processed"])
 
 
 async def test_webhooks_share_a_round_trip(ingest: RedisClient, store: RedisClient) -> None:
@@ -278,12 +256,13 @@ async def test_reset_while_idle(use: Use) -> None:
         double.running() as redis,
         aclosing(RedisClient(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
     ):
-        assert "before" == await store.run("mark", ["key"], ["before"])
-        [idle] = store.client.connection_pool._available_connections
+        assert "before" == await store.run(scripts.MARK, ["key"], ["before"])
+        assert isinstance(store._redis, Node)
+        [idle] = store._redis.pool._available_connections
         redis.reset()
         await until(idle._reader.exception)
 
-        assert "after" == await store.run("mark", ["key"], ["after"])
+        assert "after" == await store.run(scripts.MARK, ["key"], ["after"])
 
 
 async def test_not_there(redis_server: Server) -> None:

@@ -8,7 +8,7 @@ from redis.exceptions import AuthenticationError, ClusterDownError, MovedError, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.redis.cluster import LEARN_EVERY, Cluster, key_of, slot
+from server.redis.cluster import REFRESH_EVERY, Cluster, key_of, slot
 from server.redis.node import Node
 from tests.rig.cluster import Cluster as Servers
 from tests.rig.redis import RedisServer, free_port
@@ -22,7 +22,7 @@ BOTH = "return { redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or
 @asynccontextmanager
 async def clustered(url: str, *, answer: float = 1.0) -> AsyncIterator[Cluster]:
     """A cluster's client, by the URL of a test's cluster."""
-    made = Cluster(url.replace("redis+cluster", "redis"), lambda one: Node(one, answer, 0.3, shares=False))
+    made = Cluster(url.replace("redis+cluster", "redis"), lambda one: Node(one, answer, 0.3, pipeline_scripts=False))
     async with aclosing(made) as found:
         yield found
 
@@ -84,9 +84,9 @@ def test_keys(command: Sequence[str | float], key: str | None) -> None:
 async def test_each_master_is_asked(cluster: Servers, cluster_client: Cluster) -> None:
     """Every key is written to the master that has it, and read from there."""
     for name in NAMES:
-        await cluster_client.ask("SET", name, name)
+        await cluster_client.execute("SET", name, name)
 
-    assert NAMES == [await cluster_client.ask("GET", name) for name in NAMES]
+    assert NAMES == [await cluster_client.execute("GET", name) for name in NAMES]
     for master in cluster.masters:
         mine = of(cluster, master)
         assert mine
@@ -96,35 +96,35 @@ async def test_each_master_is_asked(cluster: Servers, cluster_client: Cluster) -
 
 async def test_no_key(cluster_client: Cluster) -> None:
     """What has no key is asked of any node."""
-    assert await cluster_client.ask("PING")
-    assert "text" == await cluster_client.ask("EVAL", "return ARGV[1]", 0, "text")
+    assert await cluster_client.execute("PING")
+    assert "text" == await cluster_client.execute("EVAL", "return ARGV[1]", 0, "text")
 
 
 async def test_tags(cluster_client: Cluster) -> None:
     """For each master there is a text in braces that is its own; none for who is no master."""
-    await cluster_client.learn()
+    await cluster_client.refresh()
 
     for node in cluster_client.masters:
-        assert cluster_client.owner(f"tc:{{{cluster_client.tag(node)}}}:probe") is node
-    async with aclosing(Node("redis://127.0.0.1:9", 1, 1, shares=False)) as stranger:
-        assert cluster_client.tag(stranger) is None
+        assert cluster_client.owner(f"tc:{{{cluster_client.hash_tag(node)}}}:probe") is node
+    async with aclosing(Node("redis://127.0.0.1:9", 1, 1, pipeline_scripts=False)) as stranger:
+        assert cluster_client.hash_tag(stranger) is None
 
 
 async def test_moved(breakable: Servers) -> None:
     """A slot that has moved is found by who was asked in vain, and then at once."""
     name = "{moves}:key"
     async with clustered(breakable.url) as client:
-        await client.ask("SET", name, "value")
+        await client.execute("SET", name, "value")
         old = client.owner(name)
         there = breakable.owner(name)
         new = breakable.masters[breakable.masters.index(there) - 1]
         breakable.move(name, new)
 
-        assert "value" == await client.ask("GET", name)
+        assert "value" == await client.execute("GET", name)
 
         assert client.owner(name) is not old
         before = there.ask("INFO", "errorstats")["errorstat_MOVED"]
-        assert "value" == await client.ask("GET", name)
+        assert "value" == await client.execute("GET", name)
         assert before == there.ask("INFO", "errorstats")["errorstat_MOVED"]
 
 
@@ -133,7 +133,7 @@ async def test_moving(breakable: Servers) -> None:
     one, two = "{half}:1", "{half}:2"
     async with clustered(breakable.url) as client:
         for name in (one, two):
-            await client.ask("SET", name, "value")
+            await client.execute("SET", name, "value")
         old = breakable.owner(one)
         new = breakable.masters[breakable.masters.index(old) - 1]
         number = breakable.slot(one)
@@ -141,17 +141,17 @@ async def test_moving(breakable: Servers) -> None:
         old.ask("CLUSTER", "SETSLOT", number, "MIGRATING", breakable.id(new))
         old.ask("MIGRATE", "127.0.0.1", new.port, one, 0, 5000)
 
-        assert ["value", "value"] == [await client.ask("GET", name) for name in (one, two)]
+        assert ["value", "value"] == [await client.execute("GET", name) for name in (one, two)]
         with pytest.raises(TryAgainError):
-            await client.ask("EVAL", BOTH, 2, one, two)
-        waiting = asyncio.create_task(client.ask("EVAL", BOTH, 2, one, two))
+            await client.execute("EVAL", BOTH, 2, one, two)
+        waiting = asyncio.create_task(client.execute("EVAL", BOTH, 2, one, two))
         await asyncio.sleep(0.02)
         old.ask("MIGRATE", "127.0.0.1", new.port, two, 0, 5000)
         assert ["value", "value"] == await waiting
 
         for node in (new, *(master for master in breakable.masters if master is not new)):
             node.ask("CLUSTER", "SETSLOT", number, "NODE", breakable.id(new))
-        assert ["value", "value"] == await client.ask("EVAL", BOTH, 2, one, two)
+        assert ["value", "value"] == await client.execute("EVAL", BOTH, 2, one, two)
 
 
 async def test_sent_in_circles(breakable: Servers) -> None:
@@ -165,7 +165,7 @@ async def test_sent_in_circles(breakable: Servers) -> None:
             owner.ask("CLUSTER", "SETSLOT", slot(name), "NODE", breakable.id(other))
             try:
                 with pytest.raises(MovedError):
-                    await client.ask("GET", name)
+                    await client.execute("GET", name)
             except ClusterDownError:
                 return False  # They have told each other meanwhile, which leaves the slot to nobody.
             finally:
@@ -174,7 +174,7 @@ async def test_sent_in_circles(breakable: Servers) -> None:
                 await until(breakable.well)
             return True
 
-        await client.learn()
+        await client.refresh()
         await until(circles)
 
 
@@ -187,23 +187,23 @@ async def test_others_go_on(breakable: Servers) -> None:
     its, theirs = of(breakable, hangs), [name for other in others for name in of(breakable, other)]
     async with clustered(breakable.url, answer=0.4) as client:
         for name in NAMES:
-            await client.ask("SET", name, name)
+            await client.execute("SET", name, name)
         with frozen(hangs):
-            failing = asyncio.create_task(client.ask("GET", its[0]))
+            failing = asyncio.create_task(client.execute("GET", its[0]))
             began = time.monotonic()
             for _ in range(20):
-                assert theirs == [await client.ask("GET", name) for name in theirs]
+                assert theirs == [await client.execute("GET", name) for name in theirs]
                 await asyncio.sleep(0.02)
             slowest = (time.monotonic() - began) / 20
 
             with pytest.raises((RedisTimeoutError, TimeoutError)):
                 await failing
             # While one asks whether it is back, nobody waits beside it.
-            asking = asyncio.create_task(client.ask("GET", its[0]))
+            asking = asyncio.create_task(client.execute("GET", its[0]))
             await asyncio.sleep(0)
             began = time.monotonic()
             with pytest.raises(RedisTimeoutError, match="not answered"):
-                await client.ask("GET", its[1])
+                await client.execute("GET", its[1])
             at_once = time.monotonic() - began
             with pytest.raises((RedisTimeoutError, TimeoutError)):
                 await asking
@@ -215,7 +215,7 @@ async def test_others_go_on(breakable: Servers) -> None:
 
 async def _answers(client: Cluster, names: Sequence[str]) -> bool:
     try:
-        return list(names) == [await client.ask("GET", name) for name in names]
+        return list(names) == [await client.execute("GET", name) for name in names]
     except (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError):
         return False
 
@@ -223,11 +223,11 @@ async def _answers(client: Cluster, names: Sequence[str]) -> bool:
 async def test_map_without_the_first(breakable: Servers) -> None:
     """The map is drawn by whoever answers first: a node that hangs, even the one of the URL, delays nobody."""
     async with clustered(breakable.url, answer=1.0) as client:
-        await client.learn()
-        await asyncio.sleep(LEARN_EVERY)
+        await client.refresh()
+        await asyncio.sleep(REFRESH_EVERY)
         with frozen(breakable.masters[0]):
             began = time.monotonic()
-            await client.learn()
+            await client.refresh()
             took = time.monotonic() - began
 
         assert 0.8 > took
@@ -237,32 +237,32 @@ async def test_map_without_the_first(breakable: Servers) -> None:
 async def test_one_map_for_all(breakable: Servers) -> None:
     """However many find the map wrong, it is drawn once in a while; who gives up waiting takes it from nobody."""
     async with clustered(breakable.url) as client:
-        asking = [asyncio.create_task(client.ask("GET", name)) for name in NAMES]
+        asking = [asyncio.create_task(client.execute("GET", name)) for name in NAMES]
         await asyncio.sleep(0)
         asking[0].cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        drawn = client._learned_at
+        drawn = client._refreshed_at
 
         for _ in range(10):
-            client.doubt()
-            await client.learn()
+            client.refresh_soon()
+            await client.refresh()
 
         assert [True] + [False] * 29 == [one.cancelled() for one in asking]
-        assert drawn == client._learned_at
+        assert drawn == client._refreshed_at
 
 
 async def test_nobody_there() -> None:
     """Where no node answers there is no map, and that is said; so it is of a server that is no cluster."""
     async with clustered(f"redis://127.0.0.1:{free_port()}") as client:
         with pytest.raises(RedisConnectionError, match="no node of the cluster says where its slots are"):
-            await client.ask("GET", "key")
+            await client.execute("GET", "key")
 
 
 async def test_no_cluster(redis_url: str) -> None:
     """A server that is no cluster says so."""
     async with clustered(redis_url) as client:
         with pytest.raises(RedisConnectionError, match="cluster support disabled"):
-            await client.ask("GET", "key")
+            await client.execute("GET", "key")
 
 
 async def test_password(redis_server: Callable[..., RedisServer]) -> None:
@@ -271,7 +271,7 @@ async def test_password(redis_server: Callable[..., RedisServer]) -> None:
     server.ask("CONFIG", "SET", "requirepass", "secret")
     async with clustered(server.url) as client:
         with pytest.raises(AuthenticationError):
-            await client.ask("GET", "key")
+            await client.execute("GET", "key")
 
 
 async def test_slot_without_master(breakable: Servers) -> None:
@@ -285,11 +285,11 @@ async def test_slot_without_master(breakable: Servers) -> None:
     try:
         async with clustered(breakable.url) as client:
             with pytest.raises(ClusterDownError):
-                await client.ask("GET", name)
-            await client.ask("SET", other, "value")
+                await client.execute("GET", name)
+            await client.execute("SET", other, "value")
             breakable.masters[0].ask("CLUSTER", "ADDSLOTS", breakable.slot(name))
             await until(lambda: _answers(client, [name]) if client.owner(name) else _learned(client))
-            assert "value" == await client.ask("GET", other)
+            assert "value" == await client.execute("GET", other)
     finally:
         for master in breakable.masters:
             master.ask("CONFIG", "SET", "cluster-require-full-coverage", "yes")
@@ -297,7 +297,7 @@ async def test_slot_without_master(breakable: Servers) -> None:
 
 
 async def _learned(client: Cluster) -> bool:
-    await client.learn()
+    await client.refresh()
     return False
 
 
@@ -307,16 +307,16 @@ async def test_nodes_without_a_host() -> None:
 
     def node(url: str) -> Node:
         made.append(url)
-        return Node(url, 1, 1, shares=False)
+        return Node(url, 1, 1, pipeline_scripts=False)
 
     async with aclosing(Cluster("redis://user:password@[::1]:7000/0", node)) as client:
-        told = client._at(None, "::1", 7000)
-        client._draw(told, [[0, 9, ["", 7001, "id"], ["?", 7002, "id"]], [10, 16383, [None, 7003, "id"]]])
+        told = client._node_at(None, "::1", 7000)
+        client._apply(told, [[0, 9, ["", 7001, "id"], ["?", 7002, "id"]], [10, 16383, [None, 7003, "id"]]])
         assert [None, None] != [client.owner(name) for name in "ab"]
         assert 4 == len(client.nodes)
 
-        client._draw(told, [[0, 16383, ["::1", 7001, "id"]]])
+        client._apply(told, [[0, 16383, ["::1", 7001, "id"]]])
 
         assert [f"redis://user:password@[::1]:{7000 + number}/0" for number in range(4)] == made
-        assert [client._at(None, "::1", 7001)] == list(client.masters)
+        assert [client._node_at(None, "::1", 7001)] == list(client.masters)
         assert 2 == len(client.nodes)

@@ -18,7 +18,7 @@ from redis.exceptions import (
 from server import metrics
 from server.errors import RedisUnavailable
 from server.redis.client import RedisClient, Use
-from server.redis.faults import faults, read
+from server.redis.faults import read_response, translate_errors
 from server.redis.node import Node
 
 AWAY = [
@@ -46,7 +46,7 @@ async def test_away(error: Exception) -> None:
     """A Redis that takes nothing for now is unavailable, whatever it says; that is counted by the call."""
     before = metrics.store_faults.labels("mark")._value.get()
 
-    with pytest.raises(RedisUnavailable, match="did not take mark") as caught, faults("mark"):
+    with pytest.raises(RedisUnavailable, match="did not take mark") as caught, translate_errors("mark"):
         raise error
 
     assert error is caught.value.__cause__
@@ -56,7 +56,7 @@ async def test_away(error: Exception) -> None:
 @pytest.mark.parametrize("error", OURS, ids=str)
 async def test_ours(error: Exception) -> None:
     """A bug of ours stays itself."""
-    with pytest.raises(type(error)) as caught, faults("mark"):
+    with pytest.raises(type(error)) as caught, translate_errors("mark"):
         raise error
 
     assert error is caught.value
@@ -66,7 +66,7 @@ async def test_swallowed_cancel() -> None:
     """A cancel that was swallowed by what was called ends the task after all."""
 
     async def call() -> str:
-        with faults("mark"), suppress(asyncio.CancelledError):
+        with translate_errors("mark"), suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
         return "went on"
 
@@ -99,15 +99,15 @@ async def test_a_cancel_is_not_lost(redis_url: str) -> None:
 
 async def test_read(redis_url: str) -> None:
     """An answer is read, nothing is None after a while, and what the kernel says of a dead link is not taken for that."""
-    async with aclosing(Node(redis_url, 1, 1, shares=False)) as node:
+    async with aclosing(Node(redis_url, 1, 1, pipeline_scripts=False)) as node:
         connection = await node.pool.get_connection()
         await connection.send_command("PING")
 
-        assert "PONG" == await read(connection, 1)
-        assert await read(connection, 0.05) is None
+        assert "PONG" == await read_response(connection, 1)
+        assert await read_response(connection, 0.05) is None
         connection._reader.set_exception(TimeoutError(errno.ETIMEDOUT, "timed out"))
         with pytest.raises(RedisConnectionError, match="dead"):
-            await read(connection, 1)
+            await read_response(connection, 1)
 
         await connection.disconnect(nowait=True)
         await node.pool.release(connection)

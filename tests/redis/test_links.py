@@ -10,7 +10,7 @@ from server import metrics
 from server.errors import RedisUnavailable
 from server.redis.client import RedisClient, Use
 from server.redis.cluster import Cluster
-from server.redis.links import MOST_HEARD, Links, Shard
+from server.redis.links import MAX_QUEUED, Links, MasterState
 from server.redis.listener import Received
 from server.redis.node import Node
 from server.store.keys import WAKE, channel
@@ -23,12 +23,12 @@ NAMES = [channel(f"site-{number}", "T") for number in range(20)]
 
 
 @asynccontextmanager
-async def listening(servers: Servers, patience: float | None = None) -> AsyncIterator[Links]:
+async def listening(servers: Servers, probe_timeout: float | None = None) -> AsyncIterator[Links]:
     """A listener of this cluster."""
     url = servers.url.replace("redis+cluster", "redis")
-    async with aclosing(Cluster(url, lambda one: Node(one, 0.5, 0.3, shares=False))) as client:
-        await client.learn()
-        async with aclosing(Links(client, patience)) as links:
+    async with aclosing(Cluster(url, lambda one: Node(one, 0.5, 0.3, pipeline_scripts=False))) as client:
+        await client.refresh()
+        async with aclosing(Links(client, probe_timeout)) as links:
             yield links
 
 
@@ -125,7 +125,7 @@ async def test_wake_goes_elsewhere(breakable: Servers) -> None:
         await links.subscribe(*NAMES)
         await links.subscribe_all_nodes(WAKE)
         await confirmed(links, WAKE, *NAMES)
-        [teller] = [shard for shard in links._shards.values() if WAKE in shard.wanted]
+        [teller] = [master for master in links._masters.values() if WAKE in master.channels]
         [server] = [one for one in breakable.masters if one.port == teller.node.pool.connection_kwargs["port"]]
 
         server.ask("CLIENT", "KILL", "TYPE", "pubsub")
@@ -187,7 +187,10 @@ async def test_a_master_that_hangs(breakable: Servers) -> None:
     """A master on which nothing comes any more is found by its probe, and is heard again when it is back; others go on."""
     hangs, *others = breakable.masters
     its, theirs = of(breakable, hangs), of(breakable, others[0])
-    async with listening(breakable, patience=1.0) as links, aclosing(RedisClient(breakable.url, Use.INGEST)) as store:
+    async with (
+        listening(breakable, probe_timeout=1.0) as links,
+        aclosing(RedisClient(breakable.url, Use.INGEST)) as store,
+    ):
         probing = asyncio.create_task(probe(store, links))
         await links.subscribe(*its, *theirs)
         await confirmed(links, *its, *theirs)
@@ -219,7 +222,9 @@ async def _deaf_to(links: Links, names: list[str]) -> bool:
 async def _well(links: Links, number: int) -> bool:
     await links.receive(0.05)
     since = asyncio.get_running_loop().time() - 1.0
-    return number == sum(shard.link is not None and shard.link.last_probe > since for shard in links._shards.values())
+    return number == sum(
+        master.link is not None and master.link.last_probe > since for master in links._masters.values()
+    )
 
 
 async def probe(store: RedisClient, links: Links) -> None:
@@ -259,24 +264,24 @@ async def test_nobody_listens(clustered: RedisClient, cluster: Servers) -> None:
     async with listening(cluster) as links:
         await links.subscribe(name)
         await confirmed(links, name)
-        for number in range(MOST_HEARD + 500):
+        for number in range(MAX_QUEUED + 500):
             await clustered.do("SPUBLISH", name, number)
-        await until(lambda: links._heard.qsize() == MOST_HEARD)
+        await until(lambda: links._queue.qsize() == MAX_QUEUED)
 
-        heard = [await links.receive(2) for _ in range(MOST_HEARD + 500)]
+        heard = [await links.receive(2) for _ in range(MAX_QUEUED + 500)]
 
-        assert [Received(name, f"{number}") for number in range(MOST_HEARD + 500)] == heard
+        assert [Received(name, f"{number}") for number in range(MAX_QUEUED + 500)] == heard
 
 
 async def test_a_bug_is_told(cluster: Servers) -> None:
     """What ends a link other than a fault of Redis is raised where it is listened to."""
     async with listening(cluster) as links:
 
-        async def broken(_: Shard) -> None:
+        async def broken(_: MasterState) -> None:
             raise KeyError("bug")
 
-        wrong: Callable[[Shard], Awaitable[None]] = broken
-        links._task(wrong(Shard(links._cluster.masters[0])))  # type: ignore[arg-type] # any awaitable that ends so
+        wrong: Callable[[MasterState], Awaitable[None]] = broken
+        links._start(wrong(MasterState(links._cluster.masters[0])))  # type: ignore[arg-type] # any awaitable that ends so
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -289,23 +294,23 @@ async def test_given_up_while_they_move(cluster: Servers) -> None:
     async with listening(cluster) as links:
         await links.subscribe(*NAMES)
         await confirmed(links, *NAMES)
-        for shard in links._shards.values():
-            shard.wanted.clear()
-        links._homes.update(dict.fromkeys(NAMES))
-        ask = links._ask
+        for master in links._masters.values():
+            master.channels.clear()
+        links._assigned.update(dict.fromkeys(NAMES))
+        ask = links._subscribe_on
 
-        async def slowly(shard: Shard, names: Collection[str]) -> None:
+        async def slowly(master: MasterState, names: Collection[str]) -> None:
             await asyncio.sleep(0.1)
-            await ask(shard, names)
+            await ask(master, names)
 
-        links._ask = slowly  # type: ignore[method-assign]
-        links._astray.set()
+        links._subscribe_on = slowly  # type: ignore[method-assign]
+        links._reassign.set()
         # Some have their master by now, and others do not.
-        await until(lambda: any(links._homes.values()))
+        await until(lambda: any(links._assigned.values()))
 
         await links.unsubscribe(*NAMES)
 
-        assert {} == links._homes
+        assert {} == links._assigned
         for _ in range(5):
             await links.receive(0.1)
 
@@ -313,14 +318,14 @@ async def test_given_up_while_they_move(cluster: Servers) -> None:
 async def test_a_master_that_gets_its_first_slots(cluster: Servers) -> None:
     """A link that was opened while its master had no slot, and so no probe, is opened anew with one."""
     async with listening(cluster, 5.0) as links:
-        tag = links._cluster.tag
-        links._cluster.tag = lambda node: None  # type: ignore[method-assign]
+        tag = links._cluster.hash_tag
+        links._cluster.hash_tag = lambda node: None  # type: ignore[method-assign]
         await links.subscribe(*NAMES)
         await confirmed(links, *NAMES)
         assert [] == links.probes
 
-        links._cluster.tag = tag  # type: ignore[method-assign]
+        links._cluster.hash_tag = tag  # type: ignore[method-assign]
 
-        await until(lambda: len(links.probes) == len(links._shards))
+        await until(lambda: len(links.probes) == len(links._masters))
         await links.subscribe(*NAMES)
         await confirmed(links, *NAMES)

@@ -9,7 +9,7 @@ import pytest
 from server import metrics
 from server.errors import RedisUnavailable
 from server.redis.client import RedisClient
-from server.redis.listener import Ended, Link, Received, new_probe
+from server.redis.listener import Link, Received, SlotMoved, new_probe
 from server.redis.node import Node
 from server.store.keys import channel
 from tests.rig.cluster import Cluster
@@ -19,17 +19,17 @@ from tests.rig.server import until
 
 Server = Callable[..., RedisServer]
 
-PATIENCE = 0.4
+PROBE_TIMEOUT = 0.4
 
 
 @asynccontextmanager
 async def listening(
-    url: str, probe: str | None = None, patience: float = PATIENCE, *, sharded: bool = False
+    url: str, probe: str | None = None, probe_timeout: float = PROBE_TIMEOUT, *, sharded: bool = False
 ) -> AsyncIterator[Link]:
     """A link to this server."""
     async with (
-        aclosing(Node(url, 1.0, 1.0, shares=False)) as node,
-        aclosing(Link(node, probe, patience, sharded=sharded)) as link,
+        aclosing(Node(url, 1.0, 1.0, pipeline_scripts=False)) as node,
+        aclosing(Link(node, probe, probe_timeout, sharded=sharded)) as link,
     ):
         await link.open()
         yield link
@@ -203,7 +203,7 @@ async def test_probe_lost(redis_server: Server) -> None:
         with pytest.raises(RedisUnavailable, match="nothing came through"):
             await until(lambda: link.receive(0.05))
 
-        assert PATIENCE - 0.1 < asyncio.get_running_loop().time() - began < PATIENCE + 1
+        assert PROBE_TIMEOUT - 0.1 < asyncio.get_running_loop().time() - began < PROBE_TIMEOUT + 1
         assert before + 1 == metrics.silent_links._value.get()
 
 
@@ -259,12 +259,12 @@ async def test_not_here(breakable: Cluster) -> None:
     there = next(name for name in names if breakable.owner(name) is other)
     async with listening(master.url, sharded=True) as link:
         await link.subscribe(there)
-        with pytest.raises(Ended) as ended:
+        with pytest.raises(SlotMoved) as ended:
             await link.receive(2)
         await link.subscribe(here)
 
         assert Received(here, None) == await link.receive(2)
-        assert (True, False) == (ended.value.tells(there), ended.value.tells(here))
+        assert (True, False) == (ended.value.affects(there), ended.value.affects(here))
 
 
 async def test_moved_slot(breakable: Cluster) -> None:
@@ -278,7 +278,7 @@ async def test_moved_slot(breakable: Cluster) -> None:
 
         breakable.move(name, new)
 
-        with pytest.raises(Ended, match="moved") as ended:
+        with pytest.raises(SlotMoved, match="moved") as ended:
             await until(lambda: link.receive(0.1))
-        assert ended.value.tells(name)
+        assert ended.value.affects(name)
         assert await link.receive(0.05) is None

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from server.redis.node import STALLED_AFTER, Node
+from server.redis.node import UNRESPONSIVE_AFTER, Node
 from tests.rig import double
 from tests.rig.cut import cut
 from tests.rig.double import Double
@@ -21,8 +21,8 @@ Server = Callable[..., RedisServer]
 WRITE = "return redis.call('INCR', KEYS[1])"
 
 
-def node(url: str, *, answer: float = 1.0, shares: bool = False) -> Node:
-    return Node(url, answer, 0.3, shares=shares)
+def node(url: str, *, answer: float = 1.0, pipeline_scripts: bool = False) -> Node:
+    return Node(url, answer, 0.3, pipeline_scripts=pipeline_scripts)
 
 
 @asynccontextmanager
@@ -32,92 +32,92 @@ async def scripted() -> AsyncIterator[tuple[Double, Node]]:
         yield redis, found
 
 
-@pytest.mark.parametrize("shares", [True, False])
-async def test_answers(redis_url: str, shares: bool) -> None:
+@pytest.mark.parametrize("pipeline_scripts", [True, False])
+async def test_answers(redis_url: str, pipeline_scripts: bool) -> None:
     """Commands and scripts are answered, whether scripts share their way or not; an error stays what it is."""
-    async with aclosing(node(redis_url, shares=shares)) as redis:
-        assert await redis.ask("SET", "key", 7)
-        assert "7" == await redis.ask("GET", "key")
-        assert [8, 9] == list(await asyncio.gather(*(redis.ask("EVAL", WRITE, 1, "key") for _ in range(2))))
+    async with aclosing(node(redis_url, pipeline_scripts=pipeline_scripts)) as redis:
+        assert await redis.execute("SET", "key", 7)
+        assert "7" == await redis.execute("GET", "key")
+        assert [8, 9] == list(await asyncio.gather(*(redis.execute("EVAL", WRITE, 1, "key") for _ in range(2))))
         with pytest.raises(ResponseError, match="unknown command"):
-            await redis.ask("NONSENSE")
+            await redis.execute("NONSENSE")
 
 
 async def test_scripts_share(redis_url: str) -> None:
     """Scripts that come together are one round trip where they share, and one each where they do not."""
-    async with aclosing(node(redis_url, shares=True)) as sharing, aclosing(node(redis_url)) as alone:
+    async with aclosing(node(redis_url, pipeline_scripts=True)) as sharing, aclosing(node(redis_url)) as alone:
 
         async def reads(redis: Node) -> int:
             """What ten scripts cost."""
-            await asyncio.gather(*(redis.ask("EVAL", WRITE, 1, "key") for _ in range(10)))
+            await asyncio.gather(*(redis.execute("EVAL", WRITE, 1, "key") for _ in range(10)))
             before = (await alone.client.info("stats"))["total_reads_processed"]
-            await asyncio.gather(*(redis.ask("EVAL", WRITE, 1, "key") for _ in range(10)))
+            await asyncio.gather(*(redis.execute("EVAL", WRITE, 1, "key") for _ in range(10)))
             return int((await alone.client.info("stats"))["total_reads_processed"]) - int(before) - 1
 
         assert (1, 10) == (await reads(sharing), await reads(alone))
 
 
-@pytest.mark.parametrize("shares", [True, False])
-async def test_demoted(redis_server: Server, shares: bool) -> None:
+@pytest.mark.parametrize("pipeline_scripts", [True, False])
+async def test_demoted(redis_server: Server, pipeline_scripts: bool) -> None:
     """A master that became a replica is left: the next command goes to who is behind the address by now."""
     old, new = redis_server(), redis_server()
     async with (
         cut("127.0.0.1", old.port) as link,
-        aclosing(node(f"redis://127.0.0.1:{link.port}/0", shares=shares)) as redis,
+        aclosing(node(f"redis://127.0.0.1:{link.port}/0", pipeline_scripts=pipeline_scripts)) as redis,
     ):
-        assert 1 == await redis.ask("EVAL", WRITE, 1, "key")
+        assert 1 == await redis.execute("EVAL", WRITE, 1, "key")
 
         old.ask("REPLICAOF", "127.0.0.1", new.port)
         link.target = ("127.0.0.1", new.port)
 
         with pytest.raises(ReadOnlyError):
-            await redis.ask("EVAL", WRITE, 1, "key")
+            await redis.execute("EVAL", WRITE, 1, "key")
         new.ask("SET", "key", 41)
-        assert 42 == await redis.ask("EVAL", WRITE, 1, "key")
+        assert 42 == await redis.execute("EVAL", WRITE, 1, "key")
 
 
 async def test_stalled(redis_server: Server) -> None:
     """A node that has not answered for a while is asked no more; once it answers it is."""
     server = redis_server()
     async with aclosing(node(server.url, answer=10)) as redis:
-        await redis.ask_or_fail_fast("PING")
+        await redis.execute_or_fail_fast("PING")
         server.freeze()
         began = time.monotonic()
-        asked = asyncio.create_task(redis.ask_or_fail_fast("PING"))
-        await until(lambda: redis.stalled)
+        asked = asyncio.create_task(redis.execute_or_fail_fast("PING"))
+        await until(lambda: redis.unresponsive)
 
-        assert STALLED_AFTER <= time.monotonic() - began
+        assert UNRESPONSIVE_AFTER <= time.monotonic() - began
         with pytest.raises(RedisTimeoutError, match="not answered"):
-            await redis.ask_or_fail_fast("PING")
+            await redis.execute_or_fail_fast("PING")
 
         server.thaw()
         assert await asked
-        assert not redis.stalled
+        assert not redis.unresponsive
 
 
 async def test_stalled_after_silence(redis_server: Server) -> None:
     """After a time-out one command at a time asks a node whether it is back; with its answer all may."""
     server = redis_server()
     async with aclosing(node(server.url, answer=0.2)) as redis:
-        await redis.ask_or_fail_fast("PING")
+        await redis.execute_or_fail_fast("PING")
         server.freeze()
         with pytest.raises(RedisTimeoutError):
-            await redis.ask_or_fail_fast("PING")
+            await redis.execute_or_fail_fast("PING")
 
-        before = redis.stalled
-        asked = asyncio.create_task(redis.ask_or_fail_fast("PING"))
+        before = redis.unresponsive
+        asked = asyncio.create_task(redis.execute_or_fail_fast("PING"))
         await asyncio.sleep(0)
-        assert (False, True) == (before, redis.stalled)
+        assert (False, True) == (before, redis.unresponsive)
         with pytest.raises(RedisTimeoutError):
             await asked
 
         server.thaw()
-        asked = asyncio.create_task(redis.ask_or_fail_fast("NONSENSE"))
+        asked = asyncio.create_task(redis.execute_or_fail_fast("NONSENSE"))
         with pytest.raises(ResponseError):
             await asked
-        asked = asyncio.create_task(redis.ask_or_fail_fast("PING"))
+        asked = asyncio.create_task(redis.execute_or_fail_fast("PING"))
         await asyncio.sleep(0)
-        assert not redis.stalled
+        assert not redis.unresponsive
         await asked
 
 
@@ -128,15 +128,15 @@ async def test_refused_is_no_silence(redis_server: Server) -> None:
         server.kill()
         for _ in range(2):
             with pytest.raises(RedisConnectionError):
-                await redis.ask_or_fail_fast("PING")
-            assert not redis.stalled
+                await redis.execute_or_fail_fast("PING")
+            assert not redis.unresponsive
 
 
 async def test_importing() -> None:
     """What is asked of a slot on its way follows ASKING on the same connection."""
     async with scripted() as (redis, found):
-        assert "key" == await found.ask_importing("GET", "key")
-        assert "other" == await found.ask("GET", "other")
+        assert "key" == await found.execute_asking("GET", "key")
+        assert "other" == await found.execute("GET", "other")
 
         assert ["ASKING", "key", "other"] == redis.asked
         assert (2, 1) == (redis.most, redis.connections)
@@ -147,12 +147,12 @@ async def test_importing_fails() -> None:
     async with scripted() as (redis, found):
         redis.error = "LOADING it is"
         with pytest.raises(RedisConnectionError):
-            await found.ask_importing("GET", "key")
+            await found.execute_asking("GET", "key")
         redis.error = "ERR not here"
         with pytest.raises(ResponseError):
-            await found.ask_importing("GET", "key")
+            await found.execute_asking("GET", "key")
         redis.error = ""
 
-        answers: list[Any] = [await found.ask("GET", word) for word in "abc"]
+        answers: list[Any] = [await found.execute("GET", word) for word in "abc"]
 
         assert ["a", "b", "c"] == answers

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from server.redis.pipeline import MOST, Pipeline
+from server.redis.pipeline import MAX_BATCH, Pipeline
 from tests.rig import double
 from tests.rig.double import Double
 from tests.rig.redis import RedisServer
@@ -44,7 +44,7 @@ async def scripted() -> AsyncIterator[tuple[Double, Pipeline]]:
 
 def ask(pipeline: Pipeline, *words: str) -> list[asyncio.Future[Any]]:
     """Ask for the echo of each word, all in this turn of the loop."""
-    return [pipeline.ask("ECHO", word) for word in words]
+    return [pipeline.execute("ECHO", word) for word in words]
 
 
 async def heard(answers: list[asyncio.Future[Any]]) -> list[Any]:
@@ -58,13 +58,13 @@ async def heard(answers: list[asyncio.Future[Any]]) -> list[Any]:
 
 async def test_one_round_trip_for_many(redis_url: str) -> None:
     """What is asked in one turn of the loop costs Redis one read, and each gets its own answer."""
-    words = [f"word {n}" for n in range(MOST)]
+    words = [f"word {n}" for n in range(MAX_BATCH)]
     async with piped(redis_url) as pipeline, aclosing(Redis.from_url(redis_url)) as look:
 
         async def reads() -> int:
             return int((await look.info("stats"))["total_reads_processed"])
 
-        await pipeline.ask("PING")
+        await pipeline.execute("PING")
         before = await reads()
         counting = await reads() - before
 
@@ -94,12 +94,12 @@ async def test_what_waits_goes_together() -> None:
 
 async def test_no_more_than_some_milliseconds() -> None:
     """However many wait, so many go out at once, in the order in which they came."""
-    words = [f"{n}" for n in range(2 * MOST + 50)]
+    words = [f"{n}" for n in range(2 * MAX_BATCH + 50)]
     async with scripted() as (redis, pipeline):
         assert words == await heard(ask(pipeline, *words))
 
         assert words == redis.asked
-        assert MOST >= redis.most
+        assert MAX_BATCH >= redis.most
 
 
 @settings(max_examples=25, deadline=None)
@@ -113,7 +113,7 @@ def test_each_gets_its_own(redis_shared: RedisServer, steps: list[tuple[str, int
             answers: list[asyncio.Future[Any]] = []
             for number, (what, turns) in enumerate(steps):
                 command = ("NONSENSE", f"{number}") if what == "error" else ("ECHO", f"{number}")
-                answers.append(pipeline.ask(*command))
+                answers.append(pipeline.execute(*command))
                 expected.append({"error": ResponseError, "echo": f"{number}"}.get(what, asyncio.CancelledError))
                 if what == "cancel":
                     answers[-1].cancel()
@@ -154,7 +154,7 @@ async def test_cut_in_the_middle() -> None:
 async def test_cut_twice() -> None:
     """A connection that is closed twice is an error for those without an answer, and for nobody after them."""
     async with scripted() as (redis, pipeline):
-        await pipeline.ask("ECHO", "before")
+        await pipeline.execute("ECHO", "before")
         redis.hold()
         answers = ask(pipeline, "a", "b", "c")
         await until(lambda: redis.asked[-1] == "c")
@@ -223,7 +223,7 @@ async def test_nobody_there(redis_server: Callable[..., RedisServer]) -> None:
         assert ["a"] == await heard(ask(pipeline, "a"))
         server.kill()
         for _ in ("on a connection that has just ended", "where there is none"):
-            assert {RedisConnectionError} == set(await heard(ask(pipeline, *"b" * (MOST + 1))))
+            assert {RedisConnectionError} == set(await heard(ask(pipeline, *"b" * (MAX_BATCH + 1))))
 
         server.start()
         assert ["c"] == await heard(ask(pipeline, "c"))
@@ -270,7 +270,7 @@ async def test_dead_link() -> None:
 async def test_null(redis_url: str) -> None:
     """Nothing is an answer as any other."""
     async with piped(redis_url) as pipeline:
-        assert [None, "a"] == await heard([pipeline.ask("GET", "nowhere"), *ask(pipeline, "a")])
+        assert [None, "a"] == await heard([pipeline.execute("GET", "nowhere"), *ask(pipeline, "a")])
 
 
 async def test_ended_from_outside() -> None:
@@ -309,11 +309,11 @@ async def test_close_waits_for_answers() -> None:
 async def test_any_text(redis_url: str, words: tuple[str, ...]) -> None:
     """A word may be any text: line breaks and letters of every alphabet come back as they were."""
     async with piped(redis_url) as pipeline:
-        assert "OK" == await pipeline.ask(*words)
-        assert words[-1] == await pipeline.ask("GET", "key")
+        assert "OK" == await pipeline.execute(*words)
+        assert words[-1] == await pipeline.execute("GET", "key")
 
 
 async def test_numbers(redis_url: str) -> None:
     """A number is sent as its text."""
     async with piped(redis_url) as pipeline:
-        assert ["7", "0.5"] == [await pipeline.ask("ECHO", one) for one in (7, 0.5)]
+        assert ["7", "0.5"] == [await pipeline.execute("ECHO", one) for one in (7, 0.5)]

@@ -342,7 +342,7 @@ async def test_mark_is_one_round_trip(site: Site) -> None:
     """Law 1: A hint of however many tickets is one command."""
 
     async def asked() -> int:
-        stats = await site.store.client.info("commandstats")
+        stats = await site.store.do("INFO", "commandstats")
         return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("eval", "evalsha"))
 
     await site.mark(A)

@@ -28,6 +28,16 @@ A, B = TicketId(TICKET), TicketId(OTHER)
 KEPT, SHOWN, CHANGED = Kept.KEPT, Kept.ANNOUNCED, Kept.CHANGED
 NEW = KEPT | SHOWN | CHANGED
 
+LOOK = """
+return {
+  redis.call('HGET', KEYS[1], 'version'),
+  redis.call('HGET', KEYS[2], 'version'),
+  redis.call('XLEN', KEYS[3]),
+  redis.call('XLEN', KEYS[4]),
+}
+"""
+"""The versions of two tickets and the lengths of both logs, all at the same moment."""
+
 
 class Site:
     """One site and a worker that keeps what it read of it."""
@@ -557,15 +567,16 @@ async def test_stored_when_heard(site: Site) -> None:
 async def test_kept_in_one_step(site: Site) -> None:
     """Law 3: Nobody ever sees a part of an answer: all its tickets, history and changes come at the same moment."""
     tickets = [TicketId(f"ticket-{n}") for n in range(100)]
+    keys = [
+        key(SITE, "ticket", tickets[0]),
+        key(SITE, "ticket", tickets[-1]),
+        key(SITE, "history"),
+        key(SITE, "changes"),
+    ]
     seen: set[tuple[str | None, str | None, int, int]] = set()
 
     async def look() -> None:
-        async with site.store.client.pipeline(transaction=True) as both:
-            both.hget(key(SITE, "ticket", tickets[0]), "version")
-            both.hget(key(SITE, "ticket", tickets[-1]), "version")
-            both.xlen(key(SITE, "history"))
-            both.xlen(key(SITE, "changes"))
-            seen.add(tuple(await both.execute()))
+        seen.add(tuple(await site.store.do("EVAL", LOOK, len(keys), *keys)))
 
     await look()
     for step in range(5):
