@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,6 +53,21 @@ DEMO = {
     "trusted_proxies": (),
 }
 """What a demo never takes from an environment that is set up for a real site."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ticket-counter {version('ticket-counter')}")  # noqa: T201 - this is what the option is for
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options that need no command; `app` has the help text."""
 
 
 @app.command()
