@@ -159,7 +159,7 @@ def main() -> None:
 async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: bool) -> None:
     def find() -> str:
         # Asked anew each time: the socket of a `serve` that was started again may lie elsewhere.
-        embedded = None if found.redis_url else valkey.beside(found.data_dir)
+        embedded = None if found.redis_url else valkey.url_of(found.data_dir)
         return embedded or found.redis()
 
     async with aclosing(watch.follow_on(find, tickets, _say)) as counters:

@@ -418,7 +418,7 @@ async def test_watch_beside_serve(command: Run, tmp_path: Path, data: str) -> No
     watching = command("watch", TICKET, DATA_DIR=data, program=BESIDE.format(folder=str(serve.folder)))
 
     async def sell(unsold: int) -> None:
-        url = valkey.beside(serve.folder / data)
+        url = valkey.url_of(serve.folder / data)
         assert url is not None
         async with aclosing(Reads(url, SITE)) as reads:
             await Watching(watching, reads).subscribed()
