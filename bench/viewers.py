@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from server import valkey
+from server.child import tied_to_parent
 
 HERE = Path(__file__).parent
 SERVING, WATCHING = 0, 1
@@ -29,7 +29,7 @@ def built(name: str, folder: Path) -> Path:
 
 def pinned(core: int, *command: str) -> list[str]:
     """A command on one core, which ends when we do, however that is."""
-    return valkey.leashed([shutil.which("taskset") or "taskset", "-c", str(core), *command])
+    return tied_to_parent([shutil.which("taskset") or "taskset", "-c", str(core), *command])
 
 
 class Viewers:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +20,10 @@ from dotenv import dotenv_values
 from rich.console import Console
 
 from server import logs, settings, supervisor, valkey, watch
+from server.child import tied_to_parent
 from server.errors import NotStarted, TicketCounterError
 from server.model import TicketId
-from server.run import process
+from server.run import run_process
 from server.wire import guid
 
 app = typer.Typer(
@@ -51,6 +53,21 @@ DEMO = {
     "trusted_proxies": (),
 }
 """What a demo never takes from an environment that is set up for a real site."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ticket-counter {version('ticket-counter')}")  # noqa: T201 - this is what the option is for
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options that need no command; `app` has the help text."""
 
 
 @app.command()
@@ -142,7 +159,7 @@ def main() -> None:
 async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: bool) -> None:
     def find() -> str:
         # Asked anew each time: the socket of a `serve` that was started again may lie elsewhere.
-        embedded = None if found.redis_url else valkey.beside(found.data_dir)
+        embedded = None if found.redis_url else valkey.url_of(found.data_dir)
         return embedded or found.redis()
 
     async with aclosing(watch.follow_on(find, tickets, _say)) as counters:
@@ -164,7 +181,7 @@ def _settings(**given: Any) -> settings.Settings:
 
 def _run(found: settings.Settings, *, web: bool, worker: bool, embed: bool, ready: Any = None) -> None:
     with _told():
-        status = process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
+        status = run_process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
     raise typer.Exit(status)
 
 
@@ -201,8 +218,8 @@ def _free(port: int) -> int:
 def _sandbox(state: Path, webhook: str, *more: str) -> Iterator[str]:
     """The local Wix as a subprocess; gives the address of its shop page."""
     command = [sys.executable, "-m", "sandbox", "--port", "0", "--webhook", webhook, "--state", str(state), *more]
-    # On its leash: were we killed, it would keep its port for ever.
-    with subprocess.Popen(valkey.leashed(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
+    # Tied: if this process is killed, it would keep its port for ever.
+    with subprocess.Popen(tied_to_parent(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
         try:
             address = ""
             for printed in running.stdout or ():

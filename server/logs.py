@@ -8,11 +8,16 @@ secret are masked, and no text can begin a line of its own.
 import logging
 import re
 import sys
+import time
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from structlog.types import EventDict, WrappedLogger
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+WARN_EVERY = 60.0
+"""Seconds between two warnings of one thing, where a RepeatedWarning is not told another time."""
 _SECRET = ("secret", "token", "authorization", "password", "api_key", "email", "body")
 
 
@@ -77,3 +82,40 @@ def one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         if isinstance(value, str) and _CONTROL.search(value):
             event[key] = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
     return event
+
+
+class RepeatedWarning:
+    """Limits the log lines of a fault that lasts: one at once, one every *every* seconds, and one when it is over.
+
+    *event* names the warning; `<event>_no_more` is the line at its end. Each key has its own time, by *clock*, in seconds.
+    """
+
+    def __init__(
+        self,
+        log: structlog.stdlib.BoundLogger,
+        event: str,
+        every: float = WARN_EVERY,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._event = event
+        self._every = every
+        self._clock = clock
+        # The faults that last, with the time of their last warning.
+        self._warned: dict[str, float] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._warned
+
+    def warn(self, key: str, **fields: Any) -> None:
+        """Something is wrong with *key*: log a warning, unless the last one is younger than *every*."""
+        now = self._clock()
+        if now - self._warned.get(key, -self._every) >= self._every:
+            self._warned[key] = now
+            self._log.warning(self._event, **fields)
+
+    def resolved(self, key: str, **fields: Any) -> None:
+        """Nothing is wrong with *key*: log that, if there was a warning before."""
+        if self._warned.pop(key, None) is not None:
+            self._log.info(f"{self._event}_no_more", **fields)

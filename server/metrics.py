@@ -1,7 +1,8 @@
-"""Every metric of this house, for Prometheus; other rooms only count. No label ever holds what a stranger sent.
+"""Every metric of this server, for Prometheus; other modules only count. No label ever holds what a client sent.
 
-Several processes on one port (supervisor.py) count into files of one folder, and each of them answers with the sums: who asks
-cannot choose whom. What Python and the kernel say of a single process is not among them, as it has no sum.
+Several processes on one port (supervisor.py) count into files of one folder, and each of them answers with the sums,
+because a scraper cannot choose the process that it reaches. Figures of Python and the kernel about a single process
+(`process_*`, `python_*`) have no sum, so they are left out then.
 """
 
 import contextlib
@@ -15,15 +16,15 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER, PLACE = "PROMETHEUS_MULTIPROC_DIR", "METRICS_PLACE"
-"""What a crew sets in the environment of its members: where the files are, and which of them are this process's."""
+"""What the supervisor sets in the environment of its children: where the files are, and which of them are the child's."""
 COUNTED, LIVE = ("counter", "histogram"), "gauge_livesum"
-"""How the library calls the files of a process: what was counted, and what is true only while it lives."""
+"""The library's names for a process's files: for values that stay, and for values that hold only while it lives."""
 SIZE = 131_072
-"""Bytes of such a file, twice what the library begins with; all that is counted here takes less."""
+"""Bytes of such a file: twice the library's first size, and more than all metrics here need."""
 
 if PLACE in os.environ:
-    # Not by pid, as the library would name them: who comes after a dead process counts on where that has stopped, and
-    # however often they die there are no more files to read.
+    # Named by place, not by pid as the library would: a child that replaces a dead one goes on with its counts, and
+    # restarts do not add files to read.
     _place = int(os.environ[PLACE])
     values.ValueClass = values.MultiProcessValue(lambda: _place)  # type: ignore[no-untyped-call] # the library's
 
@@ -32,16 +33,16 @@ marks = Counter("ticket_counter_marked_tickets", "Tickets marked by hints", ["re
 wix_calls = Counter("ticket_counter_wix_calls", "Calls to Wix by kind and outcome", ["kind", "outcome"])
 wix_seconds = Histogram("ticket_counter_wix_seconds", "Seconds until Wix's answer", ["kind"])
 lots = Counter("ticket_counter_lots", "Lots of due tickets claimed, by their most urgent reason", ["reason"])
-kept = Counter("ticket_counter_kept", "Snapshots by what keeping them did", ["outcome"])
+kept = Counter("ticket_counter_kept", "Snapshots kept, by outcome", ["outcome"])
 pauses = Counter("ticket_counter_site_pauses", "Sites paused after a fault of Wix", ["status"])
 missing = Counter("ticket_counter_missing_tickets", "Tickets that Wix's answer left out, by what followed", ["outcome"])
-untold = Counter("ticket_counter_untold_falls", "Falls of stock that a read found and no webhook told of")
+untold = Counter("ticket_counter_untold_falls", "Falls of stock that a read found and no webhook reported")
 silent = Gauge(
     "ticket_counter_silent_sites",
-    "Sites whose stock falls and whose webhooks stay away, once a process that watches them",
+    "Sites whose stock falls while no webhooks arrive, counted once in each process that watches them",
     multiprocess_mode="livesum",
 )
-topics = Gauge("ticket_counter_topics", "Topics open, once a process", multiprocess_mode="livesum")
+topics = Gauge("ticket_counter_topics", "Topics open, counted once in each process", multiprocess_mode="livesum")
 viewers = Gauge("ticket_counter_viewers", "Viewers connected", ["kind"], multiprocess_mode="livesum")
 ws_viewers, sse_viewers = viewers.labels("ws"), viewers.labels("sse")
 frames = Counter("ticket_counter_frames", "Frames written to viewers", ["kind"])
@@ -49,13 +50,17 @@ ws_frames, sse_frames = frames.labels("ws"), frames.labels("sse")
 refused = Counter("ticket_counter_refused", "Viewers refused, by reason", ["reason"])
 withdrawn = Counter("ticket_counter_withdrawn", "Numbers withdrawn because they could not be verified")
 resyncs = Counter(
-    "ticket_counter_resyncs", "Links to Redis opened anew, so that what was told meanwhile is read, by kind", ["cause"]
+    "ticket_counter_resyncs", "Links to Redis opened again, so that what changed meanwhile is read, by cause", ["cause"]
 )
-silent_links = Counter("ticket_counter_silent_links", "Links to Redis left because our own probe did not come back")
-dropped = Counter("ticket_counter_dropped_viewers", "Viewers over WebSocket cut off without a word", ["reason"])
+silent_links = Counter("ticket_counter_silent_links", "Links to Redis closed because the probe did not come back")
+dropped = Counter(
+    "ticket_counter_dropped_viewers", "Viewers over WebSocket dropped without a close frame, by reason", ["reason"]
+)
 store_faults = Counter("ticket_counter_store_faults", "Redis calls that failed", ["call"])
 flush_seconds = Histogram(
-    "ticket_counter_flush_seconds", "Seconds one flush took", buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1)
+    "ticket_counter_flush_seconds",
+    "Seconds that one flush took",
+    buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1),
 )
 
 
@@ -63,7 +68,7 @@ def text() -> bytes:
     """All metrics in Prometheus's text format."""
     if FOLDER not in os.environ:
         return generate_latest(REGISTRY)
-    # A registry of its own: the other has the same names, with the values of this process alone.
+    # Not REGISTRY: it has the same names, with the values of this process alone.
     summed = CollectorRegistry()
     MultiProcessCollector(summed)  # type: ignore[no-untyped-call] # the library's
     return generate_latest(summed)
@@ -71,22 +76,22 @@ def text() -> bytes:
 
 @contextlib.contextmanager
 def folder() -> Iterator[str]:
-    """A folder for the files of a crew; raises OSError where none can be made."""
+    """A folder for the files of a supervisor's children; raises OSError where none can be made."""
     with tempfile.TemporaryDirectory(prefix="ticket-counter-") as found:
         held = os.open(found, os.O_RDONLY)
         try:
-            # systemd-tmpfiles clears what is old, but not what is locked.
+            # systemd-tmpfiles deletes old files, but leaves a folder that is locked.
             fcntl.flock(held, fcntl.LOCK_SH)
             yield found
         finally:
             os.close(held)
 
 
-def prepare(folder: str, place: int) -> None:
-    """Make the files of a process that is to start, where they are missing; raises OSError.
+def create_files(folder: str, place: int) -> None:
+    """Create the missing files of a child before it starts; raises OSError.
 
-    The library would make them empty first, and who asks in that moment cannot read them; and it would make them of
-    nothing, so that on a full disk the kernel ends the process when it counts.
+    The library would create them empty, and a scrape in that moment would fail. It would also create them sparse, and
+    on a full disk the kernel would end the process (SIGBUS) when it counts.
     """
     for kind in (*COUNTED, LIVE):
         path = Path(folder, f"{kind}_{place}.db")
@@ -96,7 +101,7 @@ def prepare(folder: str, place: int) -> None:
             whole.rename(path)
 
 
-def forget(folder: str, place: int) -> None:
-    """Take a dead process's share out of what is true only while it lives, such as viewers; what it counted stays."""
-    # As the library would, but it looks for the file first, and without a descriptor to do so leaves it.
+def remove_live_file(folder: str, place: int) -> None:
+    """Drop a dead child's share of what holds only while it lives, such as viewers; what it counted stays."""
+    # The library has a function for that, but it lists the folder first, and does nothing if it gets no descriptor.
     Path(folder, f"{LIVE}_{place}.db").unlink(missing_ok=True)

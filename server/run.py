@@ -1,8 +1,8 @@
-"""Runs a process: web, worker, or both in one loop; its signals, and its end.
+"""Runs a process: the web part, the worker, or both in one event loop; handles its signals and its end.
 
-In: settings and which rooms to run. Out: an exit status. A task that ends by itself ends the process with a line that
-says which (a supervisor starts it again, whole); SIGTERM and SIGINT end it in order: not ready → viewers sent away →
-uvicorn → worker → embedded Valkey. A second signal ends it at once, and no end takes for ever: what hangs is left.
+In: settings and which parts to run. Out: an exit status. A task that ends by itself ends the process, with a log line
+that says which (a supervisor restarts it as a whole). SIGTERM and SIGINT end it in order: not ready → viewers' connections
+closed → uvicorn → worker → embedded Valkey. A second signal ends it at once. No end takes for ever: what hangs is abandoned.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ from server.web import Web
 from server.wire import RESTART_RETRY_MS
 from server.worker import Worker
 
-PATIENCE = 30.0
-"""Seconds that a start waits for a Redis that is not there yet: a Procfile starts all at once."""
+REDIS_WITHIN = 30.0
+"""Seconds that a start waits for a Redis that is not up yet: a Procfile starts everything at once."""
 DRAIN = 10.0
 """Seconds from SIGTERM to the end."""
-TELL_EVERY, TELL_TIMES = 1.0, 5
-"""Seconds after which a task that did not hear its cancel is told again, and how often before it is left behind."""
-LAST = valkey.PATIENCE_S + 5.0
+CANCEL_EVERY, CANCEL_TIMES = 1.0, 5
+"""Seconds until a task that did not end is cancelled again, and how often before it is abandoned."""
+CLOSE_WITHIN = valkey.TIME_LIMIT + 5.0
 """Seconds in which connections and the embedded Valkey close; then the process ends without them."""
 WAVES = 3.0
-"""Seconds over which viewers are sent away."""
+"""Seconds over which the viewers' connections are closed."""
 STDERR = 2
 
 log = logs.logger("run")
@@ -45,7 +45,7 @@ log = logs.logger("run")
 _T = TypeVar("_T")
 
 
-def process(
+def run_process(
     settings: Settings,
     *,
     web: bool,
@@ -53,24 +53,25 @@ def process(
     embed: bool,
     ready: Callable[[str], None],
     child: bool = False,
-    last: float = LAST,
+    close_within: float = CLOSE_WITHIN,
 ) -> int:
-    """Run until a signal or a fault; *ready* is told the address of the web part. Answers the exit status.
+    """Run until a signal or a fault, and return the exit status; *ready* gets the address of the web part.
 
-    A *member* of a crew shares its port with the others, and leaves it to their parent to be hasty.
+    *embed* starts a Valkey where REDIS_URL is not set. A *child* of a supervisor shares its port with the others, and
+    does not end at once on a second signal: its parent decides that. Raises NotStarted.
     """
-    _raise_descriptors()
-    _calm_collector()
+    _raise_descriptor_limit()
+    _tune_garbage_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(
-                _process(settings, web=web, worker=worker, embed=embed, ready=ready, child=child, last=last)
+                _run(settings, web=web, worker=worker, embed=embed, ready=ready, child=child, close_within=close_within)
             )
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
-async def _process(
+async def _run(
     settings: Settings,
     *,
     web: bool,
@@ -78,16 +79,16 @@ async def _process(
     embed: bool,
     ready: Callable[[str], None],
     child: bool,
-    last: float,
+    close_within: float,
 ) -> int:
-    # What is missing is said at once, not after waiting for Redis.
-    _complete(settings, worker=worker, redis=not embed)
+    # Missing settings are reported at once, before waiting for Redis.
+    _require_settings(settings, worker=worker, redis=not embed)
     async with AsyncExitStack() as stack:
-        stopping = _signals(stack, hasty=not child)
+        stopping = _stop_event(stack, exit_on_second=not child)
         if web and settings.key is None:
             log.warning("webhooks_refused", reason="WIX_PUBLIC_KEY is not set: copy it from the app's Webhooks page")
         try:
-            started = await _before(stopping, _start(stack, settings, web=web, worker=worker, embed=embed))
+            started = await _unless_stopped(stopping, _start(stack, settings, web=web, worker=worker, embed=embed))
             if started is None:
                 return 0
             embedded, parts = started
@@ -102,15 +103,15 @@ async def _process(
                 server = http_server(web_part.app, web_part.descriptors, settings)
                 running["server"] = server.serve([listening])
                 ready(address(settings, listening))
-            watched = {name: asyncio.create_task(coroutine, name=name) for name, coroutine in running.items()}
-            return await _until(stopping, watched, parts, server)
+            tasks = {name: asyncio.create_task(coroutine, name=name) for name, coroutine in running.items()}
+            return await _until_stopped(stopping, tasks, parts, server)
         finally:
-            # A thread of its own keeps this promise, and prints where we hung: even a loop that stands still ends.
-            faulthandler.dump_traceback_later(last, exit=True, file=STDERR)
+            # A thread ends the process in time, with a traceback of where it hangs, even if the event loop is blocked.
+            faulthandler.dump_traceback_later(close_within, exit=True, file=STDERR)
 
 
-def _complete(settings: Settings, *, worker: bool, redis: bool) -> None:
-    """Raise NotStarted with everything that is not set and must be."""
+def _require_settings(settings: Settings, *, worker: bool, redis: bool) -> None:
+    """Raise NotStarted with every required setting that is missing."""
     missing = []
     for needed, read in ((redis, settings.redis), (worker, settings.credentials)):
         try:
@@ -125,7 +126,7 @@ def _complete(settings: Settings, *, worker: bool, redis: bool) -> None:
 async def _start(
     stack: AsyncExitStack, settings: Settings, *, web: bool, worker: bool, embed: bool
 ) -> tuple[valkey.Valkey | None, list[Web | Worker]]:
-    """Everything that may have to wait, for Redis; *stack* closes it again."""
+    """Start everything that may have to wait for Redis; *stack* closes it again."""
     embedded = None
     if embed and settings.redis_url is None:
         embedded = await stack.enter_async_context(valkey.running(settings.data_dir))
@@ -137,58 +138,58 @@ async def _start(
         parts.append(Web(settings, url))
     for part in parts:
         stack.push_async_callback(part.aclose)
-    await _fit(url, settings)
+    await _check_redis(url, settings)
     for part in parts:
         await part.start()
     return embedded, parts
 
 
-async def _before(stopping: asyncio.Event, start: Coroutine[None, None, _T]) -> _T | None:
-    """Do the waiting part of a start, or answer None when a signal came before it was done."""
+async def _unless_stopped(stopping: asyncio.Event, start: Coroutine[None, None, _T]) -> _T | None:
+    """The result of *start*; None if a signal came first, and then *start* is cancelled."""
     starting = asyncio.create_task(start, name="start")
     signalled = asyncio.create_task(stopping.wait())
     await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
     if starting.done():
         return starting.result()
-    await _end([starting])
+    await _cancel([starting])
     return None
 
 
-async def _until(
+async def _until_stopped(
     stopping: asyncio.Event,
-    watched: dict[str, asyncio.Task[None]],
+    tasks: dict[str, asyncio.Task[None]],
     parts: list[Web | Worker],
     server: Server | None,
     *,
     drain: float = DRAIN,
 ) -> int:
-    """Wait for a signal, or for a task that ends by itself; then end the rest in order."""
+    """Wait for a signal, or for a task that ends by itself; then end the others in order, and return the exit status."""
     signalled = asyncio.create_task(stopping.wait())
-    await asyncio.wait({signalled, *watched.values()}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({signalled, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
-    early = {name for name, task in watched.items() if task.done()}
+    early = {name for name, task in tasks.items() if task.done()}
     for name in early:
-        _tell(name, _error(watched[name]))
+        _log_end(name, _exception_of(tasks[name]))
     try:
         async with asyncio.timeout(drain):
-            await _drain(watched, parts, server)
+            await _drain(tasks, parts, server)
     except TimeoutError:
         log.warning("drain_cut", seconds=drain)
-    await _end(watched.values())
-    late = {name: error for name in watched.keys() - early if (error := _error(watched[name]))}
+    await _cancel(tasks.values())
+    late = {name: error for name in tasks.keys() - early if (error := _exception_of(tasks[name]))}
     for name, error in late.items():
-        _tell(name, error)
+        _log_end(name, error)
     return 1 if early or late else 0
 
 
-async def _end(tasks: Collection[asyncio.Task[Any]], every: float = TELL_EVERY) -> None:
+async def _cancel(tasks: Collection[asyncio.Task[Any]], every: float = CANCEL_EVERY) -> None:
     """Cancel tasks and wait for them, but not for ever.
 
-    They are told again and again: on Python 3.11 asyncio.wait_for can lose a cancel (python/cpython#86296).
+    Each is cancelled again until it ends: on Python 3.11 asyncio.wait_for can lose a cancel (python/cpython#86296).
     """
     left = set(tasks)
-    for _ in range(TELL_TIMES):
+    for _ in range(CANCEL_TIMES):
         for task in left:
             task.cancel()
         if left:
@@ -197,21 +198,21 @@ async def _end(tasks: Collection[asyncio.Task[Any]], every: float = TELL_EVERY) 
         log.error("tasks_left", tasks=sorted(task.get_name() for task in left))
 
 
-def _error(task: asyncio.Task[Any]) -> BaseException | None:
+def _exception_of(task: asyncio.Task[Any]) -> BaseException | None:
     return task.exception() if task.done() and not task.cancelled() else None
 
 
-def _tell(name: str, error: BaseException | None) -> None:
-    """Say which part ended, and why."""
+def _log_end(name: str, error: BaseException | None) -> None:
+    """Log which part ended, and why."""
     cause = error
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    # A fault of ours that explains itself is a line; anything else is a bug, and shows.
+    # The text of an error of errors.py is enough; any other is a bug, and needs its traceback.
     trace = None if isinstance(cause, TicketCounterError) else error
     log.error("part_ended", part=name, error="it ended by itself" if cause is None else str(cause), exc_info=trace)
 
 
-async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worker], server: Server | None) -> None:
+async def _drain(tasks: dict[str, asyncio.Task[None]], parts: list[Web | Worker], server: Server | None) -> None:
     for part in parts:
         if isinstance(part, Web):
             part.admission.open = False
@@ -220,23 +221,23 @@ async def _drain(watched: dict[str, asyncio.Task[None]], parts: list[Web | Worke
                 await part.hub.close_all(*RESTART_RETRY_MS, WAVES)
     if server is not None:
         server.should_exit = True
-        await asyncio.wait({watched["server"]})
+        await asyncio.wait({tasks["server"]})
     for part in parts:
         if isinstance(part, Worker):
             part.stop()
-            await asyncio.wait({watched["worker"]})
+            await asyncio.wait({tasks["worker"]})
 
 
-def _signals(stack: AsyncExitStack, *, hasty: bool = True) -> asyncio.Event:
-    """Tell of the first signal, until *stack* ends; a second one ends the process at once, where that is *hasty*.
+def _stop_event(stack: AsyncExitStack, *, exit_on_second: bool = True) -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets, until *stack* ends; a second one may end the process at once.
 
-    A member of a crew may hear of one wish twice: from its parent, and from a supervisor that tells every process.
+    A supervisor's child may get a signal twice: from its parent, and from what signals every process of a group.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        if stopping.is_set() and hasty:
+        if stopping.is_set() and exit_on_second:
             os._exit(1)
         stopping.set()
 
@@ -246,32 +247,32 @@ def _signals(stack: AsyncExitStack, *, hasty: bool = True) -> asyncio.Event:
     return stopping
 
 
-async def _fit(url: str, settings: Settings, patience: float = PATIENCE) -> None:
-    """Wait for Redis, and refuse one that would lose data."""
+async def _check_redis(url: str, settings: Settings, within: float = REDIS_WITHIN) -> None:
+    """Wait for Redis, and refuse one that would lose data: raises NotStarted."""
     redis = RedisClient(url, Use.WORK)
     try:
-        await redis.wait(patience)
+        await redis.wait(within)
         for fault in await redis.check(unsafe=settings.allow_unsafe_redis):
             log.warning("unsafe_redis", fault=fault)
     except RedisUnavailable as error:
-        raise NotStarted(f"Redis was not there for {patience:.0f} s: check REDIS_URL ({error})") from None
+        raise NotStarted(f"Redis was not available within {within:.0f} s: check REDIS_URL ({error})") from None
     except RedisUnfit as error:
         raise NotStarted(str(error)) from None
     finally:
         await redis.aclose()
 
 
-def _calm_collector() -> None:
-    """Let the garbage collector look seldom: viewers are thousands of objects that live, and no cycles.
+def _tune_garbage_collector() -> None:
+    """Let the garbage collector run rarely: viewers are thousands of objects that live long, without cycles.
 
-    As Python sets it up it walks through all of them again and again while they come in: a third of what that costs.
+    With Python's thresholds it walks through all of them again and again while they connect: a third of what that costs.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
-def _raise_descriptors() -> None:
-    """Let the process open as many sockets as it may."""
+def _raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError):  # macOS says that there is no limit, and then does not allow that
+    with contextlib.suppress(ValueError):  # macOS reports no limit, and then does not accept that value
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,11 +1,11 @@
-"""Several web processes on one port, as many as there are cores: who starts them, and starts again what ends.
+"""Several web processes on one port: starts them, starts each again when it ends, and ends them all.
 
-In: settings. Out: an exit status, once all have ended. Each child is a whole `web` with its own interpreter, loop and
-hub. The kernel spreads connections over their sockets (SO_REUSEPORT), and they meet in Redis alone, as on machines
-apart. The parent holds the port and the folder of the metrics, and accepts no connection; if it is killed, the kernel
-ends its children (valkey.LEASH).
+In: settings. Out: an exit status, once all have ended. Each child is a whole `web` process with its own interpreter,
+event loop and hub. The kernel spreads connections over their sockets (SO_REUSEPORT); they share nothing but Redis, as
+processes on different machines do. The parent reserves the port and owns the folder of the metrics, and accepts no
+connection. If the parent is killed, the kernel ends its children (child.py).
 
-Each child has a pipe to the parent: what comes through it is READY, or why it could not start; its end is the child's.
+Each child has a pipe to the parent: it writes READY, or why it could not start; the pipe ends with the child.
 """
 
 import contextlib
@@ -23,30 +23,34 @@ from dataclasses import dataclass
 
 import structlog
 
-from server import logs, metrics, run, valkey
+from server import logs, metrics, run
+from server.child import exit_reason, tied_to_parent
 from server.errors import NotStarted, TicketCounterError
-from server.http.listen import address, listen
+from server.http.listen import address, reserved
 from server.settings import Settings
 
 READY = b"ready\n"
-GRACE = run.DRAIN + run.TELL_EVERY * run.TELL_TIMES + run.LAST + 5.0
-"""Seconds from SIGTERM to SIGKILL. What hangs ends itself before, and prints where: this is for what cannot.
+GRACE = run.DRAIN + run.CANCEL_EVERY * run.CANCEL_TIMES + run.CLOSE_WITHIN + 5.0
+"""Seconds from SIGTERM to SIGKILL: all that a child may take to end, and 5 more, as the signal reaches it later.
 
-All that a child may take, and some more: it hears of the end later than we tell it, and a tie would hide where it hung.
+A child that hangs ends itself before that, with a traceback that shows where; SIGKILL is for one that cannot.
 """
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
-"""Seconds until a child that ended is started again; twice as long each time in a row, and less by chance."""
-WELL = 60.0
-"""Seconds of service after which an end is no longer one in a row."""
-ENDINGS = (signal.SIGTERM, signal.SIGINT)
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 30.0
+"""Seconds until a child that ended is started again: doubled with each failure in a row, and shortened at random."""
+HEALTHY_AFTER = 60.0
+"""Seconds of service after which an end is no longer a failure in a row."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logs.logger("supervisor")
 
 
 def supervise(settings: Settings, ready: Callable[[str], None]) -> int:
-    """Run the children until a signal; *ready* is told the address when all listen. Raises NotStarted as one would."""
-    settings.redis()  # without it no child could start: this is said sooner
-    with _reserved(settings) as port, contextlib.ExitStack() as stack:
+    """Run the children until a signal, and return the exit status; *ready* gets the address once all of them listen.
+
+    Raises NotStarted for what keeps a single process from starting too.
+    """
+    settings.redis()  # no child can start without it: report that before any is started
+    with reserved(settings) as port, contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(metrics.folder())
         except OSError as error:
@@ -57,43 +61,47 @@ def supervise(settings: Settings, ready: Callable[[str], None]) -> int:
 
 
 def run_child(settings: Settings, report: int) -> int:
-    """Be a child: run as any web process, and tell the parent through *report*, which stays open until the end."""
+    """Be a child: run as any web process, and report to the parent through the descriptor *report*, open until the end."""
     os.set_inheritable(report, False)
     parent = os.getppid()
     structlog.contextvars.bind_contextvars(pid=os.getpid())
 
-    def tell(text: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has just died, and SIGTERM is on its way to us
+    def write(text: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the parent has just died, and SIGTERM is on its way
             os.write(report, text)
 
     def listening(_: str) -> None:
-        tell(READY)
+        write(READY)
 
     try:
-        return run.process(settings, web=True, worker=False, embed=False, ready=listening, child=True)
+        return run.run_process(settings, web=True, worker=False, embed=False, ready=listening, child=True)
     except TicketCounterError as error:
-        tell(str(error).encode())
+        write(str(error).encode())
         return 2
     finally:
-        if os.getppid() != parent:  # it was killed, and cannot clear up
+        if os.getppid() != parent:  # it was killed, and cannot clean up
             shutil.rmtree(os.environ[metrics.FOLDER], ignore_errors=True)
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """One place in the supervisor: the process that has it, or when there will be one again."""
+    """One of the children: its process, or when the next one is due."""
 
     place: int
+    """Its number among the children, from 0."""
     process: subprocess.Popen[bytes] | None = None
-    said: bytes = b""
+    received: bytes = b""
     ready_at: float | None = None
-    due: float = 0.0
-    ends: int = 0
-    """How often it ended in a row, without having served well in between."""
+    start_at: float = 0.0
+    failures: int = 0
+    """How often it ended in a row without having served for HEALTHY_AFTER."""
 
 
 class Supervisor:
-    """*number* processes of *command*, which gets `--report=` and a descriptor; *ready* is called once all are ready."""
+    """Runs *number* processes of *command*, which gets `--report=<descriptor>`; calls *ready* once all are ready.
+
+    *folder* is that of the metrics; *grace*, *backoff* (first, longest) and *healthy_after* are seconds, as above.
+    """
 
     def __init__(
         self,
@@ -103,86 +111,85 @@ class Supervisor:
         ready: Callable[[], None],
         *,
         grace: float = GRACE,
-        pause: tuple[float, float] = (FIRST_PAUSE, LONGEST_PAUSE),
-        well: float = WELL,
+        backoff: tuple[float, float] = (FIRST_BACKOFF, LONGEST_BACKOFF),
+        healthy_after: float = HEALTHY_AFTER,
     ) -> None:
         self.children = [Child(place) for place in range(number)]
         self._command = [*command]
         self._folder = folder
         self._ready = ready
         self._grace = grace
-        self._pause = pause
-        self._well = well
-        # All were ready once: from here on what cannot start is no reason to end the others.
-        self._up = False
-        self._ending = False
-        # When those who still run are killed, once they were told to end.
-        self._deadline: float | None = None
-        self._refusal = ""
+        self._backoff = backoff
+        self._healthy_after = healthy_after
+        # All were ready once: from here on a child that cannot start does not end the others.
+        self._was_ready = False
+        self._stopping = False
+        # When the children that still run are killed; set once they were told to end.
+        self._kill_at: float | None = None
+        self._start_error = ""
         self._status = 0
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
-        """Keep every place filled until a signal, and wait for all to end; raises NotStarted where none can start."""
-        with self._selector, _signals() as signals:
+        """Keep all children running until a signal, then wait for their ends; raises NotStarted where none can start."""
+        with self._selector, _stop_signals() as signals:
             self._selector.register(signals, selectors.EVENT_READ)
             try:
-                while self._running() or not self._ending:
-                    self._fill()
-                    for key, _ in self._selector.select(self._patience()):
+                while self._processes() or not self._stopping:
+                    self._start_due()
+                    for key, _ in self._selector.select(self._timeout()):
                         if isinstance(key.data, Child):
-                            self._hear(key.data, key.fd)
+                            self._read_pipe(key.data, key.fd)
                         else:
-                            self._signalled(signals.recv(100))
-                    if self._deadline is not None and self._deadline <= time.monotonic():
+                            self._handle_signals(signals.recv(100))
+                    if self._kill_at is not None and self._kill_at <= time.monotonic():
                         self._kill()
             finally:
-                # After a fault of our own: else nobody is left here.
+                # An exception here must not leave children behind.
                 self._kill()
-                for process in self._running():
+                for process in self._processes():
                     process.wait()
-        if self._refusal:
-            raise NotStarted(self._refusal)
+        if self._start_error:
+            raise NotStarted(self._start_error)
         return self._status
 
     # -- children --
 
-    def _running(self) -> list[subprocess.Popen[bytes]]:
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
         return [child.process for child in self.children if child.process is not None]
 
-    def _patience(self) -> float | None:
-        """Seconds until something is to be done though nothing has happened."""
-        moments = [child.due for child in self.children if child.process is None and not self._ending]
-        if self._deadline is not None:
-            moments.append(self._deadline)
+    def _timeout(self) -> float | None:
+        """Seconds until a child is to be started or killed; None where only a signal or a pipe can give work."""
+        moments = [child.start_at for child in self.children if child.process is None and not self._stopping]
+        if self._kill_at is not None:
+            moments.append(self._kill_at)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
-    def _fill(self) -> None:
-        """Start a process for every place that waits for one."""
+    def _start_due(self) -> None:
         for child in self.children:
-            if child.process is None and not self._ending and child.due <= time.monotonic():
+            if child.process is None and not self._stopping and child.start_at <= time.monotonic():
                 self._start(child)
 
     def _start(self, child: Child) -> None:
         try:
-            metrics.prepare(self._folder, child.place)
-            child.process, reading = self._process(child.place)
+            metrics.create_files(self._folder, child.place)
+            child.process, pipe = self._spawn(child.place)
         except OSError as error:
-            self._again(child, error=f"the process could not be started: {error.strerror}")
+            self._restart_later(child, error=f"the process could not be started: {error.strerror}")
             return
-        child.said, child.ready_at = b"", None
-        self._selector.register(reading, selectors.EVENT_READ, child)
+        child.received, child.ready_at = b"", None
+        self._selector.register(pipe, selectors.EVENT_READ, child)
 
-    def _process(self, place: int) -> tuple[subprocess.Popen[bytes], int]:
-        """A new process, and the descriptor from which it is heard; raises OSError."""
+    def _spawn(self, place: int) -> tuple[subprocess.Popen[bytes], int]:
+        """A new process, and the end of its pipe to read from; raises OSError."""
         reading, writing = os.pipe()
         try:
-            process = subprocess.Popen(  # noqa: S603 - ours
-                valkey.leashed([*self._command, f"--report={writing}"]),
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                tied_to_parent([*self._command, f"--report={writing}"]),
                 env={**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(place)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[writing],
-                start_new_session=True,  # Ctrl+C in a terminal is for us
+                start_new_session=True,  # Ctrl+C in a terminal is for the parent
             )
         except OSError:
             os.close(reading)
@@ -191,107 +198,84 @@ class Supervisor:
             os.close(writing)
         return process, reading
 
-    def _hear(self, child: Child, reading: int) -> None:
-        """Take what a child says, or its end."""
-        if said := os.read(reading, 65536):
-            child.said += said
-            if child.said == READY:
+    def _read_pipe(self, child: Child, pipe: int) -> None:
+        if received := os.read(pipe, 65536):
+            child.received += received
+            if child.received == READY:
                 child.ready_at = time.monotonic()
-                self._look()
+                self._check_all_ready()
             return
-        self._selector.unregister(reading)
-        os.close(reading)
-        self._ended(child)
+        self._selector.unregister(pipe)
+        os.close(pipe)
+        self._handle_end(child)
 
-    def _look(self) -> None:
-        """See whether all are ready for the first time."""
-        if not self._up and not self._ending and all(child.ready_at is not None for child in self.children):
-            self._up = True
+    def _check_all_ready(self) -> None:
+        if not self._was_ready and not self._stopping and all(child.ready_at is not None for child in self.children):
+            self._was_ready = True
             self._ready()
 
-    def _ended(self, child: Child) -> None:
-        assert child.process is not None  # noqa: S101 - it has just ended
+    def _handle_end(self, child: Child) -> None:
+        assert child.process is not None  # noqa: S101 - its pipe has just ended
         status, pid = child.process.wait(), child.process.pid
         child.process = None
-        metrics.forget(self._folder, child.place)
-        error = child.said.removeprefix(READY).decode(errors="replace")
-        if self._ending:
-            # SIGTERM is the end of one that had not come to listen for signals yet.
+        metrics.remove_live_file(self._folder, child.place)
+        error = child.received.removeprefix(READY).decode(errors="replace")
+        if self._stopping:
+            # SIGTERM ends a child that does not handle signals yet.
             if status not in {0, -signal.SIGTERM}:
                 self._status = self._status or 1
-        elif status == 2 and not self._up and child.ready_at is None:
-            self._refusal, self._status = error, status
+        elif status == 2 and not self._was_ready and child.ready_at is None:
+            self._start_error, self._status = error, status
             self._stop()
         else:
-            if child.ready_at is not None and time.monotonic() - child.ready_at >= self._well:
-                child.ends = 0
-            self._again(child, pid=pid, ended=valkey.fate(status), **({"error": error} if error else {}))
+            if child.ready_at is not None and time.monotonic() - child.ready_at >= self._healthy_after:
+                child.failures = 0
+            self._restart_later(child, pid=pid, ended=exit_reason(status), **({"error": error} if error else {}))
 
-    def _again(self, child: Child, **why: int | str) -> None:
-        """Leave a place empty for a while: what ends as soon as it begins must not take the machine."""
-        first, longest = self._pause
-        pause = min(longest, first * 2**child.ends) * random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
-        # Past 2 ** 30 no pause grows any more, and numbers need not.
-        child.ends, child.ready_at = min(child.ends + 1, 30), None
-        child.due = time.monotonic() + pause
-        log.error("member_ended", **why, again_in=round(pause, 2))
+    def _restart_later(self, child: Child, **reason: int | str) -> None:
+        """Start a child again after the back-off, so that one that fails at once does not use up the CPU."""
+        first, longest = self._backoff
+        pause = min(longest, first * 2**child.failures) * random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
+        # Past 2 ** 30 the pause does not grow, so neither need the number.
+        child.failures, child.ready_at = min(child.failures + 1, 30), None
+        child.start_at = time.monotonic() + pause
+        log.error("member_ended", **reason, again_in=round(pause, 2))
 
     # -- the end --
 
-    def _signalled(self, numbers: bytes) -> None:
-        for _ in filter(ENDINGS.__contains__, numbers):
-            if self._ending:
+    def _handle_signals(self, numbers: bytes) -> None:
+        for _ in filter(STOP_SIGNALS.__contains__, numbers):
+            if self._stopping:
                 self._kill()
             else:
                 self._stop()
 
     def _stop(self) -> None:
-        """Tell every child to end, in order. It is SIGTERM whatever came: one that still starts ends without a word."""
-        self._ending, self._deadline = True, time.monotonic() + self._grace
-        for process in self._running():
+        """Tell every child to end in order. It is SIGTERM whatever came: it ends a starting child without a traceback."""
+        self._stopping, self._kill_at = True, time.monotonic() + self._grace
+        for process in self._processes():
             process.terminate()
 
     def _kill(self) -> None:
-        """End those who are left, at once; their ends are heard as any other."""
-        if left := self._running():
+        """Kill the children that are left; their ends are handled as any other."""
+        if left := self._processes():
             log.error("members_killed", pids=[process.pid for process in left])
         for process in left:
             process.kill()
-        self._deadline = None
+        self._kill_at = None
 
 
 @contextlib.contextmanager
-def _reserved(settings: Settings) -> Iterator[socket.socket]:
-    """A socket that holds the port for children of ours, and never listens; raises NotStarted if somebody has it."""
-    # Two that share a port do not notice each other: so first as one who does not share.
-    with listen(settings) as tried:
-        family, name = tried.family, tried.getsockname()
-        alone = family == socket.AF_INET6 and tried.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-    with socket.socket(family) as port:
-        if family == socket.AF_INET6:
-            port.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, alone)
-        port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            port.bind(name)
-        except OSError:
-            # Connections of a server that has ended linger there. Only without this option would somebody else who
-            # comes before the first child listens find the port taken.
-            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            port.bind(name)
-        yield port
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """A socket that gets a byte for each signal, its number, in place of what signals did before."""
+def _stop_signals() -> Iterator[socket.socket]:
+    """A socket that gets one byte, the number, for each signal; the former handlers are put back at the end."""
     reading, writing = socket.socketpair()
     with reading, writing:
         writing.setblocking(False)
-        woken = signal.set_wakeup_fd(writing.fileno())
-        before = {number: signal.signal(number, lambda *_: None) for number in ENDINGS}
+        former_fd = signal.set_wakeup_fd(writing.fileno())
+        former = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
         try:
             yield reading
         finally:
-            for number, handler in before.items():
+            for number, handler in former.items():
                 signal.signal(number, handler)
-            signal.set_wakeup_fd(woken)
+            signal.set_wakeup_fd(former_fd)

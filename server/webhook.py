@@ -18,8 +18,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server import logs, metrics
 from server.errors import Forged, Malformed, RedisUnavailable
+from server.logs import RepeatedWarning
 from server.model import Install, Rules, SiteId, Webhook
-from server.reminder import Reminder
 from server.store.schedule import Schedule
 from server.wire import WEBHOOK_RETRY_AFTER
 from server.wix import schema, signature
@@ -70,7 +70,7 @@ class Intake:
         self.read_within = read_within
         self._most_held = most_held
         # Anybody may send any number of these: the metric counts them, the log says that they come.
-        self._forged = Reminder(log, "webhook_forged")
+        self._forged = RepeatedWarning(log, "webhook_forged")
         self._held = 0
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +94,7 @@ class Intake:
         try:
             webhook = signature.verify(body, self.key)
         except Forged as error:
-            self._forged.say(str(error), reason=str(error), size=len(body))
+            self._forged.warn(str(error), reason=str(error), size=len(body))
             return _became("none", "forged", 401)
         except Malformed as error:
             # Wix signed it, so it would come back for two days; what we cannot read today we cannot read then.

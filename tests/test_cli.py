@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, chdir
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def test_help_of_each(invoke: Invoke, name: str) -> None:
     assert out.startswith(f"Usage: ticket-counter {name}")
     _, _, options = out.partition("Options:\n")
     assert all(re.search(r"  [A-Z].+\.$", line) for line in options.splitlines())
+
+
+def test_version(invoke: Invoke) -> None:
+    """`--version` prints the name and the version of the installed package."""
+    assert (0, f"ticket-counter {version('ticket-counter')}\n", "") == invoke("--version")
 
 
 def test_commands_that_are_named() -> None:
@@ -412,7 +418,7 @@ async def test_watch_beside_serve(command: Run, tmp_path: Path, data: str) -> No
     watching = command("watch", TICKET, DATA_DIR=data, program=BESIDE.format(folder=str(serve.folder)))
 
     async def sell(unsold: int) -> None:
-        url = valkey.beside(serve.folder / data)
+        url = valkey.url_of(serve.folder / data)
         assert url is not None
         async with aclosing(Reads(url, SITE)) as reads:
             await Watching(watching, reads).subscribed()

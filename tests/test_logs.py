@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from server import logs
+from server.logs import RepeatedWarning
+from tests.rig.wix import Hand
 
 WORD = "hush"
 NAMES = ("", "httpx", "httpcore", "uvicorn", "websockets", "asyncio", "redis")
@@ -201,3 +204,46 @@ def test_standard_error_is_asked_at_set_up(capsys: pytest.CaptureFixture[str]) -
     logs.set_up()
 
     assert [sys.stderr] == [getattr(handler, "stream", None) for handler in logging.getLogger().handlers]
+
+
+# -- repeated warnings --
+
+
+def warned(warning: RepeatedWarning, *of: str) -> list[str]:
+    """Warn of each, and return the lines that were logged."""
+    with capture_logs() as lines:
+        for one in of:
+            warning.warn(one, about=one)
+    return [f"{line['log_level']} {line['event']} {line['about']}" for line in lines]
+
+
+def test_repeated_warning() -> None:
+    """A fault that lasts is logged at once, and again when the time has passed; each key has its own time."""
+    clock = Hand()
+    warning = RepeatedWarning(logs.logger("test"), "amiss", 60, clock=clock)
+
+    assert ["warning amiss this"] == warned(warning, "this", "this")
+    clock.move(59)
+    assert ["warning amiss that"] == warned(warning, "this", "that")
+    clock.move(1)
+    assert ["warning amiss this"] == warned(warning, "this", "that")
+
+
+def test_repeated_warning_resolved() -> None:
+    """The end of a fault is logged once, and only if there was a warning; the next warning then comes at once."""
+    warning = RepeatedWarning(logs.logger("test"), "amiss", clock=Hand())
+    warned(warning, "this")
+    assert "this" in warning
+
+    with capture_logs() as lines:
+        for one in ("this", "this", "that"):
+            warning.resolved(one, about=one)
+
+    assert [("info", "amiss_no_more", "this")] == [(one["log_level"], one["event"], one["about"]) for one in lines]
+    assert "this" not in warning
+    assert ["warning amiss this"] == warned(warning, "this")
+
+
+def test_repeated_warning_default_clock() -> None:
+    """By the machine's clock, which may begin at 0, the first warning is logged at once."""
+    assert ["warning amiss "] == warned(RepeatedWarning(logs.logger("test"), "amiss"), "", "")

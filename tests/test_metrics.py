@@ -15,7 +15,7 @@ from tests.rig.process import ROOT
 
 FAULTS, VIEWERS = "ticket_counter_store_faults_total", "ticket_counter_viewers"
 
-MEMBER = """
+CHILD = """
 from server import metrics
 metrics.store_faults.labels("ping").inc(3)
 metrics.ws_viewers.inc(2)
@@ -35,18 +35,18 @@ for one in vars(metrics).values():
         for value in range(20):
             one.labels(*[f"a-long-label-{value}"] * len(one._labelnames))
 """
-"""More than is ever counted: each type of webhook with its six outcomes, and of all else twenty labels."""
+"""More than is ever counted: each type of webhook with six outcomes, and twenty labels of every other metric."""
 
 
-def member(folder: Path, place: int, program: str = MEMBER) -> None:
-    """Let a process of a crew run that counts into these files, until it has ended without a word."""
-    surroundings = {metrics.FOLDER: str(folder), metrics.PLACE: str(place)}
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={**os.environ, **surroundings}, check=True)
+def child(folder: Path, place: int, program: str = CHILD) -> None:
+    """Run a supervisor's child that counts into the files of its place, until it has ended."""
+    environment = {metrics.FOLDER: str(folder), metrics.PLACE: str(place)}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={**os.environ, **environment}, check=True)
 
 
 @contextmanager
-def asked(folder: Path) -> Iterator[None]:
-    """Answer as a member of the crew with this folder."""
+def in_folder(folder: Path) -> Iterator[None]:
+    """Answer as a child with this folder."""
     os.environ[metrics.FOLDER] = str(folder)
     try:
         yield
@@ -54,30 +54,30 @@ def asked(folder: Path) -> Iterator[None]:
         del os.environ[metrics.FOLDER]
 
 
-def told() -> dict[tuple[str, str], float]:
-    """What is said of each name and label."""
+def samples() -> dict[tuple[str, str], float]:
+    """The value of each sample, by its name and first label."""
     families = text_string_to_metric_families(metrics.text().decode())
     return {(one.name, next(iter(one.labels.values()), "")): one.value for family in families for one in family.samples}
 
 
-def test_alone() -> None:
-    """A single process says what it has counted itself, and what the kernel says of it."""
-    before = told().get((FAULTS, "alone"), 0)
+def test_single_process() -> None:
+    """A single process reports its own counts, and the kernel's figures about it."""
+    before = samples().get((FAULTS, "alone"), 0)
     metrics.store_faults.labels("alone").inc()
 
-    assert before + 1 == told()[FAULTS, "alone"]
-    assert ("process_resident_memory_bytes", "") in told()
+    assert before + 1 == samples()[FAULTS, "alone"]
+    assert ("process_resident_memory_bytes", "") in samples()
 
 
-def test_sums(tmp_path: Path) -> None:
-    """Whichever member is asked says the sums of all, and nothing that has none."""
+def test_sums_of_all_children(tmp_path: Path) -> None:
+    """Each child reports the sums over all, and no figure that has no sum."""
     metrics.store_faults.labels("of another process").inc()
     for place in (0, 1):
-        metrics.prepare(str(tmp_path), place)
-        member(tmp_path, place)
+        metrics.create_files(str(tmp_path), place)
+        child(tmp_path, place)
 
-    with asked(tmp_path):
-        found = told()
+    with in_folder(tmp_path):
+        found = samples()
 
     assert (6, 4) == (found[FAULTS, "ping"], found[VIEWERS, "ws"])
     assert 2 == found["ticket_counter_flush_seconds_count", ""]
@@ -85,73 +85,73 @@ def test_sums(tmp_path: Path) -> None:
     assert ("process_resident_memory_bytes", "") not in found
 
 
-def test_a_place_is_taken_over(tmp_path: Path) -> None:
-    """Who takes a dead process's place counts on where that has stopped, but for what was true only while it lived."""
-    metrics.prepare(str(tmp_path), 0)
-    member(tmp_path, 0)
-    with asked(tmp_path):
-        metrics.forget(str(tmp_path), 0)
-        between = told()
+def test_replaced_child_counts_on(tmp_path: Path) -> None:
+    """A child that replaces a dead one counts on from its values, except those that hold only while it lives."""
+    metrics.create_files(str(tmp_path), 0)
+    child(tmp_path, 0)
+    with in_folder(tmp_path):
+        metrics.remove_live_file(str(tmp_path), 0)
+        between = samples()
 
-        metrics.prepare(str(tmp_path), 0)
-        member(tmp_path, 0)
+        metrics.create_files(str(tmp_path), 0)
+        child(tmp_path, 0)
 
         assert (3, None) == (between[FAULTS, "ping"], between.get((VIEWERS, "ws")))
-        assert (6, 2) == (told()[FAULTS, "ping"], told()[VIEWERS, "ws"])
+        assert (6, 2) == (samples()[FAULTS, "ping"], samples()[VIEWERS, "ws"])
 
 
-def test_only_its_own_share_is_forgotten(tmp_path: Path) -> None:
-    """A dead process takes nothing of those that live with it, even of a place whose number begins as its own."""
+def test_dead_child_removes_only_its_own_values(tmp_path: Path) -> None:
+    """A dead child's removal leaves the others' values, even of a place whose number begins with the same digit."""
     for place in (1, 11):
-        member(tmp_path, place)
+        child(tmp_path, place)
 
-    metrics.forget(str(tmp_path), 1)
-    metrics.forget(str(tmp_path), 1)
+    metrics.remove_live_file(str(tmp_path), 1)
+    metrics.remove_live_file(str(tmp_path), 1)
 
-    with asked(tmp_path):
-        assert (6, 2) == (told()[FAULTS, "ping"], told()[VIEWERS, "ws"])
-
-
-def test_asked_before_anything_is_counted(tmp_path: Path) -> None:
-    """Files that no process has opened yet are as good as none."""
-    metrics.prepare(str(tmp_path), 0)
-
-    with asked(tmp_path):
-        assert {} == told()
+    with in_folder(tmp_path):
+        assert (6, 2) == (samples()[FAULTS, "ping"], samples()[VIEWERS, "ws"])
 
 
-def test_a_process_makes_no_file(tmp_path: Path) -> None:
-    """Whatever a process counts goes into the files that were made for it, and they need not grow."""
-    metrics.prepare(str(tmp_path), 0)
+def test_scrape_before_any_count(tmp_path: Path) -> None:
+    """Files that no process has opened yet hold no samples, and cause no error."""
+    metrics.create_files(str(tmp_path), 0)
+
+    with in_folder(tmp_path):
+        assert {} == samples()
+
+
+def test_files_never_grow(tmp_path: Path) -> None:
+    """A child creates no file, and those created for it hold everything that is ever counted."""
+    metrics.create_files(str(tmp_path), 0)
     made = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
 
-    member(tmp_path, 0, EVERY)
+    child(tmp_path, 0, EVERY)
 
     assert {metrics.SIZE} == set(made.values())
     assert made == {path.name: path.stat().st_size for path in tmp_path.iterdir()}
 
 
 def test_full_disk(tmp_path: Path) -> None:
-    """Where a file cannot be made whole that is an error, and nobody ever finds a part of it."""
+    """If a file cannot be written whole, that is an error, and no part of it is ever read."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # To the kernel that one is too large is the same as that all are too much.
+    # The kernel refuses a file over the limit as it would on a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (metrics.SIZE // 2, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            metrics.prepare(str(tmp_path), 0)
+            metrics.create_files(str(tmp_path), 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     assert [] == [*tmp_path.glob("*.db")]
-    metrics.prepare(str(tmp_path), 0)
-    with asked(tmp_path):
-        assert {} == told()
+    metrics.create_files(str(tmp_path), 0)
+    with in_folder(tmp_path):
+        assert {} == samples()
 
 
 def test_folder() -> None:
-    """A crew's folder is there as long as it is used, with all that was left in it, and locked against who tidies up."""
+    """The folder exists as long as it is used, is removed with its contents, and is locked against systemd-tmpfiles."""
     with metrics.folder() as folder:
-        metrics.prepare(folder, 0)
+        metrics.create_files(folder, 0)
         other = os.open(folder, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -39,10 +39,10 @@ PATH = f"/v1/counters?ticket={TICKET}"
 STREAM = f"/v1/counters/stream?ticket={TICKET}"
 
 VIEWERS = 20
-"""Two a wave."""
+"""Two in each wave."""
 
 A_LITTLE = 1.0
-"""Seconds beside those that are promised: the machine has other tests to run as well."""
+"""Seconds over those that are promised, for a busy machine."""
 
 
 def found(**given: Any) -> Settings:
@@ -55,47 +55,47 @@ def found(**given: Any) -> Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """How a viewer was sent away: when, with which word, and with which code."""
+class Closed:
+    """How a viewer's connection was closed: when, after which frame, and with which code."""
 
     at: float
-    word: dict[str, Any]
+    frame: dict[str, Any]
     code: int
 
 
 BYE = {"bye": {"retry_ms": [500, 5000]}}
 
 
-async def watch_socket(socket: ClientConnection) -> Left:
-    """View counters until the server closes."""
-    word: dict[str, Any] = {}
+async def watch_socket(socket: ClientConnection) -> Closed:
+    """View counters over WebSocket until the server closes."""
+    frame: dict[str, Any] = {}
     with suppress(ConnectionClosed):
         while True:
-            word = json.loads(await socket.recv())
+            frame = json.loads(await socket.recv())
     assert socket.close_code is not None
-    return Left(time.monotonic(), word, socket.close_code)
+    return Closed(time.monotonic(), frame, socket.close_code)
 
 
-async def watch_stream(client: httpx.AsyncClient, came: asyncio.Semaphore) -> Left:
-    """View counters until the server ends the stream; *came* is released when it has begun."""
+async def watch_stream(client: httpx.AsyncClient, came: asyncio.Semaphore) -> Closed:
+    """View counters over SSE until the server ends the stream; *came* is released when it has begun."""
     lines = []
     async with client.stream("GET", PATH, headers={"Accept": "text/event-stream"}) as answer:
         came.release()
         async for line in answer.aiter_lines():
             lines += [line] if line else []
     assert "event: bye" == lines[-2]
-    return Left(time.monotonic(), json.loads(lines[-1].removeprefix("data: ")), answer.status_code)
+    return Closed(time.monotonic(), json.loads(lines[-1].removeprefix("data: ")), answer.status_code)
 
 
-def in_waves(left: Sequence[Left]) -> bool:
-    """Tell whether these did not all leave in the same moment, but over some time, a few at once."""
-    moments = sorted(one.at for one in left)
+def in_waves(closed: Sequence[Closed]) -> bool:
+    """Whether these were not all closed in the same moment, but over some time, a few at once."""
+    moments = sorted(one.at for one in closed)
     apart = [later - earlier for earlier, later in pairwise(moments)]
     return moments[-1] - moments[0] > run.WAVES / 2 and max(apart) < run.WAVES / 3
 
 
 async def test_sigterm_with_viewers(command: Run, redis_url: str) -> None:
-    """Law 11: after SIGTERM a process is not ready, sends its viewers away in waves, and ends within the grace period."""
+    """Law 11: after SIGTERM a process is not ready, closes its viewers in waves, and ends within the grace period."""
     process = command("web", REDIS_URL=redis_url)
     url = await process.url()
     async with AsyncExitStack() as stack:
@@ -107,7 +107,7 @@ async def test_sigterm_with_viewers(command: Run, redis_url: str) -> None:
             await stack.enter_async_context(connect(url.replace("http", "ws", 1) + PATH)) for _ in range(VIEWERS)
         ]
         watching = [asyncio.create_task(watch_socket(one)) for one in sockets]
-        # One who says nothing, as a browser does that connects in advance.
+        # A client that sends nothing, as a browser that connects in advance.
         stack.enter_context(socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))))
 
         began = time.monotonic()
@@ -116,50 +116,50 @@ async def test_sigterm_with_viewers(command: Run, redis_url: str) -> None:
         ready = await client.get("/readyz")
         live = await client.get("/livez")
         late = await client.get(STREAM)
-        left = await asyncio.gather(*watching)
+        closed = await asyncio.gather(*watching)
         stream = await streaming
         status, _ = await process.ended()
         seconds = time.monotonic() - began
 
     assert (503, "no\n", 200) == (ready.status_code, ready.text, live.status_code)
     assert (503, "5") == (late.status_code, late.headers["Retry-After"])
-    assert all((one.word, one.code) == (BYE, 1012) for one in left)
-    assert BYE == stream.word
-    assert in_waves(left)
+    assert all((one.frame, one.code) == (BYE, 1012) for one in closed)
+    assert BYE == stream.frame
+    assert in_waves(closed)
     assert 0 == status
     assert seconds < run.DRAIN + A_LITTLE
 
 
-async def test_sockets_in_waves(redis_url: str) -> None:
-    """Law 11: sockets get their bye and a close with 1012, in waves; then uvicorn, worker and all tasks have ended."""
+async def test_websockets_closed_in_waves(redis_url: str) -> None:
+    """Law 11: WebSockets get their bye and a close with 1012, in waves; then uvicorn, worker and all tasks end."""
     wanted = found(redis_url=redis_url)
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         _, parts = await run._start(stack, wanted, web=True, worker=True, embed=False)
         web = next(part for part in parts if isinstance(part, Web))
         server, listening = http_server(web.app, web.descriptors, wanted), listen(wanted)
-        watched = {type(part).__name__.lower(): asyncio.create_task(part.run()) for part in parts}
-        watched["server"] = asyncio.create_task(server.serve([listening]))
-        ending = asyncio.create_task(run._until(stopping, watched, parts, server))
+        tasks = {type(part).__name__.lower(): asyncio.create_task(part.run()) for part in parts}
+        tasks["server"] = asyncio.create_task(server.serve([listening]))
+        ending = asyncio.create_task(run._until_stopped(stopping, tasks, parts, server))
         url = address(wanted, listening).replace("http", "ws", 1) + PATH
         sockets = [await stack.enter_async_context(connect(url)) for _ in range(VIEWERS)]
         watching = [asyncio.create_task(watch_socket(one)) for one in sockets]
 
         stopping.set()
-        left = await asyncio.gather(*watching)
+        closed = await asyncio.gather(*watching)
         status = await ending
 
-    assert all((one.word, one.code) == (BYE, 1012) for one in left)
-    assert in_waves(left)
+    assert all((one.frame, one.code) == (BYE, 1012) for one in closed)
+    assert in_waves(closed)
     assert 0 == status
-    assert all(task.done() for task in watched.values())
+    assert all(task.done() for task in tasks.values())
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0])))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_alone(command: Run, redis_url: str, number: int) -> None:
-    """Law 11: a web or a worker that nobody needs ends soon after either signal, with status 0 and nothing to say."""
+async def test_signal_without_viewers(command: Run, redis_url: str, number: int) -> None:
+    """Law 11: a web or worker process without work ends soon after either signal, with status 0 and no error."""
     web, worker = command("web", REDIS_URL=redis_url), command("worker", REDIS_URL=redis_url)
     await web.url()
     await worker.says("wix_fault")
@@ -173,7 +173,7 @@ async def test_alone(command: Run, redis_url: str, number: int) -> None:
 
 
 async def test_second_signal(command: Run, redis_url: str) -> None:
-    """Law 11: a second signal ends a process at once, whoever is still there."""
+    """Law 11: a second signal ends a process at once, even with viewers connected."""
     process = command("web", REDIS_URL=redis_url)
     url = await process.url()
 
@@ -186,8 +186,8 @@ async def test_second_signal(command: Run, redis_url: str) -> None:
     assert seconds < A_LITTLE
 
 
-async def test_call_in_flight(command: Run, redis_url: str) -> None:
-    """Law 11: a worker lets a read that has begun end, and keeps what it said: nothing claimed is lost."""
+async def test_worker_finishes_its_call(command: Run, redis_url: str) -> None:
+    """Law 11: a worker lets a call in flight finish and keeps its answer: nothing claimed is lost."""
     async with aclosing(Reads(redis_url, SITE)) as reads, scripted.running() as wix:
         await reads.schedule.add_site(reads.site, reads.rules, everything=True)
         await reads.schedule.mark(reads.site, Hint("sold", (TicketId(TICKET),)))
@@ -210,8 +210,8 @@ async def test_call_in_flight(command: Run, redis_url: str) -> None:
     assert "gone" == json.loads(counter)["state"]
 
 
-async def test_signal_while_waiting(command: Run) -> None:
-    """A signal ends a process at once that still waits for Redis."""
+async def test_signal_while_waiting_for_redis(command: Run) -> None:
+    """A signal ends at once a process that still waits for Redis."""
     process = command("web", REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     await process.says("webhooks_refused")
 
@@ -221,12 +221,12 @@ async def test_signal_while_waiting(command: Run) -> None:
     assert seconds < A_LITTLE
 
 
-DEAF = """
+IGNORES_CANCEL = """
 import asyncio
 from server import run, settings
 from server.http.server import Server, http_server
 
-async def deaf():
+async def ignoring():
     while True:
         try:
             await asyncio.sleep(3600)
@@ -234,17 +234,17 @@ async def deaf():
             print("cancelled", flush=True)
 
 def ready(address):
-    tasks.append(asyncio.get_running_loop().create_task(deaf()))
+    tasks.append(asyncio.get_running_loop().create_task(ignoring()))
     print(f"address={address}", flush=True)
 
 tasks = []
-raise SystemExit(run.process(settings.load(), web=True, worker=False, embed=False, ready=ready, last=0.5))
+raise SystemExit(run.run_process(settings.load(), web=True, worker=False, embed=False, ready=ready, close_within=0.5))
 """
 
 
-async def test_end_is_never_for_ever(command: Run, redis_url: str) -> None:
-    """A task that hears no cancel does not keep the process: it ends in time, with a trace and status 1."""
-    process = command(program=DEAF, REDIS_URL=redis_url)
+async def test_hanging_task_does_not_prevent_end(command: Run, redis_url: str) -> None:
+    """A task that ignores its cancellation does not hold up the end: it comes in time, with a traceback and status 1."""
+    process = command(program=IGNORES_CANCEL, REDIS_URL=redis_url)
     await process.says("address=")
 
     status, seconds = await process.stop()
@@ -258,12 +258,12 @@ async def test_end_is_never_for_ever(command: Run, redis_url: str) -> None:
 # -- parts that end by themselves --
 
 
-def embedded(process: Command) -> int:
+def embedded_pid(process: Command) -> int:
     """The pid of the embedded Valkey."""
     return int((process.folder / "data" / "valkey" / "lock").read_text().split()[0])
 
 
-async def test_killed_valkey(command: Run) -> None:
+async def test_killed_embedded_valkey(command: Run) -> None:
     """Law 10: an embedded Valkey that dies takes the process down, with a line that says so and exit status 1."""
     process = command("serve")
     url = await process.url()
@@ -272,8 +272,8 @@ async def test_killed_valkey(command: Run) -> None:
         watching = asyncio.create_task(watch_stream(client, came))
         await came.acquire()
 
-        os.kill(embedded(process), signal.SIGKILL)
-        left = await watching
+        os.kill(embedded_pid(process), signal.SIGKILL)
+        closed = await watching
         status, _ = await process.ended()
 
     line = next(line for line in process.err.splitlines() if "part_ended" in line)
@@ -281,11 +281,11 @@ async def test_killed_valkey(command: Run) -> None:
     assert "part=valkey" in line
     assert "the embedded Valkey server has ended (killed by SIGKILL)" in line
     assert "Traceback" not in process.err
-    assert BYE == left.word
+    assert BYE == closed.frame
 
 
-async def test_part_with_a_bug(command: Run, redis_url: str) -> None:
-    """Law 10: a web or worker part that fails of what nobody foresaw takes the process down, and the trace is shown."""
+async def test_bug_ends_process(command: Run, redis_url: str) -> None:
+    """Law 10: a web or worker part that fails with an unexpected exception ends the process, with its traceback."""
     web, worker = command("web", REDIS_URL=redis_url), command("worker", REDIS_URL=redis_url)
     await web.url()
     await worker.says("wix_fault")
@@ -303,8 +303,8 @@ async def test_part_with_a_bug(command: Run, redis_url: str) -> None:
 # -- the start --
 
 
-async def test_late_redis(command: Run, redis_server: Callable[..., RedisServer]) -> None:
-    """A Redis that comes after the process is waited for."""
+async def test_waits_for_redis(command: Run, redis_server: Callable[..., RedisServer]) -> None:
+    """A process waits for a Redis that starts later."""
     redis = redis_server()
     redis.kill()
     process = command("web", REDIS_URL=redis.url)
@@ -317,7 +317,7 @@ async def test_late_redis(command: Run, redis_server: Callable[..., RedisServer]
         assert "yes\n" == (await client.get(f"{url}/livez")).text
 
 
-async def test_data_is_kept(command: Run, tmp_path: Path) -> None:
+async def test_embedded_data_survives_restart(command: Run, tmp_path: Path) -> None:
     """What was known before an orderly end of `serve` is shown after the next start, without a read of Wix."""
     kept = str(tmp_path / "kept")
     first = command("serve", DATA_DIR=kept)
@@ -336,27 +336,27 @@ async def test_data_is_kept(command: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", [{"appendonly": "no"}, {"maxmemory_policy": "allkeys-lru"}])
-async def test_redis_that_loses(redis_server: Callable[..., RedisServer], setting: dict[str, str]) -> None:
-    """A Redis that would lose what we promise is refused with the line that is missing, or taken with a warning."""
+async def test_unsafe_redis(redis_server: Callable[..., RedisServer], setting: dict[str, str]) -> None:
+    """A Redis that may lose data is refused with the setting to change, or accepted with a warning."""
     redis = redis_server(**setting)
 
     with pytest.raises(NotStarted, match=r"set `(appendonly yes|maxmemory-policy noeviction)`.*ALLOW_UNSAFE_REDIS=1"):
-        await run._fit(redis.url, found())
+        await run._check_redis(redis.url, found())
     with capture_logs() as logs:
-        await run._fit(redis.url, found(allow_unsafe_redis=True))
+        await run._check_redis(redis.url, found(allow_unsafe_redis=True))
 
     assert ["unsafe_redis"] == [one["event"] for one in logs]
 
 
-async def test_no_redis() -> None:
-    """A Redis that never comes is said to be missing, with the setting to check."""
-    with pytest.raises(NotStarted, match=r"Redis was not there for 0 s: check REDIS_URL"):
-        await run._fit(f"redis://127.0.0.1:{free_port()}", found(), patience=0.1)
+async def test_redis_never_available() -> None:
+    """A Redis that never comes is reported, with the setting to check."""
+    with pytest.raises(NotStarted, match=r"Redis was not available within 0 s: check REDIS_URL"):
+        await run._check_redis(f"redis://127.0.0.1:{free_port()}", found(), within=0.1)
 
 
 @asynccontextmanager
 async def old_redis(version: str) -> AsyncIterator[str]:
-    """The address of something that speaks RESP as an old Redis does: to `INFO` it tells its version, to the rest OK."""
+    """The address of a server that answers as an old Redis: its version to `INFO`, OK to the rest."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while first := await reader.readline():
@@ -378,8 +378,8 @@ async def old_redis(version: str) -> AsyncIterator[str]:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?protocol=2"
 
 
-async def test_old_redis(command: Run) -> None:
-    """A Redis before 7 is refused with its version, in a line, with exit status 2."""
+async def test_redis_too_old(command: Run) -> None:
+    """A Redis before 7 is refused with its version, in one line, with exit status 2."""
     async with old_redis("6.2.14") as url:
         process = command("worker", REDIS_URL=url)
         status, _ = await process.ended()
@@ -388,8 +388,8 @@ async def test_old_redis(command: Run) -> None:
     assert "ticket-counter: Redis 6.2.14 is too old: 7.0 or Valkey is needed\n" == process.err
 
 
-async def test_full_redis(command: Run, redis_server: Callable[..., RedisServer]) -> None:
-    """A Redis without memory is refused at the start, in a line that names the cause."""
+async def test_redis_without_memory(command: Run, redis_server: Callable[..., RedisServer]) -> None:
+    """A Redis without memory is refused at the start, in one line that names the cause."""
     process = command("worker", REDIS_URL=redis_server(maxmemory="1mb").url)
     status, _ = await process.ended()
 
@@ -399,8 +399,8 @@ async def test_full_redis(command: Run, redis_server: Callable[..., RedisServer]
     assert 1 == len(process.err.splitlines())
 
 
-async def test_before() -> None:
-    """A start gives its result, or its fault; a signal that comes first cancels it, and it has cleaned up by then."""
+async def test_unless_stopped() -> None:
+    """A start gives its result or its error; a signal that comes first cancels it, and waits for its cleanup."""
     cleaned = []
 
     async def start(seconds: float, result: str) -> str:
@@ -414,11 +414,11 @@ async def test_before() -> None:
         raise NotStarted("no such host")
 
     stopping = asyncio.Event()
-    assert "started" == await run._before(stopping, start(0, "started"))
+    assert "started" == await run._unless_stopped(stopping, start(0, "started"))
     with pytest.raises(NotStarted, match="no such host"):
-        await run._before(stopping, fail())
+        await run._unless_stopped(stopping, fail())
     stopping.set()
-    assert await run._before(stopping, start(60, "cut")) is None
+    assert await run._unless_stopped(stopping, start(60, "cut")) is None
     assert ["started", "cut"] == cleaned
 
 
@@ -426,8 +426,8 @@ async def test_before() -> None:
 
 
 @contextmanager
-def deaf(cancels: int) -> Iterator[asyncio.Task[None]]:
-    """A task that does not hear so many cancels; it ends with the block."""
+def ignoring(cancels: int) -> Iterator[asyncio.Task[None]]:
+    """A task that ignores so many cancellations; it ends with the block."""
     left = [cancels]
 
     async def sleep() -> None:
@@ -439,7 +439,7 @@ def deaf(cancels: int) -> Iterator[asyncio.Task[None]]:
                 if left[0] < 0:
                     raise
 
-    task = asyncio.create_task(sleep(), name="deaf")
+    task = asyncio.create_task(sleep(), name="stubborn")
     try:
         yield task
     finally:
@@ -447,45 +447,45 @@ def deaf(cancels: int) -> Iterator[asyncio.Task[None]]:
         task.cancel()
 
 
-async def test_a_lost_cancel() -> None:
-    """A task that lost a cancel is told again."""
-    with deaf(2) as task:
+async def test_lost_cancel_is_repeated() -> None:
+    """A task that lost a cancellation is cancelled again."""
+    with ignoring(2) as task:
         await asyncio.sleep(0)
         with capture_logs() as logs:
-            await run._end([task], every=0.01)
+            await run._cancel([task], every=0.01)
 
         assert task.cancelled()
         assert [] == logs
 
 
-async def test_a_task_that_never_hears() -> None:
-    """A task that hears no cancel at all is named and left behind."""
-    with deaf(1000) as task:
+async def test_task_ignores_every_cancel() -> None:
+    """A task that ignores every cancellation is logged by name and abandoned."""
+    with ignoring(1000) as task:
         await asyncio.sleep(0)
         with capture_logs() as logs:
-            await run._end([task], every=0.01)
+            await run._cancel([task], every=0.01)
 
         assert not task.done()
-        assert [("tasks_left", ["deaf"])] == [(one["event"], one["tasks"]) for one in logs]
+        assert [("tasks_left", ["stubborn"])] == [(one["event"], one["tasks"]) for one in logs]
 
 
-async def test_cut_drain() -> None:
+async def test_drain_time_limit() -> None:
     """Law 11: a server that does not end does not outlast the grace period."""
     stopping = asyncio.Event()
     stopping.set()
     server = Server(uvicorn.Config(_nothing, log_config=None))
-    watched = {"server": asyncio.create_task(asyncio.sleep(60))}
+    tasks = {"server": asyncio.create_task(asyncio.sleep(60))}
 
     with capture_logs() as logs:
-        status = await run._until(stopping, watched, [], server, drain=0.05)
+        status = await run._until_stopped(stopping, tasks, [], server, drain=0.05)
 
     assert 0 == status
     assert ["drain_cut"] == [one["event"] for one in logs]
-    assert watched["server"].cancelled()
+    assert tasks["server"].cancelled()
 
 
-async def test_fault_at_the_end() -> None:
-    """Law 10: a part that fails while the others end is told as well, and the status says so."""
+async def test_failure_while_ending() -> None:
+    """Law 10: a part that fails while the others end is logged too, and the exit status shows it."""
     stopping = asyncio.Event()
     stopping.set()
 
@@ -495,11 +495,11 @@ async def test_fault_at_the_end() -> None:
         finally:
             raise RedisUnavailable("the last write was not taken")
 
-    watched = {"worker": asyncio.create_task(fail())}
+    tasks = {"worker": asyncio.create_task(fail())}
     await asyncio.sleep(0)
 
     with capture_logs() as logs:
-        status = await run._until(stopping, watched, [], None)
+        status = await run._until_stopped(stopping, tasks, [], None)
 
     assert 1 == status
     assert [("part_ended", "worker", "the last write was not taken")] == [
@@ -511,24 +511,24 @@ async def test_fault_at_the_end() -> None:
     ("error", "text", "traced"),
     [
         (None, "it ended by itself", False),
-        (RedisUnavailable("Redis is away"), "Redis is away", False),
+        (RedisUnavailable("Redis is unavailable"), "Redis is unavailable", False),
         (
-            ExceptionGroup("hub", [ExceptionGroup("rounds", [RedisUnavailable("Redis is away")])]),
-            "Redis is away",
+            ExceptionGroup("hub", [ExceptionGroup("rounds", [RedisUnavailable("Redis is unavailable")])]),
+            "Redis is unavailable",
             False,
         ),
         (ExceptionGroup("hub", [ZeroDivisionError("division by zero")]), "division by zero", True),
     ],
 )
-async def test_what_is_told(error: Exception | None, text: str, *, traced: bool) -> None:
-    """Law 10: what ended a part is told by its first cause; only a bug shows its trace."""
+async def test_logged_cause(error: Exception | None, text: str, *, traced: bool) -> None:
+    """Law 10: the end of a part is logged with its first cause; only a bug is logged with its traceback."""
 
     async def part() -> None:
         if error is not None:
             raise error
 
     with capture_logs() as logs:
-        status = await run._until(asyncio.Event(), {"web": asyncio.create_task(part())}, [], None)
+        status = await run._until_stopped(asyncio.Event(), {"web": asyncio.create_task(part())}, [], None)
 
     assert 1 == status
     assert [("part_ended", "web", text)] == [(one["event"], one["part"], one["error"]) for one in logs]
@@ -536,43 +536,43 @@ async def test_what_is_told(error: Exception | None, text: str, *, traced: bool)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_process(redis_url: str, number: int) -> None:
-    """A process of both parts says its address when it listens, ends with a signal, and leaves signals as they were."""
+def test_process_until_signal(redis_url: str, number: int) -> None:
+    """A process of both parts reports its address when it listens, ends at a signal, and restores signal handlers."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    told = []
+    addresses = []
 
     def ready(address: str) -> None:
-        told.append(address)
+        addresses.append(address)
         signal.raise_signal(number)
 
-    status = run.process(found(redis_url=redis_url), web=True, worker=True, embed=True, ready=ready)
+    status = run.run_process(found(redis_url=redis_url), web=True, worker=True, embed=True, ready=ready)
 
     assert 0 == status
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", told[0])
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", addresses[0])
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
-def test_process_embeds(tmp_path: Path) -> None:
-    """Without REDIS_URL a process that may brings a Valkey of its own, and takes it with it."""
+def test_process_embeds_valkey(tmp_path: Path) -> None:
+    """Without REDIS_URL a process that may embed a Valkey starts one, and ends it too."""
     lock = tmp_path / "valkey" / "lock"
 
     def ready(_: str) -> None:
         os.kill(int(lock.read_text().split()[0]), 0)
         signal.raise_signal(signal.SIGTERM)
 
-    status = run.process(found(data_dir=tmp_path), web=True, worker=True, embed=True, ready=ready)
+    status = run.run_process(found(data_dir=tmp_path), web=True, worker=True, embed=True, ready=ready)
 
     assert 0 == status
     with pytest.raises(ProcessLookupError):
         os.kill(int(lock.read_text().split()[0]), 0)
 
 
-def test_everything_missing_at_once() -> None:
-    """All that is not set and must be is told at once, before Redis is waited for."""
+def test_all_missing_settings_reported() -> None:
+    """All required settings that are missing are reported at once, before Redis is waited for."""
     bare = settings.load(_env_file=None, redis_url=None, wix_app_id=None, wix_app_secret=None, wix_api_key=None)
 
     with pytest.raises(NotStarted) as caught:
-        run.process(bare, web=False, worker=True, embed=False, ready=print)
+        run.run_process(bare, web=False, worker=True, embed=False, ready=print)
 
     assert all(name in str(caught.value) for name in ("REDIS_URL", "WIX_APP_ID", "WIX_APP_SECRET"))
 
@@ -581,8 +581,8 @@ async def _nothing(*_: Any) -> None:
     raise AssertionError
 
 
-async def test_descriptors(command: Run, redis_url: str) -> None:
-    """A process may open as many sockets as the machine allows, whatever shell it was started from."""
+async def test_descriptor_limit(command: Run, redis_url: str) -> None:
+    """A process may open as many sockets as the hard limit allows, whatever the shell's soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
     try:

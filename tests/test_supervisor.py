@@ -33,7 +33,7 @@ from tests.rig.redis import until as until_blocking
 from tests.rig.server import SITE, TICKET, until
 
 VIEWERS = 24
-"""That one of two members gets none of so many happens once in eight million runs."""
+"""With so many, one of two children gets none of them once in eight million runs."""
 
 TOKEN = "token"
 VIEWING, WRITTEN = 'ticket_counter_viewers{kind="ws"}', 'ticket_counter_frames_total{kind="ws"}'
@@ -45,29 +45,29 @@ def found(**given: Any) -> Settings:
     return settings.load(_env_file=None, **{**defaults, **given})
 
 
-# -- members as they are: real web processes behind one port --
+# -- real web processes on one port --
 
 
 @dataclass
 class Viewer:
-    """One who looks at a ticket: what was last said of it, the last word, and how it ended."""
+    """A viewer of one ticket: the last number and frame that it got, and the close code."""
 
     connection: ClientConnection
     unsold: int | None = None
-    word: dict[str, Any] = field(default_factory=dict)
+    frame: dict[str, Any] = field(default_factory=dict)
     code: int | None = None
 
-    async def look(self) -> None:
+    async def receive(self) -> None:
         """Take frames until the server closes."""
         with suppress(ConnectionClosed):
             while True:
-                self.word = json.loads(await self.connection.recv())
-                self.unsold = self.word.get("unsold", self.unsold)
+                self.frame = json.loads(await self.connection.recv())
+                self.unsold = self.frame.get("unsold", self.unsold)
         self.code = self.connection.close_code
 
 
-class Shop:
-    """A crew that runs, and those who look at its ticket."""
+class RunningSupervisor:
+    """A supervisor whose children run, and the viewers of its ticket."""
 
     def __init__(self, process: Command, url: str, stack: AsyncExitStack) -> None:
         self.process = process
@@ -75,32 +75,32 @@ class Shop:
         self.viewers: list[Viewer] = []
         self._stack = stack
 
-    async def come(self, number: int) -> list[Viewer]:
-        """Let so many viewers come."""
+    async def connect(self, number: int) -> list[Viewer]:
+        """Connect so many viewers."""
         address = f"{self.url.replace('http', 'ws', 1)}/v1/counters?ticket={TICKET}"
-        came = [Viewer(await self._stack.enter_async_context(connect(address))) for _ in range(number)]
-        for viewer in came:
-            self._stack.push_async_callback(_end, asyncio.create_task(viewer.look()))
-        self.viewers += came
-        return came
+        new = [Viewer(await self._stack.enter_async_context(connect(address))) for _ in range(number)]
+        for viewer in new:
+            self._stack.push_async_callback(_end, asyncio.create_task(viewer.receive()))
+        self.viewers += new
+        return new
 
     async def metrics(self) -> dict[str, float]:
-        """What some member says of all; on a connection of its own, so that it is not always the same."""
+        """The metrics, from any of the children: each request has its own connection."""
         async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
             answer = await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
         rows = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in rows}
 
-    def members(self) -> list[int]:
-        """The pids of all members so far, in the order of their starts."""
+    def children(self) -> list[int]:
+        """The pids of all children so far, in the order of their starts."""
         return [int(pid) for pid in re.findall(r"webhooks_refused.* pid=(\d+)", self.process.err)]
 
 
 @asynccontextmanager
-async def opened(process: Command) -> AsyncIterator[Shop]:
-    """A crew that listens."""
+async def supervised(process: Command) -> AsyncIterator[RunningSupervisor]:
+    """A supervisor that listens."""
     async with AsyncExitStack() as stack:
-        yield Shop(process, await process.url(), stack)
+        yield RunningSupervisor(process, await process.url(), stack)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -109,7 +109,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether there is such a process; one that ended and was not waited for is there."""
+    """Whether the process exists; one that has ended but was not waited for does."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -118,38 +118,38 @@ def alive(pid: int) -> bool:
 
 
 def all_show(viewers: list[Viewer], unsold: int) -> Callable[[], bool]:
-    """A condition: all of these show this number."""
+    """A condition: all of these viewers got this number last."""
     return lambda: all(viewer.unsold == unsold for viewer in viewers)
 
 
-async def test_a_member_dies(command: Run, redis_url: str, reads: Reads) -> None:
-    """A member that is killed takes its own viewers alone, is replaced, and what it counted stays in the sums."""
+async def test_killed_child_is_replaced(command: Run, redis_url: str, reads: Reads) -> None:
+    """A killed child loses only its own viewers, is replaced, and what it counted stays in the sums."""
     process = command("web", "--processes", "2", REDIS_URL=redis_url, METRICS_TOKEN=TOKEN)
-    async with opened(process) as shop:
-        viewers = await shop.come(VIEWERS)
+    async with supervised(process) as parent:
+        viewers = await parent.connect(VIEWERS)
         await reads.read(definition(TICKET, 3))
         await until(all_show(viewers, 3))
-        before = await shop.metrics()
+        before = await parent.metrics()
 
-        os.kill(shop.members()[0], signal.SIGKILL)
+        os.kill(parent.children()[0], signal.SIGKILL)
         await until(lambda: any(viewer.code for viewer in viewers))
 
         async def settled() -> bool:
-            return (await shop.metrics())[VIEWING] == sum(viewer.code is None for viewer in viewers)
+            return (await parent.metrics())[VIEWING] == sum(viewer.code is None for viewer in viewers)
 
         await until(settled)
         lost = [viewer for viewer in viewers if viewer.code]
         stayed = [viewer for viewer in viewers if not viewer.code]
-        between = await shop.metrics()
-        await until(lambda: len(shop.members()) == 3)
-        new = await shop.come(1)
+        between = await parent.metrics()
+        await until(lambda: len(parent.children()) == 3)
+        new = await parent.connect(1)
         await reads.read(definition(TICKET, 2))
         await until(all_show([*stayed, *new], 2))
-        after = await shop.metrics()
+        after = await parent.metrics()
         status, _ = await process.stop()
 
     assert "member_ended" in process.err
-    assert re.search(r"killed by SIGKILL.* pid=" + str(shop.members()[0]), process.err)
+    assert re.search(r"killed by SIGKILL.* pid=" + str(parent.children()[0]), process.err)
     assert 1 == process.err.count("listening")
     assert 0 < len(stayed) < VIEWERS
     assert {1006} == {viewer.code for viewer in lost}
@@ -158,24 +158,24 @@ async def test_a_member_dies(command: Run, redis_url: str, reads: Reads) -> None
     assert 0 == status
 
 
-async def test_signals(command: Run, redis_url: str) -> None:
-    """Law 11: a signal to the parent, even one that all members got too, sends every viewer away in order, with status 0."""
+async def test_signal_to_parent_and_children(command: Run, redis_url: str) -> None:
+    """Law 11: a signal to the parent, even if its children got it too, closes every viewer in order, with status 0."""
     process = command("web", REDIS_URL=redis_url, METRICS_TOKEN=TOKEN, WEB_PROCESSES="2")
-    async with opened(process) as shop:
-        viewers = await shop.come(VIEWERS)
-        members = shop.members()
-        folders = [environment(pid)["PROMETHEUS_MULTIPROC_DIR"] for pid in members]
-        limits = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in members]
-        # A terminal tells its whole group, a supervisor a whole tree.
-        for pid in members:
+    async with supervised(process) as parent:
+        viewers = await parent.connect(VIEWERS)
+        children = parent.children()
+        folders = [environment(pid)["PROMETHEUS_MULTIPROC_DIR"] for pid in children]
+        limits = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in children]
+        # A terminal signals its whole group, and systemd all processes of a service.
+        for pid in children:
             os.kill(pid, signal.SIGINT)
         status, _ = await process.stop(signal.SIGTERM)
         await until(lambda: all(viewer.code for viewer in viewers))
 
     assert 0 == status
     assert {1012} == {viewer.code for viewer in viewers}
-    assert all({"bye"} == set(viewer.word) for viewer in viewers)
-    assert not any(alive(pid) for pid in members)
+    assert all({"bye"} == set(viewer.frame) for viewer in viewers)
+    assert not any(alive(pid) for pid in children)
     assert 1 == len(set(folders))
     assert not Path(folders[0]).exists()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -184,28 +184,28 @@ async def test_signals(command: Run, redis_url: str) -> None:
 
 
 def environment(pid: int) -> dict[str, str]:
-    """What a process was started with."""
+    """The environment that a process was started with."""
     pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     return dict(pair.split("=", 1) for pair in pairs if pair)
 
 
 async def test_killed_parent(command: Run, redis_url: str) -> None:
-    """Members end with their parent, however that ends, give the port free, and leave nothing behind."""
+    """Children end when their parent is killed, free the port, and leave no files."""
     process = command("web", "--processes", "2", REDIS_URL=redis_url)
-    async with opened(process) as shop:
-        members = shop.members()
-        folder = Path(environment(members[0])["PROMETHEUS_MULTIPROC_DIR"])
+    async with supervised(process) as parent:
+        children = parent.children()
+        folder = Path(environment(children[0])["PROMETHEUS_MULTIPROC_DIR"])
         assert folder.is_dir()
 
         await process.stop(signal.SIGKILL)
 
-        await until(lambda: not any(alive(pid) for pid in members))
-    listen(found(port=int(shop.url.rpartition(":")[2]))).close()
+        await until(lambda: not any(alive(pid) for pid in children))
+    listen(found(port=int(parent.url.rpartition(":")[2]))).close()
     assert not folder.exists()
 
 
-async def test_second_crew(command: Run, redis_url: str) -> None:
-    """A port that other members share is taken as any other: the second crew ends with one line and exit status 2."""
+async def test_second_supervisor_on_the_port(command: Run, redis_url: str) -> None:
+    """A second supervisor on the same port ends with one line and exit status 2, although ports can be shared."""
     port = str(free_port())
     first = command("web", "--processes", "2", "--port", port, REDIS_URL=redis_url)
     await first.url()
@@ -220,19 +220,19 @@ async def test_second_crew(command: Run, redis_url: str) -> None:
     )
 
 
-async def test_no_member_can_start(command: Run, redis_server: Callable[..., RedisServer]) -> None:
-    """What keeps every member from starting is told once, as a single process would tell it, with exit status 2."""
+async def test_no_child_can_start(command: Run, redis_server: Callable[..., RedisServer]) -> None:
+    """What keeps every child from starting is printed once, as by a single process, with exit status 2."""
     process = command("web", "--processes", "3", REDIS_URL=redis_server(appendonly="no").url)
     status, _ = await process.ended()
 
-    told = [line for line in process.err.splitlines() if "webhooks_refused" not in line]
+    reported = [line for line in process.err.splitlines() if "webhooks_refused" not in line]
     assert 2 == status
-    assert 1 == len(told)
-    assert re.match(r"ticket-counter: .*set `appendonly yes`", told[0])
+    assert 1 == len(reported)
+    assert re.match(r"ticket-counter: .*set `appendonly yes`", reported[0])
 
 
-async def test_no_folder(command: Run, redis_url: str) -> None:
-    """Where no folder for the metrics can be made, one line says what to set, with exit status 2."""
+async def test_no_folder_for_metrics(command: Run, redis_url: str) -> None:
+    """If no folder for the metrics can be made, one line says what to set, with exit status 2."""
     nowhere = "import tempfile; tempfile.tempdir = 'nowhere'; from server.cli import main; main()"
     process = command("web", "--processes", "2", program=nowhere, REDIS_URL=redis_url)
 
@@ -244,11 +244,11 @@ async def test_no_folder(command: Run, redis_url: str) -> None:
     )
 
 
-# -- the two sides, in this process --
+# -- the parent and a child, in this process --
 
 
-def press(number: int, when: Callable[[], Any], times: int = 1) -> threading.Thread:
-    """Send this process a signal as soon as something holds."""
+def send_signal(number: int, when: Callable[[], Any], times: int = 1) -> threading.Thread:
+    """Send this process a signal as soon as a condition holds."""
 
     def kill() -> None:
         for _ in range(times):
@@ -258,7 +258,7 @@ def press(number: int, when: Callable[[], Any], times: int = 1) -> threading.Thr
 
 
 def once(when: Callable[[], Any], do: Callable[[], Any]) -> threading.Thread:
-    """Do something beside the test as soon as something holds."""
+    """Do something in another thread as soon as a condition holds."""
 
     def wait() -> None:
         until_blocking(lambda: bool(when()), lambda: "it did not come to hold")
@@ -270,8 +270,8 @@ def once(when: Callable[[], Any], do: Callable[[], Any]) -> threading.Thread:
 
 
 @contextmanager
-def surroundings(folder: Path, **given: str) -> Iterator[None]:
-    """What members find: these settings in the environment, and no other in a file."""
+def environment_of_children(folder: Path, **given: str) -> Iterator[None]:
+    """Give children these settings in the environment, and no others from a file."""
     before = dict(os.environ)
     os.environ.update({"PYTHONPATH": str(ROOT), **given})
     try:
@@ -283,38 +283,38 @@ def surroundings(folder: Path, **given: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_lead(redis_url: str, tmp_path: Path, number: int) -> None:
-    """The address is told once all listen there, a signal ends them, and signals are left as they were."""
+def test_supervise_until_signal(redis_url: str, tmp_path: Path, number: int) -> None:
+    """The address is reported once all children listen, a signal ends them, and former signal handlers are back."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    told: list[str] = []
+    reported: list[str] = []
 
     def ready(address: str) -> None:
-        told.append(address)
+        reported.append(address)
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))).close()
         signal.raise_signal(number)
 
-    with surroundings(tmp_path, REDIS_URL=redis_url):
+    with environment_of_children(tmp_path, REDIS_URL=redis_url):
         status = supervisor.supervise(found(redis_url=redis_url, web_processes=2), ready)
 
     assert 0 == status
-    assert 1 == len(told)
-    assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*", told[0])
+    assert 1 == len(reported)
+    assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*", reported[0])
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
-def test_lead_without_redis() -> None:
-    """What would keep every member from starting, and is plain from the settings, is said before any is started."""
+def test_supervise_without_redis_url() -> None:
+    """A missing REDIS_URL is reported before any child is started."""
     with pytest.raises(NotStarted, match="REDIS_URL is not set"):
         supervisor.supervise(found(redis_url=None, web_processes=2), print)
 
 
-def join(wanted: Settings, report: int) -> int:
-    """Be a member as long as this call; what it writes into logs' context is not for the tests to come."""
+def run_child(wanted: Settings, report: int) -> int:
+    """Be a child during this call, without changing the log context of other tests."""
     return contextvars.copy_context().run(supervisor.run_child, wanted, report)
 
 
-def test_join(redis_url: str) -> None:
-    """A member says that it is ready when it listens on a port that it shares, and a second signal does not hurry it."""
+def test_child_reports_ready(redis_url: str) -> None:
+    """A child reports that it is ready once it listens on a shared port; a second signal does not end it at once."""
     reading, writing = os.pipe()
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         wanted = found(redis_url=redis_url, port=other.getsockname()[1])
@@ -324,20 +324,20 @@ def test_join(redis_url: str) -> None:
             said.append(os.read(reading, 100))
             return True
 
-        pressed = press(signal.SIGTERM, listens, times=2)
-        status = join(wanted, writing)
-        pressed.join()
+        signalling = send_signal(signal.SIGTERM, listens, times=2)
+        status = run_child(wanted, writing)
+        signalling.join()
 
     assert (0, [supervisor.READY]) == (status, said)
     for end in (reading, writing):
         os.close(end)
 
 
-def test_join_in_vain(redis_server: Callable[..., RedisServer]) -> None:
-    """A member that cannot start says why to its parent alone, and its status is 2."""
+def test_child_reports_start_error(redis_server: Callable[..., RedisServer]) -> None:
+    """A child that cannot start reports the reason only to its parent, and its status is 2."""
     reading, writing = os.pipe()
 
-    status = join(found(redis_url=redis_server(appendonly="no").url), writing)
+    status = run_child(found(redis_url=redis_server(appendonly="no").url), writing)
     os.close(writing)
 
     assert 2 == status
@@ -345,34 +345,7 @@ def test_join_in_vain(redis_server: Callable[..., RedisServer]) -> None:
     os.close(reading)
 
 
-def test_reserved() -> None:
-    """A port that a crew has taken is taken for others before any member listens, and free for all of its members."""
-    with supervisor._reserved(found()) as port:
-        wanted = found(port=port.getsockname()[1])
-        with pytest.raises(NotStarted, match="Address already in use"):
-            listen(wanted)
-
-        with listen(wanted, shared=True), listen(wanted, shared=True):
-            pass
-    listen(wanted).close()
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
-def test_reserved_after_a_server(host: str) -> None:
-    """A port where connections of a server linger that has ended is free, as it is for a single process."""
-    with (
-        listen(found(host=host)) as ended,
-        socket.create_connection(("127.0.0.1", ended.getsockname()[1])) as one,
-    ):
-        wanted = found(host=host, port=ended.getsockname()[1])
-        ended.accept()[0].close()
-        one.recv(1)
-
-    with supervisor._reserved(wanted) as port, listen(wanted, shared=True) as member:
-        assert wanted.port == port.getsockname()[1] == member.getsockname()[1]
-
-
-# -- members as they may be: small programs that misbehave --
+# -- small programs that misbehave, as children --
 
 PROGRAM = """
 import os, signal, sys, time
@@ -383,42 +356,42 @@ def say(text):
     os.write(report, text)
 def first():
     try:
-        (folder / f"came-{place}").touch(exist_ok=False)
+        (folder / f"started-{place}").touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
 """
 
-DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say(b'ready\\n'); time.sleep(60)"
+IGNORES_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say(b'ready\\n'); time.sleep(60)"
 
 
-def of(
+def supervisor_of(
     number: int, program: str, folder: Path, ready: Callable[[], None] = lambda: None, **more: Any
 ) -> supervisor.Supervisor:
-    """A crew of such programs."""
+    """A supervisor of such programs."""
     command = [sys.executable, "-I", "-S", "-c", PROGRAM + program]
     return supervisor.Supervisor(number, command, str(folder), ready, **more)
 
 
 def ended(logs: list[Any]) -> list[Any]:
-    """The ends of members that were told."""
+    """The ends of children that were logged."""
     return [one for one in logs if one["event"] == "member_ended"]
 
 
 @pytest.mark.parametrize(
-    ("program", "well", "bases"),
+    ("program", "healthy_after", "bases"),
     [
         ("raise SystemExit(1)", 60, [0.1, 0.2, 0.3, 0.3]),
         ("say(b'ready\\n'); os.kill(os.getpid(), 9)", 60, [0.1, 0.2, 0.3, 0.3]),
         ("say(b'ready\\n'); time.sleep(0.3); os.kill(os.getpid(), 9)", 0.05, [0.1, 0.1, 0.1, 0.1]),
     ],
 )
-def test_pauses(tmp_path: Path, program: str, well: float, bases: list[float]) -> None:
-    """A member that ends again and again is started ever more seldom, up to a bound, unless it had served well."""
+def test_restart_backoff(tmp_path: Path, program: str, healthy_after: float, bases: list[float]) -> None:
+    """A child that keeps ending is restarted after ever longer pauses, up to a limit, unless it served long enough."""
     with capture_logs() as logs:
-        pressed = press(signal.SIGTERM, lambda: len(ended(logs)) >= len(bases))
-        status = of(1, program, tmp_path, pause=(0.1, 0.3), well=well).run()
-        pressed.join()
+        signalling = send_signal(signal.SIGTERM, lambda: len(ended(logs)) >= len(bases))
+        status = supervisor_of(1, program, tmp_path, backoff=(0.1, 0.3), healthy_after=healthy_after).run()
+        signalling.join()
 
     first = ended(logs)[: len(bases)]
     assert 0 == status
@@ -427,25 +400,25 @@ def test_pauses(tmp_path: Path, program: str, well: float, bases: list[float]) -
     assert not any(alive(one["pid"]) for one in ended(logs))
 
 
-def test_refusal(tmp_path: Path) -> None:
-    """Where one member cannot start as it is set up, all are ended and its words are the whole command's."""
+def test_start_error_ends_all(tmp_path: Path) -> None:
+    """If one child cannot start with its settings, all are ended, and its reason is that of the whole command."""
     program = "say(b'ready\\n' if place else b'the key is no key'); time.sleep(60 if place else 0); sys.exit(2)"
-    told: list[None] = []
+    reported: list[None] = []
 
     with capture_logs() as logs, pytest.raises(NotStarted, match=r"^the key is no key$"):
-        of(3, program, tmp_path, lambda: told.append(None)).run()
+        supervisor_of(3, program, tmp_path, lambda: reported.append(None)).run()
 
     assert [] == logs
-    assert [] == told
+    assert [] == reported
 
 
-def test_refusal_without_words(tmp_path: Path) -> None:
-    """A member that told people itself why it cannot start leaves the parent the status alone."""
-    assert 2 == of(2, "sys.exit(2)", tmp_path).run()
+def test_start_error_without_text(tmp_path: Path) -> None:
+    """A child that ends with status 2 and no text ends the supervisor with status 2."""
+    assert 2 == supervisor_of(2, "sys.exit(2)", tmp_path).run()
 
 
-def test_refusal_later(tmp_path: Path) -> None:
-    """Once all were ready, a member that cannot start any more is no reason to end the others."""
+def test_start_error_after_all_were_ready(tmp_path: Path) -> None:
+    """Once all were ready, a child that cannot start again does not end the others."""
     program = """
 if first():
     say(b'ready\\n')
@@ -457,10 +430,10 @@ else:
 """
 
     with capture_logs() as logs:
-        pressed = press(signal.SIGTERM, lambda: len(ended(logs)) >= 3)
+        signalling = send_signal(signal.SIGTERM, lambda: len(ended(logs)) >= 3)
         ready = partial((tmp_path / "all-ready").touch, exist_ok=False)
-        status = of(2, program, tmp_path, ready, pause=(0.01, 0.02)).run()
-        pressed.join()
+        status = supervisor_of(2, program, tmp_path, ready, backoff=(0.01, 0.02)).run()
+        signalling.join()
 
     assert 0 == status
     assert ["exit 0", "exit 2", "exit 2"] == [one["ended"] for one in ended(logs)[:3]]
@@ -468,12 +441,12 @@ else:
 
 
 def full_disk(stack: ExitStack) -> None:
-    """No file can be written: to the kernel that one is too large is the same as that all are too much."""
+    """Let no file be written: the kernel refuses a file over the limit as it would on a full disk."""
     limit(stack, resource.RLIMIT_FSIZE, 0)
 
 
-def full_table(stack: ExitStack) -> None:
-    """No more can be open at once than what the parent itself needs, and one."""
+def full_descriptor_table(stack: ExitStack) -> None:
+    """Leave only the descriptors that the parent itself needs, and one more."""
     limit(stack, resource.RLIMIT_NOFILE, 1000)
     with suppress(OSError), ExitStack() as free:
         for _ in range(3):
@@ -483,17 +456,19 @@ def full_table(stack: ExitStack) -> None:
 
 
 def limit(stack: ExitStack, what: int, most: int) -> None:
-    """Give this process no more than this."""
+    """Set a resource limit of this process, until *stack* ends."""
     before = resource.getrlimit(what)
     resource.setrlimit(what, (most, before[1]))
     stack.callback(resource.setrlimit, what, before)
 
 
-@pytest.mark.parametrize(("lack", "told"), [(full_disk, "File too large"), (full_table, "Too many open files")])
-def test_no_means_to_start(tmp_path: Path, lack: Callable[[ExitStack], None], told: str) -> None:
-    """A member that cannot be started for want of what the machine lacks is tried again, and starts when it is there."""
+@pytest.mark.parametrize(
+    ("lack", "reported"), [(full_disk, "File too large"), (full_descriptor_table, "Too many open files")]
+)
+def test_resources_missing_at_start(tmp_path: Path, lack: Callable[[ExitStack], None], reported: str) -> None:
+    """A child that could not be started for lack of disk or descriptors is tried again until it starts."""
     program = "say(b'ready\\n'); time.sleep(60)"
-    one = of(1, program, tmp_path, lambda: signal.raise_signal(signal.SIGTERM), pause=(0.01, 0.02))
+    one = supervisor_of(1, program, tmp_path, lambda: signal.raise_signal(signal.SIGTERM), backoff=(0.01, 0.02))
     with capture_logs() as logs, ExitStack() as lacking:
         lack(lacking)
         relief = once(lambda: ended(logs), lacking.close)
@@ -501,13 +476,15 @@ def test_no_means_to_start(tmp_path: Path, lack: Callable[[ExitStack], None], to
         relief.join()
 
     assert 0 == status
-    assert {f"the process could not be started: {told}"} == {one["error"] for one in logs}
+    assert {f"the process could not be started: {reported}"} == {one["error"] for one in logs}
 
 
-def test_deaf_member(tmp_path: Path) -> None:
-    """A member that does not end in time is killed, and the status says so."""
+def test_child_ignores_sigterm(tmp_path: Path) -> None:
+    """A child that does not end in time is killed, and the exit status shows it."""
     with capture_logs() as logs:
-        status = of(2, DEAF, tmp_path, lambda: signal.raise_signal(signal.SIGTERM), grace=0.1).run()
+        status = supervisor_of(
+            2, IGNORES_SIGTERM, tmp_path, lambda: signal.raise_signal(signal.SIGTERM), grace=0.1
+        ).run()
 
     assert 1 == status
     assert ["members_killed"] == [one["event"] for one in logs]
@@ -515,7 +492,7 @@ def test_deaf_member(tmp_path: Path) -> None:
 
 
 def test_second_signal(tmp_path: Path) -> None:
-    """Law 11: a second signal ends all members at once."""
+    """Law 11: a second signal ends all children at once."""
     began = time.monotonic()
 
     def twice() -> None:
@@ -523,27 +500,27 @@ def test_second_signal(tmp_path: Path) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     with capture_logs() as logs:
-        status = of(2, DEAF, tmp_path, twice).run()
+        status = supervisor_of(2, IGNORES_SIGTERM, tmp_path, twice).run()
 
     assert 1 == status
     assert time.monotonic() - began < 5
     assert not any(alive(pid) for pid in logs[0]["pids"])
 
 
-def test_fault_at_the_end(tmp_path: Path) -> None:
-    """Law 10: a member that fails while it ends is seen in the status."""
+def test_child_fails_while_ending(tmp_path: Path) -> None:
+    """Law 10: a child that fails while it ends shows in the exit status."""
     program = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)); say(b'ready\\n'); time.sleep(60)"
 
-    assert 1 == of(2, program, tmp_path, lambda: signal.raise_signal(signal.SIGTERM)).run()
+    assert 1 == supervisor_of(2, program, tmp_path, lambda: signal.raise_signal(signal.SIGTERM)).run()
 
 
-def test_fault_of_the_parent(tmp_path: Path) -> None:
-    """A parent that fails leaves no member behind."""
+def test_parent_fails(tmp_path: Path) -> None:
+    """A parent that fails leaves no child behind."""
 
     def fail() -> None:
         raise ZeroDivisionError
 
     with capture_logs() as logs, pytest.raises(ZeroDivisionError):
-        of(2, DEAF, tmp_path, fail).run()
+        supervisor_of(2, IGNORES_SIGTERM, tmp_path, fail).run()
 
     assert not any(alive(pid) for pid in logs[0]["pids"])

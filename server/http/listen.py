@@ -1,23 +1,25 @@
-"""Where the web part listens: its socket, and the address that a person can open.
+"""Where the web part listens: its socket, its address for a person, and the reservation of a port for several processes.
 
-In: settings. Out: a listening socket of our own, whose options all that it accepts inherit, or NotStarted with the
-settings to change.
+In: settings. Out: a listening socket whose options every accepted connection inherits, or NotStarted with the settings
+to change.
 """
 
+import contextlib
 import socket
+from collections.abc import Iterator
 
 from server.errors import NotStarted
 from server.live.websocket import STUCK
 from server.settings import Settings
 
 BACKLOG = 2048
-"""Connections that the kernel holds for us until we accept them."""
+"""Connections that the kernel queues until they are accepted."""
 
 
 def listen(settings: Settings, *, shared: bool = False) -> socket.socket:
-    """A listening socket of our own: what it accepts inherits the time after which a dead reader is dropped.
+    """A listening socket: connections that it accepts are dropped by the kernel when their reader is dead.
 
-    Where it is *shared* the kernel spreads connections over all sockets of this user that listen there and share it.
+    If *shared*, the kernel spreads connections over all sockets of this user that listen there and are shared too.
     """
     try:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(
@@ -39,6 +41,27 @@ def listen(settings: Settings, *, shared: bool = False) -> socket.socket:
 
 
 def address(settings: Settings, listening: socket.socket) -> str:
-    """Where a person on this machine reaches it."""
+    """The URL by which a person on this machine reaches it."""
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def reserved(settings: Settings) -> Iterator[socket.socket]:
+    """A socket that never listens but holds the port for shared sockets; raises NotStarted if the port is in use."""
+    # Shared sockets do not notice each other, so the port is first tried with one that is not shared.
+    with listen(settings) as tried:
+        family, name = tried.family, tried.getsockname()
+        only_ipv6 = family == socket.AF_INET6 and tried.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    with socket.socket(family) as port:
+        if family == socket.AF_INET6:
+            port.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            port.bind(name)
+        except OSError:
+            # Connections of a server that has ended linger there. This option is only for that case: with it, another
+            # program could take the port until the first child listens.
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            port.bind(name)
+        yield port

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from server import logs
 from server.errors import RedisUnavailable
 from server.hub.topics import Topic
+from server.logs import RepeatedWarning
 from server.model import Hint, SiteId, WatchedTicket
-from server.reminder import Reminder
 from server.store.schedule import Schedule
 
 MARK_EVERY = 60.0
@@ -32,7 +32,7 @@ class OtherRules:
         self._marked: dict[Topic, float] = {}
         # Since when a site has had other rules than ours.
         self._since: float | None = None
-        self._warning = Reminder(log, "rules_differ", clock=now)
+        self._warning = RepeatedWarning(log, "rules_differ", clock=now)
 
     @property
     def same_rules(self) -> bool:
@@ -65,7 +65,7 @@ class OtherRules:
                 for topic in new:
                     self.discard(topic)
                 raise
-        self._warning.say(
+        self._warning.warn(
             site,
             site=site,
             topics=len(topics),

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from server import logs, metrics
 from server.errors import NotThere, RedisUnavailable, WixRefused, WixUnavailable
+from server.logs import RepeatedWarning
 from server.model import Hint, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.redis.listener import Listener
 from server.refresh.reader import Reader
-from server.reminder import Reminder
 from server.store.keys import WAKE
 from server.store.schedule import Listing, Lot, Priority, Wait
 from server.store.sites import Sites
@@ -58,7 +58,7 @@ class Refresh:
         self._stopping = asyncio.Event()
         self._woken: dict[SiteId, asyncio.Event] = {}
         self._look_every = look_every
-        self._away = Reminder(log, "store_unavailable")
+        self._away = RepeatedWarning(log, "store_unavailable")
 
     async def run(self) -> None:
         """Read until `stop`; ends when the last call in flight has. Raises what no Redis or Wix fault explains."""
@@ -87,9 +87,9 @@ class Refresh:
         try:
             known = await self.sites.reload()
         except RedisUnavailable as error:
-            self._away.say("sites", error=str(error))
+            self._away.warn("sites", error=str(error))
             return self.sites.known
-        self._away.over("sites")
+        self._away.resolved("sites")
         return known
 
     async def _listen(self) -> None:
@@ -121,10 +121,10 @@ class Refresh:
                 try:
                     lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site, self.snapshots.rules)
                 except RedisUnavailable as error:
-                    self._away.say(site, site=site, error=str(error))
+                    self._away.warn(site, site=site, error=str(error))
                     lot = Wait(LOOK)
                 else:
-                    self._away.over(site, site=site)
+                    self._away.resolved(site, site=site)
                 if isinstance(lot, Wait):
                     self._slots.release()
                     mine.release()

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from server import logs, metrics
+from server.logs import RepeatedWarning
 from server.model import SiteId
-from server.reminder import Reminder
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept
 
@@ -33,7 +33,7 @@ class Silence:
     ) -> None:
         self.schedule = schedule
         self._expected = expected
-        self._warning = Reminder(log, "webhooks_silent", SAY_EVERY, clock=clock)
+        self._warning = RepeatedWarning(log, "webhooks_silent", SAY_EVERY, clock=clock)
 
     async def learn(self, site: SiteId, kept: Iterable[Kept]) -> None:
         """A read of the site was kept, with this outcome; raises RedisUnavailable."""
@@ -43,9 +43,9 @@ class Silence:
             return
         unreported = await self.schedule.unreported_falls(site)
         if unreported is None:
-            self._warning.over(site, site=site)
+            self._warning.resolved(site, site=site)
             return
-        self._warning.say(
+        self._warning.warn(
             site,
             site=site,
             falls=unreported.falls,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from server import logs, metrics
+from server.logs import RepeatedWarning
 from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId, Timing
 from server.redis.client import RedisClient
-from server.reminder import Reminder
 from server.store import scripts
 from server.store.keys import channel, key, micros
 from server.wire import canonical, counter_body
@@ -90,7 +90,7 @@ class Snapshots:
         self.rules = rules
         self.timing = timing or Timing()
         self.history_ms = int(history_days * 86_400_000)
-        self._rules_differ = Reminder(log, "rules_differ")
+        self._rules_differ = RepeatedWarning(log, "rules_differ")
 
     async def keep(self, site: SiteId, version: int, read_at: int, findings: Sequence[ReadResult]) -> list[Kept]:
         """RedisClient what is newer, publish what is shown differently, log what changed.
@@ -125,7 +125,7 @@ class Snapshots:
 
     def differ(self, site: SiteId, **words: int) -> None:
         """Warn that a site's rules are not ours, so that nothing of what we read of it is kept."""
-        self._rules_differ.say(
+        self._rules_differ.warn(
             site,
             site=site,
             **words,

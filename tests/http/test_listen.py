@@ -5,7 +5,7 @@ import pytest
 
 from server import settings
 from server.errors import NotStarted
-from server.http.listen import address, listen
+from server.http.listen import address, listen, reserved
 from server.settings import Settings
 
 
@@ -14,8 +14,8 @@ def found(**given: Any) -> Settings:
     return settings.load(_env_file=None, **{"port": 0, **given})
 
 
-def test_listen_inherits() -> None:
-    """What a listening socket accepts drops a reader that takes nothing for 15 s, and finds out who is gone."""
+def test_accepted_connections_inherit_timeouts() -> None:
+    """Accepted connections end when their reader takes nothing for 15 s, and are probed by keep-alive."""
     with (
         listen(found()) as listening,
         socket.create_connection(listening.getsockname()),
@@ -25,8 +25,8 @@ def test_listen_inherits() -> None:
         assert 1 == accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
-def test_listen_on_all() -> None:
-    """`::` takes IPv4 as well."""
+def test_listen_on_ipv6_and_ipv4() -> None:
+    """`::` accepts IPv4 as well."""
     with listen(found(host="::")) as listening:
         port = listening.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
@@ -37,8 +37,8 @@ def test_listen_on_all() -> None:
     ("host", "reason"),
     [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign requested address")],
 )
-def test_listen_in_vain(host: str, reason: str) -> None:
-    """A port that cannot be had is named in a line, with the settings to change."""
+def test_port_cannot_be_bound(host: str, reason: str) -> None:
+    """A port that cannot be bound is reported in one line, with the settings to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -48,8 +48,8 @@ def test_listen_in_vain(host: str, reason: str) -> None:
     assert f"cannot listen on {host}, port {port} ({reason}): change HOST or PORT" == str(caught.value)
 
 
-def test_listen_on_no_host() -> None:
-    """A name that is no host of this machine's is told with HOST to change."""
+def test_host_name_without_address() -> None:
+    """A host name without an address is reported, with HOST to change."""
     with pytest.raises(NotStarted, match=r"cannot listen on no-host\.invalid, port 0 \([^()]+\): change HOST or PORT"):
         listen(found(host="no-host.invalid"))
 
@@ -64,7 +64,7 @@ def test_listen_on_no_host() -> None:
         ("localhost", "http://localhost:"),
     ],
 )
-def test_address(host: str, url: str) -> None:
+def test_address_can_be_opened(host: str, url: str) -> None:
     """The address that is printed can be opened on this machine, whatever HOST is."""
     wanted = found(host=host)
 
@@ -72,3 +72,30 @@ def test_address(host: str, url: str) -> None:
         printed = address(wanted, listening)
 
         assert f"{url}{listening.getsockname()[1]}" == printed
+
+
+def test_reserved_port() -> None:
+    """A reserved port is in use for other programs before any child listens, and free for shared sockets."""
+    with reserved(found()) as port:
+        wanted = found(port=port.getsockname()[1])
+        with pytest.raises(NotStarted, match="Address already in use"):
+            listen(wanted)
+
+        with listen(wanted, shared=True), listen(wanted, shared=True):
+            pass
+    listen(wanted).close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_reserved_port_with_lingering_connections(host: str) -> None:
+    """A port is free although connections of a server that has ended linger there."""
+    with (
+        listen(found(host=host)) as ended,
+        socket.create_connection(("127.0.0.1", ended.getsockname()[1])) as one,
+    ):
+        wanted = found(host=host, port=ended.getsockname()[1])
+        ended.accept()[0].close()
+        one.recv(1)
+
+    with reserved(wanted) as port, listen(wanted, shared=True) as child:
+        assert wanted.port == port.getsockname()[1] == child.getsockname()[1]
