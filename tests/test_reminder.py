@@ -2,7 +2,7 @@ from structlog.testing import capture_logs
 
 from server import logs
 from server.reminder import Reminder
-from tests.rig.wix import Hand
+from tests.rig.wix import ManualClock
 
 
 def said(reminder: Reminder, *of: str) -> list[str]:
@@ -15,7 +15,7 @@ def said(reminder: Reminder, *of: str) -> list[str]:
 
 def test_at_once_and_seldom_again() -> None:
     """What goes on is said at once, and again when the time has passed; each thing has a time of its own."""
-    clock = Hand()
+    clock = ManualClock()
     reminder = Reminder(logs.logger("test"), "amiss", 60, clock=clock)
 
     assert ["warning amiss this"] == said(reminder, "this", "this")
@@ -27,7 +27,7 @@ def test_at_once_and_seldom_again() -> None:
 
 def test_over() -> None:
     """The end of what was said is said once; of what was not said there is no end, and it may begin again at once."""
-    reminder = Reminder(logs.logger("test"), "amiss", clock=Hand())
+    reminder = Reminder(logs.logger("test"), "amiss", clock=ManualClock())
     said(reminder, "this")
     assert "this" in reminder
 

@@ -11,9 +11,9 @@ from server.redis.client import RedisClient, Use
 from server.redis.listener import PROBE_LOST
 from server.store.keys import channel
 from tests.rig.cluster import Cluster
-from tests.rig.cut import cut
 from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import OTHER, SITE, TICKET, until
+from tests.rig.tcp_proxy import tcp_proxy
 
 
 class Rig:
@@ -147,7 +147,7 @@ async def test_hung_up(redis_url: str) -> None:
 async def test_silence(redis_shared: RedisServer, redis_url: str) -> None:
     """Law 6: A link on which nothing comes any more is left in some 5 s; it is found again when it is well."""
     async with (
-        cut("127.0.0.1", redis_shared.port) as link,
+        tcp_proxy("127.0.0.1", redis_shared.port) as link,
         listening(redis_url, f"redis://127.0.0.1:{link.port}/0") as rig,
     ):
         topic = rig.topic(TICKET)

@@ -18,15 +18,17 @@ from server.model import Rules, SiteId, TicketId
 from server.store.keys import channel
 from server.store.snapshots import Kept
 from server.wire import Close
-from tests.rig.monitor import monitored
-from tests.rig.reads import Reads, definition
-from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.redis_monitor import monitored
+from tests.rig.server import OTHER, SITE, TICKET, RunningServer, StartServer, until
 
 STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
 EVENT_STREAM = {"Accept": "text/event-stream"}
 
 
-async def get(running: Running, *tickets: str, headers: dict[str, str] | None = None, **more: str) -> httpx.Response:
+async def get(
+    running: RunningServer, *tickets: str, headers: dict[str, str] | None = None, **more: str
+) -> httpx.Response:
     return await running.http.get(running.counters(*tickets, **more), headers=headers)
 
 
@@ -36,7 +38,7 @@ def shown(response: httpx.Response) -> dict[str, Any]:
     return {one["ticket"]: (one["state"], one["unsold"]) for one in response.json()["counters"]}
 
 
-async def shows(running: Running, counter: tuple[str, int | None]) -> httpx.Response | None:
+async def shows(running: RunningServer, counter: tuple[str, int | None]) -> httpx.Response | None:
     """The answer, once it is this one."""
     response = await get(running, TICKET)
     return response if shown(response)[TICKET] == counter else None
@@ -74,7 +76,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream(running: Running, path: str = "", **headers: str) -> AsyncIterator[Stream]:
+async def stream(running: RunningServer, path: str = "", **headers: str) -> AsyncIterator[Stream]:
     path = path or running.counters(TICKET).replace("?", "/stream?")
     async with running.http.stream("GET", path, headers=headers) as response:
         yield Stream(response)
@@ -83,7 +85,7 @@ async def stream(running: Running, path: str = "", **headers: str) -> AsyncItera
 # -- JSON --
 
 
-async def test_json(start_server: Start, reads: Reads) -> None:
+async def test_json(start_server: StartServer, reads: FakeReader) -> None:
     """A poller gets the stored counters whole, in the order asked for, each once."""
     running = await start_server()
     await reads.read(definition(TICKET, 3), definition(OTHER, 48, name="Family day"))
@@ -97,7 +99,7 @@ async def test_json(start_server: Start, reads: Reads) -> None:
     assert stored in response.text
 
 
-async def test_json_headers(start_server: Start, reads: Reads) -> None:
+async def test_json_headers(start_server: StartServer, reads: FakeReader) -> None:
     """An answer may be shared for a second, tells the server's time, and is told apart by what the client accepts."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -114,7 +116,7 @@ async def test_json_headers(start_server: Start, reads: Reads) -> None:
     assert "server" not in headers
 
 
-async def test_etag(start_server: Start, reads: Reads) -> None:
+async def test_etag(start_server: StartServer, reads: FakeReader) -> None:
     """The ETag is the body's: it stays while nothing shown has changed, and then does not."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -129,7 +131,7 @@ async def test_etag(start_server: Start, reads: Reads) -> None:
     assert first.headers["etag"] != third.headers["etag"]
 
 
-async def test_not_modified(start_server: Start, reads: Reads) -> None:
+async def test_not_modified(start_server: StartServer, reads: FakeReader) -> None:
     """Who has the answer already gets 304 without a body, with the headers a shared cache needs."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -150,10 +152,10 @@ async def test_not_modified(start_server: Start, reads: Reads) -> None:
     assert [304, 304, 304, 304, 200, 200] == [*found.values()]
 
 
-async def test_above_the_limit_nothing_moves(start_server: Start, redis_url: str) -> None:
+async def test_above_the_limit_nothing_moves(start_server: StartServer, redis_url: str) -> None:
     """Above SHOW_AT_MOST neither body nor ETag tells that tickets are sold."""
     running = await start_server(show_at_most=20)
-    reads = Reads(redis_url, SITE, Rules(show_at_most=20))
+    reads = FakeReader(redis_url, SITE, Rules(show_at_most=20))
     await reads.read(definition(TICKET, 500))
     first = await get(running, TICKET)
     kept = await reads.read(definition(TICKET, 21))
@@ -165,7 +167,7 @@ async def test_above_the_limit_nothing_moves(start_server: Start, redis_url: str
     assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
 
 
-async def test_unknown_is_not_kept(start_server: Start) -> None:
+async def test_unknown_is_not_kept(start_server: StartServer) -> None:
     """Law 8: What nobody has read yet is unknown after a short wait, and no cache keeps that, nor is it ever 304."""
     running = await start_server()
     began = time.monotonic()
@@ -178,7 +180,7 @@ async def test_unknown_is_not_kept(start_server: Start) -> None:
     assert counters.FIRST_READ_WITHIN <= time.monotonic() - began < counters.FIRST_READ_WITHIN + 1
 
 
-async def test_one_unknown_of_two(start_server: Start, reads: Reads) -> None:
+async def test_one_unknown_of_two(start_server: StartServer, reads: FakeReader) -> None:
     """An answer with one unknown counter is not kept, whatever else is in it."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -189,7 +191,7 @@ async def test_one_unknown_of_two(start_server: Start, reads: Reads) -> None:
     assert "no-store" == response.headers["cache-control"]
 
 
-async def test_a_name_is_no_state(start_server: Start, reads: Reads) -> None:
+async def test_a_name_is_no_state(start_server: StartServer, reads: FakeReader) -> None:
     """A ticket that is called so is not unknown."""
     running = await start_server()
     await reads.read(definition(TICKET, 3, name='"state":"unknown"'))
@@ -200,7 +202,7 @@ async def test_a_name_is_no_state(start_server: Start, reads: Reads) -> None:
     assert "etag" in response.headers
 
 
-async def test_first_read_is_waited_for(start_server: Start, reads: Reads) -> None:
+async def test_first_read_is_waited_for(start_server: StartServer, reads: FakeReader) -> None:
     """A poller who comes first gets the number as soon as it is read, not on his next turn."""
     running = await start_server()
     asking = asyncio.create_task(get(running, TICKET))
@@ -211,7 +213,7 @@ async def test_first_read_is_waited_for(start_server: Start, reads: Reads) -> No
     assert {TICKET: ("low", 3)} == shown(await asking)
 
 
-async def test_pollers_leave(start_server: Start, reads: Reads) -> None:
+async def test_pollers_leave(start_server: StartServer, reads: FakeReader) -> None:
     """A poller is a viewer only while he waits."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -222,7 +224,7 @@ async def test_pollers_leave(start_server: Start, reads: Reads) -> None:
     assert 0 == running.web.admission._count
 
 
-async def test_head(start_server: Start, reads: Reads) -> None:
+async def test_head(start_server: StartServer, reads: FakeReader) -> None:
     """HEAD answers as GET does, without the body."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -234,7 +236,7 @@ async def test_head(start_server: Start, reads: Reads) -> None:
     assert {**got.headers, "date": ""} == {**response.headers, "date": ""}
 
 
-async def test_other_methods(start_server: Start) -> None:
+async def test_other_methods(start_server: StartServer) -> None:
     """A counter can only be read."""
     running = await start_server()
 
@@ -244,7 +246,7 @@ async def test_other_methods(start_server: Start) -> None:
         assert {"GET", "HEAD", "OPTIONS"} == set(response.headers["allow"].split(", "))
 
 
-async def test_storm_of_pollers(start_server: Start, reads: Reads, redis_url: str) -> None:
+async def test_storm_of_pollers(start_server: StartServer, reads: FakeReader, redis_url: str) -> None:
     """A storm of pollers, before a topic is open and while it is, costs Redis one subscription and one read a ticket."""
     running = await start_server(max_connections_per_address=1000)
     await reads.read(definition(TICKET, 3))
@@ -271,7 +273,7 @@ BAD: dict[str, tuple[int, str, str]] = {
 }
 
 
-async def test_bad_request(start_server: Start) -> None:
+async def test_bad_request(start_server: StartServer) -> None:
     """A request that names no counter is told which parameter is at fault; the page may read that, no cache keeps it."""
     running = await start_server()
 
@@ -288,7 +290,7 @@ async def test_bad_request(start_server: Start) -> None:
             )
 
 
-async def test_strangers_leave_no_trace(start_server: Start, redis_url: str) -> None:
+async def test_strangers_leave_no_trace(start_server: StartServer, redis_url: str) -> None:
     """Law 9: A request for an unknown site, or a malformed one, writes no key in Redis and opens no topic."""
     running = await start_server()
     redis = Redis.from_url(redis_url, decode_responses=True)
@@ -303,7 +305,7 @@ async def test_strangers_leave_no_trace(start_server: Start, redis_url: str) -> 
     await redis.aclose()
 
 
-async def test_site_is_needed(start_server: Start) -> None:
+async def test_site_is_needed(start_server: StartServer) -> None:
     """Once more than one site is known the request has to name its own."""
     running = await start_server(wix_sites=f"{SITE},{STRANGER}")
 
@@ -314,7 +316,7 @@ async def test_site_is_needed(start_server: Start) -> None:
     assert {TICKET: ("unknown", None)} == shown(named)
 
 
-async def test_closing(start_server: Start, reads: Reads) -> None:
+async def test_closing(start_server: StartServer, reads: FakeReader) -> None:
     """Law 11: A process that is closing sends pollers and streams away, and says when to come back."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -332,7 +334,7 @@ async def test_closing(start_server: Start, reads: Reads) -> None:
 # -- origins --
 
 
-async def test_foreign_origin(start_server: Start, reads: Reads) -> None:
+async def test_foreign_origin(start_server: StartServer, reads: FakeReader) -> None:
     """With a list, a page in it is echoed, one that is not is 403, and caches are told that it depends on that."""
     running = await start_server(origins="https://shop.example,https://*.wixsite.com")
     await reads.read(definition(TICKET, 3))
@@ -356,7 +358,7 @@ async def test_foreign_origin(start_server: Start, reads: Reads) -> None:
     } == found
 
 
-async def test_no_origin(start_server: Start, reads: Reads) -> None:
+async def test_no_origin(start_server: StartServer, reads: FakeReader) -> None:
     """A client that is no browser names no origin and is let in; the answer is nobody's by name."""
     running = await start_server(origins="https://shop.example")
     await reads.read(definition(TICKET, 3))
@@ -367,7 +369,7 @@ async def test_no_origin(start_server: Start, reads: Reads) -> None:
     assert "access-control-allow-origin" not in response.headers
 
 
-async def test_preflight(start_server: Start) -> None:
+async def test_preflight(start_server: StartServer) -> None:
     """A browser that asks first is told what it may send, whatever its query; a foreign page is told nothing."""
     running = await start_server(origins="https://shop.example")
 
@@ -390,7 +392,7 @@ async def test_preflight(start_server: Start) -> None:
 # -- streams --
 
 
-async def test_stream(start_server: Start, reads: Reads) -> None:
+async def test_stream(start_server: StartServer, reads: FakeReader) -> None:
     """A stream starts with a beat and the counter, then carries each change whole."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -410,7 +412,7 @@ async def test_stream(start_server: Start, reads: Reads) -> None:
     assert third[1]["v"] > second[1]["v"]
 
 
-async def test_stream_headers(start_server: Start) -> None:
+async def test_stream_headers(start_server: StartServer) -> None:
     """Nobody keeps a stream and no proxy holds it back."""
     running = await start_server()
 
@@ -426,7 +428,7 @@ async def test_stream_headers(start_server: Start) -> None:
     assert "content-length" not in headers
 
 
-async def test_stream_by_accept(start_server: Start, reads: Reads) -> None:
+async def test_stream_by_accept(start_server: StartServer, reads: FakeReader) -> None:
     """Who accepts an event stream gets one at the counters' own address."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -454,7 +456,7 @@ def test_who_accepts_a_stream(accept: str, streams: bool) -> None:
     assert streams == counters._accepts_stream(accept)
 
 
-async def test_declined_stream(start_server: Start, reads: Reads) -> None:
+async def test_declined_stream(start_server: StartServer, reads: FakeReader) -> None:
     """Who gives a stream a weight of nothing gets JSON."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -464,7 +466,7 @@ async def test_declined_stream(start_server: Start, reads: Reads) -> None:
     assert {TICKET: ("low", 3)} == shown(response)
 
 
-async def test_stream_of_many(start_server: Start, reads: Reads) -> None:
+async def test_stream_of_many(start_server: StartServer, reads: FakeReader) -> None:
     """One stream carries all its tickets, and a ticket that nobody has read is unknown until somebody has."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -479,7 +481,7 @@ async def test_stream_of_many(start_server: Start, reads: Reads) -> None:
     assert ("available", 48) == after
 
 
-async def test_stream_beats(start_server: Start) -> None:
+async def test_stream_beats(start_server: StartServer) -> None:
     """A stream beats for as long as it is open, so that a silent one can be told from a dead one."""
     running = await start_server()
 
@@ -493,7 +495,7 @@ async def test_stream_beats(start_server: Start) -> None:
         assert ("beat", {"beat": 2}) == await found.next()
 
 
-async def test_stream_bye(start_server: Start, reads: Reads) -> None:
+async def test_stream_bye(start_server: StartServer, reads: FakeReader) -> None:
     """Law 11: Before a planned end a stream says when to come back; then it ends."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -507,7 +509,7 @@ async def test_stream_bye(start_server: Start, reads: Reads) -> None:
     await until(lambda: not running.web.hub.viewers and not running.web.admission._count)
 
 
-async def test_stream_leaves(start_server: Start) -> None:
+async def test_stream_leaves(start_server: StartServer) -> None:
     """A viewer who goes is neither watched for nor counted any more."""
     running = await start_server()
     before = watching()
@@ -520,7 +522,7 @@ async def test_stream_leaves(start_server: Start) -> None:
     await until(lambda: (0, before) == (running.web.admission._count, watching()))
 
 
-async def test_full(start_server: Start) -> None:
+async def test_full(start_server: StartServer) -> None:
     """Beyond the cap of an address streams and pollers are 503 with a time to come back; a place freed is free."""
     running = await start_server(max_connections_per_address=1)
 
@@ -545,7 +547,7 @@ async def test_full(start_server: Start) -> None:
     assert 200 == free.status_code
 
 
-async def test_pollers_are_counted(start_server: Start) -> None:
+async def test_pollers_are_counted(start_server: StartServer) -> None:
     """Law 9: Who only polls has no more places than a viewer has, while he waits."""
     running = await start_server(max_connections_per_address=3)
 
@@ -556,7 +558,7 @@ async def test_pollers_are_counted(start_server: Start) -> None:
     assert 0 == running.web.admission._count
 
 
-async def test_forwarded_addresses(start_server: Start) -> None:
+async def test_forwarded_addresses(start_server: StartServer) -> None:
     """Behind a trusted proxy each address has places of its own, though the header comes in parts."""
     running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.0/8,10.0.0.0/8")
     path = running.counters(TICKET).replace("?", "/stream?")
@@ -571,7 +573,7 @@ async def test_forwarded_addresses(start_server: Start) -> None:
     assert [200, 503, 503] == found
 
 
-async def test_stream_head(start_server: Start) -> None:
+async def test_stream_head(start_server: StartServer) -> None:
     """HEAD of a stream answers its headers and ends; it is no viewer."""
     running = await start_server()
     path = running.counters(TICKET)
@@ -585,7 +587,7 @@ async def test_stream_head(start_server: Start) -> None:
     assert [] == running.web.hub.viewers
 
 
-async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) -> None:
+async def test_slow_stream_gets_the_newest(start_server: StartServer, reads: FakeReader) -> None:
     """Law 7: Who reads late gets the newest counter and none of those in between."""
     running = await start_server()
     await reads.read(definition(TICKET, 99))
@@ -619,7 +621,7 @@ async def test_last_word() -> None:
     assert Close.RESTART is viewer.code
 
 
-async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
+async def test_sent_away_for_inventions(start_server: StartServer, reads: FakeReader) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is told when to come back; others go on as before."""
     running = await start_server()
     running.web.hub.unconfirmed.most = 1
@@ -654,7 +656,7 @@ def watching() -> float:
 
 
 @pytest.mark.parametrize("way", ["?", "/stream?"])
-async def test_share_of_an_address(start_server: Start, way: str) -> None:
+async def test_share_of_an_address(start_server: StartServer, way: str) -> None:
     """Law 9: Who asks for more unknown tickets than an address may is told to come back, by either way."""
     running = await start_server()
     running.web.hub.unconfirmed.most_an_address = 1
