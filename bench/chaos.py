@@ -12,8 +12,8 @@ In ordeal/:
   trade.py     what buyers and organisers do        ledger.py    the log of changes, as a consumer gets it
   summary.py   several runs as the tables of docs   journal.py   log lines, and which faults explain them
 
-The viewers (crowd.py), what a counter claims (claims.py), a process that is killed and started again (supervised.py) and
-a link that fails on command (cut.py) are of tests/rig.
+The viewers (simulated_visitors.py), what a counter shows (canonical_counter.py), a process that is killed and started
+again (supervised_process.py) and a link that fails on command (tcp_proxy.py) are in tests/rig.
 """
 
 import asyncio

@@ -8,15 +8,15 @@ import structlog
 import uvloop
 
 pytest_plugins = [
-    "tests.rig.tell",
+    "tests.rig.report",
     "tests.rig.redis",
     "tests.rig.cluster",
-    "tests.rig.store",
+    "tests.rig.redis_client",
     "tests.rig.browser",
     "tests.rig.wix",
     "tests.rig.server",
     "tests.rig.process",
-    "tests.rig.site",
+    "tests.rig.host_site",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.

@@ -23,8 +23,8 @@ from server import cli, settings, valkey, wire
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
 from server.store.keys import channel, key
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, SETTINGS, Command, Run
-from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.redis import until as until_blocking
 from tests.rig.server import OTHER, SITE, TICKET, until
@@ -346,7 +346,7 @@ async def test_sandbox(command: Run) -> None:
 class Watching:
     """A `watch` that has subscribed to a ticket, and the reader behind."""
 
-    def __init__(self, process: Command, reads: Reads) -> None:
+    def __init__(self, process: Command, reads: FakeReader) -> None:
         self.process = process
         self.reads = reads
 
@@ -360,14 +360,14 @@ class Watching:
 
 
 @pytest.fixture
-async def watched(reads: Reads) -> Reads:
+async def watched(reads: FakeReader) -> FakeReader:
     """A reader of a site of which one ticket is tracked."""
     await reads.schedule.add_site(SiteId(SITE), reads.rules, everything=True)
     await reads.schedule.mark(SiteId(SITE), Hint("listed", (TicketId(TICKET),)))
     return reads
 
 
-async def test_watch(command: Run, redis_url: str, watched: Reads) -> None:
+async def test_watch(command: Run, redis_url: str, watched: FakeReader) -> None:
     """`watch` prints each change of every tracked ticket as a line, and ends with Ctrl+C without another word."""
     found = Watching(command("watch", REDIS_URL=redis_url), watched)
     await found.subscribed()
@@ -394,7 +394,7 @@ def test_watch_until_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_url
     assert (0, "") == (status, errors)
 
 
-async def test_watch_json(command: Run, redis_url: str, watched: Reads) -> None:
+async def test_watch_json(command: Run, redis_url: str, watched: FakeReader) -> None:
     """`watch --json` prints what was published, to the letter; a ticket may be named in capitals."""
     found = Watching(command("watch", "--json", OTHER.upper(), REDIS_URL=redis_url), watched)
     await found.subscribed(OTHER)
@@ -420,7 +420,7 @@ async def test_watch_beside_serve(command: Run, tmp_path: Path, data: str) -> No
     async def sell(unsold: int) -> None:
         url = valkey.url_of(serve.folder / data)
         assert url is not None
-        async with aclosing(Reads(url, SITE)) as reads:
+        async with aclosing(FakeReader(url, SITE)) as reads:
             await Watching(watching, reads).subscribed()
             # The worker's own calls fail, so the site is paused: this read does not ask.
             await reads.read(definition(TICKET, unsold), version=time.time_ns() // 1000)
@@ -449,7 +449,7 @@ async def test_watch_without_redis(command: Run) -> None:
     assert 1 == len(process.err.splitlines())
 
 
-async def test_watch_into_a_pipe_that_ends(redis_url: str, watched: Reads, tmp_path: Path) -> None:
+async def test_watch_into_a_pipe_that_ends(redis_url: str, watched: FakeReader, tmp_path: Path) -> None:
     """`watch | head -1` ends without a trace when its reader has had enough."""
     reading, writing = os.pipe()
     script = "from server.cli import main; main()"
@@ -474,7 +474,7 @@ async def test_watch_into_a_pipe_that_ends(redis_url: str, watched: Reads, tmp_p
     assert b"" == errors
 
 
-async def _subscribed(reads: Reads) -> bool:
+async def _subscribed(reads: FakeReader) -> bool:
     return bool((await reads.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET)))[1])
 
 

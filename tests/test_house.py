@@ -20,7 +20,7 @@ from server.hub import heartbeat, unconfirmed
 from server.live import admission, frames, websocket
 from server.model import Budget, Counter, Rules, Sale, State, TicketId
 from server.wix import signature
-from tests.rig.reads import definition
+from tests.rig.fake_reader import definition
 from tests.rig.redis import SERVERS, RedisServer, free_port, until
 
 ROOT = Path(__file__).parent.parent

@@ -14,8 +14,8 @@ from playwright.async_api import Page
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.rig.server import Running, Start, until
-from tests.rig.site import Site
+from tests.rig.host_site import HostSite
+from tests.rig.server import RunningServer, StartServer, until
 from tests.rig.wix import WixRig
 
 AT_ONCE = 50
@@ -43,7 +43,7 @@ class Eye:
 
 
 @asynccontextmanager
-async def eye(running: Running, *tickets: str) -> AsyncIterator[Eye]:
+async def eye(running: RunningServer, *tickets: str) -> AsyncIterator[Eye]:
     """A viewer of these tickets, as long as the block."""
     async with connect(running.ws + running.counters(*tickets)) as socket:
         found = Eye(socket)
@@ -52,14 +52,14 @@ async def eye(running: Running, *tickets: str) -> AsyncIterator[Eye]:
         looking.cancel()
 
 
-Whole = Callable[..., Awaitable[Running]]
+Whole = Callable[..., Awaitable[RunningServer]]
 
 
 @pytest.fixture
-def whole(start_server: Start, wix: WixRig) -> Whole:
+def whole(start_server: StartServer, wix: WixRig) -> Whole:
     """Start web and worker on the sandbox, which sends its webhooks there."""
 
-    async def start(**given: Any) -> Running:
+    async def start(**given: Any) -> RunningServer:
         running = await start_server(worker=True, **{**wix.settings(), **given})
         wix.send_to(running.url)
         return running
@@ -67,7 +67,7 @@ def whole(start_server: Start, wix: WixRig) -> Whole:
     return start
 
 
-async def post(running: Running, jwts: Sequence[str]) -> set[int]:
+async def post(running: RunningServer, jwts: Sequence[str]) -> set[int]:
     """Post webhooks over many connections at once; answers the statuses."""
     waiting = iter(jwts)
 
@@ -108,7 +108,7 @@ async def test_expired_hold_comes_back(whole: Whole, wix: WixRig) -> None:
         await until(lambda: viewer.unsold(ticket) == 3)
 
 
-async def test_the_page_changes_without_reload(whole: Whole, wix: WixRig, page: Page, site: Site) -> None:
+async def test_the_page_changes_without_reload(whole: Whole, wix: WixRig, page: Page, site: HostSite) -> None:
     """In a real browser the sentence changes when a ticket is sold, without a reload."""
     running = await whole()
     ticket = wix.tickets["low"]
@@ -242,7 +242,7 @@ async def test_subscribers_of_redis_see_each_change_once(whole: Whole, wix: WixR
     await redis.aclose()
 
 
-async def agree(running: Running, wix: WixRig, tickets: Sequence[str]) -> bool:
+async def agree(running: RunningServer, wix: WixRig, tickets: Sequence[str]) -> bool:
     """Whether what is stored of these tickets is what Wix has."""
     async with Redis.from_url(running.web.settings.redis(), decode_responses=True) as redis:
         texts = [await redis.hget(f"tc:{{{wix.site}}}:ticket:{ticket}", "counter") for ticket in tickets]

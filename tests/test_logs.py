@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from server import logs
 from server.logs import RepeatedWarning
-from tests.rig.wix import Hand
+from tests.rig.wix import ManualClock
 
 WORD = "hush"
 NAMES = ("", "httpx", "httpcore", "uvicorn", "websockets", "asyncio", "redis")
@@ -219,7 +219,7 @@ def warned(warning: RepeatedWarning, *of: str) -> list[str]:
 
 def test_repeated_warning() -> None:
     """A fault that lasts is logged at once, and again when the time has passed; each key has its own time."""
-    clock = Hand()
+    clock = ManualClock()
     warning = RepeatedWarning(logs.logger("test"), "amiss", 60, clock=clock)
 
     assert ["warning amiss this"] == warned(warning, "this", "this")
@@ -231,7 +231,7 @@ def test_repeated_warning() -> None:
 
 def test_repeated_warning_resolved() -> None:
     """The end of a fault is logged once, and only if there was a warning; the next warning then comes at once."""
-    warning = RepeatedWarning(logs.logger("test"), "amiss", clock=Hand())
+    warning = RepeatedWarning(logs.logger("test"), "amiss", clock=ManualClock())
     warned(warning, "this")
     assert "this" in warning
 

@@ -20,7 +20,7 @@ from server.model import (
     TicketId,
     Timing,
 )
-from tests.rig.reads import EVENT, definition
+from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import TICKET
 
 SCHEDULED, STARTED, ENDED = SaleStatus.SCHEDULED, SaleStatus.STARTED, SaleStatus.ENDED

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from server import metrics
 from server.pages import Pages
-from tests.rig.server import OTHER, SITE, TICKET, Start
+from tests.rig.server import OTHER, SITE, TICKET, StartServer
 
 SCRIPT = "{ customElements.define('ticket-counter', class extends HTMLElement {}) }\n"
 HASH = hashlib.sha256(SCRIPT.encode()).hexdigest()[:16]
@@ -310,7 +310,7 @@ async def test_metrics_off(serve: Serve) -> None:
 # -- in the house --
 
 
-async def test_in_the_real_server(start_server: Start) -> None:
+async def test_in_the_real_server(start_server: StartServer) -> None:
     """The web process serves these pages, says that it is ready, and says no when its doors are closed."""
     running = await start_server(metrics_token="secret", origins="https://shop.example")
     ready = await running.http.get("/readyz")

@@ -22,8 +22,8 @@ from websockets.asyncio.client import connect
 from server.model import Definition, Rules, TicketId, WatchedTicket
 from server.store.keys import channel
 from server.wix import schema
-from tests.rig.reads import Reads
-from tests.rig.server import SITE, Running, Start
+from tests.rig.fake_reader import FakeReader
+from tests.rig.server import SITE, RunningServer, StartServer
 
 SAMPLE: dict[str, Any] = json.loads((Path(__file__).parent / "samples" / "definitions.json").read_text())["fixed"]
 OTHER_SITE = "5f0e4d3c-1111-4111-8111-00000000b002"
@@ -104,7 +104,7 @@ def news(story: Sequence[Step]) -> list[int]:
     return [at for at, step in enumerate(story) if at == 0 or step.shows != story[at - 1].shows]
 
 
-async def keep(reads: Sequence[Reads], ticket: str, step: Step) -> int:
+async def keep(reads: Sequence[FakeReader], ticket: str, step: Step) -> int:
     """Let the workers of both sites keep what the step finds, under the same version."""
     version = time.time_ns() // 1000
     for number, one in enumerate(reads):
@@ -123,7 +123,7 @@ async def test_published(redis_url: str, story: list[Step]) -> None:
     seen: list[list[WatchedTicket]] = [[], []]
     versions = []
     async with AsyncExitStack() as stack:
-        reads = [await stack.enter_async_context(aclosing(Reads(redis_url, site, RULES))) for site in SITES]
+        reads = [await stack.enter_async_context(aclosing(FakeReader(redis_url, site, RULES))) for site in SITES]
         redis: Redis = await stack.enter_async_context(Redis.from_url(redis_url, decode_responses=True))
         heard = await stack.enter_async_context(redis.pubsub())
         channels = [channel(site, ticket) for site in SITES]
@@ -174,7 +174,7 @@ def shown(text: str) -> tuple[str, int | None, str | None]:
 class Outside:
     """Somebody who looks at one site in each way that there is, and keeps every byte but the time of day."""
 
-    def __init__(self, running: Running, site: str, ticket: str) -> None:
+    def __init__(self, running: RunningServer, site: str, ticket: str) -> None:
         self.running = running
         self.query = f"?ticket={ticket}&site={site}"
         self.frames: list[str] = []
@@ -223,7 +223,7 @@ def _without_date(response: httpx.Response) -> list[tuple[bytes, bytes]]:
 
 @settings(max_examples=12, **EACH)
 @given(STORY)
-async def test_on_the_wire(start_server: Start, servers: list[Running], story: list[Step]) -> None:
+async def test_on_the_wire(start_server: StartServer, servers: list[RunningServer], story: list[Step]) -> None:
     """No frame, event, body, header, ETag or status of any way to look depends on what is not shown."""
     if not servers:
         more = {"low_at": RULES.low_at, "show_at_most": RULES.show_at_most, "max_connections_per_address": 1000}
@@ -232,7 +232,7 @@ async def test_on_the_wire(start_server: Start, servers: list[Running], story: l
     ticket = fresh()
     async with AsyncExitStack() as stack:
         url = running.web.settings.redis()
-        reads = [await stack.enter_async_context(aclosing(Reads(url, site, RULES))) for site in SITES]
+        reads = [await stack.enter_async_context(aclosing(FakeReader(url, site, RULES))) for site in SITES]
         both: list[Outside] = []
         for at, step in enumerate(story):
             version = await keep(reads, ticket, step)
@@ -254,6 +254,6 @@ async def test_on_the_wire(start_server: Start, servers: list[Running], story: l
 
 
 @pytest.fixture
-def servers() -> list[Running]:
+def servers() -> list[RunningServer]:
     """The one server of all examples, once it has been started."""
     return []

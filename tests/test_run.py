@@ -29,9 +29,9 @@ from server.redis.client import RedisClient, Use
 from server.settings import Settings
 from server.store.keys import key
 from server.web import Web
-from tests.rig import scripted
+from tests.rig import fake_wix
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import Command, Run
-from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import SITE, TICKET, until
 
@@ -188,7 +188,7 @@ async def test_second_signal(command: Run, redis_url: str) -> None:
 
 async def test_worker_finishes_its_call(command: Run, redis_url: str) -> None:
     """Law 11: a worker lets a call in flight finish and keeps its answer: nothing claimed is lost."""
-    async with aclosing(Reads(redis_url, SITE)) as reads, scripted.running() as wix:
+    async with aclosing(FakeReader(redis_url, SITE)) as reads, fake_wix.running() as wix:
         await reads.schedule.add_site(reads.site, reads.rules, everything=True)
         await reads.schedule.mark(reads.site, Hint("sold", (TicketId(TICKET),)))
         wix.hang()
@@ -322,7 +322,7 @@ async def test_embedded_data_survives_restart(command: Run, tmp_path: Path) -> N
     kept = str(tmp_path / "kept")
     first = command("serve", DATA_DIR=kept)
     await first.url()
-    async with aclosing(Reads(f"unix://{kept}/valkey/socket", SITE)) as reads:
+    async with aclosing(FakeReader(f"unix://{kept}/valkey/socket", SITE)) as reads:
         # The worker's own calls fail, so the site is paused: this read does not ask.
         await reads.read(definition(TICKET, 3), version=time.time_ns() // 1000)
     status, _ = await first.stop()

@@ -2,11 +2,11 @@
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.rig.server import Start, until
+from tests.rig.server import StartServer, until
 from tests.rig.wix import WixRig
 
 
-async def test_truth_and_claim(start_server: Start, wix: WixRig, page: Page, console_errors: list[str]) -> None:
+async def test_truth_and_claim(start_server: StartServer, wix: WixRig, page: Page, console_errors: list[str]) -> None:
     """In the shop of our local Wix each ticket shows the truth and, by our counter, the same, after each deed of a buyer."""
     running = await start_server(worker=True, **wix.settings())
     wix.send_to(running.url)
@@ -40,7 +40,7 @@ async def test_truth_and_claim(start_server: Start, wix: WixRig, page: Page, con
     assert [] == [one for one in console_errors if "409" not in one]
 
 
-async def test_knobs(start_server: Start, wix: WixRig, page: Page) -> None:
+async def test_knobs(start_server: StartServer, wix: WixRig, page: Page) -> None:
     """The shop's knobs turn the sandbox's, and go back to normal together."""
     running = await start_server(**wix.settings())
     wix.send_to(running.url)

@@ -26,8 +26,8 @@ from server import settings, supervisor
 from server.errors import NotStarted
 from server.http.listen import listen
 from server.settings import Settings
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, Command, Run
-from tests.rig.reads import Reads, definition
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.redis import until as until_blocking
 from tests.rig.server import SITE, TICKET, until
@@ -122,7 +122,7 @@ def all_show(viewers: list[Viewer], unsold: int) -> Callable[[], bool]:
     return lambda: all(viewer.unsold == unsold for viewer in viewers)
 
 
-async def test_killed_child_is_replaced(command: Run, redis_url: str, reads: Reads) -> None:
+async def test_killed_child_is_replaced(command: Run, redis_url: str, reads: FakeReader) -> None:
     """A killed child loses only its own viewers, is replaced, and what it counted stays in the sums."""
     process = command("web", "--processes", "2", REDIS_URL=redis_url, METRICS_TOKEN=TOKEN)
     async with supervised(process) as parent:

@@ -13,7 +13,7 @@ from server.errors import NotStarted, RedisUnavailable
 from server.model import Counter, Hint, Price, Rules, SiteId, State, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.keys import channel, key
-from tests.rig.reads import Reads, definition
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import OTHER, SITE, TICKET, until
 
@@ -28,7 +28,7 @@ class Rig:
     def __init__(self, url: str) -> None:
         self.url = url
         self.store = RedisClient(url, Use.LISTEN)
-        self.reads = Reads(url, SITE)
+        self.reads = FakeReader(url, SITE)
 
     async def track(self, *tickets: str, site: str = SITE) -> None:
         """Give these tickets a due time, as a listing does."""
@@ -132,7 +132,7 @@ async def test_every_site(rig: Rig) -> None:
     await rig.track(TICKET)
     await rig.track(OTHER, site=FOREIGN)
 
-    async with aclosing(Reads(rig.url, FOREIGN)) as foreign:
+    async with aclosing(FakeReader(rig.url, FOREIGN)) as foreign:
         text = await heard(rig, (), of=TICKET, then=lambda: foreign.read(definition(OTHER, 7)))
 
     assert (OTHER, 7) == ((found := json.loads(text))["ticket"], found["unsold"])

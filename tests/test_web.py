@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from server import settings
 from server.redis.client import RedisClient, Use
 from server.web import Below, Web
-from tests.rig.reads import Reads, definition
-from tests.rig.server import OTHER, SITE, TICKET, Start, until
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
 ROOT = "/counter"
 
@@ -36,7 +36,7 @@ ROUTES = {
 }
 
 
-async def test_routes(start_server: Start, reads: Reads) -> None:
+async def test_routes(start_server: StartServer, reads: FakeReader) -> None:
     """Each public address is served, and nothing else."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -50,7 +50,7 @@ async def test_routes(start_server: Start, reads: Reads) -> None:
 
 
 @pytest.mark.parametrize("path", ["/embed/", "/v1/counters/", "/livez/"])
-async def test_nobody_is_sent_elsewhere(start_server: Start, path: str) -> None:
+async def test_nobody_is_sent_elsewhere(start_server: StartServer, path: str) -> None:
     """A path with a slash too many is 404: no answer leads to where a stranger's Host header says."""
     running = await start_server()
     answer = await running.http.get(path, headers={"Host": "evil.example"})
@@ -61,7 +61,7 @@ async def test_nobody_is_sent_elsewhere(start_server: Start, path: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", [ROOT, ""])
-async def test_below_a_root(start_server: Start, reads: Reads, prefix: str) -> None:
+async def test_below_a_root(start_server: StartServer, reads: FakeReader, prefix: str) -> None:
     """Below ROOT_PATH everything is served alike, whether the proxy leaves the root on the path or takes it off."""
     running = await start_server(root_path=ROOT)
     await reads.read(definition(TICKET, 3))
@@ -77,7 +77,7 @@ async def test_below_a_root(start_server: Start, reads: Reads, prefix: str) -> N
     assert 401 == hook.status_code
 
 
-async def test_socket_below_a_root(start_server: Start, reads: Reads) -> None:
+async def test_socket_below_a_root(start_server: StartServer, reads: FakeReader) -> None:
     """A WebSocket is served below ROOT_PATH too, and on no other path."""
     running = await start_server(root_path=ROOT)
     await reads.read(definition(TICKET, 3))
@@ -117,7 +117,7 @@ async def test_only_a_whole_root_is_taken_off(path: str, seen: str) -> None:
     assert [seen] == paths
 
 
-async def test_sites_of_the_settings(start_server: Start, reads: Reads) -> None:
+async def test_sites_of_the_settings(start_server: StartServer, reads: FakeReader) -> None:
     """The sites of WIX_SITES are known after the start, without a worker or a webhook."""
     running = await start_server(wix_sites=f"{SITE}, {OTHER.upper()}")
 
@@ -140,7 +140,7 @@ async def test_ready_only_while_it_runs(redis_url: str) -> None:
     assert {"redis": False, "accepting": True, "rules": True} == details
 
 
-async def test_not_ready_while_it_closes(start_server: Start) -> None:
+async def test_not_ready_while_it_closes(start_server: StartServer) -> None:
     """Law 11: a process that closes is not ready, and takes no new viewer."""
     running = await start_server(metrics_token="token")
 
@@ -156,7 +156,7 @@ async def test_not_ready_while_it_closes(start_server: Start) -> None:
             await socket.recv()
 
 
-async def test_one_door_for_both(start_server: Start) -> None:
+async def test_one_door_for_both(start_server: StartServer) -> None:
     """Sockets and streams are counted together, by the address that a trusted proxy gives."""
     running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.1")
     stream = "/v1/counters/stream" + running.counters(TICKET).removeprefix("/v1/counters")
@@ -170,7 +170,7 @@ async def test_one_door_for_both(start_server: Start) -> None:
             assert (503, 200) == (same.status_code, other.status_code)
 
 
-async def test_settings_reach_the_doors(start_server: Start) -> None:
+async def test_settings_reach_the_doors(start_server: StartServer) -> None:
     """ORIGINS, PUBLIC_URL and METRICS_TOKEN shape what pages get."""
     origin = "https://shop.example"
     running = await start_server(origins=origin, public_url="https://counter.example", metrics_token="token")
@@ -190,10 +190,10 @@ async def test_settings_reach_the_doors(start_server: Start) -> None:
     assert [401, 200] == metrics
 
 
-async def test_redaction_reaches_both(start_server: Start, redis_url: str) -> None:
+async def test_redaction_reaches_both(start_server: StartServer, redis_url: str) -> None:
     """A counter made by other settings than ours is not shown: a number above SHOW_AT_MOST never leaves."""
     running = await start_server(low_at=5, show_at_most=5)
-    async with aclosing(Reads(redis_url, SITE)) as reads:
+    async with aclosing(FakeReader(redis_url, SITE)) as reads:
         await reads.schedule.add_site(reads.site, reads.rules, everything=False)
         await reads.read(definition(TICKET, 48))
 
@@ -224,7 +224,7 @@ async def test_connections_close(redis_url: str) -> None:
         await until(none)
 
 
-async def test_socket_below_a_root_taken_off(start_server: Start) -> None:
+async def test_socket_below_a_root_taken_off(start_server: StartServer) -> None:
     """A WebSocket is served below ROOT_PATH when the proxy takes the root off, too."""
     running = await start_server(root_path=ROOT)
 

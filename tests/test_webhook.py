@@ -18,11 +18,11 @@ from redis.asyncio import Redis
 
 from server.model import SiteId
 from server.webhook import LARGEST
-from tests.rig.cut import cut
+from tests.rig.fake_reader import EVENT
 from tests.rig.process import Run
-from tests.rig.reads import EVENT
 from tests.rig.redis import RedisServer
-from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
+from tests.rig.server import OTHER, SITE, TICKET, RunningServer, StartServer, until
+from tests.rig.tcp_proxy import tcp_proxy
 
 SAMPLES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "samples" / "webhooks.json").read_text())
 STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
@@ -65,7 +65,7 @@ def sign(private_key: rsa.RSAPrivateKey) -> Sign:
 
 
 @pytest.fixture
-async def running(start_server: Start, public_key: str) -> Running:
+async def running(start_server: StartServer, public_key: str) -> RunningServer:
     return await start_server(wix_public_key=public_key)
 
 
@@ -81,7 +81,7 @@ def counted(type_: str, outcome: str) -> float:
     return REGISTRY.get_sample_value("ticket_counter_webhooks_total", {"type": type_, "outcome": outcome}) or 0.0
 
 
-async def post(running: Running, body: bytes, **headers: str) -> httpx.Response:
+async def post(running: RunningServer, body: bytes, **headers: str) -> httpx.Response:
     response = await running.http.post("/webhooks/wix", content=body, headers=headers)
     assert b"" == response.content or 405 == response.status_code
     return response
@@ -91,7 +91,7 @@ async def due(redis: Redis, site: str = SITE) -> set[str]:
     return {str(ticket) for ticket in await redis.zrange(f"tc:{{{site}}}:due", 0, -1)}
 
 
-async def raw(running: Running, *parts: bytes) -> bytes:
+async def raw(running: RunningServer, *parts: bytes) -> bytes:
     """Send bytes as they are, and read until the server closes."""
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -106,7 +106,7 @@ async def raw(running: Running, *parts: bytes) -> bytes:
     return answer
 
 
-async def test_order_marks_its_tickets(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_order_marks_its_tickets(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """An order makes its tickets due now, and is answered 200 with nothing."""
     before = counted(ORDER, "marked")
 
@@ -119,7 +119,7 @@ async def test_order_marks_its_tickets(running: Running, redis: Redis, sign: Sig
     assert before + 1 == counted(ORDER, "marked")
 
 
-async def test_one_round_trip(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_one_round_trip(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """Law 1: The webhook's work is one Redis round trip."""
     await post(running, sign("order_confirmed"))
     asked: list[str] = []
@@ -137,7 +137,7 @@ async def test_one_round_trip(running: Running, redis: Redis, sign: Sign) -> Non
     assert ["EVALSHA"] == asked
 
 
-async def test_many_at_once(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_many_at_once(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """Webhooks that come together are each answered for themselves: marked, of a stranger's site, forged, malformed."""
     good, strange = sign("order_confirmed"), sign("order_confirmed", site=STRANGER)
     bodies = [good, strange, good[:-8], sign(ORDER, "[]")] * 10
@@ -151,7 +151,7 @@ async def test_many_at_once(running: Running, redis: Redis, sign: Sign) -> None:
 
 
 async def test_many_at_once_while_frozen(
-    start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+    start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
     """However many come while Redis is frozen, all are answered 503 before Wix gives up; none was taken by mistake."""
     server = redis_server()
@@ -177,7 +177,7 @@ async def test_many_at_once_while_frozen(
     assert await until(lambda: post_until(running, good))
 
 
-async def test_event_marks_its_tickets(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_event_marks_its_tickets(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """A webhook that names only an event makes the tickets of that event due."""
     await redis.sadd(f"tc:{{{SITE}}}:event:{EVENT}", TICKET)
 
@@ -187,7 +187,7 @@ async def test_event_marks_its_tickets(running: Running, redis: Redis, sign: Sig
     assert TICKET in await due(redis)
 
 
-async def test_untracked(start_server: Start, redis: Redis, public_key: str, sign: Sign) -> None:
+async def test_untracked(start_server: StartServer, redis: Redis, public_key: str, sign: Sign) -> None:
     """Where only watched tickets are tracked, an order for one that nobody watches is 200 and costs nothing."""
     running = await start_server(wix_public_key=public_key, track="watched")
     before = counted(ORDER, "untracked")
@@ -199,7 +199,7 @@ async def test_untracked(start_server: Start, redis: Redis, public_key: str, sig
     assert before + 1 == counted(ORDER, "untracked")
 
 
-async def test_forged(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_forged(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """What Wix did not sign is 401 without a reason, and nothing is written."""
     good = sign("order_confirmed")
     head, claims, signature = good.split(b".")
@@ -229,7 +229,7 @@ async def test_forged(running: Running, redis: Redis, sign: Sign) -> None:
     assert keys == set(await redis.keys())
 
 
-async def test_forged_many_times(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_forged_many_times(running: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
     """The log says once a minute what strangers send, whatever their pace; the metric has every one."""
     before = counted("none", "forged")
 
@@ -241,19 +241,19 @@ async def test_forged_many_times(running: Running, capsys: pytest.CaptureFixture
     assert 2 == len(lines) == len({line.partition("reason")[2] for line in lines})
 
 
-async def test_white_space_around(running: Running, sign: Sign) -> None:
+async def test_white_space_around(running: RunningServer, sign: Sign) -> None:
     """A line break after the token does not spoil it."""
     assert 200 == (await post(running, b"\n" + sign("order_confirmed") + b"\r\n")).status_code
 
 
-async def test_no_key(start_server: Start, sign: Sign) -> None:
+async def test_no_key(start_server: StartServer, sign: Sign) -> None:
     """Without WIX_PUBLIC_KEY nothing can be believed, so all is 401."""
     running = await start_server()
 
     assert 401 == (await post(running, sign("order_confirmed"))).status_code
 
 
-async def test_malformed(running: Running, sign: Sign) -> None:
+async def test_malformed(running: RunningServer, sign: Sign) -> None:
     """What Wix signed but we cannot read is 200: it would only come back for two days."""
     for data in ("[]", '"text"', "{", "[" * 2000, "null"):
         before = counted("none", "malformed")
@@ -264,7 +264,7 @@ async def test_malformed(running: Running, sign: Sign) -> None:
         assert before + 1 == counted("none", "malformed")
 
 
-async def test_unknown_type(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_unknown_type(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """A type that is not for us is 200, and no stranger's word becomes a label."""
     before = counted("unknown", "ignored"), set(await redis.keys())
 
@@ -275,7 +275,7 @@ async def test_unknown_type(running: Running, redis: Redis, sign: Sign) -> None:
     assert 0.0 == counted("wix.stores.v1.product_changed", "ignored")
 
 
-async def test_unknown_site(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_unknown_site(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """Law 9: An order of a site that is not ours is 200 and leaves no key."""
     before = counted(ORDER, "unknown_site"), set(await redis.keys())
 
@@ -285,7 +285,7 @@ async def test_unknown_site(running: Running, redis: Redis, sign: Sign) -> None:
     assert (before[0] + 1, before[1]) == (counted(ORDER, "unknown_site"), set(await redis.keys()))
 
 
-async def test_install_and_remove(running: Running, redis: Redis, sign: Sign) -> None:
+async def test_install_and_remove(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """A site that installs the app is known, and all its tickets wanted; one that removes it is forgotten."""
     installed = await post(running, sign("app_installed", site=STRANGER))
     known = await running.web.schedule.sites()
@@ -301,13 +301,13 @@ async def test_install_and_remove(running: Running, redis: Redis, sign: Sign) ->
     assert set() == await due(redis, STRANGER)
 
 
-async def test_other_methods(running: Running) -> None:
+async def test_other_methods(running: RunningServer) -> None:
     """Only POST is taken."""
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):
         assert (method, 405) == (method, (await running.http.request(method, "/webhooks/wix")).status_code)
 
 
-async def test_too_large(running: Running) -> None:
+async def test_too_large(running: RunningServer) -> None:
     """More than a megabyte is 413, counted as it comes: with its length, in chunks, or with a length that lies."""
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -336,7 +336,7 @@ async def test_too_large(running: Running) -> None:
     assert before + 4 == counted("none", "too_large")
 
 
-async def test_bodies_that_have_not_come_whole(running: Running, sign: Sign) -> None:
+async def test_bodies_that_have_not_come_whole(running: RunningServer, sign: Sign) -> None:
     """Bodies that are begun and not ended take no more room than they may: others are told to come back, whole ones not."""
     intake = running.web.intake
     intake._most_held = 5000
@@ -358,7 +358,7 @@ async def test_bodies_that_have_not_come_whole(running: Running, sign: Sign) -> 
     assert before + 1 == counted("none", "crowded")
 
 
-async def test_endless_body(running: Running) -> None:
+async def test_endless_body(running: RunningServer) -> None:
     """Who never comes to an end is cut off after ten times what is allowed, long before his time is over."""
     running.web.intake.read_within = 60
     host, port = running.url.removeprefix("http://").split(":")
@@ -378,7 +378,7 @@ async def test_endless_body(running: Running) -> None:
     assert sent < 30 * LARGEST
 
 
-async def test_slow_body(running: Running) -> None:
+async def test_slow_body(running: RunningServer) -> None:
     """A body that does not come is answered 408 and the connection closed."""
     running.web.intake.read_within = 0.1
     before = counted("none", "slow")
@@ -389,7 +389,7 @@ async def test_slow_body(running: Running) -> None:
     assert before + 1 == counted("none", "slow")
 
 
-async def test_dripping_body(running: Running) -> None:
+async def test_dripping_body(running: RunningServer) -> None:
     """A body that comes drop by drop has no more time than one that does not come at all."""
     running.web.intake.read_within = 0.3
     before = counted("none", "slow")
@@ -409,7 +409,7 @@ async def test_dripping_body(running: Running) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip"])
-async def test_compressed(running: Running, sign: Sign, coding: str) -> None:
+async def test_compressed(running: RunningServer, sign: Sign, coding: str) -> None:
     """Nothing is unpacked, whatever a body says of itself: as it came it is signed by Wix or it is not."""
     good = sign("order_confirmed")
 
@@ -419,7 +419,7 @@ async def test_compressed(running: Running, sign: Sign, coding: str) -> None:
     assert (401, 200) == (packed.status_code, plain.status_code)
 
 
-async def test_client_that_leaves(running: Running) -> None:
+async def test_client_that_leaves(running: RunningServer) -> None:
     """A client that goes in the middle of its body is counted, and harms nothing."""
     before = counted("none", "left")
     host, port = running.url.removeprefix("http://").split(":")
@@ -432,7 +432,7 @@ async def test_client_that_leaves(running: Running) -> None:
 
 
 async def test_redis_dead_or_frozen(
-    start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+    start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
     """While Redis is dead or frozen the answer is 503 well before Wix gives up, and 200 again after."""
     server = redis_server()
@@ -462,11 +462,11 @@ async def test_redis_dead_or_frozen(
 
 
 async def test_slow_redis(
-    start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+    start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
     """However many answers of a slow Redis a webhook needs, its own answer comes before Wix gives up."""
     server = redis_server()
-    async with cut("127.0.0.1", server.port) as link:
+    async with tcp_proxy("127.0.0.1", server.port) as link:
         running = await start_server(redis_url=f"redis://127.0.0.1:{link.port}/0", wix_public_key=public_key)
         known = await running.web.schedule.sites()
         link.delay = 0.15
@@ -483,7 +483,7 @@ async def test_slow_redis(
 
 
 async def test_redis_full(
-    start_server: Start, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+    start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
     """While Redis is out of memory the answer is 503, so that Wix sends it again."""
     server = redis_server()
@@ -540,6 +540,6 @@ async def everything(client: Redis) -> str:
     return "\n".join(found)
 
 
-async def post_until(running: Running, body: bytes) -> httpx.Response | None:
+async def post_until(running: RunningServer, body: bytes) -> httpx.Response | None:
     response = await post(running, body)
     return response if response.status_code == 200 else None

@@ -2,10 +2,10 @@
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.rig.reads import Reads, definition
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.host_site import LOADED, SCRIPT, TAG, HostSite, counter, shows, warnings_of
 from tests.rig.redis import free_port
-from tests.rig.server import OTHER, TICKET, Start, until
-from tests.rig.site import LOADED, SCRIPT, TAG, Site, counter, shows, warnings_of
+from tests.rig.server import OTHER, TICKET, StartServer, until
 
 EVENTS = """() => {
   window.heard = [];
@@ -16,7 +16,7 @@ EVENTS = """() => {
 }"""
 
 
-async def test_loaded_anyhow(site: Site, page: Page, console_errors: list[str]) -> None:
+async def test_loaded_anyhow(site: HostSite, page: Page, console_errors: list[str]) -> None:
     """As a classic script, as a module, imported, or all of them twice: one element, one socket, nothing left in the page."""
     for number, tags in enumerate(
         (
@@ -38,7 +38,7 @@ async def test_loaded_anyhow(site: Site, page: Page, console_errors: list[str]) 
     assert [] == console_errors
 
 
-async def test_where_the_server_is(site: Site, page: Page) -> None:
+async def test_where_the_server_is(site: HostSite, page: Page) -> None:
     """The server is where the script came from, with what stands before /widget, however it finds out; or an attribute's."""
     tag = f'<ticket-counter ticket="{TICKET}" site="{OTHER}"></ticket-counter>'
     await page.goto(site.put("/", f'{tag}<script src="/prefix{SCRIPT}"></script>'))
@@ -58,7 +58,7 @@ async def test_where_the_server_is(site: Site, page: Page) -> None:
 
 
 async def test_strict_policy(
-    start_server: Start, reads: Reads, site: Site, page: Page, console_errors: list[str]
+    start_server: StartServer, reads: FakeReader, site: HostSite, page: Page, console_errors: list[str]
 ) -> None:
     """A page whose policy allows the script and the socket, and nothing else, gets everything, its look too."""
     running = await start_server()
@@ -75,7 +75,7 @@ async def test_strict_policy(
     assert [] == console_errors
 
 
-async def test_embed(start_server: Start, reads: Reads, page: Page, console_errors: list[str]) -> None:
+async def test_embed(start_server: StartServer, reads: FakeReader, page: Page, console_errors: list[str]) -> None:
     """The page for iframes shows its tickets, each by its name where there are several, also to a list of origins."""
     # The page reads from its own server, which no list names but by PUBLIC_URL.
     port = free_port()
@@ -92,7 +92,7 @@ async def test_embed(start_server: Start, reads: Reads, page: Page, console_erro
     assert [] == [one for one in console_errors if "favicon" not in one and "404" not in one]
 
 
-async def test_without_script(site: Site, browser: Browser) -> None:
+async def test_without_script(site: HostSite, browser: Browser) -> None:
     """Without scripts the element's content is all there is, and it stands."""
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
@@ -103,7 +103,7 @@ async def test_without_script(site: Site, browser: Browser) -> None:
     await context.close()
 
 
-async def test_faulty_attributes(site: Site, page: Page) -> None:
+async def test_faulty_attributes(site: HostSite, page: Page) -> None:
     """A faulty element keeps its own content and harms no other; one whose ticket comes later begins then, in silence."""
     warnings = warnings_of(page)
     faulty = '<ticket-counter ticket="nonsense">Ask us</ticket-counter><ticket-counter>Soon</ticket-counter>'
@@ -122,7 +122,7 @@ async def test_faulty_attributes(site: Site, page: Page) -> None:
     assert ['<ticket-counter>: ticket="nonsense" is not a GUID'] == warnings
 
 
-async def test_another_ticket(site: Site, page: Page) -> None:
+async def test_another_ticket(site: HostSite, page: Page) -> None:
     """An element that is given another ticket shows nothing of the old one while it waits for the new."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
@@ -140,7 +140,7 @@ async def test_another_ticket(site: Site, page: Page) -> None:
     await shows(page, "Tickets at the door")
 
 
-async def test_moved(site: Site, page: Page) -> None:
+async def test_moved(site: HostSite, page: Page) -> None:
     """An element that is moved in the page goes on as it was: same socket, same text, no event, nothing written."""
     await page.goto(site.put("/", f"{LOADED}{TAG}<main></main>"))
     socket = await site.socket(1)
@@ -166,7 +166,7 @@ async def test_moved(site: Site, page: Page) -> None:
     assert 1 == len(site.sockets)
 
 
-async def test_event_and_property(site: Site, page: Page) -> None:
+async def test_event_and_property(site: HostSite, page: Page) -> None:
     """Each change is an event that crosses shadow roots and carries the counter, which the element also keeps."""
     await page.goto(site.put("/", f"{LOADED}<div></div>"))
     await page.evaluate(EVENTS)
@@ -185,7 +185,7 @@ async def test_event_and_property(site: Site, page: Page) -> None:
     assert "General admission" == await page.evaluate(f"{element}.counter.name")
 
 
-async def test_styled_from_outside(site: Site, page: Page) -> None:
+async def test_styled_from_outside(site: HostSite, page: Page) -> None:
     """A page styles the parts and the states, and hides the element as any other; a change of digits moves nothing."""
     style = """<style>
       ticket-counter::part(text) { color: rgb(1, 2, 3) }

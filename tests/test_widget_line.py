@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from tests.rig.reads import Reads, definition
-from tests.rig.server import OTHER, TICKET, Start, until
-from tests.rig.site import LOADED, SCRIPT, TAG, Site, counter, shows, text, warnings_of
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.host_site import LOADED, SCRIPT, TAG, HostSite, counter, shows, text, warnings_of
+from tests.rig.server import OTHER, TICKET, StartServer, until
 
 START, STARTED = "2030-01-01T12:00:00Z", "2030-01-01T12:00:20Z"
 THIRD = "33333333-aaaa-4aaa-8aaa-000000000003"
@@ -35,7 +35,7 @@ async def seen(page: Page, kind: str, number: int) -> None:
     assert number == await page.evaluate(f"seen.{kind}")
 
 
-async def test_one_socket(site: Site, page: Page) -> None:
+async def test_one_socket(site: HostSite, page: Page) -> None:
     """All elements of a page share one socket, each ticket named once, however it is written."""
     tags = f'{TAG}<ticket-counter ticket=" {TICKET.upper()}"></ticket-counter><ticket-counter ticket="{OTHER}"></ticket-counter>'
     await page.goto(site.put("/", LOADED + tags))
@@ -48,7 +48,7 @@ async def test_one_socket(site: Site, page: Page) -> None:
     assert ([TICKET, OTHER], 1) == (socket.tickets, len(site.sockets))
 
 
-async def test_coming_and_going(site: Site, page: Page) -> None:
+async def test_coming_and_going(site: HostSite, page: Page) -> None:
     """A new set of tickets gets a new socket; the old one is heard until that has spoken, and the last element's is closed."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
@@ -77,7 +77,7 @@ async def test_coming_and_going(site: Site, page: Page) -> None:
     assert [[TICKET], [TICKET, OTHER, THIRD], [TICKET, THIRD]] == [one.tickets for one in site.sockets]
 
 
-async def test_over_fifty(site: Site, page: Page) -> None:
+async def test_over_fifty(site: HostSite, page: Page) -> None:
     """More tickets than one request may name are shared out over several sockets."""
     tickets = [f"00000000-0000-4000-8000-{number:012}" for number in range(51)]
     tags = "".join(f'<ticket-counter ticket="{one}"></ticket-counter>' for one in tickets)
@@ -89,7 +89,7 @@ async def test_over_fifty(site: Site, page: Page) -> None:
     assert set(tickets) == {ticket for one in site.open for ticket in one.tickets}
 
 
-async def test_planned_restart(start_server: Start, reads: Reads, site: Site, page: Page) -> None:
+async def test_planned_restart(start_server: StartServer, reads: FakeReader, site: HostSite, page: Page) -> None:
     """Law 11: A viewer who is told goodbye keeps what it shows, comes back in the time it was given, and goes on."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -111,7 +111,7 @@ async def test_planned_restart(start_server: Start, reads: Reads, site: Site, pa
     ids=["origin", "site"],
 )
 async def test_refused(
-    start_server: Start, site: Site, page: Page, *, settings: dict[str, Any], attribute: str, code: int
+    start_server: StartServer, site: HostSite, page: Page, *, settings: dict[str, Any], attribute: str, code: int
 ) -> None:
     """A page that the server refuses does not come back, and its owner is told once why."""
     running = await start_server(**settings)
@@ -130,7 +130,7 @@ async def test_refused(
     assert "Tickets at the door" == await text(page)
 
 
-async def test_refused_later(site: Site, page: Page) -> None:
+async def test_refused_later(site: HostSite, page: Page) -> None:
     """A server that refuses a page which it let in before no longer vouches for anything."""
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
@@ -142,7 +142,7 @@ async def test_refused_later(site: Site, page: Page) -> None:
     await shows(page, "Tickets at the door")
 
 
-async def test_gone_before_it_opened(site: Site, page: Page, console_errors: list[str]) -> None:
+async def test_gone_before_it_opened(site: HostSite, page: Page, console_errors: list[str]) -> None:
     """A socket that nobody needs any more when it opens is closed then, without a word in the console."""
     await page.add_init_script(COUNTED)
     await page.clock.install()
@@ -161,7 +161,7 @@ async def test_gone_before_it_opened(site: Site, page: Page, console_errors: lis
     assert [] == console_errors
 
 
-async def test_silence(site: Site, page: Page) -> None:
+async def test_silence(site: HostSite, page: Page) -> None:
     """Law 8: What nobody has vouched for in 60 seconds is withdrawn, and another connection is tried."""
     await page.add_init_script(COUNTED)
     await page.clock.install()
@@ -185,7 +185,7 @@ async def test_silence(site: Site, page: Page) -> None:
     await until(lambda: first.ended)
 
 
-async def test_heartbeats_vouch_for_nothing_unsaid(site: Site, page: Page) -> None:
+async def test_heartbeats_vouch_for_nothing_unsaid(site: HostSite, page: Page) -> None:
     """Law 8: A new connection that beats but says nothing of a ticket does not keep its old number standing."""
     await page.add_init_script(COUNTED)
     await page.clock.install()
@@ -208,7 +208,7 @@ async def test_heartbeats_vouch_for_nothing_unsaid(site: Site, page: Page) -> No
     await seen(page, "sockets", 2)
 
 
-async def test_retry_in_the_time_given(site: Site, page: Page) -> None:
+async def test_retry_in_the_time_given(site: HostSite, page: Page) -> None:
     """A goodbye's earliest and latest time are kept to."""
     await page.add_init_script(COUNTED)
     await page.clock.install(time=START)
@@ -226,7 +226,7 @@ async def test_retry_in_the_time_given(site: Site, page: Page) -> None:
     await seen(page, "sockets", 2)
 
 
-async def test_retries_spread(site: Site, page: Page) -> None:
+async def test_retries_spread(site: HostSite, page: Page) -> None:
     """Each failure doubles the time from which the next wait is drawn, up to 30 s; a life of 5 s forgives them all."""
     await page.add_init_script(COUNTED + "Math.random = () => 0.999")
     await page.clock.install(time=START)
@@ -255,7 +255,7 @@ async def test_retries_spread(site: Site, page: Page) -> None:
     assert [1.5, 2.5, 4.5, 8.5, 16.5, 30.5, 30.5, 1.5] == waits
 
 
-async def test_hidden_page(site: Site, page: Page) -> None:
+async def test_hidden_page(site: HostSite, page: Page) -> None:
     """A hidden page keeps its socket for a minute; seen again it connects at once and shows nothing old meanwhile."""
     await page.clock.install()
     await page.goto(site.put("/", LOADED + TAG))
@@ -279,7 +279,7 @@ async def test_hidden_page(site: Site, page: Page) -> None:
     await shows(page, "Only 1 left at this price.")
 
 
-async def test_back_and_forth(site: Site, page: Page) -> None:
+async def test_back_and_forth(site: HostSite, page: Page) -> None:
     """A page that is left closes its socket and opens one when it comes back; so it does when the network is back."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)

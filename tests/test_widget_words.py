@@ -6,15 +6,17 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from server.model import Price, Sale, SaleStatus
-from tests.rig.reads import Reads, definition
-from tests.rig.server import TICKET, Start, until
-from tests.rig.site import LOADED, SCRIPT, TAG, Site, counter, shows
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.host_site import LOADED, SCRIPT, TAG, HostSite, counter, shows
+from tests.rig.server import TICKET, StartServer, until
 
 START, STARTED = "2030-01-01T12:00:00Z", "2030-01-01T12:00:20Z"
 HOSTILE = '<img src=x onerror="alert(1)"> & {n} $& \u202e'
 
 
-async def test_each_state(start_server: Start, reads: Reads, site: Site, page: Page, console_errors: list[str]) -> None:
+async def test_each_state(
+    start_server: StartServer, reads: FakeReader, site: HostSite, page: Page, console_errors: list[str]
+) -> None:
     """Each state is told in a sentence that is true of it, live; where nothing is known the page's own words stand."""
     running = await start_server()
     await page.goto(site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + TAG))
@@ -49,7 +51,7 @@ async def test_each_state(start_server: Start, reads: Reads, site: Site, page: P
 
 
 async def test_hostile_name(
-    start_server: Start, reads: Reads, site: Site, page: Page, console_errors: list[str]
+    start_server: StartServer, reads: FakeReader, site: HostSite, page: Page, console_errors: list[str]
 ) -> None:
     """A name is shown letter by letter, whatever it looks like."""
     running = await start_server()
@@ -66,7 +68,7 @@ async def test_hostile_name(
     assert [] == console_errors
 
 
-async def test_last_word_counts(site: Site, page: Page) -> None:
+async def test_last_word_counts(site: HostSite, page: Page) -> None:
     """What was received last is shown, whatever its version: only the server compares them."""
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
@@ -76,7 +78,7 @@ async def test_last_word_counts(site: Site, page: Page) -> None:
     await shows(page, "Only 5 left at this price.")
 
 
-async def test_prices(site: Site, page: Page) -> None:
+async def test_prices(site: HostSite, page: Page) -> None:
     """A price is what a buyer will pay at least, to the last digit, in the currency's own way."""
     tag = TAG.replace(">", " show-price>", 1)
     await page.goto(site.put("/", f"<html lang=en-US>{LOADED}{tag}"))
@@ -102,7 +104,7 @@ async def test_prices(site: Site, page: Page) -> None:
         await expect(price).to_have_text(expected)
 
 
-async def test_languages(site: Site, page: Page, console_errors: list[str]) -> None:
+async def test_languages(site: HostSite, page: Page, console_errors: list[str]) -> None:
     """Numbers follow the language of the page, or of the element; one that is no language does no harm."""
     tag = TAG.replace(">", " show-price>", 1)
     await page.goto(site.put("/", f"<html lang=de>{LOADED}{tag}"))
@@ -118,7 +120,7 @@ async def test_languages(site: Site, page: Page, console_errors: list[str]) -> N
     assert [] == console_errors
 
 
-async def test_unknown_zone(site: Site, page: Page) -> None:
+async def test_unknown_zone(site: HostSite, page: Page) -> None:
     """A sale start is told at the place of the event, and in UTC where the browser does not know its zone."""
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
@@ -131,7 +133,7 @@ async def test_unknown_zone(site: Site, page: Page) -> None:
     await shows(page, "On sale from July 1, 2030 at 6:30 PM UTC.")
 
 
-async def test_screen_readers(site: Site, page: Page) -> None:
+async def test_screen_readers(site: HostSite, page: Page) -> None:
     """A status region tells of a new state, never of the first nor of each sale, at most twice a minute, and not for long."""
     await page.clock.install(time=START)
     await page.goto(site.put("/", LOADED + TAG))

@@ -11,7 +11,7 @@ from websockets.streams import StreamReader
 from server import wire
 from server.errors import BadRequest
 from server.model import Counter, Price, Rules, Sale, SaleStatus, State, TicketId
-from tests.rig.reads import EVENT, definition
+from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import OTHER, SITE, TICKET
 
 GUIDS = st.uuids().map(str)

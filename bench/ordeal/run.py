@@ -27,7 +27,7 @@ from bench.ordeal.trade import Act, Trade
 from bench.ordeal.verdict import Record, Verdict
 from bench.ordeal.witness import Witness
 from server.errors import RedisUnavailable
-from tests.rig.crowd import Crowd
+from tests.rig.simulated_visitors import Visitors
 
 READY_WITHIN = 60.0
 STILL = 3.0
@@ -76,7 +76,7 @@ class Ordeal:
         self.wanted = wanted
         self.stage = stage
         self.witness = Witness(stage.sandbox)
-        self.crowd = Crowd(stage.viewers_ports, self.witness.look)
+        self.crowd = Visitors(stage.viewers_ports, self.witness.look)
         self.crowd.fill(wanted.viewers, stage.tickets, random.Random(wanted.seed))
         self.ledger = Ledger(stage.redis.url, stage.site)
         self.trade = Trade(stage.sandbox.world, stage.tickets, self.witness.look_around)

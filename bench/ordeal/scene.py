@@ -18,9 +18,9 @@ from sandbox.app import Sandbox
 from sandbox.knobs import Knobs
 from sandbox.model import Price, Pricing
 from sandbox.site import Site
-from tests.rig.cut import Cut, cut
 from tests.rig.redis import RedisServer, free_port
-from tests.rig.supervised import Supervised
+from tests.rig.supervised_process import SupervisedProcess
+from tests.rig.tcp_proxy import TcpProxy, tcp_proxy
 
 NUMBERS = (0, 1)
 WIX = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
@@ -43,7 +43,7 @@ class Scene:
     """What runs. *tickets* are all ids, those of the seed and more."""
 
     def __init__(
-        self, sandbox: Sandbox, redis: RedisServer, links: dict[str, Cut], parts: dict[str, Supervised]
+        self, sandbox: Sandbox, redis: RedisServer, links: dict[str, TcpProxy], parts: dict[str, SupervisedProcess]
     ) -> None:
         self.sandbox = sandbox
         self.redis = redis
@@ -98,10 +98,10 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
         stack.callback(redis.kill)
         redis.start(wait=False)
         webs = {number: free_port() for number in NUMBERS}
-        links: dict[str, Cut] = {}
+        links: dict[str, TcpProxy] = {}
 
         async def link(name: str, port: int) -> int:
-            links[name] = await stack.enter_async_context(cut("127.0.0.1", port))
+            links[name] = await stack.enter_async_context(tcp_proxy("127.0.0.1", port))
             return links[name].port
 
         ids = sandbox.site.ids
@@ -118,12 +118,12 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
             store = await link(f"web{number}-redis", redis.port)
             await link(f"viewers-web{number}", port)
             own = {"PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"web{number}"] = Supervised(f"web{number}", folder, "web", {**ours, **own})
+            parts[f"web{number}"] = SupervisedProcess(f"web{number}", folder, "web", {**ours, **own})
         for number in NUMBERS:
             store = await link(f"worker{number}-redis", redis.port)
             api = await link(f"worker{number}-wix", wix)
             own = {"WIX_API_URL": f"http://127.0.0.1:{api}", "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"worker{number}"] = Supervised(f"worker{number}", folder, "worker", {**ours, **own})
+            parts[f"worker{number}"] = SupervisedProcess(f"worker{number}", folder, "worker", {**ours, **own})
         webhooks = await link("wix-web", webs[0])
         sandbox.delivery.urls = (f"http://127.0.0.1:{webhooks}/webhooks/wix",)
         for part in parts.values():

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.rig.crowd import Shown
+from tests.rig.simulated_visitors import Shown
 
 Value = Hashable
 Span = tuple[float, float]

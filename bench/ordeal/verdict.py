@@ -23,8 +23,8 @@ from bench.ordeal.truth import (
     seconds,
     subtracted,
 )
-from tests.rig.crowd import Shown, Viewer
-from tests.rig.supervised import Ending
+from tests.rig.simulated_visitors import Shown, Visitor
+from tests.rig.supervised_process import Ending
 
 OVER = 10.0
 """Seconds over MAX_STALE that a claim may stand while its connection lives."""
@@ -45,7 +45,7 @@ class Record:
 
     end: float
     max_stale: float
-    viewers: Sequence[Viewer]
+    viewers: Sequence[Visitor]
     claims: dict[str, Past]
     deals: Sequence[Deal]
     faults: Sequence[Happened]
@@ -130,7 +130,7 @@ def judge(record: Record) -> Verdict:
 class _Page:
     """What a viewer showed, and when his connection lived and was not silent."""
 
-    def __init__(self, viewer: Viewer, record: Record) -> None:
+    def __init__(self, viewer: Visitor, record: Record) -> None:
         self.showings = {ticket: viewer.showings(ticket, record.end) for ticket in viewer.tickets}
         self.living: list[Span] = []
         for episode in viewer.episodes:

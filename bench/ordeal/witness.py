@@ -15,7 +15,7 @@ from bench.ordeal.truth import Past, Span
 from sandbox.app import Sandbox
 from sandbox.entity import FIELDS, entity
 from sandbox.model import Event, Ticket
-from tests.rig import claims
+from tests.rig import canonical_counter
 
 LOOK_EVERY = 0.02
 NOT_FACTS = ("salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails")
@@ -55,7 +55,7 @@ class Witness:
         if id_ not in self.claims:
             self.claims[id_], self.facts[id_] = Past(self.lags), Past()
             at = -math.inf
-        self.claims[id_].become(at, claims.of_ticket(ticket, event, id_))
+        self.claims[id_].become(at, canonical_counter.of_ticket(ticket, event, id_))
         self.facts[id_].become(at, self._facts(ticket, event))
 
     def look_around(self) -> None:

@@ -11,12 +11,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sandbox.webhooks import signer
-from tests.rig.eyes import path
-from tests.rig.house import House
+from tests.rig.deployment import Deployment
 from tests.rig.process import Run
+from tests.rig.recording_viewers import counters_path
 from tests.rig.redis import RedisServer, Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.tell import tell
 from tests.rig.wix import WixRig
 
 AN_ADDRESS, ALL = 50, 200
@@ -71,7 +71,7 @@ class Door:
 
     @property
     def _path(self) -> str:
-        return path(self.wix.site, [self.wix.tickets["fixed"]])
+        return counters_path(self.wix.site, [self.wix.tickets["fixed"]])
 
 
 async def _code(socket: ClientConnection) -> int | None:
@@ -94,7 +94,7 @@ def _forwarded(text: str | None) -> dict[str, str]:
 @asynccontextmanager
 async def doors(run: Run, redis: RedisServer, wix: WixRig, **more: str) -> AsyncIterator[Door]:
     """A process with these caps, which knows the number of the ticket; all who came leave with the block."""
-    house = House(run, redis.url, wix.settings(), **CAPS, **more)
+    house = Deployment(run, redis.url, wix.settings(), **CAPS, **more)
     wix.world.buy(wix.tickets["fixed"])
     house.worker()
     url = await house.web()
@@ -133,7 +133,7 @@ async def test_addresses_and_the_process(command: Run, redis_server: Servers, wi
         await until(lambda: _is(door, LAST, [(200, None)] * 2))
         assert {None: 20} == await door.come(LAST, 20)
 
-    tell(
+    report(
         f"{ALL} viewers in, {refused} closed with {FULL}, {2 * (len(HOMES) + 2)} requests answered 503; webhooks all 200"
     )
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.rig.house import House
+from tests.rig.deployment import Deployment
+from tests.rig.loop_lag import LoopLag
+from tests.rig.measured_visitors import visitors
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
-from tests.rig.pulse import Pulse
 from tests.rig.redis import Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.tell import tell
-from tests.rig.viewers import viewers
 from tests.rig.wix import WixRig
 
 MESSAGES = 10_000
@@ -197,15 +197,15 @@ def levels(log: str) -> set[str]:
 async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """10,000 junk messages get closes by the rules alone; the log has no error, the loop is not late, viewers are right."""
     ticket = wix.tickets["fixed"]
-    house = House(command, redis_server().url, wix.settings(), **MANY)
+    house = Deployment(command, redis_server().url, wix.settings(), **MANY)
     house.worker()
     url = await house.web()
     wix.send_to(url)
     port = urlsplit(url).port or 0
     got: dict[str, Counter[int | None]] = defaultdict(Counter)
     sent = 0
-    pulse = Pulse(command, url)
-    async with viewers(port, [ticket]) as crowd:
+    pulse = LoopLag(command, url)
+    async with visitors(port, [ticket]) as crowd:
         await crowd.come(GOOD)
         await until(lambda: pulse.beats(0, time.monotonic()), 20)
         began = time.monotonic()
@@ -229,7 +229,7 @@ async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
     lag = pulse.beats(began, ended)
     late = percentile(lag, 0.99)
     codes = sum(got.values(), Counter[int | None]())
-    tell(
+    report(
         f"{sent:,} messages over {codes.total():,} connections in {ended - began:.0f} s, closes {dict(codes)}; "
         f"the loop late by p99 {late * 1000:.0f} ms, at most {max(lag) * 1000:.0f} ms"
     )

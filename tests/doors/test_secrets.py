@@ -20,11 +20,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from sandbox.webhooks import signer
-from tests.rig.house import House
+from tests.rig.deployment import Deployment
 from tests.rig.process import Command, Run
 from tests.rig.redis import RedisServer
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.tell import tell
 from tests.rig.wix import WixRig
 
 USER, PASSWORD = "counter", "hush-redis-password"
@@ -169,12 +169,12 @@ async def address(web: Command) -> str:
     return str(found[1])
 
 
-async def right(house: House, wix: WixRig, ticket: str) -> None:
+async def right(house: Deployment, wix: WixRig, ticket: str) -> None:
     """Wait until what is kept is what Wix has."""
     await until(lambda: house.right(wix, [ticket]), 30)
 
 
-async def outages(house: House, wix: WixRig, secrets: Secrets, ticket: str) -> None:
+async def outages(house: Deployment, wix: WixRig, secrets: Secrets, ticket: str) -> None:
     """All that may go wrong with Wix, one after the other, each with an order that has to be read."""
     for outage in ("401", "403", "429", "500", "nonsense", "drop"):
         for outage_of in ("api", "token"):
@@ -194,7 +194,7 @@ def _called(wix: WixRig, before: int) -> bool:
     return len(wix.calls()) > before
 
 
-def _told(house: House, before: int) -> bool:
+def _told(house: Deployment, before: int) -> bool:
     return house.log.count("store_unavailable") > before
 
 
@@ -211,7 +211,7 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
     redis.ask("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
     url = redis.url.replace("redis://", f"redis://{USER}:{PASSWORD}@")
     more = {"LOG_LEVEL": "DEBUG", "LOG_FORM": form, "METRICS_TOKEN": METRICS_TOKEN}
-    house = House(command, url, wix.settings(), **more)
+    house = Deployment(command, url, wix.settings(), **more)
     secrets = Secrets(wix)
     ticket = wix.tickets["fixed"]
     wix.knobs.turn(resend_scale=0.02)
@@ -272,7 +272,7 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
         assert word in house.log
     assert "ticket_counter_webhooks_total" in told_to_us
     assert ticket in kept
-    tell(f"{len(secrets.words)} words, 0 found in {len(house.log):,} bytes of logs and {len(kept):,} of Redis's file")
+    report(f"{len(secrets.words)} words, 0 found in {len(house.log):,} bytes of logs and {len(kept):,} of Redis's file")
 
 
 def _signed(wix: WixRig) -> bytes:

@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.rig.courier import courier
-from tests.rig.house import House
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.redis import Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.tell import tell
+from tests.rig.webhook_sender import webhook_sender
 from tests.rig.wix import WixRig
 
 SLOW = 500
@@ -114,14 +114,14 @@ async def look(pid: int, sizes: list[int]) -> None:
 async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, kind: str) -> None:
     """500 slow requests and four endless heads cost webhooks no time and us no memory, and are ended in time."""
     tickets = wix.sandbox.add(10, limit=100_000)
-    house = House(command, redis_server().url, wix.settings())
+    house = Deployment(command, redis_server().url, wix.settings())
     url = await house.web()
     web = house.processes[-1]
     paced: list[tuple[int, bytes]] = []
     flooding: list[tuple[int, bytes]] = []
     sizes: list[int] = []
-    async with courier(url, of=wix) as post:
-        await trade([Shop(wix, tickets)], WEBHOOKS, 3)
+    async with webhook_sender(url, of=wix) as post:
+        await buy_steadily([Buyers(wix, tickets)], WEBHOOKS, 3)
         await until(lambda: post.untaken == 0)
         post.tries.clear()
         before = resident(web.process.pid)
@@ -131,7 +131,7 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
             look(web.process.pid, sizes),
         ]
         busy = [asyncio.create_task(one) for one in strangers]
-        trading = asyncio.create_task(trade([Shop(wix, tickets)], WEBHOOKS, SECONDS))
+        trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], WEBHOOKS, SECONDS))
         closed = await attack(tmp_path / "slow", url, kind)
         for one in [*busy, trading]:
             one.cancel()
@@ -142,7 +142,7 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
     p99 = percentile((one.seconds for one in post.tries), 0.99)
     grown = max(sizes) - before
     longest = max(sent for sent, _ in paced)
-    tell(
+    report(
         f"{SLOW} slow {kind} all closed {closed:.0f} s after the first came; {len(paced) + len(flooding)} heads cut, after at most "
         f"{longest // 1024} KB; {dict(statuses)} webhooks meanwhile, p99 {p99 * 1000:.0f} ms; memory {grown / 1024:+.1f} MB"
     )

@@ -16,14 +16,14 @@ from redis.asyncio import Redis
 from server.hub.unconfirmed import MAX_UNCONFIRMED as MOST_UNPROVEN
 from server.model import Budget
 from server.store.keys import key
-from tests.rig.eyes import Eye, path, watching
-from tests.rig.house import House, spent
+from tests.rig.deployment import Deployment, counted_calls
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.percentile import percentile
 from tests.rig.process import Command, Run
-from tests.rig.reads import Reads, definition
+from tests.rig.recording_viewers import RecordingViewer, counters_path, websocket_viewer
 from tests.rig.redis import Servers
-from tests.rig.server import OTHER, SITE, TICKET, Start, until
-from tests.rig.tell import tell
+from tests.rig.report import report
+from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 from tests.rig.wix import WixRig
 
 TOKEN = "token"
@@ -89,7 +89,7 @@ class Crowd:
         self.open.append(writer)
         self.came += 1
         self.asked += len(tickets)
-        target = path(self.site, tickets).replace("?", f"{where}?")
+        target = counters_path(self.site, tickets).replace("?", f"{where}?")
         head = f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {next(self._addresses)}\r\n{more}\r\n"
         writer.write(head.encode())
         return reader
@@ -158,7 +158,7 @@ async def flood(crowd: Crowd) -> None:
 async def test_tickets_that_nobody_knows(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 9: Invented tickets by the thousand hold little of memory, Redis and Wix, and are gone after it; numbers stay right."""
     server = redis_server()
-    house = House(command, server.url, wix.settings(), TRUSTED_PROXIES="127.0.0.1")
+    house = Deployment(command, server.url, wix.settings(), TRUSTED_PROXIES="127.0.0.1")
     tickets = wix.sandbox.add(2 * REAL, limit=100_000)
     house.worker()
     web = house._start("web")
@@ -167,13 +167,13 @@ async def test_tickets_that_nobody_knows(command: Run, redis_server: Servers, wi
     loop = asyncio.get_running_loop()
     to_truth: list[float] = []
     to_first: list[float] = []
-    eyes: dict[str, Eye] = {}
+    eyes: dict[str, RecordingViewer] = {}
     async with AsyncExitStack() as stack:
 
         async def arrive(ticket: str) -> None:
             """One who watches a real ticket: how long until he sees its number."""
             began = loop.time()
-            eyes[ticket] = eye = await stack.enter_async_context(watching(url, wix.site, [ticket]))
+            eyes[ticket] = eye = await stack.enter_async_context(websocket_viewer(url, wix.site, [ticket]))
             await until(lambda: eye.unsold(ticket) == wix.world.tickets[ticket].left, 20)
             to_first.append(loop.time() - began)
 
@@ -202,7 +202,7 @@ async def test_tickets_that_nobody_knows(command: Run, redis_server: Servers, wi
         crowd = Crowd(url, wix.site)
         stack.callback(crowd.end)
         before = await seen.look()
-        calls, known = len(spent(wix)), len(wix.world.tickets)
+        calls, known = len(counted_calls(wix)), len(wix.world.tickets)
         peaks = []
         for some in (tickets[REAL : REAL + REAL // 2], tickets[REAL + REAL // 2 :]):
             async with meanwhile(asyncio.create_task(seen.keep_looking())):
@@ -211,12 +211,12 @@ async def test_tickets_that_nobody_knows(command: Run, redis_server: Servers, wi
             crowd.end()
             await until(lambda: _subscribed(seen, before[1] + len(eyes) - REAL), 15)
         after = await seen.look()
-        calls = len(spent(wix)) - calls
+        calls = len(counted_calls(wix)) - calls
         read = [one async for one in redis.scan_iter(key(wix.site, "ticket", "*"), count=1000)]
         states = {eye.state(one) for one, eye in eyes.items()}
         right = [eye.unsold(one) == wix.world.tickets[one].left for one, eye in eyes.items()]
 
-    tell(
+    report(
         f"{crowd.asked:,} invented tickets in {2 * FLOOD_S:.0f} s: at most {max(seen.subscribed):,} subscriptions "
         f"({before[1]} before, {after[1]} after with {len(eyes) - REAL} viewers more), RSS {before[0]:.0f} MB before, "
         f"at most {peaks[0]:.0f} and then {peaks[1]:.0f}; {len(read) - known} of them asked of Wix in the last minute, "
@@ -275,7 +275,7 @@ async def test_coming_and_going(command: Run, redis_server: Servers) -> None:
     url = await web.url()
     async with AsyncExitStack() as stack:
         redis: Redis = await stack.enter_async_context(Redis.from_url(server.url, decode_responses=True))
-        reads = await stack.enter_async_context(aclosing(Reads(server.url, SITE)))
+        reads = await stack.enter_async_context(aclosing(FakeReader(server.url, SITE)))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
         await reads.read(*(definition(one, 3) for one in tickets))
         seen = Seen(web, redis)
@@ -300,7 +300,7 @@ async def test_coming_and_going(command: Run, redis_server: Servers) -> None:
         came = crowd.came - came
         after = await until(quiet, 60)
 
-    tell(
+    report(
         f"{came:,} viewers in {took:.0f} s, half abrupt: descriptors {before[0]} before, {after[0]} after; "
         f"RSS {before[1]:.1f} MB, {after[1]:.1f} MB; subscriptions {before[2]}, {after[2]}"
     )
@@ -310,7 +310,7 @@ async def test_coming_and_going(command: Run, redis_server: Servers) -> None:
     assert after[2] == before[2]
 
 
-async def test_tasks_come_back(start_server: Start, reads: Reads) -> None:
+async def test_tasks_come_back(start_server: StartServer, reads: FakeReader) -> None:
     """However viewers leave, no task of theirs is left running."""
     running = await start_server(trusted_proxies="127.0.0.1")
     await reads.read(definition(TICKET, 3), definition(OTHER, 4))
@@ -326,4 +326,4 @@ async def test_tasks_come_back(start_server: Start, reads: Reads) -> None:
 
     await until(lambda: not running.web.hub.viewers)
     await until(lambda: abs(len(asyncio.all_tasks()) - before) <= 5)
-    tell(f"{crowd.came:,} viewers: {before} tasks before, {len(asyncio.all_tasks())} after")
+    report(f"{crowd.came:,} viewers: {before} tasks before, {len(asyncio.all_tasks())} after")

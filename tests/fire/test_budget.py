@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 from server.model import SiteId, TicketId
 from server.store.keys import key
-from tests.rig.courier import courier
-from tests.rig.cut import cut
-from tests.rig.demand import demand
-from tests.rig.eyes import watching
-from tests.rig.house import House, most_in_a_minute, spent
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment, counted_calls, most_in_a_minute
+from tests.rig.hint_load import hint_load
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
+from tests.rig.recording_viewers import websocket_viewer
 from tests.rig.redis import Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.street import street
-from tests.rig.tell import tell
+from tests.rig.several_sites import several_sites
+from tests.rig.tcp_proxy import tcp_proxy
+from tests.rig.webhook_sender import webhook_sender
 from tests.rig.wix import WixRig
 
 LIMIT = 200
@@ -30,10 +30,10 @@ LIMIT = 200
 async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers) -> None:
     """Law 5: While Wix refuses one of three sites none has over 200 calls in a minute, and the others stay as quick."""
     async with AsyncExitStack() as stack:
-        wix = await stack.enter_async_context(street(3))
-        shops = [Shop(one, one.sandbox.add(40, limit=100_000)) for one in wix.sites]
+        wix = await stack.enter_async_context(several_sites(3))
+        shops = [Buyers(one, one.sandbox.add(40, limit=100_000)) for one in wix.sites]
         *well, refused = shops
-        house = House(command, redis_server().url, wix.settings())
+        house = Deployment(command, redis_server().url, wix.settings())
         for _ in range(4):
             house.worker()
         url = await house.web()
@@ -47,7 +47,7 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
             """Seconds to the truth at the sites that are well, with these knobs turned at the other."""
             refused.wix.knobs.turn(**knobs)
             nonlocal sold
-            sold += await trade(shops, 2000 / 60, seconds)
+            sold += await buy_steadily(shops, 2000 / 60, seconds)
             await until(lambda: not any(shop.untold for shop in well), 30)
             found = [seconds for shop in well for seconds in shop.took]
             for shop in well:
@@ -57,15 +57,15 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
         calm = await phase(20, outage="none")
         since = time.time()
         trouble = await phase(36, outage="429", outage_of="api", retry_after=5)
-        waited = len(spent(refused.wix, since))
+        waited = len(counted_calls(refused.wix, since))
         trouble += await phase(36, retry_after=None)
-        guessed = len(spent(refused.wix, since)) - waited
+        guessed = len(counted_calls(refused.wix, since)) - waited
         calm += await phase(16, outage="none")
         await until(lambda: all(shop.knows(eye) for shop, eye in zip(shops, eyes, strict=True)), 30)
 
-    most = [most_in_a_minute(spent(shop.wix)) for shop in shops]
+    most = [most_in_a_minute(counted_calls(shop.wix)) for shop in shops]
     before, during = percentile(calm, 0.99), percentile(trouble, 0.99)
-    tell(
+    report(
         f"{sold} orders over 3 sites, 4 workers: at most {most} calls in a minute; "
         f"to the truth at the others, median {percentile(calm, 0.5):.2f} and p99 {before:.2f} s in calm, "
         f"{percentile(trouble, 0.5):.2f} and {during:.2f} s while one is refused; "
@@ -81,20 +81,22 @@ async def test_calls_that_are_held_up(command: Run, redis_server: Servers, wix: 
     """Law 5: However late calls arrive, or workers stand still meanwhile, no minute sees over 200, and 190 can be used."""
     tickets = wix.sandbox.add(600)
     address = urlsplit(wix.url)
-    async with cut(address.hostname or "", address.port or 0) as link:
-        house = House(command, redis_server().url, {**wix.settings(), "wix_api_url": f"http://127.0.0.1:{link.port}"})
+    async with tcp_proxy(address.hostname or "", address.port or 0) as link:
+        house = Deployment(
+            command, redis_server().url, {**wix.settings(), "wix_api_url": f"http://127.0.0.1:{link.port}"}
+        )
         workers = [house.worker() for _ in range(4)]
         await until(lambda: house.right(wix, tickets), 30)
         # The bucket is full again, and every worker has its token.
-        await until(lambda: time.time() - spent(wix)[-1] > 8, 30)
+        await until(lambda: time.time() - counted_calls(wix)[-1] > 8, 30)
 
         link.silence()
-        async with demand(house.redis_url, wix.site, tickets):
+        async with hint_load(house.redis_url, wix.site, tickets):
             await asyncio.sleep(2.5)
             healed = time.time()
             await link.heal()
             await until(lambda: time.time() - healed > 0.3)
-            late = len(spent(wix, healed))
+            late = len(counted_calls(wix, healed))
             await asyncio.sleep(14)
             for one in workers[:2]:
                 one.process.send_signal(signal.SIGSTOP)
@@ -104,11 +106,13 @@ async def test_calls_that_are_held_up(command: Run, redis_server: Servers, wix: 
             await asyncio.sleep(14)
         for ticket in tickets[::7]:
             wix.world.buy(ticket)
-        async with demand(house.redis_url, wix.site, tickets):
+        async with hint_load(house.redis_url, wix.site, tickets):
             await until(lambda: house.right(wix, tickets), 60)
 
-    most = most_in_a_minute(spent(wix))
-    tell(f"at most {most} calls in a minute, {late} of them held up on their way, two of four workers stopped for 35 s")
+    most = most_in_a_minute(counted_calls(wix))
+    report(
+        f"at most {most} calls in a minute, {late} of them held up on their way, two of four workers stopped for 35 s"
+    )
     assert late >= 8
     assert {200} == {call.status for call in wix.calls()}
     assert 190 <= most <= LIMIT
@@ -118,24 +122,24 @@ async def test_quota(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 4: 5,000 webhooks on 500 tickets in 20 s stay within 200 calls a minute, and all is fresh 30 s later."""
     tickets = wix.sandbox.add(500, limit=100_000)
     wix.sandbox.delivery.paused = True
-    house = House(command, redis_server().url, wix.settings())
+    house = Deployment(command, redis_server().url, wix.settings())
     for _ in range(2):
         house.worker()
     urls = [await house.web() for _ in range(2)]
     await until(lambda: house.right(wix, tickets), 30)
-    await until(lambda: time.time() - spent(wix)[-1] > 8, 30)
-    shop = Shop(wix, tickets)
+    await until(lambda: time.time() - counted_calls(wix)[-1] > 8, 30)
+    shop = Buyers(wix, tickets)
 
-    async with courier(*urls, of=wix) as post:
-        sold = await trade([shop], 250, 20)
+    async with webhook_sender(*urls, of=wix) as post:
+        sold = await buy_steadily([shop], 250, 20)
         began = time.monotonic()
         await until(lambda: len(post.tries) >= sold, 30)
         answers = await post.all()
         await until(lambda: house.right(wix, tickets), 30)
         seconds = time.monotonic() - began
 
-    most = most_in_a_minute(spent(wix))
-    tell(
+    most = most_in_a_minute(counted_calls(wix))
+    report(
         f"{sold} webhooks on 500 tickets in 20 s: at most {most} calls in a minute, all fresh {seconds:.1f} s later; "
         f"p99 of the webhooks {1000 * percentile([one.seconds for one in answers], 0.99):.0f} ms"
     )
@@ -148,12 +152,12 @@ async def test_quota(command: Run, redis_server: Servers, wix: WixRig) -> None:
 async def test_the_same_event_a_thousand_times(command: Run, redis_server: Servers) -> None:
     """Law 2: One order told 1,000 times among older ones costs 6 reads in 35 s, and no number goes back."""
     # Its late sale has begun: nothing but these orders makes a ticket due.
-    async with street(1, seeded_at=time.time() - 120) as town:
+    async with several_sites(1, seeded_at=time.time() - 120) as town:
         [wix] = town.sites
         [ticket] = wix.sandbox.add(1, limit=1000)
         wix.sandbox.delivery.paused = True
         wix.knobs.turn(read_jitter=1.0)
-        house = House(command, redis_server().url, wix.settings(), WATCH_EVERY="60")
+        house = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY="60")
         house.worker()
         url = await house.web()
         await until(lambda: house.right(wix, [ticket]), 30)
@@ -162,7 +166,7 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
         *old, newest = (one.jwt for one in wix.confirmed())
         jwts = [newest] * 1000 + old * 10
         random.Random(3).shuffle(jwts)
-        async with watching(url, wix.site, [ticket]) as eye, courier(url) as post:
+        async with websocket_viewer(url, wix.site, [ticket]) as eye, webhook_sender(url) as post:
             await until(lambda: eye.unsold(ticket) == 1000)
             since, began = time.time(), time.monotonic()
             for jwt in jwts:
@@ -180,10 +184,10 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
             await selling
             await until(lambda: time.time() - since > 35, 40)
 
-    reads = len(spent(wix, since))
+    reads = len(counted_calls(wix, since))
     slowest = percentile([one.seconds for one in answers], 0.99)
     told = [(one.counter["v"], one.counter["unsold"]) for one in eye.told]
-    tell(f"{len(jwts)} webhooks in {seconds:.1f} s: p99 {1000 * slowest:.0f} ms, {reads} reads in 35 s")
+    report(f"{len(jwts)} webhooks in {seconds:.1f} s: p99 {1000 * slowest:.0f} ms, {reads} reads in 35 s")
     assert {200} == {one.status for one in answers}
     assert 0.2 >= slowest
     # Where this machine takes longer than a second to post them, each further second is two reads more.
@@ -197,11 +201,11 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
     """Law 5: With the budget nearly gone hinted tickets are read on, while watched ones and the listing wait their turn."""
     tickets = wix.sandbox.add(400)
     hinted, watched = tickets[:360], [TicketId(one) for one in tickets[360:]]
-    house = House(command, redis_server().url, wix.settings())
+    house = Deployment(command, redis_server().url, wix.settings())
     worker = house.worker(WATCH_EVERY="1", MAX_STALE="30")
     await until(lambda: house.right(wix, tickets), 30)
 
-    async with demand(house.redis_url, wix.site, hinted) as schedule:
+    async with hint_load(house.redis_url, wix.site, hinted) as schedule:
 
         async def nearly_gone() -> bool:
             return float(await schedule.redis.do("HGET", key(wix.site, "reads"), "tokens")) < 1
@@ -214,7 +218,7 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
             await schedule.watch(SiteId(wix.site), watched, counters=False)
             await asyncio.sleep(1)
         waited = (read_at, lists) == (await house.kept(wix.site, watched, "read_at"), worker.err.count("site_listed"))
-        calls = len(spent(wix, since))
+        calls = len(counted_calls(wix, since))
 
     async def served() -> bool:
         return all(
@@ -223,6 +227,6 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
 
     await until(served, 20)
     await until(lambda: worker.err.count("site_listed") > lists, 20)
-    tell(f"{calls} reads of hinted tickets in 15 s while 40 watched ones and a listing waited")
+    report(f"{calls} reads of hinted tickets in 15 s while 40 watched ones and a listing waited")
     assert waited
     assert 15 * 3 * 0.8 <= calls <= 15 * 3 + 5

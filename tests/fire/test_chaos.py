@@ -19,12 +19,12 @@ from bench.ordeal.ledger import Entry
 from bench.ordeal.trade import Deal
 from bench.ordeal.truth import Past, Span
 from bench.ordeal.verdict import Record, Verdict
-from tests.rig.crowd import Crowd, Episode, Viewer
-from tests.rig.cut import cut
 from tests.rig.percentile import percentile
-from tests.rig.server import TICKET, Start, until
-from tests.rig.supervised import Ending
-from tests.rig.tell import tell
+from tests.rig.report import report
+from tests.rig.server import TICKET, StartServer, until
+from tests.rig.simulated_visitors import Episode, Visitor, Visitors
+from tests.rig.supervised_process import Ending
+from tests.rig.tcp_proxy import tcp_proxy
 from tests.rig.wix import WixRig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,9 +41,9 @@ def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -
     return found
 
 
-def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),)) -> Viewer:
+def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),)) -> Visitor:
     """Somebody who was told these things of the one ticket over connections that lived then, to web 0."""
-    found = Viewer(Crowd([], lambda _: None), ["t"], random.Random(1))
+    found = Visitor(Visitors([], lambda _: None), ["t"], random.Random(1))
     for at, claim in told:
         found.told["t"].append((at, claim))
         found._said["t"] = claim
@@ -51,7 +51,7 @@ def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),
     return found
 
 
-def judged(truth: Past, *viewers: Viewer, **more: Any) -> Verdict:
+def judged(truth: Past, *viewers: Visitor, **more: Any) -> Verdict:
     """The verdict on what these viewers showed until the end."""
     given = {"deals": (), "faults": (), "endings": (), "unexplained": (), "changes": (), "refused": (), **more}
     return verdict.judge(Record(END, MAX_STALE, viewers, {"t": truth}, **given))
@@ -280,11 +280,11 @@ def test_every_kind_of_fault_has_its_turn() -> None:
 # -- viewers --
 
 
-async def test_a_viewer_withdraws_as_the_widget_does(start_server: Start, wix: WixRig) -> None:
+async def test_a_viewer_withdraws_as_the_widget_does(start_server: StartServer, wix: WixRig) -> None:
     """A viewer shows what he is told, withdraws it once nothing has come for so long, and shows it again when it does."""
     server = await start_server(worker=True, **wix.settings())
-    async with cut("127.0.0.1", int(server.url.rpartition(":")[2])) as link:
-        crowd = Crowd([link.port], lambda _: None, silence=3.0)
+    async with tcp_proxy("127.0.0.1", int(server.url.rpartition(":")[2])) as link:
+        crowd = Visitors([link.port], lambda _: None, silence=3.0)
         crowd.fill(1, [TICKET], random.Random(1))
         [someone] = crowd.viewers
         running = asyncio.create_task(crowd.run())
@@ -304,10 +304,10 @@ async def test_a_viewer_withdraws_as_the_widget_does(start_server: Start, wix: W
     assert 2 == len(someone.episodes), "a silent socket is replaced"
 
 
-async def test_a_viewer_comes_back_as_he_is_asked(start_server: Start, wix: WixRig) -> None:
+async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix: WixRig) -> None:
     """A viewer who is told `bye` keeps his number and comes back within the time that it names."""
     server = await start_server(worker=True, **wix.settings())
-    crowd = Crowd([int(server.url.rpartition(":")[2])], lambda _: None)
+    crowd = Visitors([int(server.url.rpartition(":")[2])], lambda _: None)
     crowd.fill(1, [TICKET], random.Random(1))
     [someone] = crowd.viewers
     running = asyncio.create_task(crowd.run())
@@ -358,7 +358,7 @@ async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
     assert "| false claims | 0 viewer-seconds | 0 |" in page.read_text()
     assert "\nold\n" not in page.read_text()
     median = percentile(found["calm_s"], 0.5)
-    tell(f"30 s of chaos: {len(found['calm_s'])} orders in calm true after {median:.2f} s (median)")
+    report(f"30 s of chaos: {len(found['calm_s'])} orders in calm true after {median:.2f} s (median)")
 
 
 async def test_a_run_with_a_liar_is_found_out(tmp_path: Path) -> None:
@@ -376,4 +376,4 @@ async def test_a_run_with_a_liar_is_found_out(tmp_path: Path) -> None:
     assert not kept["viewers that never healed"]
     assert not kept["changes lost or doubled"]
     assert "BROKEN  false claims" in said
-    tell(f"a run that lies: {found['bounds'][0]['value']:.0f} viewer-seconds of false claims found")
+    report(f"a run that lies: {found['bounds'][0]['value']:.0f} viewer-seconds of false claims found")

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from server.store.keys import SITES, key
+from tests.rig.buyers import Buyers, buy_steadily
 from tests.rig.cluster import Cluster, three_masters
-from tests.rig.courier import Courier, courier
-from tests.rig.eyes import Eye
-from tests.rig.house import House
+from tests.rig.deployment import Deployment
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
+from tests.rig.recording_viewers import RecordingViewer
 from tests.rig.redis import RedisServer
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.street import Street, street
-from tests.rig.tell import tell
+from tests.rig.several_sites import SeveralSites, several_sites
+from tests.rig.webhook_sender import WebhookSender, webhook_sender
 
 NODE_TIMEOUT_MS = 2000
 """Milliseconds after which the others take a node for dead."""
@@ -40,10 +40,10 @@ def servers(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @asynccontextmanager
-async def spread(servers: Cluster, number: int) -> AsyncIterator[Street]:
+async def spread(servers: Cluster, number: int) -> AsyncIterator[SeveralSites]:
     """A street whose sites are spread over all masters: their ids are drawn until they are."""
     for _ in range(30):
-        async with street(number) as wix:
+        async with several_sites(number) as wix:
             if set(servers.masters) == {servers.owner(key(one.site, "site")) for one in wix.sites}:
                 yield wix
                 return
@@ -53,7 +53,7 @@ async def spread(servers: Cluster, number: int) -> AsyncIterator[Street]:
 class Part:
     """One site: its shop, a viewer of all its tickets, and who brings its webhooks."""
 
-    def __init__(self, shop: Shop, eye: Eye, post: Courier) -> None:
+    def __init__(self, shop: Buyers, eye: RecordingViewer, post: WebhookSender) -> None:
         self.shop = shop
         self.eye = eye
         self.post = post
@@ -74,18 +74,18 @@ class Part:
 
 
 @asynccontextmanager
-async def open_for_trade(run: Run, servers: Cluster, number: int) -> AsyncIterator[tuple[House, list[Part]]]:
+async def open_for_trade(run: Run, servers: Cluster, number: int) -> AsyncIterator[tuple[Deployment, list[Part]]]:
     """So many sites on a cluster, served by one web and one worker, all right when the block begins."""
     async with AsyncExitStack() as stack:
         wix = await stack.enter_async_context(spread(servers, number))
-        house = House(run, servers.url, wix.settings(), MAX_STALE=str(MAX_STALE), WATCH_EVERY="5")
+        house = Deployment(run, servers.url, wix.settings(), MAX_STALE=str(MAX_STALE), WATCH_EVERY="5")
         house.worker()
         url = await house.web()
         parts = []
         for one in wix.sites:
-            shop = Shop(one, one.sandbox.add(20, limit=100_000))
+            shop = Buyers(one, one.sandbox.add(20, limit=100_000))
             eye = await stack.enter_async_context(shop.watched(url))
-            parts.append(Part(shop, eye, await stack.enter_async_context(courier(url, of=one))))
+            parts.append(Part(shop, eye, await stack.enter_async_context(webhook_sender(url, of=one))))
         await until(lambda: all(part.right for part in parts), 30)
         yield house, parts
 
@@ -109,7 +109,7 @@ async def test_a_slot_moves(command: Run, servers: Cluster, whole: bool) -> None
     async with open_for_trade(command, servers, 6) as (house, parts):
         mover, others = parts[0], parts[1:]
         loop = asyncio.get_running_loop()
-        selling = asyncio.create_task(trade([part.shop for part in parts], 60, 14))
+        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, 14))
         await asyncio.sleep(2)
         began, since = loop.time(), time.time()
         keys = 0
@@ -129,7 +129,7 @@ async def test_a_slot_moves(command: Run, servers: Cluster, whole: bool) -> None
         mover.shop.buy()
         again = await settled(parts, 3)
 
-    tell(
+    report(
         f"a slot moved three times in {moved:.1f} s ({f'{keys} keys' if keys else 'each in one step'}): "
         f"{mover.refused(since)} of {len(mover.post.tries)} webhooks of its site were brought again, "
         f"{sum(part.refused(since) for part in others)} of the others; all right {late:.2f} s after the last order, "
@@ -151,7 +151,7 @@ async def test_a_master_dies(command: Run, servers: Cluster, of_the_list: bool) 
         its = [part for part in parts if servers.owner(part.name, by=alive) is dies]
         others = [part for part in parts if part not in its]
         loop = asyncio.get_running_loop()
-        selling = asyncio.create_task(trade([part.shop for part in parts], 60, 25))
+        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, 25))
         await asyncio.sleep(2)
         began, since = loop.time(), time.time()
         dies.kill()
@@ -165,11 +165,11 @@ async def test_a_master_dies(command: Run, servers: Cluster, of_the_list: bool) 
         # It comes back as a replica of who took its place: nothing changes for anybody.
         back_at, back_since = loop.time(), time.time()
         await _back(dies)
-        await trade([part.shop for part in parts], 30, 5)
+        await buy_steadily([part.shop for part in parts], 30, 5)
         quiet = await settled(parts, 5)
 
     slow = [seconds for part in others for seconds in part.shop.took]
-    tell(
+    report(
         f"a master killed, another in its place after {over:.1f} s (node timeout {NODE_TIMEOUT_MS / 1000:.0f} s): "
         f"of its {len(its)} sites {sum(part.refused(since) for part in its)} webhooks were brought again and "
         f"{sum(part.withdrawn(began) for part in its)} numbers withdrawn (MAX_STALE {MAX_STALE}), "
@@ -200,7 +200,7 @@ async def test_a_master_hangs(command: Run, servers: Cluster) -> None:
         its = [part for part in parts if servers.owner(part.name) is hangs]
         others = [part for part in parts if part not in its]
         loop = asyncio.get_running_loop()
-        selling = asyncio.create_task(trade([part.shop for part in parts], 60, MAX_STALE + 15))
+        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, MAX_STALE + 15))
         # By then a round has told how old each number is.
         await asyncio.sleep(7)
         began, since = loop.time(), time.time()
@@ -215,7 +215,7 @@ async def test_a_master_hangs(command: Run, servers: Cluster) -> None:
         await settled(parts, 20)
         healed = loop.time() - thawed
 
-    tell(
+    report(
         f"a master hung for {withdrawn:.0f} s: the numbers of its {len(its)} sites were withdrawn after {withdrawn:.1f} s "
         f"(MAX_STALE {MAX_STALE}); of the {len(others)} others {sum(part.withdrawn(began) for part in others)}, and "
         f"{sum(part.refused(since) for part in others)} webhooks brought again, {told(others)}; "
@@ -236,7 +236,7 @@ async def test_a_part_is_emptied(command: Run, servers: Cluster) -> None:
     """A master that lost its data under viewers, while the others kept theirs, is filled from Wix again."""
     async with open_for_trade(command, servers, 6) as (house, parts):
         empty = servers.owner(parts[0].name)
-        selling = asyncio.create_task(trade([part.shop for part in parts], 60, 5))
+        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, 5))
         await asyncio.sleep(1)
         empty.ask("FLUSHALL")
         await selling
@@ -244,5 +244,7 @@ async def test_a_part_is_emptied(command: Run, servers: Cluster) -> None:
         parts[0].shop.buy()
         again = await settled(parts, 3)
 
-    tell(f"one master of three emptied: all right {late:.1f} s after the last order, then {again:.2f} s after one more")
+    report(
+        f"one master of three emptied: all right {late:.1f} s after the last order, then {again:.2f} s after one more"
+    )
     assert [] == house.ended

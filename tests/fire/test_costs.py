@@ -11,14 +11,14 @@ from server.model import Hint, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Listing, Lot, Next, Schedule
 from tests.rig.cluster import Cluster
-from tests.rig.demand import demand
-from tests.rig.eyes import watching
-from tests.rig.house import House, spent
+from tests.rig.deployment import Deployment, counted_calls
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.hint_load import hint_load
 from tests.rig.process import Command, Run
-from tests.rig.reads import Reads, definition
+from tests.rig.recording_viewers import websocket_viewer
 from tests.rig.redis import RedisServer, Servers
+from tests.rig.report import report
 from tests.rig.server import SITE, until
-from tests.rig.tell import tell
 from tests.rig.wix import WixRig
 
 SITE_ID = SiteId(SITE)
@@ -33,7 +33,7 @@ def used(server: RedisServer) -> int:
 async def test_memory_of_redis(redis_server: Servers) -> None:
     """A tracked ticket is some 2 kB of Redis, and a change of its number some 500 bytes for as long as it is kept."""
     server = redis_server()
-    async with aclosing(Reads(server.url, SITE)) as reads:
+    async with aclosing(FakeReader(server.url, SITE)) as reads:
         await reads.schedule.add_site(SITE_ID, Rules(), everything=True)
         await reads.version()
         before = used(server)
@@ -48,7 +48,7 @@ async def test_memory_of_redis(redis_server: Servers) -> None:
         changed = (used(server) - first) / len(TICKETS) / 10
     ticket = (first - before) / len(TICKETS)
 
-    tell(f"{ticket:.0f} bytes of Redis a tracked ticket, {changed:.0f} more for each change of its number")
+    report(f"{ticket:.0f} bytes of Redis a tracked ticket, {changed:.0f} more for each change of its number")
     assert 4000 > ticket
     assert 1000 > changed
 
@@ -57,7 +57,7 @@ async def test_time_in_redis(redis_server: Servers) -> None:
     """No script holds Redis for longer than some milliseconds, whatever it is given at once."""
     server = redis_server()
     some = TICKETS[:100]
-    async with aclosing(Reads(server.url, SITE)) as reads:
+    async with aclosing(FakeReader(server.url, SITE)) as reads:
         schedule = reads.schedule
         await schedule.add_site(SITE_ID, Rules(), everything=True)
         lots: list[Lot] = []
@@ -102,7 +102,7 @@ async def test_time_in_redis(redis_server: Servers) -> None:
             lambda: schedule.settle(lots.pop(), [Next(one, Pace.LIVE) for one in some])
         )
 
-    tell("milliseconds of Redis: " + ", ".join(f"{name} {ms:.2f}" for name, ms in figures.items()))
+    report("milliseconds of Redis: " + ", ".join(f"{name} {ms:.2f}" for name, ms in figures.items()))
     assert 30 > max(figures.values())
 
 
@@ -130,11 +130,11 @@ async def test_connections(command: Run, redis_server: Servers, cluster: Cluster
         ("each of 3 masters", cluster.url, cluster.masters),
     ):
         idle = [_clients(server) for server in servers]
-        house = House(command, url, wix.settings())
+        house = Deployment(command, url, wix.settings())
         worker = house.worker()
         web = await house.web()
         wix.send_to(web)
-        async with watching(web, wix.site, tickets) as eye:
+        async with websocket_viewer(web, wix.site, tickets) as eye:
             await until(lambda: len(eye.last) == len(tickets), 30)
             for ticket in tickets:
                 wix.world.buy(ticket)
@@ -145,7 +145,7 @@ async def test_connections(command: Run, redis_server: Servers, cluster: Cluster
         await house.processes[-1].stop()
         found[name] = (max(of_web), max(all_ - some for all_, some in zip(both, of_web, strict=True)))
 
-    tell(
+    report(
         "connections of a web and of a worker: "
         + ", ".join(f"{name} {web}, {worker}" for name, (web, worker) in found.items())
     )
@@ -169,21 +169,21 @@ def cpu(process: Command) -> float:
 async def test_cpu_of_a_worker(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """A worker takes less than 100 ms of a core for a read of 100 tickets: a core reads three sites as fast as Wix lets it."""
     tickets = wix.sandbox.add(600)
-    house = House(command, redis_server().url, wix.settings())
+    house = Deployment(command, redis_server().url, wix.settings())
     worker = house.worker()
     await until(lambda: house.right(wix, tickets), 30)
-    await until(lambda: time.time() - spent(wix)[-1] > 8, 30)
+    await until(lambda: time.time() - counted_calls(wix)[-1] > 8, 30)
     idle = cpu(worker)
     await asyncio.sleep(20)
     idle = (cpu(worker) - idle) / 20
-    began, since, before = time.time(), len(spent(wix)), cpu(worker)
-    async with demand(house.redis_url, wix.site, tickets):
+    began, since, before = time.time(), len(counted_calls(wix)), cpu(worker)
+    async with hint_load(house.redis_url, wix.site, tickets):
         await asyncio.sleep(20)
-    took, calls = cpu(worker) - before, len(spent(wix)) - since
+    took, calls = cpu(worker) - before, len(counted_calls(wix)) - since
     seconds = time.time() - began
     each = (took - idle * seconds) / calls
 
-    tell(
+    report(
         f"a worker: {1000 * each:.1f} ms of a core for a read of 100 tickets ({calls} in {seconds:.0f} s), "
         f"{1000 * idle:.1f} ms a second when nothing is due"
     )
@@ -209,5 +209,5 @@ async def test_marks_of_a_cluster(redis_url: str, cluster_url: str) -> None:
             await asyncio.gather(*(some(turn) for turn in range(50)))
             rates[name] = 5000 / (time.process_time() - began)
 
-    tell("marks a CPU second of a web process: " + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()))
+    report("marks a CPU second of a web process: " + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()))
     assert rates["three masters"] > rates["one server"] / 3

@@ -14,17 +14,17 @@ from redis.asyncio.client import Monitor
 
 from server import run
 from server.wire import RESTART_RETRY_MS
-from tests.rig.courier import courier
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment, counted_calls
 from tests.rig.haproxy import balancer
-from tests.rig.house import House, spent
+from tests.rig.loop_lag import LoopLag
+from tests.rig.measured_visitors import visitors
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
-from tests.rig.pulse import Pulse
 from tests.rig.redis import RedisServer, Servers, free_port
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.tell import tell
-from tests.rig.viewers import viewers
+from tests.rig.webhook_sender import webhook_sender
 from tests.rig.wix import WixRig
 
 TOKEN = "token"
@@ -59,12 +59,12 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
     """Law 11: 2,000 viewers of a process that ends under load hear when to return, do, and are right; no webhook fails."""
     tickets = wix.sandbox.add(10, limit=100_000)
     wix.knobs.turn(reservation_events=False)
-    house = House(command, redis_server().url, wix.settings(), TRUSTED_PROXIES="127.0.0.1", **MANY)
+    house = Deployment(command, redis_server().url, wix.settings(), TRUSTED_PROXIES="127.0.0.1", **MANY)
     house.worker()
     first, second = ports = free_port(), free_port()
     async with (
         balancer(tmp_path / "haproxy", [f"http://127.0.0.1:{port}" for port in ports]) as door,
-        viewers(urlsplit(door).port or 0, tickets) as crowd,
+        visitors(urlsplit(door).port or 0, tickets) as crowd,
         httpx.AsyncClient(base_url=door, trust_env=False) as client,
         AsyncExitStack() as stack,
     ):
@@ -78,8 +78,8 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         await crowd.come(LEAVING)
         assert LEAVING == await watching(client, leaves)
         stays = await house.web(PORT=str(second))
-        post = await stack.enter_async_context(courier(door, of=wix))
-        trading = asyncio.create_task(trade([Shop(wix, tickets)], WEBHOOKS, 25))
+        post = await stack.enter_async_context(webhook_sender(door, of=wix))
+        trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], WEBHOOKS, 25))
 
         async def both_get_webhooks() -> bool:
             await asyncio.sleep(0.2)
@@ -105,7 +105,7 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
     back = [page.back(end) or 0.0 for page, end in left]
     statuses = Counter(one.status for one in post.tries)
     late = percentile((one.seconds for one in post.tries), 0.99)
-    tell(
+    report(
         f"{len(left):,} sockets sent away over {max(moments) - min(moments):.1f} s, the process ended {ended:.1f} s after "
         f"SIGTERM; back after {min(back):.1f} to {max(back):.1f} s; of {sold:,} orders' webhooks {dict(statuses)}, p99 {late * 1000:.0f} ms"
     )
@@ -147,19 +147,19 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
     redis = redis_server()
     tickets = wix.sandbox.add(20, limit=1000)
     rare = {"WATCH_EVERY": "240", "MAX_STALE": "300", "RECONCILE": "86400"}
-    house = House(command, redis.url, wix.settings(), **rare, **MANY)
+    house = Deployment(command, redis.url, wix.settings(), **rare, **MANY)
     house.worker()
     port = free_port()
     url = await house.web(PORT=str(port))
-    pulse = Pulse(command, url)
+    pulse = LoopLag(command, url)
     await until(lambda: house.right(wix, tickets), 20)
     async with (
-        viewers(port, tickets) as crowd,
+        visitors(port, tickets) as crowd,
         Redis.from_url(redis.url, decode_responses=True) as client,
         client.monitor() as monitor,
     ):
         await crowd.come(HERD)
-        calls = len(spent(wix))
+        calls = len(counted_calls(wix))
         asked = Asked(redis)
         counting = asyncio.create_task(asked.listen(monitor))
 
@@ -171,7 +171,7 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
         served = max(page.served or 0.0 for page in crowd.pages)
         seconds = time.monotonic() - listens
         commands = Counter(asked.names)
-        called = len(spent(wix)) - calls
+        called = len(counted_calls(wix)) - calls
         lag = pulse.beats(listens, served)
 
         wix.send_to(url)
@@ -183,7 +183,7 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
 
     first = [end.at - killed for _, end in crowd.ends(killed) if end.spoke]
     p99 = percentile(lag, 0.99)
-    tell(
+    report(
         f"{len(first):,} sockets killed; all had a value {served - killed:.1f} s later, {served - listens:.1f} s after the "
         f"next process listened; {called} calls to Wix, {commands.total()} commands to Redis in {seconds:.1f} s for "
         f"{len(tickets)} tickets ({dict(commands)}); its loop late by p99 {p99 * 1000:.0f} ms, at most {max(lag) * 1000:.0f} ms"

@@ -14,15 +14,15 @@ from websockets.exceptions import ConnectionClosed
 
 from server import metrics
 from server.store.keys import channel, key
-from tests.rig.courier import courier
-from tests.rig.cut import cut
-from tests.rig.eyes import Eye, path, watching
-from tests.rig.house import House
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment
 from tests.rig.process import Run
+from tests.rig.recording_viewers import RecordingViewer, counters_path, websocket_viewer
 from tests.rig.redis import RedisServer, Servers
-from tests.rig.server import Start, until
-from tests.rig.shop import Shop, trade
-from tests.rig.tell import tell
+from tests.rig.report import report
+from tests.rig.server import StartServer, until
+from tests.rig.tcp_proxy import tcp_proxy
+from tests.rig.webhook_sender import webhook_sender
 from tests.rig.wix import WixRig
 
 VIEWERS = 50
@@ -31,15 +31,17 @@ COME_BACK = range(4000, 4500)
 
 
 @asynccontextmanager
-async def crowd(url: str, shop: Shop, number: int = VIEWERS) -> AsyncIterator[list[Eye]]:
+async def crowd(url: str, shop: Buyers, number: int = VIEWERS) -> AsyncIterator[list[RecordingViewer]]:
     """So many viewers of a shop's tickets, who all know the truth when the block begins."""
     async with AsyncExitStack() as stack:
-        eyes = [await stack.enter_async_context(watching(url, shop.wix.site, shop.tickets)) for _ in range(number)]
+        eyes = [
+            await stack.enter_async_context(websocket_viewer(url, shop.wix.site, shop.tickets)) for _ in range(number)
+        ]
         await until(lambda: all(map(shop.knows, eyes)), 30)
         yield eyes
 
 
-async def converge(shop: Shop, eyes: Sequence[Eye], seconds: float) -> float:
+async def converge(shop: Buyers, eyes: Sequence[RecordingViewer], seconds: float) -> float:
     """Wait until all of them know the truth, at most so long; answers how long it took."""
     began = time.monotonic()
     await until(lambda: all(map(shop.knows, eyes)), seconds)
@@ -64,17 +66,17 @@ async def back(server: RedisServer) -> float:
 async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """A Redis that is killed and comes back has lost no webhook that was answered 200, and all works 3 s later."""
     server = redis_server()
-    shop, after = (Shop(wix, wix.sandbox.add(number, limit=100_000)) for number in (10, 1))
-    house = House(command, server.url, wix.settings(), WATCH_EVERY="5")
+    shop, after = (Buyers(wix, wix.sandbox.add(number, limit=100_000)) for number in (10, 1))
+    house = Deployment(command, server.url, wix.settings(), WATCH_EVERY="5")
     house.worker()
     url = await house.web()
     async with (
         crowd(url, shop) as eyes,
-        watching(url, wix.site, after.tickets) as eye,
-        courier(url, of=wix) as post,
+        websocket_viewer(url, wix.site, after.tickets) as eye,
+        webhook_sender(url, of=wix) as post,
     ):
         await until(lambda: after.knows(eye))
-        selling = asyncio.create_task(trade([shop], 50, 8))
+        selling = asyncio.create_task(buy_steadily([shop], 50, 8))
         await asyncio.sleep(2)
         server.kill()
         killed = time.time()
@@ -92,7 +94,7 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
     heard = server.ask("HGETALL", key(wix.site, "heard"))
     [counted] = [int(count) for name, count in heard.items() if name.endswith("OrderConfirmed:count")]
     down = [one for one in post.tries if one.at > killed and one.ended < started]
-    tell(
+    report(
         f"kill -9, away for {there - killed:.1f} s: {sold} orders, {len(down)} webhooks refused, slowest of all answers "
         f"{max(one.seconds for one in post.tries):.2f} s; works {works:.2f} s after it is back, "
         f"all right {late:.2f} s after the last order"
@@ -105,18 +107,20 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["listening", "both"])
-async def test_silence(start_server: Start, redis_shared: RedisServer, redis_url: str, wix: WixRig, both: bool) -> None:
+async def test_silence(
+    start_server: StartServer, redis_shared: RedisServer, redis_url: str, wix: WixRig, both: bool
+) -> None:
     """Law 6: A link that is cut in silence is noticed in 6 s; who watches is right 8 s after, or 5 s after it heals."""
-    shop = Shop(wix, wix.sandbox.add(10, limit=100_000))
+    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
     worker = await start_server(worker=True, **wix.settings())
     wix.send_to(worker.url)
-    async with cut("127.0.0.1", redis_shared.port) as link:
+    async with tcp_proxy("127.0.0.1", redis_shared.port) as link:
         through = f"redis://127.0.0.1:{link.port}/0"
         links = {"redis_url": through} if both else {"listens_to": through}
         web = await start_server(**{**wix.settings(), **links})
         async with crowd(web.url, shop) as eyes:
             before = metrics.silent_links._value.get()
-            selling = asyncio.create_task(trade([shop], 10, 5))
+            selling = asyncio.create_task(buy_steadily([shop], 10, 5))
             link.silence()
             began = time.monotonic()
             await until(lambda: metrics.silent_links._value.get() > before, 6)
@@ -126,7 +130,7 @@ async def test_silence(start_server: Start, redis_shared: RedisServer, redis_url
                 await converge(shop, eyes, 8 - (time.monotonic() - began))
             right = time.monotonic() - began
             # It goes on being cut, and being sold.
-            await trade([shop], 10, 14.5 - (time.monotonic() - began))
+            await buy_steadily([shop], 10, 14.5 - (time.monotonic() - began))
             late = 0.0 if both else await converge(shop, eyes, 8)
             await asyncio.sleep(max(0.0, 15 - (time.monotonic() - began)))
             await link.heal()
@@ -138,7 +142,7 @@ async def test_silence(start_server: Start, redis_shared: RedisServer, redis_url
             again = await converge(shop, eyes, 2)
 
     kept = f"all right {right:.1f} s after the cut and {late:.1f} s after the last order in it, " if not both else ""
-    tell(
+    report(
         f"noticed {noticed:.1f} s after the cut, {kept}{healed:.1f} s after it healed, then {again:.2f} s after an order"
     )
 
@@ -148,13 +152,13 @@ async def test_hung_up(command: Run, redis_server: Servers, wix: WixRig, kind: s
     """Law 6: However often Redis hangs up on us, every topic is subscribed and read again, and nobody keeps an old number."""
     server = redis_server()
     wix.knobs.turn(resend_scale=0.02)
-    shop = Shop(wix, wix.sandbox.add(10, limit=100_000))
-    house = House(command, server.url, wix.settings(), WATCH_EVERY="5")
+    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    house = Deployment(command, server.url, wix.settings(), WATCH_EVERY="5")
     house.worker()
     url = await house.web()
     wix.send_to(url)
     async with crowd(url, shop) as eyes, Redis.from_url(server.url, decode_responses=True) as redis:
-        selling = asyncio.create_task(trade([shop], 20, 10))
+        selling = asyncio.create_task(buy_steadily([shop], 20, 10))
         killed = 0
         while not selling.done():
             killed += await redis.client_kill_filter(_type=kind, skipme=True)
@@ -163,7 +167,7 @@ async def test_hung_up(command: Run, redis_server: Servers, wix: WixRig, kind: s
         late = await converge(shop, eyes, 10)
         subscribed = dict(await redis.pubsub_numsub(*(channel(wix.site, ticket) for ticket in shop.tickets)))
 
-    tell(f"{killed} connections closed in 10 s of 20 orders a second; all right {late:.2f} s after the last order")
+    report(f"{killed} connections closed in 10 s of 20 orders a second; all right {late:.2f} s after the last order")
     assert 20 <= killed
     assert {1} == set(subscribed.values())
     assert [] == house.ended
@@ -183,17 +187,17 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
     """
     old, new = redis_server(), redis_server(repl_diskless_sync_delay="0")
     wix.knobs.turn(resend_scale=0.02)
-    shop = Shop(wix, wix.sandbox.add(10, limit=100_000))
-    async with cut("127.0.0.1", old.port) as link, cut("127.0.0.1", old.port) as copying:
+    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    async with tcp_proxy("127.0.0.1", old.port) as link, tcp_proxy("127.0.0.1", old.port) as copying:
         new.ask("REPLICAOF", "127.0.0.1", copying.port)
-        house = House(command, f"redis://127.0.0.1:{link.port}/0", wix.settings(), WATCH_EVERY="5")
+        house = Deployment(command, f"redis://127.0.0.1:{link.port}/0", wix.settings(), WATCH_EVERY="5")
         house.worker()
         url = await house.web()
         wix.send_to(url)
         async with crowd(url, shop) as eyes:
             await until(lambda: _followed(old, new))
             copying.silence()
-            await trade([shop], 20, 2)
+            await buy_steadily([shop], 20, 2)
             await converge(shop, eyes, 5)
             seen = max(one.counter["v"] for eye in eyes for one in eye.told)
             lost = sum(
@@ -201,7 +205,7 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
                 for name in (key(wix.site, "ticket", ticket) for ticket in shop.tickets)
             )
 
-            selling = asyncio.create_task(trade([shop], 20, 4))
+            selling = asyncio.create_task(buy_steadily([shop], 20, 4))
             await asyncio.sleep(0.5)
             new.ask("REPLICAOF", "NO", "ONE")
             link.target = ("127.0.0.1", new.port)
@@ -216,7 +220,7 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
             fresh = min(eye.last[ticket]["v"] for eye in eyes for ticket in shop.tickets)
             ours = [line for line in new.ask("CLIENT", "LIST").splitlines() if "cmd=evalsha" in line]
 
-    tell(
+    report(
         f"failover with the last changes of {lost} of 10 tickets lost, the old master "
         f"{'hangs up' if hangs_up else 'stays as a replica'}: all right {late:.2f} s after the last order, "
         f"{over + late:.1f} s after the failover"
@@ -231,9 +235,9 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
 async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: bool) -> None:
     """A Redis that was emptied under viewers is filled from Wix without a restart, sites that no setting names too."""
     server = redis_server()
-    shop = Shop(wix, wix.sandbox.add(10, limit=100_000))
+    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
     settings = wix.settings() if given else {**wix.settings(), "wix_sites": ""}
-    house = House(command, server.url, settings, WATCH_EVERY="5", MAX_STALE="10")
+    house = Deployment(command, server.url, settings, WATCH_EVERY="5", MAX_STALE="10")
     house.worker()
     url = await house.web()
     wix.send_to(url)
@@ -248,7 +252,7 @@ async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: 
         """A visitor who reloads the page again and again."""
         for _ in range(times):
             try:
-                async with connect(url.replace("http", "ws", 1) + path(wix.site, shop.tickets)) as socket:
+                async with connect(url.replace("http", "ws", 1) + counters_path(wix.site, shop.tickets)) as socket:
                     await asyncio.wait_for(socket.recv(), 5)
             except ConnectionClosed as closed:
                 codes.append(closed.rcvd.code if closed.rcvd else 1006)
@@ -258,7 +262,7 @@ async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: 
         server.ask("FLUSHALL")
         began = time.monotonic()
         coming = asyncio.create_task(comes(100))
-        await trade([shop], 20, 3)
+        await buy_steadily([shop], 20, 3)
         await converge(shop, eyes, 15)
         healed = time.monotonic() - began
         async with crowd(url, shop, 5) as late:
@@ -266,26 +270,26 @@ async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: 
             quick = await converge(shop, [*eyes, *late], 3)
         await coming
 
-    tell(f"all right {healed:.1f} s after FLUSHALL under orders, then {quick:.2f} s after an order")
+    report(f"all right {healed:.1f} s after FLUSHALL under orders, then {quick:.2f} s after an order")
     assert all(code in COME_BACK for code in codes)
     assert [] == house.ended
 
 
 async def _served(url: str, wix: WixRig) -> bool:
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-        answer = await client.get(path(wix.site, list(wix.tickets.values())[:1]))
+        answer = await client.get(counters_path(wix.site, list(wix.tickets.values())[:1]))
     return answer.status_code == httpx.codes.OK
 
 
 async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 8: While Redis is full webhooks are refused and numbers withdrawn; when there is room all is right again."""
     server = redis_server()
-    shop = Shop(wix, wix.sandbox.add(10, limit=100_000))
-    house = House(command, server.url, wix.settings(), WATCH_EVERY="2", MAX_STALE="8")
+    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    house = Deployment(command, server.url, wix.settings(), WATCH_EVERY="2", MAX_STALE="8")
     house.worker()
     url = await house.web()
-    async with crowd(url, shop) as eyes, courier(url, of=wix) as post:
-        selling = asyncio.create_task(trade([shop], 20, 20))
+    async with crowd(url, shop) as eyes, webhook_sender(url, of=wix) as post:
+        selling = asyncio.create_task(buy_steadily([shop], 20, 20))
         await asyncio.sleep(1)
         server.ask("CONFIG", "SET", "maxmemory", 1)
         full = time.time()
@@ -298,7 +302,7 @@ async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
         await until(lambda: not post.untaken)
 
     refused = [one for one in post.tries if one.at > full + 0.1 and one.ended < room]
-    tell(
+    report(
         f"full for {room - full:.0f} s: {len(refused)} webhooks refused, all withdrawn after {withdrawn:.1f} s "
         f"(MAX_STALE 8), all right {healed:.1f} s after there is room"
     )

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from itertools import pairwise
 
-from tests.rig.house import House
+from tests.rig.deployment import Deployment
 from tests.rig.process import Run
 from tests.rig.redis import Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.street import street
-from tests.rig.tell import tell
+from tests.rig.several_sites import several_sites
 from tests.rig.wix import WixRig
 
 LAGS = (0, 3, 8, 20)
@@ -28,7 +28,7 @@ APART = 5
 class Site:
     """Ten tickets of one site that nobody watches, how often each is read, and when all are right."""
 
-    def __init__(self, house: House, wix: WixRig, lag: int) -> None:
+    def __init__(self, house: Deployment, wix: WixRig, lag: int) -> None:
         self.house = house
         self.wix = wix
         self.lag = lag
@@ -62,8 +62,8 @@ class Site:
 async def test_lag(command: Run, redis_server: Servers) -> None:
     """What 20 webhooks on 10 tickets told of is right with the first read after a webhook that can see it."""
     async with AsyncExitStack() as stack:
-        wix = await stack.enter_async_context(street(len(LAGS)))
-        house = House(command, redis_server().url, wix.settings())
+        wix = await stack.enter_async_context(several_sites(len(LAGS)))
+        house = Deployment(command, redis_server().url, wix.settings())
         sites = [Site(house, one, lag) for one, lag in zip(wix.sites, LAGS, strict=True)]
         house.worker()
         wix.send_to(await house.web())
@@ -84,7 +84,7 @@ async def test_lag(command: Run, redis_server: Servers) -> None:
 
     took = [site.right_at - began for site in sites if site.right_at is not None]
     reads = [site.reads for site in sites]
-    tell(
+    report(
         "; ".join(
             f"lag {lag} s: right after {seconds:.1f} s, {number} reads a ticket"
             for lag, seconds, number in zip(LAGS, took, reads, strict=True)
@@ -107,7 +107,7 @@ async def test_moments(command: Run, redis_server: Servers, wix: WixRig) -> None
     comes = time.time() + 60
     wix.world.update(starts, start=comes)
     wix.world.update(ends, end=comes)
-    house = House(command, redis_server().url, wix.settings(), RECONCILE="86400")
+    house = Deployment(command, redis_server().url, wix.settings(), RECONCILE="86400")
     house.worker()
     wix.send_to(await house.web())
 
@@ -144,7 +144,7 @@ async def test_moments(command: Run, redis_server: Servers, wix: WixRig) -> None
     )
 
     assert {"ticket_reservation_updated"} <= {one.type.rpartition(".")[2] for one in wix.sandbox.delivery.since(heard)}
-    tell(
+    report(
         f"nobody told of it: a hold's end shown {back - hold.expires:.1f} s after it, "
         f"a sale's start {begun - comes:.1f} s, a sale's end {over - comes:.1f} s"
     )

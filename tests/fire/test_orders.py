@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from sandbox.delivery import Webhook
-from tests.rig.house import House
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment
 from tests.rig.process import Run
 from tests.rig.redis import Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.tell import tell
 from tests.rig.wix import WixRig
 
 ORDERS = 10_000
@@ -34,14 +34,14 @@ async def test_no_order_is_lost(
     wix.knobs.turn(resend_scale=0.01, reservation_events=False)
     redis = redis_server()
     # Nothing but webhooks tells of what nobody watches: the clock would come by tomorrow.
-    house = House(command, redis.url, wix.settings(), RECONCILE="86400")
+    house = Deployment(command, redis.url, wix.settings(), RECONCILE="86400")
     worker = house.worker()
     url = await house.web(METRICS_TOKEN=TOKEN)
     wix.send_to(url)
     await until(lambda: house.right(wix, tickets), 30)
     loop = asyncio.get_running_loop()
     sent: list[Webhook] = []
-    shop, unwatched = Shop(wix, tickets[:40]), Shop(wix, tickets[40:])
+    shop, unwatched = Buyers(wix, tickets[:40]), Buyers(wix, tickets[40:])
     async with shop.watched(url) as eye:
         began = loop.time()
 
@@ -49,7 +49,7 @@ async def test_no_order_is_lost(
             await until(lambda: loop.time() - began >= second, SECONDS + 30)
 
         sending = asyncio.create_task(send(wix, sent))
-        trading = asyncio.create_task(trade([shop, unwatched], ORDERS / SECONDS, SECONDS))
+        trading = asyncio.create_task(buy_steadily([shop, unwatched], ORDERS / SECONDS, SECONDS))
         await at(4)
         await worker.stop(signal.SIGKILL)
         await at(14)
@@ -64,7 +64,7 @@ async def test_no_order_is_lost(
         wix.knobs.turn(outage="hang")
         await at(86)
         wix.knobs.turn(outage="none")
-        sold = await trading + await trade([shop], 1, 1)
+        sold = await trading + await buy_steadily([shop], 1, 1)
         last = loop.time()
 
         async def all_right() -> bool:
@@ -80,7 +80,7 @@ async def test_no_order_is_lost(
         seconds = loop.time() - last
 
     taken, refused = await webhooks(url)
-    tell(
+    report(
         f"{sold} orders, {refused} of their webhooks refused while Redis was away; "
         f"all answered {answered:.1f} s and all right {seconds:.1f} s after the last order"
     )

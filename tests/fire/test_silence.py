@@ -7,13 +7,13 @@ import httpx
 
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
-from tests.rig.elapse import elapse
-from tests.rig.house import House, most_in_a_minute, spent
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment, counted_calls, most_in_a_minute
 from tests.rig.process import Run
 from tests.rig.redis import Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.tell import tell
+from tests.rig.time_travel import elapse
 from tests.rig.wix import WixRig
 
 TOKEN = "only-for-this-test"
@@ -23,11 +23,11 @@ SECONDS = 60
 async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Every webhook is lost: 30 changes on 10 watched tickets are shown in 20 s for 60 calls a minute, and it is told."""
     wix.knobs.turn(loss=1.0)
-    house = House(command, redis_server().url, wix.settings(), METRICS_TOKEN=TOKEN)
+    house = Deployment(command, redis_server().url, wix.settings(), METRICS_TOKEN=TOKEN)
     house.worker()
     url = await house.web()
     wix.send_to(url)
-    shop = Shop(wix, wix.sandbox.add(10))
+    shop = Buyers(wix, wix.sandbox.add(10))
     async with (
         shop.watched(url) as eye,
         aclosing(RedisClient(house.redis_url, Use.WORK)) as store,
@@ -42,9 +42,9 @@ async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None
 
         await until(lambda: shop.knows(eye), 30)
         began = time.time()
-        sold = await trade([shop], 30 / SECONDS, SECONDS)
+        sold = await buy_steadily([shop], 30 / SECONDS, SECONDS)
         await until(lambda: not shop.untold, 25)
-        most = most_in_a_minute(spent(wix, began))
+        most = most_in_a_minute(counted_calls(wix, began))
         assert await says(True, 0)
         assert "webhooks_silent" not in house.log
 
@@ -64,7 +64,7 @@ async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None
         await until(lambda: shop.knows(eye))
 
     line = next(one for one in house.log.splitlines() if "webhooks_silent" in one)
-    tell(
+    report(
         f"{sold} changes on 10 watched tickets without any webhook: shown after {max(shop.took):.1f} s at most, "
         f"at most {most} calls in a minute; told {told:.1f} s after the first change that came 5 minutes later"
     )

@@ -15,15 +15,15 @@ import pytest
 
 from server.model import Timing
 from server.store.keys import channel, key
-from tests.rig.eyes import polling, streaming, watching
-from tests.rig.house import House
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment
+from tests.rig.measured_visitors import expected_counters, visitors
 from tests.rig.process import SETTINGS, Command, Run
+from tests.rig.recording_viewers import polling_viewer, sse_viewer, websocket_viewer
 from tests.rig.redis import Servers, free_port
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.supervised import Supervised
-from tests.rig.tell import tell
-from tests.rig.viewers import true, viewers
+from tests.rig.supervised_process import SupervisedProcess
 from tests.rig.wix import WixRig
 
 VIEWERS = 200
@@ -35,7 +35,7 @@ AGAIN = 60.0
 
 
 @asynccontextmanager
-async def supervised(*parts: Supervised) -> AsyncIterator[None]:
+async def supervised(*parts: SupervisedProcess) -> AsyncIterator[None]:
     """Run these, and start again what ends, as long as the block."""
     for part in parts:
         part.start()
@@ -50,7 +50,7 @@ async def supervised(*parts: Supervised) -> AsyncIterator[None]:
             part.kill()
 
 
-def ended(part: Supervised) -> list[int]:
+def ended(part: SupervisedProcess) -> list[int]:
     """The statuses with which it ended by itself."""
     return [one.status for one in part.endings if not one.asked]
 
@@ -80,12 +80,12 @@ async def test_a_key_of_the_wrong_type(
     ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
     name, whose = RUINS[ruin]
     wrong = name if name.startswith("tc:") else key(wix.site, *name.format(ticket=ticket).split(":"))
-    house = House(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
+    house = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
     port = free_port()
     settings = {**SETTINGS, **house.settings, "PORT": str(port)}
-    parts = [Supervised(one, tmp_path / "parts", one, settings) for one in ("web", "worker")]
+    parts = [SupervisedProcess(one, tmp_path / "parts", one, settings) for one in ("web", "worker")]
     wix.knobs.turn(resend_scale=0.02)
-    async with supervised(*parts), viewers(port, [ticket]) as crowd:
+    async with supervised(*parts), visitors(port, [ticket]) as crowd:
         await until(lambda: "listening" in parts[0].lives[0].err, 20)
         wix.send_to(f"http://127.0.0.1:{port}")
         await crowd.come(20)
@@ -107,7 +107,7 @@ async def test_a_key_of_the_wrong_type(
         known = time.monotonic() - mended
         statuses = [ended(part) for part in parts]
 
-    tell(
+    report(
         f"{ruin}: ended {len(statuses[0])} times web, {len(statuses[1])} times worker; "
         f"mended, viewers right after {seen:.1f} s, every ticket after {known:.1f} s"
     )
@@ -121,17 +121,17 @@ async def test_a_publish_that_is_no_counter(command: Run, redis_server: Servers,
     """What somebody else publishes where counters are harms no process, and viewers have the true number again soon."""
     redis = redis_server()
     ticket = wix.tickets["fixed"]
-    house = House(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
+    house = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
     house.worker()
     url = await house.web()
-    async with watching(url, wix.site, [ticket]) as eye:
+    async with websocket_viewer(url, wix.site, [ticket]) as eye:
         await until(lambda: eye.unsold(ticket) == 120, 20)
         eye.last.clear()
         redis.ask("PUBLISH", channel(wix.site, ticket), text)
         redis.ask("PUBLISH", "tc:wake", text)
         wix.world.buy(ticket)
         await until(lambda: eye.unsold(ticket) == 119, 30)
-        async with streaming(url, wix.site, [ticket]) as newcomer:
+        async with sse_viewer(url, wix.site, [ticket]) as newcomer:
             await until(lambda: newcomer.unsold(ticket) == 119)
 
     assert [None, None] == [one.process.poll() for one in house.processes]
@@ -146,12 +146,12 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
     port = free_port()
     given = {name.upper(): value for name, value in wix.settings().items()}
     data = tmp_path / "data"
-    serve = Supervised(
+    serve = SupervisedProcess(
         "serve", tmp_path / "parts", "serve", {**SETTINGS, **given, **MANY, "PORT": str(port), "DATA_DIR": str(data)}
     )
     ticket = wix.tickets["fixed"]
     wix.knobs.turn(resend_scale=0.02)
-    async with supervised(serve), viewers(port, [ticket]) as crowd:
+    async with supervised(serve), visitors(port, [ticket]) as crowd:
         await until(lambda: "listening" in serve.lives[0].err, 20)
         wix.send_to(f"http://127.0.0.1:{port}")
         await crowd.come(VIEWERS)
@@ -165,7 +165,7 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
         right = time.monotonic() - killed
 
     codes = {end.code for _, end in crowd.ends(killed) if end.spoke}
-    tell(
+    report(
         f"{VIEWERS} viewers: serve ended {over:.1f} s after its Valkey was killed, all right again after {right:.1f} s"
     )
     assert {1012} == codes
@@ -176,14 +176,14 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
 async def test_a_member_of_a_crew(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Of a crew under load one member is killed: the viewers of the other notice nothing, and all are right soon."""
     tickets = wix.sandbox.add(5, limit=10_000)
-    house = House(command, redis_server().url, wix.settings(), **MANY)
+    house = Deployment(command, redis_server().url, wix.settings(), **MANY)
     house.worker()
     url = await house.web(WEB_PROCESSES="2")
     crew = house.processes[-1]
     wix.send_to(url)
-    async with viewers(urlsplit(url).port or 0, tickets) as crowd:
+    async with visitors(urlsplit(url).port or 0, tickets) as crowd:
         await crowd.come(VIEWERS)
-        trading = asyncio.create_task(trade([Shop(wix, tickets)], 20, 8))
+        trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], 20, 8))
         members = children(crew)
         killed = time.monotonic()
         os.kill(members[0], signal.SIGKILL)
@@ -196,7 +196,7 @@ async def test_a_member_of_a_crew(command: Run, redis_server: Servers, wix: WixR
         later = {id(page) for page, end in crowd.ends(killed) if end.spoke}
         await until(lambda: len(children(crew)) == len(members))
 
-    tell(f"{len(later)} of {VIEWERS} viewers lost their member, and were back after {back:.1f} s")
+    report(f"{len(later)} of {VIEWERS} viewers lost their member, and were back after {back:.1f} s")
     assert 0 < len(lost) <= len(later) < VIEWERS
     assert members[0] not in children(crew)
     assert members[1] in children(crew)
@@ -216,15 +216,15 @@ def children(process: Command) -> list[int]:
 async def test_a_web_stands_still(command: Run, redis_server: Servers, wix: WixRig, max_stale: int) -> None:
     """A web that stood still for 20 s and goes on shows true numbers within 10 s, or none; its viewers stay its own."""
     tickets = wix.sandbox.add(5, limit=10_000)
-    house = House(command, redis_server().url, wix.settings(), WATCH_EVERY="2", MAX_STALE=str(max_stale), **MANY)
+    house = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY="2", MAX_STALE=str(max_stale), **MANY)
     house.worker()
     wix.send_to(await house.web())
     url = await house.web()
     frozen = house.processes[-1].process
-    async with viewers(urlsplit(url).port or 0, tickets) as crowd:
+    async with visitors(urlsplit(url).port or 0, tickets) as crowd:
         await crowd.come(VIEWERS)
         frozen.send_signal(signal.SIGSTOP)
-        sold = await trade([Shop(wix, tickets)], 20, 20)
+        sold = await buy_steadily([Buyers(wix, tickets)], 20, 20)
         await until(lambda: house.right(wix, tickets))
         stood = crowd.lying(wix)
 
@@ -236,7 +236,7 @@ async def test_a_web_stands_still(command: Run, redis_server: Servers, wix: WixR
         right = time.monotonic() - thawed
         left = list(crowd.ends(thawed))
 
-    tell(
+    report(
         f"MAX_STALE={max_stale}: {sold} orders while it stood still for 20 s; {VIEWERS} viewers right or withdrawn "
         f"{honest:.1f} s after it went on, right after {right:.1f} s"
     )
@@ -250,11 +250,11 @@ MAX_STALE = 6
 async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 8: While the one worker stands still nobody sees a number after MAX_STALE + 10 s, who comes then neither; it heals."""
     ticket = wix.tickets["fixed"]
-    house = House(command, redis_server().url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE), **MANY)
+    house = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE), **MANY)
     worker = house.worker().process
     url = await house.web()
     wix.send_to(url)
-    async with viewers(urlsplit(url).port or 0, [ticket]) as crowd:
+    async with visitors(urlsplit(url).port or 0, [ticket]) as crowd:
         await crowd.come(VIEWERS)
         worker.send_signal(signal.SIGSTOP)
         began = time.monotonic()
@@ -262,7 +262,7 @@ async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix:
         await until(lambda: crowd.lying(wix) == 0, MAX_STALE + 10)
         withdrawn = time.monotonic() - began
         newcomers = []
-        for kind in (watching, streaming, polling):
+        for kind in (websocket_viewer, sse_viewer, polling_viewer):
             async with kind(url, wix.site, [ticket]) as eye:
                 newcomers.append(await until(lambda eye=eye: eye.state(ticket)))  # type: ignore[misc]
         # Longer than a lease: what it had claimed is another's by then.
@@ -274,7 +274,7 @@ async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix:
         await until(lambda: crowd.wrong(wix) == 0, 20)
         back = time.monotonic() - thawed
 
-    tell(
+    report(
         f"withdrawn from {VIEWERS} viewers {withdrawn:.1f} s after the worker stood still, back {back:.1f} s after it went on"
     )
     assert withdrawn >= 1
@@ -288,12 +288,12 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
     held, *others = wix.sandbox.add(20, limit=10_000)
     # Nothing but webhooks makes a ticket due.
     settings = {"WATCH_EVERY": "600", "MAX_STALE": "1200", "RECONCILE": "86400"}
-    house = House(command, redis_server().url, wix.settings(), **settings, **MANY)
+    house = Deployment(command, redis_server().url, wix.settings(), **settings, **MANY)
     first, second = (house.worker().process for _ in range(2))
     url = await house.web()
     wix.send_to(url)
     lease = Timing().lease
-    async with viewers(urlsplit(url).port or 0, [held, *others]) as crowd:
+    async with visitors(urlsplit(url).port or 0, [held, *others]) as crowd:
         await crowd.come(VIEWERS)
         await until(lambda: crowd.wrong(wix) == 0)
         for one in (first, second):
@@ -310,10 +310,10 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
         claimed = time.monotonic()
         wix.knobs.turn(read_delay=0.0)
         second.send_signal(signal.SIGCONT)
-        await trade([Shop(wix, others)], 20, 10)
+        await buy_steadily([Buyers(wix, others)], 20, 10)
         watching_it = [page for page in crowd.pages if page.tickets == (held,)]
         await until(lambda: crowd.wrong(wix) <= len(watching_it))
-        untold = sum(page.shows(held) != true(wix, [held])[held] for page in watching_it)
+        untold = sum(page.shows(held) != expected_counters(wix, [held])[held] for page in watching_it)
         await until(lambda: crowd.wrong(wix) == 0, lease + 10)
         right = time.monotonic() - claimed
         # What the first read before it stood still is older than what is there, and it reads on.
@@ -323,7 +323,7 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
         await until(lambda: crowd.wrong(wix) == 0, lease + 10)
 
     shown = [[json.loads(claim)["unsold"] for _, claim in page.told[held] if claim] for page in watching_it]
-    tell(f"one of two workers stood still with what it had claimed: that was right {right:.1f} s later")
+    report(f"one of two workers stood still with what it had claimed: that was right {right:.1f} s later")
     assert untold == len(watching_it) > 0
     assert lease - 2 <= right <= lease + 10
     assert [sorted(one, reverse=True) for one in shown] == shown

@@ -10,12 +10,12 @@ from functools import partial
 import httpx
 import pytest
 
-from tests.rig.eyes import asked, polling, streaming, watching
-from tests.rig.house import House
+from tests.rig.deployment import Deployment
 from tests.rig.process import Command, Run
+from tests.rig.recording_viewers import get_counters, polling_viewer, sse_viewer, websocket_viewer
 from tests.rig.redis import RedisServer, Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.tell import tell
 from tests.rig.wix import WixRig
 
 MAX_STALE = 6
@@ -30,7 +30,7 @@ class Scene:
     """All that can be broken."""
 
     wix: WixRig
-    house: House
+    house: Deployment
     worker: Command
     redis: RedisServer
 
@@ -109,14 +109,15 @@ async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixR
     breaks, heals = CAUSES[cause]
     ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
     redis = redis_server()
-    house = House(command, redis.url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE))
+    house = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE))
     scene = Scene(wix, house, house.worker(), redis)
     url = await house.web()
     await until(lambda: house.right(wix, [ticket, unwatched]), 20)
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         eyes = [
-            await stack.enter_async_context(kind(url, wix.site, [ticket])) for kind in (watching, streaming, polling)
+            await stack.enter_async_context(kind(url, wix.site, [ticket]))
+            for kind in (websocket_viewer, sse_viewer, polling_viewer)
         ]
         await until(lambda: all(eye.unsold(ticket) == 120 for eye in eyes))
 
@@ -137,15 +138,15 @@ async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixR
         await until(lambda: all(eye.unsold(ticket) == 100 for eye in eyes), 60)
         back = loop.time() - healed
 
-    tell(f"withdrawn {told:.1f} s later with MAX_STALE={MAX_STALE}, back {back:.1f} s after it was over")
+    report(f"withdrawn {told:.1f} s later with MAX_STALE={MAX_STALE}, back {back:.1f} s after it was over")
 
 
 async def newcomer(url: str, site: str, ticket: str) -> list[str]:
     """What those are told who come now, in each of the three ways."""
     states = []
-    for kind in (watching, streaming):
+    for kind in (websocket_viewer, sse_viewer):
         async with kind(url, site, [ticket]) as eye:
             states.append(str(await until(partial(eye.state, ticket))))
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-        states += [one["state"] for one in await asked(client, site, [ticket])]
+        states += [one["state"] for one in await get_counters(client, site, [ticket])]
     return states

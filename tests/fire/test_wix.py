@@ -3,40 +3,40 @@
 import asyncio
 import time
 
-from tests.rig.courier import courier
-from tests.rig.demand import demand
-from tests.rig.house import House, spent
+from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.deployment import Deployment, counted_calls
+from tests.rig.hint_load import hint_load
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.redis import Servers
+from tests.rig.report import report
 from tests.rig.server import until
-from tests.rig.shop import Shop, trade
-from tests.rig.tell import tell
+from tests.rig.webhook_sender import webhook_sender
 from tests.rig.wix import WixRig
 
 
 async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 5: 20 s of 429 and 10 s of silence cost 5 calls and no webhook; then all is fresh in 10 s and stays well."""
     tickets = wix.sandbox.add(300, limit=100_000)
-    house = House(command, redis_server().url, wix.settings())
+    house = Deployment(command, redis_server().url, wix.settings())
     for _ in range(2):
         house.worker()
     url = await house.web()
     await until(lambda: house.right(wix, tickets), 30)
-    shop = Shop(wix, tickets)
+    shop = Buyers(wix, tickets)
 
     async def fresh(left: dict[str, int]) -> bool:
         await asyncio.sleep(0.1)
         kept = await house.kept(wix.site, tickets)
         return all(int(read or 10**9) <= left[one] for one, read in zip(tickets, kept, strict=True))
 
-    async with courier(url, of=wix) as post:
-        trading = asyncio.create_task(trade([shop], 100, 50))
+    async with webhook_sender(url, of=wix) as post:
+        trading = asyncio.create_task(buy_steadily([shop], 100, 50))
         await asyncio.sleep(8)
         wix.knobs.turn(outage="429", outage_of="api", retry_after=5)
         began = time.time()
         await asyncio.sleep(20)
-        refused = len(spent(wix, began))
+        refused = len(counted_calls(wix, began))
         wix.knobs.turn(outage="hang", outage_of="all")
         await asyncio.sleep(10)
         wix.knobs.turn(outage="none")
@@ -46,7 +46,7 @@ async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> No
         seconds = time.time() - well
         sold = await trading
         calls = len(wix.calls())
-        async with demand(house.redis_url, wix.site, tickets):
+        async with hint_load(house.redis_url, wix.site, tickets):
             await until(lambda: len(wix.calls()) >= calls + 100, 60)
         await until(lambda: house.right(wix, tickets), 20)
         tries = await post.all()
@@ -54,7 +54,7 @@ async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> No
     calm = percentile([one.seconds for one in tries if one.at < began], 0.99)
     slowest = percentile([one.seconds for one in tries], 0.99)
     later = {call.status for call in wix.calls() if call.n > calls}
-    tell(
+    report(
         f"{refused} calls in 20 s of 429, fresh {seconds:.1f} s after Wix was well; p99 of {len(tries)} webhooks "
         f"{1000 * slowest:.0f} ms, before all that {1000 * calm:.0f} ms; {len(wix.calls()) - calls} reads after that: {later}"
     )
@@ -69,12 +69,12 @@ async def test_a_revoked_token(command: Run, redis_server: Servers, wix: WixRig)
     """A token that is revoked while hundreds of reads are due costs two requests a process, no update, and no secrecy."""
     tickets = wix.sandbox.add(300)
     wix.sandbox.delivery.paused = True
-    house = House(command, redis_server().url, wix.settings(), LOG_LEVEL="DEBUG")
+    house = Deployment(command, redis_server().url, wix.settings(), LOG_LEVEL="DEBUG")
     for _ in range(2):
         house.worker()
     url = await house.web()
     await until(lambda: house.right(wix, tickets), 30)
-    async with demand(house.redis_url, wix.site, tickets):
+    async with hint_load(house.redis_url, wix.site, tickets):
         await until(lambda: len(wix.calls("token")) == 2)
     given = set(wix.sandbox.auth._tokens)
     for ticket in tickets:
@@ -83,7 +83,7 @@ async def test_a_revoked_token(command: Run, redis_server: Servers, wix: WixRig)
 
     assert len(given) == wix.sandbox.auth.revoke()
     before, began = len(wix.calls("token")), time.monotonic()
-    async with courier(url) as post:
+    async with webhook_sender(url) as post:
         for jwt in jwts:
             post.take(jwt)
         answers = await post.all()
@@ -93,7 +93,7 @@ async def test_a_revoked_token(command: Run, redis_server: Servers, wix: WixRig)
     asked = len(wix.calls("token")) - before
     given |= set(wix.sandbox.auth._tokens)
     denied = sum(call.status == 401 for call in wix.calls())
-    tell(f"{denied} calls denied, {asked} new tokens for 2 processes, 300 tickets right {seconds:.1f} s later")
+    report(f"{denied} calls denied, {asked} new tokens for 2 processes, 300 tickets right {seconds:.1f} s later")
     assert {200} == {one.status for one in answers}
     assert denied >= 1
     assert 1 <= asked <= 4

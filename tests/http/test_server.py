@@ -19,10 +19,10 @@ from server.http.connection import LONGEST_HEAD, HttpProtocol
 from server.http.server import Server, http_server
 from server.settings import Settings
 from server.web import Web
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import PROGRAM, Command, Run
-from tests.rig.reads import Reads, definition
 from tests.rig.requests import GET, HANDSHAKE, POST, UPGRADE, filled
-from tests.rig.server import SITE, TICKET, Start, until
+from tests.rig.server import SITE, TICKET, StartServer, until
 
 
 def found(**given: Any) -> Settings:
@@ -32,7 +32,7 @@ def found(**given: Any) -> Settings:
     )
 
 
-async def test_whole(start_server: Start) -> None:
+async def test_whole(start_server: StartServer) -> None:
     """Our server is run so: WebSockets and requests as ever, and a long head is 431."""
     running = await start_server()
     async with connect(running.ws + "/v1/counters?ticket=11111111-aaaa-4aaa-8aaa-000000000001") as viewer:
@@ -43,7 +43,7 @@ async def test_whole(start_server: Start) -> None:
     assert (200, 431) == (alive.status_code, long.status_code)
 
 
-async def test_headers_of_routes(start_server: Start) -> None:
+async def test_headers_of_routes(start_server: StartServer) -> None:
     """Whatever is asked of whichever route: no sniffing, no referrer, nothing of the server's name; a page has a policy."""
     running = await start_server(metrics_token="token")
     paths = {route.path.replace("{hash}", "0") for route in running.web.app.routes if isinstance(route, Route)}
@@ -79,7 +79,7 @@ async def test_headers_of_routes(start_server: Start) -> None:
     ],
     ids=["no-http", "long-head", "no-websocket-there", "no-key"],
 )
-async def test_headers_of_what_no_route_answers(start_server: Start, sent: bytes, status: int) -> None:
+async def test_headers_of_what_no_route_answers(start_server: StartServer, sent: bytes, status: int) -> None:
     """What is no HTTP, too much of it, or a handshake that is refused, is answered with them as well."""
     running = await start_server()
     reader, writer = await asyncio.open_connection(*running.url.removeprefix("http://").split(":"))
@@ -182,7 +182,7 @@ async def _opens(besieging: Storm) -> bool:
     return await besieging.ask(HANDSHAKE) == 101
 
 
-async def test_no_descriptor_at_all(storm: tuple[Command, Storm], reads: Reads) -> None:
+async def test_no_descriptor_at_all(storm: tuple[Command, Storm], reads: FakeReader) -> None:
     """While the kernel gives it no descriptor a process does not spin nor end, serves who is in, and recovers."""
     web, besieging = storm
     pid = web.process.pid

@@ -14,17 +14,17 @@ from server.hub.topics import Topic, TopicState
 from server.model import Hint, Rules, SiteId, TicketId, Timing, WatchedSite
 from server.store.keys import channel, key
 from tests.rig.cluster import Cluster
-from tests.rig.cut import cut
-from tests.rig.hub import SITE_ID, Rig, Screen, shows
-from tests.rig.monitor import monitored
-from tests.rig.reads import Reads, definition
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.hub_rig import SITE_ID, FakeViewer, HubRig, shows
 from tests.rig.redis import RedisServer
+from tests.rig.redis_monitor import monitored
 from tests.rig.server import OTHER, SITE, TICKET, until
+from tests.rig.tcp_proxy import tcp_proxy
 
 
 async def test_subscribed_first(redis_url: str) -> None:
     """Law 6: The subscription is confirmed before the snapshot is read, so nothing falls between."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         [topic] = audience.topics
@@ -38,7 +38,7 @@ async def test_subscribed_first(redis_url: str) -> None:
 
 async def test_one_subscription_a_topic(redis_url: str) -> None:
     """However many viewers watch a ticket, this process is subscribed to it once."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screens = [rig.watch()[0] for _ in range(5)]
 
@@ -52,10 +52,10 @@ async def test_one_subscription_a_topic(redis_url: str) -> None:
 
 async def test_storm(redis_url: str) -> None:
     """A storm of viewers, before a topic is open and while it is, costs Redis one subscription and one read a ticket."""
-    async with Rig(redis_url, round_every=60) as rig, monitored(redis_url) as commands:
+    async with HubRig(redis_url, round_every=60) as rig, monitored(redis_url) as commands:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 48))
 
-        def storm() -> list[list[Screen]]:
+        def storm() -> list[list[FakeViewer]]:
             return [[rig.watch(*some)[0] for _ in range(500)] for some in ((TICKET,), (TICKET, OTHER), (OTHER,))]
 
         early = storm()
@@ -67,7 +67,7 @@ async def test_storm(redis_url: str) -> None:
             assert (1, 1) == (await commands.subscribed(channel(SITE, ticket)), await commands.read(ticket))
 
 
-def _seen(screens: list[Screen]) -> set[tuple[int | None, ...]]:
+def _seen(screens: list[FakeViewer]) -> set[tuple[int | None, ...]]:
     """The different things that they were shown: one, if they all saw the same."""
     return {tuple(sorted(screen.unsolds, key=str)) for screen in screens}
 
@@ -78,14 +78,14 @@ def changed(topic: Topic, v: int, *, unsold: int) -> str:
     return wire.with_v(v, body)
 
 
-async def stored(rig: Rig, v: int, counter: str, *more: str | int) -> None:
+async def stored(rig: HubRig, v: int, counter: str, *more: str | int) -> None:
     """Have this in Redis of the ticket, with no word to anybody."""
     await rig.store.do("HSET", key(SITE, "ticket", TICKET), "v", v, "counter", counter, *more)
 
 
 async def test_older_is_dropped(redis_url: str) -> None:
     """Law 2: A counter with an older version than the one shown is not shown, whenever it comes."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         [topic] = audience.topics
@@ -101,7 +101,7 @@ async def test_older_is_dropped(redis_url: str) -> None:
 
 async def test_stale_is_withdrawn_and_comes_back(redis_url: str) -> None:
     """Law 8: A number that has not been verified for MAX_STALE is withdrawn from who is here and who comes now."""
-    async with Rig(redis_url, Timing(max_stale=0.5)) as rig:
+    async with HubRig(redis_url, Timing(max_stale=0.5)) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         [topic] = audience.topics
@@ -119,7 +119,7 @@ async def test_stale_is_withdrawn_and_comes_back(redis_url: str) -> None:
 
 async def test_gone_and_ended_stand(redis_url: str) -> None:
     """Law 8: What is gone or ended is not withdrawn: it does not become false with time."""
-    async with Rig(redis_url, Timing(max_stale=0.2)) as rig:
+    async with HubRig(redis_url, Timing(max_stale=0.2)) as rig:
         await rig.reads.read(definition(TICKET, 3))
         await rig.reads.read(definition(OTHER, 3))
         await rig.reads.delete(TICKET)
@@ -134,7 +134,7 @@ async def test_gone_and_ended_stand(redis_url: str) -> None:
 
 async def test_lost_message_is_found_in_two_rounds(redis_url: str) -> None:
     """A change whose publish never came is shown after the stored version differed in two rounds."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         [topic] = audience.topics
@@ -147,7 +147,7 @@ async def test_lost_message_is_found_in_two_rounds(redis_url: str) -> None:
 
 async def test_lost_tail_is_accepted(redis_url: str) -> None:
     """A Redis that came back with an older counter is believed after two rounds: there is no other."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         [topic] = audience.topics
@@ -160,7 +160,7 @@ async def test_lost_tail_is_accepted(redis_url: str) -> None:
 
 async def test_a_lost_tail_is_as_old_as_it_is(redis_url: str) -> None:
     """Law 8: What a Redis came back with is not vouched for by a read that it has forgotten."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         [topic] = audience.topics
@@ -177,7 +177,7 @@ async def test_a_lost_tail_is_as_old_as_it_is(redis_url: str) -> None:
 
 async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
     """Law 2: However often what is stored was said before a publish came, and is heard after it, nothing older comes back."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         left = 99
         await rig.reads.read(definition(TICKET, left))
         screen, audience = rig.watch()
@@ -202,7 +202,7 @@ async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
 
 async def test_a_confirmation_during_a_read(redis_url: str) -> None:
     """Law 6: What was published between a read and a new subscription is read after that, not in a later round."""
-    async with Rig(redis_url, round_every=60.0) as rig:
+    async with HubRig(redis_url, round_every=60.0) as rig:
         await rig.reads.read(definition(TICKET, 3))
         answered, asked, gate = rig.schedule.watch, asyncio.Event(), asyncio.Event()
 
@@ -230,7 +230,7 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
 async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a topic that was closed between two parts of a round nothing is remembered."""
     monkeypatch.setattr(feed, "READ_AT_ONCE", 1)
-    async with Rig(redis_url, linger=0.0) as rig:
+    async with HubRig(redis_url, linger=0.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
         rig.feed.other_rules.rules_hash = "theirs"
         screen, audience = rig.watch(TICKET)
@@ -258,7 +258,7 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
 async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: Callable[..., RedisServer]) -> None:
     """While Redis takes nothing it is asked at one pace, however many topics opened and closed meanwhile."""
     server = redis_server()
-    async with Rig(server.url, round_every=60.0) as rig:
+    async with HubRig(server.url, round_every=60.0) as rig:
         read, times = rig.feed._read_wanted, 0
 
         async def counted(site: SiteId, topics: list[Topic]) -> None:
@@ -282,11 +282,11 @@ async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: C
 
 async def test_other_rules_are_not_shown(redis_url: str) -> None:
     """A counter made by other settings than ours is unknown here, and its ticket is marked."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         screen, _ = rig.watch()
         await shows(screen, state="unknown")
         await rig.schedule.add_site(SITE_ID, Rules(low_at=99), everything=False)
-        other = Reads(redis_url, SITE, Rules(low_at=99))
+        other = FakeReader(redis_url, SITE, Rules(low_at=99))
         await other.read(definition(TICKET, 50))
         await other.aclose()
         fresh, _ = rig.watch()
@@ -297,12 +297,12 @@ async def test_other_rules_are_not_shown(redis_url: str) -> None:
 
 async def test_a_site_with_other_rules(redis_url: str) -> None:
     """A site that is watched here and has other rules than ours is told of, once until it has ours again."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         with capture_logs() as logs:
             screen, _ = rig.watch()
             await shows(screen, state="unknown")
             await rig.schedule.add_site(SITE_ID, Rules(low_at=99), everything=False)
-            other = Reads(redis_url, SITE, Rules(low_at=99))
+            other = FakeReader(redis_url, SITE, Rules(low_at=99))
             await other.read(definition(TICKET, 50))
             await until(lambda: rig.feed.other_rules._since is not None)
             await until(lambda: _score(rig, "hinted"))
@@ -321,7 +321,7 @@ async def test_a_site_with_other_rules(redis_url: str) -> None:
 
 async def test_silent_webhooks(redis_url: str) -> None:
     """A site whose stock falls without any webhook is told of while it is watched here, until a webhook is heard."""
-    async with Rig(redis_url, Timing(silent_after=0.0)) as rig:
+    async with HubRig(redis_url, Timing(silent_after=0.0)) as rig:
         screen, audience = rig.watch()
         for unsold in (9, 8, 7, 6):
             assert rig.feed.webhooks_heard
@@ -344,7 +344,7 @@ async def test_silent_webhooks(redis_url: str) -> None:
 async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServer]) -> None:
     """Law 6: After a lost connection every channel is confirmed on a new one, and every topic is read again."""
     server = redis_server()
-    async with Rig(server.url, round_every=60.0) as rig:
+    async with HubRig(server.url, round_every=60.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
         screen, audience = rig.watch(TICKET, OTHER)
         topics = audience.topics
@@ -361,7 +361,7 @@ async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServe
 async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> None:
     """Law 6: A Redis that was killed and comes back is listened to again, and what changed meanwhile is shown."""
     server = redis_server()
-    async with Rig(server.url) as rig:
+    async with HubRig(server.url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, _ = rig.watch()
         await shows(screen, unsold=3)
@@ -379,7 +379,7 @@ async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> Non
 async def test_frozen_redis_is_noticed(redis_server: Callable[..., RedisServer]) -> None:
     """A link on which nothing comes any more is noticed by our own probe within some seconds."""
     server = redis_server()
-    async with Rig(server.url) as rig:
+    async with HubRig(server.url) as rig:
         screen, _ = rig.watch()
         await shows(screen, state="unknown")
 
@@ -394,7 +394,7 @@ async def test_frozen_redis_is_noticed(redis_server: Callable[..., RedisServer])
 
 async def test_topic_lingers_then_closes(redis_url: str) -> None:
     """A topic stays open for a while after its last viewer, then its subscription ends; a viewer keeps it."""
-    async with Rig(redis_url, linger=0.3) as rig:
+    async with HubRig(redis_url, linger=0.3) as rig:
         await rig.reads.read(definition(TICKET, 3))
         screen, audience = rig.watch()
         await shows(screen, unsold=3)
@@ -411,16 +411,16 @@ async def test_topic_lingers_then_closes(redis_url: str) -> None:
         assert {} == rig.hub.topics
 
 
-async def _watched(rig: Rig) -> float:
+async def _watched(rig: HubRig) -> float:
     return float(await rig.store.do("ZSCORE", key(SITE, "watched"), TICKET) or 0)
 
 
-async def _later(rig: Rig, before: float, rounds: int) -> bool:
+async def _later(rig: HubRig, before: float, rounds: int) -> bool:
     """Whether some more rounds of 0.1 s have passed since."""
     return await _watched(rig) > before + rounds * 100_000
 
 
-async def _score(rig: Rig, name: str) -> str | None:
+async def _score(rig: HubRig, name: str) -> str | None:
     found: str | None = await rig.store.do("ZSCORE", key(SITE, name), TICKET)
     return found
 
@@ -429,12 +429,12 @@ async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -
     """Law 8: While Redis does not answer for one site its numbers alone are withdrawn; those of others stay and open."""
     server = redis_server()
     away = SiteId("00000000-1111-4111-8111-00000000b002")
-    async with Rig(server.url, Timing(max_stale=1.5)) as rig, aclosing(Reads(server.url, away)) as its:
+    async with HubRig(server.url, Timing(max_stale=1.5)) as rig, aclosing(FakeReader(server.url, away)) as its:
         await rig.schedule.add_site(away, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 3))
         await its.read(definition(TICKET, 5))
         screen, audience = rig.watch()
-        lost = Screen()
+        lost = FakeViewer()
         rig.hub.join(lost, away, [TicketId(TICKET)])
         await shows(screen, unsold=3)
         await shows(lost, unsold=5)
@@ -456,7 +456,7 @@ async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -
             await until(withdrawn)
             await rig.reads.read(definition(OTHER, 48))
             fresh, _ = rig.watch(OTHER)
-            rig.hub.join(Screen(), away, [TicketId(OTHER)])
+            rig.hub.join(FakeViewer(), away, [TicketId(OTHER)])
             await shows(fresh, unsold=48)
         assert audience.topics[0].verified
         assert [3] == screen.unsolds
@@ -471,7 +471,7 @@ async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServe
     """Law 6: A link that is cut in the moment in which topics are opened costs a new link, no channel and no process."""
     server = redis_server()
     tickets = [f"33333333-aaaa-4aaa-8aaa-{number:012}" for number in range(60)]
-    async with Rig(server.url) as rig:
+    async with HubRig(server.url) as rig:
         screens = []
         for turn in range(4):
             some = tickets[15 * turn : 15 * turn + 15]
@@ -489,8 +489,8 @@ async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServe
 async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
     """Law 6: While there is no link to listen on, what is watched is looked at each second, and no number gets old."""
     async with (
-        cut("127.0.0.1", redis_shared.port) as link,
-        Rig(redis_url, through=f"redis://127.0.0.1:{link.port}/0", round_every=60.0) as rig,
+        tcp_proxy("127.0.0.1", redis_shared.port) as link,
+        HubRig(redis_url, through=f"redis://127.0.0.1:{link.port}/0", round_every=60.0) as rig,
     ):
         await rig.reads.read(definition(TICKET, 9))
         screen, audience = rig.watch()
@@ -516,21 +516,21 @@ async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
     hangs = next(master for master in breakable.masters if master is not breakable.owner(key(SITE, "site")))
     sites = [SiteId(f"{number:08}-1111-4111-8111-00000000b001") for number in range(600)]
     away = [site for site in sites if breakable.owner(key(site, "site")) is hangs][:100]
-    async with Rig(breakable.url) as rig:
+    async with HubRig(breakable.url) as rig:
         for site in away:
             await rig.schedule.add_site(site, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 9), definition(OTHER, 9))
         screen, _ = rig.watch()
         await shows(screen, unsold=9)
         for site in away:
-            rig.hub.join(Screen(), site, [TicketId(TICKET)])
+            rig.hub.join(FakeViewer(), site, [TicketId(TICKET)])
         await until(lambda: all(topic.state is TopicState.OPEN for topic in rig.hub.topics.values()))
         hangs.freeze()
         try:
             took = []
             for unsold in range(8, 0, -1):
                 # Of the part that hangs something is asked all the time: also by who comes.
-                rig.hub.join(Screen(), away[unsold], [TicketId(OTHER)])
+                rig.hub.join(FakeViewer(), away[unsold], [TicketId(OTHER)])
                 began = rig.hub.now()
                 await rig.reads.read(definition(TICKET, unsold))
                 await shows(screen, unsold=unsold)

@@ -9,11 +9,11 @@ from itertools import pairwise
 from server.hub.heartbeat import SLOTS, Heartbeat
 from server.hub.topics import Audience
 from server.model import SiteId
-from tests.rig.hub import Screen
+from tests.rig.hub_rig import FakeViewer
 from tests.rig.server import SITE, until
 
 
-class Listener(Screen):
+class Listener(FakeViewer):
     """A viewer that remembers when it was beaten to, in seconds."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Listener(Screen):
         self.times.append(time.monotonic())
 
 
-def audience(heartbeat: Heartbeat, *viewers: Screen) -> Audience:
+def audience(heartbeat: Heartbeat, *viewers: FakeViewer) -> Audience:
     """One more that these are in."""
     begun = Audience(SiteId(SITE), [])
     begun.others.update(viewers)

@@ -15,12 +15,12 @@ from server.hub.unconfirmed import Unconfirmed
 from server.model import TicketId
 from server.store.keys import channel
 from server.wire import Close
-from tests.rig.hub import SITE_ID, Rig, Screen, shows
-from tests.rig.reads import definition
+from tests.rig.fake_reader import definition
+from tests.rig.hub_rig import SITE_ID, FakeViewer, HubRig, shows
 from tests.rig.server import OTHER, SITE, TICKET, until
 
 
-class Wire(Screen):
+class Wire(FakeViewer):
     """A viewer with a socket: what the kernel did not take is remembered."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ async def changed(hub: Hub, ticket: str, v: int, unsold: int) -> Topic:
 
 async def test_changes_are_merged(redis_url: str) -> None:
     """Law 7: A hundred changes at once are a few writes, at most one frame a ticket in each, and end on the last."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 500), definition(OTHER, 500))
         screen, _ = rig.watch(TICKET, OTHER)
         await until(lambda: screen.unsolds.count(500) >= 2)
@@ -68,7 +68,7 @@ async def test_first_change_at_once() -> None:
     """The first change is written in the same turn, those that follow within the flush time together after it."""
     hub = Hub()
     running = asyncio.create_task(hub.run())
-    screen = Screen()
+    screen = FakeViewer()
     hub.join(screen, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
     began = hub.now()
 
@@ -184,7 +184,7 @@ def crowd(audience: Audience, size: int) -> Iterator[None]:
         source.setblocking(False)
         lines = [socket.SocketType(source.family, source.type, source.proto, source.fileno()) for _ in range(size)]
         for line in lines:
-            audience.add_fast(line, Screen())
+            audience.add_fast(line, FakeViewer())
         yield
         for line in lines:
             line.detach()
@@ -233,7 +233,7 @@ async def test_small_audiences_let_others_work() -> None:
     """A thousand who each watch something else besides cost more than a thousand alike: the loop turns now and then."""
     hub = Hub()
     for number in range(1000):
-        hub.join(Screen(), SITE_ID, [TicketId(TICKET), TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}")])
+        hub.join(FakeViewer(), SITE_ID, [TicketId(TICKET), TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}")])
     await changed(hub, TICKET, 1, 9)
 
     flush, turns = asyncio.create_task(hub._flush()), 0
@@ -247,7 +247,7 @@ async def test_small_audiences_let_others_work() -> None:
 async def test_no_audience_is_too_large() -> None:
     """Who comes joins those with room, and only where all are full begins another; one that all have left ends."""
     hub = Hub(max_audience=2)
-    screens = [Screen() for _ in range(6)]
+    screens = [FakeViewer() for _ in range(6)]
     one, same, two, too = (hub.join(screen, SITE_ID, [TicketId(TICKET)]) for screen in screens[:4])
     assert one is same
     assert two is too
@@ -321,9 +321,9 @@ async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
 
     And none is written to twice in a flush: whatever changes how often, a viewer gets one write in each.
     """
-    writes: list[tuple[Screen, set[str]]] = []
+    writes: list[tuple[FakeViewer, set[str]]] = []
 
-    class Watching(Screen):
+    class Watching(FakeViewer):
         def show(self, topics: Collection[Topic]) -> None:
             writes.append((self, {topic.ticket for topic in topics}))
 
@@ -357,7 +357,7 @@ async def test_topics_linger(redis_url: str) -> None:
     closed = list[Topic]()
     hub.closed = closed.append
     topic = await changed(hub, TICKET, 1, 9)
-    screen = Screen()
+    screen = FakeViewer()
     audience = hub.join(screen, SITE_ID, [TicketId(TICKET)])
 
     hub.close_idle()
@@ -380,9 +380,9 @@ def _look(hub: Hub, closed: list[Topic]) -> list[Topic]:
 # -- tickets that were never seen to be one --
 
 
-def ask(hub: Hub, *numbers: int) -> tuple[Screen, Audience]:
+def ask(hub: Hub, *numbers: int) -> tuple[FakeViewer, Audience]:
     """A viewer of tickets that somebody invented."""
-    screen = Screen()
+    screen = FakeViewer()
     return screen, hub.join(screen, SITE_ID, [TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}") for number in numbers])
 
 
@@ -399,7 +399,7 @@ async def test_invented_tickets_linger_shortly() -> None:
     hub.closed = closed.append
     screen, audience = ask(hub, 1)
     [invented] = audience.topics
-    late, watching = Screen(), hub.audience(SITE_ID, [TicketId(TICKET)])
+    late, watching = FakeViewer(), hub.audience(SITE_ID, [TicketId(TICKET)])
     hub.leave(watching, late)
 
     hub.leave(audience, screen)
@@ -415,7 +415,7 @@ async def test_what_is_gone_is_not_proven() -> None:
     """Who is told that a ticket is gone has not shown that it ever was; who has seen one go has."""
     hub = Hub()
     for ticket in (TICKET, OTHER):
-        hub.join(Screen(), SITE_ID, [TicketId(ticket)])
+        hub.join(FakeViewer(), SITE_ID, [TicketId(ticket)])
     was = await changed(hub, TICKET, 1, 9)
     gone = '{"v":2,"state":"gone"}'
 
@@ -433,13 +433,13 @@ async def test_oldest_invention_gives_way() -> None:
     """Law 9: Over the cap those who ask for what was never seen to be a ticket go, the oldest first; no others do."""
     hub = Hub(unconfirmed=Unconfirmed(3))
     before = metrics.refused.labels("unknown_tickets")._value.get()
-    real = Screen()
+    real = FakeViewer()
     hub.join(real, SITE_ID, [TicketId(TICKET)])
     await changed(hub, TICKET, 1, 9)
     first, both, third = ask(hub, 1)[0], ask(hub, 2, 1)[0], ask(hub, 3)[0]
 
     fourth = ask(hub, 4)[0]
-    new = Screen()
+    new = FakeViewer()
     hub.join(new, SITE_ID, [TicketId(OTHER)])
     await changed(hub, OTHER, 1, 8)
 
@@ -477,7 +477,7 @@ async def test_what_nobody_watches_gives_way_first() -> None:
 
 async def test_inventions_in_redis(redis_url: str) -> None:
     """Law 9: However many invented tickets are asked for, subscriptions are bounded, soon gone, and real ones right."""
-    async with Rig(redis_url, unconfirmed=Unconfirmed(20), unconfirmed_linger=0.2) as rig:
+    async with HubRig(redis_url, unconfirmed=Unconfirmed(20), unconfirmed_linger=0.2) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 4))
         screen, _ = rig.watch()
         await shows(screen, unsold=3)
@@ -525,7 +525,7 @@ STEPS = st.lists(
 )
 
 
-class Leaver(Screen):
+class Leaver(FakeViewer):
     """A viewer that leaves as soon as it is sent away, as a socket does."""
 
     def __init__(self, hub: Hub) -> None:
@@ -545,11 +545,11 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
     hub = Hub(linger=0, unconfirmed_linger=0, unconfirmed=Unconfirmed(4))
     opened, closed = list[Topic](), list[Topic]()
     hub.opened, hub.closed = opened.append, closed.append
-    here: list[tuple[Screen, Audience]] = []
+    here: list[tuple[FakeViewer, Audience]] = []
     for what, number in steps:
         tickets = [TicketId(f"99999999-aaaa-4aaa-8aaa-{one % 8:012}") for one in range(number, number + 1 + number % 3)]
         if what == "join":
-            screen = Screen()
+            screen = FakeViewer()
             here.append((screen, hub.join(screen, SITE_ID, tickets)))
         elif what == "socket":
             leaver = Leaver(hub)
@@ -577,7 +577,7 @@ async def test_known_is_shown_at_once() -> None:
     """Who joins a topic that is known is shown it before anything else happens."""
     hub = Hub()
     await changed(hub, TICKET, 1, 9)
-    screen = Screen()
+    screen = FakeViewer()
 
     hub.join(screen, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
 
@@ -588,7 +588,7 @@ async def test_known_is_shown_at_once() -> None:
 
 async def test_beats(redis_url: str) -> None:
     """Every viewer gets a heartbeat again and again, whether anything changes or not."""
-    async with Rig(redis_url, beat_every=0.05) as rig:
+    async with HubRig(redis_url, beat_every=0.05) as rig:
         screens = [rig.watch()[0] for _ in range(3)]
 
         await until(lambda: all(screen.beats > 1 for screen in screens))
@@ -596,7 +596,7 @@ async def test_beats(redis_url: str) -> None:
 
 async def test_farewell_in_waves(redis_url: str) -> None:
     """Law 11: Viewers are sent away in waves, each with a time at which to come back."""
-    async with Rig(redis_url) as rig:
+    async with HubRig(redis_url) as rig:
         screens = [rig.watch()[0] for _ in range(30)]
 
         def told() -> int:

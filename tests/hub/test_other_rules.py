@@ -13,7 +13,7 @@ from server.redis.client import RedisClient, Use
 from server.store.keys import key
 from server.store.schedule import Schedule
 from tests.rig.server import OTHER, SITE, TICKET
-from tests.rig.wix import Hand
+from tests.rig.wix import ManualClock
 
 SITE_ID = SiteId(SITE)
 OURS, THEIRS = Rules().hash, Rules(low_at=99).hash
@@ -25,7 +25,7 @@ class Rig:
     def __init__(self, store: RedisClient) -> None:
         self.store = store
         self.schedule = Schedule(store)
-        self.clock = Hand(0.0)
+        self.clock = ManualClock(0.0)
         self.other_rules = OtherRules(self.schedule, OURS, self.clock)
         self.topic, self.other = (Topic(SITE_ID, TicketId(one), 0.0) for one in (TICKET, OTHER))
 

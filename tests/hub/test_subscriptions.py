@@ -11,9 +11,9 @@ from server.redis.client import RedisClient, Use
 from server.redis.listener import PROBE_TIMEOUT
 from server.store.keys import channel
 from tests.rig.cluster import Cluster
-from tests.rig.cut import cut
 from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import OTHER, SITE, TICKET, until
+from tests.rig.tcp_proxy import tcp_proxy
 
 
 class Rig:
@@ -145,7 +145,7 @@ async def test_lost_link_is_replaced_at_once(redis_url: str) -> None:
 async def test_silent_link_is_replaced(redis_shared: RedisServer, redis_url: str) -> None:
     """Law 6: A link on which nothing arrives is left in some 5 s, and subscriptions work again when the network does."""
     async with (
-        cut("127.0.0.1", redis_shared.port) as link,
+        tcp_proxy("127.0.0.1", redis_shared.port) as link,
         listening(redis_url, f"redis://127.0.0.1:{link.port}/0") as rig,
     ):
         topic = rig.topic(TICKET)

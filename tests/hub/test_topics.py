@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from server import wire
 from server.hub.topics import Audience, Topic
 from server.model import SiteId, TicketId
-from tests.rig.hub import Screen
+from tests.rig.hub_rig import FakeViewer
 from tests.rig.server import SITE, TICKET
 
 GONE = '{"v":1,"ticket":"x","state":"gone"}'
@@ -92,7 +92,7 @@ def test_frames_are_built_with_what_is_shown() -> None:
 
 def test_audience() -> None:
     """A viewer is in its audience once: among the fast while it takes everything, else among the others."""
-    one, screen = topic(), Screen()
+    one, screen = topic(), FakeViewer()
     audience = Audience(SiteId(SITE), [one])
     line = socket.SocketType()
 

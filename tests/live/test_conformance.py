@@ -2,9 +2,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+from tests.rig.asgi_server import asgi_server
 from tests.rig.echo import Echo, app
 from tests.rig.redis import free_port
-from tests.rig.serving import serving
 
 LEFT_OUT = ("9.*", "12.*", "13.*")
 """Messages of megabytes, and compression: both are off by design."""
@@ -14,7 +14,7 @@ async def test_autobahn(tmp_path: Path) -> None:
     """Our protocol class passes every core case of Autobahn's suite (RFC 6455), against an echo with its size limit raised."""
     port = free_port()
     excluded = [word for case in LEFT_OUT for word in ("-x", case)]
-    async with serving(app, port, Echo):
+    async with asgi_server(app, port, Echo):
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("kosoku"),
             *["-p", "2", *excluded, "-o", str(tmp_path), f"127.0.0.1:{port}"],

@@ -10,15 +10,15 @@ from server.model import Rules
 from server.store.keys import channel
 from server.store.snapshots import Kept
 from tests.rig.counters_over_http import EVENT_STREAM, get, shown, shows, stream
-from tests.rig.monitor import monitored
-from tests.rig.reads import Reads, definition
-from tests.rig.server import OTHER, SITE, TICKET, Start, until
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.redis_monitor import monitored
+from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
 STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
 # -- JSON --
 
 
-async def test_json(start_server: Start, reads: Reads) -> None:
+async def test_json(start_server: StartServer, reads: FakeReader) -> None:
     """A poller gets the stored counters whole, in the order asked for, each once."""
     running = await start_server()
     await reads.read(definition(TICKET, 3), definition(OTHER, 48, name="Family day"))
@@ -32,7 +32,7 @@ async def test_json(start_server: Start, reads: Reads) -> None:
     assert stored in response.text
 
 
-async def test_json_headers(start_server: Start, reads: Reads) -> None:
+async def test_json_headers(start_server: StartServer, reads: FakeReader) -> None:
     """An answer may be shared for a second, tells the server's time, and is told apart by what the client accepts."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -49,7 +49,7 @@ async def test_json_headers(start_server: Start, reads: Reads) -> None:
     assert "server" not in headers
 
 
-async def test_etag(start_server: Start, reads: Reads) -> None:
+async def test_etag(start_server: StartServer, reads: FakeReader) -> None:
     """The ETag is the body's: it stays while nothing shown has changed, and then does not."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -64,7 +64,7 @@ async def test_etag(start_server: Start, reads: Reads) -> None:
     assert first.headers["etag"] != third.headers["etag"]
 
 
-async def test_not_modified(start_server: Start, reads: Reads) -> None:
+async def test_not_modified(start_server: StartServer, reads: FakeReader) -> None:
     """Who has the answer already gets 304 without a body, with the headers a shared cache needs."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -85,10 +85,10 @@ async def test_not_modified(start_server: Start, reads: Reads) -> None:
     assert [304, 304, 304, 304, 200, 200] == [*found.values()]
 
 
-async def test_above_the_limit_nothing_moves(start_server: Start, redis_url: str) -> None:
+async def test_above_the_limit_nothing_moves(start_server: StartServer, redis_url: str) -> None:
     """Above SHOW_AT_MOST neither body nor ETag tells that tickets are sold."""
     running = await start_server(show_at_most=20)
-    reads = Reads(redis_url, SITE, Rules(show_at_most=20))
+    reads = FakeReader(redis_url, SITE, Rules(show_at_most=20))
     await reads.read(definition(TICKET, 500))
     first = await get(running, TICKET)
     kept = await reads.read(definition(TICKET, 21))
@@ -100,7 +100,7 @@ async def test_above_the_limit_nothing_moves(start_server: Start, redis_url: str
     assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
 
 
-async def test_unknown_is_not_kept(start_server: Start) -> None:
+async def test_unknown_is_not_kept(start_server: StartServer) -> None:
     """Law 8: What nobody has read yet is unknown after a short wait, and no cache keeps that, nor is it ever 304."""
     running = await start_server()
     began = time.monotonic()
@@ -113,7 +113,7 @@ async def test_unknown_is_not_kept(start_server: Start) -> None:
     assert counters.FIRST_READ_WITHIN <= time.monotonic() - began < counters.FIRST_READ_WITHIN + 1
 
 
-async def test_one_unknown_of_two(start_server: Start, reads: Reads) -> None:
+async def test_one_unknown_of_two(start_server: StartServer, reads: FakeReader) -> None:
     """An answer with one unknown counter is not kept, whatever else is in it."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -124,7 +124,7 @@ async def test_one_unknown_of_two(start_server: Start, reads: Reads) -> None:
     assert "no-store" == response.headers["cache-control"]
 
 
-async def test_a_name_is_no_state(start_server: Start, reads: Reads) -> None:
+async def test_a_name_is_no_state(start_server: StartServer, reads: FakeReader) -> None:
     """A ticket that is called so is not unknown."""
     running = await start_server()
     await reads.read(definition(TICKET, 3, name='"state":"unknown"'))
@@ -135,7 +135,7 @@ async def test_a_name_is_no_state(start_server: Start, reads: Reads) -> None:
     assert "etag" in response.headers
 
 
-async def test_first_read_is_waited_for(start_server: Start, reads: Reads) -> None:
+async def test_first_read_is_waited_for(start_server: StartServer, reads: FakeReader) -> None:
     """A poller who comes first gets the number as soon as it is read, not on his next turn."""
     running = await start_server()
     asking = asyncio.create_task(get(running, TICKET))
@@ -146,7 +146,7 @@ async def test_first_read_is_waited_for(start_server: Start, reads: Reads) -> No
     assert {TICKET: ("low", 3)} == shown(await asking)
 
 
-async def test_pollers_leave(start_server: Start, reads: Reads) -> None:
+async def test_pollers_leave(start_server: StartServer, reads: FakeReader) -> None:
     """A poller is a viewer only while he waits."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -157,7 +157,7 @@ async def test_pollers_leave(start_server: Start, reads: Reads) -> None:
     assert 0 == running.web.admission._count
 
 
-async def test_head(start_server: Start, reads: Reads) -> None:
+async def test_head(start_server: StartServer, reads: FakeReader) -> None:
     """HEAD answers as GET does, without the body."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -169,7 +169,7 @@ async def test_head(start_server: Start, reads: Reads) -> None:
     assert {**got.headers, "date": ""} == {**response.headers, "date": ""}
 
 
-async def test_other_methods(start_server: Start) -> None:
+async def test_other_methods(start_server: StartServer) -> None:
     """A counter can only be read."""
     running = await start_server()
 
@@ -179,7 +179,7 @@ async def test_other_methods(start_server: Start) -> None:
         assert {"GET", "HEAD", "OPTIONS"} == set(response.headers["allow"].split(", "))
 
 
-async def test_storm_of_pollers(start_server: Start, reads: Reads, redis_url: str) -> None:
+async def test_storm_of_pollers(start_server: StartServer, reads: FakeReader, redis_url: str) -> None:
     """A storm of pollers, before a topic is open and while it is, costs Redis one subscription and one read a ticket."""
     running = await start_server(max_connections_per_address=1000)
     await reads.read(definition(TICKET, 3))
@@ -199,7 +199,7 @@ async def test_storm_of_pollers(start_server: Start, reads: Reads, redis_url: st
 # -- streams --
 
 
-async def test_stream_by_accept(start_server: Start, reads: Reads) -> None:
+async def test_stream_by_accept(start_server: StartServer, reads: FakeReader) -> None:
     """Who accepts an event stream gets one at the counters' own address."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -227,7 +227,7 @@ def test_who_accepts_a_stream(accept: str, streams: bool) -> None:
     assert streams == counters._accepts_stream(accept)
 
 
-async def test_declined_stream(start_server: Start, reads: Reads) -> None:
+async def test_declined_stream(start_server: StartServer, reads: FakeReader) -> None:
     """Who gives a stream a weight of nothing gets JSON."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -237,7 +237,7 @@ async def test_declined_stream(start_server: Start, reads: Reads) -> None:
     assert {TICKET: ("low", 3)} == shown(response)
 
 
-async def test_full(start_server: Start) -> None:
+async def test_full(start_server: StartServer) -> None:
     """Beyond the cap of an address streams and pollers are 503 with a time to come back; a place freed is free."""
     running = await start_server(max_connections_per_address=1)
 
@@ -262,7 +262,7 @@ async def test_full(start_server: Start) -> None:
     assert 200 == free.status_code
 
 
-async def test_pollers_are_counted(start_server: Start) -> None:
+async def test_pollers_are_counted(start_server: StartServer) -> None:
     """Law 9: Who only polls has no more places than a viewer has, while he waits."""
     running = await start_server(max_connections_per_address=3)
 
@@ -273,7 +273,7 @@ async def test_pollers_are_counted(start_server: Start) -> None:
     assert 0 == running.web.admission._count
 
 
-async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
+async def test_sent_away_for_inventions(start_server: StartServer, reads: FakeReader) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is told when to come back; others go on as before."""
     running = await start_server()
     running.web.hub.unconfirmed.most = 1
@@ -304,7 +304,7 @@ async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> No
 
 
 @pytest.mark.parametrize("way", ["?", "/stream?"])
-async def test_share_of_an_address(start_server: Start, way: str) -> None:
+async def test_share_of_an_address(start_server: StartServer, way: str) -> None:
     """Law 9: Who asks for more unknown tickets than an address may is told to come back, by either way."""
     running = await start_server()
     running.web.hub.unconfirmed.most_per_address = 1

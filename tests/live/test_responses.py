@@ -1,8 +1,8 @@
 from redis.asyncio import Redis
 
 from tests.rig.counters_over_http import EVENT_STREAM, get, shown, stream
-from tests.rig.reads import Reads, definition
-from tests.rig.server import SITE, TICKET, Start
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.server import SITE, TICKET, StartServer
 
 STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
 
@@ -16,7 +16,7 @@ BAD: dict[str, tuple[int, str, str]] = {
 }
 
 
-async def test_bad_request_names_the_parameter(start_server: Start) -> None:
+async def test_bad_request_names_the_parameter(start_server: StartServer) -> None:
     """A request that names no counter is told which parameter is at fault; the page may read that, no cache keeps it."""
     running = await start_server()
 
@@ -33,7 +33,7 @@ async def test_bad_request_names_the_parameter(start_server: Start) -> None:
             )
 
 
-async def test_site_is_needed_with_several(start_server: Start) -> None:
+async def test_site_is_needed_with_several(start_server: StartServer) -> None:
     """Once more than one site is known the request has to name its own."""
     running = await start_server(wix_sites=f"{SITE},{STRANGER}")
 
@@ -44,7 +44,7 @@ async def test_site_is_needed_with_several(start_server: Start) -> None:
     assert {TICKET: ("unknown", None)} == shown(named)
 
 
-async def test_refused_while_closing(start_server: Start, reads: Reads) -> None:
+async def test_refused_while_closing(start_server: StartServer, reads: FakeReader) -> None:
     """Law 11: A process that is closing sends pollers and streams away, and says when to come back."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -59,7 +59,7 @@ async def test_refused_while_closing(start_server: Start, reads: Reads) -> None:
         assert None is response.json()["error"]["field"]
 
 
-async def test_origins_of_a_list(start_server: Start, reads: Reads) -> None:
+async def test_origins_of_a_list(start_server: StartServer, reads: FakeReader) -> None:
     """With a list, a page in it is echoed, one that is not is 403, and caches are told that it depends on that."""
     running = await start_server(origins="https://shop.example,https://*.wixsite.com")
     await reads.read(definition(TICKET, 3))
@@ -83,7 +83,7 @@ async def test_origins_of_a_list(start_server: Start, reads: Reads) -> None:
     } == found
 
 
-async def test_client_without_origin(start_server: Start, reads: Reads) -> None:
+async def test_client_without_origin(start_server: StartServer, reads: FakeReader) -> None:
     """A client that is no browser names no origin and is let in; the answer is nobody's by name."""
     running = await start_server(origins="https://shop.example")
     await reads.read(definition(TICKET, 3))
@@ -94,7 +94,7 @@ async def test_client_without_origin(start_server: Start, reads: Reads) -> None:
     assert "access-control-allow-origin" not in response.headers
 
 
-async def test_cors_preflight(start_server: Start) -> None:
+async def test_cors_preflight(start_server: StartServer) -> None:
     """A browser that asks first is told what it may send, whatever its query; a foreign page is told nothing."""
     running = await start_server(origins="https://shop.example")
 
@@ -114,7 +114,7 @@ async def test_cors_preflight(start_server: Start) -> None:
         assert "access-control-allow-origin" not in foreign.headers
 
 
-async def test_forwarded_addresses(start_server: Start) -> None:
+async def test_forwarded_addresses(start_server: StartServer) -> None:
     """Behind a trusted proxy each address has places of its own, though the header comes in parts."""
     running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.0/8,10.0.0.0/8")
     path = running.counters(TICKET).replace("?", "/stream?")
@@ -129,7 +129,7 @@ async def test_forwarded_addresses(start_server: Start) -> None:
     assert [200, 503, 503] == found
 
 
-async def test_refused_requests_leave_no_trace(start_server: Start, redis_url: str) -> None:
+async def test_refused_requests_leave_no_trace(start_server: StartServer, redis_url: str) -> None:
     """Law 9: A request for an unknown site, or a malformed one, writes no key in Redis and opens no topic."""
     running = await start_server()
     redis = Redis.from_url(redis_url, decode_responses=True)

@@ -6,15 +6,15 @@ from server import wire
 from server.live.sse import StreamViewer
 from server.model import SiteId, TicketId
 from tests.rig.counters_over_http import EVENT_STREAM, stream
-from tests.rig.reads import Reads, definition
-from tests.rig.server import OTHER, SITE, TICKET, Start, until
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
 
 def watching() -> float:
     return REGISTRY.get_sample_value("ticket_counter_viewers", {"kind": "sse"}) or 0.0
 
 
-async def test_stream(start_server: Start, reads: Reads) -> None:
+async def test_stream(start_server: StartServer, reads: FakeReader) -> None:
     """A stream starts with a beat and the counter, then carries each change whole."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -34,7 +34,7 @@ async def test_stream(start_server: Start, reads: Reads) -> None:
     assert third[1]["v"] > second[1]["v"]
 
 
-async def test_stream_headers(start_server: Start) -> None:
+async def test_stream_headers(start_server: StartServer) -> None:
     """Nobody keeps a stream and no proxy holds it back."""
     running = await start_server()
 
@@ -50,7 +50,7 @@ async def test_stream_headers(start_server: Start) -> None:
     assert "content-length" not in headers
 
 
-async def test_stream_of_many(start_server: Start, reads: Reads) -> None:
+async def test_stream_of_many(start_server: StartServer, reads: FakeReader) -> None:
     """One stream carries all its tickets, and a ticket that nobody has read is unknown until somebody has."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -65,7 +65,7 @@ async def test_stream_of_many(start_server: Start, reads: Reads) -> None:
     assert ("available", 48) == after
 
 
-async def test_stream_beats(start_server: Start) -> None:
+async def test_stream_beats(start_server: StartServer) -> None:
     """A stream beats for as long as it is open, so that a silent one can be told from a dead one."""
     running = await start_server()
 
@@ -79,7 +79,7 @@ async def test_stream_beats(start_server: Start) -> None:
         assert ("beat", {"beat": 2}) == await found.next()
 
 
-async def test_stream_bye(start_server: Start, reads: Reads) -> None:
+async def test_stream_bye(start_server: StartServer, reads: FakeReader) -> None:
     """Law 11: Before a planned end a stream says when to come back; then it ends."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -93,7 +93,7 @@ async def test_stream_bye(start_server: Start, reads: Reads) -> None:
     await until(lambda: not running.web.hub.viewers and not running.web.admission._count)
 
 
-async def test_stream_leaves(start_server: Start) -> None:
+async def test_stream_leaves(start_server: StartServer) -> None:
     """A viewer who goes is neither watched for nor counted any more."""
     running = await start_server()
     before = watching()
@@ -106,7 +106,7 @@ async def test_stream_leaves(start_server: Start) -> None:
     await until(lambda: (0, before) == (running.web.admission._count, watching()))
 
 
-async def test_stream_head(start_server: Start) -> None:
+async def test_stream_head(start_server: StartServer) -> None:
     """HEAD of a stream answers its headers and ends; it is no viewer."""
     running = await start_server()
     path = running.counters(TICKET)
@@ -120,7 +120,7 @@ async def test_stream_head(start_server: Start) -> None:
     assert [] == running.web.hub.viewers
 
 
-async def test_slow_stream_gets_the_newest(start_server: Start, reads: Reads) -> None:
+async def test_slow_stream_gets_the_newest(start_server: StartServer, reads: FakeReader) -> None:
     """Law 7: Who reads late gets the newest counter and none of those in between."""
     running = await start_server()
     await reads.read(definition(TICKET, 99))

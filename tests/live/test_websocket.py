@@ -18,11 +18,11 @@ from server.live import websocket
 from server.live.admission import Admission
 from server.model import Price, SiteId, TicketId
 from server.store.keys import channel
-from tests.rig.monitor import monitored
-from tests.rig.reads import Reads, definition
+from tests.rig.asgi_server import asgi_server
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.redis import free_port
-from tests.rig.server import OTHER, SITE, TICKET, Running, Start, until
-from tests.rig.serving import serving
+from tests.rig.redis_monitor import monitored
+from tests.rig.server import OTHER, SITE, TICKET, RunningServer, StartServer, until
 
 
 async def frame(socket: ClientConnection) -> dict[str, Any]:
@@ -41,7 +41,7 @@ async def close_code(socket: ClientConnection) -> int:
     return socket.close_code
 
 
-async def test_snapshot_then_changes(start_server: Start, reads: Reads) -> None:
+async def test_snapshot_then_changes(start_server: StartServer, reads: FakeReader) -> None:
     """A viewer gets a beat and the counter at once, then each change, whole."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -58,7 +58,7 @@ async def test_snapshot_then_changes(start_server: Start, reads: Reads) -> None:
     assert third["v"] > second["v"]
 
 
-async def test_unread_is_unknown_until_read(start_server: Start, reads: Reads) -> None:
+async def test_unread_is_unknown_until_read(start_server: StartServer, reads: FakeReader) -> None:
     """A ticket that nobody has read is shown as unknown, then as it is, without another request."""
     running = await start_server()
 
@@ -71,7 +71,7 @@ async def test_unread_is_unknown_until_read(start_server: Start, reads: Reads) -
     assert ("low", 3) == (after["state"], after["unsold"])
 
 
-async def test_several_tickets_one_socket(start_server: Start, reads: Reads) -> None:
+async def test_several_tickets_one_socket(start_server: StartServer, reads: FakeReader) -> None:
     """One socket carries all the tickets of its URL, each as a frame of its own."""
     running = await start_server()
     await reads.read(definition(TICKET, 3), definition(OTHER, 48))
@@ -82,7 +82,7 @@ async def test_several_tickets_one_socket(start_server: Start, reads: Reads) -> 
     assert {TICKET: 3, OTHER: 48} == found
 
 
-async def test_storm(start_server: Start, reads: Reads, redis_url: str) -> None:
+async def test_storm(start_server: StartServer, reads: FakeReader, redis_url: str) -> None:
     """A storm of viewers who all get their number costs Redis one subscription and one read."""
     running = await start_server(max_connections_per_address=1000)
     await reads.read(definition(TICKET, 3))
@@ -106,7 +106,7 @@ async def test_storm(start_server: Start, reads: Reads, redis_url: str) -> None:
         (f"ticket={TICKET}&site={OTHER}", "is not known here"),
     ],
 )
-async def test_bad_request(start_server: Start, query: str, reason: str) -> None:
+async def test_bad_request(start_server: StartServer, query: str, reason: str) -> None:
     """A request that names no counter is accepted and closed with 4500 and the reason: a browser can read that."""
     running = await start_server()
 
@@ -116,7 +116,7 @@ async def test_bad_request(start_server: Start, query: str, reason: str) -> None
         assert reason in socket.close_reason
 
 
-async def test_foreign_origin(start_server: Start) -> None:
+async def test_foreign_origin(start_server: StartServer) -> None:
     """A page that is not in ORIGINS is closed with 4501, one that is gets in."""
     running = await start_server(origins="https://shop.example,https://*.wixsite.com")
 
@@ -126,7 +126,7 @@ async def test_foreign_origin(start_server: Start) -> None:
         assert "unknown" == (await frame(socket))["state"]
 
 
-async def test_full(start_server: Start) -> None:
+async def test_full(start_server: StartServer) -> None:
     """Beyond the cap of an address a viewer is closed with 4000, and there is room again when one leaves."""
     running = await start_server(max_connections_per_address=1)
     url = running.ws + running.counters(TICKET)
@@ -140,7 +140,7 @@ async def test_full(start_server: Start) -> None:
         assert "unknown" == (await frame(third))["state"]
 
 
-async def test_forwarded_address_counts_only_from_trusted(start_server: Start) -> None:
+async def test_forwarded_address_counts_only_from_trusted(start_server: StartServer) -> None:
     """X-Forwarded-For gives a viewer an address of its own only if the peer is a trusted proxy."""
     for trusted, code in (("127.0.0.0/8", None), ("10.0.0.0/8", 4000)):
         running = await start_server(max_connections_per_address=1, trusted_proxies=trusted)
@@ -154,7 +154,7 @@ async def test_forwarded_address_counts_only_from_trusted(start_server: Start) -
                     assert code == await close_code(second)
 
 
-async def test_other_paths_are_refused(start_server: Start) -> None:
+async def test_other_paths_are_refused(start_server: StartServer) -> None:
     """A WebSocket on any other path is answered 404 before it opens."""
     running = await start_server()
 
@@ -165,7 +165,7 @@ async def test_other_paths_are_refused(start_server: Start) -> None:
 
 
 @pytest.mark.parametrize("more", [[], [("X-One", "a"), ("X-One", "b")]], ids=["ordinary", "out of the ordinary"])
-async def test_deflate_is_declined(start_server: Start, more: list[tuple[str, str]]) -> None:
+async def test_deflate_is_declined(start_server: StartServer, more: list[tuple[str, str]]) -> None:
     """No extension is agreed to, whatever a browser offers, and in whatever way it asks."""
     running = await start_server()
 
@@ -174,7 +174,7 @@ async def test_deflate_is_declined(start_server: Start, more: list[tuple[str, st
         assert "Sec-WebSocket-Extensions" not in socket.response.headers
 
 
-async def test_client_frames(start_server: Start) -> None:
+async def test_client_frames(start_server: StartServer) -> None:
     """Text is ignored, binary closed with 1003, over 4 KB with 1009, more than there is any need for with 1008."""
     running = await start_server()
     url = running.ws + running.counters(TICKET)
@@ -204,7 +204,7 @@ async def test_client_frames(start_server: Start) -> None:
         assert 1008 == await close_code(socket)
 
 
-async def test_pongs_that_were_asked_for(start_server: Start) -> None:
+async def test_pongs_that_were_asked_for(start_server: StartServer) -> None:
     """A client that answers pings may do so for ever: only a pong that nobody asked for counts as talk."""
     running = await start_server()
     reader, writer = await raw(running)
@@ -226,7 +226,7 @@ async def test_pongs_that_were_asked_for(start_server: Start) -> None:
     assert struct.pack("!BBH", 0x88, heard[heard.rindex(b"\x88") + 1], 1008) == heard[heard.rindex(b"\x88") :][:4]
 
 
-async def test_talk_after_a_close(start_server: Start) -> None:
+async def test_talk_after_a_close(start_server: StartServer) -> None:
     """Who goes on talking after our close, or his own, is not listened to, nor waited for: he is cut off at once."""
     running = await start_server()
     ping, close = b"\x89\x80\0\0\0\0", b"\x88\x80\0\0\0\0"
@@ -257,7 +257,7 @@ async def test_talk_after_a_close(start_server: Start) -> None:
     ],
     ids=["bad UTF-8", "bad UTF-8 across fragments", "unmasked", "reserved bits"],
 )
-async def test_broken_frames(start_server: Start, bytes_: bytes, code: int) -> None:
+async def test_broken_frames(start_server: StartServer, bytes_: bytes, code: int) -> None:
     """Bad UTF-8 is closed with 1007, broken framing with 1002 (RFC 6455, section 7.4.1)."""
     running = await start_server()
     reader, writer = await raw(running)
@@ -270,7 +270,7 @@ async def test_broken_frames(start_server: Start, bytes_: bytes, code: int) -> N
     assert struct.pack("!BBH", 0x88, found[found.rindex(b"\x88") + 1], code) == found[found.rindex(b"\x88") :][:4]
 
 
-async def test_close_is_echoed(start_server: Start) -> None:
+async def test_close_is_echoed(start_server: StartServer) -> None:
     """A client's close is answered with its own code, and the viewer is out of the hub."""
     running = await start_server()
 
@@ -282,7 +282,7 @@ async def test_close_is_echoed(start_server: Start) -> None:
     await until(lambda: not running.web.hub.viewers)
 
 
-async def test_abrupt_end_leaves_nothing(start_server: Start) -> None:
+async def test_abrupt_end_leaves_nothing(start_server: StartServer) -> None:
     """A connection that is cut without a word leaves the hub and the count."""
     running = await start_server(max_connections=1)
     for _ in range(3):
@@ -292,7 +292,7 @@ async def test_abrupt_end_leaves_nothing(start_server: Start) -> None:
         await until(lambda: not running.web.hub.viewers)
 
 
-async def test_slow_reader_gets_the_newest(start_server: Start, reads: Reads) -> None:
+async def test_slow_reader_gets_the_newest(start_server: StartServer, reads: FakeReader) -> None:
     """Law 7: A reader that stops reading gets the newest state of each ticket when it reads again, and no queue."""
     running = await start_server()
     await reads.read(definition(TICKET, 5_000_000))
@@ -318,7 +318,7 @@ async def test_slow_reader_gets_the_newest(start_server: Start, reads: Reads) ->
     await writer.wait_closed()
 
 
-async def test_bye(start_server: Start) -> None:
+async def test_bye(start_server: StartServer) -> None:
     """Before a planned close a viewer is told when to come back, then closed with 1012."""
     running = await start_server()
 
@@ -329,7 +329,7 @@ async def test_bye(start_server: Start) -> None:
         assert 1012 == await close_code(socket)
 
 
-async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> None:
+async def test_sent_away_for_inventions(start_server: StartServer, reads: FakeReader) -> None:
     """Law 9: Who has to give way with tickets that nobody knows is closed with 4000 and told when to come back."""
     running = await start_server()
     running.web.hub.unconfirmed.most = 1
@@ -348,7 +348,7 @@ async def test_sent_away_for_inventions(start_server: Start, reads: Reads) -> No
         assert 2 == (await frame(real))["unsold"]
 
 
-async def test_share_of_an_address(start_server: Start, reads: Reads) -> None:
+async def test_share_of_an_address(start_server: StartServer, reads: FakeReader) -> None:
     """Law 9: Who asks for more unknown tickets than an address may is closed with 4000; the same ones may be asked for."""
     running = await start_server()
     running.web.hub.unconfirmed.most_per_address = 1
@@ -363,7 +363,7 @@ async def test_share_of_an_address(start_server: Start, reads: Reads) -> None:
             assert "unknown" == (await frame(same))["state"]
 
 
-async def test_silent_client_is_dropped(start_server: Start) -> None:
+async def test_silent_client_is_dropped(start_server: StartServer) -> None:
     """A client that has not answered one heartbeat's ping is dropped at the next."""
     running = await start_server()
     _, writer = await raw(running)
@@ -379,7 +379,7 @@ async def test_silent_client_is_dropped(start_server: Start) -> None:
     writer.close()
 
 
-async def raw(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def raw(running: RunningServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A client that has done the handshake and then says only what the test writes."""
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -394,7 +394,7 @@ async def raw(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return reader, writer
 
 
-async def test_no_site_yet(start_server: Start) -> None:
+async def test_no_site_yet(start_server: StartServer) -> None:
     """While no site is known a viewer is asked to come back, not sent away for good."""
     running = await start_server(wix_sites="")
 
@@ -403,7 +403,7 @@ async def test_no_site_yet(start_server: Start) -> None:
     assert 503 == (await running.http.get(running.counters(TICKET))).status_code
 
 
-async def test_word_to_one_who_left(start_server: Start) -> None:
+async def test_word_to_one_who_left(start_server: StartServer) -> None:
     """Who left before a beat, or between two waves of a farewell, is passed over: it ends neither."""
     running = await start_server()
     _, writer = await raw(running)
@@ -420,7 +420,7 @@ async def test_word_to_one_who_left(start_server: Start) -> None:
     assert not running.web.hub.viewers
 
 
-async def test_place_of_one_sent_away(start_server: Start) -> None:
+async def test_place_of_one_sent_away(start_server: StartServer) -> None:
     """Who was told to go, and does not answer, gives its place to others at once, and still hears why it must."""
     running = await start_server()
     reader, writer = await raw(running)
@@ -467,7 +467,7 @@ async def port(hub: Hub) -> AsyncIterator[int]:
 
     running = asyncio.create_task(hub.run())
     found = free_port()
-    async with serving(app, found, Quick):
+    async with asgi_server(app, found, Quick):
         yield found
     running.cancel()
     await asyncio.wait({running})
@@ -639,7 +639,7 @@ OPTIONS = tuple(Price("25.00", "USD", f"11111111-bbbb-4bbb-8bbb-{number:012}", "
 
 
 @pytest.mark.parametrize("answers", [0, 1])
-async def test_opening_of_one_who_does_not_read(start_server: Start, reads: Reads, answers: int) -> None:
+async def test_opening_of_one_who_does_not_read(start_server: StartServer, reads: FakeReader, answers: int) -> None:
     """What fills a socket before the viewer is in, its own opening or an answer over HTTP, counts: no frame passes it."""
     running = await start_server()
     hub = running.web.hub

@@ -13,7 +13,7 @@ from server.redis.client import RedisClient, Use
 from server.redis.node import Node
 from server.store import scripts
 from server.store.keys import channel, key
-from tests.rig import double
+from tests.rig import fake_redis
 from tests.rig.cluster import Cluster
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import until
@@ -253,7 +253,7 @@ async def test_webhooks_of_a_cluster(cluster_url: str, clustered: RedisClient) -
 async def test_reset_while_idle(use: Use) -> None:
     """A connection that was reset while nobody used it, as by a machine that was started again, is nobody's error."""
     async with (
-        double.running() as redis,
+        fake_redis.running() as redis,
         aclosing(RedisClient(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
     ):
         assert "before" == await store.run(scripts.MARK, ["key"], ["before"])

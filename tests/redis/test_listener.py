@@ -13,9 +13,9 @@ from server.redis.listener import Link, Received, SlotMoved, new_probe
 from server.redis.node import Node
 from server.store.keys import channel
 from tests.rig.cluster import Cluster
-from tests.rig.cut import cut
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
+from tests.rig.tcp_proxy import tcp_proxy
 
 Server = Callable[..., RedisServer]
 
@@ -189,7 +189,7 @@ async def test_probe_lost(redis_server: Server) -> None:
     """Law 6: A link on which nothing comes any more is dead after its patience, while others talk too."""
     server = redis_server()
     async with (
-        cut("127.0.0.1", server.port) as way,
+        tcp_proxy("127.0.0.1", server.port) as way,
         listening(f"redis://127.0.0.1:{way.port}/0", new_probe()) as link,
     ):
         await link.subscribe("a")

@@ -10,11 +10,11 @@ from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from server.redis.node import UNRESPONSIVE_AFTER, Node
-from tests.rig import double
-from tests.rig.cut import cut
-from tests.rig.double import Double
+from tests.rig import fake_redis
+from tests.rig.fake_redis import FakeRedis
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
+from tests.rig.tcp_proxy import tcp_proxy
 
 Server = Callable[..., RedisServer]
 
@@ -26,9 +26,9 @@ def node(url: str, *, answer: float = 1.0, pipeline_scripts: bool = False) -> No
 
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[tuple[Double, Node]]:
+async def scripted() -> AsyncIterator[tuple[FakeRedis, Node]]:
     """A node that does as it is told."""
-    async with double.running() as redis, aclosing(node(f"redis://127.0.0.1:{redis.port}/0")) as found:
+    async with fake_redis.running() as redis, aclosing(node(f"redis://127.0.0.1:{redis.port}/0")) as found:
         yield redis, found
 
 
@@ -62,7 +62,7 @@ async def test_demoted(redis_server: Server, pipeline_scripts: bool) -> None:
     """A master that became a replica is left: the next command goes to who is behind the address by now."""
     old, new = redis_server(), redis_server()
     async with (
-        cut("127.0.0.1", old.port) as link,
+        tcp_proxy("127.0.0.1", old.port) as link,
         aclosing(node(f"redis://127.0.0.1:{link.port}/0", pipeline_scripts=pipeline_scripts)) as redis,
     ):
         assert 1 == await redis.execute("EVAL", WRITE, 1, "key")

@@ -15,8 +15,8 @@ from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from server.redis.pipeline import MAX_BATCH, Pipeline
-from tests.rig import double
-from tests.rig.double import Double
+from tests.rig import fake_redis
+from tests.rig.fake_redis import FakeRedis
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
 
@@ -36,9 +36,9 @@ async def piped(url: str) -> AsyncIterator[Pipeline]:
 
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[tuple[Double, Pipeline]]:
+async def scripted() -> AsyncIterator[tuple[FakeRedis, Pipeline]]:
     """A pipeline to a Redis that does as it is told."""
-    async with double.running() as redis, piped(f"redis://127.0.0.1:{redis.port}/0") as pipeline:
+    async with fake_redis.running() as redis, piped(f"redis://127.0.0.1:{redis.port}/0") as pipeline:
         yield redis, pipeline
 
 

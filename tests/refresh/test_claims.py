@@ -10,17 +10,17 @@ from server.model import Rules, SiteId, Timing
 from server.refresh.claims import SLOTS
 from server.store.keys import key
 from server.store.schedule import Listing, Priority, Wait
-from tests.rig.desk import RULES, answer, claimed, mark, reading, scripted, watch
-from tests.rig.elapse import elapse
+from tests.rig.fake_wix import Reply
 from tests.rig.redis import RedisServer
-from tests.rig.scripted import Say
 from tests.rig.server import OTHER, SITE, TICKET, until
+from tests.rig.time_travel import elapse
 from tests.rig.wix import WixRig
+from tests.rig.worker_rig import RULES, answer, claimed, mark, running_worker, watch, worker_on_fake_wix
 
 
 async def test_watched_is_read(redis_url: str, wix: WixRig) -> None:
     """A ticket that somebody begins to watch is read from Wix and kept, with its number and its price."""
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await watch(desk, wix.site, wix.tickets["fixed"])
 
         await desk.shows(wix.site, wix.tickets["fixed"], state="available", unsold=120)
@@ -30,7 +30,7 @@ async def test_watched_is_read(redis_url: str, wix: WixRig) -> None:
 async def test_hint_is_read_again(redis_url: str, wix: WixRig) -> None:
     """A hint makes a watched ticket be read again at once, and what was sold meanwhile is kept."""
     ticket = wix.tickets["fixed"]
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await watch(desk, wix.site, ticket)
         await desk.shows(wix.site, ticket, unsold=120)
 
@@ -43,7 +43,7 @@ async def test_hint_is_read_again(redis_url: str, wix: WixRig) -> None:
 async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
     """Law 4: A hundred due tickets are one call to Wix."""
     tickets = wix.sandbox.add(100)
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await desk.add_site(wix.site, everything=True)
         await until(lambda: desk.schedule.tracked(SiteId(wix.site)))
         for ticket in tickets:
@@ -62,7 +62,7 @@ async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
 async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
     """Where every ticket is wanted the site is listed page by page, and each ticket gets a snapshot and a due time."""
     tickets = wix.sandbox.add(150)
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await desk.add_site(wix.site, everything=True)
 
         await desk.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
@@ -76,7 +76,7 @@ async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
 async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> None:
     """A tracked ticket that a full listing does not have is marked, read, and found to be deleted: a tombstone."""
     ticket = wix.tickets["fixed"]
-    async with reading(redis_url, wix, Timing(again=0.1)) as desk:
+    async with running_worker(redis_url, wix, Timing(again=0.1)) as desk:
         await desk.add_site(wix.site, everything=True)
         await desk.shows(wix.site, ticket, unsold=120)
 
@@ -96,7 +96,7 @@ async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> Non
 async def test_other_sites_go_on(redis_url: str, wix: WixRig) -> None:
     """Law 5: A site that Wix refuses does not hold up the others."""
     stranger = "5f0e4d3c-1111-4111-8111-00000000b999"
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await desk.add_site(stranger)
         await watch(desk, stranger, wix.tickets["fixed"])
         await until(lambda: desk.store.do("HGET", key(stranger, "reads"), "paused_until"))
@@ -109,7 +109,7 @@ async def test_other_sites_go_on(redis_url: str, wix: WixRig) -> None:
 
 async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
     """A worker that may not read a site, as it has another process's rules, says so once a minute at most."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         with capture_logs() as logs:
             running = asyncio.create_task(desk.refresh.run())
@@ -127,13 +127,13 @@ async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
 
 async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
     """A listing whose pages are refused is not done."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await desk.schedule.list_now(SiteId(SITE))
         listing = await desk.schedule.claim(SiteId(SITE), RULES)
         assert isinstance(listing, Listing)
         await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         await desk.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
-        wix.say("/query", Say(content=answer(TICKET, next="more")))
+        wix.say("/query", Reply(content=answer(TICKET, next="more")))
 
         await desk.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
 
@@ -144,7 +144,7 @@ async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
 async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -> None:
     """Law 11: A worker that dies in the middle of a listing delays it for its lease, not until the next one."""
     wix.sandbox.add(150)
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         wix.knobs.turn(read_delay=0.3)
         await desk.add_site(wix.site, everything=True)
         await until(lambda: len(wix.calls("query")) >= 1)
@@ -172,7 +172,7 @@ async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], 
     """A listing during which Redis is restarted is made again when Redis is back."""
     server = redis_server()
     tickets = wix.sandbox.add(150)
-    async with reading(server.url, wix) as desk:
+    async with running_worker(server.url, wix) as desk:
         wix.knobs.turn(read_delay=0.3)
         await desk.add_site(wix.site, everything=True)
         await until(lambda: wix.calls("query"))
@@ -191,7 +191,7 @@ async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
     """However long its pages take, a listing is one worker's: another one that looks finds nothing to list."""
     wix.sandbox.add(150)
     timing = Timing(lease=1.5)
-    async with reading(redis_url, wix, timing) as desk, reading(redis_url, wix, timing):
+    async with running_worker(redis_url, wix, timing) as desk, running_worker(redis_url, wix, timing):
         wix.knobs.turn(read_delay=0.8)
         await desk.add_site(wix.site, everything=True)
 
@@ -208,10 +208,10 @@ PAGE = {"ticketDefinitions": [], "metadata": {"cursors": {"next": "more"}}}
 
 async def test_listing_stops_between_pages(redis_url: str) -> None:
     """Law 11: A worker that is stopped in a listing reads no further page, and the listing is due at once."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await desk.schedule.list_now(SiteId(SITE))
         gate = asyncio.Event()
-        wix.say("/query", Say(200, PAGE, after=gate))
+        wix.say("/query", Reply(200, PAGE, after=gate))
         running = asyncio.create_task(desk.refresh.run())
         await until(lambda: wix.of("/query"))
 
@@ -225,10 +225,10 @@ async def test_listing_stops_between_pages(redis_url: str) -> None:
 
 async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
     """A listing that was begun anew meanwhile, after a change of rules, reads no further page."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await desk.schedule.list_now(SiteId(SITE))
         gate = asyncio.Event()
-        wix.say("/query", Say(200, PAGE, after=gate), Say(200, {"ticketDefinitions": []}))
+        wix.say("/query", Reply(200, PAGE, after=gate), Reply(200, {"ticketDefinitions": []}))
         running = asyncio.create_task(desk.refresh.run())
         await until(lambda: wix.of("/query"))
 
@@ -246,9 +246,9 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
 
 async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
     """Law 5: A listing that Wix fails pauses the site and is due soon after."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await desk.schedule.list_now(SiteId(SITE))
-        wix.say("/query", Say(404, {"message": "no such route"}))
+        wix.say("/query", Reply(404, {"message": "no such route"}))
         running = asyncio.create_task(desk.refresh.run())
         await until(lambda: desk.store.do("HGET", key(SITE, "reads"), "paused_until"))
         desk.refresh.stop()
@@ -260,10 +260,10 @@ async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
 
 async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -> None:
     """Law 5: As many listings as there are calls at once, each of a site that is paused, and another site is read."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         gate = asyncio.Event()
-        first = [Say(content=answer(OTHER, next="more"), after=gate)] * SLOTS
-        wix.say("/query", *first, Say(content=answer(TICKET)))
+        first = [Reply(content=answer(OTHER, next="more"), after=gate)] * SLOTS
+        wix.say("/query", *first, Reply(content=answer(TICKET)))
         paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
         for site in paused:
             await desk.add_site(site, everything=True)
@@ -283,7 +283,7 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
 
 async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
     """Law 5: A worker that stood still between paying for a page and asking for it does not: its place is no more its own."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await desk.schedule.list_now(SiteId(SITE))
         listing = await desk.schedule.claim(SiteId(SITE), RULES)
         assert isinstance(listing, Listing)
@@ -305,7 +305,7 @@ async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
 
 async def test_strangers_do_not_hide_a_ticket(redis_url: str, wix: WixRig) -> None:
     """Law 9: Where only watched tickets are wanted a real one is found soon, whatever random ids have been asked for."""
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await watch(desk, wix.site, *(f"99999999-aaaa-4aaa-8aaa-0000000{n:05}" for n in range(50)))
         await desk.shows(wix.site, "99999999-aaaa-4aaa-8aaa-000000000000", state="gone")
 
@@ -317,7 +317,7 @@ async def test_strangers_do_not_hide_a_ticket(redis_url: str, wix: WixRig) -> No
 
 async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
     """Law 5: A worker that stood still between its claim and its call makes none: its tickets are due again."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await watch(desk, SITE, TICKET)
         lot = await claimed(desk)
 
@@ -330,7 +330,7 @@ async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
 async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:
     """Law 11: A stop claims nothing more, and what was claimed is read to its end and kept."""
     ticket = wix.tickets["fixed"]
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         wix.knobs.turn(read_delay=0.3)
         await watch(desk, wix.site, ticket)
         await until(lambda: wix.calls("query"))
@@ -346,7 +346,7 @@ async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: W
     """A Redis that goes away and comes back is gone on with: nothing claimed is lost."""
     server = redis_server()
     ticket = wix.tickets["fixed"]
-    async with reading(server.url, wix) as desk:
+    async with running_worker(server.url, wix) as desk:
         await watch(desk, wix.site, ticket)
         await desk.shows(wix.site, ticket, unsold=120)
 
@@ -371,7 +371,7 @@ async def test_what_cannot_be_kept_is_due_again(redis_server: Callable[..., Redi
     """A read that Redis did not take is made again when Redis is back, not only when its lease ends."""
     server = redis_server()
     ticket = wix.tickets["fixed"]
-    async with reading(server.url, wix) as desk:
+    async with running_worker(server.url, wix) as desk:
         wix.knobs.turn(read_delay=0.3)
         await watch(desk, wix.site, ticket)
         await until(lambda: wix.calls("query"))
@@ -387,7 +387,7 @@ async def test_what_cannot_be_kept_is_due_again(redis_server: Callable[..., Redi
 async def test_site_that_is_removed_is_left(redis_url: str, wix: WixRig) -> None:
     """A site whose app was removed is not read any more, and is again once it is back."""
     ticket = wix.tickets["fixed"]
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await watch(desk, wix.site, ticket)
         await desk.shows(wix.site, ticket, unsold=120)
 

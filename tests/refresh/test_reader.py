@@ -10,17 +10,17 @@ from server.store.keys import key
 from server.store.schedule import Lot
 from server.store.snapshots import ReadResult, StoredTicket
 from server.wix.client import ApiKey, App, Wix
-from tests.rig.desk import RULES, SAMPLE, answer, claimed, mark, reading, scripted, watch
-from tests.rig.reads import Reads, definition
-from tests.rig.scripted import Say
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.fake_wix import Reply
 from tests.rig.server import OTHER, SITE, TICKET, until
 from tests.rig.wix import WixRig
+from tests.rig.worker_rig import RULES, SAMPLE, answer, claimed, mark, running_worker, watch, worker_on_fake_wix
 
 
 async def test_never_there_costs_no_get(redis_url: str, wix: WixRig) -> None:
     """Law 9: A ticket that Wix does not know and we never did is gone for a while, without a call of its own."""
     stranger = "99999999-aaaa-4aaa-8aaa-000000000099"
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await watch(desk, wix.site, stranger)
 
         await desk.shows(wix.site, stranger, state="gone")
@@ -29,13 +29,13 @@ async def test_never_there_costs_no_get(redis_url: str, wix: WixRig) -> None:
         assert 0 < await desk.store.do("TTL", key(wix.site, "ticket", stranger)) <= 60
 
 
-async def test_missing_once_proves_nothing(redis_url: str, reads: Reads) -> None:
+async def test_missing_once_proves_nothing(redis_url: str, reads: FakeReader) -> None:
     """A known ticket that one answer leaves out keeps its number and is looked for again; only Wix's own 404 ends it."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await reads.read(definition(TICKET, 3))
         await watch(desk, SITE, TICKET)
-        wix.say("/query", Say(200, {"ticketDefinitions": []}))
-        wix.say(f"/{TICKET}", Say(404, {"message": "not found"}))
+        wix.say("/query", Reply(200, {"ticketDefinitions": []}))
+        wix.say(f"/{TICKET}", Reply(404, {"message": "not found"}))
         states = []
 
         for _ in range(2):
@@ -48,13 +48,13 @@ async def test_missing_once_proves_nothing(redis_url: str, reads: Reads) -> None
 
 
 @pytest.mark.parametrize(("answer", "unsold"), [(SAMPLE, 3), ({"id": TICKET}, 7)])
-async def test_missing_but_there(redis_url: str, reads: Reads, answer: Any, unsold: int) -> None:
+async def test_missing_but_there(redis_url: str, reads: FakeReader, answer: Any, unsold: int) -> None:
     """A known ticket that queries leave out and that is there by itself is kept as it is answered, if we can read it."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await reads.read(definition(TICKET, 7))
         await watch(desk, SITE, TICKET)
-        wix.say("/query", Say(200, {"ticketDefinitions": []}))
-        wix.say(f"/{TICKET}", Say(200, {"ticketDefinition": answer}))
+        wix.say("/query", Reply(200, {"ticketDefinitions": []}))
+        wix.say(f"/{TICKET}", Reply(200, {"ticketDefinition": answer}))
 
         for _ in range(2):
             await mark(desk, SITE, TICKET)
@@ -67,7 +67,7 @@ async def test_missing_but_there(redis_url: str, reads: Reads, answer: Any, unso
 async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -> None:
     """Law 5: While Wix fails the site is paused and asked by one call at a time; then its tickets are read as due."""
     ticket = wix.tickets["fixed"]
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         await watch(desk, wix.site, ticket)
         await desk.shows(wix.site, ticket, unsold=120)
         wix.knobs.turn(outage=outage, outage_of="api")
@@ -91,7 +91,7 @@ async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -
 
 async def test_retry_after_is_kept(redis_url: str, wix: WixRig) -> None:
     """A site pauses for as long as Wix says, and nothing asks it meanwhile."""
-    async with reading(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as desk:
         wix.knobs.turn(rate_limit=0, retry_after=120)
 
         await watch(desk, wix.site, wix.tickets["fixed"])
@@ -106,9 +106,9 @@ async def test_retry_after_is_kept(redis_url: str, wix: WixRig) -> None:
 async def test_one_refused_id_does_not_hide_the_others(redis_url: str) -> None:
     """A batch that Wix answers 400 to is read in halves, each paid for, until the one that it dislikes is alone."""
     tickets = [f"11111111-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await watch(desk, SITE, *tickets)
-        wix.say("/query", Say(400, {"message": "bad id"}))
+        wix.say("/query", Reply(400, {"message": "bad id"}))
 
         await desk.reader.read(await claimed(desk))
 
@@ -119,13 +119,13 @@ async def test_one_refused_id_does_not_hide_the_others(redis_url: str) -> None:
             assert "gone" == (await desk.shown(SITE, ticket))["state"]
 
 
-async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: Reads) -> None:
+async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: FakeReader) -> None:
     """A known ticket that Wix answers 400 to, in a query or by itself, keeps its number and is due in its turn."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await reads.read(definition(TICKET, 3))
         await watch(desk, SITE, TICKET)
-        wix.say("/query", Say(400, {"message": "bad id"}), Say(200, {"ticketDefinitions": []}))
-        wix.say(f"/{TICKET}", Say(400, {"message": "bad id"}))
+        wix.say("/query", Reply(400, {"message": "bad id"}), Reply(200, {"ticketDefinitions": []}))
+        wix.say(f"/{TICKET}", Reply(400, {"message": "bad id"}))
         dues = []
 
         for _ in range(3):
@@ -139,13 +139,13 @@ async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: Reads) -> 
         assert 1 == len([one for one in wix.asked if one.method == "GET"])
 
 
-async def test_404_to_a_query_is_a_fault(redis_url: str, reads: Reads) -> None:
+async def test_404_to_a_query_is_a_fault(redis_url: str, reads: FakeReader) -> None:
     """Law 5: A 404 to a query, read or listing, is a wrong address: the site pauses, and no ticket is called gone."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await reads.read(definition(TICKET, 3))
         await watch(desk, SITE, TICKET, OTHER)
-        wix.say("/query", Say(404, {"message": "no such route"}))
-        wix.say(f"/{TICKET}", Say(404, {"message": "no such route"}))
+        wix.say("/query", Reply(404, {"message": "no such route"}))
+        wix.say(f"/{TICKET}", Reply(404, {"message": "no such route"}))
 
         for expected in (1, 2):
             await mark(desk, SITE, TICKET)
@@ -160,11 +160,11 @@ async def test_404_to_a_query_is_a_fault(redis_url: str, reads: Reads) -> None:
 
 async def test_rules_that_change_during_a_read(redis_url: str) -> None:
     """What was claimed under rules that are others by now is not taken for read: somebody else reads it, soon."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await watch(desk, SITE, TICKET)
         lot = await claimed(desk)
         await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
-        wix.say("/query", Say(content=answer(TICKET)))
+        wix.say("/query", Reply(content=answer(TICKET)))
 
         await desk.reader.read(lot)
 
@@ -175,7 +175,7 @@ async def test_rules_that_change_during_a_read(redis_url: str) -> None:
 async def test_silence_is_told(redis_url: str, wix: WixRig) -> None:
     """A worker tells that no webhook comes, when what it reads falls again and again, and that they come again."""
     ticket = wix.tickets["fixed"]
-    async with reading(redis_url, wix, Timing(watch_every=0.1, silent_after=0.3)) as desk:
+    async with running_worker(redis_url, wix, Timing(watch_every=0.1, silent_after=0.3)) as desk:
         await watch(desk, wix.site, ticket)
         with capture_logs() as logs:
 
@@ -194,7 +194,7 @@ async def test_silence_is_told(redis_url: str, wix: WixRig) -> None:
 
 async def test_nobody_expects_webhooks_with_an_api_key(redis_url: str) -> None:
     """Webhooks belong to apps: who reads with an API key is told of no silence."""
-    async with scripted(redis_url) as (desk, _):
+    async with worker_on_fake_wix(redis_url) as (desk, _):
         silences = [
             Reader(desk.schedule, desk.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silence
             for credentials in (App("app", "secret"), ApiKey("key", {SiteId(SITE): SITE}))
@@ -206,9 +206,9 @@ async def test_nobody_expects_webhooks_with_an_api_key(redis_url: str) -> None:
 async def test_half_of_a_refused_lot_that_cannot_be_paid(redis_url: str) -> None:
     """Where the budget has no call left for the halves of a lot that Wix refused, both are due again, not one."""
     tickets = [f"99999999-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await watch(desk, SITE, *tickets)
-        wix.say("/query", Say(400, {"message": "no"}))
+        wix.say("/query", Reply(400, {"message": "no"}))
         lot = await claimed(desk)
         await desk.store.do("HSET", key(SITE, "reads"), "tokens", 0)
 
@@ -220,7 +220,7 @@ async def test_half_of_a_refused_lot_that_cannot_be_paid(redis_url: str) -> None
 
 async def test_found_by_another_meanwhile(redis_url: str) -> None:
     """A ticket that an answer left out and that another worker has found since is looked at again, and is not gone."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await watch(desk, SITE, TICKET)
         lot = await claimed(desk)
         finding = ReadResult(TicketId(TICKET), Pace.LIVE, f'"ticket":"{TICKET}"}}', "{}", 3)
@@ -230,7 +230,7 @@ async def test_found_by_another_meanwhile(redis_url: str) -> None:
             return []
 
         desk.snapshots.stored = before_it_was  # type: ignore[method-assign]
-        wix.say("/query", Say(content=answer()))
+        wix.say("/query", Reply(content=answer()))
         await desk.reader.read(lot)
 
         assert "state" not in await desk.shown(SITE, TICKET)
@@ -239,9 +239,9 @@ async def test_found_by_another_meanwhile(redis_url: str) -> None:
 
 async def test_an_answer_that_is_not_full_proves_nothing(redis_url: str) -> None:
     """What is missing from an answer that has another page may be on that: it is not gone, and is looked at again."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await watch(desk, SITE, TICKET, OTHER)
-        wix.say("/query", Say(content=answer(TICKET, next="more")))
+        wix.say("/query", Reply(content=answer(TICKET, next="more")))
 
         await desk.reader.read(await claimed(desk))
 
@@ -252,9 +252,9 @@ async def test_an_answer_that_is_not_full_proves_nothing(redis_url: str) -> None
 
 async def test_unreadable_is_left_as_it_was(redis_url: str) -> None:
     """A definition of a shape that we cannot read proves nothing: its ticket keeps what it had, and is due in its turn."""
-    async with scripted(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
         await watch(desk, SITE, TICKET)
-        wix.say("/query", Say(200, {"ticketDefinitions": [{"id": TICKET, "eventId": "nonsense"}]}))
+        wix.say("/query", Reply(200, {"ticketDefinitions": [{"id": TICKET, "eventId": "nonsense"}]}))
 
         await desk.reader.read(await claimed(desk))
 

@@ -12,10 +12,10 @@ from server.refresh.silence import Silence
 from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept
-from tests.rig.elapse import elapse
-from tests.rig.reads import Reads, definition
+from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.server import SITE, TICKET
-from tests.rig.wix import Hand
+from tests.rig.time_travel import elapse
+from tests.rig.wix import ManualClock
 
 SITE_ID = SiteId(SITE)
 
@@ -24,9 +24,9 @@ class Shop:
     """A site that sells, a worker that reads it and tells of its silence, and what it has told."""
 
     def __init__(self, url: str) -> None:
-        self.reads = Reads(url, SITE)
+        self.reads = FakeReader(url, SITE)
         self.schedule = Schedule(RedisClient(url, Use.WORK), Timing(silent_after=60.0))
-        self.clock = Hand()
+        self.clock = ManualClock()
         self.silence = Silence(self.schedule, clock=self.clock)
         self.left = 100
 

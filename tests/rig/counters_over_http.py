@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 
-from tests.rig.server import TICKET, Running
+from tests.rig.server import TICKET, RunningServer
 
 EVENT_STREAM = {"Accept": "text/event-stream"}
 
 
-async def get(running: Running, *tickets: str, headers: dict[str, str] | None = None, **more: str) -> httpx.Response:
+async def get(
+    running: RunningServer, *tickets: str, headers: dict[str, str] | None = None, **more: str
+) -> httpx.Response:
     """Ask for the counters of these tickets."""
     return await running.http.get(running.counters(*tickets, **more), headers=headers)
 
@@ -24,7 +26,7 @@ def shown(response: httpx.Response) -> dict[str, Any]:
     return {one["ticket"]: (one["state"], one["unsold"]) for one in response.json()["counters"]}
 
 
-async def shows(running: Running, counter: tuple[str, int | None]) -> httpx.Response | None:
+async def shows(running: RunningServer, counter: tuple[str, int | None]) -> httpx.Response | None:
     """The answer, once it is this one."""
     response = await get(running, TICKET)
     return response if shown(response)[TICKET] == counter else None
@@ -62,7 +64,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream(running: Running, path: str = "", **headers: str) -> AsyncIterator[Stream]:
+async def stream(running: RunningServer, path: str = "", **headers: str) -> AsyncIterator[Stream]:
     """A stream of the one ticket, or of what this path asks for."""
     path = path or running.counters(TICKET).replace("?", "/stream?")
     async with running.http.stream("GET", path, headers=headers) as response:

@@ -1,6 +1,6 @@
 """Our own server, whole, in the test's loop: the real routes on a real socket, with a real Redis behind.
 
-start_server    a factory: `await start_server(worker=True, **settings)` answers a Running
+start_server    a factory: `await start_server(worker=True, **settings)` answers a RunningServer
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from server.http.server import http_server
 from server.redis.client import RedisClient, Use
 from server.web import Web
 from server.worker import Worker
-from tests.rig.reads import Reads
+from tests.rig.fake_reader import FakeReader
 
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
 TICKET = "11111111-aaaa-4aaa-8aaa-000000000001"
@@ -25,10 +25,10 @@ OTHER = "22222222-aaaa-4aaa-8aaa-000000000002"
 PATIENCE = 60.0
 """Seconds after which a test gives up: far above what a busy machine takes, for how fast it is no test asks here."""
 
-Start = Callable[..., Awaitable["Running"]]
+StartServer = Callable[..., Awaitable["RunningServer"]]
 
 
-class Running:
+class RunningServer:
     """A web part, perhaps with a worker, on a free port."""
 
     def __init__(self, web: Web, worker: Worker | None, url: str) -> None:
@@ -45,14 +45,14 @@ class Running:
 
 
 @pytest.fixture
-async def start_server(redis_url: str) -> AsyncIterator[Start]:
+async def start_server(redis_url: str) -> AsyncIterator[StartServer]:
     """Start our server on the test's Redis; settings by name win over those that make it run at all.
 
     *listens_to* is the URL by which it listens to Redis, if that is another.
     """
     async with AsyncExitStack() as stack:
 
-        async def start(*, worker: bool = False, listens_to: str | None = None, **given: Any) -> Running:
+        async def start(*, worker: bool = False, listens_to: str | None = None, **given: Any) -> RunningServer:
             defaults: dict[str, Any] = {
                 "redis_url": redis_url,
                 "wix_sites": SITE,
@@ -80,7 +80,7 @@ async def start_server(redis_url: str) -> AsyncIterator[Start]:
             serving = asyncio.create_task(server.serve([listening]))
             stack.push_async_callback(_stop, server, serving)
             await until(lambda: server.started and web.feed.healthy)
-            running = Running(web, reader, address(found, listening))
+            running = RunningServer(web, reader, address(found, listening))
             stack.push_async_callback(running.http.aclose)
             return running
 
@@ -118,8 +118,8 @@ async def _stop(server: Any, serving: asyncio.Task[None]) -> None:
 
 
 @pytest.fixture
-async def reads(redis_url: str) -> AsyncIterator[Reads]:
+async def reads(redis_url: str) -> AsyncIterator[FakeReader]:
     """A reader of the site that servers of tests know; start the server first, it makes the site known."""
-    found = Reads(redis_url, SITE)
+    found = FakeReader(redis_url, SITE)
     yield found
     await found.aclose()

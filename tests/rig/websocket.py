@@ -25,7 +25,7 @@ class Op(IntEnum):
     PONG = 10
 
 
-class Hearer(Protocol):
+class SocketListener(Protocol):
     """Whoever has it."""
 
     def heard(self, socket: "WebSocket", text: str) -> None:
@@ -38,13 +38,13 @@ class Hearer(Protocol):
 class WebSocket(asyncio.Protocol):
     """One connection; *to* is a name that its owner gives the place it leads to."""
 
-    def __init__(self, to: int, path: str, hearer: Hearer) -> None:
+    def __init__(self, to: int, path: str, hearer: SocketListener) -> None:
         self.to = to
         # Its owner's notes: when it first spoke, and after how many seconds it asked to come back.
         self.spoke = math.inf
         self.retry: tuple[float, float] | None = None
         self._path = path
-        self._hearer: Hearer | None = hearer
+        self._hearer: SocketListener | None = hearer
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._open = False

@@ -56,7 +56,7 @@ API = "/events/v3/ticket-definitions"
 
 
 @cache
-def site() -> Site:
+def sandbox_site() -> Site:
     """The site of all tests: one key for the run, since making one takes a while."""
     return Site(IDS, new_key())
 
@@ -107,7 +107,7 @@ class WixRig:
 
     async def token(self) -> str:
         """A fresh access token."""
-        answer = await self.http.post("/oauth2/token", json=grant())
+        answer = await self.http.post("/oauth2/token", json=token_request())
         return str(answer.json()["access_token"])
 
     async def api(self, method: str, path: str, json: Any = None, *, prefix: str = API) -> httpx.Response:
@@ -120,7 +120,7 @@ class WixRig:
         await self.http.aclose()
 
 
-class Hand:
+class ManualClock:
     """A clock that stands still until it is moved; it begins at the time of the samples."""
 
     def __init__(self, at: float = 1_770_804_000.0) -> None:
@@ -135,7 +135,7 @@ class Hand:
         self.at += seconds
 
 
-class Ears:
+class RecordingHerald:
     """A Herald that only remembers: (what, thing) in the order it was told."""
 
     def __init__(self) -> None:
@@ -166,7 +166,7 @@ class Ears:
         return found
 
 
-def grant(**changes: Any) -> dict[str, Any]:
+def token_request(**changes: Any) -> dict[str, Any]:
     """The body of a token request."""
     return {
         "grant_type": "client_credentials",
@@ -180,7 +180,7 @@ def grant(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 async def wix() -> AsyncIterator[WixRig]:
     """A sandbox of the test's own, on a free port; nobody gets its webhooks until `wix.send_to(url)`."""
-    sandbox = Sandbox(site())
+    sandbox = Sandbox(sandbox_site())
     listening = listen("127.0.0.1", 0)
     started = asyncio.Event()
     server = Server(config(sandbox), started.set)
@@ -198,7 +198,7 @@ async def _stop(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     await serving
 
 
-def opened(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a JWT says, unverified: its envelope and its innermost JSON."""
     middle = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))

@@ -21,7 +21,7 @@ from sandbox import __main__ as program
 from sandbox.app import Sandbox
 from tests.rig import server
 from tests.rig.redis import until
-from tests.rig.wix import WixRig, site
+from tests.rig.wix import WixRig, sandbox_site
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -127,10 +127,10 @@ def test_options_reach_their_parts(run: Run) -> None:
     )
 
     world = sandbox.world()
-    site = httpx.get(f"{sandbox.url()}/sandbox/site", trust_env=False).json()
+    sandbox_site = httpx.get(f"{sandbox.url()}/sandbox/site", trust_env=False).json()
 
     assert (7.0, 5, 0.5) == tuple(world["knobs"][name] for name in ("hold_seconds", "rate_limit", "resend_scale"))
-    assert ["http://127.0.0.1:9/a", "http://127.0.0.1:9/b"] == site["webhooks"]
+    assert ["http://127.0.0.1:9/a", "http://127.0.0.1:9/b"] == sandbox_site["webhooks"]
     late = next(ticket for ticket in world["tickets"] if ticket["kind"] == "scheduled")
     assert (128, "2060-01-01T00:01:00Z") == (len(world["tickets"]), late["sale"]["start"])
 
@@ -138,7 +138,7 @@ def test_options_reach_their_parts(run: Run) -> None:
 async def test_a_signal_ends_it_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     """It says its address when it listens and not before; a signal ends it as an end that was asked for."""
     listening = program.listen("127.0.0.1", 0)
-    serving = asyncio.create_task(program._serve(Sandbox(site()), listening, "http://here"))
+    serving = asyncio.create_task(program._serve(Sandbox(sandbox_site()), listening, "http://here"))
     said = await server.until(lambda: capsys.readouterr().out)
 
     os.kill(os.getpid(), signal.SIGTERM)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from sandbox.api import PREFIXES
-from tests.rig.wix import API, WixRig, grant
+from tests.rig.wix import API, WixRig, token_request
 
 NEW: dict[str, Any] = {
     "name": "Seat",
@@ -16,8 +16,8 @@ NOBODY = "99999999-aaaa-4aaa-8aaa-000000000009"
 
 async def test_a_token_is_for_the_asking(wix: WixRig) -> None:
     """The token endpoint answers 200 with a token, or the fault's status in OAuth's form."""
-    good = await wix.http.post("/oauth2/token", json=grant())
-    bad = await wix.http.post("/oauth2/token", json=grant(client_secret="guess"))
+    good = await wix.http.post("/oauth2/token", json=token_request())
+    bad = await wix.http.post("/oauth2/token", json=token_request(client_secret="guess"))
     none = await wix.http.post("/oauth2/token", content=b"grant_type=client_credentials")
 
     assert (200, "Bearer", 14_400) == (good.status_code, good.json()["token_type"], good.json()["expires_in"])

@@ -8,12 +8,12 @@ from sandbox.app import Sandbox
 from sandbox.knobs import Knobs
 from sandbox.model import SaleStatus
 from tests.rig.server import until
-from tests.rig.wix import IDS, Hand, WixRig, opened, site
+from tests.rig.wix import IDS, ManualClock, WixRig, decoded, sandbox_site
 
 
 async def test_the_seed_is_no_news() -> None:
     """The site was there before anybody listened: no webhook tells of it, nor of tickets added for load."""
-    sandbox = Sandbox(site())
+    sandbox = Sandbox(sandbox_site())
 
     made = sandbox.add(150)
 
@@ -29,7 +29,7 @@ async def test_a_hold_expires_by_itself(wix: WixRig) -> None:
     await until(lambda: wix.world.tickets[IDS.tickets["low"]].reserved == 0)
 
     webhook = wix.sandbox.delivery.since()[-1]
-    assert "EXPIRED" == opened(webhook.jwt)[1]["updatedEvent"]["currentEntity"]["status"]
+    assert "EXPIRED" == decoded(webhook.jwt)[1]["updatedEvent"]["currentEntity"]["status"]
 
 
 async def test_a_sale_starts_by_itself(wix: WixRig) -> None:
@@ -44,8 +44,8 @@ async def test_a_sale_starts_by_itself(wix: WixRig) -> None:
 
 async def test_the_clock_is_an_argument() -> None:
     """With a clock of the test's, tokens, calls, sales and webhooks all go by it."""
-    hand = Hand()
-    sandbox = Sandbox(site(), clock=hand, seeded_at=hand() - 30)
+    hand = ManualClock()
+    sandbox = Sandbox(sandbox_site(), clock=hand, seeded_at=hand() - 30)
 
     before = sandbox.world.ticket(IDS.tickets["scheduled"]).status
     hand.move(31)
@@ -61,14 +61,14 @@ async def test_the_clock_is_an_argument() -> None:
 
 async def test_chance_can_be_repeated() -> None:
     """The same number makes the same ids of orders."""
-    numbers = [Sandbox(site(), chance=7).world.buy(IDS.tickets["fixed"]).number for _ in range(2)]
+    numbers = [Sandbox(sandbox_site(), chance=7).world.buy(IDS.tickets["fixed"]).number for _ in range(2)]
 
     assert numbers[0] == numbers[1]
 
 
 async def test_knobs_can_be_set_at_first() -> None:
     """A sandbox may begin with its knobs turned."""
-    sandbox = Sandbox(site(), knobs=Knobs(hold_seconds=5.0))
+    sandbox = Sandbox(sandbox_site(), knobs=Knobs(hold_seconds=5.0))
 
     hold = sandbox.world.hold(IDS.tickets["fixed"])
 
@@ -78,7 +78,7 @@ async def test_knobs_can_be_set_at_first() -> None:
 async def test_closing_leaves_no_task() -> None:
     """After its end a sandbox has no task, though webhooks were on their way and holds to expire."""
     before = asyncio.all_tasks()
-    sandbox = Sandbox(site(), webhooks=["http://127.0.0.1:9/"])
+    sandbox = Sandbox(sandbox_site(), webhooks=["http://127.0.0.1:9/"])
     await sandbox.start()
     sandbox.world.buy(IDS.tickets["fixed"])
     sandbox.world.hold(IDS.tickets["fixed"])
@@ -98,7 +98,7 @@ async def test_closing_leaves_no_task() -> None:
 )
 async def test_what_is_not_there_is_told_in_wix_s_way(method: str, path: str, status: int) -> None:
     """A path that the sandbox does not have is refused in Wix's form."""
-    transport: Any = httpx.ASGITransport(app=Sandbox(site()).app)
+    transport: Any = httpx.ASGITransport(app=Sandbox(sandbox_site()).app)
     async with httpx.AsyncClient(transport=transport, base_url="http://wix") as http:
         answer = await http.request(method, path)
 
@@ -108,7 +108,7 @@ async def test_what_is_not_there_is_told_in_wix_s_way(method: str, path: str, st
 
 async def test_a_rush_is_not_signed() -> None:
     """A thousand purchases with all their webhooks cost no signature, which is slow: that waits until somebody reads."""
-    sandbox = Sandbox(site())
+    sandbox = Sandbox(sandbox_site())
 
     for _ in range(1000):
         sandbox.world.buy(IDS.tickets["unlimited"])

@@ -4,7 +4,7 @@ import pytest
 
 from sandbox.auth import Auth, Denied
 from sandbox.knobs import Board
-from tests.rig.wix import IDS, Hand, grant, site
+from tests.rig.wix import IDS, ManualClock, sandbox_site, token_request
 
 
 class Door:
@@ -12,11 +12,11 @@ class Door:
 
     def __init__(self) -> None:
         self.board = Board()
-        self.hand = Hand()
-        self.auth = Auth(site(), self.board, clock=self.hand)
+        self.hand = ManualClock()
+        self.auth = Auth(sandbox_site(), self.board, clock=self.hand)
 
     def token(self) -> str:
-        return str(self.auth.grant(grant())["access_token"])
+        return str(self.auth.grant(token_request())["access_token"])
 
     def admits(self, authorization: str, **more: str) -> bool:
         headers = {name.replace("_", "-"): value for name, value in more.items()}
@@ -30,7 +30,7 @@ def door() -> Door:
 
 def test_a_token_is_granted_for_four_hours(door: Door) -> None:
     """The answer has the token, its type and its life, and every token is another."""
-    one, other = door.auth.grant(grant()), door.auth.grant(grant())
+    one, other = door.auth.grant(token_request()), door.auth.grant(token_request())
 
     assert {"access_token": one["access_token"], "token_type": "Bearer", "expires_in": 14_400} == one
     assert one["access_token"] != other["access_token"]
@@ -50,7 +50,7 @@ def test_a_token_is_granted_for_four_hours(door: Door) -> None:
 def test_a_wrong_request_gets_no_token(door: Door, changes: dict[str, Any], status: int, code: str) -> None:
     """Each fault has its status and its OAuth error."""
     with pytest.raises(Denied) as caught:
-        door.auth.grant(grant(**changes))
+        door.auth.grant(token_request(**changes))
 
     assert (status, code) == (caught.value.status, caught.value.code)
 

@@ -2,12 +2,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.calls import Calls
-from tests.rig.wix import Hand
+from tests.rig.wix import ManualClock
 
 
 def test_a_call_is_recorded_from_beginning_to_end() -> None:
     """A call is there as soon as it has begun, without status, and gets one with its answer."""
-    hand = Hand()
+    hand = ManualClock()
     calls = Calls(clock=hand)
     call = calls.begin("GET", "/x", "get")
     before = [(one.status, one.ms) for one in calls.since()]
@@ -40,7 +40,7 @@ def test_calls_are_listed_by_number_and_kind() -> None:
 
 def test_the_limit_slides() -> None:
     """A call is admitted as soon as fewer than the limit were in the minute before it, not when a minute begins."""
-    hand = Hand()
+    hand = ManualClock()
     calls = Calls(clock=hand)
     seen = []
     for wait in (0, 30, 29, 1, 29, 1):
@@ -53,7 +53,7 @@ def test_the_limit_slides() -> None:
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=80), st.integers(1, 5))
 def test_no_minute_has_more_than_the_limit(waits: list[float], limit: int) -> None:
     """However calls come, in no sixty seconds are more admitted than may be, and never is one refused without need."""
-    hand = Hand(0.0)
+    hand = ManualClock(0.0)
     calls = Calls(clock=hand)
     admitted: list[float] = []
     for wait in waits:

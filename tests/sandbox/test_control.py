@@ -4,7 +4,7 @@ import pytest
 
 from sandbox.model import EventStatus, SaleStatus
 from tests.rig.server import until
-from tests.rig.wix import IDS, WixRig, opened
+from tests.rig.wix import IDS, WixRig, decoded
 
 NEW: dict[str, Any] = {
     "name": "Seat",
@@ -125,7 +125,7 @@ async def test_webhooks_are_listed(wix: WixRig) -> None:
     assert [1, 2, 3, 4] == [one["n"] for one in every]
     assert every[3:] == rest
     assert {"n", "type", "jwt", "attempts"} == rest[0].keys()
-    assert rest[0]["type"] == opened(rest[0]["jwt"])[0]["eventType"]
+    assert rest[0]["type"] == decoded(rest[0]["jwt"])[0]["eventType"]
     assert [] == rest[0]["attempts"]
 
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from sandbox.delivery import AT_ONCE, RESENDS, WITHIN, Delivery
 from sandbox.knobs import Board
 from tests.rig.server import until
-from tests.rig.wix import Hand
+from tests.rig.wix import ManualClock
 
 PATIENT = 300.0
 """Seconds that nobody takes to answer, on any machine: what comes again has failed, it was not late."""
@@ -86,7 +86,7 @@ async def delivery(
 ) -> AsyncIterator[Delivery]:
     board = Board()
     board.turn(**knobs)
-    found = Delivery(sign, board, urls, clock=Hand(), sleep=sleep, dice=random.Random(1), within=within)
+    found = Delivery(sign, board, urls, clock=ManualClock(), sleep=sleep, dice=random.Random(1), within=within)
     try:
         yield found
     finally:
@@ -119,7 +119,7 @@ async def test_attempts_are_remembered() -> None:
 
     assert [500, 200] == [attempt.status for attempt in webhook.attempts]
     for attempt in webhook.attempts:
-        assert (Hand()(), receiver.url) == (attempt.at, attempt.url)
+        assert (ManualClock()(), receiver.url) == (attempt.at, attempt.url)
         assert 0 <= attempt.ms < PATIENT * 1000
 
 

@@ -5,13 +5,13 @@ import httpx
 import pytest
 
 from tests.rig.server import until
-from tests.rig.wix import API, WixRig, grant
+from tests.rig.wix import API, WixRig, token_request
 
 
 async def ask(wix: WixRig, kind: str = "api", token: str = "", **more: Any) -> httpx.Response:
     """One call: a token, or one read of the API."""
     if kind == "token":
-        return await wix.http.post("/oauth2/token", json=grant(), **more)
+        return await wix.http.post("/oauth2/token", json=token_request(), **more)
     return await wix.http.get(f"{API}/{wix.tickets['fixed']}", headers={"Authorization": token}, **more)
 
 

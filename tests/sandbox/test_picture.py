@@ -2,12 +2,12 @@ from sandbox import picture
 from sandbox.knobs import Knobs
 from sandbox.seed import seed
 from sandbox.world import World
-from tests.rig.wix import IDS, Ears, Hand
+from tests.rig.wix import IDS, ManualClock, RecordingHerald
 
 
-def seeded() -> tuple[World, Hand]:
-    hand = Hand()
-    world = World(Ears(), clock=hand, hold_seconds=lambda: 90.0)
+def seeded() -> tuple[World, ManualClock]:
+    hand = ManualClock()
+    world = World(RecordingHerald(), clock=hand, hold_seconds=lambda: 90.0)
     seed(world, IDS, hand())
     return world, hand
 

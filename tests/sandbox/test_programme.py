@@ -5,7 +5,7 @@ import pytest
 from sandbox.errors import BadPeriod, NotThere, Stale, TooMany
 from sandbox.model import Event, EventStatus, Price, Pricing, SaleStatus, Ticket
 from sandbox.programme import MOST_TICKETS, Programme
-from tests.rig.wix import Ears, Hand
+from tests.rig.wix import ManualClock, RecordingHerald
 
 FIXED: dict[str, Any] = {"name": "Seat", "pricing": Pricing.FIXED, "prices": (Price("10.00", "USD"),), "limit": 10}
 
@@ -14,8 +14,8 @@ class Stage:
     """A programme with one event, on a clock of its own."""
 
     def __init__(self) -> None:
-        self.ears = Ears()
-        self.hand = Hand()
+        self.ears = RecordingHerald()
+        self.hand = ManualClock()
         self.programme = Programme(self.ears, clock=self.hand)
         now = self.hand()
         self.event: Event = self.programme.create_event("Fair", now + 1000, now + 2000, "Europe/Lisbon")

@@ -5,13 +5,13 @@ from sandbox.programme import MOST_TICKETS
 from sandbox.seed import plain, seed
 from sandbox.site import KINDS
 from sandbox.world import World
-from tests.rig.wix import IDS, Ears, Hand
+from tests.rig.wix import IDS, ManualClock, RecordingHerald
 
 
 @pytest.fixture
 def world() -> World:
-    hand = Hand()
-    found = World(Ears(), clock=hand)
+    hand = ManualClock()
+    found = World(RecordingHerald(), clock=hand)
     seed(found, IDS, hand())
     return found
 
@@ -39,8 +39,8 @@ def test_there_is_one_of_each_kind(world: World) -> None:
 
 def test_all_but_one_are_on_sale() -> None:
     """The one sale that is scheduled starts a minute after the seed."""
-    hand = Hand()
-    world = World(Ears(), clock=hand)
+    hand = ManualClock()
+    world = World(RecordingHerald(), clock=hand)
     seed(world, IDS, hand())
     late = IDS.tickets["scheduled"]
 

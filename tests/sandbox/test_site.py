@@ -3,7 +3,7 @@ import base64
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from sandbox.site import KINDS, OPTIONS, Ids, Site
-from tests.rig.wix import site
+from tests.rig.wix import sandbox_site
 
 
 def test_a_new_site_is_like_no_other() -> None:
@@ -19,7 +19,7 @@ def test_a_new_site_is_like_no_other() -> None:
 def test_secrets_do_not_show() -> None:
     """What is printed of a site holds neither its secrets nor its key."""
     ids = Ids.new()
-    shown = repr(Site(ids, site().key))
+    shown = repr(Site(ids, sandbox_site().key))
 
     assert ids.instance in shown
     assert ids.app_secret not in shown
@@ -29,16 +29,16 @@ def test_secrets_do_not_show() -> None:
 
 def test_the_key_pair_fits() -> None:
     """Both PEMs are of the same key of 2048 bits, and the one line is base64 of the public one."""
-    key = load_pem_private_key(site().private_pem.encode(), None)
+    key = load_pem_private_key(sandbox_site().private_pem.encode(), None)
 
-    public = load_pem_public_key(site().public_pem.encode())
+    public = load_pem_public_key(sandbox_site().public_pem.encode())
 
     assert public == key.public_key()
-    assert 2048 == site().key.key_size
-    assert site().public_pem == base64.b64decode(site().public_line).decode()
-    assert "\n" not in site().public_line
+    assert 2048 == sandbox_site().key.key_size
+    assert sandbox_site().public_pem == base64.b64decode(sandbox_site().public_line).decode()
+    assert "\n" not in sandbox_site().public_line
 
 
 def test_a_site_of_its_own_has_a_key_of_its_own() -> None:
     """Two new sites sign with different keys, under different names."""
-    assert Site.new().kid != site().kid
+    assert Site.new().kid != sandbox_site().kid

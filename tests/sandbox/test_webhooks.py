@@ -12,7 +12,7 @@ from sandbox.knobs import Board
 from sandbox.seed import seed
 from sandbox.webhooks import Scribe, signer
 from sandbox.world import World
-from tests.rig.wix import IDS, Hand, site
+from tests.rig.wix import IDS, ManualClock, sandbox_site
 
 FOLDER = Path(__file__).parent.parent / "samples"
 SAMPLES: dict[str, Any] = {
@@ -28,8 +28,8 @@ class Post:
     def __init__(self) -> None:
         self.letters: list[tuple[str, dict[str, Any], float]] = []
         self.board = Board()
-        self.hand = Hand()
-        self.scribe = Scribe(site(), self.board, self.take, clock=self.hand)
+        self.hand = ManualClock()
+        self.scribe = Scribe(sandbox_site(), self.board, self.take, clock=self.hand)
         self.world = World(self.scribe, clock=self.hand, dice=random.Random(1))
         seed(self.world, IDS, self.hand())
         self.letters.clear()
@@ -59,7 +59,7 @@ def shape(value: Any) -> Any:
 
 def read_as_wix_does(token: str) -> tuple[dict[str, Any], Any]:
     """Verify and open a webhook's body in the steps of Wix's own receiver: the envelope, and what is in it."""
-    key = load_pem_public_key(site().public_pem.encode())
+    key = load_pem_public_key(sandbox_site().public_pem.encode())
     assert token == token.strip()
     claims = jwt.decode(token, key, algorithms=["RS256"], options={"verify_aud": False, "verify_iat": False})  # type: ignore[arg-type] # PyJWT's union has more keys
     envelope = json.loads(claims["data"])
@@ -144,7 +144,7 @@ def test_the_sequence_of_an_entity_rises(post: Post) -> None:
 def test_a_body_is_what_wix_s_receiver_accepts(post: Post) -> None:
     """The body verifies with the public key, and opens in Wix's steps to envelope and payload."""
     post.world.buy(TICKET)
-    sign = signer(site(), post.board)
+    sign = signer(sandbox_site(), post.board)
     post.board.turn(jwt_life=1e9)
 
     opened = [read_as_wix_does(sign(envelope, at)) for _, envelope, at in post.letters]
@@ -161,10 +161,10 @@ def test_a_body_says_by_whom_and_how_long(post: Post) -> None:
     post.world.hold(TICKET)
     [(_, envelope, at)] = post.letters
 
-    token = signer(site(), Board(post.board.turn(jwt_life=60.0)))(envelope, at)
+    token = signer(sandbox_site(), Board(post.board.turn(jwt_life=60.0)))(envelope, at)
 
     claims = jwt.decode(token, options={"verify_signature": False})
-    assert {"alg": "RS256", "kid": site().kid, "typ": "JWT"} == jwt.get_unverified_header(token)
+    assert {"alg": "RS256", "kid": sandbox_site().kid, "typ": "JWT"} == jwt.get_unverified_header(token)
     assert (int(post.hand()), int(post.hand()) + 60) == (claims["iat"], claims["exp"])
 
 

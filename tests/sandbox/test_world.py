@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sandbox.errors import Invalid, NotForSale, NotThere
 from sandbox.model import EventStatus, HoldStatus, OrderStatus, Price, Pricing, Ticket
 from sandbox.world import Want, World
-from tests.rig.wix import Ears, Hand
+from tests.rig.wix import ManualClock, RecordingHerald
 
 PRICE = Price("10.00", "USD")
 OPTIONS = (Price("20.00", "USD", "adult", "Adult"), Price("0", "USD", "child", "Child"))
@@ -19,8 +19,8 @@ class Shop:
     """A world with one event on a clock of its own; holds last 100 s."""
 
     def __init__(self) -> None:
-        self.ears = Ears()
-        self.hand = Hand()
+        self.ears = RecordingHerald()
+        self.hand = ManualClock()
         self.world = World(self.ears, clock=self.hand, hold_seconds=lambda: 100.0, dice=random.Random(1))
         now = self.hand()
         self.event = self.world.create_event("Fair", now + 10_000, now + 20_000)

@@ -11,7 +11,7 @@ from server.store.changes import Batch, Change, Changes
 from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.snapshots import ReadResult, Snapshots
-from tests.rig.reads import EVENT, definition
+from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import OTHER, SITE, TICKET
 

@@ -27,10 +27,10 @@ from server.redis.client import RedisClient, Use
 from server.store.keys import WAKE, key
 from server.store.schedule import LISTING, Listing, Lot, Marked, Next, Priority, Schedule, Wait
 from server.store.snapshots import ReadResult, Snapshots
-from tests.rig.elapse import aged, elapse
-from tests.rig.monitor import monitored
 from tests.rig.redis import RedisServer
+from tests.rig.redis_monitor import monitored
 from tests.rig.server import SITE
+from tests.rig.time_travel import aged, elapse
 
 SITE_ID = SiteId(SITE)
 EVENT = EventId("0b5f1a2e-4444-4444-8444-00000000e001")

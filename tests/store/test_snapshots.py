@@ -17,10 +17,10 @@ from server.redis.client import RedisClient, Use
 from server.store.keys import channel, key
 from server.store.schedule import Listing, Lot, Next, Schedule, Wait
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
-from tests.rig.elapse import aged, elapse
-from tests.rig.reads import EVENT, definition
+from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import OTHER, SITE, TICKET
+from tests.rig.time_travel import aged, elapse
 
 SITE_ID = SiteId(SITE)
 A, B = TicketId(TICKET), TicketId(OTHER)

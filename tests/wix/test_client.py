@@ -16,8 +16,8 @@ from prometheus_client import REGISTRY
 from server.errors import Malformed, NotThere, TicketCounterError, WixRefused, WixUnavailable
 from server.model import SiteId, TicketId
 from server.wix.client import ApiKey, App, Wix
+from tests.rig.fake_wix import REQUEST_ID, FakeWix, Reply, running
 from tests.rig.redis import free_port
-from tests.rig.scripted import REQUEST_ID, Say, Scripted, running
 from tests.rig.server import OTHER, SITE, TICKET, until
 
 SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "samples" / "definitions.json").read_text())
@@ -33,14 +33,14 @@ Client = Callable[..., Wix]
 
 
 @pytest.fixture
-async def wix() -> AsyncIterator[Scripted]:
+async def wix() -> AsyncIterator[FakeWix]:
     """A Wix that does as the test tells it."""
     async with running() as found:
         yield found
 
 
 @pytest.fixture
-async def client(wix: Scripted) -> AsyncIterator[Client]:
+async def client(wix: FakeWix) -> AsyncIterator[Client]:
     """Make clients of it: of the app, unless other credentials are given."""
     async with AsyncExitStack() as stack:
 
@@ -75,14 +75,14 @@ async def fault(wix: Wix, site: SiteId = SITE_ID) -> TicketCounterError:
     return caught.value
 
 
-def listed(*definitions: Any, **metadata: Any) -> Say:
-    return Say(content={"ticketDefinitions": list(definitions), "metadata": metadata})
+def listed(*definitions: Any, **metadata: Any) -> Reply:
+    return Reply(content={"ticketDefinitions": list(definitions), "metadata": metadata})
 
 
 # -- what is asked --
 
 
-async def test_token_request(wix: Scripted, client: Client) -> None:
+async def test_token_request(wix: FakeWix, client: Client) -> None:
     """A token is asked for with the app's id, its secret and the instance, as JSON and without authorization."""
     await client().query(SITE_ID, TICKETS, pay)
 
@@ -98,7 +98,7 @@ async def test_token_request(wix: Scripted, client: Client) -> None:
     } == asked.body
 
 
-async def test_query_request(wix: Scripted, client: Client) -> None:
+async def test_query_request(wix: FakeWix, client: Client) -> None:
     """Law 4: A query names all its tickets in one request, with the fields that hold stock and event."""
     await client().query(SITE_ID, TICKETS, pay)
 
@@ -110,7 +110,7 @@ async def test_query_request(wix: Scripted, client: Client) -> None:
     } == asked.body
 
 
-async def test_page_requests(wix: Scripted, client: Client) -> None:
+async def test_page_requests(wix: FakeWix, client: Client) -> None:
     """A listing starts without a filter, and goes on with the cursor alone."""
     wix.say(QUERY, listed(SAMPLES["fixed"], cursors={"next": "cursor-2"}), listed(SAMPLES["options"], cursors={}))
     found = client()
@@ -127,9 +127,9 @@ async def test_page_requests(wix: Scripted, client: Client) -> None:
     ] == [asked.body for asked in wix.of(QUERY)]
 
 
-async def test_get_request(wix: Scripted, client: Client) -> None:
+async def test_get_request(wix: FakeWix, client: Client) -> None:
     """One ticket is read by its path, with its fields in the query string, and nothing in the body."""
-    wix.say(TICKET, Say(content={"ticketDefinition": SAMPLES["fixed"]}))
+    wix.say(TICKET, Reply(content={"ticketDefinition": SAMPLES["fixed"]}))
 
     found = await client().get(SITE_ID, TICKETS[0], pay)
 
@@ -141,7 +141,7 @@ async def test_get_request(wix: Scripted, client: Client) -> None:
     assert asked.body is None
 
 
-async def test_app_authorization(wix: Scripted, client: Client) -> None:
+async def test_app_authorization(wix: FakeWix, client: Client) -> None:
     """An app shows its token bare, without `Bearer`, and names no site."""
     await client().query(SITE_ID, TICKETS, pay)
 
@@ -150,7 +150,7 @@ async def test_app_authorization(wix: Scripted, client: Client) -> None:
     assert "wix-site-id" not in asked.headers
 
 
-async def test_key_authorization(wix: Scripted, client: Client) -> None:
+async def test_key_authorization(wix: FakeWix, client: Client) -> None:
     """An API key is shown bare beside the site's id, or the instance's where no other is known; no token is fetched."""
     found = client(KEY)
 
@@ -162,16 +162,16 @@ async def test_key_authorization(wix: Scripted, client: Client) -> None:
     ]
 
 
-async def test_address_with_a_slash(wix: Scripted, client: Client) -> None:
+async def test_address_with_a_slash(wix: FakeWix, client: Client) -> None:
     """An address that ends in a slash is the same address."""
     await client(url=f"{wix.url}/").query(SITE_ID, TICKETS, pay)
 
     assert [TOKEN, f"/events/v3{QUERY}"] == [asked.path for asked in wix.asked]
 
 
-async def test_redirects(wix: Scripted, client: Client) -> None:
+async def test_redirects(wix: FakeWix, client: Client) -> None:
     """Redirects are not followed: a token goes to Wix's address and to no other."""
-    wix.say(QUERY, Say(302, headers={"location": f"{wix.url}/elsewhere"}))
+    wix.say(QUERY, Reply(302, headers={"location": f"{wix.url}/elsewhere"}))
 
     error = await fault(client())
 
@@ -188,7 +188,7 @@ def test_secrets_do_not_show() -> None:
 # -- what is answered --
 
 
-async def test_answers(wix: Scripted, client: Client) -> None:
+async def test_answers(wix: FakeWix, client: Client) -> None:
     """Every definition of an answer is given, and one that cannot be read is named, whatever else is in it."""
     broken = {**SAMPLES["options"], "id": OTHER.upper(), "salesDetails": {"unsoldCount": "48"}}
     wix.say(QUERY, listed(SAMPLES["fixed"], broken, SAMPLES["sold_out"], "nonsense", {"id": 7}, None))
@@ -202,17 +202,17 @@ async def test_answers(wix: Scripted, client: Client) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, [], {}, {"cursors": None}, {"cursors": []}, {"cursors": {"next": 2}}])
-async def test_last_page(wix: Scripted, client: Client, metadata: Any) -> None:
+async def test_last_page(wix: FakeWix, client: Client, metadata: Any) -> None:
     """An answer without a cursor is the last page, however Wix leaves it out."""
-    wix.say(QUERY, Say(content={"ticketDefinitions": [], "metadata": metadata}))
+    wix.say(QUERY, Reply(content={"ticketDefinitions": [], "metadata": metadata}))
 
     assert (await client().page(SITE_ID, None, pay)).next is None
 
 
 @pytest.mark.parametrize("status", [201, 204, 302, 401, 403, 409, 428, 429, 500, 501, 503, 504])
-async def test_any_other_status(wix: Scripted, client: Client, status: int) -> None:
+async def test_any_other_status(wix: FakeWix, client: Client, status: int) -> None:
     """Every status but 200, 400 and 404 means that Wix gave no answer now, and is told with Wix's request id."""
-    wix.say(QUERY, Say(status))
+    wix.say(QUERY, Reply(status))
 
     error = await fault(client())
 
@@ -222,9 +222,9 @@ async def test_any_other_status(wix: Scripted, client: Client, status: int) -> N
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-async def test_no_retry(wix: Scripted, client: Client, status: int) -> None:
+async def test_no_retry(wix: FakeWix, client: Client, status: int) -> None:
     """Law 5: No failed call is repeated here: that is for the budget to decide."""
-    wix.say(QUERY, Say(status))
+    wix.say(QUERY, Reply(status))
     found = client()
 
     await fault(found)
@@ -249,9 +249,9 @@ async def test_no_retry(wix: Scripted, client: Client, status: int) -> None:
         (429, "Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
     ],
 )
-async def test_retry_after(wix: Scripted, client: Client, status: int, text: str, seconds: float | None) -> None:
+async def test_retry_after(wix: FakeWix, client: Client, status: int, text: str, seconds: float | None) -> None:
     """Retry-After is told as seconds; one that is neither a number nor a date is as none."""
-    wix.say(QUERY, Say(status, headers={"retry-after": text}))
+    wix.say(QUERY, Reply(status, headers={"retry-after": text}))
 
     error = await fault(client())
 
@@ -260,10 +260,10 @@ async def test_retry_after(wix: Scripted, client: Client, status: int, text: str
 
 
 @pytest.mark.parametrize("usegmt", [True, False])
-async def test_retry_after_date(wix: Scripted, client: Client, usegmt: bool) -> None:
+async def test_retry_after_date(wix: FakeWix, client: Client, usegmt: bool) -> None:
     """A Retry-After that is a date is told as the seconds from now to then."""
     moment = datetime.now(UTC) + timedelta(seconds=60)
-    wix.say(QUERY, Say(429, headers={"retry-after": format_datetime(moment, usegmt=usegmt)}))
+    wix.say(QUERY, Reply(429, headers={"retry-after": format_datetime(moment, usegmt=usegmt)}))
 
     error = await fault(client())
 
@@ -272,18 +272,18 @@ async def test_retry_after_date(wix: Scripted, client: Client, usegmt: bool) -> 
     assert 50 < error.retry_after <= 60
 
 
-async def test_not_there(wix: Scripted, client: Client) -> None:
+async def test_not_there(wix: FakeWix, client: Client) -> None:
     """Only a 404 proves that a ticket is not there."""
-    wix.say(TICKET, Say(404, {"message": "Entity not found"}))
+    wix.say(TICKET, Reply(404, {"message": "Entity not found"}))
 
     with pytest.raises(NotThere, match=f"Wix answered 404 to get of site {SITE}"):
         await client().get(SITE_ID, TICKETS[0], pay)
 
 
 @pytest.mark.parametrize("content", [{}, {"ticketDefinition": None}, {"ticketDefinition": {"id": TICKET}}])
-async def test_get_without_a_definition(wix: Scripted, client: Client, content: Any) -> None:
+async def test_get_without_a_definition(wix: FakeWix, client: Client, content: Any) -> None:
     """A 200 without a readable definition is no proof of anything: it is malformed, not absent."""
-    wix.say(TICKET, Say(content=content))
+    wix.say(TICKET, Reply(content=content))
 
     with pytest.raises(Malformed):
         await client().get(SITE_ID, TICKETS[0], pay)
@@ -301,9 +301,9 @@ async def test_get_without_a_definition(wix: Scripted, client: Client, content: 
         (b"[" * 1100, "no message"),
     ],
 )
-async def test_refused(wix: Scripted, client: Client, content: Any, reason: str) -> None:
+async def test_refused(wix: FakeWix, client: Client, content: Any, reason: str) -> None:
     """A 400 means that the request is wrong; Wix's reason is told, as far as it gives one, and short."""
-    wix.say(QUERY, Say(400, content))
+    wix.say(QUERY, Reply(400, content))
 
     with pytest.raises(WixRefused, match=f": {reason}$") as caught:
         await client().query(SITE_ID, TICKETS, pay)
@@ -327,9 +327,9 @@ async def test_refused(wix: Scripted, client: Client, content: Any, reason: str)
         ({"ticketDefinitions": {}}, "has no ticketDefinitions"),
     ],
 )
-async def test_nonsense(wix: Scripted, client: Client, content: Any, reason: str) -> None:
+async def test_nonsense(wix: FakeWix, client: Client, content: Any, reason: str) -> None:
     """A 200 that is no answer proves nothing: it is as if Wix had not answered."""
-    wix.say(QUERY, Say(content=content))
+    wix.say(QUERY, Reply(content=content))
 
     error = await fault(client())
 
@@ -342,7 +342,7 @@ async def test_nonsense(wix: Scripted, client: Client, content: Any, reason: str
 # -- no answer at all --
 
 
-async def test_hanging(wix: Scripted, client: Client) -> None:
+async def test_hanging(wix: FakeWix, client: Client) -> None:
     """A call that Wix does not answer in time ends by its own time-out, and the next one is made as ever."""
     found = client(timeout=SHORT)
     await found.query(SITE_ID, TICKETS, pay)
@@ -359,9 +359,9 @@ async def test_hanging(wix: Scripted, client: Client) -> None:
     assert () == after.definitions
 
 
-async def test_cut(wix: Scripted, client: Client) -> None:
+async def test_cut(wix: FakeWix, client: Client) -> None:
     """A connection that drops in the middle of an answer is no answer, and the next call makes a new one."""
-    wix.say(QUERY, Say(content={"ticketDefinitions": []}, cut=True), listed(SAMPLES["fixed"]))
+    wix.say(QUERY, Reply(content={"ticketDefinitions": []}, cut=True), listed(SAMPLES["fixed"]))
     found = client()
 
     error = await fault(found)
@@ -375,10 +375,10 @@ async def test_cut(wix: Scripted, client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", [QUERY, TOKEN])
-async def test_drip(wix: Scripted, client: Client, path: str) -> None:
+async def test_drip(wix: FakeWix, client: Client, path: str) -> None:
     """An answer that comes byte by byte ends with the call's deadline, though each read is in time; the next goes well."""
     found = client(within=0.3)
-    wix.say(path, Say(content={"ticketDefinitions": []}, drip=0.05))
+    wix.say(path, Reply(content={"ticketDefinitions": []}, drip=0.05))
     kind = {QUERY: "query", TOKEN: "token"}[path]
     before = counted(kind, "ReadTimeout")
     began = time.monotonic()
@@ -395,19 +395,19 @@ async def test_drip(wix: Scripted, client: Client, path: str) -> None:
     assert () == after.definitions
 
 
-async def test_slow_but_in_time(wix: Scripted, client: Client) -> None:
+async def test_slow_but_in_time(wix: FakeWix, client: Client) -> None:
     """An answer that comes slowly, but within the deadline, is as good as any."""
-    wix.say(QUERY, Say(content={"ticketDefinitions": []}, drip=0.001))
+    wix.say(QUERY, Reply(content={"ticketDefinitions": []}, drip=0.001))
 
     assert () == (await client().query(SITE_ID, TICKETS, pay)).definitions
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_endless(wix: Scripted, client: Client, packed: bool) -> None:
+async def test_endless(wix: FakeWix, client: Client, packed: bool) -> None:
     """An answer that is too long, unpacked, is not read to its end, and its connection is not used again."""
     body = b" " * 100_000
     headers = {"content-encoding": "gzip"} if packed else {}
-    wix.say(QUERY, Say(content=gzip.compress(body) if packed else body, headers=headers), listed(SAMPLES["fixed"]))
+    wix.say(QUERY, Reply(content=gzip.compress(body) if packed else body, headers=headers), listed(SAMPLES["fixed"]))
     found = client(largest=50_000)
     before = counted("query", "TooLong")
 
@@ -420,10 +420,10 @@ async def test_endless(wix: Scripted, client: Client, packed: bool) -> None:
     assert [3] == [one.unsold for one in after.definitions]
 
 
-async def test_packed(wix: Scripted, client: Client) -> None:
+async def test_packed(wix: FakeWix, client: Client) -> None:
     """A packed answer is unpacked."""
     body = json.dumps({"ticketDefinitions": [SAMPLES["fixed"]]}).encode()
-    wix.say(QUERY, Say(content=gzip.compress(body), headers={"content-encoding": "gzip"}))
+    wix.say(QUERY, Reply(content=gzip.compress(body), headers={"content-encoding": "gzip"}))
 
     assert [3] == [one.unsold for one in (await client().query(SITE_ID, TICKETS, pay)).definitions]
 
@@ -436,7 +436,7 @@ async def test_nobody_there(client: Client) -> None:
     assert str(error).endswith(": ConnectError")
 
 
-async def test_pool_used_up(wix: Scripted, client: Client) -> None:
+async def test_pool_used_up(wix: FakeWix, client: Client) -> None:
     """Calls that find no free connection in time fail, and later ones go over a new pool, though the old one hangs."""
     found = client(KEY, timeout=httpx.Timeout(5, pool=0.1), limits=httpx.Limits(max_connections=2))
     wix.hang()
@@ -455,7 +455,7 @@ async def test_pool_used_up(wix: Scripted, client: Client) -> None:
     assert [()] * 2 == [call.result().definitions for call in calls if call not in later and not call.exception()]
 
 
-async def test_cancelled_calls(wix: Scripted, client: Client) -> None:
+async def test_cancelled_calls(wix: FakeWix, client: Client) -> None:
     """Should calls be cancelled all the same, a pool that this left broken for good costs one call, not all."""
     found = client(KEY, timeout=httpx.Timeout(5, pool=0.1), limits=httpx.Limits(max_connections=10))
 
@@ -480,7 +480,7 @@ async def test_cancelled_calls(wix: Scripted, client: Client) -> None:
 # -- tokens --
 
 
-async def test_one_token_for_many(wix: Scripted, client: Client) -> None:
+async def test_one_token_for_many(wix: FakeWix, client: Client) -> None:
     """However many calls begin at once, their site's token is fetched once."""
     found = client()
 
@@ -490,7 +490,7 @@ async def test_one_token_for_many(wix: Scripted, client: Client) -> None:
     assert ["token-1"] * 20 == [asked.headers["authorization"] for asked in wix.of(QUERY)]
 
 
-async def test_a_token_a_site(wix: Scripted, client: Client) -> None:
+async def test_a_token_a_site(wix: FakeWix, client: Client) -> None:
     """Each site has a token of its own, asked for by its instance."""
     found = client()
 
@@ -501,7 +501,7 @@ async def test_a_token_a_site(wix: Scripted, client: Client) -> None:
     assert ["token-1", "token-2", "token-1"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
 
 
-async def test_token_is_renewed_early(wix: Scripted, client: Client) -> None:
+async def test_token_is_renewed_early(wix: FakeWix, client: Client) -> None:
     """A token is renewed at four fifths of its life, and not before."""
     now = 1000.0
     found = client(clock=lambda: now)
@@ -514,9 +514,9 @@ async def test_token_is_renewed_early(wix: Scripted, client: Client) -> None:
     assert ["token-1", "token-1", "token-2", "token-2", "token-3"] == used
 
 
-async def test_revoked_token(wix: Scripted, client: Client) -> None:
+async def test_revoked_token(wix: FakeWix, client: Client) -> None:
     """A 401 is answered by one new token and one more call, paid for."""
-    wix.say(QUERY, Say(401), listed(SAMPLES["fixed"]))
+    wix.say(QUERY, Reply(401), listed(SAMPLES["fixed"]))
     purse = Purse()
 
     found = await client().query(SITE_ID, TICKETS, purse.pay)
@@ -526,9 +526,9 @@ async def test_revoked_token(wix: Scripted, client: Client) -> None:
     assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
 
 
-async def test_refused_token(wix: Scripted, client: Client) -> None:
+async def test_refused_token(wix: FakeWix, client: Client) -> None:
     """A second 401, with a new token, is an answer: there is never a third call."""
-    wix.say(QUERY, Say(401))
+    wix.say(QUERY, Reply(401))
     purse = Purse()
 
     with pytest.raises(WixUnavailable) as caught:
@@ -538,9 +538,9 @@ async def test_refused_token(wix: Scripted, client: Client) -> None:
     assert (1, 2, 2) == (purse.paid, len(wix.of(QUERY)), len(wix.of(TOKEN)))
 
 
-async def test_unpaid_retry(wix: Scripted, client: Client) -> None:
+async def test_unpaid_retry(wix: FakeWix, client: Client) -> None:
     """Law 5: Without leave to pay for it the second call is not made; the token is new next time."""
-    wix.say(QUERY, Say(401), listed())
+    wix.say(QUERY, Reply(401), listed())
     purse = Purse(full=False)
     found = client()
 
@@ -552,11 +552,11 @@ async def test_unpaid_retry(wix: Scripted, client: Client) -> None:
     assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
 
 
-async def test_revoked_for_many(wix: Scripted, client: Client) -> None:
+async def test_revoked_for_many(wix: FakeWix, client: Client) -> None:
     """Calls that learn together of a revoked token share one new token."""
     found = client()
     await found.query(SITE_ID, TICKETS, pay)
-    wix.say(QUERY, *[Say(401)] * 10, listed())
+    wix.say(QUERY, *[Reply(401)] * 10, listed())
     wix.hang()
     calls = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(10)]
     await until(lambda: len(wix.of(QUERY)) == 11)
@@ -567,12 +567,12 @@ async def test_revoked_for_many(wix: Scripted, client: Client) -> None:
     assert 2 == len(wix.of(TOKEN))
 
 
-async def test_late_news_of_a_revoked_token(wix: Scripted, client: Client) -> None:
+async def test_late_news_of_a_revoked_token(wix: FakeWix, client: Client) -> None:
     """A call that learns late of a token revoked meanwhile takes the new one, and does not throw it away."""
     late = asyncio.Event()
     found = client()
     await found.query(SITE_ID, TICKETS, pay)
-    wix.say(QUERY, Say(401, after=late), Say(401), listed())
+    wix.say(QUERY, Reply(401, after=late), Reply(401), listed())
     slow = asyncio.create_task(found.query(SITE_ID, TICKETS, pay))
     await until(lambda: len(wix.of(QUERY)) == 2)
     await found.query(SITE_ID, TICKETS, pay)
@@ -586,9 +586,9 @@ async def test_late_news_of_a_revoked_token(wix: Scripted, client: Client) -> No
     assert 2 == len(wix.of(TOKEN))
 
 
-async def test_key_is_not_renewed(wix: Scripted, client: Client) -> None:
+async def test_key_is_not_renewed(wix: FakeWix, client: Client) -> None:
     """A 401 to an API key is an answer at once: there is no other key."""
-    wix.say(QUERY, Say(401))
+    wix.say(QUERY, Reply(401))
     purse = Purse()
 
     with pytest.raises(WixUnavailable):
@@ -598,9 +598,9 @@ async def test_key_is_not_renewed(wix: Scripted, client: Client) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404])
-async def test_wrong_credentials(wix: Scripted, client: Client, status: int) -> None:
+async def test_wrong_credentials(wix: FakeWix, client: Client, status: int) -> None:
     """An app that Wix does not know, or that is not installed, is told what to check; no ticket is called absent."""
-    wix.say(TOKEN, Say(status, {"error": "invalid_client", "message": "no such app"}))
+    wix.say(TOKEN, Reply(status, {"error": "invalid_client", "message": "no such app"}))
 
     error = await fault(client())
 
@@ -614,22 +614,22 @@ async def test_wrong_credentials(wix: Scripted, client: Client, status: int) -> 
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
-        (Say(401), 401),
-        (Say(403), 403),
-        (Say(429, headers={"retry-after": "9"}), 429),
-        (Say(500), 500),
-        (Say(content=b"nonsense"), 200),
-        (Say(content=[]), 200),
-        (Say(content={}), 0),
-        (Say(content={"access_token": "t"}), 0),
-        (Say(content={"access_token": "t", "expires_in": "14400"}), 0),
-        (Say(content={"access_token": None, "expires_in": 14400}), 0),
-        (Say(content={"access_token": "t\xf6ken", "expires_in": 14400}), 0),
-        (Say(content={"access_token": "t\nx: y", "expires_in": 14400}), 0),
-        (Say(cut=True), 0),
+        (Reply(401), 401),
+        (Reply(403), 403),
+        (Reply(429, headers={"retry-after": "9"}), 429),
+        (Reply(500), 500),
+        (Reply(content=b"nonsense"), 200),
+        (Reply(content=[]), 200),
+        (Reply(content={}), 0),
+        (Reply(content={"access_token": "t"}), 0),
+        (Reply(content={"access_token": "t", "expires_in": "14400"}), 0),
+        (Reply(content={"access_token": None, "expires_in": 14400}), 0),
+        (Reply(content={"access_token": "t\xf6ken", "expires_in": 14400}), 0),
+        (Reply(content={"access_token": "t\nx: y", "expires_in": 14400}), 0),
+        (Reply(cut=True), 0),
     ],
 )
-async def test_no_token(wix: Scripted, client: Client, answer: Say, status: int) -> None:
+async def test_no_token(wix: FakeWix, client: Client, answer: Reply, status: int) -> None:
     """Without a token there is no call, and the next call asks for one again."""
     wix.say(TOKEN, answer)
     found = client()
@@ -650,7 +650,7 @@ def counted(kind: str, outcome: str) -> float:
     return REGISTRY.get_sample_value("ticket_counter_wix_calls_total", {"kind": kind, "outcome": outcome}) or 0.0
 
 
-async def test_calls_are_counted(wix: Scripted, client: Client) -> None:
+async def test_calls_are_counted(wix: FakeWix, client: Client) -> None:
     """Every call is counted by its kind and by its status, or by what came in place of one."""
     kinds = [
         ("token", "200"),
@@ -661,8 +661,8 @@ async def test_calls_are_counted(wix: Scripted, client: Client) -> None:
         ("get", "ReadTimeout"),
     ]
     before = [counted(*one) for one in kinds]
-    wix.say(QUERY, listed(), Say(429), listed())
-    wix.say(TICKET, Say(404))
+    wix.say(QUERY, listed(), Reply(429), listed())
+    wix.say(TICKET, Reply(404))
     found = client(timeout=SHORT)
 
     await found.query(SITE_ID, TICKETS, pay)

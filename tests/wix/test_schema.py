@@ -26,7 +26,7 @@ from server.model import (
 )
 from server.wire import canonical, counter_body, guid
 from server.wix import schema
-from tests.rig.reads import EVENT
+from tests.rig.fake_reader import EVENT
 from tests.rig.server import OTHER, TICKET
 
 FOLDER = Path(__file__).parent.parent / "samples"

@@ -21,7 +21,7 @@ from server.errors import Forged, Malformed, NotStarted
 from server.model import Hint, Install, Named, Webhook
 from server.wix import schema
 from server.wix.signature import LEEWAY, LONGEST_HEADER, Segments, public_key, reader, verify
-from tests.rig.reads import EVENT
+from tests.rig.fake_reader import EVENT
 from tests.rig.server import OTHER, SITE, TICKET
 
 SAMPLES: dict[str, dict[str, Any]] = json.loads(

@@ -9,7 +9,7 @@ _said: list[str] = []
 """What the test that is running has told so far."""
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Tell a figure; pytest names the test."""
     _said.append(text)
 
@@ -24,12 +24,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was told."""
-    reports: Iterator[Any] = (one for found in terminalreporter.stats.values() for one in found)
+    found: Iterator[Any] = (one for reports in terminalreporter.stats.values() for one in reports)
     lines = [
         f"{name}: {text}"
-        for report in reports
-        if getattr(report, "when", None) == "teardown"
-        for name, text in report.user_properties
+        for one in found
+        if getattr(one, "when", None) == "teardown"
+        for name, text in one.user_properties
     ]
     if lines:
         terminalreporter.section("measured")

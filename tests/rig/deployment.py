@@ -17,7 +17,7 @@ from tests.rig.wix import WixRig
 MINUTE = 60.0
 
 
-class House:
+class Deployment:
     """Processes that share a Redis and a Wix; *more* are settings by their names in the environment."""
 
     def __init__(self, run: Run, redis_url: str, settings: Mapping[str, str], **more: str) -> None:
@@ -69,7 +69,7 @@ def _unsold(counter: str | None) -> Any:
     return json.loads(counter)["unsold"] if counter else None
 
 
-def spent(wix: WixRig, since: float = 0.0) -> list[float]:
+def counted_calls(wix: WixRig, since: float = 0.0) -> list[float]:
     """When each call of a site that counts came to Wix, refused ones too: every one but token requests."""
     return [call.at for call in wix.calls() if call.kind != "token" and call.at >= since]
 

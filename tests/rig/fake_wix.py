@@ -25,7 +25,7 @@ REQUEST_ID = "1770804000.1234567890123"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReceivedRequest:
     """One request as it came over the wire; `body` None where there was none, `query` in its order."""
 
     method: str
@@ -36,7 +36,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Reply:
     """One answer: `content` is JSON, unless it is bytes already; it is given not before `after`.
 
     `cut` ends the connection in the middle of it; with `drip` its bytes come one by one, so many seconds apart.
@@ -50,18 +50,18 @@ class Say:
     drip: float | None = None
 
 
-class Scripted:
+class FakeWix:
     """One Wix. Answers of a script are given in their order, the last one for ever."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedRequest] = []
         self.free = asyncio.Event()
         self.free.set()
-        self._script: dict[str, list[Say]] = {}
+        self._script: dict[str, list[Reply]] = {}
         self._token = 0
 
-    def say(self, path: str, *answers: Say) -> None:
+    def say(self, path: str, *answers: Reply) -> None:
         """Answer requests whose path ends so with these; none gives it back to its health."""
         self._script[path] = list(answers)
 
@@ -73,7 +73,7 @@ class Scripted:
         """Answer what hangs, and what comes."""
         self.free.set()
 
-    def of(self, path: str) -> list[Asked]:
+    def of(self, path: str) -> list[ReceivedRequest]:
         """What was asked of paths that end so."""
         return [one for one in self.asked if one.path.endswith(path)]
 
@@ -88,7 +88,7 @@ class Scripted:
             body += message["body"]
             if not message["more_body"]:
                 break
-        asked = Asked(
+        asked = ReceivedRequest(
             scope["method"],
             scope["path"],
             tuple(parse_qsl(scope["query_string"].decode())),
@@ -102,17 +102,17 @@ class Scripted:
                 await event.wait()
         await _answer(say, receive, send)
 
-    def _next(self, path: str) -> Say:
+    def _next(self, path: str) -> Reply:
         for end, answers in self._script.items():
             if path.endswith(end) and answers:
                 return answers.pop(0) if len(answers) > 1 else answers[0]
         if path == "/oauth2/token":
             self._token += 1
-            return Say(content={"access_token": f"token-{self._token}", "token_type": "Bearer", "expires_in": 14400})
-        return Say(content={"ticketDefinitions": [], "metadata": {"count": 0, "cursors": {}}})
+            return Reply(content={"access_token": f"token-{self._token}", "token_type": "Bearer", "expires_in": 14400})
+        return Reply(content={"ticketDefinitions": [], "metadata": {"count": 0, "cursors": {}}})
 
 
-async def _answer(say: Say, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+async def _answer(say: Reply, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     body = say.content if isinstance(say.content, bytes) else json.dumps(say.content).encode()
     given = {"content-type": "application/json", "x-wix-request-id": REQUEST_ID, **(say.headers or {})}
     headers = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
@@ -131,9 +131,9 @@ async def _answer(say: Say, receive: ASGIReceiveCallable, send: ASGISendCallable
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Scripted]:
+async def running() -> AsyncIterator[FakeWix]:
     """A Wix of the test's own, on a free port: uvicorn's HTTP without uvicorn's start and end, which take 0.2 s."""
-    scripted = Scripted()
+    scripted = FakeWix()
     config = uvicorn.Config(scripted.answer, interface="asgi3", proxy_headers=False, log_config=None, access_log=False)
     config.load()
     state = ServerState()

@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from tests.rig import claims
-from tests.rig.claims import Claim
+from tests.rig import canonical_counter
+from tests.rig.canonical_counter import CanonicalCounter
 from tests.rig.websocket import WebSocket
 
 SILENCE = 60.0
@@ -44,17 +44,17 @@ class Episode:
     ended: float | None = None
 
 
-class Viewer:
+class Visitor:
     """One page with the counters of some tickets."""
 
-    def __init__(self, crowd: "Crowd", tickets: Sequence[str], dice: random.Random) -> None:
+    def __init__(self, crowd: "Visitors", tickets: Sequence[str], dice: random.Random) -> None:
         self.tickets = tuple(tickets)
-        self.told: dict[str, list[tuple[float, Claim | None]]] = {ticket: [] for ticket in tickets}
+        self.told: dict[str, list[tuple[float, CanonicalCounter | None]]] = {ticket: [] for ticket in tickets}
         self.episodes: list[Episode] = []
         self._crowd = crowd
         self._dice = dice
         self._path = "/v1/counters?" + urlencode([("ticket", ticket) for ticket in tickets])
-        self._said: dict[str, Claim | None] = {}
+        self._said: dict[str, CanonicalCounter | None] = {}
         self._owed: set[str] = set()
         self._socket: WebSocket | None = None
         self._next: WebSocket | None = None
@@ -64,7 +64,7 @@ class Viewer:
 
     # -- what he shows --
 
-    def shows(self, ticket: str) -> Claim | None:
+    def shows(self, ticket: str) -> CanonicalCounter | None:
         """What stands on the page now."""
         return self._said.get(ticket)
 
@@ -74,7 +74,7 @@ class Viewer:
         ends = [at for at, _ in told[1:]] + [end]
         return [Shown(claim, at, over) for (at, claim), over in zip(told, ends, strict=True) if over > at]
 
-    def _say(self, ticket: str, claim: Claim | None) -> None:
+    def _say(self, ticket: str, claim: CanonicalCounter | None) -> None:
         self._owed.discard(ticket)
         if self._said.get(ticket) != claim:
             self.told[ticket].append((time.monotonic(), claim))
@@ -106,9 +106,9 @@ class Viewer:
             socket.spoke = now
             self.episodes.append(Episode(socket.to, now))
         if text.startswith('{"bye"'):
-            low, high = claims.retry_ms(text)
+            low, high = canonical_counter.retry_ms(text)
             socket.retry = low / 1000, high / 1000
-        elif (found := claims.of_frame(text)) is not None:
+        elif (found := canonical_counter.of_frame(text)) is not None:
             ticket, claim = found
             self._crowd.look(ticket)
             self._say(ticket, claim)
@@ -173,14 +173,14 @@ class Viewer:
             self.episodes[-1].ended = time.monotonic()
 
 
-class Crowd:
+class Visitors:
     """All viewers. *look* is called with a ticket before anything that is said of it counts; *silence* in seconds."""
 
     def __init__(self, ports: Sequence[int], look: Callable[[str], None], *, silence: float = SILENCE) -> None:
         self.ports = ports
         self.silence = silence
         self.look = look
-        self.viewers: list[Viewer] = []
+        self.viewers: list[Visitor] = []
         self.refused: list[int] = []
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -188,7 +188,7 @@ class Crowd:
         """So many pages, each with one to eight of the tickets."""
         for _ in range(number):
             some = dice.sample(list(tickets), min(dice.choice(SIZES), len(tickets)))
-            self.viewers.append(Viewer(self, some, random.Random(dice.random())))
+            self.viewers.append(Visitor(self, some, random.Random(dice.random())))
 
     async def run(self) -> None:
         """Come, a few at a time, and look after the pages for ever."""

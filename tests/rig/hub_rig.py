@@ -13,13 +13,13 @@ from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.wire import Close
-from tests.rig.reads import Reads
+from tests.rig.fake_reader import FakeReader
 from tests.rig.server import SITE, TICKET, until
 
 SITE_ID = SiteId(SITE)
 
 
-class Screen:
+class FakeViewer:
     """A viewer that remembers what it was shown, a list for each write."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Screen:
         return [json.loads(text)["unsold"] for write in self.writes for text in write]
 
 
-class Rig:
+class HubRig:
     """A hub that runs, its feed, and reads of its site; it subscribes *through* another address, if one is given.
 
     `confirmed` are the topics in the order in which their subscriptions were confirmed.
@@ -76,7 +76,7 @@ class Rig:
         self.feed = Feed(self.store, self.listening, self.schedule, self.hub, sites, round_every=round_every)
         self.confirmed: list[Topic] = []
         self._note_confirmations()
-        self.reads = Reads(url, SITE)
+        self.reads = FakeReader(url, SITE)
         self._running: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -104,12 +104,12 @@ class Rig:
 
         subscriptions._on_confirmed = confirmed
 
-    def watch(self, *tickets: str) -> tuple[Screen, Audience]:
+    def watch(self, *tickets: str) -> tuple[FakeViewer, Audience]:
         """A new viewer of these tickets."""
-        screen = Screen()
+        screen = FakeViewer()
         return screen, self.hub.join(screen, SITE_ID, [TicketId(one) for one in tickets or (TICKET,)])
 
 
-async def shows(screen: Screen, **expected: Any) -> None:
+async def shows(screen: FakeViewer, **expected: Any) -> None:
     """Wait until the last counter shown is like this."""
     await until(lambda: expected.items() <= screen.last.items())

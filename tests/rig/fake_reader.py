@@ -30,7 +30,7 @@ def definition(ticket: str, unsold: int | None = 3, **more: Any) -> Definition:
     return Definition(**{**given, **more})
 
 
-class Reads:
+class FakeReader:
     """One reader of one site; each `read` begins later than the one before."""
 
     def __init__(self, redis_url: str, site: str, rules: Rules | None = None) -> None:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 CHUNK = 65_536
 
 
-class Cut:
+class TcpProxy:
     """One link to *host*:*port*, and all connections over it."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -113,9 +113,9 @@ class Cut:
 
 
 @asynccontextmanager
-async def cut(host: str, port: int) -> AsyncIterator[Cut]:
+async def tcp_proxy(host: str, port: int) -> AsyncIterator[TcpProxy]:
     """A link, as long as the block."""
-    link = Cut(host, port)
+    link = TcpProxy(host, port)
     await link.start()
     try:
         yield link

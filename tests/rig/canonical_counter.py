@@ -18,10 +18,10 @@ LOW_AT = 10
 
 OVER = {EventStatus.ENDED, EventStatus.CANCELED, EventStatus.DRAFT}
 
-Claim = str
+CanonicalCounter = str
 
 
-def of_ticket(ticket: Ticket | None, event: Event | None, id_: str) -> Claim:
+def of_ticket(ticket: Ticket | None, event: Event | None, id_: str) -> CanonicalCounter:
     """What may be said of a ticket as it is now; of one that is not there, is hidden or over: that it is gone."""
     if ticket is None or event is None or ticket.hidden or event.status in OVER:
         return _text(id_, None, "gone", None)
@@ -45,7 +45,7 @@ def of_ticket(ticket: Ticket | None, event: Event | None, id_: str) -> Claim:
 
 
 @lru_cache(maxsize=10_000)  # every viewer of a ticket gets the same
-def of_frame(text: str) -> tuple[str, Claim | None] | None:
+def of_frame(text: str) -> tuple[str, CanonicalCounter | None] | None:
     """The ticket and the claim of a counter as it was sent; None for a frame that is no counter."""
     said = json.loads(text)
     if "ticket" not in said:
@@ -82,7 +82,7 @@ def _text(
     shared: bool = False,
     name: str | None = None,
     sale: dict[str, str | None] | None = None,
-) -> Claim:
+) -> CanonicalCounter:
     return _canonical(
         {
             "ticket": id_,
@@ -97,5 +97,5 @@ def _text(
     )
 
 
-def _canonical(value: dict[str, Any]) -> Claim:
+def _canonical(value: dict[str, Any]) -> CanonicalCounter:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

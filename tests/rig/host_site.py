@@ -46,7 +46,7 @@ def counter(ticket: str = TICKET, v: int = 1, **more: Any) -> str:
     )
 
 
-class Socket:
+class PageSocket:
     """One WebSocket that a page opened."""
 
     def __init__(self, connection: ServerConnection) -> None:
@@ -66,19 +66,19 @@ class Socket:
         await self.connection.close(code, reason)
 
 
-class Site:
+class HostSite:
     """The pages and the sockets of one test."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.sockets: list[Socket] = []
+        self.sockets: list[PageSocket] = []
         # Where it is shut, sockets wait to be let in.
         self.door = asyncio.Event()
         self.door.set()
         self._pages: dict[str, tuple[str, dict[str, str]]] = {}
 
     @property
-    def open(self) -> list[Socket]:
+    def open(self) -> list[PageSocket]:
         """The sockets that are open now."""
         return [one for one in self.sockets if not one.ended]
 
@@ -88,14 +88,14 @@ class Site:
         self._pages[path] = (f"<!doctype html><title>Shop</title>{body}", named)
         return self.url + path
 
-    async def socket(self, number: int) -> Socket:
+    async def socket(self, number: int) -> PageSocket:
         """Wait for the so-manieth socket, counted from 1."""
         await until(lambda: len(self.sockets) >= number)
         return self.sockets[number - 1]
 
     async def meet(self, connection: ServerConnection) -> None:
         """Note a socket, and keep it until one side closes it."""
-        socket = Socket(connection)
+        socket = PageSocket(connection)
         self.sockets.append(socket)
         await connection.wait_closed()
         socket.ended = True
@@ -119,9 +119,9 @@ class Site:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
+async def site() -> AsyncIterator[HostSite]:
     """Start the site; it ends with the test, and its sockets with it."""
-    found = Site()
+    found = HostSite()
     async with serve(found.meet, "127.0.0.1", 0, process_request=found.answer, ping_interval=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         found.url = f"http://127.0.0.1:{port}"

@@ -15,7 +15,7 @@ import hiredis
 GREETINGS = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"CLIENT": b"+OK\r\n"}
 
 
-class Double:
+class FakeRedis:
     """One Redis, for any number of connections one after the other."""
 
     def __init__(self) -> None:
@@ -99,9 +99,9 @@ class Double:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Double]:
+async def running() -> AsyncIterator[FakeRedis]:
     """A double on a free port, until the block ends."""
-    double = Double()
+    double = FakeRedis()
     server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
     double.port = server.sockets[0].getsockname()[1]
     try:

@@ -1,6 +1,6 @@
 """Thousands of viewers in the test's loop, who come, leave and come back as the widget does.
 
-`async with viewers(port, tickets) as crowd: await crowd.come(2000)`. How they behave is crowd.py's; here is what
+`async with visitors(port, tickets) as crowd: await crowd.come(2000)`. How they behave is in simulated_visitors.py; here is what
 a test asks of them: who is connected, who is right, how each connection ended and how long it took to come back. Times
 are those of time.monotonic. Some 5,000 take a tenth of a core to keep and 20 MB.
 """
@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.rig import claims
-from tests.rig.claims import Claim
-from tests.rig.crowd import Crowd, Viewer
+from tests.rig import canonical_counter
+from tests.rig.canonical_counter import CanonicalCounter
 from tests.rig.server import until
+from tests.rig.simulated_visitors import Visitor, Visitors
 from tests.rig.websocket import WebSocket
 from tests.rig.wix import WixRig
 
@@ -24,7 +24,7 @@ APART = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class ConnectionEnd:
     """How a connection ended: *code* 1006 is without a word, *retry* are the seconds that its `bye` named."""
 
     at: float
@@ -33,12 +33,12 @@ class End:
     retry: tuple[float, float] | None
 
 
-class Page(Viewer):
+class MeasuredVisitor(Visitor):
     """One viewer, who remembers the ends of his connections."""
 
-    def __init__(self, crowd: Crowd, tickets: Sequence[str], dice: random.Random) -> None:
+    def __init__(self, crowd: Visitors, tickets: Sequence[str], dice: random.Random) -> None:
         super().__init__(crowd, tickets, dice)
-        self.ends: list[End] = []
+        self.ends: list[ConnectionEnd] = []
         self.served: float | None = None
         """When the present connection had told a value of every ticket; None before."""
         self._untold: set[str] = set()
@@ -54,35 +54,35 @@ class Page(Viewer):
         super().heard(socket, text)
         if len(self.episodes) > connections:
             self.served, self._untold = None, set(self.tickets)
-        if self._untold and (found := claims.of_frame(text)) is not None and found[1] is not None:
+        if self._untold and (found := canonical_counter.of_frame(text)) is not None and found[1] is not None:
             self._untold.discard(found[0])
             if not self._untold:
                 self.served = time.monotonic()
 
     def ended(self, socket: WebSocket, code: int) -> None:
         """A connection has ended, or came to nothing."""
-        self.ends.append(End(time.monotonic(), code, socket.spoke < float("inf"), socket.retry))
+        self.ends.append(ConnectionEnd(time.monotonic(), code, socket.spoke < float("inf"), socket.retry))
         super().ended(socket, code)
 
-    def back(self, end: End) -> float | None:
+    def back(self, end: ConnectionEnd) -> float | None:
         """Seconds from the end of a connection to the first frame on a later one; None if there was none."""
         return next((one.began - end.at for one in self.episodes if one.began > end.at), None)
 
 
-class Viewers(Crowd):
+class MeasuredVisitors(Visitors):
     """All of them; *ports* are where they connect, and chance says to which."""
 
     def __init__(self, ports: Sequence[int], tickets: Sequence[str], *, each: int, seed: int) -> None:
         super().__init__(ports, lambda _: None)
-        self.pages: list[Page] = []
+        self.pages: list[MeasuredVisitor] = []
         self._tickets = list(tickets)
         self._each = each
         self._dice = random.Random(seed)
 
-    async def come(self, number: int, seconds: float = 60) -> list[Page]:
+    async def come(self, number: int, seconds: float = 60) -> list[MeasuredVisitor]:
         """Let so many more come, and wait until each has a value of each of his tickets."""
         new = [
-            Page(self, self._dice.sample(self._tickets, self._each), random.Random(self._dice.random()))
+            MeasuredVisitor(self, self._dice.sample(self._tickets, self._each), random.Random(self._dice.random()))
             for _ in range(number)
         ]
         for page in new:
@@ -100,37 +100,37 @@ class Viewers(Crowd):
 
     def wrong(self, wix: WixRig) -> int:
         """How many show a ticket otherwise than it is, or not at all."""
-        truth = true(wix, self._tickets)
+        truth = expected_counters(wix, self._tickets)
         return sum(any(page.shows(ticket) != truth[ticket] for ticket in page.tickets) for page in self.pages)
 
     def lying(self, wix: WixRig) -> int:
         """How many show a ticket otherwise than it is: who shows none does not."""
-        truth = true(wix, self._tickets)
+        truth = expected_counters(wix, self._tickets)
         return sum(
             any(page.shows(ticket) not in {truth[ticket], None} for ticket in page.tickets) for page in self.pages
         )
 
-    def ends(self, since: float) -> Iterator[tuple[Page, End]]:
+    def ends(self, since: float) -> Iterator[tuple[MeasuredVisitor, ConnectionEnd]]:
         """Every end of a connection after that moment."""
         return ((page, end) for page in self.pages for end in page.ends if end.at >= since)
 
 
-def true(wix: WixRig, tickets: Sequence[str]) -> Mapping[str, Claim]:
+def expected_counters(wix: WixRig, tickets: Sequence[str]) -> Mapping[str, CanonicalCounter]:
     """What may be said of these tickets now."""
     found = {}
     for id_ in tickets:
         ticket = wix.world.tickets.get(id_)
         event = wix.world.events.get(ticket.event) if ticket else None
-        found[id_] = claims.of_ticket(ticket, event, id_)
+        found[id_] = canonical_counter.of_ticket(ticket, event, id_)
     return found
 
 
 @asynccontextmanager
-async def viewers(
+async def visitors(
     ports: int | Sequence[int], tickets: Sequence[str], *, each: int = 1, seed: int = 1
-) -> AsyncIterator[Viewers]:
+) -> AsyncIterator[MeasuredVisitors]:
     """A crowd as long as the block, nobody in it at first; each will look at so many of the tickets."""
-    crowd = Viewers([ports] if isinstance(ports, int) else ports, tickets, each=each, seed=seed)
+    crowd = MeasuredVisitors([ports] if isinstance(ports, int) else ports, tickets, each=each, seed=seed)
     looking = asyncio.create_task(crowd.run())
     await asyncio.sleep(0)  # it opens whom it finds at its start: nobody, yet
     try:

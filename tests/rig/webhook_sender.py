@@ -24,7 +24,7 @@ GIVE_UP = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempt:
     """One try: when it began (time.time), how many seconds it took, and its status; 0 is no answer."""
 
     at: float
@@ -37,11 +37,11 @@ class Try:
         return self.at + self.seconds
 
 
-class Courier:
+class WebhookSender:
     """The webhooks that wait, and what became of each try."""
 
     def __init__(self, again: float) -> None:
-        self.tries: list[Try] = []
+        self.tries: list[Attempt] = []
         self.untaken = 0
         """Webhooks that were not answered 200 yet."""
         self._again = again
@@ -52,7 +52,7 @@ class Courier:
         self.untaken += 1
         self._waiting.put_nowait(jwt)
 
-    async def all(self, seconds: float = 60.0) -> list[Try]:
+    async def all(self, seconds: float = 60.0) -> list[Attempt]:
         """Every try, once all that was given is taken."""
         await until(lambda: not self.untaken, seconds)
         return self.tries
@@ -88,7 +88,7 @@ class Courier:
                     if status or not kept:
                         # A connection that was kept may have been closed meanwhile, which is nobody's fault.
                         break
-                self.tries.append(Try(at, time.monotonic() - began, status))
+                self.tries.append(Attempt(at, time.monotonic() - began, status))
                 if status == 200:
                     self.untaken -= 1
                 else:
@@ -107,9 +107,9 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 
 @asynccontextmanager
-async def courier(*urls: str, of: WixRig | None = None, again: float = 1.0) -> AsyncIterator[Courier]:
+async def webhook_sender(*urls: str, of: WixRig | None = None, again: float = 1.0) -> AsyncIterator[WebhookSender]:
     """Bring webhooks to these servers in turn; what was not taken is brought *again* after so many seconds."""
-    found = Courier(again)
+    found = WebhookSender(again)
     running = [asyncio.create_task(found.bring(url)) for _, url in zip(range(AT_ONCE), cycle(urls), strict=False)]
     if of is not None:
         of.sandbox.delivery.paused = True

@@ -20,7 +20,7 @@ from server.store.schedule import Lot, Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 from server.wix.client import App, Wix
-from tests.rig.scripted import Scripted, running
+from tests.rig.fake_wix import FakeWix, running
 from tests.rig.server import SITE, until
 from tests.rig.wix import WixRig
 
@@ -28,7 +28,7 @@ RULES = Rules()
 SAMPLE = json.loads((Path(__file__).parent.parent / "samples" / "definitions.json").read_text())["fixed"]
 
 
-class Desk:
+class WorkerRig:
     """Refresh and all it reads and writes, on a Redis and a Wix."""
 
     def __init__(self, redis_url: str, wix_url: str, app: App, timing: Timing | None = None) -> None:
@@ -67,10 +67,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def reading(redis_url: str, wix: WixRig, timing: Timing | None = None) -> AsyncIterator[Desk]:
+async def running_worker(redis_url: str, wix: WixRig, timing: Timing | None = None) -> AsyncIterator[WorkerRig]:
     """A desk that runs on the sandbox."""
     settings = wix.settings()
-    desk = Desk(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
+    desk = WorkerRig(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
     try:
         await desk.add_site(wix.site)
         desk.running = asyncio.create_task(desk.refresh.run())
@@ -91,10 +91,10 @@ def answer(*tickets: str, next: str | None = None) -> dict[str, Any]:  # noqa: A
 
 
 @asynccontextmanager
-async def scripted(redis_url: str) -> AsyncIterator[tuple[Desk, Scripted]]:
+async def worker_on_fake_wix(redis_url: str) -> AsyncIterator[tuple[WorkerRig, FakeWix]]:
     """A desk that reads only what a test claims, on a Wix that does as it is told."""
     async with running() as wix:
-        desk = Desk(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
+        desk = WorkerRig(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
         try:
             await desk.add_site(SITE)
             yield desk, wix
@@ -103,7 +103,7 @@ async def scripted(redis_url: str) -> AsyncIterator[tuple[Desk, Scripted]]:
             await desk.store.aclose()
 
 
-async def claimed(desk: Desk) -> Lot:
+async def claimed(desk: WorkerRig) -> Lot:
     """What is due now, whatever the gap between two reads."""
     await desk.store.do("HDEL", key(SITE, "reads"), "last_lot")
     lot = await desk.schedule.claim(SiteId(SITE), RULES)
@@ -111,9 +111,9 @@ async def claimed(desk: Desk) -> Lot:
     return lot
 
 
-async def watch(desk: Desk, site: str, *tickets: str) -> None:
+async def watch(desk: WorkerRig, site: str, *tickets: str) -> None:
     await desk.schedule.watch(SiteId(site), [TicketId(one) for one in tickets], counters=False)
 
 
-async def mark(desk: Desk, site: str, *tickets: str) -> None:
+async def mark(desk: WorkerRig, site: str, *tickets: str) -> None:
     await desk.schedule.mark(SiteId(site), Hint("test", tuple(TicketId(one) for one in tickets)))

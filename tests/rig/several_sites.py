@@ -19,12 +19,12 @@ from starlette.types import Message, Receive, Scope, Send
 from sandbox.__main__ import Server, listen
 from sandbox.app import Sandbox
 from sandbox.site import Site
-from tests.rig.wix import WixRig, site
+from tests.rig.wix import WixRig, sandbox_site
 
 TOKENS = "/oauth2/token"
 
 
-class Street:
+class SeveralSites:
     """The sites, in the order of their numbers; the first is the site of all other tests."""
 
     def __init__(self, sandboxes: Iterable[Sandbox], url: str) -> None:
@@ -94,7 +94,7 @@ def _member(text: bytes, name: str) -> str:
 
 
 def _neighbour(number: int) -> Site:
-    first = site()
+    first = sandbox_site()
     if number == 0:
         return first
     ids = first.ids
@@ -116,7 +116,7 @@ def _guid() -> str:
 
 
 @asynccontextmanager
-async def street(number: int, **given: Any) -> AsyncIterator[Street]:
+async def several_sites(number: int, **given: Any) -> AsyncIterator[SeveralSites]:
     """So many sites, on one free port; *given* is what a Sandbox takes. Nobody gets webhooks until `send_to`."""
     async with AsyncExitStack() as stack:
         sandboxes = [Sandbox(_neighbour(n), **given) for n in range(number)]
@@ -136,7 +136,7 @@ async def street(number: int, **given: Any) -> AsyncIterator[Street]:
         for sandbox in sandboxes:
             await sandbox.start()
             stack.push_async_callback(sandbox.aclose)
-        found = Street(sandboxes, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        found = SeveralSites(sandboxes, f"http://127.0.0.1:{listening.getsockname()[1]}")
         for one in found.sites:
             stack.push_async_callback(one.aclose)
         try:

@@ -13,7 +13,7 @@ from tests.rig.server import until
 
 
 @asynccontextmanager
-async def serving(app: Any, port: int, ws: type[asyncio.Protocol]) -> AsyncIterator[None]:
+async def asgi_server(app: Any, port: int, ws: type[asyncio.Protocol]) -> AsyncIterator[None]:
     """Serve with our HTTP class and this WebSocket class, as long as the block."""
     config = uvicorn.Config(
         app, port=port, ws=ws, http=HttpProtocol, lifespan="on", log_config=None, access_log=False, proxy_headers=False

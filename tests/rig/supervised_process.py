@@ -33,7 +33,7 @@ class Ending:
     """From SIGTERM to the end, where that was how."""
 
 
-class Supervised:
+class SupervisedProcess:
     """A process under supervision."""
 
     def __init__(self, name: str, folder: Path, command: str, settings: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Received:
     """One counter as it was told."""
 
     at: float
@@ -29,16 +29,16 @@ class Told:
 
 
 @dataclass(slots=True)
-class Eye:
+class RecordingViewer:
     """One visitor; *on* is called for each counter as it comes."""
 
-    told: list[Told] = field(default_factory=list)
+    told: list[Received] = field(default_factory=list)
     last: dict[str, Json] = field(default_factory=dict)
     on: Callable[[Json], None] = lambda _: None
 
     def take(self, counter: Json) -> None:
         """Be told of a ticket."""
-        self.told.append(Told(asyncio.get_running_loop().time(), counter))
+        self.told.append(Received(asyncio.get_running_loop().time(), counter))
         self.last[counter["ticket"]] = counter
         self.on(counter)
 
@@ -52,7 +52,7 @@ class Eye:
         found: str | None = self.last.get(ticket, {}).get("state")
         return found
 
-    def numbers(self, ticket: str, since: float) -> list[Told]:
+    def numbers(self, ticket: str, since: float) -> list[Received]:
         """What it was told of this ticket after that moment that was a number."""
         return [
             one
@@ -61,16 +61,16 @@ class Eye:
         ]
 
 
-def path(site: str, tickets: Sequence[str]) -> str:
+def counters_path(site: str, tickets: Sequence[str]) -> str:
     """The path of a request for these tickets."""
     return "/v1/counters?" + "&".join([f"site={site}", *(f"ticket={one}" for one in tickets)])
 
 
 @asynccontextmanager
-async def watching(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Eye]:
+async def websocket_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
     """A visitor over a WebSocket."""
-    eye = Eye()
-    async with connect(url.replace("http", "ws", 1) + path(site, tickets)) as socket:
+    eye = RecordingViewer()
+    async with connect(url.replace("http", "ws", 1) + counters_path(site, tickets)) as socket:
 
         async def look() -> None:
             async for text in socket:
@@ -83,13 +83,13 @@ async def watching(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator
 
 
 @asynccontextmanager
-async def streaming(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Eye]:
+async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
     """A visitor over server-sent events."""
-    eye = Eye()
+    eye = RecordingViewer()
     headers = {"Accept": "text/event-stream"}
     async with (
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
-        client.stream("GET", path(site, tickets), headers=headers) as response,
+        client.stream("GET", counters_path(site, tickets), headers=headers) as response,
     ):
 
         async def look() -> None:
@@ -103,14 +103,14 @@ async def streaming(url: str, site: str, tickets: Sequence[str]) -> AsyncIterato
 
 
 @asynccontextmanager
-async def polling(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Eye]:
+async def polling_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
     """A visitor who asks again and again; what is not answered with 200 tells nothing."""
-    eye = Eye()
+    eye = RecordingViewer()
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
 
         async def look() -> None:
             while True:
-                for counter in await asked(client, site, tickets):
+                for counter in await get_counters(client, site, tickets):
                     eye.take(counter)
                 await asyncio.sleep(EVERY)
 
@@ -118,9 +118,9 @@ async def polling(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[
             yield eye
 
 
-async def asked(client: httpx.AsyncClient, site: str, tickets: Sequence[str]) -> list[Json]:
+async def get_counters(client: httpx.AsyncClient, site: str, tickets: Sequence[str]) -> list[Json]:
     """The counters of one answer in JSON; none where it is no 200."""
-    answer = await client.get(path(site, tickets))
+    answer = await client.get(counters_path(site, tickets))
     return list(answer.json()["counters"]) if answer.status_code == httpx.codes.OK else []
 
 

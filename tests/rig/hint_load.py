@@ -16,7 +16,7 @@ EVERY = 0.25
 
 
 @asynccontextmanager
-async def demand(redis_url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Schedule]:
+async def hint_load(redis_url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Schedule]:
     """Hint and hint; what fails of it is raised at the end."""
     async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         schedule = Schedule(store, Timing(watch_every=1))

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from tests.rig.eyes import Eye, Json, watching
+from tests.rig.recording_viewers import Json, RecordingViewer, websocket_viewer
 from tests.rig.wix import WixRig
 
 DICE = random.Random(5)
 
 
-class Shop:
+class Buyers:
     """The tickets of one site and one viewer of them all (at most 50); they only sell, so that numbers only fall."""
 
     def __init__(self, wix: WixRig, tickets: Sequence[str]) -> None:
@@ -42,14 +42,14 @@ class Shop:
         self.wix.world.buy(ticket)
         self._untold[ticket].append((self.left(ticket), asyncio.get_running_loop().time()))
 
-    def knows(self, eye: Eye) -> bool:
+    def knows(self, eye: RecordingViewer) -> bool:
         """Whether this viewer sees the truth of every ticket."""
         return all(eye.unsold(ticket) == self.left(ticket) for ticket in self.tickets)
 
     @asynccontextmanager
-    async def watched(self, url: str) -> AsyncIterator[Eye]:
+    async def watched(self, url: str) -> AsyncIterator[RecordingViewer]:
         """Let one look at all of it, as long as the block."""
-        async with watching(url, self.wix.site, self.tickets) as eye:
+        async with websocket_viewer(url, self.wix.site, self.tickets) as eye:
             eye.on = self._told
             yield eye
 
@@ -59,7 +59,7 @@ class Shop:
             self.took.append(asyncio.get_running_loop().time() - orders.popleft()[1])
 
 
-async def trade(shops: Sequence[Shop], a_second: float, seconds: float) -> int:
+async def buy_steadily(shops: Sequence[Buyers], a_second: float, seconds: float) -> int:
     """Sell so many a second over these shops for so long; answers how many were sold."""
     loop = asyncio.get_running_loop()
     began, sold = loop.time(), 0

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from tests.rig.process import Command, Run
 
 EVERY = 0.05
-PROGRAM = "from tests.rig.pulse import main; main()"
+PROGRAM = "from tests.rig.loop_lag import main; main()"
 PATIENCE = 30.0
 
 
-class Pulse:
+class LoopLag:
     """The asking process."""
 
     def __init__(self, run: Run, url: str) -> None:
