@@ -1,4 +1,4 @@
-"""Print every change of a ticket's counter, for a program of your own: REDIS_URL SITE TICKET [TICKET…]."""
+"""Print every change of the given tickets' counters; arguments: REDIS_URL SITE TICKET [TICKET…]."""
 
 import json
 import sys

@@ -43,41 +43,41 @@ class Settings(BaseSettings):
     wix_sites: List = Field(
         (),
         description="App instance ids, comma-separated; with an API key `instance=site id`. "
-        "Sites that install the app later add themselves",
+        "Sites that install the app later are added by a webhook",
     )
-    wix_api_url: str = Field("https://www.wixapis.com", description="Where Wix's API is; the sandbox sets its own")
+    wix_api_url: str = Field("https://www.wixapis.com", description="Address of Wix's API, or of a local Wix")
     redis_url: SecretStr | None = Field(
         None,
-        description="redis://, rediss://, unix:// or redis+cluster://. `serve` and `demo` embed a Valkey without it",
+        description="redis://, rediss://, unix:// or redis+cluster://. Without it `serve` starts a Valkey of its own",
     )
     allow_unsafe_redis: bool = Field(False, description="Accept a Redis that loses data on a restart or evicts keys")
-    data_dir: Path = Field(Path("data"), description="Where the embedded Valkey keeps its data")
-    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 for all")
-    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 for a free one")
-    web_processes: int = Field(1, ge=1, description="Processes of `web` on that port, one a core")
-    public_url: str | None = Field(None, description="The https address that browsers and Wix reach this server at")
-    root_path: str = Field("", description="The path below which a proxy serves us, such as /counter")
+    data_dir: Path = Field(Path("data"), description="Directory of the embedded Valkey's data")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for a free one")
+    web_processes: int = Field(1, ge=1, description="Number of `web` processes on that port, at most one per core")
+    public_url: str | None = Field(None, description="Public https address of this server, added to ORIGINS")
+    root_path: str = Field("", description="Path under which a proxy publishes this server, such as /counter")
     origins: List = Field(
         ("*",),
-        description="Pages that may read: exact origins, `https://*.example.com`, `null`; comma-separated, `*` for all",
+        description="Origins that may read, comma-separated: exact, `https://*.example.com`, `null`, or `*` for all",
     )
     trusted_proxies: List = Field(
-        (), description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated"
+        (), description="Addresses or networks of proxies whose X-Forwarded-For is trusted, comma-separated"
     )
-    max_connections: int = Field(20_000, ge=1, description="Viewers connected at once, in one process")
-    max_connections_per_address: int = Field(100, ge=1, description="Viewers connected at once from one address")
-    low_at: int = Field(10, ge=0, description="From this many tickets down the state is `low`")
+    max_connections: int = Field(20_000, ge=1, description="Maximum number of viewers connected to one process")
+    max_connections_per_address: int = Field(100, ge=1, description="Maximum number per address (IPv6: per /64)")
+    low_at: int = Field(10, ge=0, description="The state is `low` when this many tickets or fewer are left")
     show_at_most: int | None = Field(
         None, ge=0, description="Numbers above this never leave the server; empty for no limit"
     )
     track: Literal["all", "watched"] = Field(
-        "all", description="`all`: read every ticket; `watched`: only those somebody looks at"
+        "all", description="`all`: read every ticket; `watched`: only tickets that have viewers"
     )
     watch_every: float = Field(
-        15, ge=1, allow_inf_nan=False, description="Seconds between two reads of a ticket that somebody looks at"
+        15, ge=1, allow_inf_nan=False, description="Seconds between two reads of a ticket that has viewers"
     )
     reconcile: float = Field(
-        300, ge=5, allow_inf_nan=False, description="Seconds between two reads of any other tracked ticket"
+        300, ge=5, allow_inf_nan=False, description="Seconds between two reads of any other ticket, with `TRACK=all`"
     )
     max_stale: float = Field(
         90,
@@ -87,13 +87,15 @@ class Settings(BaseSettings):
         description="Seconds after which a number that cannot be verified is withdrawn",
     )
     history_days: float = Field(
-        30, gt=0, allow_inf_nan=False, description="Days that the record of what was shown is kept"
+        30, gt=0, allow_inf_nan=False, description="Days for which the history of counters is kept"
     )
     metrics_token: SecretStr | None = Field(
-        None, description="Bearer token for /metrics and the details of /readyz; both are off without it"
+        None, description="Bearer token for /metrics and for the details of /readyz; without it neither is available"
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
-    log_form: Literal["console", "json"] = Field("console", description="How log lines look")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR"
+    )
+    log_form: Literal["console", "json"] = Field("console", description="Format of log lines: `console` or `json`")
 
     @field_validator("wix_sites", "origins", "trusted_proxies", mode="before")
     @classmethod
