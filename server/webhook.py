@@ -21,7 +21,7 @@ from server.errors import Forged, Malformed, RedisUnavailable
 from server.model import Install, Rules, SiteId, Webhook
 from server.reminder import Reminder
 from server.store.schedule import Schedule
-from server.wix import schema, signature
+from server.wix import signature, webhooks
 
 LARGEST = 1_000_000
 """Bytes: the largest real order has some hundred tickets of 1 kB."""
@@ -129,7 +129,7 @@ class Intake:
         return b"".join(parts) if size <= LARGEST else None
 
     async def _take(self, webhook: Webhook) -> int:
-        type_ = webhook.type if webhook.type in schema.KNOWN else "unknown"
+        type_ = webhook.type if webhook.type in webhooks.KNOWN else "unknown"
         if webhook.meaning is None:
             return _became(type_, "ignored", 200)
         try:

@@ -19,7 +19,7 @@ from jwt.utils import base64url_encode
 
 from server.errors import Forged, Malformed, NotStarted
 from server.model import Hint, Install, Named, Webhook
-from server.wix import schema
+from server.wix import webhooks
 from server.wix.signature import LEEWAY, LONGEST_HEADER, Segments, public_key, reader, verify
 from tests.rig.reads import EVENT
 from tests.rig.server import OTHER, SITE, TICKET
@@ -408,7 +408,8 @@ def test_longest_type() -> None:
 
 
 @given(
-    st.sampled_from(sorted(schema.KNOWN)), st.text(max_size=100) | st.dictionaries(st.text(), st.text()).map(json.dumps)
+    st.sampled_from(sorted(webhooks.KNOWN)),
+    st.text(max_size=100) | st.dictionaries(st.text(), st.text()).map(json.dumps),
 )
 def test_any_payload(type_: str, data: str) -> None:
     """Whatever Wix signs is a webhook or malformed."""
