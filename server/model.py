@@ -182,7 +182,7 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A verified webhook: what it is, whose it is, and what follows from it (None: not for us)."""
+    """A verified webhook: its type ("unknown" = one that we do not handle), its site, and what it asks for (None: nothing)."""
 
     type: str
     site: SiteId

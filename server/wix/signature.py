@@ -116,12 +116,13 @@ def verify(body: bytes, key: RSAPublicKey) -> Webhook:
     site = guid(instance) if isinstance(instance, str) else None
     if site is None:
         raise Malformed("data.instanceId is not a GUID")
-    if type_ not in webhooks.KNOWN:
-        return Webhook(type_, SiteId(site), None)
+    meaning = webhooks.KNOWN.get(type_)
+    if meaning is None:
+        return Webhook(webhooks.UNKNOWN, SiteId(site), None)
     payload = _parse(envelope.get("data"), "data.data")
     for holder in ("createdEvent", "updatedEvent", "deletedEvent"):
         _open(payload, holder)
-    return Webhook(type_, SiteId(site), webhooks.meaning(type_, payload))
+    return Webhook(type_, SiteId(site), meaning(payload))
 
 
 def _open(payload: dict[str, Any], holder: str) -> None:

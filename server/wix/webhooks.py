@@ -5,14 +5,20 @@ not read. Sources: Wix, "Ticket Definitions V3" (events), "Orders" (Order Confir
 "Events V3" (events), "App Installed", "App Removed".
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from server.errors import Malformed
 from server.model import EventId, Hint, Install, Named, TicketId
 from server.wire import guid
 from server.wix import schema
+
+_Payload = Mapping[str, Any]
+
+UNKNOWN = "unknown"
+"""The type of every webhook that we do not handle: a name that Wix sends may not become the label of a metric."""
 
 _ORDERS = {
     "wix.events.ticketing.events.OrderConfirmed": "order_confirmed",
@@ -37,32 +43,8 @@ _DEFINITIONS = {
 _EVENTS = {f"wix.events.v3.event_{slug}": f"event_{slug}" for slug in ("updated", "canceled", "ended", "deleted")}
 _INSTALLS = {"AppInstalled": True, "AppRemoved": False}
 
-KNOWN = frozenset({*_ORDERS, *_RESERVATIONS, *_OLD_RESERVATIONS, *_DEFINITIONS, *_EVENTS, *_INSTALLS})
-"""Every webhook type that we act on."""
 
-
-def meaning(type_: str, payload: Mapping[str, Any]) -> Hint | Install | None:
-    """What a webhook of this type asks for; None for a type that is not for us, or one that names nothing."""
-    if type_ in _INSTALLS:
-        return Install(_INSTALLS[type_])
-    if reason := _ORDERS.get(type_):
-        return _order(reason, payload)
-    if reason := _DEFINITIONS.get(type_):
-        found = guid(str(payload.get("entityId")))
-        return Hint(reason, (TicketId(found),)) if found else None
-    if reason := _RESERVATIONS.get(type_):
-        entity = _entity(payload)
-        return _held(_named(reason, entity.get("tickets"), "ticketDefinitionId", None), entity, "expirationDate")
-    if reason := _OLD_RESERVATIONS.get(type_):
-        hint = _named(reason, payload.get("quantities"), "ticketDefinitionId", payload.get("eventId"))
-        return _held(hint, payload, "expires")
-    if reason := _EVENTS.get(type_):
-        found = guid(str(payload.get("entityId")))
-        return Hint(reason, event=EventId(found), named=Named.EVENT) if found else None
-    return None
-
-
-def _order(reason: str, payload: Mapping[str, Any]) -> Hint | None:
+def _order(reason: str, payload: _Payload) -> Hint | None:
     # Tickets are made after payment, so an order may name them only by its invoice lines; whose ids equal the
     # definitions' in Wix's own example, but no page promises it.
     by_ticket = _named(reason, payload.get("tickets"), "ticketDefinitionId", payload.get("eventId"))
@@ -74,6 +56,30 @@ def _order(reason: str, payload: Mapping[str, Any]) -> Hint | None:
     if by_line and by_line.event:
         return Hint(reason, by_line.tickets, by_line.event, Named.LINES if by_line.tickets else Named.EVENT)
     return None
+
+
+def _definition(reason: str, payload: _Payload) -> Hint | None:
+    found = guid(str(payload.get("entityId")))
+    return Hint(reason, (TicketId(found),)) if found else None
+
+
+def _event(reason: str, payload: _Payload) -> Hint | None:
+    found = guid(str(payload.get("entityId")))
+    return Hint(reason, event=EventId(found), named=Named.EVENT) if found else None
+
+
+def _reservation(reason: str, payload: _Payload) -> Hint | None:
+    entity = _entity(payload)
+    return _held(_named(reason, entity.get("tickets"), "ticketDefinitionId", None), entity, "expirationDate")
+
+
+def _old_reservation(reason: str, payload: _Payload) -> Hint | None:
+    hint = _named(reason, payload.get("quantities"), "ticketDefinitionId", payload.get("eventId"))
+    return _held(hint, payload, "expires")
+
+
+def _install(installed: bool, _: _Payload) -> Install:
+    return Install(installed)
 
 
 def _named(reason: str, entries: Any, member: str, event: Any) -> Hint | None:
@@ -93,7 +99,7 @@ def _named(reason: str, entries: Any, member: str, event: Any) -> Hint | None:
     )
 
 
-def _held(hint: Hint | None, reservation: Mapping[str, Any], member: str) -> Hint | None:
+def _held(hint: Hint | None, reservation: _Payload, member: str) -> Hint | None:
     """The same hint with the time at which the reservation gives its tickets back, if it is one that will."""
     if hint is None or not str(reservation.get("status")).endswith("PENDING"):
         return hint
@@ -104,7 +110,7 @@ def _held(hint: Hint | None, reservation: Mapping[str, Any], member: str) -> Hin
         return hint
 
 
-def _entity(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+def _entity(payload: _Payload) -> _Payload:
     for body, member in (
         ("createdEvent", "entity"),
         ("updatedEvent", "currentEntity"),
@@ -114,3 +120,14 @@ def _entity(payload: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(holder, dict) and isinstance(holder.get(member), dict):
             return dict(holder[member])
     return {}
+
+
+KNOWN: Mapping[str, Callable[[_Payload], Hint | Install | None]] = {
+    **{type_: partial(_order, reason) for type_, reason in _ORDERS.items()},
+    **{type_: partial(_reservation, reason) for type_, reason in _RESERVATIONS.items()},
+    **{type_: partial(_old_reservation, reason) for type_, reason in _OLD_RESERVATIONS.items()},
+    **{type_: partial(_definition, reason) for type_, reason in _DEFINITIONS.items()},
+    **{type_: partial(_event, reason) for type_, reason in _EVENTS.items()},
+    **{type_: partial(_install, installed) for type_, installed in _INSTALLS.items()},
+}
+"""Every webhook type that we handle, with the function that reads from its payload what it asks for (None: nothing)."""
