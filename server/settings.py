@@ -19,7 +19,7 @@ from redis.asyncio.connection import parse_url
 from server.errors import NotStarted
 from server.model import Rules, SiteId, Timing
 from server.wire import guid
-from server.wix.client import ApiKey, App
+from server.wix.credentials import ApiKey, App
 from server.wix.signature import public_key
 
 List = Annotated[tuple[str, ...], NoDecode]

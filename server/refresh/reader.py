@@ -13,7 +13,8 @@ from server.model import Definition, Pace, SiteId, TicketId
 from server.refresh.silence import Silence
 from server.store.schedule import Lot, Next, Priority, Schedule, Wait, look_again
 from server.store.snapshots import Kept, ReadResult, Snapshots
-from server.wix.client import Answer, App, Wix
+from server.wix.client import Answer, Wix
+from server.wix.credentials import App
 
 log = logs.logger("reader")
 

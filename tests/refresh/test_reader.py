@@ -9,7 +9,8 @@ from server.refresh.reader import Reader
 from server.store.keys import key
 from server.store.schedule import Lot
 from server.store.snapshots import ReadResult, StoredTicket
-from server.wix.client import ApiKey, App, Wix
+from server.wix.client import Wix
+from server.wix.credentials import ApiKey, App
 from tests.rig.desk import RULES, SAMPLE, answer, claimed, mark, reading, scripted, watch
 from tests.rig.reads import Reads, definition
 from tests.rig.scripted import Say

@@ -19,7 +19,8 @@ from server.store.keys import key
 from server.store.schedule import Lot, Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
-from server.wix.client import App, Wix
+from server.wix.client import Wix
+from server.wix.credentials import App
 from tests.rig.scripted import Scripted, running
 from tests.rig.server import SITE, until
 from tests.rig.wix import WixRig
