@@ -17,7 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
 from server.errors import NotStarted
-from server.model import Rules, SiteId, Timing
+from server.model import Rules, SiteId
+from server.store.timing import Timing
 from server.wire import guid
 from server.wix.credentials import ApiKey, App
 from server.wix.signature import public_key

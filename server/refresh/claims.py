@@ -16,8 +16,9 @@ from server.redis.listener import Listener
 from server.refresh.listing import Lister
 from server.refresh.reader import Reader
 from server.reminder import Reminder
+from server.store.budget import Wait
 from server.store.keys import WAKE
-from server.store.schedule import Listing, Lot, Wait
+from server.store.schedule import Listing, Lot
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 

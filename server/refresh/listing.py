@@ -12,7 +12,8 @@ from server import logs
 from server.errors import NotThere, WixRefused, WixUnavailable
 from server.model import Hint, TicketId
 from server.refresh.reader import Reader
-from server.store.schedule import Listing, Priority, Schedule, Wait
+from server.store.budget import Priority, Wait
+from server.store.schedule import Listing, Schedule
 
 EXTEND_EVERY = 1.0
 """Seconds between two extensions of the lease while the budget has no call for the next page."""

@@ -12,7 +12,8 @@ from server import logs, metrics
 from server.errors import Malformed, NotThere, RedisUnavailable, TicketCounterError, WixRefused, WixUnavailable
 from server.model import Definition, Pace, SiteId, TicketId
 from server.refresh.silence import Silence
-from server.store.schedule import Lot, Next, Priority, Schedule, Wait, look_again
+from server.store.budget import Priority, Wait
+from server.store.schedule import Lot, Next, Schedule, look_again
 from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.wix import deadline
 from server.wix.client import Answer, Wix

@@ -8,23 +8,22 @@ are only their arguments and answers. It never calls Wix and never sees a count.
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from server.model import (
-    Budget,
     EventId,
     Hint,
     Pace,
     Rules,
     SiteId,
     TicketId,
-    Timing,
     UnreportedFalls,
     WatchedSite,
     WatchedTicket,
 )
 from server.redis.client import RedisClient
-from server.store.keys import SITES, WAKE, key, micros, seconds
+from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
+from server.store.keys import SITES, WAKE, key
+from server.store.timing import Timing, micros, seconds
 
 LISTING = "*"
 """The member of a site's schedule that stands for listing all its tickets."""
@@ -33,16 +32,6 @@ OUTLIVES = ("reads", "changes", "history")
 """What a site leaves for two days: an app that is installed again goes on with newer versions, in the same logs."""
 
 DAY = 86_400.0
-LONGEST_PAUSE = 300.0
-"""Seconds: a Retry-After beyond this would blind the site's pages for longer than a person would wait."""
-
-
-class Priority(StrEnum):
-    """How urgent a Wix call is; each leaves some of the budget to those before it."""
-
-    HINTED = "hinted"
-    WATCHED = "watched"
-    REST = "rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +51,6 @@ class Listing:
 
     site: SiteId
     lease: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing may start before so many seconds; *foreign* = because the site's rules are not those of who asked."""
-
-    seconds: float
-    other_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from server import logs, metrics
-from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId, Timing
+from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.reminder import Reminder
-from server.store.keys import channel, key, micros
+from server.store.keys import channel, key
+from server.store.timing import Timing, micros
 from server.wire import canonical, counter_body
 
 TWO_DAYS = 172_800

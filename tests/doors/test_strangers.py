@@ -14,7 +14,7 @@ import httpx
 from redis.asyncio import Redis
 
 from server.hub.unconfirmed import MOST as MOST_UNPROVEN
-from server.model import Budget
+from server.store.budget import Budget
 from server.store.keys import key
 from tests.rig.eyes import Eye, path, watching
 from tests.rig.house import House, spent

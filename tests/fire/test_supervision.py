@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from server.model import Timing
 from server.store.keys import channel, key
+from server.store.timing import Timing
 from tests.rig.eyes import polling, streaming, watching
 from tests.rig.house import House
 from tests.rig.process import SETTINGS, Command, Run

@@ -11,8 +11,9 @@ from server import metrics, wire
 from server.hub import feed
 from server.hub.feed import LOOK_EVERY
 from server.hub.topics import Topic
-from server.model import Hint, Rules, SiteId, TicketId, Timing, WatchedSite
+from server.model import Hint, Rules, SiteId, TicketId, WatchedSite
 from server.store.keys import channel, key
+from server.store.timing import Timing
 from tests.rig.cluster import Cluster
 from tests.rig.cut import cut
 from tests.rig.hub import SITE_ID, Rig, Screen, shows

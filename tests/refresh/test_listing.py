@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from structlog.testing import capture_logs
 
-from server.model import Rules, SiteId, Timing
+from server.model import Rules, SiteId
 from server.refresh.claims import SLOTS
+from server.store.budget import Priority, Wait
 from server.store.keys import key
-from server.store.schedule import Listing, Priority, Wait
+from server.store.schedule import Listing
+from server.store.timing import Timing
 from tests.rig.desk import RULES, answer, reading, scripted, watch
 from tests.rig.elapse import elapse
 from tests.rig.redis import RedisServer

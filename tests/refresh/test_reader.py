@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from server.model import Hint, Pace, Rules, SiteId, TicketId, Timing
+from server.model import Hint, Pace, Rules, SiteId, TicketId
 from server.refresh.reader import Reader
 from server.store.keys import key
 from server.store.schedule import Lot
 from server.store.snapshots import ReadResult, StoredTicket
+from server.store.timing import Timing
 from server.wix.client import Wix
 from server.wix.credentials import ApiKey, App
 from tests.rig.desk import RULES, SAMPLE, answer, claimed, mark, reading, scripted, watch

@@ -6,12 +6,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from server import metrics
-from server.model import Hint, Rules, SiteId, Timing
+from server.model import Hint, Rules, SiteId
 from server.redis.client import RedisClient, Use
 from server.refresh.silence import Silence
 from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept
+from server.store.timing import Timing
 from tests.rig.elapse import elapse
 from tests.rig.reads import Reads, definition
 from tests.rig.server import SITE, TICKET

@@ -4,7 +4,8 @@ from typing import Any
 
 from server.model import Definition, EventId, Price, Rules, Sale, SaleStatus, SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.store.schedule import Priority, Schedule, Wait
+from server.store.budget import Priority, Wait
+from server.store.schedule import Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
 
 EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"

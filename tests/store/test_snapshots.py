@@ -14,8 +14,9 @@ from server import metrics
 from server.errors import RedisUnavailable
 from server.model import Definition, EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
 from server.redis.client import RedisClient, Use
+from server.store.budget import Wait
 from server.store.keys import channel, key
-from server.store.schedule import Listing, Lot, Next, Schedule, Wait
+from server.store.schedule import Listing, Lot, Next, Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.elapse import aged, elapse
 from tests.rig.reads import EVENT, definition
