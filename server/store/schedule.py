@@ -102,7 +102,7 @@ class Schedule:
         New rules, or `everything` switched on, make the site's listing due, which keeps every ticket anew.
         """
         keys = [key(site, name) for name in ("site", "due", *OUTLIVES)]
-        await self.redis.run("add_site", keys, [rules.hash, int(everything)])
+        await self.redis.run("add_site", keys, [rules.hash, int(everything), WAKE])
         await self.redis.do("SADD", SITES, site)
 
     async def remove_site(self, site: SiteId) -> None:
@@ -139,7 +139,7 @@ class Schedule:
         """Look at these tickets again; `webhook` is the type that said so, which is remembered too. One round trip."""
         keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds")]
         keys.append(key(site, "event", hint.event or EventId("-")))
-        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0]
+        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, WAKE]
         taken, fell = await self.redis.run("mark", keys, [*fixed, *hint.tickets])
         return Marked(taken >= 0, max(0, taken), fell)
 
@@ -153,7 +153,7 @@ class Schedule:
         timing = self.timing
         keys = [key(site, name) for name in ("site", "due", "watched", "heard")]
         keys += [key(site, "ticket", ticket) for ticket in tickets]
-        fixed = [
+        fixed: list[str | float] = [
             micros(timing.watch_for),
             micros(timing.watch_every),
             micros(timing.watch_slow),
@@ -161,6 +161,7 @@ class Schedule:
             self.budget.first_reads,
             micros(timing.lease),
             int(counters),
+            WAKE,
         ]
         answer = await self.redis.run("watch", keys, [*fixed, *tickets])
         if answer is None:
