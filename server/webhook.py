@@ -135,20 +135,18 @@ class Intake:
             async with asyncio.timeout(ANSWER_WITHIN):
                 if isinstance(webhook.meaning, Install):
                     return await self._install(webhook, webhook.meaning)
-                marked = await self.schedule.mark(webhook.site, webhook.meaning, webhook.type)
+                taken = await self.schedule.mark(webhook.site, webhook.meaning, webhook.type)
         except (RedisUnavailable, TimeoutError) as error:
             log.error("webhook_not_taken", type=webhook.type, site=webhook.site, error=str(error) or "too slow")
             return _became(webhook.type, "unavailable", 503)
-        if not marked.known:
+        if taken is None:
             log.info("webhook_of_unknown_site", type=webhook.type, site=webhook.site)
             return _became(webhook.type, "unknown_site", 200)
-        _marks(webhook.meaning.reason).inc(marked.taken)
+        _marks(webhook.meaning.reason).inc(taken)
         if standard_log.isEnabledFor(logging.DEBUG):
             # structlog makes a line before it is asked whether anybody wants it, which takes as long as Redis's part.
-            log.debug(
-                "webhook", type=webhook.type, site=webhook.site, tickets=webhook.meaning.tickets, taken=marked.taken
-            )
-        return _became(webhook.type, "marked" if marked.taken else "untracked", 200)
+            log.debug("webhook", type=webhook.type, site=webhook.site, tickets=webhook.meaning.tickets, taken=taken)
+        return _became(webhook.type, "marked" if taken else "untracked", 200)
 
     async def _install(self, webhook: Webhook, install: Install) -> int:
         if install.installed:

@@ -101,7 +101,7 @@ class Reader:
         ]
 
     async def _store(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
-        kept = await self.snapshots.keep(site, version, version, findings)
+        kept = await self.snapshots.keep(site, version, findings)
         await self._silence.learn(site, kept)
         return kept
 

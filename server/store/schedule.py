@@ -54,15 +54,6 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """What a hint did: tickets taken, and how many became due by it. None taken may also mean an unknown site."""
-
-    known: bool
-    taken: int
-    fell: int
-
-
-@dataclass(frozen=True, slots=True)
 class Next:
     """What a read found of one ticket, as far as its next due time goes; `again` = it was missing, look once more."""
 
@@ -128,20 +119,18 @@ class Schedule:
         """Whether a site that is not known was forgotten of late, and not lost: its budget outlives it by two days."""
         return bool(await self.redis.do("EXISTS", key(site, "reads")))
 
-    async def list_now(self, site: SiteId) -> None:
-        """Make the site's listing due."""
-        await self.redis.do("ZADD", key(site, "due"), "LT", micros(0), LISTING)
-        await self.redis.do("PUBLISH", WAKE, site)
-
     # -- hints and viewers --
 
-    async def mark(self, site: SiteId, hint: Hint, webhook: str = "") -> Marked:
-        """Look at these tickets again; `webhook` is the type that said so, which is remembered too. One round trip."""
+    async def mark(self, site: SiteId, hint: Hint, webhook: str = "") -> int | None:
+        """Make tickets due by a hint, in one round trip; the type of the *webhook* that gave it is stored too.
+
+        Answers how many of them are tracked, and so are marked; None for an unknown site.
+        """
         keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds")]
         keys.append(key(site, "event", hint.event or EventId("-")))
         fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, WAKE]
-        taken, fell = await self.redis.run("mark", keys, [*fixed, *hint.tickets])
-        return Marked(taken >= 0, max(0, taken), fell)
+        taken, _ = await self.redis.run("mark", keys, [*fixed, *hint.tickets])
+        return None if taken < 0 else int(taken)
 
     async def unreported_falls(self, site: SiteId) -> UnreportedFalls | None:
         """How the stock of a site falls without any webhook; None where it does not, and for an unknown site."""
@@ -244,7 +233,10 @@ class Schedule:
         await self._extend(listing, "fault" if fault else "back")
 
     async def heard(self, site: SiteId) -> Mapping[str, str]:
-        """When each webhook type was last heard (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua."""
+        """When each webhook type came last (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua.
+
+        Only tests use it yet: it is for a page that shows which webhooks arrive.
+        """
         return dict(await self.redis.do("HGETALL", key(site, "heard")))
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:

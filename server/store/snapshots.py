@@ -92,17 +92,16 @@ class Snapshots:
         self.history_ms = int(history_days * 86_400_000)
         self._rules_differ = Reminder(log, "rules_differ")
 
-    async def keep(self, site: SiteId, version: int, read_at: int, findings: Sequence[ReadResult]) -> list[Kept]:
-        """RedisClient what is newer, publish what is shown differently, log what changed.
+    async def keep(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
+        """Store what is newer, publish what is shown differently, log what changed.
 
-        *version* is the read's fence and *read_at* the time of its claim, in microseconds.
+        *version* is that of the read: when it was claimed, in microseconds, unless Redis's clock was set back.
         """
         if not findings:
             return []
         keys = [key(site, name) for name in ("site", "changes", "history", "heard")]
         args: list[str | int] = [
             version,
-            read_at,
             self.rules.hash,
             self.redis.publish_command,
             WEEK_MS,
@@ -144,8 +143,3 @@ class Snapshots:
     async def miss(self, site: SiteId, ticket: TicketId) -> None:
         """Remember that an answer left this known ticket out; the next accepted read forgets it."""
         await self.redis.run("miss", [key(site, "ticket", ticket)], [])
-
-    async def read(self, site: SiteId, ticket: TicketId) -> dict[str, str]:
-        """Everything stored of a ticket, as text; empty when there is nothing."""
-        answer = await self.redis.do("HGETALL", key(site, "ticket", ticket))
-        return dict(answer)

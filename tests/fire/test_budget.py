@@ -17,6 +17,7 @@ from tests.rig.house import House, most_in_a_minute, spent
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.redis import Servers
+from tests.rig.scheduled import list_now
 from tests.rig.server import until
 from tests.rig.shop import Shop, trade
 from tests.rig.street import street
@@ -207,7 +208,7 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
             return float(await schedule.redis.do("HGET", key(wix.site, "reads"), "tokens")) < 1
 
         await until(nearly_gone, 30)
-        await schedule.list_now(SiteId(wix.site))
+        await list_now(schedule, wix.site)
         since, lists = time.time(), worker.err.count("site_listed")
         read_at = await house.kept(wix.site, watched, "read_at")
         while time.time() - since < 15:

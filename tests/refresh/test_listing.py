@@ -15,6 +15,7 @@ from server.store.timing import Timing
 from tests.rig.desk import RULES, answer, reading, scripted, watch
 from tests.rig.elapse import elapse
 from tests.rig.redis import RedisServer
+from tests.rig.scheduled import list_now
 from tests.rig.scripted import Say
 from tests.rig.server import OTHER, SITE, TICKET, until
 from tests.rig.wix import WixRig
@@ -42,7 +43,7 @@ async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> Non
         await desk.shows(wix.site, ticket, unsold=120)
 
         wix.world.delete(ticket)
-        await desk.schedule.list_now(SiteId(wix.site))
+        await list_now(desk.schedule, wix.site)
 
         await desk.shows(wix.site, ticket, state="gone", unsold=None)
         assert "get" in [call.kind for call in wix.calls()]
@@ -57,7 +58,7 @@ async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> Non
 async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
     """A listing whose pages are refused is not done."""
     async with scripted(redis_url) as (desk, wix):
-        await desk.schedule.list_now(SiteId(SITE))
+        await list_now(desk.schedule, SITE)
         listing = await desk.schedule.claim(SiteId(SITE), RULES)
         assert isinstance(listing, Listing)
         await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
@@ -138,7 +139,7 @@ PAGE = {"ticketDefinitions": [], "metadata": {"cursors": {"next": "more"}}}
 async def test_listing_stops_between_pages(redis_url: str) -> None:
     """Law 11: A worker that is stopped in a listing reads no further page, and the listing is due at once."""
     async with scripted(redis_url) as (desk, wix):
-        await desk.schedule.list_now(SiteId(SITE))
+        await list_now(desk.schedule, SITE)
         gate = asyncio.Event()
         wix.say("/query", Say(200, PAGE, after=gate))
         running = asyncio.create_task(desk.refresh.run())
@@ -155,13 +156,13 @@ async def test_listing_stops_between_pages(redis_url: str) -> None:
 async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
     """A listing that was begun anew meanwhile, after a change of rules, reads no further page."""
     async with scripted(redis_url) as (desk, wix):
-        await desk.schedule.list_now(SiteId(SITE))
+        await list_now(desk.schedule, SITE)
         gate = asyncio.Event()
         wix.say("/query", Say(200, PAGE, after=gate), Say(200, {"ticketDefinitions": []}))
         running = asyncio.create_task(desk.refresh.run())
         await until(lambda: wix.of("/query"))
 
-        await desk.schedule.list_now(SiteId(SITE))
+        await list_now(desk.schedule, SITE)
         await until(lambda: len(wix.of("/query")) == 2)
         with capture_logs() as logs:
             gate.set()
@@ -176,7 +177,7 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
 async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
     """Law 5: A listing that Wix fails pauses the site and is due soon after."""
     async with scripted(redis_url) as (desk, wix):
-        await desk.schedule.list_now(SiteId(SITE))
+        await list_now(desk.schedule, SITE)
         wix.say("/query", Say(404, {"message": "no such route"}))
         running = asyncio.create_task(desk.refresh.run())
         await until(lambda: desk.store.do("HGET", key(SITE, "reads"), "paused_until"))
@@ -213,7 +214,7 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
 async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
     """Law 5: A worker that stood still between paying for a page and asking for it does not: its place is no more its own."""
     async with scripted(redis_url) as (desk, wix):
-        await desk.schedule.list_now(SiteId(SITE))
+        await list_now(desk.schedule, SITE)
         listing = await desk.schedule.claim(SiteId(SITE), RULES)
         assert isinstance(listing, Listing)
 

@@ -228,7 +228,7 @@ async def test_found_by_another_meanwhile(redis_url: str) -> None:
         finding = ReadResult(TicketId(TICKET), Pace.LIVE, f'"ticket":"{TICKET}"}}', "{}", 3)
 
         async def before_it_was(site: SiteId, tickets: Sequence[TicketId]) -> list[StoredTicket]:
-            await desk.snapshots.keep(lot.site, lot.version - 1, lot.version - 1, [finding])
+            await desk.snapshots.keep(lot.site, lot.version - 1, [finding])
             return []
 
         desk.snapshots.stored = before_it_was  # type: ignore[method-assign]

@@ -51,12 +51,12 @@ class Reads:
         """Read and keep; answers what became of the last."""
         version = version or await self.version()
         findings = [ReadResult.of(one, self.rules) for one in definitions]
-        return (await self.snapshots.keep(self.site, version, version, findings))[-1]
+        return (await self.snapshots.keep(self.site, version, findings))[-1]
 
     async def delete(self, ticket: str) -> None:
         """Wix said 404."""
         version = await self.version()
-        await self.snapshots.keep(self.site, version, version, [ReadResult.deleted(TicketId(ticket), EventId(EVENT))])
+        await self.snapshots.keep(self.site, version, [ReadResult.deleted(TicketId(ticket), EventId(EVENT))])
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -7,8 +7,8 @@ import pytest
 from server.model import EventId, Hint, Named, Pace, Rules, SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
-from server.store.keys import key
-from server.store.schedule import LISTING, Listing, Lot, Marked, Next, Schedule
+from server.store.keys import WAKE, key
+from server.store.schedule import LISTING, Listing, Lot, Next, Schedule
 from server.store.snapshots import ReadResult, Snapshots
 from server.store.timing import Timing
 from tests.rig.elapse import elapse
@@ -42,7 +42,7 @@ class ScheduledSite:
     async def passes(self, seconds: float, *tickets: TicketId) -> None:
         await elapse(self.store, SITE_ID, seconds, tickets)
 
-    async def mark(self, *tickets: TicketId, event: EventId | None = None, named: Named = Named.TICKETS) -> Marked:
+    async def mark(self, *tickets: TicketId, event: EventId | None = None, named: Named = Named.TICKETS) -> int | None:
         return await self.schedule.mark(SITE_ID, Hint("order", tickets, event, named), ORDER)
 
     async def watch(self, *tickets: TicketId) -> None:
@@ -53,6 +53,9 @@ class ScheduledSite:
         known = await self.schedule.watch(SITE_ID, tickets, counters=counters)
         assert known is not None
         return known.tickets
+
+    async def list_now(self) -> None:
+        await list_now(self.schedule, SITE_ID)
 
     async def claim(self, rules: Rules | None = None) -> Lot | Listing | Wait:
         return await self.schedule.claim(SITE_ID, rules or Rules())
@@ -75,7 +78,7 @@ class ScheduledSite:
         version = await self.schedule.spend(SITE_ID, Priority.HINTED)
         assert not isinstance(version, Wait)
         findings = [ReadResult(ticket, pace, f'"ticket":"{ticket}"}}', "{}", 3, EVENT) for ticket in tickets]
-        await self.snapshots.keep(SITE_ID, version, version, findings)
+        await self.snapshots.keep(SITE_ID, version, findings)
 
     async def call(self, what: str) -> int | Wait:
         """Call Wix if that is allowed: for a claimed read of a hinted ticket, or a payment of this class."""
@@ -110,6 +113,12 @@ class ScheduledSite:
 
     async def keys(self) -> list[str]:
         return sorted(await self.store.do("KEYS", "*"))
+
+
+async def list_now(schedule: Schedule, site: str) -> None:
+    """Make the listing of a site due, as nothing in the product does without a reason."""
+    await schedule.redis.do("ZADD", key(site, "due"), "LT", 0, LISTING)
+    await schedule.redis.do("PUBLISH", WAKE, site)
 
 
 def about(seconds: float) -> Any:

@@ -70,7 +70,7 @@ async def test_claims_pay(site: ScheduledSite, tokens: float, expected: int) -> 
 
 async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: ScheduledSite) -> None:
     """Law 5: A ticket that is hinted at is read while a listing goes on: the gap is between lots, not calls."""
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     await site.listing()
     await site.mark(A)
 
@@ -152,7 +152,7 @@ async def test_room_fills_from_when_it_was_made(site: ScheduledSite) -> None:
 
 async def test_a_listing_under_way_holds_its_place(site: ScheduledSite) -> None:
     """Law 5: A listing has one call on its way at most: one less may begin at once."""
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     listing = await site.listing()
     assert 20 - 1 == await places(site)
 

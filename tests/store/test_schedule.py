@@ -9,7 +9,7 @@ from server.model import Hint, Named, Pace, Rules, SiteId, TicketId, UnreportedF
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
 from server.store.keys import WAKE, key
-from server.store.schedule import Listing, Lot, Marked, Next, Schedule
+from server.store.schedule import Listing, Lot, Next, Schedule
 from server.store.snapshots import ReadResult
 from tests.rig.elapse import aged
 from tests.rig.monitor import monitored
@@ -51,7 +51,7 @@ async def test_listing_ends_with_everything(site: ScheduledSite) -> None:
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
 
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     await site.schedule.listed(await site.listing())
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
@@ -75,7 +75,7 @@ async def test_listing_is_leased(site: ScheduledSite) -> None:
 
 async def test_listing_goes_on(site: ScheduledSite) -> None:
     """Law 11: A listing is one worker's while it goes on page by page; of one that died it is due half a minute later."""
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     listing = await site.listing()
     for _ in range(4):
         await site.passes(25)
@@ -96,11 +96,11 @@ async def test_listing_goes_on(site: ScheduledSite) -> None:
 
 async def test_listing_is_given_back(site: ScheduledSite) -> None:
     """A listing that came to nothing is due at once; one that was asked for anew meanwhile is made anew."""
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     await site.schedule.list_again(await site.listing())
 
     listing = await site.listing()
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     await site.schedule.listed(listing)
     await site.listing()
 
@@ -108,15 +108,15 @@ async def test_listing_is_given_back(site: ScheduledSite) -> None:
 async def test_listing_that_wix_fails(site: ScheduledSite) -> None:
     """Of a listing that Wix fails again and again the next begins later each time, until one has come to its end."""
     for seconds in (2, 4, 8, 16, 32, 60, 60):
-        await site.schedule.list_now(SITE_ID)
+        await site.list_now()
         await site.schedule.list_again(await site.listing(), fault=True)
         found = await site.claim()
         assert isinstance(found, Wait)
         assert about(seconds) == found.seconds
 
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     await site.schedule.listed(await site.listing())
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     await site.schedule.list_again(await site.listing(), fault=True)
     found = await site.claim()
     assert isinstance(found, Wait)
@@ -126,7 +126,7 @@ async def test_listing_that_wix_fails(site: ScheduledSite) -> None:
 async def test_other_rules_claim_nothing(site: ScheduledSite) -> None:
     """Law 3: A worker with other rules takes neither a listing nor a ticket: what it read would be refused."""
     await site.mark(A)
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     before = await site.reads()
 
     assert Wait(1.0, other_rules=True) == await site.claim(Rules(low_at=3))
@@ -146,7 +146,7 @@ async def test_forget_leaves_nothing_for_ever(site: ScheduledSite) -> None:
 
     await site.settle(lot)
     await site.schedule.track(SITE_ID, lot.version, [Next(B, Pace.LIVE, start_us=lot.version + 10**9)])
-    assert Marked(known=False, taken=0, fell=0) == await site.mark(A)
+    assert await site.mark(A) is None
     assert Wait(1.0) == await site.claim()
     assert frozenset() == await site.schedule.sites()
     left = await site.keys()
@@ -189,7 +189,7 @@ async def test_adopted_again(site: ScheduledSite) -> None:
 
 async def test_unknown_site_writes_nothing(unknown: ScheduledSite) -> None:
     """Law 9: A hint, a viewer, a claim and a payment for an unknown site write nothing at all."""
-    assert Marked(known=False, taken=0, fell=0) == await unknown.mark(A, event=EVENT)
+    assert await unknown.mark(A, event=EVENT) is None
     assert await unknown.schedule.watch(SITE_ID, [A], counters=True) is None
     assert Wait(1.0) == await unknown.claim()
     assert Wait(1.0) == await unknown.schedule.spend(SITE_ID, Priority.HINTED)
@@ -215,7 +215,7 @@ async def test_mark_is_one_round_trip(site: ScheduledSite) -> None:
 
 async def test_mark_takes_everything(site: ScheduledSite) -> None:
     """Where every ticket is wanted a hint takes those that were never seen, and remembers who said so."""
-    assert Marked(known=True, taken=2, fell=2) == await site.mark(A, B)
+    assert 2 == await site.mark(A, B)
 
     assert {A: about(0), B: about(0)} == await site.scores("due")
     assert {A: about(0), B: about(0)} == await site.scores("hinted")
@@ -229,11 +229,11 @@ async def test_mark_takes_what_was_watched_within_a_day(watched: ScheduledSite) 
     await watched.watch(A)
     await watched.passes(86_300)
     await watched.watch(B)
-    assert 2 == (await watched.mark(A, B, C)).taken
+    assert 2 == await watched.mark(A, B, C)
 
     await watched.passes(200)
 
-    assert 1 == (await watched.mark(A, B, C)).taken
+    assert 1 == await watched.mark(A, B, C)
 
 
 @pytest.mark.parametrize("named", Named)
@@ -244,16 +244,16 @@ async def test_mark_falls_back_on_the_event(watched: ScheduledSite, named: Named
 
     marked = await watched.mark(*([] if named is Named.EVENT else [C]), event=EVENT, named=named)
 
-    assert (1, {A}) == (marked.taken, set(await watched.scores("hinted")))
+    assert (1, {A}) == (marked, set(await watched.scores("hinted")))
 
 
 async def test_lines_count_only_if_the_event_knows_them(site: ScheduledSite) -> None:
     """Of invoice lines, which name tickets only by custom, those count that the event knows; none of them, all do."""
     await site.knows(A, B)
 
-    assert 1 == (await site.mark(A, C, event=EVENT, named=Named.LINES)).taken
+    assert 1 == await site.mark(A, C, event=EVENT, named=Named.LINES)
     assert {A} == set(await site.scores("hinted"))
-    assert 2 == (await site.mark(C, event=EVENT, named=Named.LINES)).taken
+    assert 2 == await site.mark(C, event=EVENT, named=Named.LINES)
     assert {A, B} == set(await site.scores("hinted"))
 
 
@@ -262,7 +262,7 @@ async def test_due_times_only_fall(site: ScheduledSite) -> None:
     await site.mark(A)
     await site.passes(5)
     for _ in range(50):
-        assert Marked(known=True, taken=1, fell=0) == await site.mark(A)
+        assert 1 == await site.mark(A)
 
     assert {A: about(-5)} == await site.scores("due")
     assert {A: about(0)} == await site.scores("hinted")
@@ -289,7 +289,7 @@ async def test_mark_during_a_claim_reads_again(site: ScheduledSite) -> None:
     lot = await site.lot()
     assert (about(30), about(30)) == (await site.due(A), await site.due(B))
 
-    assert Marked(known=True, taken=1, fell=1) == await site.mark(A)
+    assert 1 == await site.mark(A)
     await site.settle(lot)
 
     assert (about(0), about(2)) == (await site.due(A), await site.due(B))
@@ -367,7 +367,7 @@ async def test_what_was_never_there_is_not_asked_for(watched: ScheduledSite) -> 
     """Law 9: A ticket that Wix does not know costs nothing while that is remembered, one first read after it."""
     await watched.watch(A)
     lot = await watched.lot()
-    await watched.snapshots.keep(SITE_ID, lot.version, lot.version, [ReadResult.never_there(A)])
+    await watched.snapshots.keep(SITE_ID, lot.version, [ReadResult.never_there(A)])
     await watched.settle(lot, pace=Pace.NEVER)
     await watched.passes(30)
 
@@ -668,13 +668,13 @@ async def test_a_clock_set_back_vouches_for_nothing(watched: ScheduledSite) -> N
     assert {A: about(0)} == await watched.scores()
     lot = await watched.lot()
     [finding] = [ReadResult(A, Pace.LIVE, f'"ticket":"{A}"}}', "{}", 2, EVENT)]
-    await watched.snapshots.keep(SITE_ID, lot.version, lot.version, [finding])
+    await watched.snapshots.keep(SITE_ID, lot.version, [finding])
     await watched.settle(lot)
     [fresh] = await watched.seen(A)
 
     assert watched.schedule.timing.max_stale < stale.age
     assert about(0) == fresh.age
-    assert "2" == (await watched.snapshots.read(SITE_ID, A))["unsold"]
+    assert "2" == await watched.store.do("HGET", key(SITE, "ticket", A), "unsold")
     assert {A: about(15)} == await watched.scores()
     assert {A: about(20)} == await watched.scores("watched")
 
@@ -864,7 +864,7 @@ async def test_settle_steps(site: ScheduledSite) -> None:
     assert {} == await site.scores("hinted")
 
 
-async def held(site: ScheduledSite, ticket: TicketId, ends: float) -> Marked:
+async def held(site: ScheduledSite, ticket: TicketId, ends: float) -> int | None:
     """A webhook tells of a hold that ends in so many seconds."""
     moment = await site.now() + round(ends * 1e6)
     return await site.schedule.mark(SITE_ID, Hint("reservation_created", (ticket,), hold_ends_us=moment), "reserved")
@@ -928,14 +928,15 @@ async def test_ends_of_many_holds(watched: ScheduledSite) -> None:
 @pytest.mark.parametrize("seconds", [-1, 3601, 10**7])
 async def test_no_end_of_a_hold(site: ScheduledSite, seconds: float) -> None:
     """A hold that is over, or that would end after more than an hour, is a hint as any other."""
-    assert Marked(known=True, taken=1, fell=1) == await held(site, A, seconds)
+    assert 1 == await held(site, A, seconds)
 
+    assert about(0) == await site.due(A)
     assert [] == await ends(site)
 
 
 async def test_holds_of_untracked_tickets(watched: ScheduledSite) -> None:
     """Law 9: A hold on a ticket that nobody wants is not remembered."""
-    assert 0 == (await held(watched, A, 600)).taken
+    assert 0 == await held(watched, A, 600)
 
     assert [] == await ends(watched)
 
@@ -1185,7 +1186,7 @@ async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: Schedule
 
     await site.schedule.give_back(await site.lot())
 
-    await site.schedule.list_now(SITE_ID)
+    await site.list_now()
     listing = await site.listing()
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
     await site.schedule.list_again(listing)
@@ -1223,7 +1224,7 @@ async def test_sites_of_a_cluster(store: RedisClient) -> None:
         listing = await schedule.claim(site, Rules())
         assert isinstance(listing, Listing)
         assert await schedule.extend(listing)
-        assert 1 == (await schedule.mark(site, Hint("order", (A,), EVENT), ORDER)).taken
+        assert 1 == await schedule.mark(site, Hint("order", (A,), EVENT), ORDER)
         assert await schedule.watch(site, [A, B], counters=True)
         lot = await schedule.claim(site, Rules())
         assert isinstance(lot, Lot)

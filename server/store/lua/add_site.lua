@@ -5,7 +5,7 @@
 -- gives  1 if its listing is due by this, else 0
 -- keeps  what changed is stored and the listing that follows from it is due, in one step: a process that dies here
 --        leaves no site that is never listed. Where only watched tickets are wanted a site is listed only when
---        somebody asks (list_now, watch).
+--        a viewer asks for an unknown ticket (watch).
 
 local site, due = KEYS[1], KEYS[2]
 local rules, all, wake = ARGV[1], ARGV[2], ARGV[3]

@@ -4,7 +4,7 @@
 -- args   type of the webhook ('' = none), how the tickets are named (tickets | lines | event),
 --        microseconds for which a watched ticket stays tracked, when a hold on the tickets ends (microseconds,
 --        0 = none does), the channel that wakes workers, tickets…
--- gives  tickets taken (-1 = unknown site, nothing was written), tickets whose due time fell
+-- gives  tickets taken (-1 = unknown site, nothing was written), and how many of them were not due before
 -- keeps  only what is tracked is taken: everything where the site is `all`, else what was watched within that time.
 --        Invoice lines name tickets only by custom, so a line counts only if the event knows it. A hint that
 --        names no tracked ticket marks those of its event. A due time is only ever lowered: a thousand orders are
