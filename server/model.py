@@ -182,7 +182,7 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A verified webhook: what it is, whose it is, and what follows from it (None: not for us)."""
+    """A verified webhook: its type ("unknown" = one that we do not handle), its site, and what it asks for (None: nothing)."""
 
     type: str
     site: SiteId
@@ -219,44 +219,3 @@ class WatchedSite:
     rules: str
     unreported_falls: UnreportedFalls | None
     tickets: tuple[WatchedTicket, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Every duration that the schedule and the hub keep to, in seconds.
-
-    A read may see what a webhook told `webhook_ahead` seconds later. A site is silent when its stock has fallen
-    `silent_falls` times, over `silent_after` seconds or more, and no webhook came.
-    """
-
-    lease: float = 30.0
-    watch_every: float = 15.0
-    watch_slow: float = 600.0
-    watch_for: float = 20.0
-    reconcile: float = 300.0
-    list_every: float = 600.0
-    read_gap: float = 0.5
-    max_stale: float = 90.0
-    gone_for: float = 60.0
-    settle: tuple[float, float, float] = (2.0, 8.0, 30.0)
-    again: float = 2.0
-    webhook_ahead: float = 60.0
-    silent_falls: int = 3
-    silent_after: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Wix's limit as a token bucket: never over `capacity` + 60 × `refill` = 200 calls in any minute.
-
-    Source: Wix, "Rate limits": 200 requests a minute for each app instance.
-    """
-
-    capacity: int = 20
-    refill: float = 3.0
-    first_reads: int = 30
-
-    @property
-    def watching(self) -> float:
-        """Calls a second that reads which only keep watched tickets fresh may take: half, however much is watched."""
-        return self.refill / 2

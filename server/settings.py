@@ -17,9 +17,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
 from server.errors import NotStarted
-from server.model import Rules, SiteId, Timing
+from server.model import Rules, SiteId
+from server.store.timing import Timing
 from server.wire import guid
-from server.wix.client import ApiKey, App
+from server.wix.credentials import ApiKey, App
 from server.wix.signature import public_key
 
 List = Annotated[tuple[str, ...], NoDecode]

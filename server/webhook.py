@@ -19,10 +19,10 @@ from starlette.types import Message, Receive, Scope, Send
 from server import logs, metrics
 from server.errors import Forged, Malformed, RedisUnavailable
 from server.logs import RepeatedWarning
-from server.model import Install, Rules, SiteId, Webhook
+from server.model import Install, Rules, Webhook
 from server.store.schedule import Schedule
 from server.wire import WEBHOOK_RETRY_AFTER
-from server.wix import schema, signature
+from server.wix import signature
 
 LARGEST = 1_000_000
 """Bytes: the largest real order has some hundred tickets of 1 kB."""
@@ -130,34 +130,33 @@ class Intake:
         return b"".join(parts) if size <= LARGEST else None
 
     async def _take(self, webhook: Webhook) -> int:
-        type_ = webhook.type if webhook.type in schema.KNOWN else "unknown"
         if webhook.meaning is None:
-            return _became(type_, "ignored", 200)
+            return _became(webhook.type, "ignored", 200)
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 if isinstance(webhook.meaning, Install):
-                    return await self._install(webhook.site, webhook.meaning, type_)
-                marked = await self.schedule.mark(webhook.site, webhook.meaning, type_)
+                    return await self._install(webhook, webhook.meaning)
+                taken = await self.schedule.mark(webhook.site, webhook.meaning, webhook.type)
         except (RedisUnavailable, TimeoutError) as error:
-            log.error("webhook_not_taken", type=type_, site=webhook.site, error=str(error) or "too slow")
-            return _became(type_, "unavailable", 503)
-        if not marked.known:
-            log.info("webhook_of_unknown_site", type=type_, site=webhook.site)
-            return _became(type_, "unknown_site", 200)
-        _marks(webhook.meaning.reason).inc(marked.taken)
+            log.error("webhook_not_taken", type=webhook.type, site=webhook.site, error=str(error) or "too slow")
+            return _became(webhook.type, "unavailable", 503)
+        if taken is None:
+            log.info("webhook_of_unknown_site", type=webhook.type, site=webhook.site)
+            return _became(webhook.type, "unknown_site", 200)
+        _marks(webhook.meaning.reason).inc(taken)
         if standard_log.isEnabledFor(logging.DEBUG):
             # structlog makes a line before it is asked whether anybody wants it, which takes as long as Redis's part.
-            log.debug("webhook", type=type_, site=webhook.site, tickets=webhook.meaning.tickets, taken=marked.taken)
-        return _became(type_, "marked" if marked.taken else "untracked", 200)
+            log.debug("webhook", type=webhook.type, site=webhook.site, tickets=webhook.meaning.tickets, taken=taken)
+        return _became(webhook.type, "marked" if taken else "untracked", 200)
 
-    async def _install(self, site: SiteId, install: Install, type_: str) -> int:
+    async def _install(self, webhook: Webhook, install: Install) -> int:
         if install.installed:
-            await self.schedule.add_site(site, self.rules, everything=self.everything)
-            log.info("site_installed", site=site)
+            await self.schedule.add_site(webhook.site, self.rules, everything=self.everything)
+            log.info("site_installed", site=webhook.site)
         else:
-            await self.schedule.remove_site(site)
-            log.info("site_removed", site=site)
-        return _became(type_, "taken", 200)
+            await self.schedule.remove_site(webhook.site)
+            log.info("site_removed", site=webhook.site)
+        return _became(webhook.type, "taken", 200)
 
 
 def _became(type_: str, outcome: str, status: int) -> int:

@@ -18,7 +18,8 @@ from server import settings, webhook, wire
 from server.http import connection, descriptors, idle
 from server.hub import heartbeat, unconfirmed
 from server.live import admission, frames, websocket
-from server.model import Budget, Counter, Rules, Sale, State, TicketId
+from server.model import Counter, Rules, Sale, State, TicketId
+from server.store.budget import Budget
 from server.wix import signature
 from tests.rig.fake_reader import definition
 from tests.rig.redis import SERVERS, RedisServer, free_port, until

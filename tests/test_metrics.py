@@ -26,8 +26,8 @@ metrics.flush_seconds.observe(0.002)
 EVERY = """
 from prometheus_client.metrics import MetricWrapperBase
 from server import metrics
-from server.wix import schema
-for type_ in (*schema.KNOWN, "none", "unknown"):
+from server.wix import webhooks
+for type_ in (*webhooks.KNOWN, "none", "unknown"):
     for outcome in range(6):
         metrics.webhooks.labels(type_, f"outcome-{outcome}")
 for one in vars(metrics).values():

@@ -5,21 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.model import (
-    Budget,
-    Counter,
-    Definition,
-    Hint,
-    Named,
-    Pace,
-    Price,
-    Rules,
-    Sale,
-    SaleStatus,
-    State,
-    TicketId,
-    Timing,
-)
+from server.model import Counter, Definition, Hint, Named, Pace, Price, Rules, Sale, SaleStatus, State, TicketId
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import TICKET
 
@@ -183,18 +169,3 @@ def test_a_hint_has_no_number() -> None:
         hint.event,
         hint.named,
     )
-
-
-def test_budget_keeps_to_wix_s_limit() -> None:
-    """Law 5: A full bucket and a minute of refill are no more than the 200 calls that Wix allows."""
-    budget = Budget()
-
-    assert budget.capacity + 60 * budget.refill <= 200
-
-
-def test_timing_fits_together() -> None:
-    """A watched ticket is read well before its number is withdrawn, and a lease outlives the read under it."""
-    timing = Timing()
-
-    assert 2 * timing.watch_every < timing.max_stale
-    assert timing.watch_every < timing.watch_for < timing.lease

@@ -11,7 +11,7 @@ from server import settings
 from server.errors import NotStarted
 from server.model import Rules, SiteId
 from server.settings import Settings
-from server.wix.client import ApiKey, App
+from server.wix.credentials import ApiKey, App
 
 INSTANCE = "5F0E4D3C-1111-4111-8111-00000000B001"
 SITE_ID = "7c9e6679-2222-4222-8222-00000000c001"

@@ -1,27 +1,26 @@
-"""Refresh: due tickets, one Wix query for up to 100 of a site, snapshots.
+"""Claims due tickets of each site and has them read.
 
-In: the schedules of all known sites. Out: lots and pages of listings that reader.py reads. One task a site claims; each
-claimed lot is read by a task of its own, at most two a site and sixteen in the process (less than httpx's pool). A call is
-never cancelled: `stop` lets what is in flight end.
+In: the schedules of all known sites. Out: lots, which reader.py reads, and listings, which listing.py reads. One task a site
+claims; each claim is read by a task of its own, at most two a site and sixteen in the process (less than httpx's pool). A call
+is never cancelled: `stop` lets calls in flight end.
 """
 
 import asyncio
 import time
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from server import logs, metrics
-from server.errors import NotThere, RedisUnavailable, WixRefused, WixUnavailable
+from server.errors import RedisUnavailable
 from server.logs import RepeatedWarning
-from server.model import Hint, SiteId, TicketId
+from server.model import SiteId
 from server.redis.client import RedisClient
 from server.redis.listener import Listener
+from server.refresh.listing import Lister
 from server.refresh.reader import Reader
+from server.store.budget import Wait
 from server.store.keys import WAKE
-from server.store.schedule import Listing, Lot, Priority, Wait
+from server.store.schedule import Listing, Lot
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
-from server.wix import deadline
 
 SLOTS = 16
 SLOTS_A_SITE = 2
@@ -29,18 +28,8 @@ LOOK = 1.0
 """Seconds between two looks at a schedule when nothing wakes us: a lost wake costs no more."""
 LOOK_EVERY = 5.0
 """Seconds between two looks at which sites there are."""
-READ_WITHIN = 0.8
-"""The part of a lease in which all calls of a lot end: the budget counts on none of them coming to Wix after it."""
 
 log = logs.logger("refresh")
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """The call for one page of a listing: paid under this version, and when that was asked for (time.monotonic())."""
-
-    version: int
-    asked: float
 
 
 class Refresh:
@@ -135,17 +124,17 @@ class Refresh:
                 reads.create_task(self._work(lot, mine, asked))
 
     async def _work(self, lot: Lot | Listing, mine: asyncio.Semaphore, asked: float) -> None:
+        lister = None
         try:
             if isinstance(lot, Listing):
-                await self._list(lot)
+                lister = Lister(self.schedule, self.reader, lot, self._slots, self._stopping)
+                await lister.run()
             else:
                 metrics.lots.labels(lot.reason).inc()
-                # Since before it was claimed: a process may stand still at any moment, for as long as it pleases others.
-                with self._while_it_is_ours(asked):
-                    await self.reader.read(lot)
+                await self.reader.read(lot, since=asked)
         except RedisUnavailable as error:
             log.warning("store_unavailable", site=lot.site, error=str(error))
-            await self._give_back(lot)
+            await self._give_back(lister.listing if lister else lot)
         finally:
             self._slots.release()
             mine.release()
@@ -162,63 +151,6 @@ class Refresh:
                 await self._pause(self._stopping, LOOK)
             else:
                 return
-
-    async def _list(self, listing: Listing) -> None:
-        """Keep every ticket of the site, page by page; mark what is tracked but was not listed."""
-        site = listing.site
-        listed: set[TicketId] = set()
-        cursor, more = None, True
-        try:
-            while more:
-                page, listing = await self._leave(listing)
-                if page is None:
-                    await self.schedule.list_again(listing)
-                    return
-                with self._while_it_is_ours(page.asked):
-                    answer, found = await self.reader.page(site, page.version, cursor)
-                if any(one.again for one in found):
-                    # Whoever gave the site other rules has made another listing due.
-                    await self.schedule.list_again(listing)
-                    return
-                await self.schedule.track(site, page.version, found)
-                listed |= {one.ticket for one in found} | answer.unreadable
-                cursor = answer.next
-                more = cursor is not None
-            absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
-            if absent:
-                await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
-            await self.schedule.listed(listing)
-            log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
-        except RedisUnavailable as error:
-            log.warning("store_unavailable", site=site, error=str(error))
-            await self._give_back(listing)
-        except (WixUnavailable, WixRefused, NotThere) as error:
-            await self.reader.fault(site, None, error)
-            await self.schedule.list_again(listing, fault=True)
-
-    async def _leave(self, listing: Listing) -> tuple[_Page | None, Listing]:
-        """Hold a listing until the budget has a call for it; no page when we are to stop or it is no longer ours."""
-        while not self._stopping.is_set():
-            held = await self.schedule.extend(listing)
-            if held is None:
-                log.info("listing_left", site=listing.site)
-                break
-            listing = held
-            asked = time.monotonic()
-            version = await self.schedule.spend(listing.site, Priority.REST)
-            if not isinstance(version, Wait):
-                return _Page(version, asked), listing
-            # A site that may be paused for minutes keeps no other from being read.
-            self._slots.release()
-            try:
-                await self._pause(self._stopping, min(version.seconds, LOOK))
-            finally:
-                await self._slots.acquire()
-        return None, listing
-
-    def _while_it_is_ours(self, asked: float) -> AbstractContextManager[None]:
-        """Calls within this block end while what was *asked* for then (time.monotonic()) has its place in the budget."""
-        return deadline.within(READ_WITHIN * self.schedule.timing.lease, since=asked)
 
     @staticmethod
     async def _pause(event: asyncio.Event, seconds: float) -> None:

@@ -1,19 +1,26 @@
 """The reader: what Wix says of tickets, and what it says by leaving one out.
 
-In: a lot or a page of a listing, claimed and paid for. Out: kept snapshots, and each ticket's next due time. Who claims,
-how much is read at once, and until when a call may be made (deadline.py), is claims.py's.
+In: a lot or a page of a listing, claimed and paid for. Out: kept snapshots, and each ticket's next due time. Claims, and how
+many reads run at once, are claims.py's.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from server import logs, metrics
 from server.errors import Malformed, NotThere, RedisUnavailable, TicketCounterError, WixRefused, WixUnavailable
 from server.model import Definition, Pace, SiteId, TicketId
 from server.refresh.silence import Silence
-from server.store.schedule import Lot, Next, Priority, Schedule, Wait, look_again
+from server.store.budget import Priority, Wait
+from server.store.schedule import Lot, Next, Schedule, look_again
 from server.store.snapshots import Kept, ReadResult, Snapshots
-from server.wix.client import Answer, App, Wix
+from server.wix import deadline
+from server.wix.client import Answer, Wix
+from server.wix.credentials import App
+
+READ_WITHIN = 0.8
+"""The part of a lease in which all calls of a claim end: the budget relies on no call arriving at Wix after the lease."""
 
 log = logs.logger("reader")
 
@@ -27,20 +34,24 @@ class Reader:
         self.wix = wix
         self._silence = Silence(schedule, expected=isinstance(wix.credentials, App))
 
-    async def read(self, lot: Lot) -> None:
-        """Read a lot, keep what Wix answered, settle every ticket of it."""
-        try:
-            found = await self._query(lot, lot.tickets)
-        except (WixUnavailable, NotThere) as error:
-            # A 404 to a query is a wrong address or a gateway, and says nothing of any ticket.
-            await self.fault(lot.site, lot, error)
-            return
-        await self.schedule.settle(lot, found)
+    async def read(self, lot: Lot, *, since: float | None = None) -> None:
+        """Read a lot, keep what Wix answered, settle every ticket of it; *since* is when it was claimed (see `_deadline`)."""
+        with self._deadline(since):
+            try:
+                found = await self._query(lot, lot.tickets)
+            except (WixUnavailable, NotThere) as error:
+                # A 404 to a query is a wrong address or a gateway, and says nothing of any ticket.
+                await self.fault(lot.site, lot, error)
+                return
+            await self.schedule.settle(lot, found)
 
-    async def page(self, site: SiteId, version: int, cursor: str | None) -> tuple[Answer, list[Next]]:
-        """Read a page of a site's listing, which was paid for with this *version*, and keep it."""
-        answer = await self.wix.page(site, cursor, lambda: self._pay(site, Priority.REST))
-        return answer, await self._keep(site, version, answer)
+    async def page(
+        self, site: SiteId, version: int, cursor: str | None, *, since: float | None = None
+    ) -> tuple[Answer, list[Next]]:
+        """Read a page of a site's listing, which was paid for with this *version* and *since* then, and keep it."""
+        with self._deadline(since):
+            answer = await self.wix.page(site, cursor, lambda: self._pay(site, Priority.REST))
+            return answer, await self._keep(site, version, answer)
 
     async def fault(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
         """Wix did not answer as it should: pause the site, and make due again what was to be read."""
@@ -48,6 +59,13 @@ class Reader:
         paused = await self.schedule.fault(site, lot, getattr(error, "retry_after", None))
         metrics.pauses.labels(str(status)).inc()
         log.warning("wix_fault", site=site, status=status, error=str(error), paused=round(paused, 3))
+
+    def _deadline(self, since: float | None) -> AbstractContextManager[None]:
+        """End all calls to Wix of this block while what was claimed *since* then has its place in the budget.
+
+        A moment of time.monotonic() before the claim was asked for, as the process may have been suspended; None = now.
+        """
+        return deadline.within(READ_WITHIN * self.schedule.timing.lease, since=since)
 
     async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
         try:
@@ -83,7 +101,7 @@ class Reader:
         ]
 
     async def _store(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
-        kept = await self.snapshots.keep(site, version, version, findings)
+        kept = await self.snapshots.keep(site, version, findings)
         await self._silence.learn(site, kept)
         return kept
 

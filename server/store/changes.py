@@ -1,9 +1,11 @@
 """The log of changes of a site, read by consumer groups.
 
 A change is before and after of one ticket's facts; keep.lua appends it together with the snapshot. Here it is read,
-acknowledged after its effect (so every effect must be idempotent), taken over from a reader that died, and parked
-when it cannot be worked off. Reads never block: a wake or one look a second is enough, and a blocked connection
-would hide a dead one.
+acknowledged after its effect (so every effect must be idempotent), taken over from a consumer that died, and parked
+when it cannot be processed. Reads never block: polling once a second is enough, and a blocked connection would hide a
+dead one.
+
+Nothing in the product reads it yet: the stages sync (facts to other systems) and notify (messages about changes) will.
 """
 
 import json

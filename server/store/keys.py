@@ -1,6 +1,4 @@
-"""How this house calls things in Redis, and how it counts time there."""
-
-import math
+"""The names of keys and channels in Redis."""
 
 SITES = "tc:sites"
 """The set of all sites that are known."""
@@ -17,13 +15,3 @@ def key(site: str, *parts: str) -> str:
 def channel(site: str, ticket: str) -> str:
     """The public channel of a ticket's counter."""
     return key(site, "live", ticket)
-
-
-def seconds(us: float) -> float:
-    """Microseconds, as Redis counts here, to seconds."""
-    return us / 1e6
-
-
-def micros(amount: float) -> int:
-    """Seconds to microseconds, as Redis counts here."""
-    return math.floor(amount * 1e6)

@@ -8,24 +8,23 @@ are only their arguments and answers. It never calls Wix and never sees a count.
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from server.model import (
-    Budget,
     EventId,
     Hint,
     Pace,
     Rules,
     SiteId,
     TicketId,
-    Timing,
     UnreportedFalls,
     WatchedSite,
     WatchedTicket,
 )
 from server.redis.client import RedisClient
 from server.store import scripts
-from server.store.keys import SITES, WAKE, key, micros, seconds
+from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
+from server.store.keys import SITES, WAKE, key
+from server.store.timing import Timing, micros, seconds
 
 LISTING = "*"
 """The member of a site's schedule that stands for listing all its tickets."""
@@ -34,16 +33,6 @@ OUTLIVES = ("reads", "changes", "history")
 """What a site leaves for two days: an app that is installed again goes on with newer versions, in the same logs."""
 
 DAY = 86_400.0
-LONGEST_PAUSE = 300.0
-"""Seconds: a Retry-After beyond this would blind the site's pages for longer than a person would wait."""
-
-
-class Priority(StrEnum):
-    """How urgent a Wix call is; each leaves some of the budget to those before it."""
-
-    HINTED = "hinted"
-    WATCHED = "watched"
-    REST = "rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +52,6 @@ class Listing:
 
     site: SiteId
     lease: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing may start before so many seconds; *foreign* = because the site's rules are not those of who asked."""
-
-    seconds: float
-    other_rules: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """What a hint did: tickets taken, and how many became due by it. None taken may also mean an unknown site."""
-
-    known: bool
-    taken: int
-    fell: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +94,7 @@ class Schedule:
         New rules, or `everything` switched on, make the site's listing due, which keeps every ticket anew.
         """
         keys = [key(site, name) for name in ("site", "due", *OUTLIVES)]
-        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything)])
+        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything), WAKE])
         await self.redis.do("SADD", SITES, site)
 
     async def remove_site(self, site: SiteId) -> None:
@@ -148,20 +120,18 @@ class Schedule:
         """Whether a site that is not known was forgotten of late, and not lost: its budget outlives it by two days."""
         return bool(await self.redis.do("EXISTS", key(site, "reads")))
 
-    async def list_now(self, site: SiteId) -> None:
-        """Make the site's listing due."""
-        await self.redis.do("ZADD", key(site, "due"), "LT", micros(0), LISTING)
-        await self.redis.do("PUBLISH", WAKE, site)
-
     # -- hints and viewers --
 
-    async def mark(self, site: SiteId, hint: Hint, webhook: str = "") -> Marked:
-        """Look at these tickets again; `webhook` is the type that said so, which is remembered too. One round trip."""
+    async def mark(self, site: SiteId, hint: Hint, webhook: str = "") -> int | None:
+        """Make tickets due by a hint, in one round trip; the type of the *webhook* that gave it is stored too.
+
+        Answers how many of them are tracked, and so are marked; None for an unknown site.
+        """
         keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds")]
         keys.append(key(site, "event", hint.event or EventId("-")))
-        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0]
-        taken, fell = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
-        return Marked(taken >= 0, max(0, taken), fell)
+        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, WAKE]
+        taken, _ = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
+        return None if taken < 0 else int(taken)
 
     async def unreported_falls(self, site: SiteId) -> UnreportedFalls | None:
         """How the stock of a site falls without any webhook; None where it does not, and for an unknown site."""
@@ -173,7 +143,7 @@ class Schedule:
         timing = self.timing
         keys = [key(site, name) for name in ("site", "due", "watched", "heard")]
         keys += [key(site, "ticket", ticket) for ticket in tickets]
-        fixed = [
+        fixed: list[str | float] = [
             micros(timing.watch_for),
             micros(timing.watch_every),
             micros(timing.watch_slow),
@@ -181,6 +151,7 @@ class Schedule:
             self.budget.first_reads,
             micros(timing.lease),
             int(counters),
+            WAKE,
         ]
         answer = await self.redis.run(scripts.WATCH, keys, [*fixed, *tickets])
         if answer is None:
@@ -263,7 +234,10 @@ class Schedule:
         await self._extend(listing, "fault" if fault else "back")
 
     async def heard(self, site: SiteId) -> Mapping[str, str]:
-        """When each webhook type was last heard (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua."""
+        """When each webhook type came last (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua.
+
+        Only tests use it yet: it is for a page that shows which webhooks arrive.
+        """
         return dict(await self.redis.do("HGETALL", key(site, "heard")))
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:

@@ -10,10 +10,11 @@ from enum import IntFlag
 
 from server import logs, metrics
 from server.logs import RepeatedWarning
-from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId, Timing
+from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store import scripts
-from server.store.keys import channel, key, micros
+from server.store.keys import channel, key
+from server.store.timing import Timing, micros
 from server.wire import canonical, counter_body
 
 TWO_DAYS = 172_800
@@ -92,17 +93,16 @@ class Snapshots:
         self.history_ms = int(history_days * 86_400_000)
         self._rules_differ = RepeatedWarning(log, "rules_differ")
 
-    async def keep(self, site: SiteId, version: int, read_at: int, findings: Sequence[ReadResult]) -> list[Kept]:
-        """RedisClient what is newer, publish what is shown differently, log what changed.
+    async def keep(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
+        """Store what is newer, publish what is shown differently, log what changed.
 
-        *version* is the read's fence and *read_at* the time of its claim, in microseconds.
+        *version* is that of the read: when it was claimed, in microseconds, unless Redis's clock was set back.
         """
         if not findings:
             return []
         keys = [key(site, name) for name in ("site", "changes", "history", "heard")]
         args: list[str | int] = [
             version,
-            read_at,
             self.rules.hash,
             self.redis.publish_command,
             WEEK_MS,
@@ -144,8 +144,3 @@ class Snapshots:
     async def miss(self, site: SiteId, ticket: TicketId) -> None:
         """Remember that an answer left this known ticket out; the next accepted read forgets it."""
         await self.redis.run(scripts.MISS, [key(site, "ticket", ticket)], [])
-
-    async def read(self, site: SiteId, ticket: TicketId) -> dict[str, str]:
-        """Everything stored of a ticket, as text; empty when there is nothing."""
-        answer = await self.redis.do("HGETALL", key(site, "ticket", ticket))
-        return dict(answer)

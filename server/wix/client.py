@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,6 +21,7 @@ from server import logs, metrics
 from server.errors import Malformed, NotThere, WixRefused, WixUnavailable
 from server.model import Definition, SiteId, TicketId
 from server.wix import deadline, schema
+from server.wix.credentials import ApiKey, App
 
 PATH = "/events/v3/ticket-definitions"
 FIELDS = ("SALES_DETAILS", "EVENT_DETAILS")
@@ -40,22 +41,6 @@ LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 log = logs.logger("wix")
 
 Pay = Callable[[], Awaitable[bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """A Wix app: its id and its secret, good for every site that installed it."""
-
-    id: str
-    secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """An API key of the sites' owner, and the site id that goes with each app instance."""
-
-    key: str = field(repr=False)
-    sites: Mapping[SiteId, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,16 @@
-"""Wix's JSON in our words: definitions, and what a webhook asks for.
+"""Parses Wix's JSON of a ticket definition.
 
-In: parsed JSON whose optional members may be missing, as Wix's REST leaves out what has no value. Out: values of
-model.py, or Malformed saying which member is wrong. Personal data in orders is not looked at.
-Sources: Wix, "Ticket Definitions V3" (object and events), "Orders" (Order Confirmed), "Ticket Reservations",
-"Events V3" (events), "App Installed", "App Removed".
+In: parsed JSON whose optional members may be missing, as Wix's REST leaves out what has no value. Out: model.py's
+Definition, or Malformed naming the member that is wrong. Source: Wix, "Ticket Definitions V3" (object).
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from server.errors import Malformed
-from server.model import Definition, EventId, Hint, Install, Named, Price, Sale, SaleStatus, TicketId
+from server.model import Definition, EventId, Price, Sale, SaleStatus, TicketId
 from server.wire import guid
 
 NOT_FACTS = frozenset({"salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails"})
@@ -23,32 +20,6 @@ EVENT_OVER = frozenset({"ENDED", "CANCELED", "DRAFT"})
 """Event states in which nothing can be bought. A draft is one nobody may see yet."""
 
 _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
-
-_ORDERS = {
-    "wix.events.ticketing.events.OrderConfirmed": "order_confirmed",
-    "wix.events.ticketing.events.OrderUpdated": "order_updated",
-    "wix.events.ticketing.events.OrderInitiated": "order_initiated",
-    "wix.events.ticketing.events.OrderPaid": "order_paid",
-    "wix.events.ticketing.events.OrderDeleted": "order_deleted",
-}
-_RESERVATIONS = {
-    "wix.events.v1.ticket_reservation_created": "reservation_created",
-    "wix.events.v1.ticket_reservation_updated": "reservation_updated",
-    "wix.events.v1.ticket_reservation_deleted": "reservation_deleted",
-}
-_OLD_RESERVATIONS = {
-    "wix.events.ticketing.events.ReservationCreated": "reservation_created",
-    "wix.events.ticketing.events.ReservationUpdated": "reservation_updated",
-}
-_DEFINITIONS = {
-    f"wix.events.v3.ticket_definition_{slug}": f"definition_{slug}"
-    for slug in ("created", "updated", "deleted", "sale_started", "sale_ended", "sale_period_updated")
-}
-_EVENTS = {f"wix.events.v3.event_{slug}": f"event_{slug}" for slug in ("updated", "canceled", "ended", "deleted")}
-_INSTALLS = {"AppInstalled": True, "AppRemoved": False}
-
-KNOWN = frozenset({*_ORDERS, *_RESERVATIONS, *_OLD_RESERVATIONS, *_DEFINITIONS, *_EVENTS, *_INSTALLS})
-"""Every webhook type that we act on."""
 
 
 def definition(json: Any) -> Definition:
@@ -63,7 +34,7 @@ def definition(json: Any) -> Definition:
     prices, shared = _prices(entity.get("pricingMethod"), ticket)
     details = _members(entity.get("eventDetails"))
     period = _members(entity.get("salePeriod"))
-    start, end = _time(period.get("startDate"), ticket), _time(period.get("endDate"), ticket)
+    start, end = parse_time(period.get("startDate"), ticket), parse_time(period.get("endDate"), ticket)
     status = str(entity.get("saleStatus"))
     return Definition(
         id=TicketId(ticket),
@@ -84,81 +55,6 @@ def definition(json: Any) -> Definition:
         end_us=end,
         facts={name: value for name, value in entity.items() if name not in NOT_FACTS},
     )
-
-
-def meaning(type_: str, payload: Mapping[str, Any]) -> Hint | Install | None:
-    """What a webhook of this type asks for; None for a type that is not for us, or one that names nothing."""
-    if type_ in _INSTALLS:
-        return Install(_INSTALLS[type_])
-    if reason := _ORDERS.get(type_):
-        return _order(reason, payload)
-    if reason := _DEFINITIONS.get(type_):
-        found = guid(str(payload.get("entityId")))
-        return Hint(reason, (TicketId(found),)) if found else None
-    if reason := _RESERVATIONS.get(type_):
-        entity = _entity(payload)
-        return _held(_named(reason, entity.get("tickets"), "ticketDefinitionId", None), entity, "expirationDate")
-    if reason := _OLD_RESERVATIONS.get(type_):
-        hint = _named(reason, payload.get("quantities"), "ticketDefinitionId", payload.get("eventId"))
-        return _held(hint, payload, "expires")
-    if reason := _EVENTS.get(type_):
-        found = guid(str(payload.get("entityId")))
-        return Hint(reason, event=EventId(found), named=Named.EVENT) if found else None
-    return None
-
-
-def _order(reason: str, payload: Mapping[str, Any]) -> Hint | None:
-    # Tickets are made after payment, so an order may name them only by its invoice lines; whose ids equal the
-    # definitions' in Wix's own example, but no page promises it.
-    by_ticket = _named(reason, payload.get("tickets"), "ticketDefinitionId", payload.get("eventId"))
-    if by_ticket and by_ticket.tickets:
-        return Hint(reason, by_ticket.tickets, by_ticket.event, Named.TICKETS)
-    invoice = payload.get("invoice")
-    items = invoice.get("items") if isinstance(invoice, dict) else None
-    by_line = _named(reason, items, "id", payload.get("eventId"))
-    if by_line and by_line.event:
-        return Hint(reason, by_line.tickets, by_line.event, Named.LINES if by_line.tickets else Named.EVENT)
-    return None
-
-
-def _named(reason: str, entries: Any, member: str, event: Any) -> Hint | None:
-    ids: dict[TicketId, None] = {}
-    for entry in entries if isinstance(entries, list) else ():
-        found = guid(str(entry.get(member))) if isinstance(entry, dict) else None
-        if found:
-            ids[TicketId(found)] = None
-    event_id = guid(str(event)) if event else None
-    if not ids and not event_id:
-        return None
-    return Hint(
-        reason,
-        tuple(ids),
-        EventId(event_id) if event_id else None,
-        Named.TICKETS if ids else Named.EVENT,
-    )
-
-
-def _held(hint: Hint | None, reservation: Mapping[str, Any], member: str) -> Hint | None:
-    """The same hint with the time at which the reservation gives its tickets back, if it is one that will."""
-    if hint is None or not str(reservation.get("status")).endswith("PENDING"):
-        return hint
-    try:
-        return replace(hint, hold_ends_us=_time(reservation.get(member), "of a reservation"))
-    except Malformed:
-        # It would only have been one more time to look.
-        return hint
-
-
-def _entity(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    for body, member in (
-        ("createdEvent", "entity"),
-        ("updatedEvent", "currentEntity"),
-        ("deletedEvent", "deletedEntity"),
-    ):
-        holder = payload.get(body)
-        if isinstance(holder, dict) and isinstance(holder.get(member), dict):
-            return dict(holder[member])
-    return {}
 
 
 def _stock(entity: Mapping[str, Any], ticket: str) -> tuple[int | None, bool]:
@@ -206,7 +102,8 @@ def _price(money: Mapping[str, Any], ticket: str, option: str | None = None, nam
     return Price(f"{int(whole)}.{cents.rstrip('0'):0<2}", _text(money.get("currency")) or "", option, name)
 
 
-def _time(text: Any, ticket: str) -> int | None:
+def parse_time(text: Any, ticket: str) -> int | None:
+    """Microseconds since 1970 of an ISO 8601 time, which is UTC where it names no zone; None for no text. Raises Malformed."""
     if not text:
         return None
     try:

@@ -21,7 +21,7 @@ from jwt.api_jws import PyJWS
 from server.errors import Forged, Malformed, NotStarted
 from server.model import SiteId, Webhook
 from server.wire import guid
-from server.wix import schema
+from server.wix import webhooks
 
 LEEWAY = 120.0
 """Seconds by which a clock of Wix or ours may be off."""
@@ -116,12 +116,13 @@ def verify(body: bytes, key: RSAPublicKey) -> Webhook:
     site = guid(instance) if isinstance(instance, str) else None
     if site is None:
         raise Malformed("data.instanceId is not a GUID")
-    if type_ not in schema.KNOWN:
-        return Webhook(type_, SiteId(site), None)
+    meaning = webhooks.KNOWN.get(type_)
+    if meaning is None:
+        return Webhook(webhooks.UNKNOWN, SiteId(site), None)
     payload = _parse(envelope.get("data"), "data.data")
     for holder in ("createdEvent", "updatedEvent", "deletedEvent"):
         _open(payload, holder)
-    return Webhook(type_, SiteId(site), schema.meaning(type_, payload))
+    return Webhook(type_, SiteId(site), meaning(payload))
 
 
 def _open(payload: dict[str, Any], holder: str) -> None:

@@ -14,7 +14,7 @@ import httpx
 from redis.asyncio import Redis
 
 from server.hub.unconfirmed import MAX_UNCONFIRMED as MOST_UNPROVEN
-from server.model import Budget
+from server.store.budget import Budget
 from server.store.keys import key
 from tests.rig.deployment import Deployment, counted_calls
 from tests.rig.fake_reader import FakeReader, definition

@@ -17,6 +17,7 @@ from tests.rig.process import Run
 from tests.rig.recording_viewers import websocket_viewer
 from tests.rig.redis import Servers
 from tests.rig.report import report
+from tests.rig.scheduled import list_now
 from tests.rig.server import until
 from tests.rig.several_sites import several_sites
 from tests.rig.tcp_proxy import tcp_proxy
@@ -211,7 +212,7 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
             return float(await schedule.redis.do("HGET", key(wix.site, "reads"), "tokens")) < 1
 
         await until(nearly_gone, 30)
-        await schedule.list_now(SiteId(wix.site))
+        await list_now(schedule, wix.site)
         since, lists = time.time(), worker.err.count("site_listed")
         read_at = await house.kept(wix.site, watched, "read_at")
         while time.time() - since < 15:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from server.model import Timing
 from server.store.keys import channel, key
+from server.store.timing import Timing
 from tests.rig.buyers import Buyers, buy_steadily
 from tests.rig.deployment import Deployment
 from tests.rig.measured_visitors import expected_counters, visitors

@@ -11,8 +11,9 @@ from server import metrics, wire
 from server.hub import feed
 from server.hub.feed import POLL_EVERY
 from server.hub.topics import Topic, TopicState
-from server.model import Hint, Rules, SiteId, TicketId, Timing, WatchedSite
+from server.model import Hint, Rules, SiteId, TicketId, WatchedSite
 from server.store.keys import channel, key
+from server.store.timing import Timing
 from tests.rig.cluster import Cluster
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.hub_rig import SITE_ID, FakeViewer, HubRig, shows

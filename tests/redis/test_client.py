@@ -12,7 +12,7 @@ from server.errors import RedisUnavailable, RedisUnfit
 from server.redis.client import RedisClient, Use
 from server.redis.node import Node
 from server.store import scripts
-from server.store.keys import channel, key
+from server.store.keys import WAKE, channel, key
 from tests.rig import fake_redis
 from tests.rig.cluster import Cluster
 from tests.rig.redis import SERVERS, RedisServer
@@ -33,7 +33,7 @@ async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
 async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
     """Run a script that writes."""
     keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", "event:-")]
-    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, ticket]))
+    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, ticket]))
 
 
 async def known(store: RedisClient, site: str) -> None:

@@ -4,12 +4,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from server.model import Hint, Pace, Rules, SiteId, TicketId, Timing
+from server.model import Hint, Pace, Rules, SiteId, TicketId
 from server.refresh.reader import Reader
 from server.store.keys import key
 from server.store.schedule import Lot
 from server.store.snapshots import ReadResult, StoredTicket
-from server.wix.client import ApiKey, App, Wix
+from server.store.timing import Timing
+from server.wix.client import Wix
+from server.wix.credentials import ApiKey, App
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.fake_wix import Reply
 from tests.rig.server import OTHER, SITE, TICKET, until
@@ -226,7 +228,7 @@ async def test_found_by_another_meanwhile(redis_url: str) -> None:
         finding = ReadResult(TicketId(TICKET), Pace.LIVE, f'"ticket":"{TICKET}"}}', "{}", 3)
 
         async def before_it_was(site: SiteId, tickets: Sequence[TicketId]) -> list[StoredTicket]:
-            await desk.snapshots.keep(lot.site, lot.version - 1, lot.version - 1, [finding])
+            await desk.snapshots.keep(lot.site, lot.version - 1, [finding])
             return []
 
         desk.snapshots.stored = before_it_was  # type: ignore[method-assign]

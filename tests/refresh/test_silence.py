@@ -6,12 +6,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from server import metrics
-from server.model import Hint, Rules, SiteId, Timing
+from server.model import Hint, Rules, SiteId
 from server.redis.client import RedisClient, Use
 from server.refresh.silence import Silence
 from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept
+from server.store.timing import Timing
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.server import SITE, TICKET
 from tests.rig.time_travel import elapse
@@ -20,7 +21,7 @@ from tests.rig.wix import ManualClock
 SITE_ID = SiteId(SITE)
 
 
-class Shop:
+class Buyers:
     """A site that sells, a worker that reads it and tells of its silence, and what it has told."""
 
     def __init__(self, url: str) -> None:
@@ -56,13 +57,13 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(redis_url: str) -> AsyncIterator[Shop]:
-    async with aclosing(Shop(redis_url)) as found:
+async def shop(redis_url: str) -> AsyncIterator[Buyers]:
+    async with aclosing(Buyers(redis_url)) as found:
         await found.schedule.add_site(SITE_ID, Rules(), everything=True)
         yield found
 
 
-async def test_told(shop: Shop) -> None:
+async def test_told(shop: Buyers) -> None:
     """Stock that fell three times, over a while, without a webhook is told of with what was seen and what to look after."""
     before = metrics.untold._value.get()
 
@@ -78,7 +79,7 @@ async def test_told(shop: Shop) -> None:
     assert 3 == metrics.untold._value.get() - before
 
 
-async def test_last_webhook(shop: Shop) -> None:
+async def test_last_webhook(shop: Buyers) -> None:
     """It says when a webhook was heard last, by Redis's clock and in UTC."""
     ten_o_clock = 1_770_804_000 * 10**6
     await shop.schedule.redis.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
@@ -89,7 +90,7 @@ async def test_last_webhook(shop: Shop) -> None:
     assert ["2026-02-11T10:00:00Z"] == [one["last_webhook"] for one in said]
 
 
-async def test_told_seldom(shop: Shop) -> None:
+async def test_told_seldom(shop: Buyers) -> None:
     """While it lasts it is said again every ten minutes, however often stock falls."""
     await shop.falls_silent()
 
@@ -99,7 +100,7 @@ async def test_told_seldom(shop: Shop) -> None:
     assert [23, 43] == [lines[0]["falls"] for lines in said if lines]
 
 
-async def test_over(shop: Shop) -> None:
+async def test_over(shop: Buyers) -> None:
     """With the first webhook it is over: that is said once, by the next read, whether that finds a change or none."""
     await shop.falls_silent()
     assert [] == await shop.sells(0)
@@ -112,27 +113,27 @@ async def test_over(shop: Shop) -> None:
     assert [[], []] == [await shop.sells() for _ in range(2)]
 
 
-async def test_carts(shop: Shop) -> None:
+async def test_carts(shop: Buyers) -> None:
     """Where only orders are subscribed to, carts that were left and came back are no silence."""
     for _ in range(5):
         assert [[], []] == [await shop.sells(2), await shop.sells(-2)]
 
 
-async def test_carts_that_come_back_late(shop: Shop) -> None:
+async def test_carts_that_come_back_late(shop: Buyers) -> None:
     """A silence that was carts only, which all came back, is over."""
     await shop.falls_silent()
 
     assert ["webhooks_silent_no_more"] == [one["event"] for one in await shop.sells(-3)]
 
 
-async def test_not_expected(shop: Shop) -> None:
+async def test_not_expected(shop: Buyers) -> None:
     """Without an app no webhook is expected, and none is missed."""
     shop.silence = Silence(shop.schedule, expected=False)
 
     assert [[]] * 6 == [await shop.sells() for _ in range(6)]
 
 
-async def test_site_that_was_let_go(shop: Shop) -> None:
+async def test_site_that_was_let_go(shop: Buyers) -> None:
     """A site that was let go is not silent."""
     await shop.falls_silent()
     await shop.schedule.remove_site(SITE_ID)

@@ -4,7 +4,8 @@ from typing import Any
 
 from server.model import Definition, EventId, Price, Rules, Sale, SaleStatus, SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.store.schedule import Priority, Schedule, Wait
+from server.store.budget import Priority, Wait
+from server.store.schedule import Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
 
 EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"
@@ -50,12 +51,12 @@ class FakeReader:
         """Read and keep; answers what became of the last."""
         version = version or await self.version()
         findings = [ReadResult.of(one, self.rules) for one in definitions]
-        return (await self.snapshots.keep(self.site, version, version, findings))[-1]
+        return (await self.snapshots.keep(self.site, version, findings))[-1]
 
     async def delete(self, ticket: str) -> None:
         """Wix said 404."""
         version = await self.version()
-        await self.snapshots.keep(self.site, version, version, [ReadResult.deleted(TicketId(ticket), EventId(EVENT))])
+        await self.snapshots.keep(self.site, version, [ReadResult.deleted(TicketId(ticket), EventId(EVENT))])
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from server.model import Hint, SiteId, TicketId, Timing
+from server.model import Hint, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
+from server.store.timing import Timing
 
 EVERY = 0.25
 

@@ -8,10 +8,11 @@ from typing import Any, Self
 from server.hub.feed import Feed
 from server.hub.hub import Hub
 from server.hub.topics import Audience, Topic
-from server.model import Rules, SiteId, TicketId, Timing
+from server.model import Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
 from server.store.sites import Sites
+from server.store.timing import Timing
 from server.wire import Close
 from tests.rig.fake_reader import FakeReader
 from tests.rig.server import SITE, TICKET, until

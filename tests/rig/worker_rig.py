@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from server.model import Hint, Rules, SiteId, TicketId, Timing
+from server.model import Hint, Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.refresh.claims import Refresh
 from server.refresh.reader import Reader
@@ -19,7 +19,9 @@ from server.store.keys import key
 from server.store.schedule import Lot, Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
-from server.wix.client import App, Wix
+from server.store.timing import Timing
+from server.wix.client import Wix
+from server.wix.credentials import App
 from tests.rig.fake_wix import FakeWix, running
 from tests.rig.server import SITE, until
 from tests.rig.wix import WixRig

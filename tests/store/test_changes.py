@@ -43,7 +43,7 @@ class Log:
             self.version += 1
             named = ReadResult.of(definition(ticket, 3, name=name), self.snapshots.rules)
             found = named if name else ReadResult.deleted(ticket, EventId(EVENT))
-            await self.snapshots.keep(self.site, self.version, self.version, [found])
+            await self.snapshots.keep(self.site, self.version, [found])
 
     async def read(self, most: int = 100) -> list[Change]:
         return [*(await self.changes.read(self.site, most)).changes]
@@ -88,7 +88,7 @@ async def test_before_and_after(log: Log) -> None:
 async def test_an_unknown_event(log: Log) -> None:
     """A deletion may not know its ticket's event any more."""
     await log.change("Stalls")
-    await log.snapshots.keep(SITE_ID, 7_009, 7_009, [ReadResult.deleted(A, None)])
+    await log.snapshots.keep(SITE_ID, 7_009, [ReadResult.deleted(A, None)])
 
     assert [EventId(EVENT), None] == [one.event for one in await log.read()]
 

@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 from server.errors import RedisUnavailable
 from server.model import Rules, SiteId
 from server.redis.client import RedisClient, Use
+from server.store.budget import Priority
 from server.store.keys import SITES, key
-from server.store.schedule import Listing, Priority, Schedule
+from server.store.schedule import Listing, Schedule
 from server.store.sites import Sites
 from tests.rig.cluster import Cluster
 from tests.rig.redis import RedisServer

@@ -14,8 +14,9 @@ from server import metrics
 from server.errors import RedisUnavailable
 from server.model import Definition, EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
 from server.redis.client import RedisClient, Use
+from server.store.budget import Wait
 from server.store.keys import channel, key
-from server.store.schedule import Listing, Lot, Next, Schedule, Wait
+from server.store.schedule import Listing, Lot, Next, Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
@@ -57,10 +58,10 @@ class Site:
 
     async def keep(self, version: int, *found: Definition | ReadResult) -> list[Kept]:
         findings = [one if isinstance(one, ReadResult) else ReadResult.of(one, self.snapshots.rules) for one in found]
-        return await self.snapshots.keep(self.site, version, version, findings)
+        return await self.snapshots.keep(self.site, version, findings)
 
     async def read(self, ticket: TicketId = A) -> dict[str, str]:
-        return await self.snapshots.read(self.site, ticket)
+        return dict(await self.store.do("HGETALL", key(self.site, "ticket", ticket)))
 
     async def counter(self, ticket: TicketId = A) -> dict[str, Any]:
         return dict(json.loads((await self.read(ticket))["counter"]))
@@ -208,10 +209,10 @@ async def test_read_at_follows_each_read(site: Site) -> None:
     """A read that changes nothing still tells how fresh the counter is."""
     await site.keep(7_000, definition(A, 3))
 
-    assert [KEPT] == await site.snapshots.keep(SITE_ID, 7_005, 7_004, [ReadResult.of(definition(A, 3), Rules())])
+    assert [KEPT] == await site.keep(7_005, definition(A, 3))
 
     stored = await site.read()
-    assert ("7000", "7005", "7004") == (stored["v"], stored["version"], stored["read_at"])
+    assert ("7000", "7005", "7005") == (stored["v"], stored["version"], stored["read_at"])
 
 
 async def test_read_at_is_never_to_come(site: Site) -> None:
@@ -508,11 +509,11 @@ def about_two_days(seconds: int) -> bool:
 async def test_never_there_is_refused_where_one_is_stored(site: Site, was: Any) -> None:
     """Law 3: An answer without a ticket says nothing of one that another worker found meanwhile."""
     await site.keep(7_000, was)
-    before = await site.snapshots.read(SITE_ID, A)
+    before = await site.read()
 
     assert [Kept.REFUSED] == await site.keep(7_001, ReadResult.never_there(A))
 
-    assert before == await site.snapshots.read(SITE_ID, A)
+    assert before == await site.read()
     assert [Kept.KEPT | Kept.ANNOUNCED] == await site.keep(7_002, ReadResult.never_there(B))
     assert [Kept.KEPT] == await site.keep(7_003, ReadResult.never_there(B))
 
@@ -521,7 +522,7 @@ async def test_a_miss_of_what_has_expired(site: Site) -> None:
     """A ticket whose snapshot is gone by now leaves no trace that would never go."""
     await site.snapshots.miss(SITE_ID, A)
 
-    assert {} == await site.snapshots.read(SITE_ID, A)
+    assert {} == await site.read()
 
 
 async def test_known(site: Site) -> None:

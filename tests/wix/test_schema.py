@@ -1,5 +1,4 @@
 import contextlib
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -9,67 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import Malformed
-from server.model import (
-    Counter,
-    Definition,
-    EventId,
-    Hint,
-    Install,
-    Named,
-    Pace,
-    Price,
-    Rules,
-    Sale,
-    SaleStatus,
-    State,
-    TicketId,
-)
-from server.wire import canonical, counter_body, guid
+from server.model import Counter, Definition, Pace, Price, Rules, Sale, SaleStatus, State
+from server.wire import canonical, counter_body
 from server.wix import schema
 from tests.rig.fake_reader import EVENT
-from tests.rig.server import OTHER, TICKET
+from tests.rig.json_samples import JSON, MISSING, changed, paths
+from tests.rig.server import TICKET
 
-FOLDER = Path(__file__).parent.parent / "samples"
-DEFINITIONS: dict[str, dict[str, Any]] = json.loads((FOLDER / "definitions.json").read_text())
-EVENTS: dict[str, dict[str, Any]] = {
-    **json.loads((FOLDER / "webhooks.json").read_text()),
-    **json.loads((FOLDER / "events.json").read_text()),
-}
-FIXED = DEFINITIONS["fixed"]
-SOLD_OUT, LATE = "66666666-aaaa-4aaa-8aaa-000000000006", "77777777-aaaa-4aaa-8aaa-000000000007"
-
-TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)
-"""Any text that JSON can hold, halves of emoji too."""
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=6,
+DEFINITIONS: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parent.parent / "samples" / "definitions.json").read_text()
 )
-
-MISSING = object()
-
-
-def changed(sample: dict[str, Any], *path: str | int, to: Any = MISSING) -> dict[str, Any]:
-    """The sample with another value at that path, or without it."""
-    found = copy.deepcopy(sample)
-    holder: Any = found
-    for step in path[:-1]:
-        holder = holder[step]
-    if to is MISSING:
-        del holder[path[-1]]
-    else:
-        holder[path[-1]] = to
-    return found
-
-
-def paths(value: Any, *before: str | int) -> list[tuple[str | int, ...]]:
-    """The path of every member of a JSON value, however deep."""
-    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [one for step, inner in steps for one in ((*before, step), *paths(inner, *before, step))]
-
-
-# -- definitions --
+FIXED = DEFINITIONS["fixed"]
 
 
 @pytest.mark.parametrize(
@@ -380,160 +329,3 @@ def test_any_definition(name: str, data: st.DataObject) -> None:
         counter = json.loads(text)
         told = [counter["name"], *counter["sale"].values(), *(one for p in counter["prices"] for one in p.values())]
         assert all(one is None or isinstance(one, str) for one in told)
-
-
-# -- webhooks --
-
-
-def hint(
-    reason: str, *tickets: str, event: str | None = None, named: Named = Named.TICKETS, ends: int | None = None
-) -> Hint:
-    return Hint(reason, tuple(TicketId(one) for one in tickets), EventId(event) if event else None, named, ends)
-
-
-HOLD_ENDS = 1_770_805_110 * 1_000_000
-"""10:18:30 of the day of the samples, at which Wix's pending reservation ends."""
-
-ORDER = {"eventId": EVENT, "tickets": [{"ticketDefinitionId": OTHER}]}
-RESERVED = {"tickets": [{"ticketDefinitionId": TICKET}, {"ticketDefinitionId": OTHER}]}
-
-UNSEEN: dict[str, dict[str, Any]] = {
-    "order_paid": {"eventType": "wix.events.ticketing.events.OrderPaid", "data": ORDER},
-    "order_deleted": {"eventType": "wix.events.ticketing.events.OrderDeleted", "data": ORDER},
-    "reservation_updated_legacy": {
-        "eventType": "wix.events.ticketing.events.ReservationUpdated",
-        "data": {"eventId": EVENT, "quantities": [{"ticketDefinitionId": TICKET, "quantity": 2}]},
-    },
-    "ticket_reservation_deleted": {
-        "eventType": "wix.events.v1.ticket_reservation_deleted",
-        "data": {"entityId": SOLD_OUT, "deletedEvent": {"deletedEntity": RESERVED}},
-    },
-    "event_updated": {"eventType": "wix.events.v3.event_updated", "data": {"entityId": EVENT, "updatedEvent": {}}},
-}
-"""Types of which Wix publishes no example, after its types."""
-
-MEANINGS: dict[str, Hint | Install | None] = {
-    "order_confirmed": hint("order_confirmed", TICKET, OTHER, event=EVENT),
-    "order_updated_canceled": hint("order_updated", TICKET, OTHER, event=EVENT),
-    "order_initiated": hint("order_initiated", TICKET, OTHER, event=EVENT, named=Named.LINES),
-    "order_paid": hint("order_paid", OTHER, event=EVENT),
-    "order_deleted": hint("order_deleted", OTHER, event=EVENT),
-    "reservation_created_legacy": hint("reservation_created", TICKET, event=EVENT, ends=HOLD_ENDS),
-    "reservation_updated_legacy": hint("reservation_updated", TICKET, event=EVENT),
-    "ticket_reservation_created": hint("reservation_created", TICKET, ends=HOLD_ENDS),
-    "ticket_reservation_updated": hint("reservation_updated", TICKET),
-    "ticket_reservation_deleted": hint("reservation_deleted", TICKET, OTHER),
-    "ticket_definition_created": hint("definition_created", TICKET),
-    "ticket_definition_updated": hint("definition_updated", TICKET),
-    "ticket_definition_deleted": hint("definition_deleted", SOLD_OUT),
-    "ticket_definition_deleted_without_entity": hint("definition_deleted", SOLD_OUT),
-    "ticket_definition_sale_started": hint("definition_sale_started", LATE),
-    "ticket_definition_sale_ended": hint("definition_sale_ended", TICKET),
-    "ticket_definition_sale_period_updated": hint("definition_sale_period_updated", TICKET),
-    "event_canceled": hint("event_canceled", event=EVENT, named=Named.EVENT),
-    "event_ended": hint("event_ended", event=EVENT, named=Named.EVENT),
-    "event_deleted": hint("event_deleted", event=EVENT, named=Named.EVENT),
-    "event_updated": hint("event_updated", event=EVENT, named=Named.EVENT),
-    "email_subscription_changed": None,
-    "app_installed": Install(installed=True),
-    "app_removed": Install(installed=False),
-}
-
-
-@pytest.mark.parametrize("name", MEANINGS)
-def test_each_webhook(name: str) -> None:
-    """Each webhook asks for the tickets that it is about, once each and in order, or for its event's, or for nothing."""
-    sample = {**EVENTS, **UNSEEN}[name]
-
-    assert MEANINGS[name] == schema.meaning(sample["eventType"], sample["data"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "ends"),
-    [
-        ({}, HOLD_ENDS),
-        ({"status": "CONFIRMED"}, None),
-        ({"status": "EXPIRED"}, None),
-        ({"status": None}, None),
-        ({"expirationDate": None}, None),
-        ({"expirationDate": "soon"}, None),
-        ({"expirationDate": 1_770_805_110}, None),
-        ({"expirationDate": "2026-02-11T11:18:30+01:00"}, HOLD_ENDS),
-    ],
-)
-def test_end_of_a_hold(changes: dict[str, Any], ends: int | None) -> None:
-    """Only a reservation that is pending ends by itself; when, is a time to look and no more: one that is none is left out."""
-    data = copy.deepcopy(EVENTS["ticket_reservation_created"]["data"])
-    data["createdEvent"]["entity"] |= changes
-
-    assert hint("reservation_created", TICKET, ends=ends) == schema.meaning(
-        "wix.events.v1.ticket_reservation_created", data
-    )
-
-
-def test_each_type_is_tested() -> None:
-    """Every type that we act on is in the table above, and so is every sample."""
-    samples = {**EVENTS, **UNSEEN}
-
-    assert samples.keys() == MEANINGS.keys()
-    assert schema.KNOWN == {samples[name]["eventType"] for name, meaning in MEANINGS.items() if meaning}
-
-
-@pytest.mark.parametrize(
-    ("payload", "expected"),
-    [
-        ({"tickets": [{"ticketDefinitionId": TICKET}]}, hint("order_paid", TICKET)),
-        ({**ORDER, "invoice": {"items": [{"id": TICKET}]}}, hint("order_paid", OTHER, event=EVENT)),
-        (
-            {"eventId": EVENT, "tickets": [], "invoice": {"items": [{"id": TICKET}, {"id": TICKET.upper()}]}},
-            hint("order_paid", TICKET, event=EVENT, named=Named.LINES),
-        ),
-        ({"invoice": {"items": [{"id": TICKET}]}}, None),
-        (
-            {"eventId": EVENT, "tickets": [{"ticketDefinitionId": "x"}], "invoice": {"items": [{"id": 1}]}},
-            hint("order_paid", event=EVENT, named=Named.EVENT),
-        ),
-        ({"eventId": EVENT.upper()}, hint("order_paid", event=EVENT, named=Named.EVENT)),
-        ({"eventId": EVENT, "invoice": []}, hint("order_paid", event=EVENT, named=Named.EVENT)),
-        ({"eventId": "x"}, None),
-        ({}, None),
-    ],
-)
-def test_what_an_order_names(payload: dict[str, Any], expected: Hint | None) -> None:
-    """An order names its tickets, else its invoice's lines within its event, else the event, else nothing."""
-    assert expected == schema.meaning("wix.events.ticketing.events.OrderPaid", payload)
-
-
-@pytest.mark.parametrize(
-    "payload", [{}, {"deletedEvent": {}}, {"deletedEvent": None}, {"createdEvent": {"entity": []}}]
-)
-@pytest.mark.parametrize("type_", sorted(schema.KNOWN - {"AppInstalled", "AppRemoved"}))
-def test_nothing_named(type_: str, payload: dict[str, Any]) -> None:
-    """A webhook that names nothing, as a deletion may, asks for nothing."""
-    assert schema.meaning(type_, payload) is None
-
-
-@pytest.mark.parametrize("type_", ["", "AppInstalled2", "wix.events.v3.ticket_definition_", "wix.stores.v1.changed"])
-def test_other_types(type_: str) -> None:
-    """A type that is not ours asks for nothing, whatever it names."""
-    assert schema.meaning(type_, {**ORDER, "entityId": TICKET}) is None
-
-
-@given(st.sampled_from(sorted(MEANINGS)), st.data())
-def test_any_webhook(name: str, data: st.DataObject) -> None:
-    """Whatever stands in place of a member of a webhook, it asks for GUIDs in lower case, or for nothing."""
-    sample = {**EVENTS, **UNSEEN}[name]
-    path = data.draw(st.sampled_from(paths(sample["data"])))
-
-    found = schema.meaning(sample["eventType"], changed(sample["data"], *path, to=data.draw(JSON)))
-
-    if isinstance(found, Hint):
-        assert found.tickets or found.event
-        assert all(one == guid(one) for one in (*found.tickets, *([found.event] if found.event else [])))
-
-
-def test_nobody_in_a_hint() -> None:
-    """Of an order's personal data nothing is in what follows from it."""
-    found = repr(schema.meaning(EVENTS["order_confirmed"]["eventType"], EVENTS["order_confirmed"]["data"]))
-
-    assert [] == [word for word in ("Ada", "Example", "@", "2QXK", "6a5b4c3d") if word in found]

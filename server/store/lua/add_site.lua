@@ -1,14 +1,14 @@
 -- with: clock
 -- add_site: take a site on, or take on new settings of it.
 -- keys   site, due, then those that had begun to expire when the site was let go
--- args   rules, 1 = every ticket is wanted, watched or not
+-- args   rules, 1 = every ticket is wanted, watched or not; the channel that wakes workers
 -- gives  1 if its listing is due by this, else 0
 -- keeps  what changed is stored and the listing that follows from it is due, in one step: a process that dies here
 --        leaves no site that is never listed. Where only watched tickets are wanted a site is listed only when
---        somebody asks (list_now, watch).
+--        a viewer asks for an unknown ticket (watch).
 
 local site, due = KEYS[1], KEYS[2]
-local rules, all = ARGV[1], ARGV[2]
+local rules, all, wake = ARGV[1], ARGV[2], ARGV[3]
 local was = redis.call('HMGET', site, 'rules', 'all')
 if was[1] == rules and was[2] == all then
   return 0
@@ -22,5 +22,5 @@ if all ~= '1' then
   return 0
 end
 redis.call('ZADD', due, int(now), '*')
-redis.call('PUBLISH', 'tc:wake', string.match(site, '{(.-)}'))
+redis.call('PUBLISH', wake, string.match(site, '{(.-)}'))
 return 1

@@ -1,7 +1,7 @@
 -- with: clock silence
 -- keep: store what a read said, and announce what it changed: together or not at all.
 -- keys   site, changes, history, heard, then three a ticket: its hash, its event's set, its channel
--- args   version of the read, when it was claimed (µs), rules of the worker, PUBLISH or SPUBLISH,
+-- args   version of the read (when it was claimed, µs), rules of the worker, PUBLISH or SPUBLISH,
 --        milliseconds that changes are kept, and history; seconds that an untracked ticket is kept, and one that
 --        Wix does not know; microseconds that a webhook may be ahead of what a read sees; then six a ticket:
 --        id, pace (live | slow | dead | never), unsold as read ('' = none), counter without its v, facts ('' = none),
@@ -14,13 +14,13 @@
 --        where nothing shown changed, no byte, no publish and no `v` does. After a clock was set back versions are ahead of
 --        it; the time of a read never is.
 
-local FIXED, ALL = 4, 9
+local FIXED, ALL = 4, 8
 local site, changes, history, heard = unpack(KEYS, 1, FIXED)
-local version, rules, publish = tonumber(ARGV[1]), ARGV[3], ARGV[4]
-local read_at = int(math.min(tonumber(ARGV[2]), now))
+local version, rules, publish = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local read_at = int(math.min(version, now))
 local now_ms = math.floor(now / 1000)
-local changes_from, history_from = int(now_ms - tonumber(ARGV[5])), int(now_ms - tonumber(ARGV[6]))
-local expire, forget, late = ARGV[7], ARGV[8], tonumber(ARGV[9])
+local changes_from, history_from = int(now_ms - tonumber(ARGV[4])), int(now_ms - tonumber(ARGV[5]))
+local expire, forget, late = ARGV[6], ARGV[7], tonumber(ARGV[8])
 
 local known = redis.call('HMGET', site, 'rules', 'all')
 local out = {}

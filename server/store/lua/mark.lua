@@ -3,8 +3,8 @@
 -- keys   site, due, hinted, watched, heard, holds, event
 -- args   type of the webhook ('' = none), how the tickets are named (tickets | lines | event),
 --        microseconds for which a watched ticket stays tracked, when a hold on the tickets ends (microseconds,
---        0 = none does), tickets…
--- gives  tickets taken (-1 = unknown site, nothing was written), tickets whose due time fell
+--        0 = none does), the channel that wakes workers, tickets…
+-- gives  tickets taken (-1 = unknown site, nothing was written), and how many of them were not due before
 -- keeps  only what is tracked is taken: everything where the site is `all`, else what was watched within that time.
 --        Invoice lines name tickets only by custom, so a line counts only if the event knows it. A hint that
 --        names no tracked ticket marks those of its event. A due time is only ever lowered: a thousand orders are
@@ -14,7 +14,7 @@
 --        many tickets at once; and for an hour ahead at most.
 
 local APART, LONGEST = 5000000, 3600000000
-local FIXED = 4
+local FIXED = 5
 local site, due, hinted, watched, heard, holds, event = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
   return { -1, 0 }
@@ -26,7 +26,7 @@ end
 
 local all = redis.call('HGET', site, 'all') == '1'
 local since = now - tonumber(ARGV[3])
-local ends = tonumber(ARGV[4])
+local ends, wake = tonumber(ARGV[4]), ARGV[5]
 local taken, fell = 0, 0
 
 local function take(ticket)
@@ -55,6 +55,6 @@ if taken == 0 then
   end
 end
 if fell > 0 then
-  redis.call('PUBLISH', 'tc:wake', string.match(site, '{(.-)}'))
+  redis.call('PUBLISH', wake, string.match(site, '{(.-)}'))
 end
 return { taken, fell }

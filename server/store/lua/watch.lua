@@ -2,8 +2,8 @@
 -- watch: somebody looks at these tickets; keep them fresh, and say what is known of them.
 -- keys   site, due, watched, heard, one hash a ticket…
 -- args   microseconds: watched for, watch every, watch slowly every; Wix calls a second that watching may use,
---        first reads a minute, microseconds of a lease, 1 = answer the counters too, tickets… (in the order of the
---        hashes)
+--        first reads a minute, microseconds of a lease, 1 = answer the counters too, the channel that wakes workers,
+--        tickets… (in the order of the hashes)
 -- gives  nil for an unknown site (nothing was written), else first what is known of the site:
 --        its rules; falls of stock that no webhook told of, and the microseconds from the first to the last of them;
 --        when the newest webhook was heard, in microseconds (0 = none ever); then per ticket:
@@ -22,7 +22,7 @@ if redis.call('EXISTS', site) == 0 then
   return nil
 end
 local watch_for, every, slow = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local calls, firsts, lease, want = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local calls, firsts, lease, want, wake = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 every = math.max(every, redis.call('ZCOUNT', watched, int(now), '+inf') / (100 * calls) * 1000000)
 
 local function may_read_first()
@@ -40,7 +40,7 @@ local u = untold(heard)
 local out = { { redis.call('HGET', site, 'rules') or '', u.falls, int(u.last - u.first), int(u.at) } }
 local fell, unread = 0, false
 for i = FIXED + 1, #KEYS do
-  local ticket = ARGV[7 + i - FIXED]
+  local ticket = ARGV[8 + i - FIXED]
   local got = redis.call('HMGET', KEYS[i], 'v', 'read_at', 'rules', 'pace', want == '1' and 'counter' or '-')
   local scheduled = redis.call('ZSCORE', due, ticket)
   if not got[2] then
@@ -81,6 +81,6 @@ if unread then
   end
 end
 if fell > 0 then
-  redis.call('PUBLISH', 'tc:wake', string.match(site, '{(.-)}'))
+  redis.call('PUBLISH', wake, string.match(site, '{(.-)}'))
 end
 return out

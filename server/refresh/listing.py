@@ -1,0 +1,97 @@
+"""Lists all tickets of a site, page by page.
+
+In: a claimed listing. Out: kept snapshots of all its tickets, each with a due time, and marks of tracked tickets that were not
+listed. Each page is paid for from the site's budget; between two pages the lease is extended.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from server import logs
+from server.errors import NotThere, WixRefused, WixUnavailable
+from server.model import Hint, TicketId
+from server.refresh.reader import Reader
+from server.store.budget import Priority, Wait
+from server.store.schedule import Listing, Schedule
+
+EXTEND_EVERY = 1.0
+"""Seconds between two extensions of the lease while the budget has no call for the next page."""
+
+log = logs.logger("refresh")
+
+
+class Lister:
+    """Reads one claimed listing. It holds one of *slots*, and gives it up while it waits for the budget.
+
+    `listing` is the claim under its newest lease. When *stopping* is set, no further page is read.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        reader: Reader,
+        listing: Listing,
+        slots: asyncio.Semaphore,
+        stopping: asyncio.Event,
+    ) -> None:
+        self.schedule = schedule
+        self.reader = reader
+        self.listing = listing
+        self._slots = slots
+        self._stopping = stopping
+
+    async def run(self) -> None:
+        """Keep every ticket of the site, and mark what is tracked but was not listed. Raises RedisUnavailable."""
+        site = self.listing.site
+        listed: set[TicketId] = set()
+        cursor, more = None, True
+        try:
+            while more:
+                asked = await self._paid_page()
+                if asked is None:
+                    await self.schedule.list_again(self.listing)
+                    return
+                version, paid_at = asked
+                answer, found = await self.reader.page(site, version, cursor, since=paid_at)
+                if any(one.again for one in found):
+                    # The process that gave the site other rules has made another listing due.
+                    await self.schedule.list_again(self.listing)
+                    return
+                await self.schedule.track(site, version, found)
+                listed |= {one.ticket for one in found} | answer.unreadable
+                cursor = answer.next
+                more = cursor is not None
+            absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
+            if absent:
+                await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
+            await self.schedule.listed(self.listing)
+            log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
+        except (WixUnavailable, WixRefused, NotThere) as error:
+            await self.reader.fault(site, None, error)
+            await self.schedule.list_again(self.listing, fault=True)
+
+    async def _paid_page(self) -> tuple[int, float] | None:
+        """Hold the lease until the budget has a call for a page: its version, and when it was asked for (time.monotonic()).
+
+        None when the process is to stop, or when the listing is no longer this worker's.
+        """
+        while not self._stopping.is_set():
+            extended = await self.schedule.extend(self.listing)
+            if extended is None:
+                log.info("listing_left", site=self.listing.site)
+                break
+            self.listing = extended
+            asked = time.monotonic()
+            version = await self.schedule.spend(self.listing.site, Priority.REST)
+            if not isinstance(version, Wait):
+                return version, asked
+            # A site that may be paused for minutes keeps no other from being read.
+            self._slots.release()
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(version.seconds, EXTEND_EVERY)):
+                        await self._stopping.wait()
+            finally:
+                await self._slots.acquire()
+        return None

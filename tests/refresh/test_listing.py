@@ -1,0 +1,233 @@
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from structlog.testing import capture_logs
+
+from server.model import Rules, SiteId
+from server.refresh.claims import SLOTS
+from server.store.budget import Priority, Wait
+from server.store.keys import key
+from server.store.schedule import Listing
+from server.store.timing import Timing
+from tests.rig.fake_wix import Reply
+from tests.rig.redis import RedisServer
+from tests.rig.scheduled import list_now
+from tests.rig.server import OTHER, SITE, TICKET, until
+from tests.rig.time_travel import elapse
+from tests.rig.wix import WixRig
+from tests.rig.worker_rig import RULES, answer, running_worker, watch, worker_on_fake_wix
+
+
+async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
+    """Where every ticket is wanted the site is listed page by page, and each ticket gets a snapshot and a due time."""
+    tickets = wix.sandbox.add(150)
+    async with running_worker(redis_url, wix) as desk:
+        await desk.add_site(wix.site, everything=True)
+
+        await desk.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
+        await desk.shows(wix.site, wix.tickets["hidden"], state="gone", unsold=None)
+        for ticket in tickets:
+            await desk.shows(wix.site, ticket, unsold=1000)
+        assert {*tickets, *wix.tickets.values()} == set(await desk.schedule.tracked(SiteId(wix.site)))
+        assert 2 == len(wix.calls("query"))
+
+
+async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> None:
+    """A tracked ticket that a full listing does not have is marked, read, and found to be deleted: a tombstone."""
+    ticket = wix.tickets["fixed"]
+    async with running_worker(redis_url, wix, Timing(again=0.1)) as desk:
+        await desk.add_site(wix.site, everything=True)
+        await desk.shows(wix.site, ticket, unsold=120)
+
+        wix.world.delete(ticket)
+        await list_now(desk.schedule, wix.site)
+
+        await desk.shows(wix.site, ticket, state="gone", unsold=None)
+        assert "get" in [call.kind for call in wix.calls()]
+        entries = await desk.store.do("XRANGE", key(wix.site, "changes"), "-", "+")
+        last = entries[-1][1]
+        fields = last if isinstance(last, dict) else dict(zip(last[::2], last[1::2], strict=True))
+        assert ticket == fields["ticket"]
+        assert "before" in fields
+        assert "after" not in fields
+
+
+async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
+    """A listing whose pages are refused is not done."""
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
+        await list_now(desk.schedule, SITE)
+        listing = await desk.schedule.claim(SiteId(SITE), RULES)
+        assert isinstance(listing, Listing)
+        await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
+        await desk.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
+        wix.say("/query", Reply(content=answer(TICKET, next="more")))
+
+        await desk.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+
+        assert 1 == len(wix.of("/query"))
+        assert 0 >= await desk.due(SITE, "*")
+
+
+async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -> None:
+    """Law 11: A worker that dies in the middle of a listing delays it for its lease, not until the next one."""
+    wix.sandbox.add(150)
+    async with running_worker(redis_url, wix) as desk:
+        wix.knobs.turn(read_delay=0.3)
+        await desk.add_site(wix.site, everything=True)
+        await until(lambda: len(wix.calls("query")) >= 1)
+        assert desk.running is not None
+        desk.running.cancel()
+        with suppress(asyncio.CancelledError):
+            await desk.running
+
+        assert 25 < await desk.due(wix.site, "*") <= 30
+        wix.knobs.turn(read_delay=0.0)
+        await elapse(desk.store, SiteId(wix.site), 30)
+        await desk.wix.aclose()
+        desk.begin()
+        desk.running = asyncio.create_task(desk.refresh.run())
+
+        await desk.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
+
+        async def ended() -> bool:
+            return 590 < await desk.due(wix.site, "*") <= 600
+
+        await until(ended)
+
+
+async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
+    """A listing during which Redis is restarted is made again when Redis is back."""
+    server = redis_server()
+    tickets = wix.sandbox.add(150)
+    async with running_worker(server.url, wix) as desk:
+        wix.knobs.turn(read_delay=0.3)
+        await desk.add_site(wix.site, everything=True)
+        await until(lambda: wix.calls("query"))
+
+        server.kill()
+        await until(lambda: wix.calls("query")[0].status)
+        wix.knobs.turn(read_delay=0.0)
+        server.start()
+
+        await desk.store.wait(10)
+        for ticket in tickets:
+            await desk.shows(wix.site, ticket, unsold=1000)
+
+
+async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
+    """However long its pages take, a listing is one worker's: another one that looks finds nothing to list."""
+    wix.sandbox.add(150)
+    timing = Timing(lease=1.5)
+    async with running_worker(redis_url, wix, timing) as desk, running_worker(redis_url, wix, timing):
+        wix.knobs.turn(read_delay=0.8)
+        await desk.add_site(wix.site, everything=True)
+
+        async def ended() -> bool:
+            return await desk.store.do("ZSCORE", key(wix.site, "due"), "*") and await desk.due(wix.site, "*") > 500
+
+        await until(ended)
+
+        assert 2 == len(wix.calls("query"))
+
+
+PAGE = {"ticketDefinitions": [], "metadata": {"cursors": {"next": "more"}}}
+
+
+async def test_listing_stops_between_pages(redis_url: str) -> None:
+    """Law 11: A worker that is stopped in a listing reads no further page, and the listing is due at once."""
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
+        await list_now(desk.schedule, SITE)
+        gate = asyncio.Event()
+        wix.say("/query", Reply(200, PAGE, after=gate))
+        running = asyncio.create_task(desk.refresh.run())
+        await until(lambda: wix.of("/query"))
+
+        desk.refresh.stop()
+        gate.set()
+        await running
+
+        assert 1 == len(wix.of("/query"))
+        assert 0 >= await desk.due(SITE, "*")
+
+
+async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
+    """A listing that was begun anew meanwhile, after a change of rules, reads no further page."""
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
+        await list_now(desk.schedule, SITE)
+        gate = asyncio.Event()
+        wix.say("/query", Reply(200, PAGE, after=gate), Reply(200, {"ticketDefinitions": []}))
+        running = asyncio.create_task(desk.refresh.run())
+        await until(lambda: wix.of("/query"))
+
+        await list_now(desk.schedule, SITE)
+        await until(lambda: len(wix.of("/query")) == 2)
+        with capture_logs() as logs:
+            gate.set()
+            await until(lambda: "listing_left" in [one["event"] for one in logs])
+        desk.refresh.stop()
+        await running
+
+        assert 2 == len(wix.of("/query"))
+        assert await desk.store.do("ZSCORE", key(SITE, "due"), "*") is None
+
+
+async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
+    """Law 5: A listing that Wix fails pauses the site and is due soon after."""
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
+        await list_now(desk.schedule, SITE)
+        wix.say("/query", Reply(404, {"message": "no such route"}))
+        running = asyncio.create_task(desk.refresh.run())
+        await until(lambda: desk.store.do("HGET", key(SITE, "reads"), "paused_until"))
+        desk.refresh.stop()
+        await running
+
+        assert 0 < await desk.due(SITE, "*") <= 2
+        assert {} == await desk.shown(SITE, TICKET)
+
+
+async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -> None:
+    """Law 5: As many listings as there are calls at once, each of a site that is paused, and another site is read."""
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
+        gate = asyncio.Event()
+        first = [Reply(content=answer(OTHER, next="more"), after=gate)] * SLOTS
+        wix.say("/query", *first, Reply(content=answer(TICKET)))
+        paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
+        for site in paused:
+            await desk.add_site(site, everything=True)
+        running = asyncio.create_task(desk.refresh.run())
+        await until(lambda: len(wix.of("/query")) == SLOTS)
+        for site in paused:
+            await desk.schedule.fault(site, None, 300.0)
+        gate.set()
+
+        await watch(desk, SITE, TICKET)
+
+        await until(lambda: desk.shown(SITE, TICKET))
+        desk.refresh.stop()
+        await running
+        assert SLOTS + 1 == len(wix.of("/query"))
+
+
+async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
+    """Law 5: A worker that stood still between paying for a page and asking for it does not: its place is no more its own."""
+    async with worker_on_fake_wix(redis_url) as (desk, wix):
+        await list_now(desk.schedule, SITE)
+        listing = await desk.schedule.claim(SiteId(SITE), RULES)
+        assert isinstance(listing, Listing)
+
+        spend = desk.schedule.spend
+        desk.schedule.timing = replace(desk.schedule.timing, lease=0.2)
+
+        async def slow(site: SiteId, class_: Priority) -> int | Wait:
+            paid = await spend(site, class_)
+            await asyncio.sleep(0.3)
+            return paid
+
+        desk.schedule.spend = slow  # type: ignore[method-assign]
+        await desk.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+
+        assert [] == wix.of("/query")
+        assert 2 >= await desk.due(SITE, "*")
