@@ -1,8 +1,8 @@
-"""Logs: one line an event, with ids and never a person.
+"""Logs: one line per event, with ids and without personal data.
 
 In: `level` and `form` (console or json). Out: structlog and the standard library set up alike, on standard error.
-Personal data does not come here (no room logs a payload); as a second fence, values under names that smell of a
-secret are masked, and no text can begin a line of its own.
+No module logs a payload. As a second safeguard, values under names that suggest a secret or personal data are masked,
+and control characters are escaped, so that no value can forge a line.
 """
 
 import logging
@@ -17,18 +17,18 @@ from structlog.types import EventDict, WrappedLogger
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 WARN_EVERY = 60.0
-"""Seconds between two warnings of one thing, where a RepeatedWarning is not told another time."""
+"""Seconds between two warnings about the same key, unless a RepeatedWarning is given another time."""
 _SECRET = ("secret", "token", "authorization", "password", "api_key", "email", "body")
 
 
 def set_up(level: str = "INFO", form: str = "console") -> None:
-    """Write logs of ours and of the libraries to standard error, from `level` up."""
+    """Write this program's and the libraries' logs to standard error, from `level` up."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        mask,
+        mask_secrets,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -37,7 +37,7 @@ def set_up(level: str = "INFO", form: str = "console") -> None:
         cache_logger_on_first_use=False,
     )
     if form != "json":
-        shared.append(one_line)
+        shared.append(escape_control_characters)
     last: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -57,27 +57,27 @@ def set_up(level: str = "INFO", form: str = "console") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # What libraries say at INFO is noise here: httpx each request with its URL, uvicorn its own start and end.
+    # Libraries log too much at INFO: httpx each request with its URL, uvicorn its start and end.
     for name in ("httpx", "httpcore", "uvicorn", "websockets", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A room's own logger."""
+    """The logger of a module; it follows a later `set_up`."""
     found: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return found
 
 
-def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace values whose name smells of a secret or a person."""
+def mask_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Replace values whose names suggest a secret or personal data."""
     for key in event:
         if any(word in key.lower() for word in _SECRET):
             event[key] = "***"
     return event
 
 
-def one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Write control characters as escapes, as JSON does by itself: what others say forges no line, moves no cursor."""
+def escape_control_characters(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Escape control characters, as JSON does: a client's text can neither forge a line nor move a terminal's cursor."""
     for key, value in event.items():
         if isinstance(value, str) and _CONTROL.search(value):
             event[key] = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
@@ -87,7 +87,7 @@ def one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 class RepeatedWarning:
     """Limits the log lines of a fault that lasts: one at once, one every *every* seconds, and one when it is over.
 
-    *event* names the warning; `<event>_no_more` is the line at its end. Each key has its own time, by *clock*, in seconds.
+    *event* names the warning; `<event>_no_more` is the line at its end. Each key has its own time; *clock* is in seconds.
     """
 
     def __init__(

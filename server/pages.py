@@ -1,7 +1,7 @@
-"""Pages and files beside the counters: the widget, the embed page, health, metrics.
+"""Pages and files besides the counters: the widget, the embed page, health, metrics.
 
-In: GET. Out: the widget as written, by name and by hash; a page for iframes; yes or no to /livez and /readyz; what
-redaction hides (metrics, details) only to who has the token, and 404 to all where there is none.
+In: GET. Out: the widget, by name and by hash; a page for iframes; yes or no to /livez and /readyz; metrics and the
+details of /readyz only with the token, as they show what redaction hides. /metrics is 404 if no token is set.
 """
 
 import gzip
@@ -43,9 +43,10 @@ _PAGE = """<!doctype html>
 
 
 class Pages:
-    """The pages of one process. *details* says what has to hold for it to get viewers, *notices* what a person should know.
+    """The pages of one process.
 
-    Without a *token* both are hidden, as are the metrics.
+    *details* are the conditions under which it gets viewers, *notices* what an administrator should know besides. Both
+    and the metrics are shown only with the *token*, and to no client if there is none.
     """
 
     def __init__(
@@ -62,43 +63,43 @@ class Pages:
         self.notices = notices
         self._widget = widget
         self._token = token
-        self._policy = _policy(frame_ancestors, public_url)
+        self._policy = _content_security_policy(frame_ancestors, public_url)
 
     def routes(self) -> list[Route]:
-        """Where these pages are."""
+        """The routes of these pages."""
         return [
             Route("/widget/v1/ticket-counter.js", self.widget),
-            Route("/widget/v1/ticket-counter.{hash}.js", self.pinned),
+            Route("/widget/v1/ticket-counter.{hash}.js", self.pinned_widget),
             Route("/embed", self.embed),
-            Route("/livez", self.live),
-            Route("/readyz", self.ready),
+            Route("/livez", self.livez),
+            Route("/readyz", self.readyz),
             Route("/metrics", self.metrics),
         ]
 
     async def widget(self, request: Request) -> Response:
-        """The widget, briefly cached: pages get a new one within minutes."""
-        script = _read(self._widget)
-        headers = {**_SCRIPT, "Cache-Control": "public, max-age=300", "ETag": f'W/"{script.hash}"'}
-        asked = request.headers.get("if-none-match", "")
-        if asked == "*" or f'"{script.hash}"' in asked:
+        """The widget, cached for five minutes."""
+        script = _load(self._widget)
+        headers = {**_SCRIPT_HEADERS, "Cache-Control": "public, max-age=300", "ETag": f'W/"{script.hash}"'}
+        known = request.headers.get("if-none-match", "")
+        if known == "*" or f'"{script.hash}"' in known:
             return Response(status_code=304, headers=headers)
-        return script.answer(request, headers)
+        return script.response(request, headers)
 
-    async def pinned(self, request: Request) -> Response:
-        """The widget of exactly this hash, for ever: for pages that pin it with an integrity attribute."""
-        script = _read(self._widget)
+    async def pinned_widget(self, request: Request) -> Response:
+        """The widget with this hash, cached for ever: for pages that pin it with an integrity attribute."""
+        script = _load(self._widget)
         if request.path_params["hash"] != script.hash:
             return PlainTextResponse("this version is not served here\n", 404, headers={"Cache-Control": "no-store"})
-        return script.answer(request, {**_SCRIPT, "Cache-Control": "public, max-age=31536000, immutable"})
+        return script.response(request, {**_SCRIPT_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"})
 
     async def embed(self, request: Request) -> Response:
-        """A page for an iframe: `?ticket=A[&ticket=B][&site=S]`, as the counters take it."""
+        """A page for an iframe: `?ticket=A[&ticket=B][&site=S]`, the query of /v1/counters."""
         try:
             wanted = wire.wanted(request.scope["query_string"].decode("latin-1"))
         except BadRequest as error:
-            return PlainTextResponse(f"{error}\n", 400, headers=_PLAIN)
+            return PlainTextResponse(f"{error}\n", 400, headers=_NO_STORE)
         site = f' site="{html.escape(wanted.site)}"' if wanted.site else ""
-        # Two sentences side by side say nothing unless each says of what.
+        # Several counters side by side need their names to be told apart.
         named = " show-name show-price" if len(wanted.tickets) > 1 else ""
         tags = "\n".join(
             f'<ticket-counter ticket="{html.escape(t)}"{site}{named}></ticket-counter>' for t in wanted.tickets
@@ -106,37 +107,37 @@ class Pages:
         root = html.escape(request.scope.get("root_path", ""))
         return HTMLResponse(
             _PAGE.format(style=_STYLE, root=root, tags=tags),
-            headers={"Content-Security-Policy": self._policy, **_PLAIN},
+            headers={"Content-Security-Policy": self._policy, **_NO_STORE},
         )
 
-    async def live(self, _: Request) -> Response:
-        """Whether the loop turns: nothing else, so that a lost Redis does not restart what waits for it."""
-        return PlainTextResponse("yes\n", headers=_PLAIN)
+    async def livez(self, _: Request) -> Response:
+        """Whether the event loop runs. Nothing else: a restart would not help while Redis is unavailable."""
+        return PlainTextResponse("yes\n", headers=_NO_STORE)
 
-    async def ready(self, request: Request) -> Response:
+    async def readyz(self, request: Request) -> Response:
         """Whether this process should get viewers now."""
         details = self.details()
-        good = all(details.values())
-        if self._knows(request):
-            return JSONResponse({**details, **self.notices()}, 200 if good else 503, headers=_PLAIN)
-        return PlainTextResponse("yes\n" if good else "no\n", 200 if good else 503, headers=_PLAIN)
+        ready = all(details.values())
+        if self._has_token(request):
+            return JSONResponse({**details, **self.notices()}, 200 if ready else 503, headers=_NO_STORE)
+        return PlainTextResponse("yes\n" if ready else "no\n", 200 if ready else 503, headers=_NO_STORE)
 
     async def metrics(self, request: Request) -> Response:
-        """Prometheus's text format."""
+        """The metrics, in Prometheus's text format."""
         if self._token is None:
             return PlainTextResponse("Not Found", 404)
-        if not self._knows(request):
+        if not self._has_token(request):
             return PlainTextResponse("bearer token needed\n", 401, headers={"WWW-Authenticate": "Bearer"})
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=_PLAIN)
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=_NO_STORE)
 
-    def _knows(self, request: Request) -> bool:
+    def _has_token(self, request: Request) -> bool:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         return self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())
 
 
-def _policy(frame_ancestors: str, public_url: str | None) -> str:
+def _content_security_policy(frame_ancestors: str, public_url: str | None) -> str:
     style = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    # Browsers that do not count a WebSocket of the same host as 'self' need it by name.
+    # Some browsers do not count a WebSocket to the same host as 'self'.
     parts = urlsplit(public_url or "")
     socket = f" {'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}" if parts.netloc else ""
     return (
@@ -145,8 +146,8 @@ def _policy(frame_ancestors: str, public_url: str | None) -> str:
     )
 
 
-_PLAIN = {"Cache-Control": "no-store"}
-_SCRIPT = {
+_NO_STORE = {"Cache-Control": "no-store"}
+_SCRIPT_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Vary": "Accept-Encoding",
@@ -154,21 +155,21 @@ _SCRIPT = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Script:
-    """The widget as written, compressed, and named by its hash."""
+class _Widget:
+    """The widget's source, the same compressed, and its hash (the first 16 hex digits of SHA-256)."""
 
     plain: bytes
     gzipped: bytes
     hash: str
 
-    def answer(self, request: Request, headers: Mapping[str, str]) -> Response:
-        """The script, compressed for who can read that."""
+    def response(self, request: Request, headers: Mapping[str, str]) -> Response:
+        """The script, compressed if the client accepts gzip."""
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(self.gzipped, media_type="text/javascript", headers={**headers, "Content-Encoding": "gzip"})
         return Response(self.plain, media_type="text/javascript", headers=headers)
 
 
 @cache
-def _read(widget: Path) -> _Script:
+def _load(widget: Path) -> _Widget:
     body = widget.read_bytes()
-    return _Script(body, gzip.compress(body, 9, mtime=0), hashlib.sha256(body).hexdigest()[:16])
+    return _Widget(body, gzip.compress(body, 9, mtime=0), hashlib.sha256(body).hexdigest()[:16])

@@ -1,7 +1,7 @@
-"""The environment, validated once; only roots read it.
+"""The settings: read from the environment and validated once, at the start.
 
-In: environment variables and a `.env` file in the working directory. Out: one frozen Settings, or NotStarted telling
-all faults at once, by name, and never a value of a secret.
+In: environment variables and a `.env` file in the working directory. Out: one frozen Settings, or NotStarted with all
+faults at once, by name, and without the value of a secret.
 """
 
 import re
@@ -29,7 +29,7 @@ _ORIGIN = re.compile(r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]
 
 
 class Settings(BaseSettings):
-    """Every setting; the environment's name is the field's in capitals."""
+    """All settings; in the environment each has its field's name in capitals."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -128,10 +128,10 @@ class Settings(BaseSettings):
             try:
                 parse_url(value.get_secret_value().replace("redis+cluster://", "redis://", 1))
             except ValueError:
-                # Its text may quote a part of the password.
+                # The error's text may quote a part of the password.
                 raise ValueError(
                     "the address cannot be read: write it as redis://:password@host:6379/0, "
-                    "with the signs of a password percent-encoded"
+                    "with special characters of the password percent-encoded"
                 ) from None
         return value
 
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
                 raise ValueError(str(error)) from None
         return value
 
-    # What must fit together is checked at the later of two fields: a check of the whole would wait for the rest.
+    # Two settings that must fit together are checked at the later one: a model validator runs only if all are valid.
 
     @field_validator("wix_api_key")
     @classmethod
@@ -177,7 +177,7 @@ class Settings(BaseSettings):
         if value and (info.data.get("wix_app_id") or info.data.get("wix_app_secret")):
             raise ValueError("set WIX_API_KEY, or WIX_APP_ID and WIX_APP_SECRET, not both")
         if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-            raise ValueError("it holds a sign that no key has (a typographic quote?): copy it again")
+            raise ValueError("it has a character that no key has (a typographic quote?): copy it again")
         return value
 
     @field_validator("show_at_most")
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
         low_at = info.data.get("low_at", 0)
         if value is not None and low_at > value:
             raise ValueError(
-                f"LOW_AT={low_at} is above SHOW_AT_MOST={value}, so a low number would be shown that must not be: "
+                f"LOW_AT={low_at} is above SHOW_AT_MOST={value}, so low numbers would be shown that must be hidden: "
                 f"set LOW_AT to {value} or less"
             )
         return value
@@ -202,21 +202,21 @@ class Settings(BaseSettings):
             )
         return value
 
-    # -- what the house is built from --
+    # -- what the modules get --
 
     @property
     def rules(self) -> Rules:
-        """The settings that shape a counter."""
+        """The settings that decide what a counter shows."""
         return Rules(self.low_at, self.show_at_most)
 
     @property
     def timing(self) -> Timing:
-        """The durations, those that can be set and those that cannot."""
+        """The durations, those of the settings and the fixed ones."""
         return Timing(watch_every=self.watch_every, reconcile=self.reconcile, max_stale=self.max_stale)
 
     @property
     def everything(self) -> bool:
-        """Whether every ticket is tracked."""
+        """Whether every ticket is tracked, not only watched ones."""
         return self.track == "all"
 
     @property
@@ -231,7 +231,7 @@ class Settings(BaseSettings):
         return public_key(self.wix_public_key) if self.wix_public_key else None
 
     def credentials(self) -> App | ApiKey:
-        """How Wix knows us; raises NotStarted naming what is missing."""
+        """The credentials for Wix's API; raises NotStarted with the names of the missing settings."""
         if self.wix_api_key:
             return ApiKey(self.wix_api_key.get_secret_value(), {site: id_ or site for site, id_ in self.sites.items()})
         if not self.wix_app_id or not self.wix_app_secret:
@@ -247,17 +247,17 @@ class Settings(BaseSettings):
         return App(self.wix_app_id, self.wix_app_secret.get_secret_value())
 
     def redis(self) -> str:
-        """The address of Redis; raises NotStarted where there is none."""
+        """The URL of Redis; raises NotStarted if it is not set."""
         if self.redis_url is None:
             raise NotStarted(
-                "REDIS_URL is not set: processes of their own meet in one Redis. "
-                "Set it, as in redis://127.0.0.1:6379/0, or run `ticket-counter serve`, which brings its own"
+                "REDIS_URL is not set: separate processes share one Redis. "
+                "Set it, for example to redis://127.0.0.1:6379/0, or run `ticket-counter serve`, which starts its own"
             )
         return self.redis_url.get_secret_value()
 
 
 def load(**given: Any) -> Settings:
-    """Read the environment; *given* wins over it. Raises NotStarted with every fault, one a line."""
+    """Read the environment; *given* takes precedence. Raises NotStarted with every fault, one per line."""
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -272,7 +272,7 @@ def load(**given: Any) -> Settings:
 
 
 def table() -> str:
-    """Every setting as a Markdown table: the README holds the same."""
+    """All settings as a Markdown table, which the README contains."""
     rows = ["| setting | default | what it is |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         default = field.default
@@ -283,7 +283,7 @@ def table() -> str:
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers write it."""
+    """An origin in the form in which browsers send it; raises ValueError."""
     origin = text.lower().rstrip("/")
     if origin in {"*", "null"}:
         return origin

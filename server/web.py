@@ -1,6 +1,6 @@
-"""Builds the web process: the routes, and the hub behind them.
+"""Builds the web part: the routes, and the hub behind them.
 
-In: settings and the address of Redis. Out: a Web, whose `app` uvicorn serves and whose `run` keeps the counters true.
+In: settings and the URL of Redis. Out: a Web, whose `app` uvicorn serves and whose `run` keeps the counters true.
 """
 
 import asyncio
@@ -27,22 +27,22 @@ from server.store.sites import Sites
 from server.webhook import Intake
 
 
-class Below:
-    """Serves the same below *root*, whether the proxy in front takes it off the path or leaves it there."""
+class RootPath:
+    """Serves an application below *root*, whether the proxy in front removes that from the path or not."""
 
     def __init__(self, app: ASGIApp, root: str) -> None:
         self.app = app
         self.root = root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take off a root that is there twice: uvicorn puts it in front of every path."""
+        """Remove the root where it stands twice: uvicorn puts it in front of every path."""
         if scope["type"] == "http" and scope["path"].startswith(f"{self.root}{self.root}/"):
             scope = {**scope, "path": scope["path"].removeprefix(self.root)}
         await self.app(scope, receive, send)
 
 
 class Web:
-    """One web process."""
+    """The web part of a process."""
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
@@ -77,14 +77,14 @@ class Web:
                 Route("/v1/counters/stream", sse.stream, methods=["GET", "OPTIONS"]),
                 *pages.routes(),
             ],
-            middleware=[Middleware(Below, settings.root_path)] if settings.root_path else [],
+            middleware=[Middleware(RootPath, settings.root_path)] if settings.root_path else [],
             lifespan=self._lifespan,
         )
-        # It would send people to where the stranger's own Host header says, and without TLS.
+        # A redirect would lead to the client's own Host header, and to http.
         self.app.router.redirect_slashes = False
 
     async def start(self) -> None:
-        """Make the sites of the settings known; raises RedisUnavailable."""
+        """Store the sites of the settings and load all known ones; raises RedisUnavailable."""
         await self.sites.start()
         await self.feed.start()
 
@@ -95,11 +95,11 @@ class Web:
             group.create_task(self.feed.run(), name="web: feed")
 
     def details(self) -> Mapping[str, bool]:
-        """What has to hold for this process to get viewers."""
+        """The conditions of /readyz: this process gets viewers only while all of them hold."""
         return {"redis": self.feed.healthy, "accepting": self.admission.open, "rules": self.feed.other_rules.same_rules}
 
     def notices(self) -> Mapping[str, bool]:
-        """What a person should know, while this process does for viewers all that it can."""
+        """What /readyz tells an administrator besides; it does not keep viewers away from this process."""
         return {"webhooks_heard": self.feed.webhooks_heard}
 
     async def aclose(self) -> None:
@@ -109,11 +109,11 @@ class Web:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[dict[str, Any]]:
-        # The WebSocket class gets its hub from here too: uvicorn builds it outside of Starlette.
+        # The state of requests and of the WebSocket class, which uvicorn builds outside of Starlette.
         yield {"hub": self.hub, "admission": self.admission}
 
 
 def _origins(settings: Settings) -> Sequence[str]:
-    """Who may read: those of the settings, and our own embed page, which every list would else forget."""
+    """The origins that may read: those of the settings, and that of the embed page at PUBLIC_URL."""
     parts = urlsplit(settings.public_url or "")
     return (*settings.origins, f"{parts.scheme}://{parts.netloc}") if parts.netloc else settings.origins

@@ -17,8 +17,8 @@ NAMES = ("", "httpx", "httpcore", "uvicorn", "websockets", "asyncio", "redis")
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Logging is one for the whole process: it is put back as it was."""
+def restored_logging() -> Iterator[None]:
+    """Restore the logging of the process after each test."""
     root = logging.getLogger()
     handlers, levels = [*root.handlers], {name: logging.getLogger(name).level for name in NAMES}
     configured = structlog.get_config()
@@ -30,18 +30,18 @@ def as_before() -> Iterator[None]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What was logged, line by line; nothing goes to standard output."""
+    """The logged lines; standard output must be empty."""
     out, err = capsys.readouterr()
     assert "" == out
     return [json.loads(line) for line in err.splitlines()]
 
 
-def fails(secret: str) -> None:
+def fail(secret: str) -> None:
     raise RuntimeError(f"it failed with {len(secret)}")
 
 
-def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """An event is one line of JSON: its name, its level, who says it, when in UTC, and what it is about."""
+def test_json_form(capsys: pytest.CaptureFixture[str]) -> None:
+    """An event is one line of JSON: its name, level, logger, time in UTC, and fields."""
     logs.set_up(form="json")
 
     logs.logger("webhook").warning("webhook_forged", reason="no\ntoken", size=7)
@@ -57,8 +57,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     } == line
 
 
-def test_console(capsys: pytest.CaptureFixture[str]) -> None:
-    """For people an event is one line of text, without colours where no terminal is."""
+def test_console_form(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the console form an event is one line of text, without colours if there is no terminal."""
     logs.set_up()
 
     logs.logger("run").info("listening", address="http://127.0.0.1:8000")
@@ -69,8 +69,8 @@ def test_console(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in line
 
 
-def test_libraries_alike(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a library says through the standard library looks as ours does."""
+def test_library_logs_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    """A library's log through the standard library has the same form."""
     logs.set_up(form="json")
 
     logging.getLogger("redis").error("no %s", "answer")
@@ -80,21 +80,21 @@ def test_libraries_alike(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
-def test_level(capsys: pytest.CaptureFixture[str], level: str) -> None:
+def test_level_limits_logs(capsys: pytest.CaptureFixture[str], level: str) -> None:
     """Nothing below the level is logged."""
     logs.set_up(level, "json")
-    log = logs.logger("room")
+    log = logs.logger("module")
 
-    for say in (log.debug, log.info, log.warning, log.error):
-        say("event")
+    for log_at in (log.debug, log.info, log.warning, log.error):
+        log_at("event")
 
     order = ["debug", "info", "warning", "error"]
     assert order[order.index(level.lower()) :] == [line["level"] for line in lines(capsys)]
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "uvicorn.error", "websockets.server", "asyncio"])
-def test_libraries_are_quiet(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """What libraries say of each request is not logged, even at DEBUG: it holds addresses; their warnings are."""
+def test_library_requests_are_not_logged(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Libraries' INFO lines about requests, which hold URLs, are not logged even at DEBUG; their warnings are."""
     logs.set_up("DEBUG", "json")
 
     logging.getLogger(name).info("GET http://example.test/?email=ada@example.com")
@@ -103,7 +103,7 @@ def test_libraries_are_quiet(capsys: pytest.CaptureFixture[str], name: str) -> N
     assert ["slow"] == [line["event"] for line in lines(capsys)]
 
 
-def test_libraries_do_not_lower_the_level(capsys: pytest.CaptureFixture[str]) -> None:
+def test_level_above_warning_holds_for_libraries(capsys: pytest.CaptureFixture[str]) -> None:
     """A level above WARNING holds for libraries too."""
     logs.set_up("ERROR", "json")
 
@@ -114,27 +114,27 @@ def test_libraries_do_not_lower_the_level(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_secrets_are_masked(capsys: pytest.CaptureFixture[str], form: str) -> None:
-    """A value under a name that smells of a secret or a person is not printed, whoever logs it."""
+    """A value whose name suggests a secret or personal data is masked, in any log."""
     logs.set_up(form=form)
     named = ["app_secret", "Token", "access_token", "authorization", "password", "wix_api_key", "email", "body"]
 
-    logs.logger("room").info("event", **{name: f"hush-{name}" for name in named}, ticket="told")
+    logs.logger("module").info("event", **{name: f"hush-{name}" for name in named}, ticket="shown")
 
     err = capsys.readouterr().err
     assert "hush" not in err
     assert len(named) == err.count("***")
-    assert "told" in err
+    assert "shown" in err
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
 @pytest.mark.parametrize("break_", ["\n", "\r\n", "\x1b[2J", "\x85", "\u2028", "\0"])
-def test_no_line_is_forged(capsys: pytest.CaptureFixture[str], form: str, break_: str) -> None:
-    """What others say cannot begin a line of its own or speak to a terminal, in ours or in a library's words."""
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str], form: str, break_: str) -> None:
+    """A logged text can neither begin a line nor control a terminal, whether this program or a library logs it."""
     logs.set_up(form=form)
-    told = f"refused{break_}2027-01-01 [info     ] sold_out"
+    text = f"refused{break_}2027-01-01 [info     ] sold_out"
 
-    logs.logger("room").warning("wix_fault", error=told, tickets=(told,))
-    logging.getLogger("redis").error(told)
+    logs.logger("module").warning("wix_fault", error=text, tickets=(text,))
+    logging.getLogger("redis").error(text)
 
     err = capsys.readouterr().err
     assert 2 == len(err.splitlines())
@@ -143,34 +143,34 @@ def test_no_line_is_forged(capsys: pytest.CaptureFixture[str], form: str, break_
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_traces(capsys: pytest.CaptureFixture[str], form: str) -> None:
-    """A bug shows with its trace, and without the values that its code held."""
+def test_traceback_without_values(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """A bug is logged with its traceback, without the values of local variables."""
     logs.set_up(form=form)
 
     try:
-        fails(secret=WORD * 2)
+        fail(secret=WORD * 2)
     except RuntimeError as error:
         logs.logger("run").error("part_ended", exc_info=error)
 
     err = capsys.readouterr().err
     assert "RuntimeError: it failed with 8" in err
-    assert "in fails" in err
+    assert "in fail" in err
     assert WORD * 2 not in err
 
 
-def test_set_up_twice(capsys: pytest.CaptureFixture[str]) -> None:
-    """Set up again, the last form is the only one: no line is printed twice."""
+def test_set_up_again_replaces_form(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second set-up replaces the first: no line is printed twice."""
     logs.set_up(form="console")
     logs.set_up(form="json")
 
-    logs.logger("room").info("event")
+    logs.logger("module").info("event")
 
     assert ["event"] == [line["event"] for line in lines(capsys)]
 
 
-def test_loggers_made_before(capsys: pytest.CaptureFixture[str]) -> None:
-    """A room's logger is made when its file is imported, and follows what is set up later."""
-    log = logs.logger("room")
+def test_logger_made_before_set_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """A module's logger, made when the module is imported, follows a later set-up."""
+    log = logs.logger("module")
     logs.set_up("WARNING", "json")
 
     log.info("quiet")
@@ -179,28 +179,28 @@ def test_loggers_made_before(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["loud"] == [line["event"] for line in lines(capsys)]
 
 
-def test_half_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
-    """A text that is no UTF-8 does not stop what logs it."""
+def test_invalid_unicode(capsys: pytest.CaptureFixture[str]) -> None:
+    """A text that cannot be encoded as UTF-8 does not make logging fail."""
     logs.set_up(form="json")
 
-    logs.logger("room").info("event", name="Gala \ud83c")
+    logs.logger("module").info("event", name="Gala \ud83c")
 
     assert ["Gala \ud83c"] == [line["name"] for line in lines(capsys)]
 
 
-def test_context(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is bound to the task is on each of its lines, masked alike."""
+def test_context_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    """Context variables are on each line of the task, and are masked too."""
     logs.set_up(form="json")
 
     with structlog.contextvars.bound_contextvars(site="here", token="hush"):
-        logs.logger("room").info("event")
+        logs.logger("module").info("event")
 
     [line] = lines(capsys)
     assert ("here", "***") == (line["site"], line["token"])
 
 
-def test_standard_error_is_asked_at_set_up(capsys: pytest.CaptureFixture[str]) -> None:
-    """Logs go to standard error, so that standard output is left to what a command prints for programs."""
+def test_logs_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Logs go to standard error, so that standard output holds only what a command prints."""
     logs.set_up()
 
     assert [sys.stderr] == [getattr(handler, "stream", None) for handler in logging.getLogger().handlers]

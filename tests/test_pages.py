@@ -23,7 +23,7 @@ Serve = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
-    """Serve the pages with a widget of the test's own; `details` and the rest as given."""
+    """Serve the pages with the test's own widget; *details* and other arguments as given."""
     widget = tmp_path / "ticket-counter.js"
     widget.write_text(SCRIPT)
     async with AsyncExitStack() as stack:
@@ -40,7 +40,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
 
 
 class Page(HTMLParser):
-    """What a browser finds in a page: its elements with their attributes, and the text of its style."""
+    """A page as a browser parses it: its elements with their attributes, and the text of its style."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -71,8 +71,8 @@ def policy(response: httpx.Response) -> dict[str, str]:
 # -- the widget --
 
 
-async def test_widget(serve: Serve) -> None:
-    """The widget is served as written, to pages of every origin, and asked for again within minutes."""
+async def test_widget_script(serve: Serve) -> None:
+    """The widget is served as written, to pages of every origin, and cached for five minutes."""
     response = await serve().get("/widget/v1/ticket-counter.js")
 
     assert (200, SCRIPT) == (response.status_code, response.text)
@@ -84,15 +84,15 @@ async def test_widget(serve: Serve) -> None:
     )
 
 
-async def test_widget_unchanged(serve: Serve) -> None:
-    """Who has the widget already gets 304 and no body, however many he names; another version gets the new one."""
+async def test_widget_not_modified(serve: Serve) -> None:
+    """A client that names this version, among others or not, gets 304 without a body; any other gets the widget."""
     client = serve()
     etag = (await client.get("/widget/v1/ticket-counter.js")).headers["etag"]
     found = {}
 
-    for asked in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*", '"x"', HASH):
-        response = await client.get("/widget/v1/ticket-counter.js", headers={"If-None-Match": asked})
-        found[asked] = (response.status_code, response.text == SCRIPT, response.headers["etag"])
+    for known in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*", '"x"', HASH):
+        response = await client.get("/widget/v1/ticket-counter.js", headers={"If-None-Match": known})
+        found[known] = (response.status_code, response.text == SCRIPT, response.headers["etag"])
 
     same, new = (304, False, etag), (200, True, etag)
     assert [same, same, same, same, new, new] == [*found.values()]
@@ -100,8 +100,8 @@ async def test_widget_unchanged(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", ["/widget/v1/ticket-counter.js", PINNED])
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
-async def test_compressed_for_who_can_read_it(serve: Serve, path: str, coding: str) -> None:
-    """The widget travels compressed to who says that he can read it, and no cache mixes the two up."""
+async def test_widget_compression(serve: Serve, path: str, coding: str) -> None:
+    """The widget is compressed for a client that accepts gzip, and a cache keeps both forms apart."""
     response = await serve().get(path, headers={"Accept-Encoding": coding})
 
     assert coding == response.headers.get("content-encoding", "identity")
@@ -109,8 +109,8 @@ async def test_compressed_for_who_can_read_it(serve: Serve, path: str, coding: s
     assert SCRIPT == response.text
 
 
-async def test_pinned_widget(serve: Serve) -> None:
-    """Under its hash the widget never changes, so it may be kept for ever."""
+async def test_pinned_widget_is_immutable(serve: Serve) -> None:
+    """Under its hash the widget never changes, so it may be cached for ever."""
     response = await serve().get(PINNED)
 
     assert (200, SCRIPT) == (response.status_code, response.text)
@@ -119,8 +119,8 @@ async def test_pinned_widget(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("name", [HASH[:-1], HASH.upper(), "0" * 16])
-async def test_another_hash(serve: Serve, name: str) -> None:
-    """Another version is not served under a wrong name, and nobody remembers that it was not there."""
+async def test_pinned_widget_with_another_hash(serve: Serve, name: str) -> None:
+    """Another version is not served under a wrong hash, and the 404 is not cached."""
     response = await serve().get(f"/widget/v1/ticket-counter.{name}.js")
 
     assert 404 == response.status_code
@@ -128,7 +128,7 @@ async def test_another_hash(serve: Serve, name: str) -> None:
     assert "no-store" == response.headers["cache-control"]
 
 
-async def test_head(serve: Serve) -> None:
+async def test_head_request(serve: Serve) -> None:
     """HEAD answers as GET does, without the body."""
     response = await serve().head("/widget/v1/ticket-counter.js", headers={"Accept-Encoding": "identity"})
 
@@ -142,11 +142,8 @@ async def test_head(serve: Serve) -> None:
 # -- the embed page --
 
 
-async def test_embed(serve: Serve) -> None:
-    """The page for an iframe has one element a ticket, in order, each with its site, and the widget's script.
-
-    Where there are several each says of what it speaks.
-    """
+async def test_embed_page(serve: Serve) -> None:
+    """The embed page has the widget's script and one element per ticket, in order; several show names and prices."""
     page = Page((await serve().get(f"/embed?ticket={TICKET}&ticket={OTHER.upper()}&site={SITE}")).text)
 
     named = {"site": SITE, "show-name": None, "show-price": None}
@@ -154,22 +151,22 @@ async def test_embed(serve: Serve) -> None:
     assert [{"src": "/widget/v1/ticket-counter.js", "async": None}] == page.all("script")
 
 
-async def test_embed_of_the_only_site(serve: Serve) -> None:
-    """Without a site in the address the elements name none."""
+async def test_embed_without_site(serve: Serve) -> None:
+    """Without a site in the query the elements name none."""
     page = Page((await serve().get(f"/embed?ticket={TICKET}")).text)
 
     assert [{"ticket": TICKET}] == page.all("ticket-counter")
 
 
-async def test_embed_below_a_root(serve: Serve) -> None:
-    """Below a root path the script is asked for below it too."""
+async def test_embed_below_root_path(serve: Serve) -> None:
+    """Below a root path the URL of the script has it too."""
     page = Page((await serve(root="/counter").get(f"/counter/embed?ticket={TICKET}")).text)
 
     assert ["/counter/widget/v1/ticket-counter.js"] == [one["src"] for one in page.all("script")]
 
 
-async def test_embed_policy(serve: Serve) -> None:
-    """The page may run our script, speak to us, use its own style, and nothing else; who may frame it is set."""
+async def test_embed_content_security_policy(serve: Serve) -> None:
+    """The page may run the widget, connect to this server and use its own style only; ORIGINS may frame it."""
     response = await serve(frame_ancestors="https://shop.example", public_url="https://tickets.example").get(
         f"/embed?ticket={TICKET}"
     )
@@ -196,16 +193,16 @@ async def test_embed_policy(serve: Serve) -> None:
         ("https://tickets.example/counter", "'self' wss://tickets.example"),
     ],
 )
-async def test_embed_socket(serve: Serve, public_url: str | None, sources: str) -> None:
-    """The public address is named for sockets, which some browsers do not count as 'self'."""
+async def test_embed_policy_names_websocket(serve: Serve, public_url: str | None, sources: str) -> None:
+    """The policy names PUBLIC_URL for WebSockets, which some browsers do not count as 'self'."""
     response = await serve(public_url=public_url).get(f"/embed?ticket={TICKET}")
 
     assert sources == policy(response)["connect-src"]
 
 
 @pytest.mark.parametrize("query", ["", "ticket=%3Cscript%3Ealert(1)%3C/script%3E", f"ticket={TICKET}&site=%22%3E"])
-async def test_embed_of_nothing(serve: Serve, query: str) -> None:
-    """A request that names no counter is told so as plain text that no browser takes for a page."""
+async def test_embed_bad_request(serve: Serve, query: str) -> None:
+    """A query that names no counter is answered with 400 as plain text, which no browser renders as a page."""
     response = await serve().get(f"/embed?{query}")
 
     assert 400 == response.status_code
@@ -217,8 +214,8 @@ async def test_embed_of_nothing(serve: Serve, query: str) -> None:
 
 
 @pytest.mark.parametrize("details", [{}, {"redis": False}, {"accepting": False}])
-async def test_live(serve: Serve, details: dict[str, bool]) -> None:
-    """The process lives as long as it answers: a lost Redis does not restart what waits for it."""
+async def test_livez(serve: Serve, details: dict[str, bool]) -> None:
+    """The process is alive as long as it answers, even if Redis is unavailable."""
     response = await serve(details=details).get("/livez")
 
     assert (200, "yes\n", "no-store") == (response.status_code, response.text, response.headers["cache-control"])
@@ -228,15 +225,15 @@ async def test_live(serve: Serve, details: dict[str, bool]) -> None:
     ("details", "status", "text"),
     [({}, 200, "yes\n"), ({"redis": False}, 503, "no\n"), ({"accepting": False}, 503, "no\n")],
 )
-async def test_ready(serve: Serve, details: dict[str, bool], status: int, text: str) -> None:
-    """Law 11: A process is ready while everything holds; a stranger learns yes or no, and not why."""
+async def test_readyz(serve: Serve, details: dict[str, bool], status: int, text: str) -> None:
+    """Law 11: a process is ready while all conditions hold; a client without the token does not learn why not."""
     response = await serve(details=details, token="secret").get("/readyz")
 
     assert (status, text, "no-store") == (response.status_code, response.text, response.headers["cache-control"])
 
 
-async def test_ready_in_detail(serve: Serve) -> None:
-    """Who has the token learns what does not hold."""
+async def test_readyz_with_token(serve: Serve) -> None:
+    """With the token a client learns which condition does not hold."""
     client = serve(details={"redis": False}, token="secret")
 
     response = await client.get("/readyz", headers={"Authorization": "Bearer secret"})
@@ -244,21 +241,24 @@ async def test_ready_in_detail(serve: Serve) -> None:
     assert (503, {"redis": False, "accepting": True}) == (response.status_code, response.json())
 
 
-async def test_notices(serve: Serve) -> None:
-    """What a person should know takes no viewers from a process, and strangers do not hear of it."""
+async def test_readyz_notices(serve: Serve) -> None:
+    """A notice does not make a process unready, and is shown only with the token."""
     client = serve(notices=lambda: {"webhooks_heard": False}, token="secret")
 
-    stranger, owner = [
+    without, with_token = [
         await client.get("/readyz", headers=headers) for headers in ({}, {"Authorization": "Bearer secret"})
     ]
 
-    assert (200, "yes\n") == (stranger.status_code, stranger.text)
-    assert (200, {"redis": True, "accepting": True, "webhooks_heard": False}) == (owner.status_code, owner.json())
+    assert (200, "yes\n") == (without.status_code, without.text)
+    assert (200, {"redis": True, "accepting": True, "webhooks_heard": False}) == (
+        with_token.status_code,
+        with_token.json(),
+    )
 
 
 @pytest.mark.parametrize("given", ["Bearer wrong", "Bearer ", "Bearer", "Basic secret", "Bearer secret2", "s\xe9cret"])
-async def test_ready_with_a_wrong_token(serve: Serve, given: str) -> None:
-    """A wrong token is a stranger's."""
+async def test_readyz_with_wrong_token(serve: Serve, given: str) -> None:
+    """A wrong token shows no more than none."""
     client = serve(token="secret")
 
     response = await client.get("/readyz", headers={b"Authorization": given.encode("latin-1")})
@@ -266,8 +266,8 @@ async def test_ready_with_a_wrong_token(serve: Serve, given: str) -> None:
     assert (200, "yes\n") == (response.status_code, response.text)
 
 
-async def test_no_token_is_no_key(serve: Serve) -> None:
-    """Where no token is set, an empty one opens nothing."""
+async def test_readyz_without_token_set(serve: Serve) -> None:
+    """If no token is set, an empty one is not accepted."""
     response = await serve().get("/readyz", headers={"Authorization": "Bearer "})
 
     assert "yes\n" == response.text
@@ -276,8 +276,8 @@ async def test_no_token_is_no_key(serve: Serve) -> None:
 # -- metrics --
 
 
-async def test_metrics(serve: Serve) -> None:
-    """Metrics are for who has the token, in Prometheus's text format."""
+async def test_metrics_with_token(serve: Serve) -> None:
+    """With the token the metrics are served, in Prometheus's text format."""
     metrics.withdrawn.inc()
     client = serve(token="secret")
 
@@ -289,16 +289,16 @@ async def test_metrics(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
-async def test_metrics_of_strangers(serve: Serve, headers: dict[str, str]) -> None:
-    """Without the right token nobody learns from the metrics what redaction hides."""
+async def test_metrics_with_wrong_token(serve: Serve, headers: dict[str, str]) -> None:
+    """Without the right token the metrics are 401: they show what redaction hides."""
     response = await serve(token="secret").get("/metrics", headers=headers)
 
     assert (401, "Bearer") == (response.status_code, response.headers["www-authenticate"])
     assert "ticket_counter" not in response.text
 
 
-async def test_metrics_off(serve: Serve) -> None:
-    """Where no token is set there are no metrics, as if there had never been."""
+async def test_metrics_without_token_set(serve: Serve) -> None:
+    """If no token is set, /metrics is 404 as any unknown path."""
     client = serve()
     nothing = await client.get("/nothing")
 
@@ -307,11 +307,11 @@ async def test_metrics_off(serve: Serve) -> None:
         assert (404, nothing.text) == (response.status_code, response.text)
 
 
-# -- in the house --
+# -- in a web process --
 
 
-async def test_in_the_real_server(start_server: StartServer) -> None:
-    """The web process serves these pages, says that it is ready, and says no when its doors are closed."""
+async def test_pages_in_a_web_process(start_server: StartServer) -> None:
+    """A web process serves these pages, is ready, and is not ready once it admits no viewers."""
     running = await start_server(metrics_token="secret", origins="https://shop.example")
     ready = await running.http.get("/readyz")
     embed = await running.http.get(f"/embed?ticket={TICKET}")

@@ -21,7 +21,7 @@ Write = Callable[..., Settings]
 
 @pytest.fixture
 def from_file(tmp_path: Path) -> Write:
-    """Settings from a `.env` file with these lines, as a person writes them."""
+    """Settings from a `.env` file with these lines."""
 
     def read(*lines: str) -> Settings:
         (tmp_path / ".env").write_text("\n".join(lines) + "\n")
@@ -45,7 +45,7 @@ def pem() -> str:
 
 
 def test_defaults(from_file: Write) -> None:
-    """Without any setting there is one that can be shown: every default is of its own kind."""
+    """Without any setting all defaults are valid, and of the right type."""
     found = from_file()
 
     assert ("127.0.0.1", 8000, ("*",)) == (found.host, found.port, found.origins)
@@ -56,8 +56,8 @@ def test_defaults(from_file: Write) -> None:
     assert {} == found.sites
 
 
-def test_from_a_file(from_file: Write) -> None:
-    """A `.env` file sets what the environment would; what it leaves empty is as if it were not there."""
+def test_dotenv_file(from_file: Write) -> None:
+    """A `.env` file sets what environment variables would; an empty value counts as not set."""
     found = from_file("LOW_AT=5", "SHOW_AT_MOST=20", "PORT=", "REDIS_URL=", "ORIGINS=", "TRACK=watched", "OTHER=1")
 
     assert Rules(5, 20) == found.rules
@@ -66,7 +66,7 @@ def test_from_a_file(from_file: Write) -> None:
 
 
 def test_all_faults_at_once(from_file: Write) -> None:
-    """Every fault is told at once, each in a line with the setting's name, those between two settings too."""
+    """All faults are reported at once, one per line with the setting's name, including those between two settings."""
     text = refused(
         lambda: from_file(
             "PORT=99999",
@@ -124,7 +124,7 @@ def test_all_faults_at_once(from_file: Write) -> None:
         ("WIX_PUBLIC_KEY=nonsense", "copy it from the app's Webhooks page"),
     ],
 )
-def test_faults(from_file: Write, line: str, says: str) -> None:
+def test_fault_of_one_setting(from_file: Write, line: str, says: str) -> None:
     """A value that cannot be used is refused with what it should be, by the setting's name."""
     text = refused(lambda: from_file(line))
 
@@ -133,7 +133,7 @@ def test_faults(from_file: Write, line: str, says: str) -> None:
     assert 2 == len(text.splitlines())
 
 
-def test_secrets_stay_out(from_file: Write) -> None:
+def test_secrets_are_not_shown(from_file: Write) -> None:
     """No fault and no representation shows a secret."""
     secrets = (
         "WIX_APP_SECRET=hunter2",
@@ -155,14 +155,14 @@ def test_secrets_stay_out(from_file: Write) -> None:
     assert "redis://:hunter2@127.0.0.1:6379/0" == found.redis()
 
 
-def test_a_file_that_is_no_text(tmp_path: Path) -> None:
-    """A `.env` that is no text is named."""
+def test_dotenv_file_is_not_text(tmp_path: Path) -> None:
+    """A `.env` file that is not text is named."""
     (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
 
     assert "the file .env cannot be read as UTF-8 text" in refused(lambda: settings.load(_env_file=tmp_path / ".env"))
 
 
-def test_public_key(from_file: Write, pem: str) -> None:
+def test_public_key_forms(from_file: Write, pem: str) -> None:
     r"""The public key is read as PEM, as PEM with literal `\n`, and as base64 of PEM."""
     forms = [f'"{pem}"', f"'{pem.replace(chr(10), chr(92) + 'n')}'", base64.b64encode(pem.encode()).decode()]
 
@@ -171,7 +171,7 @@ def test_public_key(from_file: Write, pem: str) -> None:
     assert 1 == len(numbers)
 
 
-def test_public_keys_that_are_none(from_file: Write, pem: str) -> None:
+def test_public_key_invalid(from_file: Write, pem: str) -> None:
     """A key that cannot be used is refused with where to get the right one, and is not quoted."""
     curve = ec.generate_private_key(ec.SECP256R1()).public_key()
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -190,7 +190,7 @@ def test_public_keys_that_are_none(from_file: Write, pem: str) -> None:
 
 
 def test_lists(from_file: Write) -> None:
-    """Lists are comma-separated, with blanks where one likes; origins are as browsers write them."""
+    """Lists are comma-separated, with optional blanks; origins get the form in which browsers send them."""
     found = from_file(
         "ORIGINS= https://Shop.example/ , https://*.wixsite.com:443,http://[::1]:8080,null,",
         "TRUSTED_PROXIES=10.0.0.1, 10.1.0.0/16 ,fd00::/8",
@@ -205,20 +205,20 @@ def test_lists(from_file: Write) -> None:
 @pytest.mark.parametrize(
     ("given", "path"), [("/counter", "/counter"), ("counter/", "/counter"), ("/", ""), ("/a/b/", "/a/b")]
 )
-def test_root_path(from_file: Write, given: str, path: str) -> None:
+def test_root_path_form(from_file: Write, given: str, path: str) -> None:
     """The root path begins with a slash and does not end with one, however it was written."""
     assert path == from_file(f"ROOT_PATH={given}").root_path
 
 
-def test_addresses_lose_their_last_slash(from_file: Write) -> None:
-    """Paths are put behind the addresses, so these end without a slash."""
+def test_trailing_slash_of_urls(from_file: Write) -> None:
+    """URLs to which paths are appended lose their trailing slash."""
     found = from_file("PUBLIC_URL=https://tickets.example/", "WIX_API_URL=http://127.0.0.1:9/")
 
     assert ("https://tickets.example", "http://127.0.0.1:9") == (found.public_url, found.wix_api_url)
 
 
 def test_app_credentials(from_file: Write) -> None:
-    """An app is its id and its secret; what is missing is named, with where it is found."""
+    """An app has an id and a secret; a missing one is named, with where it is found."""
     found = from_file("WIX_APP_ID=app", "WIX_APP_SECRET=hunter2")
 
     assert App("app", "hunter2") == found.credentials()
@@ -227,8 +227,8 @@ def test_app_credentials(from_file: Write) -> None:
     assert refused(from_file().credentials).startswith("WIX_APP_ID and WIX_APP_SECRET not set")
 
 
-def test_api_key(from_file: Write) -> None:
-    """An API key comes with the site id of each instance; an instance alone stands for its own."""
+def test_api_key_credentials(from_file: Write) -> None:
+    """An API key comes with the site id of each instance; an instance without one is its own site id."""
     other = INSTANCE.lower().replace("b001", "b002")
 
     found = from_file("WIX_API_KEY=key", f"WIX_SITES={INSTANCE}={SITE_ID.upper()},{other}").credentials()
@@ -236,8 +236,8 @@ def test_api_key(from_file: Write) -> None:
     assert ApiKey("key", {SiteId(INSTANCE.lower()): SITE_ID, SiteId(other): other}) == found
 
 
-def test_no_redis(from_file: Write) -> None:
-    """Without REDIS_URL it is said what it is for, what it looks like, and what does without."""
+def test_redis_url_missing(from_file: Write) -> None:
+    """Without REDIS_URL the error says what it is for, gives an example, and names what works without it."""
     text = refused(from_file().redis)
 
     assert "REDIS_URL is not set" in text
@@ -245,8 +245,8 @@ def test_no_redis(from_file: Write) -> None:
     assert "`ticket-counter serve`" in text
 
 
-def test_table() -> None:
-    """The table has a row for every setting, with what it is, and shows no cell as two."""
+def test_settings_table() -> None:
+    """The table has one row for every setting, with a description, and no cell is split in two."""
     head, line, *rows = settings.table().splitlines()
 
     assert "| setting | default | what it is |" == head

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server import settings
 from server.redis.client import RedisClient, Use
-from server.web import Below, Web
+from server.web import RootPath, Web
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
@@ -20,7 +20,7 @@ WIDGET = "/widget/v1/ticket-counter.js"
 
 
 ROUTES = {
-    ("POST", "/webhooks/wix"): 401,  # nothing is signed by Wix where there is no key to tell
+    ("POST", "/webhooks/wix"): 401,  # without a key no signature is valid
     ("GET", "/webhooks/wix"): 405,
     ("GET", f"/v1/counters?ticket={TICKET}"): 200,
     ("OPTIONS", "/v1/counters"): 204,
@@ -36,8 +36,8 @@ ROUTES = {
 }
 
 
-async def test_routes(start_server: StartServer, reads: FakeReader) -> None:
-    """Each public address is served, and nothing else."""
+async def test_all_routes(start_server: StartServer, reads: FakeReader) -> None:
+    """Each public address is served, and no other."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
 
@@ -50,8 +50,8 @@ async def test_routes(start_server: StartServer, reads: FakeReader) -> None:
 
 
 @pytest.mark.parametrize("path", ["/embed/", "/v1/counters/", "/livez/"])
-async def test_nobody_is_sent_elsewhere(start_server: StartServer, path: str) -> None:
-    """A path with a slash too many is 404: no answer leads to where a stranger's Host header says."""
+async def test_no_redirect(start_server: StartServer, path: str) -> None:
+    """A path with an extra slash is 404, not a redirect to the host of the request's Host header."""
     running = await start_server()
     answer = await running.http.get(path, headers={"Host": "evil.example"})
 
@@ -61,8 +61,8 @@ async def test_nobody_is_sent_elsewhere(start_server: StartServer, path: str) ->
 
 
 @pytest.mark.parametrize("prefix", [ROOT, ""])
-async def test_below_a_root(start_server: StartServer, reads: FakeReader, prefix: str) -> None:
-    """Below ROOT_PATH everything is served alike, whether the proxy leaves the root on the path or takes it off."""
+async def test_root_path(start_server: StartServer, reads: FakeReader, prefix: str) -> None:
+    """Below ROOT_PATH everything is served, whether the proxy leaves the root on the path or removes it."""
     running = await start_server(root_path=ROOT)
     await reads.read(definition(TICKET, 3))
 
@@ -77,7 +77,7 @@ async def test_below_a_root(start_server: StartServer, reads: FakeReader, prefix
     assert 401 == hook.status_code
 
 
-async def test_socket_below_a_root(start_server: StartServer, reads: FakeReader) -> None:
+async def test_websocket_below_root_path(start_server: StartServer, reads: FakeReader) -> None:
     """A WebSocket is served below ROOT_PATH too, and on no other path."""
     running = await start_server(root_path=ROOT)
     await reads.read(definition(TICKET, 3))
@@ -102,8 +102,8 @@ async def test_socket_below_a_root(start_server: StartServer, reads: FakeReader)
         ("/livez", "/livez"),
     ],
 )
-async def test_only_a_whole_root_is_taken_off(path: str, seen: str) -> None:
-    """A root falls off where it stands twice, once; a path that only begins like it stays as it is."""
+async def test_root_path_removed_once(path: str, seen: str) -> None:
+    """The root is removed once where it stands twice; a path that only begins with the same letters is not changed."""
     paths: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -112,7 +112,7 @@ async def test_only_a_whole_root_is_taken_off(path: str, seen: str) -> None:
     async def nothing(*_: Any) -> Any:
         raise AssertionError
 
-    await Below(app, ROOT)({"type": "http", "path": path}, nothing, nothing)
+    await RootPath(app, ROOT)({"type": "http", "path": path}, nothing, nothing)
 
     assert [seen] == paths
 
@@ -125,8 +125,8 @@ async def test_sites_of_the_settings(start_server: StartServer, reads: FakeReade
     assert {SITE, OTHER} == running.web.sites.known
 
 
-async def test_ready_only_while_it_runs(redis_url: str) -> None:
-    """A process whose hub has heard nothing from Redis gets no viewers, though it lives."""
+async def test_not_ready_before_it_runs(redis_url: str) -> None:
+    """A process whose feed has received nothing from Redis is not ready, but alive."""
     web = Web(settings.load(_env_file=None, redis_url=redis_url), redis_url)
     await web.start()
     transport = httpx.ASGITransport(web.app)
@@ -140,8 +140,8 @@ async def test_ready_only_while_it_runs(redis_url: str) -> None:
     assert {"redis": False, "accepting": True, "rules": True} == details
 
 
-async def test_not_ready_while_it_closes(start_server: StartServer) -> None:
-    """Law 11: a process that closes is not ready, and takes no new viewer."""
+async def test_not_ready_while_draining(start_server: StartServer) -> None:
+    """Law 11: a process that drains is not ready, and admits no new viewer."""
     running = await start_server(metrics_token="token")
 
     running.web.admission.open = False
@@ -156,8 +156,8 @@ async def test_not_ready_while_it_closes(start_server: StartServer) -> None:
             await socket.recv()
 
 
-async def test_one_door_for_both(start_server: StartServer) -> None:
-    """Sockets and streams are counted together, by the address that a trusted proxy gives."""
+async def test_one_limit_for_websockets_and_streams(start_server: StartServer) -> None:
+    """WebSockets and streams are counted together, by the address that a trusted proxy gives."""
     running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.1")
     stream = "/v1/counters/stream" + running.counters(TICKET).removeprefix("/v1/counters")
 
@@ -170,8 +170,8 @@ async def test_one_door_for_both(start_server: StartServer) -> None:
             assert (503, 200) == (same.status_code, other.status_code)
 
 
-async def test_settings_reach_the_doors(start_server: StartServer) -> None:
-    """ORIGINS, PUBLIC_URL and METRICS_TOKEN shape what pages get."""
+async def test_settings_reach_admission_and_pages(start_server: StartServer) -> None:
+    """ORIGINS, PUBLIC_URL and METRICS_TOKEN have their effect on counters, embed page and metrics."""
     origin = "https://shop.example"
     running = await start_server(origins=origin, public_url="https://counter.example", metrics_token="token")
 
@@ -190,8 +190,8 @@ async def test_settings_reach_the_doors(start_server: StartServer) -> None:
     assert [401, 200] == metrics
 
 
-async def test_redaction_reaches_both(start_server: StartServer, redis_url: str) -> None:
-    """A counter made by other settings than ours is not shown: a number above SHOW_AT_MOST never leaves."""
+async def test_counter_of_other_rules_is_hidden(start_server: StartServer, redis_url: str) -> None:
+    """A counter made with other rules is not shown: no number above SHOW_AT_MOST leaves the server."""
     running = await start_server(low_at=5, show_at_most=5)
     async with aclosing(FakeReader(redis_url, SITE)) as reads:
         await reads.schedule.add_site(reads.site, reads.rules, everything=False)
@@ -202,8 +202,8 @@ async def test_redaction_reaches_both(start_server: StartServer, redis_url: str)
     assert ("unknown", None) == ((one := answer.json()["counters"][0])["state"], one["unsold"])
 
 
-async def test_connections_close(redis_url: str) -> None:
-    """A process that has closed leaves no connection to Redis behind."""
+async def test_redis_connections_are_closed(redis_url: str) -> None:
+    """A web part that was closed leaves no connection to Redis."""
     async with aclosing(RedisClient(redis_url, Use.WORK)) as look:
 
         async def mine() -> int:
@@ -224,8 +224,8 @@ async def test_connections_close(redis_url: str) -> None:
         await until(none)
 
 
-async def test_socket_below_a_root_taken_off(start_server: StartServer) -> None:
-    """A WebSocket is served below ROOT_PATH when the proxy takes the root off, too."""
+async def test_websocket_with_root_path_removed(start_server: StartServer) -> None:
+    """A WebSocket is served below ROOT_PATH also if the proxy removes the root."""
     running = await start_server(root_path=ROOT)
 
     async with connect(running.ws + running.counters(TICKET)) as socket:
