@@ -25,7 +25,7 @@ SITES = [f"site-{n}" for n in range(20)]
 
 @pytest.fixture
 async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
-    """A webhook's client of one server."""
+    """A client of one server with the time-outs of webhooks."""
     async with aclosing(RedisClient(redis_url, Use.INGEST)) as found:
         yield found
 
@@ -36,7 +36,8 @@ async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
     return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, ticket]))
 
 
-async def known(store: RedisClient, site: str) -> None:
+async def add_site(store: RedisClient, site: str) -> None:
+    """Write what the scripts need to know a site."""
     await store.do("HSET", key(site, "site"), "exists", 1, "all", 1)
 
 
@@ -44,10 +45,10 @@ async def known(store: RedisClient, site: str) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_scripts_are_sent_once(redis_server: Server, server: str) -> None:
-    """A script's text goes to a server that does not know it; after that its name does, until it is forgotten."""
+async def test_script_text_is_sent_once(redis_server: Server, server: str) -> None:
+    """The text of a script is sent to a server once, and once more after the server has lost its script cache."""
     async with aclosing(RedisClient(redis_server(server).url, Use.WORK)) as store:
-        await known(store, "S")
+        await add_site(store, "S")
         sent = []
         for _ in range(2):
             for ticket in "ABC":
@@ -59,10 +60,10 @@ async def test_scripts_are_sent_once(redis_server: Server, server: str) -> None:
         assert [1, 2] == sent
 
 
-async def test_scripts_on_each_node(clustered: RedisClient, cluster: Cluster) -> None:
-    """A node of a cluster that does not know a script gets it, whatever the others know."""
+async def test_script_text_is_sent_to_each_node(clustered: RedisClient, cluster: Cluster) -> None:
+    """Each node of a cluster gets the text of a script that it has not cached, whatever the others have cached."""
     for site in SITES:
-        await known(clustered, site)
+        await add_site(clustered, site)
         assert [1, 1] == await mark(clustered, site)
     for master in cluster.masters:
         assert 0 < len(master.ask("KEYS", "*"))
@@ -72,8 +73,8 @@ async def test_scripts_on_each_node(clustered: RedisClient, cluster: Cluster) ->
             assert [1, 0] == await mark(clustered, site)
 
 
-async def test_bugs_stay_themselves(store: RedisClient) -> None:
-    """An error that says nothing about Redis's state is a bug of ours, and is not taken for an outage."""
+async def test_bugs_are_raised_unchanged(store: RedisClient) -> None:
+    """An error that does not mean that Redis is unavailable is raised unchanged."""
     await store.do("SET", key("S", "site"), "text")
 
     with pytest.raises(ResponseError, match="WRONGTYPE"):
@@ -81,86 +82,86 @@ async def test_bugs_stay_themselves(store: RedisClient) -> None:
     with pytest.raises(ResponseError, match="unknown command"):
         await store.do("NONSENSE")
     with pytest.raises(KeyError):
-        await store.run(scripts.MARK, _broken(), [])
+        await store.run(scripts.MARK, _bug(), [])
 
 
-def _broken() -> list[str]:
+def _bug() -> list[str]:
     raise KeyError
 
 
 async def test_listener_is_closed(store: RedisClient) -> None:
-    """A listener's connection ends with its block."""
+    """The connection of a listener is closed at the end of its block."""
 
-    async def heard() -> int:
+    async def subscribers() -> int:
         return int((await store.do("PUBSUB", "NUMSUB", "a"))[1])
 
     async with store.listener() as listener:
         await listener.subscribe("a")
-        await until(heard)
+        await until(subscribers)
 
-    async def unheard() -> bool:
-        return not await heard()
+    async def no_subscriber() -> bool:
+        return not await subscribers()
 
-    assert await until(unheard)
+    assert await until(no_subscriber)
 
 
 @pytest.mark.parametrize("probe_timeout", [None, 5.0])
-async def test_listener_of_a_cluster(clustered: RedisClient, cluster_url: str, probe_timeout: float | None) -> None:
-    """A listener of a cluster hears all sites, though it never ran a command; with patience it has a probe a master."""
+async def test_listener_of_cluster(clustered: RedisClient, cluster_url: str, probe_timeout: float | None) -> None:
+    """A listener of a cluster receives messages of all sites; with a probe time-out it has a probe for each master."""
     async with aclosing(RedisClient(cluster_url, Use.LISTEN)) as fresh, fresh.listener(probe_timeout) as listener:
         await listener.subscribe(*(channel(site, "T") for site in SITES))
-        heard: set[str] = set()
+        received: set[str] = set()
 
         async def all_of_them() -> bool:
-            if found := await listener.receive(0.2):
-                heard.add(found.channel)
-            return len(heard) == len(SITES)
+            if message := await listener.receive(0.2):
+                received.add(message.channel)
+            return len(received) == len(SITES)
 
         await until(all_of_them)
         await until(lambda: len(listener.probes) == (3 if probe_timeout else 0))
 
 
-async def test_listener_with_patience(store: RedisClient) -> None:
-    """A listener with patience has a probe to be published to, and a pulse once that came back."""
+async def test_listener_with_probe(store: RedisClient) -> None:
+    """A listener with a probe time-out has one probe, and knows when a message from it arrived."""
     async with store.listener(5.0) as listener:
         [probe] = listener.probes
         await store.do(store.publish_command, probe, "probe")
 
-        async def beats() -> bool:
+        async def probe_arrived() -> bool:
             return await listener.receive(0.1) is None and listener.last_probe > 0
 
-        assert await until(beats)
+        assert await until(probe_arrived)
 
 
-async def test_listener_of_a_cluster_that_is_gone() -> None:
-    """A cluster that cannot be reached has no listener, and says so."""
+async def test_listener_of_unreachable_cluster() -> None:
+    """A listener of a cluster that cannot be reached raises RedisUnavailable."""
     async with aclosing(RedisClient("redis+cluster://127.0.0.1:9", Use.LISTEN)) as store:
         with pytest.raises(RedisUnavailable):
             async with store.listener():
-                pytest.fail("there is nobody to listen to")
+                pytest.fail("a listener was opened")
 
 
 async def test_unix_socket(redis_server: Server, tmp_path: Path) -> None:
-    """A server is reached by its Unix socket too."""
+    """A server can be reached through its Unix socket."""
     redis_server(unixsocket=str(tmp_path / "socket"))
 
     async with aclosing(RedisClient(f"unix://{tmp_path}/socket", Use.INGEST)) as store:
-        await known(store, "S")
+        await add_site(store, "S")
         assert [1, 1] == await mark(store, "S")
 
 
-# -- webhooks share --
+# -- pipelining --
 
 
 async def _reads(store: RedisClient) -> int:
-    """How often the server has read from a client."""
+    """How often the server has read from a client's connection."""
     return int((await store.do("INFO", "stats"))["total_reads_processed"])
 
 
 async def test_webhooks_share_a_round_trip(ingest: RedisClient, store: RedisClient) -> None:
-    """Law 1: Scripts of webhooks that came together are one round trip, whatever their sites; each has its own answer."""
+    """Law 1: Scripts of concurrent webhooks share one round trip, whatever their sites; each gets its own answer."""
     for site in SITES[1:]:
-        await known(store, site)
+        await add_site(store, site)
     await mark(ingest, SITES[1])
     before = await _reads(store)
     its_own = await _reads(store) - before
@@ -171,18 +172,18 @@ async def test_webhooks_share_a_round_trip(ingest: RedisClient, store: RedisClie
     assert before + 2 * its_own + 1 == await _reads(store)
 
 
-async def test_shared_scripts_are_sent_again(ingest: RedisClient, store: RedisClient) -> None:
-    """A server that has forgotten its scripts gets the text from each of those that came together."""
-    await known(store, "S")
+async def test_pipelined_script_text_is_sent_again(ingest: RedisClient, store: RedisClient) -> None:
+    """After a server has lost its script cache, scripts that share a round trip are sent again as text."""
+    await add_site(store, "S")
     await mark(ingest, "S")
     await store.do("SCRIPT", "FLUSH")
 
     assert [[1, 0]] * 5 == await asyncio.gather(*(mark(ingest, "S") for _ in range(5)))
 
 
-async def test_a_bug_is_its_own(ingest: RedisClient, store: RedisClient) -> None:
-    """A script that fails is an error to whoever ran it, and to none of those who share its round trip."""
-    await known(store, "S")
+async def test_pipelined_error_affects_one_caller(ingest: RedisClient, store: RedisClient) -> None:
+    """A script that fails raises for its caller only, not for those that share its round trip."""
+    await add_site(store, "S")
     await store.do("SET", key("T", "site"), "text")
 
     found = await asyncio.gather(*(mark(ingest, site) for site in "STS"), return_exceptions=True)
@@ -190,10 +191,10 @@ async def test_a_bug_is_its_own(ingest: RedisClient, store: RedisClient) -> None
     assert [[1, 1], ResponseError, [1, 0]] == [type(one) if isinstance(one, ResponseError) else one for one in found]
 
 
-async def test_a_cancel_is_its_own(ingest: RedisClient, store: RedisClient) -> None:
-    """A webhook that is given up, before its script is sent or after, takes no answer from another."""
+async def test_pipelined_cancel_affects_one_caller(ingest: RedisClient, store: RedisClient) -> None:
+    """A webhook that is cancelled before or after its script is sent takes no answer from another."""
     for site in SITES:
-        await known(store, site)
+        await add_site(store, site)
     for turns in range(6):
         tasks = [asyncio.create_task(mark(ingest, site, site)) for site in SITES]
         for _ in range(turns):
@@ -209,11 +210,11 @@ async def test_a_cancel_is_its_own(ingest: RedisClient, store: RedisClient) -> N
         assert [1] * (len(SITES) // 2) == [one[0] for one in found[1::2] if isinstance(one, list)]
 
 
-async def test_all_hear_of_a_fault(redis_server: Server) -> None:
-    """A frozen Redis costs webhooks that share 0.4 s, twice where they wait for others; each is told and counted."""
+async def test_pipelined_scripts_on_frozen_server(redis_server: Server) -> None:
+    """A frozen Redis costs webhooks that share a write 0.4 s, those queued behind them twice that; each is counted."""
     server = redis_server()
     async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
-        await known(store, "S")
+        await add_site(store, "S")
         await mark(store, "S")
         server.freeze()
         before = metrics.store_faults.labels("mark")._value.get()
@@ -236,22 +237,22 @@ async def test_all_hear_of_a_fault(redis_server: Server) -> None:
         assert [1, 0] == await mark(store, "S")
 
 
-async def test_webhooks_of_a_cluster(cluster_url: str, clustered: RedisClient) -> None:
-    """On a cluster each site's script goes to its own node, however many come together."""
+async def test_webhooks_of_cluster(cluster_url: str, clustered: RedisClient) -> None:
+    """On a cluster each site's script runs on its own master, however many come at the same time."""
     for site in SITES:
-        await known(clustered, site)
+        await add_site(clustered, site)
     async with aclosing(RedisClient(cluster_url, Use.INGEST)) as ingest:
         found = await asyncio.gather(*(mark(ingest, site) for site in SITES))
 
     assert [[1, 1]] * len(SITES) == found
 
 
-# -- Redis is away --
+# -- Redis is unavailable --
 
 
 @pytest.mark.parametrize("use", [Use.INGEST, Use.WORK])
 async def test_reset_while_idle(use: Use) -> None:
-    """A connection that was reset while nobody used it, as by a machine that was started again, is nobody's error."""
+    """A connection that was reset while idle, as by a machine that was restarted, causes no error."""
     async with (
         fake_redis.running() as redis,
         aclosing(RedisClient(f"redis://127.0.0.1:{redis.port}/0", use)) as store,
@@ -265,11 +266,11 @@ async def test_reset_while_idle(use: Use) -> None:
         assert "after" == await store.run(scripts.MARK, ["key"], ["after"])
 
 
-async def test_not_there(redis_server: Server) -> None:
-    """A Redis that is down is unavailable, counted, and used again as soon as it is back."""
+async def test_server_down(redis_server: Server) -> None:
+    """A command to a Redis that is down raises RedisUnavailable and is counted; once Redis is back, commands work."""
     server = redis_server()
     async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
-        await known(store, "S")
+        await add_site(store, "S")
         server.kill()
         before = metrics.store_faults.labels("mark")._value.get()
 
@@ -282,12 +283,12 @@ async def test_not_there(redis_server: Server) -> None:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-async def test_frozen(redis_server: Server, connected: bool) -> None:
-    """A Redis that does not answer costs a webhook 0.4 s, not the minute of redis-py's own retries."""
+async def test_frozen_server(redis_server: Server, connected: bool) -> None:
+    """A webhook waits 0.4 s for a Redis that does not answer, not the minute of redis-py's own retries."""
     server = redis_server()
     async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
         if connected:
-            await known(store, "S")
+            await add_site(store, "S")
         server.freeze()
         began = time.monotonic()
 
@@ -308,11 +309,11 @@ async def _works(store: RedisClient) -> bool:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_full(redis_server: Server, server: str) -> None:
-    """A Redis that is full is unavailable to commands and scripts alike."""
+async def test_out_of_memory(redis_server: Server, server: str) -> None:
+    """Commands and scripts alike raise RedisUnavailable when Redis is out of memory."""
     full = redis_server(server)
     async with aclosing(RedisClient(full.url, Use.INGEST)) as store:
-        await known(store, "S")
+        await add_site(store, "S")
         full.ask("CONFIG", "SET", "maxmemory", 1)
 
         with pytest.raises(RedisUnavailable, match="OutOfMemory"):
@@ -322,11 +323,11 @@ async def test_full(redis_server: Server, server: str) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_read_only(redis_server: Server, server: str) -> None:
-    """A Redis that has become a replica is unavailable to commands and scripts that write."""
+async def test_read_only_replica(redis_server: Server, server: str) -> None:
+    """Commands and scripts that write raise RedisUnavailable when Redis has become a replica."""
     replica = redis_server(server)
     async with aclosing(RedisClient(replica.url, Use.INGEST)) as store:
-        await known(store, "S")
+        await add_site(store, "S")
         replica.ask("REPLICAOF", "127.0.0.1", 1)
 
         with pytest.raises(RedisUnavailable, match="ReadOnly"):
@@ -335,30 +336,30 @@ async def test_read_only(redis_server: Server, server: str) -> None:
             await mark(store, "S")
 
 
-async def test_loading(redis_server: Server) -> None:
-    """A Redis that still loads its data is unavailable, then there; who waits for it gets it."""
+async def test_loading_server(redis_server: Server) -> None:
+    """Commands raise RedisUnavailable while Redis loads its data, then work."""
     server = redis_server()
     server.ask("EVAL", "for n = 1, 20000 do redis.call('SET', 'key-' .. n, n) end", 0)
     server.kill()
     server.config["key_load_delay"] = "100"  # microseconds for each key; clients are answered every 1,024 keys
     server.start(wait=False)
     async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
-        said: list[str] = []
+        errors: list[str] = []
 
         async def answers() -> bool:
             try:
                 await store.do("GET", "key-1")
             except RedisUnavailable as error:
-                said.append(str(error))
+                errors.append(str(error))
                 return False
             return True
 
         await until(answers)
-        assert any("BusyLoading" in one for one in said), said
+        assert any("BusyLoading" in error for error in errors), errors
 
 
-async def test_wait(redis_server: Server) -> None:
-    """A start waits for a Redis that is not there yet, but not for ever."""
+async def test_wait_for_server(redis_server: Server) -> None:
+    """A start waits for a Redis that is not up yet, but only until its time-out."""
     server = redis_server()
     server.kill()
     async with aclosing(RedisClient(server.url, Use.WORK)) as store:
@@ -372,10 +373,10 @@ async def test_wait(redis_server: Server) -> None:
         assert await store.do("PING")
 
 
-# -- a Redis that will do --
+# -- check --
 
 
-async def test_check_accepts_ours(redis_server: Server) -> None:
+async def test_check_accepts_our_configuration(redis_server: Server) -> None:
     """Valkey and Redis with our redis.conf are accepted."""
     for server in SERVERS:
         async with aclosing(RedisClient(redis_server(server).url, Use.WORK)) as store:
@@ -390,8 +391,10 @@ async def test_check_accepts_ours(redis_server: Server) -> None:
         ({"appendonly": "no", "maxmemory_policy": "volatile-ttl"}, ["appendonly yes", "maxmemory-policy noeviction"]),
     ],
 )
-async def test_check_refuses_loss(redis_server: Server, config: dict[str, str], named: list[str]) -> None:
-    """A Redis that would lose data is refused by the lines it lacks; who accepts that is told them."""
+async def test_check_refuses_unsafe_configuration(
+    redis_server: Server, config: dict[str, str], named: list[str]
+) -> None:
+    """A Redis that would lose data is refused, naming the missing configuration; with `unsafe` that is returned."""
     async with aclosing(RedisClient(redis_server(**config).url, Use.WORK)) as store:
         with pytest.raises(RedisUnfit) as refused:
             await store.check()
@@ -404,8 +407,8 @@ async def test_check_refuses_loss(redis_server: Server, config: dict[str, str], 
 
 
 @asynccontextmanager
-async def speaking(info: str) -> AsyncIterator[str]:
-    """A server that says this of itself, and OK to anything else: no old Redis need be installed to be refused."""
+async def server_with_info(info: str) -> AsyncIterator[str]:
+    """A server with this INFO that answers OK to anything else, so that no old Redis has to be installed."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readline():
@@ -428,30 +431,30 @@ async def speaking(info: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("unsafe", [True, False])
-async def test_check_refuses_old_servers(unsafe: bool) -> None:
-    """A Redis before 7 is refused whatever else is accepted, as it cannot do what we need."""
+async def test_check_refuses_old_version(unsafe: bool) -> None:
+    """A Redis before 7 is refused even with `unsafe`, as it lacks what the store needs."""
     async with (
-        speaking("redis_version:6.2.14\r\naof_enabled:1\r\n") as url,
+        server_with_info("redis_version:6.2.14\r\naof_enabled:1\r\n") as url,
         aclosing(RedisClient(url, Use.WORK)) as store,
     ):
         with pytest.raises(RedisUnfit, match=r"Redis 6\.2\.14 is too old: 7\.0"):
             await store.check(unsafe=unsafe)
 
 
-async def test_check_names_the_cluster_url(cluster_url: str) -> None:
-    """A cluster by the URL of a single server is refused with the URL that it needs."""
+async def test_check_names_cluster_url(cluster_url: str) -> None:
+    """A cluster with the URL of a single server is refused, naming the scheme that it needs."""
     async with aclosing(RedisClient(cluster_url.replace("redis+cluster", "redis"), Use.WORK)) as store:
         with pytest.raises(RedisUnfit, match=r"redis\+cluster://"):
             await store.check(unsafe=True)
 
 
-async def test_check_accepts_a_cluster(clustered: RedisClient) -> None:
+async def test_check_accepts_cluster(clustered: RedisClient) -> None:
     """Three masters with our redis.conf are accepted."""
     assert [] == await clustered.check()
 
 
-async def test_check_looks_at_every_node(breakable: Cluster) -> None:
-    """A cluster is refused for any of its nodes."""
+async def test_check_covers_every_node(breakable: Cluster) -> None:
+    """A cluster is refused if one of its nodes has an unsafe configuration."""
     async with aclosing(RedisClient(breakable.url, Use.WORK)) as store:
         for master in breakable.masters:
             master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -461,11 +464,11 @@ async def test_check_looks_at_every_node(breakable: Cluster) -> None:
         assert [] == await store.check()
 
 
-# -- a cluster is away --
+# -- a cluster is unavailable --
 
 
-async def test_no_cluster(redis_server: Server) -> None:
-    """A cluster's URL where there is none, or one server alone, is unavailable like any other."""
+async def test_cluster_url_without_cluster(redis_server: Server) -> None:
+    """A cluster's URL that leads to a single server, or to none, raises RedisUnavailable."""
     server = redis_server()
     url = server.url.replace("redis:", "redis+cluster:")
     async with aclosing(RedisClient(url, Use.INGEST)) as store:
@@ -480,17 +483,17 @@ async def test_no_cluster(redis_server: Server) -> None:
 
 
 async def test_frozen_node(breakable: Cluster) -> None:
-    """A node that does not answer costs a webhook 0.4 s; sites of the other nodes go on."""
+    """A node that does not answer costs a webhook 0.4 s; all sites work again once it answers."""
     async with aclosing(RedisClient(breakable.url, Use.INGEST)) as store:
         for site in SITES:
-            await known(store, site)
+            await add_site(store, site)
         frozen = breakable.masters[1]
-        there = {one for one in SITES if frozen.ask("KEYS", key(one, "site").replace("{", "[{]"))}
+        its_sites = {site for site in SITES if frozen.ask("KEYS", key(site, "site").replace("{", "[{]"))}
         frozen.freeze()
         try:
             began = time.monotonic()
             with pytest.raises(RedisUnavailable):
-                await mark(store, min(there))
+                await mark(store, min(its_sites))
             assert 0.75 > time.monotonic() - began
         finally:
             frozen.thaw()
@@ -503,8 +506,8 @@ async def test_frozen_node(breakable: Cluster) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
-async def test_wait_does_not_wait_for_a_password(redis_server: Callable[..., RedisServer], password: str) -> None:
-    """A Redis that wants another password is told at once, with what to write; the password is not repeated."""
+async def test_wait_rejects_wrong_password(redis_server: Callable[..., RedisServer], password: str) -> None:
+    """A wrong or missing password is reported at once, with what to configure, and is not repeated in the error."""
     server = redis_server()
     server.ask("CONFIG", "SET", "requirepass", "secret")
     store = RedisClient(server.url.replace("redis://", f"redis://:{password}@" if password else "redis://"), Use.WORK)
@@ -519,8 +522,8 @@ async def test_wait_does_not_wait_for_a_password(redis_server: Callable[..., Red
 @pytest.mark.parametrize(
     "command", [("CONFIG", "SET", "min-replicas-to-write", "1"), ("ACL", "SETUSER", "default", "-set")]
 )
-async def test_what_an_administrator_takes_away(redis_server: Callable[..., RedisServer], command: list[str]) -> None:
-    """A Redis that wants replicas, or lets us do less than it did, is unavailable: no fault of ours that ends a process."""
+async def test_revoked_permission(redis_server: Callable[..., RedisServer], command: list[str]) -> None:
+    """Missing replicas or revoked permissions raise RedisUnavailable, and not an error that ends the process."""
     server = redis_server()
     async with aclosing(RedisClient(server.url, Use.WORK)) as store:
         await store.do("SET", "key", "value")

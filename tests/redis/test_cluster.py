@@ -21,22 +21,22 @@ BOTH = "return { redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or
 
 @asynccontextmanager
 async def clustered(url: str, *, answer: float = 1.0) -> AsyncIterator[Cluster]:
-    """A cluster's client, by the URL of a test's cluster."""
-    made = Cluster(url.replace("redis+cluster", "redis"), lambda one: Node(one, answer, 0.3, pipeline_scripts=False))
+    """A client of this cluster."""
+    made = Cluster(url.replace("redis+cluster", "redis"), lambda node: Node(node, answer, 0.3, pipeline_scripts=False))
     async with aclosing(made) as found:
         yield found
 
 
 @pytest.fixture
 async def cluster_client(cluster_url: str) -> AsyncIterator[Cluster]:
-    """A client of the run's cluster."""
+    """A client of the cluster that all tests of a run share."""
     async with clustered(cluster_url) as found:
         yield found
 
 
 @contextmanager
 def frozen(node: RedisServer) -> Iterator[None]:
-    """Let a node stand still, as long as the block."""
+    """Freeze a node during the block."""
     node.freeze()
     try:
         yield
@@ -44,8 +44,8 @@ def frozen(node: RedisServer) -> Iterator[None]:
         node.thaw()
 
 
-def of(servers: Servers, master: RedisServer) -> list[str]:
-    """Those of the names that are a master's."""
+def names_of(servers: Servers, master: RedisServer) -> list[str]:
+    """Those of NAMES that belong to this master."""
     return [name for name in NAMES if servers.owner(name, by=master) is master]
 
 
@@ -53,8 +53,8 @@ def of(servers: Servers, master: RedisServer) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["key", "{S}:key", "tc:{S}:live:T", "{}key", "}{", "ü"])
-def test_slots(cluster: Servers, name: str) -> None:
-    """A name's slot is the one that Redis says."""
+def test_slot_of_name(cluster: Servers, name: str) -> None:
+    """A name's slot is the one that Redis calculates."""
     assert cluster.slot(name) == slot(name)
 
 
@@ -73,35 +73,35 @@ def test_slots(cluster: Servers, name: str) -> None:
         (("NONSENSE",), None),
     ],
 )
-def test_keys(command: Sequence[str | float], key: str | None) -> None:
-    """A command goes where its key is, wherever it names it; one without goes to any node."""
+def test_key_of_command(command: Sequence[str | float], key: str | None) -> None:
+    """The key is found wherever the command has it; a command without a key has none."""
     assert key == key_of(command)
 
 
 # -- commands --
 
 
-async def test_each_master_is_asked(cluster: Servers, cluster_client: Cluster) -> None:
-    """Every key is written to the master that has it, and read from there."""
+async def test_commands_go_to_owner(cluster: Servers, cluster_client: Cluster) -> None:
+    """Every key is written to the master that owns it, and read from there."""
     for name in NAMES:
         await cluster_client.execute("SET", name, name)
 
     assert NAMES == [await cluster_client.execute("GET", name) for name in NAMES]
     for master in cluster.masters:
-        mine = of(cluster, master)
+        mine = names_of(cluster, master)
         assert mine
         assert set(mine) == set(master.ask("KEYS", "*"))
     assert set(cluster_client.masters) == set(cluster_client.nodes)
 
 
-async def test_no_key(cluster_client: Cluster) -> None:
-    """What has no key is asked of any node."""
+async def test_command_without_key(cluster_client: Cluster) -> None:
+    """A command without a key runs on any node."""
     assert await cluster_client.execute("PING")
     assert "text" == await cluster_client.execute("EVAL", "return ARGV[1]", 0, "text")
 
 
-async def test_tags(cluster_client: Cluster) -> None:
-    """For each master there is a text in braces that is its own; none for who is no master."""
+async def test_hash_tags(cluster_client: Cluster) -> None:
+    """Each master has a hash tag whose slot it owns; a node that is no master has none."""
     await cluster_client.refresh()
 
     for node in cluster_client.masters:
@@ -110,8 +110,8 @@ async def test_tags(cluster_client: Cluster) -> None:
         assert cluster_client.hash_tag(stranger) is None
 
 
-async def test_moved(breakable: Servers) -> None:
-    """A slot that has moved is found by who was asked in vain, and then at once."""
+async def test_moved_redirect(breakable: Servers) -> None:
+    """A slot that has moved is found by one redirect, and later commands go to its new master directly."""
     name = "{moves}:key"
     async with clustered(breakable.url) as client:
         await client.execute("SET", name, "value")
@@ -128,8 +128,8 @@ async def test_moved(breakable: Servers) -> None:
         assert before == there.ask("INFO", "errorstats")["errorstat_MOVED"]
 
 
-async def test_moving(breakable: Servers) -> None:
-    """While a slot moves, what has arrived is asked there; what is here in part waits a moment, then is an error."""
+async def test_slot_migration(breakable: Servers) -> None:
+    """During a migration moved keys are read from the new master; a script whose keys are split retries, then fails."""
     one, two = "{half}:1", "{half}:2"
     async with clustered(breakable.url) as client:
         for name in (one, two):
@@ -154,20 +154,20 @@ async def test_moving(breakable: Servers) -> None:
         assert ["value", "value"] == await client.execute("EVAL", BOTH, 2, one, two)
 
 
-async def test_sent_in_circles(breakable: Servers) -> None:
-    """Two masters that send each other's clients back and forth are an error after a few turns."""
+async def test_redirect_loop(breakable: Servers) -> None:
+    """Two masters that redirect to each other end in an error after a few redirects."""
     name = "{circles}:key"
     owner = breakable.owner(name)
     other = breakable.masters[breakable.masters.index(owner) - 1]
     async with clustered(breakable.url) as client:
 
-        async def circles() -> bool:
+        async def loops() -> bool:
             owner.ask("CLUSTER", "SETSLOT", slot(name), "NODE", breakable.id(other))
             try:
                 with pytest.raises(MovedError):
                     await client.execute("GET", name)
             except ClusterDownError:
-                return False  # They have told each other meanwhile, which leaves the slot to nobody.
+                return False  # The masters have told each other meanwhile, so the slot has no master.
             finally:
                 for node in breakable.masters:
                     node.ask("CLUSTER", "SETSLOT", slot(name), "NODE", breakable.id(owner))
@@ -175,16 +175,16 @@ async def test_sent_in_circles(breakable: Servers) -> None:
             return True
 
         await client.refresh()
-        await until(circles)
+        await until(loops)
 
 
-# -- who is away --
+# -- unavailable masters --
 
 
-async def test_others_go_on(breakable: Servers) -> None:
-    """A master that hangs costs its own keys their time-out once, and the keys of others nothing."""
+async def test_frozen_master_affects_own_keys(breakable: Servers) -> None:
+    """A master that hangs costs its own keys their time-out once, and delays no keys of others."""
     hangs, *others = breakable.masters
-    its, theirs = of(breakable, hangs), [name for other in others for name in of(breakable, other)]
+    its, theirs = names_of(breakable, hangs), [name for other in others for name in names_of(breakable, other)]
     async with clustered(breakable.url, answer=0.4) as client:
         for name in NAMES:
             await client.execute("SET", name, name)
@@ -198,7 +198,7 @@ async def test_others_go_on(breakable: Servers) -> None:
 
             with pytest.raises((RedisTimeoutError, TimeoutError)):
                 await failing
-            # While one asks whether it is back, nobody waits beside it.
+            # While one command tries whether it is back, others fail fast.
             asking = asyncio.create_task(client.execute("GET", its[0]))
             await asyncio.sleep(0)
             began = time.monotonic()
@@ -220,8 +220,8 @@ async def _answers(client: Cluster, names: Sequence[str]) -> bool:
         return False
 
 
-async def test_map_without_the_first(breakable: Servers) -> None:
-    """The map is drawn by whoever answers first: a node that hangs, even the one of the URL, delays nobody."""
+async def test_refresh_with_frozen_seed(breakable: Servers) -> None:
+    """The slot map comes from the first node that answers: a frozen node, even the one of the URL, delays nothing."""
     async with clustered(breakable.url, answer=1.0) as client:
         await client.refresh()
         await asyncio.sleep(REFRESH_EVERY)
@@ -234,39 +234,39 @@ async def test_map_without_the_first(breakable: Servers) -> None:
         assert 3 == len(client.masters)
 
 
-async def test_one_map_for_all(breakable: Servers) -> None:
-    """However many find the map wrong, it is drawn once in a while; who gives up waiting takes it from nobody."""
+async def test_refresh_is_shared(breakable: Servers) -> None:
+    """However many commands need the slot map, it is read once; a cancelled command does not cancel it for others."""
     async with clustered(breakable.url) as client:
         asking = [asyncio.create_task(client.execute("GET", name)) for name in NAMES]
         await asyncio.sleep(0)
         asking[0].cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        drawn = client._refreshed_at
+        refreshed_at = client._refreshed_at
 
         for _ in range(10):
             client.refresh_soon()
             await client.refresh()
 
         assert [True] + [False] * 29 == [one.cancelled() for one in asking]
-        assert drawn == client._refreshed_at
+        assert refreshed_at == client._refreshed_at
 
 
-async def test_nobody_there() -> None:
-    """Where no node answers there is no map, and that is said; so it is of a server that is no cluster."""
+async def test_no_node_answers() -> None:
+    """Without any reachable node a command raises an error that says so."""
     async with clustered(f"redis://127.0.0.1:{free_port()}") as client:
         with pytest.raises(RedisConnectionError, match="no node of the cluster says where its slots are"):
             await client.execute("GET", "key")
 
 
-async def test_no_cluster(redis_url: str) -> None:
-    """A server that is no cluster says so."""
+async def test_server_without_cluster(redis_url: str) -> None:
+    """A command to a server that is no cluster raises an error that says so."""
     async with clustered(redis_url) as client:
         with pytest.raises(RedisConnectionError, match="cluster support disabled"):
             await client.execute("GET", "key")
 
 
-async def test_password(redis_server: Callable[..., RedisServer]) -> None:
-    """A password that is missing is told as that."""
+async def test_missing_password(redis_server: Callable[..., RedisServer]) -> None:
+    """A missing password raises AuthenticationError."""
     server = redis_server(cluster_enabled="yes")
     server.ask("CONFIG", "SET", "requirepass", "secret")
     async with clustered(server.url) as client:
@@ -275,7 +275,7 @@ async def test_password(redis_server: Callable[..., RedisServer]) -> None:
 
 
 async def test_slot_without_master(breakable: Servers) -> None:
-    """A key whose slot no master has is away; the others are not, and it comes back with its slot."""
+    """A key whose slot has no master is unavailable until the slot has one again; other keys are not affected."""
     name = next(name for name in NAMES if breakable.owner(name) is breakable.masters[0])
     other = next(name for name in NAMES if breakable.owner(name) is breakable.masters[1])
     breakable.masters[0].ask("SET", name, name)
@@ -288,7 +288,7 @@ async def test_slot_without_master(breakable: Servers) -> None:
                 await client.execute("GET", name)
             await client.execute("SET", other, "value")
             breakable.masters[0].ask("CLUSTER", "ADDSLOTS", breakable.slot(name))
-            await until(lambda: _answers(client, [name]) if client.owner(name) else _learned(client))
+            await until(lambda: _answers(client, [name]) if client.owner(name) else _refreshed(client))
             assert "value" == await client.execute("GET", other)
     finally:
         for master in breakable.masters:
@@ -296,13 +296,13 @@ async def test_slot_without_master(breakable: Servers) -> None:
         await until(breakable.well)
 
 
-async def _learned(client: Cluster) -> bool:
+async def _refreshed(client: Cluster) -> bool:
     await client.refresh()
     return False
 
 
-async def test_nodes_without_a_host() -> None:
-    """A node that does not know its own host is on the one where it was asked; one that has gone is left."""
+async def test_nodes_without_host() -> None:
+    """A node reported without a host is on the host of the reporting node; one that is no longer listed is removed."""
     made: list[str] = []
 
     def node(url: str) -> Node:
@@ -310,12 +310,12 @@ async def test_nodes_without_a_host() -> None:
         return Node(url, 1, 1, pipeline_scripts=False)
 
     async with aclosing(Cluster("redis://user:password@[::1]:7000/0", node)) as client:
-        told = client._node_at(None, "::1", 7000)
-        client._apply(told, [[0, 9, ["", 7001, "id"], ["?", 7002, "id"]], [10, 16383, [None, 7003, "id"]]])
+        source = client._node_at(None, "::1", 7000)
+        client._apply(source, [[0, 9, ["", 7001, "id"], ["?", 7002, "id"]], [10, 16383, [None, 7003, "id"]]])
         assert [None, None] != [client.owner(name) for name in "ab"]
         assert 4 == len(client.nodes)
 
-        client._apply(told, [[0, 16383, ["::1", 7001, "id"]]])
+        client._apply(source, [[0, 16383, ["::1", 7001, "id"]]])
 
         assert [f"redis://user:password@[::1]:{7000 + number}/0" for number in range(4)] == made
         assert [client._node_at(None, "::1", 7001)] == list(client.masters)

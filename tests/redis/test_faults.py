@@ -42,8 +42,8 @@ OURS = [
 
 
 @pytest.mark.parametrize("error", AWAY, ids=str)
-async def test_away(error: Exception) -> None:
-    """A Redis that takes nothing for now is unavailable, whatever it says; that is counted by the call."""
+async def test_unavailable_errors(error: Exception) -> None:
+    """An error that means that Redis takes no commands becomes RedisUnavailable, and is counted by the call."""
     before = metrics.store_faults.labels("mark")._value.get()
 
     with pytest.raises(RedisUnavailable, match="did not take mark") as caught, translate_errors("mark"):
@@ -54,8 +54,8 @@ async def test_away(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", OURS, ids=str)
-async def test_ours(error: Exception) -> None:
-    """A bug of ours stays itself."""
+async def test_bugs_are_raised_unchanged(error: Exception) -> None:
+    """An error that is a bug is raised unchanged."""
     with pytest.raises(type(error)) as caught, translate_errors("mark"):
         raise error
 
@@ -63,7 +63,7 @@ async def test_ours(error: Exception) -> None:
 
 
 async def test_swallowed_cancel() -> None:
-    """A cancel that was swallowed by what was called ends the task after all."""
+    """A cancellation that was swallowed by the block still ends the task."""
 
     async def call() -> str:
         with translate_errors("mark"), suppress(asyncio.CancelledError):
@@ -78,8 +78,8 @@ async def test_swallowed_cancel() -> None:
     assert task.cancelled()
 
 
-async def test_a_cancel_is_not_lost(redis_url: str) -> None:
-    """A task that is cancelled at any moment of a command ends, rather than to go on as if nothing were."""
+async def test_cancel_during_command(redis_url: str) -> None:
+    """A task that is cancelled at any moment of a command ends, and does not go on as if nothing had happened."""
 
     async def forever(store: RedisClient) -> None:
         while True:
@@ -97,8 +97,8 @@ async def test_a_cancel_is_not_lost(redis_url: str) -> None:
             assert task.cancelled()
 
 
-async def test_read(redis_url: str) -> None:
-    """An answer is read, nothing is None after a while, and what the kernel says of a dead link is not taken for that."""
+async def test_read_response(redis_url: str) -> None:
+    """A response is returned, a time-out without one is None, and a dead connection is an error and not None."""
     async with aclosing(Node(redis_url, 1, 1, pipeline_scripts=False)) as node:
         connection = await node.pool.get_connection()
         await connection.send_command("PING")

@@ -26,7 +26,7 @@ NAMES = [channel(f"site-{number}", "T") for number in range(20)]
 async def listening(servers: Servers, probe_timeout: float | None = None) -> AsyncIterator[Links]:
     """A listener of this cluster."""
     url = servers.url.replace("redis+cluster", "redis")
-    async with aclosing(Cluster(url, lambda one: Node(one, 0.5, 0.3, pipeline_scripts=False))) as client:
+    async with aclosing(Cluster(url, lambda node: Node(node, 0.5, 0.3, pipeline_scripts=False))) as client:
         await client.refresh()
         async with aclosing(Links(client, probe_timeout)) as links:
             yield links
@@ -37,20 +37,21 @@ async def confirmed(links: Links, *names: str) -> None:
     left = set(names)
 
     async def all_of_them() -> bool:
-        heard = await links.receive(0.2)
-        if heard is not None and heard.text is None:
-            left.discard(heard.channel)
+        received = await links.receive(0.2)
+        if received is not None and received.text is None:
+            left.discard(received.channel)
         return not left
 
     await until(all_of_them, 20)
 
 
-def of(servers: Servers, master: RedisServer) -> list[str]:
+def names_of(servers: Servers, master: RedisServer) -> list[str]:
+    """Those of NAMES that belong to this master."""
     return [name for name in NAMES if servers.owner(name, by=master) is master]
 
 
-async def test_heard(clustered: RedisClient, cluster: Servers) -> None:
-    """The channels of all sites are heard, on whichever master each is, until they are not wanted any more."""
+async def test_subscribe_and_unsubscribe(clustered: RedisClient, cluster: Servers) -> None:
+    """Channels of all sites receive messages, on whichever masters they are, until they are unsubscribed."""
     async with listening(cluster) as links:
         await links.subscribe(*NAMES)
         assert {Received(name, None) for name in NAMES} == {await links.receive(2) for _ in NAMES}
@@ -61,36 +62,37 @@ async def test_heard(clustered: RedisClient, cluster: Servers) -> None:
         assert {Received(name, "text") for name in NAMES} == {await links.receive(2) for _ in NAMES}
 
         await links.unsubscribe(*NAMES[1:])
-        await until(lambda: _deaf(clustered, NAMES[1:]))
+        await until(lambda: _unsubscribed(clustered, NAMES[1:]))
         for name in NAMES:
             await clustered.do("SPUBLISH", name, "text")
         assert Received(NAMES[0], "text") == await links.receive(2)
         assert await links.receive(0.1) is None
 
 
-async def _deaf(clustered: RedisClient, names: list[str]) -> bool:
+async def _unsubscribed(clustered: RedisClient, names: list[str]) -> bool:
+    """Whether a message to these channels reaches no subscriber."""
     return [0] * len(names) == [await clustered.do("SPUBLISH", name, "") for name in names]
 
 
-async def test_again(cluster: Servers) -> None:
-    """What is asked for again is confirmed again."""
+async def test_subscribe_again(cluster: Servers) -> None:
+    """Subscribing again to a channel confirms it again."""
     async with listening(cluster) as links:
         for _ in range(2):
             await links.subscribe(NAMES[0])
             assert Received(NAMES[0], None) == await links.receive(2)
 
 
-async def test_silent_masters_delay_nobody(clustered: RedisClient, cluster: Servers) -> None:
-    """What one master says is heard at once, however long the others are silent."""
+async def test_silent_masters_delay_no_message(clustered: RedisClient, cluster: Servers) -> None:
+    """A message from one master is received at once, however long the others are silent."""
     async with listening(cluster) as links:
         await links.subscribe(*NAMES)
         await confirmed(links, *NAMES)
         waits = []
         for name in NAMES[:6]:
-            hearing = asyncio.create_task(links.receive(2))
+            receiving = asyncio.create_task(links.receive(2))
             await clustered.do("SPUBLISH", name, "text")
             began = time.monotonic()
-            assert Received(name, "text") == await hearing
+            assert Received(name, "text") == await receiving
             waits.append(time.monotonic() - began)
 
         assert 0.3 > max(waits)
@@ -100,7 +102,7 @@ async def test_silent_masters_delay_nobody(clustered: RedisClient, cluster: Serv
 
 
 async def test_wake_from_every_node(cluster: Servers) -> None:
-    """A channel that all nodes tell is heard once, whichever node of a cluster it was published on."""
+    """A channel that all nodes deliver receives messages, whichever node they are published on."""
     async with listening(cluster) as links:
         await links.subscribe_all_nodes(WAKE)
         assert Received(WAKE, None) == await links.receive(2)
@@ -108,45 +110,46 @@ async def test_wake_from_every_node(cluster: Servers) -> None:
         for number, master in enumerate(cluster.masters):
             master.ask("PUBLISH", WAKE, f"site-{number}")
 
-        # The nodes of a cluster that has just begun still tell each other of what was said before.
-        wanted = {Received(WAKE, f"site-{number}") for number in range(3)}
+        # The nodes of a new cluster may still deliver earlier messages to each other.
+        expected = {Received(WAKE, f"site-{number}") for number in range(3)}
 
         async def all_of_them() -> bool:
-            if (heard := await links.receive(2)) is not None:
-                wanted.discard(heard)
-            return not wanted
+            if (received := await links.receive(2)) is not None:
+                expected.discard(received)
+            return not expected
 
         await until(all_of_them)
 
 
-async def test_wake_goes_elsewhere(breakable: Servers) -> None:
-    """When the node that told of it is lost, another one does."""
+async def test_wake_moves_to_another_node(breakable: Servers) -> None:
+    """When the node that delivers the wake channel is lost, another one delivers it."""
     async with listening(breakable) as links:
         await links.subscribe(*NAMES)
         await links.subscribe_all_nodes(WAKE)
         await confirmed(links, WAKE, *NAMES)
-        [teller] = [master for master in links._masters.values() if WAKE in master.channels]
-        [server] = [one for one in breakable.masters if one.port == teller.node.pool.connection_kwargs["port"]]
+        [delivering] = [master for master in links._masters.values() if WAKE in master.channels]
+        [server] = [one for one in breakable.masters if one.port == delivering.node.pool.connection_kwargs["port"]]
 
         server.ask("CLIENT", "KILL", "TYPE", "pubsub")
         server.freeze()
         try:
             await confirmed(links, WAKE)
             breakable.masters[breakable.masters.index(server) - 1].ask("PUBLISH", WAKE, "site")
-            await until(lambda: _hears(links, Received(WAKE, "site")))
+            await until(lambda: _receives(links, Received(WAKE, "site")))
         finally:
             server.thaw()
         await until(breakable.well)
 
 
-async def _hears(links: Links, wanted: Received) -> bool:
-    return wanted == await links.receive(0.1)
+async def _receives(links: Links, expected: Received) -> bool:
+    """Whether the next message is this one."""
+    return expected == await links.receive(0.1)
 
 
-async def test_one_line_is_lost(breakable: Servers) -> None:
-    """Law 6: When the link to one master is lost its channels are confirmed again, and nobody else's."""
+async def test_lost_link_is_confirmed_again(breakable: Servers) -> None:
+    """Law 6: When the link to one master is lost, its channels are confirmed again, and no others."""
     master = breakable.masters[1]
-    its = of(breakable, master)
+    its = names_of(breakable, master)
     before = metrics.resyncs.labels("new_link")._value.get()
     async with listening(breakable) as links:
         await links.subscribe(*NAMES)
@@ -154,18 +157,18 @@ async def test_one_line_is_lost(breakable: Servers) -> None:
 
         master.ask("CLIENT", "KILL", "TYPE", "pubsub")
 
-        heard: list[Received] = []
-        while len(heard) < len(its):
+        received: list[Received] = []
+        while len(received) < len(its):
             if (one := await links.receive(2)) is not None:
-                heard.append(one)
-        assert {Received(name, None) for name in its} == set(heard)
+                received.append(one)
+        assert {Received(name, None) for name in its} == set(received)
         assert await links.receive(0.3) is None
         assert before + 1 == metrics.resyncs.labels("new_link")._value.get()
 
 
 @pytest.mark.parametrize("whole", [True, False])
 async def test_moved_slot(breakable: Servers, whole: bool) -> None:
-    """Law 6: A channel whose slot moves is confirmed at its new master, and what is published there is heard."""
+    """Law 6: A channel whose slot moves is confirmed on its new master, and messages published there are received."""
     name = channel(f"moves-{whole}", "T")
     async with listening(breakable) as links:
         await links.subscribe(name, *NAMES)
@@ -183,43 +186,45 @@ async def test_moved_slot(breakable: Servers, whole: bool) -> None:
         await until(lambda: new.ask("SPUBLISH", name, "text") == 0)
 
 
-async def test_a_master_that_hangs(breakable: Servers) -> None:
-    """A master on which nothing comes any more is found by its probe, and is heard again when it is back; others go on."""
+async def test_frozen_master(breakable: Servers) -> None:
+    """A master that hangs is noticed by its probe, and its channels work again once it is back; others never stop."""
     hangs, *others = breakable.masters
-    its, theirs = of(breakable, hangs), of(breakable, others[0])
+    its, theirs = names_of(breakable, hangs), names_of(breakable, others[0])
     async with (
         listening(breakable, probe_timeout=1.0) as links,
         aclosing(RedisClient(breakable.url, Use.INGEST)) as store,
     ):
-        probing = asyncio.create_task(probe(store, links))
+        probing = asyncio.create_task(publish_to_probes(store, links))
         await links.subscribe(*its, *theirs)
         await confirmed(links, *its, *theirs)
-        await until(lambda: _well(links, 3))
+        await until(lambda: _probes_arrive(links, 3))
 
         hangs.freeze()
         try:
-            # Whom only its probe tells of: nothing is wanted of the third master.
-            await until(lambda: _well(links, 2))
+            # Only missing messages from its probe show that a master hangs.
+            await until(lambda: _probes_arrive(links, 2))
             others[0].ask("SPUBLISH", theirs[0], "text")
-            assert await until(lambda: _hears(links, Received(theirs[0], "text")), 1)
+            assert await until(lambda: _receives(links, Received(theirs[0], "text")), 1)
             assert 1.0 > asyncio.get_running_loop().time() - links.last_probe
-            await until(lambda: _deaf_to(links, its))
+            await until(lambda: _disconnected(links, its))
             assert all(map(links.connected, theirs))
         finally:
             hangs.thaw()
 
         await confirmed(links, *its)
-        await until(lambda: _well(links, 3))
+        await until(lambda: _probes_arrive(links, 3))
         probing.cancel()
         await asyncio.wait({probing})
 
 
-async def _deaf_to(links: Links, names: list[str]) -> bool:
+async def _disconnected(links: Links, names: list[str]) -> bool:
+    """Whether none of these channels is connected."""
     await links.receive(0.05)
     return not any(map(links.connected, names))
 
 
-async def _well(links: Links, number: int) -> bool:
+async def _probes_arrive(links: Links, number: int) -> bool:
+    """Whether messages from the probes of exactly this many masters have arrived within the last second."""
     await links.receive(0.05)
     since = asyncio.get_running_loop().time() - 1.0
     return number == sum(
@@ -227,20 +232,20 @@ async def _well(links: Links, number: int) -> bool:
     )
 
 
-async def probe(store: RedisClient, links: Links) -> None:
-    """Publish to every probe, as who listens has to."""
+async def publish_to_probes(store: RedisClient, links: Links) -> None:
+    """Publish to every probe, as the owner of a listener has to."""
 
-    async def one(name: str) -> None:
+    async def publish(name: str) -> None:
         with suppress(RedisUnavailable):
             await store.do("SPUBLISH", name, "probe")
 
     while True:
-        await asyncio.gather(*(one(name) for name in links.probes))
+        await asyncio.gather(*(publish(name) for name in links.probes))
         await asyncio.sleep(0.1)
 
 
-async def test_all_are_lost(tmp_path: Path) -> None:
-    """When the last master is gone there is nothing to listen to, and that is told; until then it is not."""
+async def test_all_masters_down(tmp_path: Path) -> None:
+    """Receiving raises RedisUnavailable when the last master is down, and not before."""
     with three_masters(tmp_path, 2000) as servers:
         async with listening(servers) as links:
             await links.subscribe(*NAMES)
@@ -255,11 +260,11 @@ async def test_all_are_lost(tmp_path: Path) -> None:
             last.kill()
 
             with pytest.raises(RedisUnavailable):
-                await until(lambda: _hears(links, Received("", "")))
+                await until(lambda: _receives(links, Received("", "")))
 
 
-async def test_nobody_listens(clustered: RedisClient, cluster: Servers) -> None:
-    """However much is said while nobody listens, only so much waits here; then all of it is heard, in order."""
+async def test_full_queue(clustered: RedisClient, cluster: Servers) -> None:
+    """While nothing is received the queue is limited; later every message is received, in order."""
     name = NAMES[0]
     async with listening(cluster) as links:
         await links.subscribe(name)
@@ -268,13 +273,13 @@ async def test_nobody_listens(clustered: RedisClient, cluster: Servers) -> None:
             await clustered.do("SPUBLISH", name, number)
         await until(lambda: links._queue.qsize() == MAX_QUEUED)
 
-        heard = [await links.receive(2) for _ in range(MAX_QUEUED + 500)]
+        received = [await links.receive(2) for _ in range(MAX_QUEUED + 500)]
 
-        assert [Received(name, f"{number}") for number in range(MAX_QUEUED + 500)] == heard
+        assert [Received(name, f"{number}") for number in range(MAX_QUEUED + 500)] == received
 
 
-async def test_a_bug_is_told(cluster: Servers) -> None:
-    """What ends a link other than a fault of Redis is raised where it is listened to."""
+async def test_task_error_is_raised(cluster: Servers) -> None:
+    """An unexpected error that ends the task of a link is raised by `receive`."""
     async with listening(cluster) as links:
 
         async def broken(_: MasterState) -> None:
@@ -289,8 +294,8 @@ async def test_a_bug_is_told(cluster: Servers) -> None:
             await links.receive(1)
 
 
-async def test_given_up_while_they_move(cluster: Servers) -> None:
-    """Channels that nobody wants any more, just as they are brought to other masters, harm nothing."""
+async def test_unsubscribe_during_reassignment(cluster: Servers) -> None:
+    """Unsubscribing channels while they are assigned to other masters leaves none assigned and causes no error."""
     async with listening(cluster) as links:
         await links.subscribe(*NAMES)
         await confirmed(links, *NAMES)
@@ -305,7 +310,7 @@ async def test_given_up_while_they_move(cluster: Servers) -> None:
 
         links._subscribe_on = slowly  # type: ignore[method-assign]
         links._reassign.set()
-        # Some have their master by now, and others do not.
+        # Some channels have their master by now, and others do not.
         await until(lambda: any(links._assigned.values()))
 
         await links.unsubscribe(*NAMES)
@@ -315,16 +320,16 @@ async def test_given_up_while_they_move(cluster: Servers) -> None:
             await links.receive(0.1)
 
 
-async def test_a_master_that_gets_its_first_slots(cluster: Servers) -> None:
-    """A link that was opened while its master had no slot, and so no probe, is opened anew with one."""
+async def test_master_gets_first_slots(cluster: Servers) -> None:
+    """A link opened while its master had no slot, and so without a probe, is opened again with one."""
     async with listening(cluster, 5.0) as links:
-        tag = links._cluster.hash_tag
+        hash_tag = links._cluster.hash_tag
         links._cluster.hash_tag = lambda node: None  # type: ignore[method-assign]
         await links.subscribe(*NAMES)
         await confirmed(links, *NAMES)
         assert [] == links.probes
 
-        links._cluster.hash_tag = tag  # type: ignore[method-assign]
+        links._cluster.hash_tag = hash_tag  # type: ignore[method-assign]
 
         await until(lambda: len(links.probes) == len(links._masters))
         await links.subscribe(*NAMES)

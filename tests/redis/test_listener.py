@@ -26,7 +26,7 @@ PROBE_TIMEOUT = 0.4
 async def listening(
     url: str, probe: str | None = None, probe_timeout: float = PROBE_TIMEOUT, *, sharded: bool = False
 ) -> AsyncIterator[Link]:
-    """A link to this server."""
+    """An open link to this server."""
     async with (
         aclosing(Node(url, 1.0, 1.0, pipeline_scripts=False)) as node,
         aclosing(Link(node, probe, probe_timeout, sharded=sharded)) as link,
@@ -35,23 +35,23 @@ async def listening(
         yield link
 
 
-async def test_closed_while_something_is_said(redis_url: str) -> None:
-    """Who says something on a link that is closed in this moment hears that it is lost, and nothing of its insides."""
+async def test_close_during_subscribe(redis_url: str) -> None:
+    """A subscribe on a link that is closed at the same moment raises RedisUnavailable, and no internal error."""
     async with listening(redis_url) as link:
         for turns in range(4):
-            saying = asyncio.create_task(link.subscribe("a"))
+            subscribing = asyncio.create_task(link.subscribe("a"))
             for _ in range(turns):
                 await asyncio.sleep(0)
             await link.aclose()
 
             with suppress(RedisUnavailable):
-                await saying
+                await subscribing
             await link.open()
 
 
 @pytest.mark.parametrize("turns", range(4))
-async def test_said_while_another_command_fails(redis_url: str, monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
-    """A command that fails takes the connection from under the next one, which hears that the link is lost."""
+async def test_subscribe_during_failing_command(redis_url: str, monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
+    """A command that fails closes the connection, and a concurrent one on it raises RedisUnavailable."""
     async with listening(redis_url) as link:
         sends, first = link._connection._send_packed_command, True
 
@@ -74,8 +74,8 @@ async def test_said_while_another_command_fails(redis_url: str, monkeypatch: pyt
             await other
 
 
-async def test_heard(store: RedisClient, redis_url: str) -> None:
-    """A subscription is confirmed, then says what is published, until it ends; silence is None."""
+async def test_subscribe_and_unsubscribe(store: RedisClient, redis_url: str) -> None:
+    """A subscription is confirmed, then receives messages until it is unsubscribed; silence is None."""
     async with listening(redis_url) as link:
         await link.subscribe("a", "b")
         assert [Received("a", None), Received("b", None)] == [await link.receive(2) for _ in range(2)]
@@ -90,27 +90,27 @@ async def test_heard(store: RedisClient, redis_url: str) -> None:
         assert await link.receive(0.05) is None
 
 
-async def test_told_while_it_listens(store: RedisClient, redis_url: str) -> None:
-    """What another task asks for is confirmed at once, though its owner waits for what comes."""
+async def test_subscribe_while_receiving(store: RedisClient, redis_url: str) -> None:
+    """A subscription by another task is confirmed at once, although the owner is already receiving."""
     async with listening(redis_url) as link:
-        hearing = asyncio.create_task(link.receive(5))
+        receiving = asyncio.create_task(link.receive(5))
         await asyncio.sleep(0)
 
         await link.subscribe("a")
 
-        assert Received("a", None) == await asyncio.wait_for(hearing, 2)
+        assert Received("a", None) == await asyncio.wait_for(receiving, 2)
 
 
-async def test_again(redis_url: str) -> None:
-    """What is asked for again is confirmed again."""
+async def test_subscribe_again(redis_url: str) -> None:
+    """Subscribing again to a channel confirms it again."""
     async with listening(redis_url) as link:
         for _ in range(2):
             await link.subscribe("a")
             assert Received("a", None) == await link.receive(2)
 
 
-async def test_lost(store: RedisClient, redis_url: str) -> None:
-    """Law 6: A lost link is told, again and again, and is never opened anew in silence."""
+async def test_lost_link(store: RedisClient, redis_url: str) -> None:
+    """Law 6: A lost link raises RedisUnavailable every time, and is never reconnected silently."""
     async with listening(redis_url) as link:
         await link.subscribe("a")
         assert Received("a", None) == await link.receive(2)
@@ -123,16 +123,16 @@ async def test_lost(store: RedisClient, redis_url: str) -> None:
         assert ["a", 0] == await store.do("PUBSUB", "NUMSUB", "a")
 
 
-async def test_nothing_to_say(redis_url: str) -> None:
-    """To ask for no channel is nothing."""
+async def test_no_channels(redis_url: str) -> None:
+    """Subscribing to no channels does nothing."""
     async with listening(redis_url) as link:
         await link.subscribe()
         await link.unsubscribe()
         assert await link.receive(0.05) is None
 
 
-async def test_nobody_there(redis_server: Server) -> None:
-    """A link to a Redis that is gone says so, and can be closed; to none there is no link."""
+async def test_server_down(redis_server: Server) -> None:
+    """A link to a Redis that is down raises RedisUnavailable and can be closed; a new one cannot be opened."""
     server = redis_server()
     async with listening(server.url) as link:
         await link.subscribe("a")
@@ -152,16 +152,16 @@ async def test_nobody_there(redis_server: Server) -> None:
             await link.receive(2)
     with pytest.raises(RedisUnavailable):
         async with listening(server.url):
-            pytest.fail("there is nobody to listen to")
+            pytest.fail("a link was opened")
 
 
 async def test_dead_link(redis_url: str) -> None:
-    """A link that the kernel has given up is told at once, and is not taken for silence."""
+    """A connection that the kernel has given up raises RedisUnavailable at once, and is not taken for silence."""
     async with listening(redis_url) as link:
         await link.subscribe("a")
         assert Received("a", None) == await link.receive(2)
 
-        # As a transport tells what its socket said; nobody can make a link of one machine die.
+        # As a transport reports an error of its socket; a loopback connection cannot be made to die.
         link._connection._reader.set_exception(TimeoutError(ETIMEDOUT, "Connection timed out"))
 
         with pytest.raises(RedisUnavailable, match="timed out"):
@@ -172,7 +172,7 @@ async def test_dead_link(redis_url: str) -> None:
 
 
 async def test_probe(store: RedisClient, redis_url: str) -> None:
-    """A link has a pulse when its probe comes back, which is heard by nobody else; without a probe it has none."""
+    """A link knows when a message from its probe arrived, and does not return it; without a probe it never does."""
     async with listening(redis_url, new_probe(), 5.0) as link, listening(redis_url) as without:
         began = asyncio.get_running_loop().time()
         assert -math.inf == link.last_probe
@@ -185,8 +185,8 @@ async def test_probe(store: RedisClient, redis_url: str) -> None:
         assert ([], -math.inf) == (without.probes, without.last_probe)
 
 
-async def test_probe_lost(redis_server: Server) -> None:
-    """Law 6: A link on which nothing comes any more is dead after its patience, while others talk too."""
+async def test_probe_timeout(redis_server: Server) -> None:
+    """Law 6: A link that receives nothing counts as lost after its probe time-out, although Redis still publishes."""
     server = redis_server()
     async with (
         tcp_proxy("127.0.0.1", server.port) as way,
@@ -207,23 +207,23 @@ async def test_probe_lost(redis_server: Server) -> None:
         assert before + 1 == metrics.silent_links._value.get()
 
 
-async def test_probe_lost_in_a_crowd(store: RedisClient, redis_url: str) -> None:
-    """A link on which only the probe does not come any more is not trusted either: it may lead to a former master."""
+async def test_probe_timeout_among_messages(store: RedisClient, redis_url: str) -> None:
+    """A link that receives other messages but not its probe counts as lost too: it may lead to a former master."""
     async with listening(redis_url, new_probe()) as link:
         await link.subscribe("a")
 
-        async def talk() -> None:
+        async def publish() -> None:
             while True:
                 await store.do("PUBLISH", "a", "text")
                 await asyncio.sleep(0.01)
 
-        talking = asyncio.create_task(talk())
+        publishing = asyncio.create_task(publish())
         with pytest.raises(RedisUnavailable, match="nothing came through"):
-            await until(lambda: _deaf(link))
-        talking.cancel()
+            await until(lambda: _receive(link))
+        publishing.cancel()
 
 
-async def _deaf(link: Link) -> bool:
+async def _receive(link: Link) -> bool:
     await link.receive(0.1)
     return False
 
@@ -231,8 +231,8 @@ async def _deaf(link: Link) -> bool:
 # -- shards --
 
 
-async def test_shards(breakable: Cluster) -> None:
-    """A link to one master of a cluster hears its channels, of many slots, and those that any node tells."""
+async def test_sharded_channels(breakable: Cluster) -> None:
+    """A link to one master receives sharded channels of many slots, and channels that every node delivers."""
     [master, other, _] = breakable.masters
     names = [name for name in (channel(f"{n}", "T") for n in range(30)) if breakable.owner(name) is master]
     async with listening(master.url, sharded=True) as link:
@@ -251,8 +251,8 @@ async def test_shards(breakable: Cluster) -> None:
         assert 0 == master.ask("SPUBLISH", names[0], "text")
 
 
-async def test_not_here(breakable: Cluster) -> None:
-    """A channel that this master does not have is told as ended, and the others on the link go on."""
+async def test_channel_of_another_master(breakable: Cluster) -> None:
+    """Subscribing to a channel that this master does not have raises SlotMoved, and the other channels go on."""
     [master, other, _] = breakable.masters
     names = [channel(f"{n}", "T") for n in range(30)]
     here = next(name for name in names if breakable.owner(name) is master)
@@ -268,7 +268,7 @@ async def test_not_here(breakable: Cluster) -> None:
 
 
 async def test_moved_slot(breakable: Cluster) -> None:
-    """Law 6: A slot that moves to another master ends its subscriptions, and that is told."""
+    """Law 6: A slot that moves to another master ends its subscriptions, which raises SlotMoved."""
     name = channel("moved", "T")
     old = breakable.owner(name)
     new = breakable.masters[breakable.masters.index(old) - 1]

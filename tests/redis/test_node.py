@@ -27,14 +27,14 @@ def node(url: str, *, answer: float = 1.0, pipeline_scripts: bool = False) -> No
 
 @asynccontextmanager
 async def scripted() -> AsyncIterator[tuple[FakeRedis, Node]]:
-    """A node that does as it is told."""
+    """A node on a Redis whose failures the test controls."""
     async with fake_redis.running() as redis, aclosing(node(f"redis://127.0.0.1:{redis.port}/0")) as found:
         yield redis, found
 
 
 @pytest.mark.parametrize("pipeline_scripts", [True, False])
-async def test_answers(redis_url: str, pipeline_scripts: bool) -> None:
-    """Commands and scripts are answered, whether scripts share their way or not; an error stays what it is."""
+async def test_commands_and_scripts(redis_url: str, pipeline_scripts: bool) -> None:
+    """Commands and scripts are answered with and without a pipeline, and an error is raised unchanged."""
     async with aclosing(node(redis_url, pipeline_scripts=pipeline_scripts)) as redis:
         assert await redis.execute("SET", "key", 7)
         assert "7" == await redis.execute("GET", "key")
@@ -43,12 +43,12 @@ async def test_answers(redis_url: str, pipeline_scripts: bool) -> None:
             await redis.execute("NONSENSE")
 
 
-async def test_scripts_share(redis_url: str) -> None:
-    """Scripts that come together are one round trip where they share, and one each where they do not."""
+async def test_scripts_share_a_round_trip(redis_url: str) -> None:
+    """Ten scripts at the same time are one round trip with a pipeline, and ten without."""
     async with aclosing(node(redis_url, pipeline_scripts=True)) as sharing, aclosing(node(redis_url)) as alone:
 
         async def reads(redis: Node) -> int:
-            """What ten scripts cost."""
+            """How often the server reads for ten scripts."""
             await asyncio.gather(*(redis.execute("EVAL", WRITE, 1, "key") for _ in range(10)))
             before = (await alone.client.info("stats"))["total_reads_processed"]
             await asyncio.gather(*(redis.execute("EVAL", WRITE, 1, "key") for _ in range(10)))
@@ -58,8 +58,8 @@ async def test_scripts_share(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("pipeline_scripts", [True, False])
-async def test_demoted(redis_server: Server, pipeline_scripts: bool) -> None:
-    """A master that became a replica is left: the next command goes to who is behind the address by now."""
+async def test_master_becomes_replica(redis_server: Server, pipeline_scripts: bool) -> None:
+    """After a master has become a replica, the next command goes to the server that is behind the address now."""
     old, new = redis_server(), redis_server()
     async with (
         tcp_proxy("127.0.0.1", old.port) as link,
@@ -76,8 +76,8 @@ async def test_demoted(redis_server: Server, pipeline_scripts: bool) -> None:
         assert 42 == await redis.execute("EVAL", WRITE, 1, "key")
 
 
-async def test_stalled(redis_server: Server) -> None:
-    """A node that has not answered for a while is asked no more; once it answers it is."""
+async def test_unresponsive(redis_server: Server) -> None:
+    """Commands to a node that has not answered for a while fail fast, until it answers."""
     server = redis_server()
     async with aclosing(node(server.url, answer=10)) as redis:
         await redis.execute_or_fail_fast("PING")
@@ -95,8 +95,8 @@ async def test_stalled(redis_server: Server) -> None:
         assert not redis.unresponsive
 
 
-async def test_stalled_after_silence(redis_server: Server) -> None:
-    """After a time-out one command at a time asks a node whether it is back; with its answer all may."""
+async def test_unresponsive_after_timeout(redis_server: Server) -> None:
+    """After a time-out one command at a time tries the node, and others fail fast until it answers."""
     server = redis_server()
     async with aclosing(node(server.url, answer=0.2)) as redis:
         await redis.execute_or_fail_fast("PING")
@@ -121,8 +121,8 @@ async def test_stalled_after_silence(redis_server: Server) -> None:
         await asked
 
 
-async def test_refused_is_no_silence(redis_server: Server) -> None:
-    """A server that is down says so at once: there is nothing to wait for, and nobody is kept from asking."""
+async def test_refused_connection(redis_server: Server) -> None:
+    """A server that refuses connections is not unresponsive: each command fails at once anyway."""
     server = redis_server()
     async with aclosing(node(server.url)) as redis:
         server.kill()
@@ -132,8 +132,8 @@ async def test_refused_is_no_silence(redis_server: Server) -> None:
             assert not redis.unresponsive
 
 
-async def test_importing() -> None:
-    """What is asked of a slot on its way follows ASKING on the same connection."""
+async def test_execute_asking() -> None:
+    """A command on a slot that is being imported follows ASKING on the same connection."""
     async with scripted() as (redis, found):
         assert "key" == await found.execute_asking("GET", "key")
         assert "other" == await found.execute("GET", "other")
@@ -142,8 +142,8 @@ async def test_importing() -> None:
         assert (2, 1) == (redis.most, redis.connections)
 
 
-async def test_importing_fails() -> None:
-    """Where ASKING is refused, its second answer is not taken for that to the next command."""
+async def test_execute_asking_fails() -> None:
+    """If ASKING fails, the second answer is not taken for the answer to the next command."""
     async with scripted() as (redis, found):
         redis.error = "LOADING it is"
         with pytest.raises(RedisConnectionError):

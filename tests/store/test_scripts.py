@@ -8,8 +8,8 @@ from server.store import scripts
 READ = {name: found for name, found in vars(scripts).items() if isinstance(found, Script)}
 
 
-def test_files() -> None:
-    """A script is its file, after those that its first line names."""
+def test_included_files_come_first() -> None:
+    """The text of a script is its file, after the files that its first line includes."""
     claim = scripts.read("claim")
 
     assert claim.text.startswith("-- clock:")
@@ -18,14 +18,14 @@ def test_files() -> None:
     assert (claim.name, claim.text) == (scripts.CLAIM.name, scripts.CLAIM.text)
 
 
-def test_names() -> None:
-    """A script's constant is the name of its file in capitals."""
-    assert {name.upper() for name in (script.name for script in READ.values())} == set(READ)
+def test_constants_are_named_after_files() -> None:
+    """The constant of each script is the name of its file in capitals."""
+    assert {script.name.upper() for script in READ.values()} == set(READ)
 
 
 @pytest.mark.parametrize("path", sorted(scripts.FOLDER.glob("*.lua")), ids=lambda path: path.stem)
-def test_plain(path: Path) -> None:
-    """No script decodes JSON, which would break large integers and empty lists, and each says what it is first."""
+def test_no_json_is_decoded(path: Path) -> None:
+    """No file decodes JSON, which would break large integers and empty lists; each begins with what it is."""
     text = path.read_text()
 
     assert "cjson" not in text
@@ -33,6 +33,6 @@ def test_plain(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(scripts.FOLDER.glob("*.lua")), ids=lambda path: path.stem)
-def test_used(path: Path) -> None:
+def test_every_file_is_used(path: Path) -> None:
     """Every file in lua/ is part of a script."""
     assert any(path.read_text() in script.text for script in READ.values())
