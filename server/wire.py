@@ -1,7 +1,7 @@
-"""The public contract as bytes: counters, heartbeats, close codes and the query string.
+"""The public contract as bytes: counters, heartbeats, close codes, come-back times and the query string.
 
-In: values of model.py, or what a stranger sent. Out: JSON text that is the same for the same value, byte for byte,
-since the ETag, the comparison in keep.lua and the redaction all rest on that.
+In: values of model.py, or what a client sent. Out: JSON text that is the same for the same value, byte for byte, since
+the ETag, the comparison in keep.lua and the redaction all depend on that.
 """
 
 import json
@@ -40,7 +40,7 @@ _V = re.compile(r'\{"v":(\d+),')
 
 
 class Close(IntEnum):
-    """Why a socket was closed (RFC 6455, section 7.4): 4000-4499 come back, 4500-4999 do not."""
+    """Why a socket is closed (RFC 6455, section 7.4): after 4000-4499 a client comes back, after 4500-4999 it does not."""
 
     NORMAL = 1000
     BINARY = 1003
@@ -53,9 +53,9 @@ class Close(IntEnum):
 
 
 def dumps(value: Any, *, sort: bool = False) -> str:
-    """JSON without blanks that UTF-8 can carry; members keep their order, or are sorted."""
+    """JSON without white space that can be encoded as UTF-8; members keep their order, or are sorted."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
-    # A name that was cut inside an emoji ends in half a surrogate pair, which is JSON but no UTF-8.
+    # A name that was cut inside an emoji ends in half a surrogate pair, which JSON allows and UTF-8 does not.
     return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -65,7 +65,7 @@ def canonical(value: Any) -> str:
 
 
 def counter_body(counter: Counter) -> str:
-    """Everything of a counter but its `v`, which keep.lua puts in front: `"ticket":…}`."""
+    """A counter without its `v`, which keep.lua puts in front: `"ticket":…}`."""
     text = dumps(
         {
             "ticket": counter.ticket,
@@ -82,31 +82,31 @@ def counter_body(counter: Counter) -> str:
 
 
 def with_v(v: int, body: str) -> str:
-    """The whole public text of a counter; keep.lua makes the same."""
+    """The whole public text of a counter; keep.lua builds the same."""
     return f'{{"v":{v},{body}'
 
 
 def unknown(ticket: TicketId) -> str:
-    """What is said of a ticket whose number cannot be verified: nothing but that."""
+    """The counter of a ticket whose number cannot be verified."""
     return with_v(0, counter_body(Counter(ticket)))
 
 
 def v_of(counter: str) -> int:
-    """The version that leads a counter's text; 0 for a text that is not ours."""
+    """The version at the start of a counter's text; 0 for a text that is no counter."""
     found = _V.match(counter)
     return int(found[1]) if found else 0
 
 
-def holds_still(counter: str) -> bool:
-    """Whether the counter says gone or ended, which stay true without another read.
+def stays_true(counter: str) -> bool:
+    """Whether the counter is gone or ended, which stays true without another read.
 
-    A name cannot forge this: its quotes are escaped in JSON.
+    A ticket's name cannot forge this: its quotes are escaped in JSON.
     """
     return is_gone(counter) or '"state":"ended"' in counter
 
 
 def is_gone(counter: str) -> bool:
-    """Whether the counter says that there is no such ticket, for whichever reason."""
+    """Whether the counter says that there is no such ticket, for any reason."""
     return '"state":"gone"' in counter
 
 
@@ -116,7 +116,7 @@ def beat(unix_ms: int) -> str:
 
 
 def bye(low_ms: int, high_ms: int) -> str:
-    """The word before a planned close: when to come back."""
+    """The message before a planned close: when to come back."""
     return f'{{"bye":{{"retry_ms":[{low_ms},{high_ms}]}}}}'
 
 
@@ -150,7 +150,7 @@ def _sale(sale: Sale) -> dict[str, str | None]:
 
 
 def guid(text: str) -> str | None:
-    """The GUID in lower case, or None when it is none."""
+    """The GUID in lower case, or None if the text is no GUID."""
     lowered = text.lower()
     return lowered if _GUID.fullmatch(lowered) else None
 
@@ -163,9 +163,9 @@ class Wanted:
     tickets: tuple[TicketId, ...]
 
 
-@lru_cache(maxsize=1024)  # a page's viewers all ask alike
+@lru_cache(maxsize=1024)  # all viewers of a page send the same query
 def wanted(query: str) -> Wanted:
-    """Read `ticket=A&ticket=B[&site=S]`: lower-cased, duplicates fall, order kept, the rest ignored.
+    """Parse `ticket=A&ticket=B[&site=S]`: ids in lower case, in their order, without duplicates; the rest is ignored.
 
     Raises BadRequest naming the parameter that is wrong.
     """

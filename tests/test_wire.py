@@ -179,11 +179,11 @@ def test_v_of_another_text(text: str) -> None:
 
 
 @given(st.sampled_from(State), TEXTS | st.just('"state":"gone"') | st.just('","state":"ended'))
-def test_what_holds_still(state: State, name: str) -> None:
+def test_what_stays_true(state: State, name: str) -> None:
     """Only gone and ended stay true without a read, and no name can pass for them."""
     text = wire.with_v(1, wire.counter_body(counter(state=state, name=name, prices=(Price("1.00", name, name, name),))))
 
-    assert (state in {State.GONE, State.ENDED}) == wire.holds_still(text)
+    assert (state in {State.GONE, State.ENDED}) == wire.stays_true(text)
     assert (state is State.GONE) == wire.is_gone(text)
 
 

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from server import metrics
 from server.http.idle import Idle
-from server.live.handshake import BODY, refusal, whole
+from server.live.handshake import BODY, parse_packet, refusal
 from server.live.websocket import PATH, STUCK, CounterProtocol
 
 LONGEST_HEAD = 16 * 1024
@@ -94,7 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Give the parser no more than a head may have, look how far it came, then give it more."""
         if not self._begun:
             # Nearly all that connect are viewers: uvicorn's part costs more than all else of letting one in.
-            if len(data) < self.longest and (opening := whole(data, (PATH, self.config.root_path + PATH))):
+            if len(data) < self.longest and (opening := parse_packet(data, (PATH, self.config.root_path + PATH))):
                 self._idle.leave(self)
                 self._pass_on().answer(opening)
                 return

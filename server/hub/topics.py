@@ -91,7 +91,7 @@ class Topic:
         if self.state is TopicState.OPENING and now < self.opening_until:
             return False
         counter = self.counter
-        verified = self.same_rules and counter is not None and (now < self.fresh_until or wire.holds_still(counter))
+        verified = self.same_rules and counter is not None and (now < self.fresh_until or wire.stays_true(counter))
         text = counter if verified and counter is not None else wire.unknown(self.ticket)
         if text == self.shown:
             return False

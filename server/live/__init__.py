@@ -1,9 +1,10 @@
 """The counters resource, live: one address, three ways to listen (JSON, server-sent events, WebSocket).
 
-admission.py  who may come in: origins, addresses behind proxies, caps
+counters.py   JSON
+sse.py        server-sent events
+responses.py  what the two have in common: admission, CORS headers, errors as JSON
 websocket.py  WebSocket, on the bare transport: the hot path
-handshake.py  how it opens, or does not
-frames.py     what clients say on it (RFC 6455)
-counters.py   JSON and server-sent events
-request.py    whose counters a request may have
+handshake.py  the opening handshake of a WebSocket
+frames.py     what clients send on it (RFC 6455)
+admission.py  which requests get counters: origins, sites, addresses, limits
 """

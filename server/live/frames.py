@@ -1,7 +1,7 @@
-"""What clients say on a WebSocket, read from its bytes (RFC 6455, sections 5, 7 and 8.1).
+"""Parses what clients send on a WebSocket (RFC 6455, sections 5, 7 and 8.1), and builds control frames.
 
-In: bytes as they come. Out: whole messages and control frames in their order, or Broken with the close code. A FrameParser
-is empty between two messages and weighs nothing then; a frame's length is checked before the frame has come, so it
+In: bytes as they arrive. Out: whole messages and control frames in their order, or Broken with the close code. A FrameParser
+is empty between two messages and can be discarded then; a frame's length is checked before the frame has arrived, so it
 never holds more than one message and one frame's head.
 """
 
@@ -13,8 +13,8 @@ from enum import IntEnum
 from websockets.utils import apply_mask
 
 LARGEST_CONTROL = 125
-MOST_PARTS = 100
-"""Frames of one message: without an end to them an empty one costs its sender six bytes, and us as much as any."""
+MAX_FRAMES = 100
+"""Frames of one message: without a limit, an empty one costs its sender six bytes, and the server as much as any."""
 
 
 class Op(IntEnum):
@@ -48,38 +48,38 @@ class Broken(Exception):
 
 
 class FrameParser:
-    """One client's frames; *largest* is the most bytes of a message."""
+    """One client's frames; a message has at most *max_message* bytes."""
 
-    __slots__ = ("_deaf", "_decoder", "_largest", "_message", "_op", "_parts", "_rest")
+    __slots__ = ("_decoder", "_frames", "_max_message", "_message", "_op", "_rest", "_stopped")
 
-    def __init__(self, largest: int) -> None:
-        self._largest = largest
-        # Bytes of a frame that has not come whole.
+    def __init__(self, max_message: int) -> None:
+        self._max_message = max_message
+        # The bytes of an incomplete frame.
         self._rest = b""
-        # A message of several frames: its opcode, what has come of it; None and empty between messages.
+        # An incomplete message: its opcode, and what has arrived; None and empty between messages.
         self._op: Op | None = None
         self._message = bytearray()
-        self._parts = 0
+        self._frames = 0
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._deaf = False
+        self._stopped = False
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left over: then there is no need to keep it."""
-        return not self._rest and self._op is None and not self._deaf
+        """Whether nothing is incomplete: then the parser need not be kept."""
+        return not self._rest and self._op is None and not self._stopped
 
-    def deafen(self) -> None:
-        """Read nothing more, not of these bytes either: after Broken nobody knows where a frame begins."""
-        self._deaf = True
+    def stop(self) -> None:
+        """Parse nothing more, not of these bytes either: after Broken it is unknown where a frame begins."""
+        self._stopped = True
 
-    def read(self, data: bytes) -> Iterator[Message]:
-        """Yield what is whole by now. Raises Broken when its turn comes: what came before it still counts."""
-        if self._deaf:
+    def parse(self, data: bytes) -> Iterator[Message]:
+        """Yield what is complete by now. Raises Broken in its turn: what came before it is yielded first."""
+        if self._stopped:
             return
         data = self._rest + data if self._rest else data
         self._rest = b""
         at = 0
-        while at < len(data) and not self._deaf:
+        while at < len(data) and not self._stopped:
             head = self._head(data, at)
             if head is None:
                 break
@@ -89,11 +89,11 @@ class FrameParser:
             payload = apply_mask(data[start : start + length], data[start - 4 : start])
             at = start + length
             if op >= Op.CLOSE:
-                self._deaf = op is Op.CLOSE  # nothing follows one (section 5.5.1)
+                self._stopped = op is Op.CLOSE  # nothing follows one (section 5.5.1)
                 yield Message(op, payload)
-            elif (message := self._part(op, payload, fin=fin)) is not None:
+            elif (message := self._continue(op, payload, fin=fin)) is not None:
                 yield message
-        self._rest = b"" if self._deaf else data[at:]
+        self._rest = b"" if self._stopped else data[at:]
 
     def _head(self, data: bytes, at: int) -> tuple[Op, bool, int, int] | None:
         """Opcode, FIN, where the payload starts, and its length; None while the head is incomplete."""
@@ -114,8 +114,8 @@ class FrameParser:
             return None
         if extra:
             length = int.from_bytes(data[at + 2 : start], "big")
-        if op < Op.CLOSE and len(self._message) + length > self._largest:
-            raise Broken(1009, f"a message has at most {self._largest} bytes")
+        if op < Op.CLOSE and len(self._message) + length > self._max_message:
+            raise Broken(1009, f"a message has at most {self._max_message} bytes")
         return op, fin, start + 4, length
 
     def _opcode(self, number: int) -> Op:
@@ -128,13 +128,13 @@ class FrameParser:
             raise Broken(1002, "the message before is not finished")
         return op
 
-    def _part(self, op: Op, payload: bytes, *, fin: bool) -> Message | None:
+    def _continue(self, op: Op, payload: bytes, *, fin: bool) -> Message | None:
         if op is not Op.CONT:
-            self._op, self._parts = op, 0
+            self._op, self._frames = op, 0
             self._decoder = codecs.getincrementaldecoder("utf-8")() if op is Op.TEXT else None
-        self._parts += 1
-        if self._parts > MOST_PARTS:
-            raise Broken(1008, f"a message has at most {MOST_PARTS} frames")
+        self._frames += 1
+        if self._frames > MAX_FRAMES:
+            raise Broken(1008, f"a message has at most {MAX_FRAMES} frames")
         if self._decoder is not None:
             try:
                 self._decoder.decode(payload, final=fin)

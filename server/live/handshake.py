@@ -1,9 +1,8 @@
-"""How a WebSocket opens (RFC 6455, section 4.2), or does not.
+"""The opening handshake of a WebSocket (RFC 6455, section 4.2).
 
 In: a request, as the first packet of a connection or as uvicorn has parsed it. Out: an Opening, or the answer that ends
-the connection. Nearly all requests are as every browser sends them: those are read here, at a fraction of the cost. One
-that is out of the ordinary in any way is for uvicorn's parser and websockets' sans-I/O core, which says what is wrong
-with it.
+the connection. Nearly all requests are as browsers send them: those are parsed here, at a fraction of the cost. Any other
+is left to uvicorn's parser and to the sans-I/O core of websockets, which says what is wrong with it.
 """
 
 import random
@@ -19,11 +18,10 @@ from websockets.utils import accept_key
 from server.wire import CROWDED_RETRY_AFTER
 
 HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
-"""What every answer says but the one that opens a WebSocket: nothing of ours is what it does not claim to be, and its
-address is nobody else's business."""
+"""Headers of every answer but the one that opens a WebSocket: no content sniffing, and no referrer."""
 
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
-"""Base64 of 16 bytes, as it is written without a doubt."""
+"""Base64 of 16 bytes, in its only canonical form."""
 
 _ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
@@ -34,13 +32,13 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE = rb"[!-~](?:[\t -~]*[!-~])?"
 _HEADER = re.compile(rb"(%b): (%b)\r\n" % (_TOKEN, _VALUE))
 _HEAD = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:%b: %b\r\n)+)\r\n" % (_TOKEN, _VALUE))
-"""A head that can be read in one way only (RFC 9112, sections 2 to 5): no line is folded, no blank is more than it must be."""
+"""A head that can be parsed in one way only (RFC 9112, sections 2 to 5): no folded line, no optional white space."""
 BODY = {b"content-length", b"transfer-encoding", b"expect"}
 """Headers of a request that has a body: one that opens a WebSocket has none."""
 
 
 class Opening(NamedTuple):
-    """A request to open a WebSocket that may be granted, and the `answer` that does."""
+    """A valid request to open a WebSocket, and the `answer` that opens it."""
 
     answer: bytes
     query: str
@@ -48,8 +46,8 @@ class Opening(NamedTuple):
     forwarded: str | None
 
 
-def whole(data: bytes, paths: Collection[str]) -> Opening | None:
-    """Open at once; None unless this first packet is one request as browsers send it, on one of these *paths*."""
+def parse_packet(data: bytes, paths: Collection[str]) -> Opening | None:
+    """Parse a first packet; None unless it is one request as browsers send it, on one of these *paths*."""
     head = _HEAD.fullmatch(data)
     if head is None:
         return None
@@ -58,19 +56,19 @@ def whole(data: bytes, paths: Collection[str]) -> Opening | None:
     found = {name.lower(): value for name, value in headers}
     if path not in paths or len(found) != len(headers) or not found.keys().isdisjoint(BODY):
         return None
-    return ordinary(query, found)
+    return parse_headers(query, found)
 
 
-def read(method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]], paths: Collection[str]) -> Opening | bytes:
-    """Read a request that asks to upgrade; on any other than these *paths* there is no WebSocket."""
+def parse(method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]], paths: Collection[str]) -> Opening | bytes:
+    """Parse a request to upgrade; on any other than these *paths* there is no WebSocket."""
     path, _, query = url.decode("latin-1").partition("?")
     found = dict(headers)
-    opening = ordinary(query, found) if method == "GET" and path in paths and len(found) == len(headers) else None
-    return _unusual(method, url, headers, paths) if opening is None else opening
+    opening = parse_headers(query, found) if method == "GET" and path in paths and len(found) == len(headers) else None
+    return _parse_unusual(method, url, headers, paths) if opening is None else opening
 
 
-def ordinary(query: str, headers: Mapping[bytes, bytes]) -> Opening | None:
-    """Open at once; None unless these headers of a GET are as browsers send them."""
+def parse_headers(query: str, headers: Mapping[bytes, bytes]) -> Opening | None:
+    """Parse the headers of a GET; None unless they are as browsers send them."""
     key = headers.get(b"sec-websocket-key", b"")
     if (
         b"host" not in headers
@@ -89,11 +87,11 @@ def ordinary(query: str, headers: Mapping[bytes, bytes]) -> Opening | None:
 
 
 def refusal(status: HTTPStatus) -> bytes:
-    """The answer that ends a connection, without a body; 503 says when to come back."""
+    """An answer without a body that ends the connection; 503 says when to come back."""
     lines = [f"HTTP/1.1 {status.value} {status.phrase}", "content-length: 0", "connection: close"]
     lines += [f"{name}: {value}" for name, value in HEADERS]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        lines.append(f"retry-after: {random.choice(CROWDED_RETRY_AFTER)}")  # noqa: S311 - it spreads them, it hides nothing
+        lines.append(f"retry-after: {random.choice(CROWDED_RETRY_AFTER)}")  # noqa: S311 - it spreads clients, no secret depends on it
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -101,7 +99,7 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def _unusual(
+def _parse_unusual(
     method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]], paths: Collection[str]
 ) -> Opening | bytes:
     core = ServerProtocol(max_size=None)
@@ -109,7 +107,7 @@ def _unusual(
     core.receive_data(b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n")
     request = next((event for event in core.events_received() if isinstance(event, Request)), None)
     if request is None:
-        # uvicorn could read it and the core cannot, and says nothing.
+        # uvicorn could parse it and the core cannot, and gives no answer.
         return refusal(HTTPStatus.BAD_REQUEST)
     path, _, query = request.path.partition("?")
     response = core.accept(request) if path in paths else core.reject(404, "no WebSocket is served here\n")

@@ -11,7 +11,7 @@ from websockets.frames import Frame as Theirs
 from websockets.frames import Opcode
 
 from server.live import frames
-from server.live.frames import MOST_PARTS, Broken, FrameParser, Message, Op
+from server.live.frames import MAX_FRAMES, Broken, FrameParser, Message, Op
 
 LARGEST = 300
 
@@ -22,8 +22,8 @@ def sent(op: int, data: bytes = b"", *, fin: bool = True, mask: bool = True) -> 
 
 
 def read(*chunks: bytes, largest: int = LARGEST) -> list[Message]:
-    reader = FrameParser(largest)
-    return [message for chunk in chunks for message in reader.read(chunk)]
+    parser = FrameParser(largest)
+    return [message for chunk in chunks for message in parser.parse(chunk)]
 
 
 def code(*chunks: bytes) -> int:
@@ -52,12 +52,12 @@ def test_any_cut_reads_the_same(messages: Sequence[tuple[Op, bytes]], cuts: Sequ
         size = cuts[turn % len(cuts)]
         chunks.append(data[at : at + size])
         at, turn = at + size, turn + 1
-    reader = FrameParser(LARGEST)
+    parser = FrameParser(LARGEST)
 
-    found = [message for chunk in chunks for message in reader.read(chunk)]
+    found = [message for chunk in chunks for message in parser.parse(chunk)]
 
     assert [Message(op, payload) for op, payload in messages] == found
-    assert reader.idle
+    assert parser.idle
 
 
 def test_fragments_are_one_message() -> None:
@@ -73,40 +73,40 @@ def test_fragments_are_one_message() -> None:
 
 def test_nothing_follows_a_close() -> None:
     """After a close frame nothing is read, in the same packet or later (section 5.5.1)."""
-    reader = FrameParser(LARGEST)
+    parser = FrameParser(LARGEST)
 
     found = [
-        *reader.read(sent(Op.CLOSE) + sent(Op.TEXT, b"x") + sent(Op.CLOSE) + b"\xff"),
-        *reader.read(sent(Op.TEXT, b"x")),
+        *parser.parse(sent(Op.CLOSE) + sent(Op.TEXT, b"x") + sent(Op.CLOSE) + b"\xff"),
+        *parser.parse(sent(Op.TEXT, b"x")),
     ]
 
     assert [Message(Op.CLOSE, b"")] == found
-    assert not reader.idle
+    assert not parser.idle
 
 
 def test_endless_message() -> None:
     """A message may have a hundred frames, not more: empty ones would never come to an end by its size."""
     start, part, end = sent(Op.TEXT, fin=False), sent(Op.CONT, fin=False), sent(Op.CONT, b"x")
 
-    assert [Message(Op.TEXT, b"x")] * 2 == read((start + part * (MOST_PARTS - 2) + end) * 2)
-    assert 1008 == code(start + part * MOST_PARTS)
+    assert [Message(Op.TEXT, b"x")] * 2 == read((start + part * (MAX_FRAMES - 2) + end) * 2)
+    assert 1008 == code(start + part * MAX_FRAMES)
 
 
 @pytest.mark.parametrize("size", [0, 1, 200])
 def test_small_fragments_weigh_what_they_hold(size: int) -> None:
     """A message in any number of frames weighs no more than its bytes, so nothing if they are empty."""
-    reader = FrameParser(20_000)
+    parser = FrameParser(20_000)
     frame = sent(Op.CONT, b"x" * size, fin=False)
-    list(reader.read(sent(Op.TEXT, fin=False)))
+    list(parser.parse(sent(Op.TEXT, fin=False)))
     tracemalloc.start()
 
-    for _ in range(MOST_PARTS - 2):
-        list(reader.read(frame))
+    for _ in range(MAX_FRAMES - 2):
+        list(parser.parse(frame))
     weight, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert weight < (MOST_PARTS - 2) * size * 1.2 + 5_000
-    assert [Message(Op.TEXT, b"x" * (MOST_PARTS - 2) * size)] == list(reader.read(sent(Op.CONT)))
+    assert weight < (MAX_FRAMES - 2) * size * 1.2 + 5_000
+    assert [Message(Op.TEXT, b"x" * (MAX_FRAMES - 2) * size)] == list(parser.parse(sent(Op.CONT)))
 
 
 def test_letters_may_be_cut() -> None:
@@ -153,7 +153,7 @@ def test_broken(data: bytes, expected: int) -> None:
 
 def test_what_came_before_counts() -> None:
     """What came before a broken frame in the same bytes is read, then the fault is told."""
-    messages = FrameParser(LARGEST).read(sent(Op.PING, b"1") + b"\xff\xff")
+    messages = FrameParser(LARGEST).parse(sent(Op.PING, b"1") + b"\xff\xff")
 
     assert Message(Op.PING, b"1") == next(messages)
     with pytest.raises(Broken):
@@ -162,18 +162,18 @@ def test_what_came_before_counts() -> None:
 
 def test_deaf_after_broken() -> None:
     """After a fault nothing is read any more, as nobody knows where a frame begins."""
-    reader = FrameParser(LARGEST)
+    parser = FrameParser(LARGEST)
 
-    reader.deafen()
+    parser.stop()
 
-    assert [] == list(reader.read(sent(Op.TEXT, b"x")))
-    assert not reader.idle
+    assert [] == list(parser.parse(sent(Op.TEXT, b"x")))
+    assert not parser.idle
 
 
 @given(st.binary(max_size=400))
 def test_noise_is_broken_or_unfinished(noise: bytes) -> None:
-    """Whatever bytes come, a reader yields messages or says Broken, and holds no more than one message and a head."""
-    messages = FrameParser(LARGEST).read(noise)
+    """Whatever bytes come, a parser yields messages or says Broken, and holds no more than one message and a head."""
+    messages = FrameParser(LARGEST).parse(noise)
     with contextlib.suppress(Broken):
         for message in messages:
             assert len(message.data) <= LARGEST

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from server.live.handshake import Opening, ordinary, read, refusal, whole
+from server.live.handshake import Opening, parse, parse_headers, parse_packet, refusal
 from server.wire import CROWDED_RETRY_AFTER
 
 PATHS = ("/v1/counters", "/below/v1/counters")
@@ -43,7 +43,7 @@ def core(headers: list[tuple[bytes, bytes]]) -> tuple[int, str | None]:
 
 def test_sample_of_the_rfc() -> None:
     """The key of section 1.3 gets the answer of section 1.3, without any extension."""
-    found = ordinary("", dict(BROWSER))
+    found = parse_headers("", dict(BROWSER))
 
     assert isinstance(found, Opening)
     assert found.answer.startswith(b"HTTP/1.1 101 ")
@@ -56,7 +56,7 @@ def test_sample_of_the_rfc() -> None:
 def test_answers_as_the_core_does(nonce: bytes) -> None:
     """Every key of 16 bytes gets the answer that websockets' own core gives."""
     headers = changed(b"sec-websocket-key", base64.b64encode(nonce))
-    found = ordinary("", dict(headers))
+    found = parse_headers("", dict(headers))
 
     status, accept = core(headers)
     assert found is not None
@@ -82,7 +82,7 @@ def test_answers_as_the_core_does(nonce: bytes) -> None:
 )
 def test_out_of_the_ordinary(name: bytes, value: bytes | None) -> None:
     """What a browser would not send is left to the core, which says what is wrong with it."""
-    assert ordinary("", dict(changed(name, value))) is None
+    assert parse_headers("", dict(changed(name, value))) is None
 
 
 @pytest.mark.parametrize(
@@ -92,18 +92,18 @@ def test_out_of_the_ordinary(name: bytes, value: bytes | None) -> None:
 )
 def test_refused_by_the_core(method: str, headers: list[tuple[bytes, bytes]]) -> None:
     """Only a GET opens a WebSocket, and a header that must be there once is."""
-    assert isinstance(read(method, b"/v1/counters", headers, PATHS), bytes)
+    assert isinstance(parse(method, b"/v1/counters", headers, PATHS), bytes)
 
 
 def test_firefox() -> None:
     """Firefox asks to keep the connection alive as well."""
-    assert ordinary("", dict(changed(b"connection", b"keep-alive, Upgrade"))) is not None
+    assert parse_headers("", dict(changed(b"connection", b"keep-alive, Upgrade"))) is not None
 
 
 def test_headers() -> None:
     """What decides about a viewer is there as text; what was not sent is none."""
-    found = ordinary("ticket=1", dict([*BROWSER, (b"x-forwarded-for", b"203.0.113.1")]))
-    bare = ordinary("", dict(changed(b"origin", None)))
+    found = parse_headers("ticket=1", dict([*BROWSER, (b"x-forwarded-for", b"203.0.113.1")]))
+    bare = parse_headers("", dict(changed(b"origin", None)))
 
     assert found is not None
     assert bare is not None
@@ -115,7 +115,7 @@ def test_headers() -> None:
 @pytest.mark.parametrize("more", [[], [(b"x-forwarded-for", b"198.51.100.1"), (b"x-forwarded-for", b"203.0.113.1")]])
 def test_read(path: str, more: list[tuple[bytes, bytes]]) -> None:
     """A request is opened alike, whether it is ordinary or has a header twice, on each path that is served."""
-    found = read("GET", f"{path}?ticket=1".encode(), [*BROWSER, *more], PATHS)
+    found = parse("GET", f"{path}?ticket=1".encode(), [*BROWSER, *more], PATHS)
 
     assert isinstance(found, Opening)
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in found.answer
@@ -137,7 +137,7 @@ def test_read_in_vain(method: str, path: str, name: bytes, value: bytes | None, 
     """What is no request for one of our WebSockets gets the answer that says so."""
     headers = changed(name, value) if name else BROWSER
 
-    found = read(method, path.encode(), headers, PATHS)
+    found = parse(method, path.encode(), headers, PATHS)
 
     assert isinstance(found, bytes)
     assert found.startswith(b"HTTP/1.1 %d " % status)
@@ -202,10 +202,10 @@ def test_a_browser_s_first_packet() -> None:
     request = parsed(data)
 
     assert request is not None
-    found = whole(data, PATHS)
+    found = parse_packet(data, PATHS)
     assert isinstance(found, Opening)
     assert ("ticket=a", "https://shop.example", "192.0.2.1") == (found.query, found.origin, found.forwarded)
-    assert read(*request, PATHS) == found
+    assert parse(*request, PATHS) == found
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_browser_s_first_packet() -> None:
 )
 def test_not_a_whole_opening(data: bytes) -> None:
     """What is not one ordinary opening, or can be read in more than one way, is left to the parsers."""
-    assert whole(data, PATHS) is None
+    assert parse_packet(data, PATHS) is None
 
 
 @given(
@@ -263,9 +263,9 @@ def test_granted_as_what_is_parsed(
 ) -> None:
     """Whatever is granted by its first packet would be granted if uvicorn's parser had read it, and not otherwise."""
     data = packet([*browser, *more], start)
-    found = whole(data, PATHS)
+    found = parse_packet(data, PATHS)
 
     if found is not None:
         request = parsed(data)
         assert request is not None
-        assert read(*request, PATHS) == found
+        assert parse(*request, PATHS) == found

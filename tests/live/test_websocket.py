@@ -216,7 +216,7 @@ async def test_pongs_that_were_asked_for(start_server: StartServer) -> None:
         viewer.beat('{"beat":1}')
         writer.write(pong)
         await until(lambda: not viewer._unanswered)
-    counted = viewer._said
+    counted = viewer._received
     for _ in range(21):
         writer.write(pong)
     heard = await asyncio.wait_for(reader.read(), 5)
@@ -243,7 +243,7 @@ async def test_talk_after_a_close(start_server: StartServer) -> None:
 
         assert 1 == heard.count(b"\x88")
         assert b"\x8a" not in heard[heard.rindex(b"\x88") :]
-        assert len(viewer._said or ()) <= 22
+        assert len(viewer._received or ()) <= 22
         await until(lambda: not running.web.hub.viewers)
 
 
@@ -622,7 +622,7 @@ async def test_pings_of_a_full_socket(hub: Hub, port: int) -> None:
         held = viewer._transport.get_write_buffer_size()
         for _ in range(10):
             client.say(b"\x89\xfd\0\0\0\0" + b"p" * 125)
-        await until(lambda: viewer._said is not None and len(viewer._said) == 10)
+        await until(lambda: viewer._received is not None and len(viewer._received) == 10)
         grown = viewer._transport.get_write_buffer_size() - held
         await client.read_until(changed(hub, 3).ws)
         await until(lambda: viewer._waiting is None)

@@ -15,16 +15,16 @@ class Echo(CounterProtocol):
     """Every message comes back; there is no viewer, no ticket and no cap."""
 
     path = "/"
-    largest = 20_000_000
+    max_message = 20_000_000
 
-    def _enter(self, opening: Opening) -> None:
+    def _admit(self, opening: Opening) -> None:
         self._transport.write(opening.answer)
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if message.op in {Op.TEXT, Op.BINARY} and self._open:
             self._transport.write(Frame(Opcode(message.op), message.data).serialize(mask=False))
         else:
-            super()._hear(message)
+            super()._receive(message)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
