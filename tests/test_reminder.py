@@ -19,9 +19,9 @@ def test_at_once_and_seldom_again() -> None:
     reminder = Reminder(logs.logger("test"), "amiss", 60, clock=clock)
 
     assert ["warning amiss this"] == said(reminder, "this", "this")
-    clock.move(59)
+    clock.advance(59)
     assert ["warning amiss that"] == said(reminder, "this", "that")
-    clock.move(1)
+    clock.advance(1)
     assert ["warning amiss this"] == said(reminder, "this", "that")
 
 

@@ -7,7 +7,6 @@ import resource
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, chdir, contextmanager, suppress
@@ -22,27 +21,22 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server import settings, supervisor
+from server import supervisor
 from server.errors import NotStarted
 from server.http.listen import listen
 from server.settings import Settings
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, Command, Run
 from tests.rig.redis import RedisServer, free_port
-from tests.rig.redis import until as until_blocking
-from tests.rig.server import SITE, TICKET, until
+from tests.rig.server import TICKET, until
+from tests.rig.settings import valid_settings
+from tests.rig.signals import do_when, signal_when
 
 VIEWERS = 24
 """That one of two members gets none of so many happens once in eight million runs."""
 
 TOKEN = "token"
 VIEWING, WRITTEN = 'ticket_counter_viewers{kind="ws"}', 'ticket_counter_frames_total{kind="ws"}'
-
-
-def found(**given: Any) -> Settings:
-    """Settings of a web process that could run, but for what is given."""
-    defaults: dict[str, Any] = {"wix_sites": SITE, "wix_api_url": "http://127.0.0.1:9", "port": 0}
-    return settings.load(_env_file=None, **{**defaults, **given})
 
 
 # -- members as they are: real web processes behind one port --
@@ -66,8 +60,8 @@ class Viewer:
         self.code = self.connection.close_code
 
 
-class Shop:
-    """A crew that runs, and those who look at its ticket."""
+class WebProcesses:
+    """Web processes behind one port, and the viewers of their ticket."""
 
     def __init__(self, process: Command, url: str, stack: AsyncExitStack) -> None:
         self.process = process
@@ -97,10 +91,10 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened(process: Command) -> AsyncIterator[Shop]:
-    """A crew that listens."""
+async def listening(process: Command) -> AsyncIterator[WebProcesses]:
+    """Web processes that listen."""
     async with AsyncExitStack() as stack:
-        yield Shop(process, await process.url(), stack)
+        yield WebProcesses(process, await process.url(), stack)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -125,31 +119,31 @@ def all_show(viewers: list[Viewer], unsold: int) -> Callable[[], bool]:
 async def test_a_member_dies(command: Run, redis_url: str, reads: FakeReader) -> None:
     """A member that is killed takes its own viewers alone, is replaced, and what it counted stays in the sums."""
     process = command("web", "--processes", "2", REDIS_URL=redis_url, METRICS_TOKEN=TOKEN)
-    async with opened(process) as shop:
-        viewers = await shop.come(VIEWERS)
+    async with listening(process) as web:
+        viewers = await web.come(VIEWERS)
         await reads.read(definition(TICKET, 3))
         await until(all_show(viewers, 3))
-        before = await shop.metrics()
+        before = await web.metrics()
 
-        os.kill(shop.members()[0], signal.SIGKILL)
+        os.kill(web.members()[0], signal.SIGKILL)
         await until(lambda: any(viewer.code for viewer in viewers))
 
         async def settled() -> bool:
-            return (await shop.metrics())[VIEWING] == sum(viewer.code is None for viewer in viewers)
+            return (await web.metrics())[VIEWING] == sum(viewer.code is None for viewer in viewers)
 
         await until(settled)
         lost = [viewer for viewer in viewers if viewer.code]
         stayed = [viewer for viewer in viewers if not viewer.code]
-        between = await shop.metrics()
-        await until(lambda: len(shop.members()) == 3)
-        new = await shop.come(1)
+        between = await web.metrics()
+        await until(lambda: len(web.members()) == 3)
+        new = await web.come(1)
         await reads.read(definition(TICKET, 2))
         await until(all_show([*stayed, *new], 2))
-        after = await shop.metrics()
+        after = await web.metrics()
         status, _ = await process.stop()
 
     assert "member_ended" in process.err
-    assert re.search(r"killed by SIGKILL.* pid=" + str(shop.members()[0]), process.err)
+    assert re.search(r"killed by SIGKILL.* pid=" + str(web.members()[0]), process.err)
     assert 1 == process.err.count("listening")
     assert 0 < len(stayed) < VIEWERS
     assert {1006} == {viewer.code for viewer in lost}
@@ -161,9 +155,9 @@ async def test_a_member_dies(command: Run, redis_url: str, reads: FakeReader) ->
 async def test_signals(command: Run, redis_url: str) -> None:
     """Law 11: a signal to the parent, even one that all members got too, sends every viewer away in order, with status 0."""
     process = command("web", REDIS_URL=redis_url, METRICS_TOKEN=TOKEN, WEB_PROCESSES="2")
-    async with opened(process) as shop:
-        viewers = await shop.come(VIEWERS)
-        members = shop.members()
+    async with listening(process) as web:
+        viewers = await web.come(VIEWERS)
+        members = web.members()
         folders = [environment(pid)["PROMETHEUS_MULTIPROC_DIR"] for pid in members]
         limits = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in members]
         # A terminal tells its whole group, a supervisor a whole tree.
@@ -192,15 +186,15 @@ def environment(pid: int) -> dict[str, str]:
 async def test_killed_parent(command: Run, redis_url: str) -> None:
     """Members end with their parent, however that ends, give the port free, and leave nothing behind."""
     process = command("web", "--processes", "2", REDIS_URL=redis_url)
-    async with opened(process) as shop:
-        members = shop.members()
+    async with listening(process) as web:
+        members = web.members()
         folder = Path(environment(members[0])["PROMETHEUS_MULTIPROC_DIR"])
         assert folder.is_dir()
 
         await process.stop(signal.SIGKILL)
 
         await until(lambda: not any(alive(pid) for pid in members))
-    listen(found(port=int(shop.url.rpartition(":")[2]))).close()
+    listen(valid_settings(port=int(web.url.rpartition(":")[2]))).close()
     assert not folder.exists()
 
 
@@ -247,28 +241,6 @@ async def test_no_folder(command: Run, redis_url: str) -> None:
 # -- the two sides, in this process --
 
 
-def press(number: int, when: Callable[[], Any], times: int = 1) -> threading.Thread:
-    """Send this process a signal as soon as something holds."""
-
-    def kill() -> None:
-        for _ in range(times):
-            os.kill(os.getpid(), number)
-
-    return once(when, kill)
-
-
-def once(when: Callable[[], Any], do: Callable[[], Any]) -> threading.Thread:
-    """Do something beside the test as soon as something holds."""
-
-    def wait() -> None:
-        until_blocking(lambda: bool(when()), lambda: "it did not come to hold")
-        do()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
-
-
 @contextmanager
 def surroundings(folder: Path, **given: str) -> Iterator[None]:
     """What members find: these settings in the environment, and no other in a file."""
@@ -294,7 +266,7 @@ def test_lead(redis_url: str, tmp_path: Path, number: int) -> None:
         signal.raise_signal(number)
 
     with surroundings(tmp_path, REDIS_URL=redis_url):
-        status = supervisor.supervise(found(redis_url=redis_url, web_processes=2), ready)
+        status = supervisor.supervise(valid_settings(redis_url=redis_url, web_processes=2), ready)
 
     assert 0 == status
     assert 1 == len(told)
@@ -305,7 +277,7 @@ def test_lead(redis_url: str, tmp_path: Path, number: int) -> None:
 def test_lead_without_redis() -> None:
     """What would keep every member from starting, and is plain from the settings, is said before any is started."""
     with pytest.raises(NotStarted, match="REDIS_URL is not set"):
-        supervisor.supervise(found(redis_url=None, web_processes=2), print)
+        supervisor.supervise(valid_settings(redis_url=None, web_processes=2), print)
 
 
 def join(wanted: Settings, report: int) -> int:
@@ -317,14 +289,14 @@ def test_join(redis_url: str) -> None:
     """A member says that it is ready when it listens on a port that it shares, and a second signal does not hurry it."""
     reading, writing = os.pipe()
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
-        wanted = found(redis_url=redis_url, port=other.getsockname()[1])
+        wanted = valid_settings(redis_url=redis_url, port=other.getsockname()[1])
         said: list[bytes] = []
 
         def listens() -> bool:
             said.append(os.read(reading, 100))
             return True
 
-        pressed = press(signal.SIGTERM, listens, times=2)
+        pressed = signal_when(signal.SIGTERM, listens, times=2)
         status = join(wanted, writing)
         pressed.join()
 
@@ -337,7 +309,7 @@ def test_join_in_vain(redis_server: Callable[..., RedisServer]) -> None:
     """A member that cannot start says why to its parent alone, and its status is 2."""
     reading, writing = os.pipe()
 
-    status = join(found(redis_url=redis_server(appendonly="no").url), writing)
+    status = join(valid_settings(redis_url=redis_server(appendonly="no").url), writing)
     os.close(writing)
 
     assert 2 == status
@@ -347,8 +319,8 @@ def test_join_in_vain(redis_server: Callable[..., RedisServer]) -> None:
 
 def test_reserved() -> None:
     """A port that a crew has taken is taken for others before any member listens, and free for all of its members."""
-    with supervisor._reserved(found()) as port:
-        wanted = found(port=port.getsockname()[1])
+    with supervisor._reserved(valid_settings()) as port:
+        wanted = valid_settings(port=port.getsockname()[1])
         with pytest.raises(NotStarted, match="Address already in use"):
             listen(wanted)
 
@@ -361,10 +333,10 @@ def test_reserved() -> None:
 def test_reserved_after_a_server(host: str) -> None:
     """A port where connections of a server linger that has ended is free, as it is for a single process."""
     with (
-        listen(found(host=host)) as ended,
+        listen(valid_settings(host=host)) as ended,
         socket.create_connection(("127.0.0.1", ended.getsockname()[1])) as one,
     ):
-        wanted = found(host=host, port=ended.getsockname()[1])
+        wanted = valid_settings(host=host, port=ended.getsockname()[1])
         ended.accept()[0].close()
         one.recv(1)
 
@@ -416,7 +388,7 @@ def ended(logs: list[Any]) -> list[Any]:
 def test_pauses(tmp_path: Path, program: str, well: float, bases: list[float]) -> None:
     """A member that ends again and again is started ever more seldom, up to a bound, unless it had served well."""
     with capture_logs() as logs:
-        pressed = press(signal.SIGTERM, lambda: len(ended(logs)) >= len(bases))
+        pressed = signal_when(signal.SIGTERM, lambda: len(ended(logs)) >= len(bases))
         status = of(1, program, tmp_path, pause=(0.1, 0.3), well=well).run()
         pressed.join()
 
@@ -457,7 +429,7 @@ else:
 """
 
     with capture_logs() as logs:
-        pressed = press(signal.SIGTERM, lambda: len(ended(logs)) >= 3)
+        pressed = signal_when(signal.SIGTERM, lambda: len(ended(logs)) >= 3)
         ready = partial((tmp_path / "all-ready").touch, exist_ok=False)
         status = of(2, program, tmp_path, ready, pause=(0.01, 0.02)).run()
         pressed.join()
@@ -496,7 +468,7 @@ def test_no_means_to_start(tmp_path: Path, lack: Callable[[ExitStack], None], to
     one = of(1, program, tmp_path, lambda: signal.raise_signal(signal.SIGTERM), pause=(0.01, 0.02))
     with capture_logs() as logs, ExitStack() as lacking:
         lack(lacking)
-        relief = once(lambda: ended(logs), lacking.close)
+        relief = do_when(lambda: ended(logs), lacking.close)
         status = one.run()
         relief.join()
 

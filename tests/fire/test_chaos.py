@@ -283,22 +283,22 @@ def test_every_kind_of_fault_has_its_turn() -> None:
 async def test_a_viewer_withdraws_as_the_widget_does(start_server: StartServer, wix: WixRig) -> None:
     """A viewer shows what he is told, withdraws it once nothing has come for so long, and shows it again when it does."""
     server = await start_server(worker=True, **wix.settings())
-    async with tcp_proxy("127.0.0.1", int(server.url.rpartition(":")[2])) as link:
-        crowd = Visitors([link.port], lambda _: None, silence=3.0)
-        crowd.fill(1, [TICKET], random.Random(1))
-        [someone] = crowd.viewers
-        running = asyncio.create_task(crowd.run())
+    async with tcp_proxy("127.0.0.1", int(server.url.rpartition(":")[2])) as proxy:
+        visitors = Visitors([proxy.port], lambda _: None, silence=3.0)
+        visitors.fill(1, [TICKET], random.Random(1))
+        [someone] = visitors.viewers
+        running = asyncio.create_task(visitors.run())
         try:
             await until(lambda: someone.shows(TICKET))
             before = time.monotonic()
-            link.silence()
+            proxy.silence()
             await until(lambda: someone.shows(TICKET) is None)
             took = time.monotonic() - before
-            await link.heal()
+            await proxy.heal()
             await until(lambda: someone.shows(TICKET))
         finally:
             running.cancel()
-            await crowd.aclose()
+            await visitors.aclose()
 
     assert took <= 5.0, "three seconds, and one until he looks"
     assert 2 == len(someone.episodes), "a silent socket is replaced"
@@ -307,17 +307,17 @@ async def test_a_viewer_withdraws_as_the_widget_does(start_server: StartServer, 
 async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix: WixRig) -> None:
     """A viewer who is told `bye` keeps his number and comes back within the time that it names."""
     server = await start_server(worker=True, **wix.settings())
-    crowd = Visitors([int(server.url.rpartition(":")[2])], lambda _: None)
-    crowd.fill(1, [TICKET], random.Random(1))
-    [someone] = crowd.viewers
-    running = asyncio.create_task(crowd.run())
+    visitors = Visitors([int(server.url.rpartition(":")[2])], lambda _: None)
+    visitors.fill(1, [TICKET], random.Random(1))
+    [someone] = visitors.viewers
+    running = asyncio.create_task(visitors.run())
     try:
         await until(lambda: someone.shows(TICKET))
         await server.web.hub.close_all(1000, 1500, 0.01)
         await until(lambda: len(someone.episodes) == 2)
     finally:
         running.cancel()
-        await crowd.aclose()
+        await visitors.aclose()
 
     first, second = someone.episodes
     assert first.ended is not None

@@ -1,23 +1,16 @@
 import socket
-from typing import Any
 
 import pytest
 
-from server import settings
 from server.errors import NotStarted
 from server.http.listen import address, listen
-from server.settings import Settings
-
-
-def found(**given: Any) -> Settings:
-    """Settings of a web part, on a free port but for what is given."""
-    return settings.load(_env_file=None, **{"port": 0, **given})
+from tests.rig.settings import valid_settings
 
 
 def test_listen_inherits() -> None:
     """What a listening socket accepts drops a reader that takes nothing for 15 s, and finds out who is gone."""
     with (
-        listen(found()) as listening,
+        listen(valid_settings()) as listening,
         socket.create_connection(listening.getsockname()),
         listening.accept()[0] as accepted,
     ):
@@ -27,7 +20,7 @@ def test_listen_inherits() -> None:
 
 def test_listen_on_all() -> None:
     """`::` takes IPv4 as well."""
-    with listen(found(host="::")) as listening:
+    with listen(valid_settings(host="::")) as listening:
         port = listening.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port)).close()
@@ -43,7 +36,7 @@ def test_listen_in_vain(host: str, reason: str) -> None:
         port = taken.getsockname()[1]
 
         with pytest.raises(NotStarted) as caught:
-            listen(found(host=host, port=port))
+            listen(valid_settings(host=host, port=port))
 
     assert f"cannot listen on {host}, port {port} ({reason}): change HOST or PORT" == str(caught.value)
 
@@ -51,7 +44,7 @@ def test_listen_in_vain(host: str, reason: str) -> None:
 def test_listen_on_no_host() -> None:
     """A name that is no host of this machine's is told with HOST to change."""
     with pytest.raises(NotStarted, match=r"cannot listen on no-host\.invalid, port 0 \([^()]+\): change HOST or PORT"):
-        listen(found(host="no-host.invalid"))
+        listen(valid_settings(host="no-host.invalid"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +59,7 @@ def test_listen_on_no_host() -> None:
 )
 def test_address(host: str, url: str) -> None:
     """The address that is printed can be opened on this machine, whatever HOST is."""
-    wanted = found(host=host)
+    wanted = valid_settings(host=host)
 
     with listen(wanted) as listening:
         printed = address(wanted, listening)

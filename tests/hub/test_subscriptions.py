@@ -147,19 +147,19 @@ async def test_hung_up(redis_url: str) -> None:
 async def test_silence(redis_shared: RedisServer, redis_url: str) -> None:
     """Law 6: A link on which nothing comes any more is left in some 5 s; it is found again when it is well."""
     async with (
-        tcp_proxy("127.0.0.1", redis_shared.port) as link,
-        listening(redis_url, f"redis://127.0.0.1:{link.port}/0") as rig,
+        tcp_proxy("127.0.0.1", redis_shared.port) as proxy,
+        listening(redis_url, f"redis://127.0.0.1:{proxy.port}/0") as rig,
     ):
         topic = rig.topic(TICKET)
         await until(lambda: rig.subscriptions.healthy and rig.subscriptions.connected(topic))
-        link.silence()
+        proxy.silence()
         began = rig.hub.now()
         await until(lambda: not rig.subscriptions.connected(topic), PROBE_LOST + 2)
         assert PROBE_LOST - 1.5 < rig.hub.now() - began
         await until(lambda: not rig.subscriptions.healthy)
 
         rig.heard.clear()
-        await link.heal()
+        await proxy.heal()
         await rig.connected(topic, None)
         await until(lambda: rig.subscriptions.healthy)
 

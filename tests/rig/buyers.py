@@ -42,16 +42,16 @@ class Buyers:
         self.wix.world.buy(ticket)
         self._untold[ticket].append((self.left(ticket), asyncio.get_running_loop().time()))
 
-    def knows(self, eye: RecordingViewer) -> bool:
+    def knows(self, viewer: RecordingViewer) -> bool:
         """Whether this viewer sees the truth of every ticket."""
-        return all(eye.unsold(ticket) == self.left(ticket) for ticket in self.tickets)
+        return all(viewer.unsold(ticket) == self.left(ticket) for ticket in self.tickets)
 
     @asynccontextmanager
     async def watched(self, url: str) -> AsyncIterator[RecordingViewer]:
         """Let one look at all of it, as long as the block."""
-        async with websocket_viewer(url, self.wix.site, self.tickets) as eye:
-            eye.on = self._told
-            yield eye
+        async with websocket_viewer(url, self.wix.site, self.tickets) as viewer:
+            viewer.on = self._told
+            yield viewer
 
     def _told(self, counter: Json) -> None:
         unsold, orders = counter["unsold"], self._untold[counter["ticket"]]
@@ -59,13 +59,13 @@ class Buyers:
             self.took.append(asyncio.get_running_loop().time() - orders.popleft()[1])
 
 
-async def buy_steadily(shops: Sequence[Buyers], a_second: float, seconds: float) -> int:
+async def buy_steadily(all_buyers: Sequence[Buyers], a_second: float, seconds: float) -> int:
     """Sell so many a second over these shops for so long; answers how many were sold."""
     loop = asyncio.get_running_loop()
     began, sold = loop.time(), 0
     while (passed := loop.time() - began) < seconds:
         while sold < passed * a_second:
-            DICE.choice(shops).buy()
+            DICE.choice(all_buyers).buy()
             sold += 1
         await asyncio.sleep(0.005)
     return sold

@@ -5,7 +5,7 @@ often as they are called; they end with the test, as every `command` does.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -67,19 +67,3 @@ class Deployment:
 
 def _unsold(counter: str | None) -> Any:
     return json.loads(counter)["unsold"] if counter else None
-
-
-def counted_calls(wix: WixRig, since: float = 0.0) -> list[float]:
-    """When each call of a site that counts came to Wix, refused ones too: every one but token requests."""
-    return [call.at for call in wix.calls() if call.kind != "token" and call.at >= since]
-
-
-def most_in_a_minute(calls: Iterable[float]) -> int:
-    """The most that any minute saw, wherever it begins."""
-    at = sorted(calls)
-    first = most = 0
-    for last, moment in enumerate(at):
-        while moment - at[first] >= MINUTE:
-            first += 1
-        most = max(most, last - first + 1)
-    return most

@@ -11,6 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from server.model import Hint, SiteId, TicketId, Timing
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
+from tests.rig.background import background
 
 EVERY = 0.25
 
@@ -27,11 +28,5 @@ async def hint_load(redis_url: str, site: str, tickets: Sequence[str]) -> AsyncI
                 await schedule.mark(SiteId(site), hint)
                 await asyncio.sleep(EVERY)
 
-        hinting = asyncio.create_task(give())
-        try:
+        async with background(give()):
             yield schedule
-        finally:
-            hinting.cancel()
-            await asyncio.wait({hinting})
-        if not hinting.cancelled():
-            hinting.result()

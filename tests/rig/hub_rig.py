@@ -91,10 +91,10 @@ class HubRig:
 
     def watch(self, *tickets: str) -> tuple[FakeViewer, Audience]:
         """A new viewer of these tickets."""
-        screen = FakeViewer()
-        return screen, self.hub.join(screen, SITE_ID, [TicketId(one) for one in tickets or (TICKET,)])
+        viewer = FakeViewer()
+        return viewer, self.hub.join(viewer, SITE_ID, [TicketId(one) for one in tickets or (TICKET,)])
 
 
-async def shows(screen: FakeViewer, **expected: Any) -> None:
+async def shows(viewer: FakeViewer, **expected: Any) -> None:
     """Wait until the last counter shown is like this."""
-    await until(lambda: expected.items() <= screen.last.items())
+    await until(lambda: expected.items() <= viewer.last.items())

@@ -1,6 +1,6 @@
 """Thousands of viewers in the test's loop, who come, leave and come back as the widget does.
 
-`async with visitors(port, tickets) as crowd: await crowd.come(2000)`. How they behave is in simulated_visitors.py; here is what
+`async with measured_visitors(port, tickets) as crowd: await crowd.come(2000)`. How they behave is in simulated_visitors.py; here is what
 a test asks of them: who is connected, who is right, how each connection ended and how long it took to come back. Times
 are those of time.monotonic. Some 5,000 take a tenth of a core to keep and 20 MB.
 """
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.rig import canonical_counter
+from tests.rig.background import background
 from tests.rig.canonical_counter import CanonicalCounter
 from tests.rig.server import until
 from tests.rig.simulated_visitors import Visitor, Visitors
@@ -36,8 +37,8 @@ class ConnectionEnd:
 class MeasuredVisitor(Visitor):
     """One viewer, who remembers the ends of his connections."""
 
-    def __init__(self, crowd: Visitors, tickets: Sequence[str], dice: random.Random) -> None:
-        super().__init__(crowd, tickets, dice)
+    def __init__(self, visitors: Visitors, tickets: Sequence[str], dice: random.Random) -> None:
+        super().__init__(visitors, tickets, dice)
         self.ends: list[ConnectionEnd] = []
         self.served: float | None = None
         """When the present connection had told a value of every ticket; None before."""
@@ -126,18 +127,14 @@ def expected_counters(wix: WixRig, tickets: Sequence[str]) -> Mapping[str, Canon
 
 
 @asynccontextmanager
-async def visitors(
+async def measured_visitors(
     ports: int | Sequence[int], tickets: Sequence[str], *, each: int = 1, seed: int = 1
 ) -> AsyncIterator[MeasuredVisitors]:
     """A crowd as long as the block, nobody in it at first; each will look at so many of the tickets."""
-    crowd = MeasuredVisitors([ports] if isinstance(ports, int) else ports, tickets, each=each, seed=seed)
-    looking = asyncio.create_task(crowd.run())
-    await asyncio.sleep(0)  # it opens whom it finds at its start: nobody, yet
+    visitors = MeasuredVisitors([ports] if isinstance(ports, int) else ports, tickets, each=each, seed=seed)
     try:
-        yield crowd
+        async with background(visitors.run()):
+            await asyncio.sleep(0)  # it opens those that it finds at its start: none, yet
+            yield visitors
     finally:
-        looking.cancel()
-        await asyncio.wait({looking})
-        await crowd.aclose()
-    if not looking.cancelled():
-        looking.result()
+        await visitors.aclose()

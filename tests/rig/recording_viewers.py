@@ -6,13 +6,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 from websockets.asyncio.client import connect
+
+from tests.rig.background import background
 
 EVERY = 0.5
 """Seconds between two questions of a poller."""
@@ -61,31 +63,31 @@ class RecordingViewer:
         ]
 
 
-def counters_path(site: str, tickets: Sequence[str]) -> str:
-    """The path of a request for these tickets."""
-    return "/v1/counters?" + "&".join([f"site={site}", *(f"ticket={one}" for one in tickets)])
+def counters_path(site: str | None, tickets: Sequence[str]) -> str:
+    """The path of a request for these tickets; None names no site."""
+    return "/v1/counters?" + "&".join([*([f"site={site}"] if site else []), *(f"ticket={one}" for one in tickets)])
 
 
 @asynccontextmanager
-async def websocket_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
+async def websocket_viewer(url: str, site: str | None, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
     """A visitor over a WebSocket."""
-    eye = RecordingViewer()
+    viewer = RecordingViewer()
     async with connect(url.replace("http", "ws", 1) + counters_path(site, tickets)) as socket:
 
         async def look() -> None:
             async for text in socket:
                 found = json.loads(text)
                 if "ticket" in found:
-                    eye.take(found)
+                    viewer.take(found)
 
-        async with _while(look()):
-            yield eye
+        async with background(look()):
+            yield viewer
 
 
 @asynccontextmanager
 async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
     """A visitor over server-sent events."""
-    eye = RecordingViewer()
+    viewer = RecordingViewer()
     headers = {"Accept": "text/event-stream"}
     async with (
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
@@ -96,42 +98,29 @@ async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterat
             async for line in response.aiter_lines():
                 found = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
                 if "ticket" in found:
-                    eye.take(found)
+                    viewer.take(found)
 
-        async with _while(look()):
-            yield eye
+        async with background(look()):
+            yield viewer
 
 
 @asynccontextmanager
 async def polling_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
     """A visitor who asks again and again; what is not answered with 200 tells nothing."""
-    eye = RecordingViewer()
+    viewer = RecordingViewer()
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
 
         async def look() -> None:
             while True:
                 for counter in await get_counters(client, site, tickets):
-                    eye.take(counter)
+                    viewer.take(counter)
                 await asyncio.sleep(EVERY)
 
-        async with _while(look()):
-            yield eye
+        async with background(look()):
+            yield viewer
 
 
 async def get_counters(client: httpx.AsyncClient, site: str, tickets: Sequence[str]) -> list[Json]:
     """The counters of one answer in JSON; none where it is no 200."""
     answer = await client.get(counters_path(site, tickets))
     return list(answer.json()["counters"]) if answer.status_code == httpx.codes.OK else []
-
-
-@asynccontextmanager
-async def _while(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Let it run as long as the block; what it fails of is raised at the end."""
-    running = asyncio.create_task(coroutine)
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-    if not running.cancelled():
-        running.result()

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from server import settings
 from server.http.listen import address, listen
 from server.http.server import http_server
 from server.redis.client import RedisClient, Use
 from server.web import Web
 from server.worker import Worker
 from tests.rig.fake_reader import FakeReader
+from tests.rig.settings import valid_settings
 
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
 TICKET = "11111111-aaaa-4aaa-8aaa-000000000001"
@@ -53,16 +53,7 @@ async def start_server(redis_url: str) -> AsyncIterator[StartServer]:
     async with AsyncExitStack() as stack:
 
         async def start(*, worker: bool = False, listens_to: str | None = None, **given: Any) -> RunningServer:
-            defaults: dict[str, Any] = {
-                "redis_url": redis_url,
-                "wix_sites": SITE,
-                "wix_app_id": "app",
-                "wix_app_secret": "secret",
-                "wix_api_url": "http://127.0.0.1:9",
-                "port": 0,
-                "watch_every": 1,
-            }
-            found = settings.load(_env_file=None, **{**defaults, **given})
+            found = valid_settings(**{"redis_url": redis_url, "watch_every": 1, **given})
             url = found.redis()
             reader = Worker(found, url) if worker else None
             web = Web(found, url)

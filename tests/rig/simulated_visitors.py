@@ -47,11 +47,11 @@ class Episode:
 class Visitor:
     """One page with the counters of some tickets."""
 
-    def __init__(self, crowd: "Visitors", tickets: Sequence[str], dice: random.Random) -> None:
+    def __init__(self, visitors: "Visitors", tickets: Sequence[str], dice: random.Random) -> None:
         self.tickets = tuple(tickets)
         self.told: dict[str, list[tuple[float, CanonicalCounter | None]]] = {ticket: [] for ticket in tickets}
         self.episodes: list[Episode] = []
-        self._crowd = crowd
+        self._crowd = visitors
         self._dice = dice
         self._path = "/v1/counters?" + urlencode([("ticket", ticket) for ticket in tickets])
         self._said: dict[str, CanonicalCounter | None] = {}

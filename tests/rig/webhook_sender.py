@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from urllib.parse import urlsplit
 
+from tests.rig.background import background
 from tests.rig.server import until
 from tests.rig.wix import WixRig
 
@@ -110,18 +111,13 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 async def webhook_sender(*urls: str, of: WixRig | None = None, again: float = 1.0) -> AsyncIterator[WebhookSender]:
     """Bring webhooks to these servers in turn; what was not taken is brought *again* after so many seconds."""
     found = WebhookSender(again)
-    running = [asyncio.create_task(found.bring(url)) for _, url in zip(range(AT_ONCE), cycle(urls), strict=False)]
+    jobs = [found.bring(url) for _, url in zip(range(AT_ONCE), cycle(urls), strict=False)]
     if of is not None:
         of.sandbox.delivery.paused = True
-        running.append(asyncio.create_task(found.follow(of)))
+        jobs.append(found.follow(of))
     try:
-        yield found
+        async with background(*jobs):
+            yield found
     finally:
-        for one in running:
-            one.cancel()
-        await asyncio.wait(running)
         if of is not None:
             of.sandbox.delivery.paused = False
-    for one in running:
-        if not one.cancelled():
-            one.result()

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
@@ -130,7 +129,7 @@ class ManualClock:
         """The moment it shows."""
         return self.at
 
-    def move(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Let time pass at once."""
         self.at += seconds
 
@@ -189,13 +188,9 @@ async def wix() -> AsyncIterator[WixRig]:
     rig = WixRig(sandbox, f"http://127.0.0.1:{listening.getsockname()[1]}")
     yield rig
     await rig.aclose()
-    await _stop(server, serving)
-    listening.close()
-
-
-async def _stop(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     server.should_exit = True
     await serving
+    listening.close()
 
 
 def decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

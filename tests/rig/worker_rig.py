@@ -70,18 +70,18 @@ class WorkerRig:
 async def running_worker(redis_url: str, wix: WixRig, timing: Timing | None = None) -> AsyncIterator[WorkerRig]:
     """A desk that runs on the sandbox."""
     settings = wix.settings()
-    desk = WorkerRig(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
+    worker = WorkerRig(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
     try:
-        await desk.add_site(wix.site)
-        desk.running = asyncio.create_task(desk.refresh.run())
-        yield desk
-        desk.refresh.stop()
-        await desk.running
+        await worker.add_site(wix.site)
+        worker.running = asyncio.create_task(worker.refresh.run())
+        yield worker
+        worker.refresh.stop()
+        await worker.running
     finally:
-        if desk.running is not None:
-            desk.running.cancel()
-        await desk.wix.aclose()
-        await desk.store.aclose()
+        if worker.running is not None:
+            worker.running.cancel()
+        await worker.wix.aclose()
+        await worker.store.aclose()
 
 
 def answer(*tickets: str, next: str | None = None) -> dict[str, Any]:  # noqa: A002 - Wix's word
@@ -94,26 +94,26 @@ def answer(*tickets: str, next: str | None = None) -> dict[str, Any]:  # noqa: A
 async def worker_on_fake_wix(redis_url: str) -> AsyncIterator[tuple[WorkerRig, FakeWix]]:
     """A desk that reads only what a test claims, on a Wix that does as it is told."""
     async with running() as wix:
-        desk = WorkerRig(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
+        worker = WorkerRig(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
         try:
-            await desk.add_site(SITE)
-            yield desk, wix
+            await worker.add_site(SITE)
+            yield worker, wix
         finally:
-            await desk.wix.aclose()
-            await desk.store.aclose()
+            await worker.wix.aclose()
+            await worker.store.aclose()
 
 
-async def claimed(desk: WorkerRig) -> Lot:
+async def claimed(worker: WorkerRig) -> Lot:
     """What is due now, whatever the gap between two reads."""
-    await desk.store.do("HDEL", key(SITE, "reads"), "last_lot")
-    lot = await desk.schedule.claim(SiteId(SITE), RULES)
+    await worker.store.do("HDEL", key(SITE, "reads"), "last_lot")
+    lot = await worker.schedule.claim(SiteId(SITE), RULES)
     assert isinstance(lot, Lot)
     return lot
 
 
-async def watch(desk: WorkerRig, site: str, *tickets: str) -> None:
-    await desk.schedule.watch(SiteId(site), [TicketId(one) for one in tickets], counters=False)
+async def watch(worker: WorkerRig, site: str, *tickets: str) -> None:
+    await worker.schedule.watch(SiteId(site), [TicketId(one) for one in tickets], counters=False)
 
 
-async def mark(desk: WorkerRig, site: str, *tickets: str) -> None:
-    await desk.schedule.mark(SiteId(site), Hint("test", tuple(TicketId(one) for one in tickets)))
+async def mark(worker: WorkerRig, site: str, *tickets: str) -> None:
+    await worker.schedule.mark(SiteId(site), Hint("test", tuple(TicketId(one) for one in tickets)))

@@ -21,16 +21,17 @@ from server.model import (
     Timing,
     UnreportedFalls,
     WatchedSite,
-    WatchedTicket,
 )
-from server.redis.client import RedisClient, Use
+from server.redis.client import RedisClient
 from server.store.keys import WAKE, key
-from server.store.schedule import LISTING, Listing, Lot, Marked, Next, Priority, Schedule, Wait
-from server.store.snapshots import ReadResult, Snapshots
+from server.store.schedule import Listing, Lot, Marked, Next, Priority, Schedule, Wait
+from server.store.snapshots import ReadResult
 from tests.rig.redis import RedisServer
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import SITE
-from tests.rig.time_travel import aged, elapse
+from tests.rig.stored_site import StoredSite
+from tests.rig.time_travel import aged
+from tests.rig.wix_calls import most_in_a_minute
 
 SITE_ID = SiteId(SITE)
 EVENT = EventId("0b5f1a2e-4444-4444-8444-00000000e001")
@@ -39,113 +40,22 @@ A, B, C = (TicketId(f"{letter * 8}-aaaa-4aaa-8aaa-000000000001") for letter in "
 ORDER = "wix.events.v1.order_confirmed"
 
 
-class Site:
-    """One site and its schedule; `chance` decides the jitter of pauses."""
-
-    def __init__(self, url: str, timing: Timing | None = None, budget: Budget | None = None) -> None:
-        self.store = RedisClient(url, Use.WORK)
-        self.chance = 1.0
-        self.schedule = Schedule(self.store, timing, budget, chance=lambda: self.chance)
-        self.snapshots = Snapshots(self.store, Rules())
-
-    async def aclose(self) -> None:
-        await self.store.aclose()
-
-    async def add_site(self, *, everything: bool) -> None:
-        """Take it on, with its first listing done."""
-        await self.schedule.add_site(SITE_ID, Rules(), everything=everything)
-        if everything:
-            await self.schedule.listed(await self.listing())
-
-    async def passes(self, seconds: float, *tickets: TicketId) -> None:
-        await elapse(self.store, SITE_ID, seconds, tickets)
-
-    async def mark(self, *tickets: TicketId, event: EventId | None = None, named: Named = Named.TICKETS) -> Marked:
-        return await self.schedule.mark(SITE_ID, Hint("order", tickets, event, named), ORDER)
-
-    async def watch(self, *tickets: TicketId) -> None:
-        assert await self.schedule.watch(SITE_ID, tickets, counters=False) is not None
-
-    async def seen(self, *tickets: TicketId, counters: bool = True) -> tuple[WatchedTicket, ...]:
-        """Look at these tickets, and answer what is stored of them."""
-        known = await self.schedule.watch(SITE_ID, tickets, counters=counters)
-        assert known is not None
-        return known.tickets
-
-    async def claim(self, rules: Rules | None = None) -> Lot | Listing | Wait:
-        return await self.schedule.claim(SITE_ID, rules or Rules())
-
-    async def listing(self) -> Listing:
-        """The listing, which is due."""
-        found = await self.claim()
-        assert isinstance(found, Listing), found
-        return found
-
-    async def lot(self) -> Lot:
-        """What is due, whatever the gap between two reads."""
-        await self.store.do("HSET", key(SITE, "reads"), "last_lot", 0)
-        found = await self.claim()
-        assert isinstance(found, Lot), found
-        return found
-
-    async def knows(self, *tickets: TicketId, pace: Pace = Pace.LIVE) -> None:
-        """Have read these tickets just now."""
-        version = await self.schedule.spend(SITE_ID, Priority.HINTED)
-        assert not isinstance(version, Wait)
-        findings = [ReadResult(ticket, pace, f'"ticket":"{ticket}"}}', "{}", 3, EVENT) for ticket in tickets]
-        await self.snapshots.keep(SITE_ID, version, version, findings)
-
-    async def call(self, what: str) -> int | Wait:
-        """Call Wix if that is allowed: for a claimed read of a hinted ticket, or a payment of this class."""
-        if what != "claim":
-            return await self.schedule.spend(SITE_ID, Priority(what))
-        for name in ("due", "hinted"):
-            await self.store.do("ZADD", key(SITE, name), 1, A)
-        found = await self.claim()
-        assert not isinstance(found, Listing)
-        return found.version if isinstance(found, Lot) else found
-
-    async def reads(self) -> dict[str, str]:
-        """All that is kept of the budget."""
-        return dict(await self.store.do("HGETALL", key(SITE, "reads")))
-
-    async def settle(self, lot: Lot, *, pace: Pace = Pace.LIVE, **more: Any) -> None:
-        await self.schedule.settle(lot, [Next(ticket, pace, **more) for ticket in lot.tickets])
-
-    async def scores(self, name: str = "due") -> dict[str, float]:
-        """Seconds from now until each member's time."""
-        now = await self.now()
-        members = await self.store.do("ZRANGE", key(SITE, name), 0, -1)
-        found = {one: float(await self.store.do("ZSCORE", key(SITE, name), one)) for one in members}
-        return {one: (at - now) / 1e6 for one, at in found.items() if one != LISTING}
-
-    async def due(self, ticket: TicketId) -> float | None:
-        return (await self.scores()).get(ticket)
-
-    async def now(self) -> int:
-        second, micro = await self.store.do("TIME")
-        return int(second) * 1_000_000 + int(micro)
-
-    async def keys(self) -> list[str]:
-        return sorted(await self.store.do("KEYS", "*"))
-
-
 @pytest.fixture
-async def strange(redis_url: str) -> AsyncIterator[Site]:
+async def strange(redis_url: str) -> AsyncIterator[StoredSite]:
     """A site that is not known."""
-    async with aclosing(Site(redis_url)) as found:
+    async with aclosing(StoredSite(redis_url)) as found:
         yield found
 
 
 @pytest.fixture
-async def site(strange: Site) -> Site:
+async def site(strange: StoredSite) -> StoredSite:
     """A site of which every ticket is wanted."""
-    await strange.add_site(everything=True)
+    await strange.add_listed_site()
     return strange
 
 
 @pytest.fixture
-async def watched(strange: Site) -> Site:
+async def watched(strange: StoredSite) -> StoredSite:
     """A site of which only watched tickets are wanted."""
     await strange.add_site(everything=False)
     return strange
@@ -159,7 +69,7 @@ def about(seconds: float) -> Any:
 # -- sites --
 
 
-async def test_adopt_makes_the_listing_due(strange: Site) -> None:
+async def test_adopt_makes_the_listing_due(strange: StoredSite) -> None:
     """A new site is known and its listing is due once; the same settings again change nothing, new rules list again."""
     await strange.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert {SITE_ID} == await strange.schedule.sites()
@@ -172,7 +82,7 @@ async def test_adopt_makes_the_listing_due(strange: Site) -> None:
     assert isinstance(await strange.claim(Rules(low_at=3)), Listing)
 
 
-async def test_adopt_wakes(strange: Site) -> None:
+async def test_adopt_wakes(strange: StoredSite) -> None:
     """A worker is woken for the listing of a new site."""
     async with strange.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
@@ -185,7 +95,7 @@ async def test_adopt_wakes(strange: Site) -> None:
     assert SITE == heard.text
 
 
-async def test_listing_ends_with_everything(site: Site) -> None:
+async def test_listing_ends_with_everything(site: StoredSite) -> None:
     """A site of which only watched tickets are wanted is listed when somebody asks for it, and not again by itself."""
     await site.schedule.add_site(SITE_ID, Rules(), everything=False)
     await site.passes(601)
@@ -197,7 +107,7 @@ async def test_listing_ends_with_everything(site: Site) -> None:
     assert isinstance(await site.claim(), Wait)
 
 
-async def test_listing_is_leased(site: Site) -> None:
+async def test_listing_is_leased(site: StoredSite) -> None:
     """The member * is the listing: one worker gets it, and nobody again until ten minutes after its end."""
     await site.passes(598)
     assert isinstance(await site.claim(), Wait)
@@ -213,7 +123,7 @@ async def test_listing_is_leased(site: Site) -> None:
     await site.listing()
 
 
-async def test_listing_goes_on(site: Site) -> None:
+async def test_listing_goes_on(site: StoredSite) -> None:
     """Law 11: A listing is one worker's while it goes on page by page; of one that died it is due half a minute later."""
     await site.schedule.list_now(SITE_ID)
     listing = await site.listing()
@@ -234,7 +144,7 @@ async def test_listing_goes_on(site: Site) -> None:
     assert await site.schedule.extend(other) is not None
 
 
-async def test_listing_is_given_back(site: Site) -> None:
+async def test_listing_is_given_back(site: StoredSite) -> None:
     """A listing that came to nothing is due at once; one that was asked for anew meanwhile is made anew."""
     await site.schedule.list_now(SITE_ID)
     await site.schedule.list_again(await site.listing())
@@ -245,7 +155,7 @@ async def test_listing_is_given_back(site: Site) -> None:
     await site.listing()
 
 
-async def test_listing_that_wix_fails(site: Site) -> None:
+async def test_listing_that_wix_fails(site: StoredSite) -> None:
     """Of a listing that Wix fails again and again the next begins later each time, until one has come to its end."""
     for seconds in (2, 4, 8, 16, 32, 60, 60):
         await site.schedule.list_now(SITE_ID)
@@ -263,7 +173,7 @@ async def test_listing_that_wix_fails(site: Site) -> None:
     assert about(2) == found.seconds
 
 
-async def test_other_rules_claim_nothing(site: Site) -> None:
+async def test_other_rules_claim_nothing(site: StoredSite) -> None:
     """Law 3: A worker with other rules takes neither a listing nor a ticket: what it read would be refused."""
     await site.mark(A)
     await site.schedule.list_now(SITE_ID)
@@ -276,7 +186,7 @@ async def test_other_rules_claim_nothing(site: Site) -> None:
     assert (A,) == (await site.lot()).tickets
 
 
-async def test_forget_leaves_nothing_for_ever(site: Site) -> None:
+async def test_forget_leaves_nothing_for_ever(site: StoredSite) -> None:
     """A site that is let go is not read, marked or settled any more, and every key it had expires."""
     await site.knows(A)
     await held(site, A, 600)
@@ -297,7 +207,7 @@ async def test_forget_leaves_nothing_for_ever(site: Site) -> None:
     assert all([0 < await site.store.do("TTL", one) <= 172_800 for one in left])
 
 
-async def test_forget_asks_redis_twice(site: Site, redis_url: str) -> None:
+async def test_forget_asks_redis_twice(site: StoredSite, redis_url: str) -> None:
     """A site of however many tickets is let go within the time that a webhook has."""
     await site.knows(*(TicketId(f"ticket-{n}") for n in range(100)))
 
@@ -309,14 +219,14 @@ async def test_forget_asks_redis_twice(site: Site, redis_url: str) -> None:
     assert ["EVALSHA", "SREM"] == [one for one in sent if one not in {"HELLO", "CLIENT", "ECHO", "EVAL"}]
 
 
-async def test_adopted_again(site: Site) -> None:
+async def test_adopted_again(site: StoredSite) -> None:
     """An app that is installed again goes on with newer versions, in logs that no longer expire."""
     await site.knows(A)
     await site.mark(A)
     lot = await site.lot()
     await site.schedule.remove_site(SITE_ID)
 
-    await site.add_site(everything=True)
+    await site.add_listed_site()
 
     await site.mark(A)
     assert (await site.lot()).version > lot.version
@@ -327,7 +237,7 @@ async def test_adopted_again(site: Site) -> None:
 # -- mark --
 
 
-async def test_unknown_site_writes_nothing(strange: Site) -> None:
+async def test_unknown_site_writes_nothing(strange: StoredSite) -> None:
     """Law 9: A hint, a viewer, a claim and a payment for an unknown site write nothing at all."""
     assert Marked(known=False, taken=0, fell=0) == await strange.mark(A, event=EVENT)
     assert await strange.schedule.watch(SITE_ID, [A], counters=True) is None
@@ -338,7 +248,7 @@ async def test_unknown_site_writes_nothing(strange: Site) -> None:
     assert [] == await strange.keys()
 
 
-async def test_mark_is_one_round_trip(site: Site) -> None:
+async def test_mark_is_one_round_trip(site: StoredSite) -> None:
     """Law 1: A hint of however many tickets is one command."""
 
     async def asked() -> int:
@@ -353,7 +263,7 @@ async def test_mark_is_one_round_trip(site: Site) -> None:
     assert before + 1 == await asked()
 
 
-async def test_mark_takes_everything(site: Site) -> None:
+async def test_mark_takes_everything(site: StoredSite) -> None:
     """Where every ticket is wanted a hint takes those that were never seen, and remembers who said so."""
     assert Marked(known=True, taken=2, fell=2) == await site.mark(A, B)
 
@@ -364,7 +274,7 @@ async def test_mark_takes_everything(site: Site) -> None:
     assert about(0) == (await site.now() - int(heard[f"{ORDER}:at"])) / 1e6
 
 
-async def test_mark_takes_what_was_watched_within_a_day(watched: Site) -> None:
+async def test_mark_takes_what_was_watched_within_a_day(watched: StoredSite) -> None:
     """Where only watched tickets are wanted a hint takes those that were watched within a day, no others."""
     await watched.watch(A)
     await watched.passes(86_300)
@@ -377,7 +287,7 @@ async def test_mark_takes_what_was_watched_within_a_day(watched: Site) -> None:
 
 
 @pytest.mark.parametrize("named", Named)
-async def test_mark_falls_back_on_the_event(watched: Site, named: Named) -> None:
+async def test_mark_falls_back_on_the_event(watched: StoredSite, named: Named) -> None:
     """An order that names no tracked ticket marks its event's tracked tickets, however it names them."""
     await watched.knows(A, B)
     await watched.watch(A)
@@ -387,7 +297,7 @@ async def test_mark_falls_back_on_the_event(watched: Site, named: Named) -> None
     assert (1, {A}) == (marked.taken, set(await watched.scores("hinted")))
 
 
-async def test_lines_count_only_if_the_event_knows_them(site: Site) -> None:
+async def test_lines_count_only_if_the_event_knows_them(site: StoredSite) -> None:
     """Of invoice lines, which name tickets only by custom, those count that the event knows; none of them, all do."""
     await site.knows(A, B)
 
@@ -397,7 +307,7 @@ async def test_lines_count_only_if_the_event_knows_them(site: Site) -> None:
     assert {A, B} == set(await site.scores("hinted"))
 
 
-async def test_due_times_only_fall(site: Site) -> None:
+async def test_due_times_only_fall(site: StoredSite) -> None:
     """Law 4: A thousand orders are one member of the schedule, due when the first of them came."""
     await site.mark(A)
     await site.passes(5)
@@ -408,7 +318,7 @@ async def test_due_times_only_fall(site: Site) -> None:
     assert {A: about(0)} == await site.scores("hinted")
 
 
-async def test_wake_only_if_a_time_fell(site: Site) -> None:
+async def test_wake_only_if_a_time_fell(site: StoredSite) -> None:
     """A worker is woken by a hint that made something due, and not by one that found it due."""
     async with site.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
@@ -423,7 +333,7 @@ async def test_wake_only_if_a_time_fell(site: Site) -> None:
     assert [SITE, SITE, "end"] == [one.text for one in heard if one]
 
 
-async def test_mark_during_a_claim_reads_again(site: Site) -> None:
+async def test_mark_during_a_claim_reads_again(site: StoredSite) -> None:
     """An order that comes during a read lowers the lease, and the end of that read leaves it: it is read once more."""
     await site.mark(A, B)
     lot = await site.lot()
@@ -439,7 +349,7 @@ async def test_mark_during_a_claim_reads_again(site: Site) -> None:
 # -- watch --
 
 
-async def test_watch_makes_a_first_read_due(watched: Site) -> None:
+async def test_watch_makes_a_first_read_due(watched: StoredSite) -> None:
     """A ticket that was never read is due when somebody looks at it, and stays watched for 20 s."""
     [seen] = await watched.seen(A)
 
@@ -449,7 +359,7 @@ async def test_watch_makes_a_first_read_due(watched: Site) -> None:
     assert {} == await watched.scores("hinted")
 
 
-async def test_watch_wakes_for_a_first_read(watched: Site) -> None:
+async def test_watch_wakes_for_a_first_read(watched: StoredSite) -> None:
     """The first viewer of a ticket does not wait until a worker looks by itself."""
     async with watched.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
@@ -462,7 +372,7 @@ async def test_watch_wakes_for_a_first_read(watched: Site) -> None:
     assert SITE == heard.text
 
 
-async def test_first_reads_are_few(watched: Site) -> None:
+async def test_first_reads_are_few(watched: StoredSite) -> None:
     """Law 9: Strangers who ask for random tickets cause 30 first reads in any minute, and are not remembered beyond."""
     strangers = [TicketId(f"stranger-{n}") for n in range(100)]
     await watched.watch(*strangers)
@@ -477,7 +387,7 @@ async def test_first_reads_are_few(watched: Site) -> None:
     assert 60 == len(await watched.scores("due"))
 
 
-async def test_what_is_scheduled_is_no_first_read(site: Site) -> None:
+async def test_what_is_scheduled_is_no_first_read(site: StoredSite) -> None:
     """A ticket that is due anyway costs none of the first reads."""
     await site.mark(*(TicketId(f"ticket-{n}") for n in range(40)))
 
@@ -486,7 +396,7 @@ async def test_what_is_scheduled_is_no_first_read(site: Site) -> None:
     assert 40 == len(await site.scores("watched"))
 
 
-async def test_a_ticket_whose_snapshot_has_expired(watched: Site) -> None:
+async def test_a_ticket_whose_snapshot_has_expired(watched: StoredSite) -> None:
     """A ticket that nobody looked at for so long is read at once for who does, though its sale ends in a month."""
     await watched.watch(A)
     lot = await watched.lot()
@@ -503,7 +413,7 @@ async def test_a_ticket_whose_snapshot_has_expired(watched: Site) -> None:
     assert about(30) == await watched.due(A), "a read that is under way is not cut into"
 
 
-async def test_what_was_never_there_is_not_asked_for(watched: Site) -> None:
+async def test_what_was_never_there_is_not_asked_for(watched: StoredSite) -> None:
     """Law 9: A ticket that Wix does not know costs nothing while that is remembered, one first read after it."""
     await watched.watch(A)
     lot = await watched.lot()
@@ -521,7 +431,7 @@ async def test_what_was_never_there_is_not_asked_for(watched: Site) -> None:
     assert {A: about(0)} == await watched.scores("due")
 
 
-async def test_watch_tells_what_is_stored(watched: Site) -> None:
+async def test_watch_tells_what_is_stored(watched: StoredSite) -> None:
     """A viewer's call answers version, age and rules of the last read, and the counter only if it was asked for."""
     await watched.knows(A)
     await watched.passes(7, A)
@@ -534,7 +444,7 @@ async def test_watch_tells_what_is_stored(watched: Site) -> None:
     assert (seen.v, None) == (brief.v, brief.counter)
 
 
-async def test_watch_tells_of_the_site(watched: Site) -> None:
+async def test_watch_tells_of_the_site(watched: StoredSite) -> None:
     """The same call answers the site's rules and whether its webhooks stay away, and without tickets writes nothing."""
     before = await watched.keys()
 
@@ -551,7 +461,7 @@ async def test_watch_tells_of_the_site(watched: Site) -> None:
 @pytest.mark.parametrize(
     ("falls", "minutes", "silent"), [(3, 5, True), (2, 60, False), (3, 4.9, False), (50, 0, False), (50, 60, True)]
 )
-async def test_silent_is_often_and_for_long(watched: Site, falls: int, minutes: float, silent: bool) -> None:
+async def test_silent_is_often_and_for_long(watched: StoredSite, falls: int, minutes: float, silent: bool) -> None:
     """A site is silent when its stock fell three times, the last of them five minutes after the first, and no webhook came."""
     heard = await watched.now()
     first = heard + 7
@@ -567,7 +477,7 @@ async def test_silent_is_often_and_for_long(watched: Site, falls: int, minutes: 
     assert WatchedSite(Rules().hash, None) == await watched.schedule.watch(SITE_ID, [])
 
 
-async def test_a_mark_that_no_webhook_made(watched: Site) -> None:
+async def test_a_mark_that_no_webhook_made(watched: StoredSite) -> None:
     """Only webhooks are heard: other reasons to look again leave a silence as it is, and any webhook ends it."""
     await watched.schedule.mark(SITE_ID, Hint("rules", (A,)))
     assert {} == await watched.schedule.heard(SITE_ID)
@@ -582,7 +492,7 @@ async def test_a_mark_that_no_webhook_made(watched: Site) -> None:
 
 
 @pytest.mark.parametrize(("pace", "expected"), [(Pace.LIVE, 15 - 7), (Pace.SLOW, 600 - 7), (Pace.DEAD, 600 - 7)])
-async def test_a_viewer_keeps_a_ticket_due(watched: Site, pace: Pace, expected: float) -> None:
+async def test_a_viewer_keeps_a_ticket_due(watched: StoredSite, pace: Pace, expected: float) -> None:
     """A watched ticket is due 15 s after its last read; gone or ended, 10 minutes after."""
     await watched.knows(A, pace=pace)
     await watched.passes(7, A)
@@ -592,7 +502,7 @@ async def test_a_viewer_keeps_a_ticket_due(watched: Site, pace: Pace, expected: 
     assert {A: about(expected)} == await watched.scores("due")
 
 
-async def test_a_viewer_makes_it_sooner(site: Site) -> None:
+async def test_a_viewer_makes_it_sooner(site: StoredSite) -> None:
     """A ticket that waits for its reconciling read is due sooner with its first viewer, at once if its read is old."""
     await site.knows(A)
     await site.schedule.track(SITE_ID, await site.now(), [Next(A, Pace.LIVE)])
@@ -606,7 +516,7 @@ async def test_a_viewer_makes_it_sooner(site: Site) -> None:
     assert {A: about(0), B: about(15)} == await site.scores()
 
 
-async def test_watching_on_leaves_a_read_in_flight(watched: Site) -> None:
+async def test_watching_on_leaves_a_read_in_flight(watched: StoredSite) -> None:
     """Who goes on watching does not cut into the lease of a read, which settles the next time itself."""
     await watched.knows(A)
     await watched.watch(A)
@@ -620,7 +530,7 @@ async def test_watching_on_leaves_a_read_in_flight(watched: Site) -> None:
     assert {A: about(15)} == await watched.scores("due")
 
 
-async def test_watching_uses_half_the_budget(watched: Site) -> None:
+async def test_watching_uses_half_the_budget(watched: StoredSite) -> None:
     """However many tickets are watched, reading them uses at most half the budget: their times are stretched."""
     watched.schedule.budget = Budget(refill=0.02, first_reads=100)
     await watched.knows(A)
@@ -635,7 +545,7 @@ async def test_watching_uses_half_the_budget(watched: Site) -> None:
     assert about(31) == await watched.due(lot.tickets[0])
 
 
-async def test_watched_reads_have_their_own_gap(watched: Site) -> None:
+async def test_watched_reads_have_their_own_gap(watched: StoredSite) -> None:
     """Reads that only keep watched tickets fresh are two in three calls of the budget's rate apart, at most."""
     await watched.watch(*(TicketId(f"ticket-{n}") for n in range(30)))
     await watched.lot()
@@ -650,7 +560,7 @@ async def test_watched_reads_have_their_own_gap(watched: Site) -> None:
     assert pytest.approx(2 / 3, abs=0.1) == found.seconds
 
 
-async def test_strangers_do_not_hide_what_is_there(watched: Site) -> None:
+async def test_strangers_do_not_hide_what_is_there(watched: StoredSite) -> None:
     """Law 9: When random ids have used up the first reads a listing is due, half a minute apart, not within another."""
     strangers = [TicketId(f"stranger-{n}") for n in range(31)]
     await watched.watch(*strangers[:30])
@@ -671,7 +581,7 @@ async def test_strangers_do_not_hide_what_is_there(watched: Site) -> None:
     await watched.listing()
 
 
-async def test_what_was_listed_is_no_first_read(watched: Site) -> None:
+async def test_what_was_listed_is_no_first_read(watched: StoredSite) -> None:
     """Law 9: A ticket that a listing has found is watched and read whatever strangers have used up."""
     await watched.watch(*(TicketId(f"stranger-{n}") for n in range(31)))
     await watched.knows(A)
@@ -686,7 +596,7 @@ async def test_what_was_listed_is_no_first_read(watched: Site) -> None:
 # -- claim --
 
 
-async def test_nothing_due(site: Site) -> None:
+async def test_nothing_due(site: StoredSite) -> None:
     """A claim with nothing to read says how long that will last: until the next due time."""
     await site.mark(A)
     await site.settle(await site.lot())
@@ -697,12 +607,12 @@ async def test_nothing_due(site: Site) -> None:
     assert about(2) == found.seconds
 
 
-async def test_nothing_scheduled(watched: Site) -> None:
+async def test_nothing_scheduled(watched: StoredSite) -> None:
     """A site without any ticket is looked at once a second."""
     assert Wait(1.0) == await watched.claim()
 
 
-async def test_hinted_first(site: Site) -> None:
+async def test_hinted_first(site: StoredSite) -> None:
     """Law 4: A lot has at most 100 tickets: those of hints first, then watched ones, then the rest."""
     rest = [TicketId(f"rest-{n}") for n in range(60)]
     looked_at = [TicketId(f"looked-at-{n}") for n in range(30)]
@@ -722,7 +632,7 @@ async def test_hinted_first(site: Site) -> None:
     assert Priority.REST == (await site.lot()).reason
 
 
-async def test_hints_without_end_starve_nobody(site: Site) -> None:
+async def test_hints_without_end_starve_nobody(site: StoredSite) -> None:
     """Of more tickets than a lot has, all hinted at anew after each read, each is read in its turn."""
     hinted = [TicketId(f"ticket-{n:03}") for n in range(300)]
     read: list[TicketId] = []
@@ -735,7 +645,7 @@ async def test_hints_without_end_starve_nobody(site: Site) -> None:
     assert set(hinted) == set(read)
 
 
-async def test_viewers_that_left(watched: Site) -> None:
+async def test_viewers_that_left(watched: StoredSite) -> None:
     """A ticket that nobody looks at any more is read with the rest, not as a watched one."""
     await watched.watch(A)
     assert Priority.WATCHED == (await watched.lot()).reason
@@ -745,7 +655,7 @@ async def test_viewers_that_left(watched: Site) -> None:
     assert Priority.REST == (await watched.lot()).reason
 
 
-async def test_a_backlog_hides_no_hint(site: Site) -> None:
+async def test_a_backlog_hides_no_hint(site: StoredSite) -> None:
     """A hint is read first, however many tickets have been due for longer."""
     backlog = [TicketId(f"ticket-{n}") for n in range(1500)]
     await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in backlog])
@@ -755,7 +665,7 @@ async def test_a_backlog_hides_no_hint(site: Site) -> None:
     assert A == (await site.lot()).tickets[0]
 
 
-async def test_lease(site: Site) -> None:
+async def test_lease(site: StoredSite) -> None:
     """Law 11: A claimed ticket is nobody else's for 30 s; after that a worker that died has given it back."""
     await site.mark(A)
     lot = await site.lot()
@@ -769,13 +679,13 @@ async def test_lease(site: Site) -> None:
     assert ((A,), True) == (again.tickets, again.version > lot.version)
 
 
-async def test_versions_rise(site: Site) -> None:
+async def test_versions_rise(site: StoredSite) -> None:
     """Law 2: Every read has a higher version than all before, even if Redis lost its data in between."""
     versions = []
     for loss in (False, False, True, False):
         if loss:
             await site.store.do("FLUSHALL")
-            await site.add_site(everything=True)
+            await site.add_listed_site()
         await site.mark(A)
         await site.passes(1)
         versions += [(await site.lot()).version]
@@ -786,7 +696,7 @@ async def test_versions_rise(site: Site) -> None:
     assert sorted(versions) == versions
 
 
-async def test_versions_rise_with_a_clock_that_fell(site: Site) -> None:
+async def test_versions_rise_with_a_clock_that_fell(site: StoredSite) -> None:
     """Law 2: A clock that was set back does not make a version smaller than the last one given."""
     future = await site.now() + 10**9
     await site.store.do("HSET", key(SITE, "reads"), "version", future)
@@ -798,7 +708,7 @@ HOUR = 3600
 """Seconds by which a clock was set back: all that was remembered is so much ahead."""
 
 
-async def test_a_clock_set_back_vouches_for_nothing(watched: Site) -> None:
+async def test_a_clock_set_back_vouches_for_nothing(watched: StoredSite) -> None:
     """Law 8: After Redis's clock was set back a number is stale and read at once, and is fresh by the new clock then."""
     await watched.knows(A)
     await watched.watch(A)
@@ -819,7 +729,7 @@ async def test_a_clock_set_back_vouches_for_nothing(watched: Site) -> None:
     assert {A: about(20)} == await watched.scores("watched")
 
 
-async def test_a_clock_set_back_hides_no_hint(site: Site) -> None:
+async def test_a_clock_set_back_hides_no_hint(site: StoredSite) -> None:
     """Law 2: What was marked before Redis's clock was set back is read at once, under a higher version, and again after."""
     await site.mark(A)
     before = await site.lot()
@@ -839,7 +749,7 @@ async def test_a_clock_set_back_hides_no_hint(site: Site) -> None:
     assert {A: about(2), B: about(2)} == await site.scores()
 
 
-async def test_a_clock_set_back_lets_new_hints_through(site: Site) -> None:
+async def test_a_clock_set_back_lets_new_hints_through(site: StoredSite) -> None:
     """A ticket that is marked after Redis's clock was set back is read at once, and 2 s later."""
     await site.mark(A)
     await site.settle(await site.lot())
@@ -855,7 +765,7 @@ async def test_a_clock_set_back_lets_new_hints_through(site: Site) -> None:
     assert {A: about(2)} == await site.scores()
 
 
-async def test_sale_times_outlast_a_clock_set_back(watched: Site) -> None:
+async def test_sale_times_outlast_a_clock_set_back(watched: StoredSite) -> None:
     """A sale start far ahead is due once when Redis's clock was set back, and then again when the sale starts."""
     await watched.watch(A)
     lot = await watched.lot()
@@ -877,7 +787,7 @@ async def test_sale_times_outlast_a_clock_set_back(watched: Site) -> None:
     assert isinstance(await watched.claim(), Wait)
 
 
-async def test_first_reads_outlast_a_clock_set_back(watched: Site) -> None:
+async def test_first_reads_outlast_a_clock_set_back(watched: StoredSite) -> None:
     """Strangers who were there before Redis's clock was set back do not use up the first reads until it caught up."""
     await watched.watch(*(TicketId(f"stranger-{n}") for n in range(30)))
     await watched.passes(-HOUR)
@@ -887,7 +797,7 @@ async def test_first_reads_outlast_a_clock_set_back(watched: Site) -> None:
     assert A in await watched.scores()
 
 
-async def test_a_clock_set_back_holds_no_call(site: Site) -> None:
+async def test_a_clock_set_back_holds_no_call(site: StoredSite) -> None:
     """Law 5: A budget that was used up, and a pause, end in their time after Redis's clock was set back."""
     while not isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
         pass
@@ -907,7 +817,7 @@ async def test_a_clock_set_back_holds_no_call(site: Site) -> None:
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
-async def test_a_clock_set_back_holds_no_probe(site: Site) -> None:
+async def test_a_clock_set_back_holds_no_probe(site: StoredSite) -> None:
     """The one call after a fault is waited for no longer than its 30 s after Redis's clock was set back."""
     await site.schedule.fault(SITE_ID, None, 0.0)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
@@ -920,7 +830,7 @@ async def test_a_clock_set_back_holds_no_probe(site: Site) -> None:
     assert about(30) == held.seconds
 
 
-async def test_gap_between_reads(site: Site) -> None:
+async def test_gap_between_reads(site: StoredSite) -> None:
     """Two reads of a site are half a second apart, so that hints gather; with over 100 due there is no gap."""
     await site.mark(A)
     await site.lot()
@@ -938,7 +848,7 @@ async def test_gap_between_reads(site: Site) -> None:
 # -- the budget --
 
 
-async def test_classes_leave_some(site: Site) -> None:
+async def test_classes_leave_some(site: StoredSite) -> None:
     """Law 5: Of a full budget of 20 calls the rest leaves 10, watched reads leave 5, and hinted ones take the last."""
 
     async def spent(class_: Priority) -> int:
@@ -956,7 +866,7 @@ async def test_classes_leave_some(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(0.5, 0), (1.5, 1), (5.5, 1), (6.5, 2), (10.5, 2), (11.5, 3)])
-async def test_claims_pay(site: Site, tokens: float, expected: int) -> None:
+async def test_claims_pay(site: StoredSite, tokens: float, expected: int) -> None:
     """Law 5: A claim pays for its call: with few tokens only hinted tickets are read, then watched ones, then any."""
     await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in (A, B)])
     await site.passes(400)
@@ -982,7 +892,7 @@ async def test_claims_pay(site: Site, tokens: float, expected: int) -> None:
     assert expected == lots
 
 
-async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: Site) -> None:
+async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: StoredSite) -> None:
     """Law 5: A ticket that is hinted at is read while a listing goes on: the gap is between lots, not calls."""
     await site.schedule.list_now(SITE_ID)
     await site.listing()
@@ -996,7 +906,7 @@ async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: Site) -> None:
     assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
 
 
-async def test_a_hint_behind_a_thousand_others(site: Site) -> None:
+async def test_a_hint_behind_a_thousand_others(site: StoredSite) -> None:
     """However many tickets wait for the further reads after a hint, one that is hinted at now may take the last token."""
     many = [TicketId(f"{n:08d}-aaaa-4aaa-8aaa-000000000001") for n in range(1000)]
     await site.mark(*many)
@@ -1011,7 +921,7 @@ async def test_a_hint_behind_a_thousand_others(site: Site) -> None:
     assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
 
 
-async def test_waits_for_a_token(site: Site) -> None:
+async def test_waits_for_a_token(site: StoredSite) -> None:
     """A claim or payment that finds no token says when there will be one: three a second come."""
     await site.mark(A)
     while not isinstance(found := await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
@@ -1024,7 +934,7 @@ async def test_waits_for_a_token(site: Site) -> None:
     assert pytest.approx(found.seconds + 10 / 3, abs=0.1) == held.seconds
 
 
-async def places(site: Site) -> int:
+async def places(site: StoredSite) -> int:
     """How many calls may begin at once, when nothing has been asked for long."""
     await site.passes(10)
     calls = 0
@@ -1033,7 +943,7 @@ async def places(site: Site) -> int:
     return calls
 
 
-async def test_reads_under_way_hold_their_places(site: Site) -> None:
+async def test_reads_under_way_hold_their_places(site: StoredSite) -> None:
     """Law 5: What is on its way to Wix and what may begin at once are 20 calls together, for as long as a lease."""
     await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
     lots = [await site.lot() for _ in range(5)]
@@ -1048,7 +958,7 @@ async def test_reads_under_way_hold_their_places(site: Site) -> None:
     assert {} == {name: at for name, at in (await site.reads()).items() if name.startswith("lot:")}
 
 
-async def test_room_fills_from_when_it_was_made(site: Site) -> None:
+async def test_room_fills_from_when_it_was_made(site: StoredSite) -> None:
     """Law 5: While reads hold their places the bucket fills up to the rest; what their end makes room for fills after it."""
     await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
     lots = [await site.lot() for _ in range(5)]
@@ -1064,7 +974,7 @@ async def test_room_fills_from_when_it_was_made(site: Site) -> None:
     assert 20 - 5 + 3 == calls
 
 
-async def test_a_listing_under_way_holds_its_place(site: Site) -> None:
+async def test_a_listing_under_way_holds_its_place(site: StoredSite) -> None:
     """Law 5: A listing has one call on its way at most: one less may begin at once."""
     await site.schedule.list_now(SITE_ID)
     listing = await site.listing()
@@ -1075,14 +985,25 @@ async def test_a_listing_under_way_holds_its_place(site: Site) -> None:
     assert 20 == await places(site)
 
 
+async def call(site: StoredSite, what: str) -> int | Wait:
+    """Call Wix if that is allowed: for a claimed read of a hinted ticket, or a payment of this class."""
+    if what != "claim":
+        return await site.schedule.spend(SITE_ID, Priority(what))
+    for name in ("due", "hinted"):
+        await site.store.do("ZADD", key(SITE, name), 1, A)
+    found = await site.claim()
+    assert not isinstance(found, Listing)
+    return found.version if isinstance(found, Lot) else found
+
+
 async def spending(url: str, steps: Sequence[tuple[int, str, float]]) -> list[float]:
     """Let four workers do these steps over and over for 75 s; each waits when it is told to. Answers when calls began."""
-    workers = [Site(url, Timing(read_gap=0.0)) for _ in range(4)]
+    workers = [StoredSite(url, timing=Timing(read_gap=0.0)) for _ in range(4)]
     await workers[0].add_site(everything=False)
     passed = 0.0
     calls: list[float] = []
     for number, what, pause in itertools.islice(itertools.cycle(steps), 2000):
-        found = await workers[number].call(what)
+        found = await call(workers[number], what)
         if isinstance(found, Wait):
             await workers[0].passes(wait := max(pause, found.seconds))
         else:
@@ -1094,10 +1015,6 @@ async def spending(url: str, steps: Sequence[tuple[int, str, float]]) -> list[fl
     for worker in workers:
         await worker.aclose()
     return calls
-
-
-def most_in_a_minute(calls: Sequence[float]) -> int:
-    return max(sum(begin <= call < begin + 60 for call in calls) for begin in calls)
 
 
 STEPS = st.tuples(st.integers(0, 3), st.sampled_from(["claim", *Priority]), st.sampled_from([0.0, 0.0, 0.1, 4.0]))
@@ -1154,7 +1071,7 @@ SETTLED: dict[str, tuple[dict[str, Any], float | None]] = {
 
 
 @pytest.mark.parametrize("case", SETTLED)
-async def test_settle(site: Site, case: str) -> None:
+async def test_settle(site: StoredSite, case: str) -> None:
     """After a read a ticket is due at the earliest of: settle steps of a hint, sale start or end, viewers, reconciling."""
     given_, expected = SETTLED[case]
     await site.mark(A)
@@ -1172,7 +1089,7 @@ async def test_settle(site: Site, case: str) -> None:
     assert expected == (None if (due := await site.due(A)) is None else about(due))
 
 
-async def test_settle_steps(site: Site) -> None:
+async def test_settle_steps(site: StoredSite) -> None:
     """A hint is followed by reads 2, 8 and 30 s after it, as Wix may answer late; then it is forgotten."""
     await site.mark(A)
     reads = []
@@ -1190,13 +1107,13 @@ async def test_settle_steps(site: Site) -> None:
     assert {} == await site.scores("hinted")
 
 
-async def held(site: Site, ticket: TicketId, ends: float) -> Marked:
+async def held(site: StoredSite, ticket: TicketId, ends: float) -> Marked:
     """A webhook tells of a hold that ends in so many seconds."""
     moment = await site.now() + round(ends * 1e6)
     return await site.schedule.mark(SITE_ID, Hint("reservation_created", (ticket,), hold_ends_us=moment), "reserved")
 
 
-async def ends(site: Site) -> list[tuple[str, float]]:
+async def ends(site: StoredSite) -> list[tuple[str, float]]:
     """The ends of holds that are remembered, as tickets and seconds from now."""
     now = await site.now()
     pairs = [one.rpartition(":") for one in await site.store.do("ZRANGE", key(SITE, "holds"), 0, -1)]
@@ -1208,7 +1125,7 @@ def within_5_s(seconds: float) -> Any:
     return pytest.approx(seconds + 2.25, abs=2.75)
 
 
-async def test_end_of_a_hold(watched: Site) -> None:
+async def test_end_of_a_hold(watched: StoredSite) -> None:
     """The end of a hold is a due time of its own, followed by reads as a hint is, without any viewer or webhook then."""
     await watched.watch(A)
     await watched.lot()
@@ -1228,7 +1145,7 @@ async def test_end_of_a_hold(watched: Site) -> None:
     assert [] == await ends(watched)
 
 
-async def test_ends_of_many_holds(watched: Site) -> None:
+async def test_ends_of_many_holds(watched: StoredSite) -> None:
     """A rush of holds is one due time in 5 s, the same for all tickets, and each is kept until it has passed."""
     site = watched
     await site.watch(A, B)
@@ -1252,21 +1169,21 @@ async def test_ends_of_many_holds(watched: Site) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, 3601, 10**7])
-async def test_no_end_of_a_hold(site: Site, seconds: float) -> None:
+async def test_no_end_of_a_hold(site: StoredSite, seconds: float) -> None:
     """A hold that is over, or that would end after more than an hour, is a hint as any other."""
     assert Marked(known=True, taken=1, fell=1) == await held(site, A, seconds)
 
     assert [] == await ends(site)
 
 
-async def test_holds_of_untracked_tickets(watched: Site) -> None:
+async def test_holds_of_untracked_tickets(watched: StoredSite) -> None:
     """Law 9: A hold on a ticket that nobody wants is not remembered."""
     assert 0 == (await held(watched, A, 600)).taken
 
     assert [] == await ends(watched)
 
 
-async def test_holds_of_one_ticket(site: Site) -> None:
+async def test_holds_of_one_ticket(site: StoredSite) -> None:
     """A ticket's holds are its own, also where the name of one begins with that of another."""
     one, ten = TicketId("ticket-1"), TicketId("ticket-10")
     await held(site, ten, 100)
@@ -1282,7 +1199,7 @@ async def test_holds_of_one_ticket(site: Site) -> None:
     assert [ten] == [ticket for ticket, _ in await ends(site)]
 
 
-async def test_a_second_order_starts_the_steps_anew(site: Site) -> None:
+async def test_a_second_order_starts_the_steps_anew(site: StoredSite) -> None:
     """Steps count from the last hint, and orders in between make no more of them."""
     await site.mark(A)
     await site.settle(await site.lot())
@@ -1295,7 +1212,7 @@ async def test_a_second_order_starts_the_steps_anew(site: Site) -> None:
     assert about(2) == await site.due(A)
 
 
-async def test_steps_are_done_by_reads_that_began_later(site: Site) -> None:
+async def test_steps_are_done_by_reads_that_began_later(site: StoredSite) -> None:
     """A read that was slow has not done the steps that passed while it waited: they are due at once."""
     await site.mark(A)
     lot = await site.lot()
@@ -1306,7 +1223,7 @@ async def test_steps_are_done_by_reads_that_began_later(site: Site) -> None:
     assert about(2 - 10) == await site.due(A)
 
 
-async def test_a_lot_of_another_worker_is_left(site: Site) -> None:
+async def test_a_lot_of_another_worker_is_left(site: StoredSite) -> None:
     """A worker that answers after its lease ended does not settle what another worker reads by now."""
     await site.mark(A)
     slow = await site.lot()
@@ -1318,7 +1235,7 @@ async def test_a_lot_of_another_worker_is_left(site: Site) -> None:
     assert about(30) == await site.due(A)
 
 
-async def test_track(site: Site) -> None:
+async def test_track(site: StoredSite) -> None:
     """A listing gives a due time to tickets that had none, and takes none from those that had."""
     await site.mark(A)
 
@@ -1328,7 +1245,7 @@ async def test_track(site: Site) -> None:
     assert {A, B} == set(await site.schedule.tracked(SITE_ID))
 
 
-async def test_viewers_are_forgotten(watched: Site) -> None:
+async def test_viewers_are_forgotten(watched: StoredSite) -> None:
     """Who looked at a ticket more than a day ago is no longer remembered."""
     await watched.watch(A)
     await watched.passes(86_430)
@@ -1356,7 +1273,7 @@ async def test_viewers_are_forgotten(watched: Site) -> None:
         (3600.0, 1.0, 1, 300),
     ],
 )
-async def test_pause(site: Site, retry_after: float | None, chance: float, faults: int, expected: float) -> None:
+async def test_pause(site: StoredSite, retry_after: float | None, chance: float, faults: int, expected: float) -> None:
     """A fault pauses the site: for Retry-After, at most 5 minutes, else for a random part of 2, 4, then 8 s."""
     await site.store.do("HSET", key(SITE, "reads"), "faults", faults - 1)
     site.chance = chance
@@ -1367,7 +1284,7 @@ async def test_pause(site: Site, retry_after: float | None, chance: float, fault
     assert expected == (0 if not isinstance(found, Wait) else about(found.seconds))
 
 
-async def test_a_call_that_hung_has_waited(site: Site) -> None:
+async def test_a_call_that_hung_has_waited(site: StoredSite) -> None:
     """Where Wix gave no answer the pause counts from the call's beginning; a Retry-After counts from the answer."""
     await site.store.do("HSET", key(SITE, "reads"), "faults", 2)
     await site.mark(A)
@@ -1378,7 +1295,7 @@ async def test_a_call_that_hung_has_waited(site: Site) -> None:
     assert about(7) == await site.schedule.fault(SITE_ID, None, 7.0)
 
 
-async def test_a_fault_gives_the_tickets_back(site: Site) -> None:
+async def test_a_fault_gives_the_tickets_back(site: StoredSite) -> None:
     """Law 5: A fault makes its tickets due now, and the pause holds them: the site waits, no ticket is punished."""
     await site.mark(A, B)
     lot = await site.lot()
@@ -1394,7 +1311,7 @@ async def test_a_fault_gives_the_tickets_back(site: Site) -> None:
     assert {A, B} == set((await site.lot()).tickets)
 
 
-async def test_a_fault_pauses_no_other_site(site: Site) -> None:
+async def test_a_fault_pauses_no_other_site(site: StoredSite) -> None:
     """Law 5: The pause of one site is nothing to the others."""
     other = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
     await site.schedule.add_site(other, Rules(), everything=False)
@@ -1404,14 +1321,14 @@ async def test_a_fault_pauses_no_other_site(site: Site) -> None:
     assert isinstance(await site.schedule.spend(other, Priority.REST), int)
 
 
-async def test_a_pause_is_never_shortened(site: Site) -> None:
+async def test_a_pause_is_never_shortened(site: StoredSite) -> None:
     """Of two calls that failed at once the longer pause holds."""
     await site.schedule.fault(SITE_ID, None, 60.0)
 
     assert about(60) == await site.schedule.fault(SITE_ID, None, 1.0)
 
 
-async def test_one_call_after_a_fault(site: Site) -> None:
+async def test_one_call_after_a_fault(site: StoredSite) -> None:
     """After a fault one call at a time asks whether Wix is well again, until a good answer; none comes: 30 s."""
     await site.mark(A)
     await site.schedule.fault(SITE_ID, None, 0.0)
@@ -1428,7 +1345,7 @@ async def test_one_call_after_a_fault(site: Site) -> None:
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
-async def test_who_spoils_a_lot_is_got_past(site: Site) -> None:
+async def test_who_spoils_a_lot_is_got_past(site: StoredSite) -> None:
     """After each fault in a row a lot is smaller, and its tickets come last: one that Wix cannot answer for stops no other."""
     tickets = [TicketId(f"{n:08d}-aaaa-4aaa-8aaa-000000000001") for n in range(60)]
     spoils, well = tickets[7], set[TicketId]()
@@ -1449,7 +1366,7 @@ async def test_who_spoils_a_lot_is_got_past(site: Site) -> None:
     assert 30 > len(sizes)
 
 
-async def test_a_hinted_one_that_spoils_lots_is_got_past(site: Site) -> None:
+async def test_a_hinted_one_that_spoils_lots_is_got_past(site: StoredSite) -> None:
     """However urgent the ticket is that Wix cannot answer for, the less urgent ones are read too."""
     watched, others = [
         [TicketId(f"{n:08d}-{kind * 4}-4aaa-8aaa-000000000001") for n in range(10)] for kind in ("b", "c")
@@ -1476,7 +1393,7 @@ async def test_a_hinted_one_that_spoils_lots_is_got_past(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("fault", "expected"), [(False, 2), (True, 0)])
-async def test_a_first_viewer_during_a_read(site: Site, fault: bool, expected: float) -> None:
+async def test_a_first_viewer_during_a_read(site: StoredSite, fault: bool, expected: float) -> None:
     """Who looks at a ticket while it is read for a hint delays none of the reads that follow the hint."""
     await site.knows(A)
     await site.mark(A)
@@ -1491,7 +1408,7 @@ async def test_a_first_viewer_during_a_read(site: Site, fault: bool, expected: f
     assert about(expected) == await site.due(A)
 
 
-async def test_another_fault_lets_the_next_call_ask(site: Site) -> None:
+async def test_another_fault_lets_the_next_call_ask(site: StoredSite) -> None:
     """When the one call after a fault fails too, the next may ask as soon as its pause is over, not 30 s later."""
     await site.mark(A)
     await site.schedule.fault(SITE_ID, None, 0.0)
@@ -1502,7 +1419,7 @@ async def test_another_fault_lets_the_next_call_ask(site: Site) -> None:
     assert (A,) == (await site.lot()).tickets
 
 
-async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: Site) -> None:
+async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: StoredSite) -> None:
     """When Redis is away just as the one call after a fault is answered, the next call asks at once, not 30 s later."""
     await site.mark(A)
     await site.schedule.fault(SITE_ID, None, 0.0)
@@ -1516,7 +1433,7 @@ async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: Site) ->
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
-async def test_a_good_answer_ends_the_faults(site: Site) -> None:
+async def test_a_good_answer_ends_the_faults(site: StoredSite) -> None:
     """A good answer zeroes the faults, so the next pause is a short one; it does not end a pause."""
     for _ in range(4):
         await site.schedule.fault(SITE_ID, None, 5.0)
@@ -1528,13 +1445,6 @@ async def test_a_good_answer_ends_the_faults(site: Site) -> None:
 
 
 # -- a cluster --
-
-
-@pytest.fixture
-async def store(cluster_url: str) -> AsyncIterator[RedisClient]:
-    """A client of three masters."""
-    async with aclosing(RedisClient(cluster_url, Use.WORK)) as found:
-        yield found
 
 
 async def test_sites_of_a_cluster(store: RedisClient) -> None:
