@@ -6,6 +6,8 @@
 import json
 from typing import Any, Self
 
+import pytest
+
 from server.model import Budget, Definition, EventId, Hint, Named, Pace, Rules, SiteId, TicketId, Timing, WatchedTicket
 from server.redis.client import RedisClient, Use
 from server.store.keys import key
@@ -16,6 +18,8 @@ from tests.rig.time_travel import elapse
 
 SITE_ID = SiteId(SITE)
 EVENT = EventId("0b5f1a2e-4444-4444-8444-00000000e001")
+A, B, C = (TicketId(f"{letter * 8}-aaaa-4aaa-8aaa-000000000001") for letter in "abc")
+"""Tickets of the site."""
 
 ORDER = "wix.events.v1.order_confirmed"
 
@@ -149,3 +153,14 @@ class StoredSite:
     async def ttl(self, *parts: str) -> int:
         """Seconds until a key expires."""
         return int(await self.store.do("TTL", key(self.site, *parts)))
+
+
+def about(seconds: float) -> Any:
+    """A time that the run of a test does not change."""
+    return pytest.approx(seconds, abs=0.5)
+
+
+async def held(site: StoredSite, ticket: TicketId, ends: float) -> Marked:
+    """A webhook tells of a hold that ends in so many seconds."""
+    moment = await site.now() + round(ends * 1e6)
+    return await site.schedule.mark(SITE_ID, Hint("reservation_created", (ticket,), hold_ends_us=moment), "reserved")

@@ -1,0 +1,29 @@
+"""The site of the schedule's tests, in each way in which it can be taken on."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from tests.rig.stored_site import StoredSite
+
+
+@pytest.fixture
+async def strange(redis_url: str) -> AsyncIterator[StoredSite]:
+    """A site that is not known."""
+    async with aclosing(StoredSite(redis_url)) as found:
+        yield found
+
+
+@pytest.fixture
+async def site(strange: StoredSite) -> StoredSite:
+    """A site of which every ticket is wanted."""
+    await strange.add_listed_site()
+    return strange
+
+
+@pytest.fixture
+async def watched(strange: StoredSite) -> StoredSite:
+    """A site of which only watched tickets are wanted."""
+    await strange.add_site(everything=False)
+    return strange

@@ -1,0 +1,210 @@
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.model import (
+    Pace,
+    TicketId,
+    Timing,
+)
+from server.store.keys import key
+from server.store.schedule import Listing, Lot, Next, Priority, Wait
+from tests.rig.redis import RedisServer
+from tests.rig.server import SITE
+from tests.rig.stored_site import SITE_ID, A, B, C, StoredSite
+from tests.rig.wix_calls import most_in_a_minute
+
+
+async def test_classes_leave_some(site: StoredSite) -> None:
+    """Law 5: Of a full budget of 20 calls the rest leaves 10, watched reads leave 5, and hinted ones take the last."""
+
+    async def spent(class_: Priority) -> int:
+        calls = 0
+        while not isinstance(await site.schedule.spend(SITE_ID, class_), Wait):
+            calls += 1
+        return calls
+
+    await site.passes(1)
+    assert [10, 5, 5] == [await spent(class_) for class_ in (Priority.REST, Priority.WATCHED, Priority.HINTED)]
+    await site.passes(1)
+    assert [0, 0, 3] == [await spent(class_) for class_ in (Priority.REST, Priority.WATCHED, Priority.HINTED)]
+    await site.passes(3600)
+    assert [10, 5, 5] == [await spent(class_) for class_ in (Priority.REST, Priority.WATCHED, Priority.HINTED)]
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(0.5, 0), (1.5, 1), (5.5, 1), (6.5, 2), (10.5, 2), (11.5, 3)])
+async def test_claims_pay(site: StoredSite, tokens: float, expected: int) -> None:
+    """Law 5: A claim pays for its call: with few tokens only hinted tickets are read, then watched ones, then any."""
+    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in (A, B)])
+    await site.passes(400)
+    await site.watch(B)
+    await site.mark(C)
+    await site.passes(1)
+    reads = key(SITE, "reads")
+
+    async def claims() -> bool:
+        filled = ("tokens", tokens, "filled_at", await site.now(), "last_lot", 0)
+        await site.store.do("HSET", reads, *filled)
+        return isinstance(await site.claim(), Lot)
+
+    lots = 0
+    for class_ in (C, B, A):
+        if not await claims():
+            break
+        lots += 1
+        # What the lot took along is given back, for a claim of its own.
+        for one in {A: (), B: (A,), C: (A, B)}[class_]:
+            await site.store.do("ZADD", key(SITE, "due"), 1, one)
+
+    assert expected == lots
+
+
+async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: StoredSite) -> None:
+    """Law 5: A ticket that is hinted at is read while a listing goes on: the gap is between lots, not calls."""
+    await site.schedule.list_now(SITE_ID)
+    await site.listing()
+    await site.mark(A)
+
+    for _ in range(3):
+        assert isinstance(await site.schedule.spend(SITE_ID, Priority.REST), int)
+
+    found = await site.claim()
+    assert isinstance(found, Lot)
+    assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
+
+
+async def test_a_hint_behind_a_thousand_others(site: StoredSite) -> None:
+    """However many tickets wait for the further reads after a hint, one that is hinted at now may take the last token."""
+    many = [TicketId(f"{n:08d}-aaaa-4aaa-8aaa-000000000001") for n in range(1000)]
+    await site.mark(*many)
+    later = [word for one in many for word in (await site.now() + 6_000_000, one)]
+    await site.store.do("ZADD", key(SITE, "due"), *later)
+    await site.mark(A)
+    await site.store.do("HSET", key(SITE, "reads"), "tokens", 1.5, "filled_at", await site.now())
+
+    found = await site.claim()
+
+    assert isinstance(found, Lot)
+    assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
+
+
+async def test_waits_for_a_token(site: StoredSite) -> None:
+    """A claim or payment that finds no token says when there will be one: three a second come."""
+    await site.mark(A)
+    while not isinstance(found := await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
+        pass
+    assert 0 < found.seconds <= 1 / 3
+
+    held = await site.schedule.spend(SITE_ID, Priority.REST)
+
+    assert isinstance(held, Wait)
+    assert pytest.approx(found.seconds + 10 / 3, abs=0.1) == held.seconds
+
+
+async def places(site: StoredSite) -> int:
+    """How many calls may begin at once, when nothing has been asked for long."""
+    await site.passes(10)
+    calls = 0
+    while not isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
+        calls += 1
+    return calls
+
+
+async def test_reads_under_way_hold_their_places(site: StoredSite) -> None:
+    """Law 5: What is on its way to Wix and what may begin at once are 20 calls together, for as long as a lease."""
+    await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
+    lots = [await site.lot() for _ in range(5)]
+    assert 20 - 5 == await places(site)
+
+    for lot in lots[:2]:
+        await site.settle(lot)
+    assert 20 - 3 == await places(site)
+
+    await site.passes(10)
+    assert 20 == await places(site)
+    assert {} == {name: at for name, at in (await site.reads()).items() if name.startswith("lot:")}
+
+
+async def test_room_fills_from_when_it_was_made(site: StoredSite) -> None:
+    """Law 5: While reads hold their places the bucket fills up to the rest; what their end makes room for fills after it."""
+    await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
+    lots = [await site.lot() for _ in range(5)]
+    await site.passes(10)
+
+    for lot in lots:
+        await site.settle(lot)
+    await site.passes(1)
+
+    calls = 0
+    while not isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
+        calls += 1
+    assert 20 - 5 + 3 == calls
+
+
+async def test_a_listing_under_way_holds_its_place(site: StoredSite) -> None:
+    """Law 5: A listing has one call on its way at most: one less may begin at once."""
+    await site.schedule.list_now(SITE_ID)
+    listing = await site.listing()
+    assert 20 - 1 == await places(site)
+
+    await site.schedule.listed(replace(listing, lease=listing.lease - 10_000_000))
+
+    assert 20 == await places(site)
+
+
+async def call(site: StoredSite, what: str) -> int | Wait:
+    """Call Wix if that is allowed: for a claimed read of a hinted ticket, or a payment of this class."""
+    if what != "claim":
+        return await site.schedule.spend(SITE_ID, Priority(what))
+    for name in ("due", "hinted"):
+        await site.store.do("ZADD", key(SITE, name), 1, A)
+    found = await site.claim()
+    assert not isinstance(found, Listing)
+    return found.version if isinstance(found, Lot) else found
+
+
+async def spending(url: str, steps: Sequence[tuple[int, str, float]]) -> list[float]:
+    """Let four workers do these steps over and over for 75 s; each waits when it is told to. Answers when calls began."""
+    workers = [StoredSite(url, timing=Timing(read_gap=0.0)) for _ in range(4)]
+    await workers[0].add_site(everything=False)
+    passed = 0.0
+    calls: list[float] = []
+    for number, what, pause in itertools.islice(itertools.cycle(steps), 2000):
+        found = await call(workers[number], what)
+        if isinstance(found, Wait):
+            await workers[0].passes(wait := max(pause, found.seconds))
+        else:
+            calls.append(found / 1e6 + passed)
+            await workers[0].passes(wait := pause)
+        passed += wait
+        if passed > 75:
+            break
+    for worker in workers:
+        await worker.aclose()
+    return calls
+
+
+STEPS = st.tuples(st.integers(0, 3), st.sampled_from(["claim", *Priority]), st.sampled_from([0.0, 0.0, 0.1, 4.0]))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(STEPS, min_size=1, max_size=30))
+def test_never_over_200_in_a_minute(redis_shared: RedisServer, steps: list[tuple[int, str, float]]) -> None:
+    """Law 5: Whatever four workers ask for in whatever order, no minute sees more than 200 calls of a site."""
+    redis_shared.ask("FLUSHALL")
+
+    calls = asyncio.run(spending(redis_shared.url, steps))
+
+    assert 200 >= most_in_a_minute(calls)
+
+
+async def test_the_whole_budget_can_be_used(redis_url: str) -> None:
+    """Law 5: Workers that call whenever they may use what Wix allows, nearly to the last call."""
+    calls = await spending(redis_url, [(number, Priority.HINTED, 0.0) for number in range(4)])
+
+    assert 195 <= most_in_a_minute(calls) <= 200
