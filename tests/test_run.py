@@ -185,17 +185,17 @@ async def test_call_in_flight(command: Run, redis_url: str) -> None:
     async with aclosing(FakeReader(redis_url, SITE)) as reads, fake_wix.running() as wix:
         await reads.schedule.add_site(reads.site, reads.rules, everything=True)
         await reads.schedule.mark(reads.site, Hint("sold", (TicketId(TICKET),)))
-        wix.hang()
+        wix.hold()
         worker = command("worker", REDIS_URL=redis_url, WIX_API_URL=wix.url)
-        await until(lambda: wix.asked)
+        await until(lambda: wix.requests)
         wix.free.set()
         wix.free.clear()  # the token is given, the read is not
-        await until(lambda: wix.of("/query"))
+        await until(lambda: wix.requests_to("/query"))
         worker.process.send_signal(signal.SIGTERM)
         ending = asyncio.create_task(worker.ended())
         await asyncio.wait({ending}, timeout=0.5)
         assert not ending.done()
-        wix.go_on()
+        wix.resume()
         status, _ = await ending
         counter = await reads.store.do("HGET", key(SITE, "ticket", TICKET), "counter")
 

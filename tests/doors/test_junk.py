@@ -204,10 +204,10 @@ async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
     port = urlsplit(url).port or 0
     got: dict[str, Counter[int | None]] = defaultdict(Counter)
     sent = 0
-    pulse = LoopLag(command, url)
+    loop_lag = LoopLag(command, url)
     async with measured_visitors(port, [ticket]) as visitors:
-        await visitors.come(GOOD)
-        await until(lambda: pulse.beats(0, time.monotonic()), 20)
+        await visitors.add(GOOD)
+        await until(lambda: loop_lag.delays(0, time.monotonic()), 20)
         began = time.monotonic()
 
         async def strange(seed: int) -> None:
@@ -226,7 +226,7 @@ async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
         await until(lambda: visitors.wrong(wix) == 0)
         unharmed = sum(not page.ends for page in visitors.pages)
 
-    lag = pulse.beats(began, ended)
+    lag = loop_lag.delays(began, ended)
     late = percentile(lag, 0.99)
     codes = sum(got.values(), Counter[int | None]())
     report(

@@ -120,10 +120,10 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
     paced: list[tuple[int, bytes]] = []
     flooding: list[tuple[int, bytes]] = []
     sizes: list[int] = []
-    async with webhook_sender(url, of=wix) as sender:
+    async with webhook_sender(url, wix=wix) as sender:
         await buy_steadily([Buyers(wix, tickets)], WEBHOOKS, 3)
-        await until(lambda: sender.untaken == 0)
-        sender.tries.clear()
+        await until(lambda: sender.pending == 0)
+        sender.attempts.clear()
         before = resident(web.process.pid)
         strangers: list[Coroutine[None, None, None]] = [
             *(endless_head(url, paced, 0.005) for _ in range(2)),
@@ -136,10 +136,10 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
         for one in [*busy, trading]:
             one.cancel()
         await asyncio.wait([*busy, trading])
-        await until(lambda: sender.untaken == 0)
+        await until(lambda: sender.pending == 0)
 
-    statuses = Counter(one.status for one in sender.tries)
-    p99 = percentile((one.seconds for one in sender.tries), 0.99)
+    statuses = Counter(one.status for one in sender.attempts)
+    p99 = percentile((one.seconds for one in sender.attempts), 0.99)
     grown = max(sizes) - before
     longest = max(sent for sent, _ in paced)
     report(

@@ -49,10 +49,10 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
             refused.wix.knobs.turn(**knobs)
             nonlocal sold
             sold += await buy_steadily(all_buyers, 2000 / 60, seconds)
-            await until(lambda: not any(buyers.untold for buyers in well), 30)
-            found = [seconds for buyers in well for seconds in buyers.took]
+            await until(lambda: not any(buyers.unseen for buyers in well), 30)
+            found = [seconds for buyers in well for seconds in buyers.delays]
             for buyers in well:
-                buyers.took.clear()
+                buyers.delays.clear()
             return found
 
         calm = await phase(20, outage="none")
@@ -131,10 +131,10 @@ async def test_quota(command: Run, redis_server: Servers, wix: WixRig) -> None:
     await until(lambda: time.time() - counted_calls(wix)[-1] > 8, 30)
     buyers = Buyers(wix, tickets)
 
-    async with webhook_sender(*urls, of=wix) as sender:
+    async with webhook_sender(*urls, wix=wix) as sender:
         sold = await buy_steadily([buyers], 250, 20)
         began = time.monotonic()
-        await until(lambda: len(sender.tries) >= sold, 30)
+        await until(lambda: len(sender.attempts) >= sold, 30)
         answers = await sender.all()
         await until(lambda: deployment.right(wix, tickets), 30)
         seconds = time.monotonic() - began
@@ -171,7 +171,7 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
             await until(lambda: viewer.unsold(ticket) == 1000)
             since, began = time.time(), time.monotonic()
             for jwt in jwts:
-                sender.take(jwt)
+                sender.send(jwt)
 
             async def sales() -> None:
                 """More is sold meanwhile, without a word: reads that overtake each other differ."""
@@ -187,7 +187,7 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
 
     reads = len(counted_calls(wix, since))
     slowest = percentile([one.seconds for one in answers], 0.99)
-    told = [(one.counter["v"], one.counter["unsold"]) for one in viewer.told]
+    told = [(one.counter["v"], one.counter["unsold"]) for one in viewer.received]
     report(f"{len(jwts)} webhooks in {seconds:.1f} s: p99 {1000 * slowest:.0f} ms, {reads} reads in 35 s")
     assert {200} == {one.status for one in answers}
     assert 0.2 >= slowest
@@ -214,19 +214,20 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
         await until(nearly_gone, 30)
         await schedule.list_now(SiteId(wix.site))
         since, lists = time.time(), worker.err.count("site_listed")
-        read_at = await deployment.kept(wix.site, watched, "read_at")
+        read_at = await deployment.stored(wix.site, watched, "read_at")
         while time.time() - since < 15:
             await schedule.watch(SiteId(wix.site), watched, counters=False)
             await asyncio.sleep(1)
         waited = (read_at, lists) == (
-            await deployment.kept(wix.site, watched, "read_at"),
+            await deployment.stored(wix.site, watched, "read_at"),
             worker.err.count("site_listed"),
         )
         calls = len(counted_calls(wix, since))
 
     async def served() -> bool:
         return all(
-            now != then for now, then in zip(await deployment.kept(wix.site, watched, "read_at"), read_at, strict=True)
+            now != then
+            for now, then in zip(await deployment.stored(wix.site, watched, "read_at"), read_at, strict=True)
         )
 
     await until(served, 20)

@@ -22,7 +22,7 @@ from bench.ordeal.verdict import Record, Verdict
 from tests.rig.percentile import percentile
 from tests.rig.report import report
 from tests.rig.server import TICKET, StartServer, until
-from tests.rig.simulated_visitors import Episode, Visitor, Visitors
+from tests.rig.simulated_visitors import Session, Visitor, Visitors
 from tests.rig.supervised_process import Ending
 from tests.rig.tcp_proxy import tcp_proxy
 from tests.rig.wix import WixRig
@@ -45,9 +45,9 @@ def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),
     """Somebody who was told these things of the one ticket over connections that lived then, to web 0."""
     found = Visitor(Visitors([], lambda _: None), ["t"], random.Random(1))
     for at, claim in told:
-        found.told["t"].append((at, claim))
-        found._said["t"] = claim
-    found.episodes += [Episode(0, begin - verdict.TOLD, end) for begin, end in lives]
+        found.history["t"].append((at, claim))
+        found._shown["t"] = claim
+    found.sessions += [Session(0, begin - verdict.TOLD, end) for begin, end in lives]
     return found
 
 
@@ -126,7 +126,7 @@ def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
     truth = past((0, "5 left"), (100, "4 left"))
     silence = Happened("link of viewers and web silent", "viewers-web0", 95, 150)
     here, there = viewer((0, "5 left"), (151, "4 left")), viewer((0, "5 left"), (151, "4 left"))
-    there.episodes[0].to = 1
+    there.sessions[0].to = 1
 
     assert {} == broken(judged(truth, here, faults=[silence]))
     assert ["false claims"] == list(broken(judged(truth, there, faults=[silence])))
@@ -301,7 +301,7 @@ async def test_a_viewer_withdraws_as_the_widget_does(start_server: StartServer, 
             await visitors.aclose()
 
     assert took <= 5.0, "three seconds, and one until he looks"
-    assert 2 == len(someone.episodes), "a silent socket is replaced"
+    assert 2 == len(someone.sessions), "a silent socket is replaced"
 
 
 async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix: WixRig) -> None:
@@ -314,15 +314,15 @@ async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix
     try:
         await until(lambda: someone.shows(TICKET))
         await server.web.hub.close_all(1000, 1500, 0.01)
-        await until(lambda: len(someone.episodes) == 2)
+        await until(lambda: len(someone.sessions) == 2)
     finally:
         running.cancel()
         await visitors.aclose()
 
-    first, second = someone.episodes
+    first, second = someone.sessions
     assert first.ended is not None
     assert 1.0 <= second.began - first.ended <= 2.0
-    assert 1 == len(someone.told[TICKET]), "what stood there stood there all the time"
+    assert 1 == len(someone.history[TICKET]), "what stood there stood there all the time"
 
 
 # -- runs --

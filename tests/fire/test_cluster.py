@@ -66,11 +66,11 @@ class Part:
 
     def withdrawn(self, since: float) -> int:
         """How many numbers were withdrawn from its viewer after a moment of the loop."""
-        return sum(one.counter["state"] == "unknown" for one in self.viewer.told if one.at > since)
+        return sum(one.counter["state"] == "unknown" for one in self.viewer.received if one.at > since)
 
     def refused(self, since: float) -> int:
         """How many tries to bring a webhook came to nothing after a moment (time.time)."""
-        return sum(one.status != 200 for one in self.sender.tries if one.at > since)
+        return sum(one.status != 200 for one in self.sender.attempts if one.at > since)
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ async def open_for_trade(run: Run, servers: Cluster, number: int) -> AsyncIterat
         for one in wix.sites:
             buyers = Buyers(one, one.sandbox.add(20, limit=100_000))
             viewer = await stack.enter_async_context(buyers.watched(url))
-            parts.append(Part(buyers, viewer, await stack.enter_async_context(webhook_sender(url, of=one))))
+            parts.append(Part(buyers, viewer, await stack.enter_async_context(webhook_sender(url, wix=one))))
         await until(lambda: all(part.right for part in parts), 30)
         yield deployment, parts
 
@@ -93,13 +93,13 @@ async def open_for_trade(run: Run, servers: Cluster, number: int) -> AsyncIterat
 async def settled(parts: Sequence[Part], seconds: float) -> float:
     """Wait until every webhook is taken and every viewer right, at most so long; answers how long it took."""
     began = time.monotonic()
-    await until(lambda: all(part.right and not part.sender.untaken for part in parts), seconds)
+    await until(lambda: all(part.right and not part.sender.pending for part in parts), seconds)
     return time.monotonic() - began
 
 
 def told(parts: Sequence[Part]) -> str:
     """How soon viewers of these knew of orders."""
-    took = [seconds for part in parts for seconds in part.buyers.took]
+    took = [seconds for part in parts for seconds in part.buyers.delays]
     return f"{len(took)} orders, p99 {percentile(took, 0.99):.2f} s"
 
 
@@ -131,13 +131,13 @@ async def test_a_slot_moves(command: Run, servers: Cluster, whole: bool) -> None
 
     report(
         f"a slot moved three times in {moved:.1f} s ({f'{keys} keys' if keys else 'each in one step'}): "
-        f"{mover.refused(since)} of {len(mover.sender.tries)} webhooks of its site were brought again, "
+        f"{mover.refused(since)} of {len(mover.sender.attempts)} webhooks of its site were brought again, "
         f"{sum(part.refused(since) for part in others)} of the others; all right {late:.2f} s after the last order, "
         f"then {again:.2f} s after one more; of its site {told([mover])}, of the others {told(others)}"
     )
     assert 0 == sum(part.refused(since) for part in others)
     assert 0 == sum(part.withdrawn(began) for part in parts)
-    assert 3.0 > percentile([seconds for part in others for seconds in part.buyers.took], 0.99)
+    assert 3.0 > percentile([seconds for part in others for seconds in part.buyers.delays], 0.99)
     assert [] == deployment.ended
 
 
@@ -168,7 +168,7 @@ async def test_a_master_dies(command: Run, servers: Cluster, of_the_list: bool) 
         await buy_steadily([part.buyers for part in parts], 30, 5)
         quiet = await settled(parts, 5)
 
-    slow = [seconds for part in others for seconds in part.buyers.took]
+    slow = [seconds for part in others for seconds in part.buyers.delays]
     report(
         f"a master killed, another in its place after {over:.1f} s (node timeout {NODE_TIMEOUT_MS / 1000:.0f} s): "
         f"of its {len(its)} sites {sum(part.refused(since) for part in its)} webhooks were brought again and "
@@ -224,7 +224,7 @@ async def test_a_master_hangs(command: Run, servers: Cluster) -> None:
     assert its
     assert 0 == sum(part.refused(since) for part in others)
     assert 0 == sum(part.withdrawn(began) for part in others)
-    assert 3.0 > percentile([seconds for part in others for seconds in part.buyers.took], 0.99)
+    assert 3.0 > percentile([seconds for part in others for seconds in part.buyers.delays], 0.99)
     assert [] == deployment.ended
 
 

@@ -75,10 +75,10 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         leaves = await deployment.web(PORT=str(first))
         leaving = deployment.processes[-1]
         await until(lets_in)
-        await visitors.come(LEAVING)
+        await visitors.add(LEAVING)
         assert LEAVING == await watching(client, leaves)
         stays = await deployment.web(PORT=str(second))
-        sender = await stack.enter_async_context(webhook_sender(door, of=wix))
+        sender = await stack.enter_async_context(webhook_sender(door, wix=wix))
         trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], WEBHOOKS, 25))
 
         async def both_get_webhooks() -> bool:
@@ -92,10 +92,10 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         leaving.process.send_signal(signal.SIGTERM)
         status, _ = await leaving.ended()
         ended = time.monotonic() - began
-        await until(lambda: visitors.here == LEAVING, run.BACK_MS[1] / 1000 + A_LITTLE)
+        await until(lambda: visitors.connected == LEAVING, run.BACK_MS[1] / 1000 + A_LITTLE)
         assert not trading.done()
         sold = await trading
-        await until(lambda: sender.untaken == 0)
+        await until(lambda: sender.pending == 0)
         await until(lambda: visitors.wrong(wix) == 0, 20)
         watched = await watching(client, stays)
 
@@ -103,8 +103,8 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
     moments = [end.at - began for _, end in left]
     # Who comes while the balancer has not noticed is told that it is full, and comes again: nobody here.
     back = [page.back(end) or 0.0 for page, end in left]
-    statuses = Counter(one.status for one in sender.tries)
-    late = percentile((one.seconds for one in sender.tries), 0.99)
+    statuses = Counter(one.status for one in sender.attempts)
+    late = percentile((one.seconds for one in sender.attempts), 0.99)
     report(
         f"{len(left):,} sockets sent away over {max(moments) - min(moments):.1f} s, the process ended {ended:.1f} s after "
         f"SIGTERM; back after {min(back):.1f} to {max(back):.1f} s; of {sold:,} orders' webhooks {dict(statuses)}, p99 {late * 1000:.0f} ms"
@@ -113,7 +113,7 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
     assert 0 == status
     assert ended <= run.DRAIN + A_LITTLE
     assert LEAVING == len(left)
-    assert {(1012, True, (low, high))} == {(end.code, end.spoke, end.retry) for _, end in left}
+    assert {(1012, True, (low, high))} == {(end.code, end.got_frames, end.retry) for _, end in left}
     assert max(moments) - min(moments) >= 2
     assert min(back) >= low
     assert max(back) <= high + A_LITTLE
@@ -151,14 +151,14 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
     deployment.worker()
     port = free_port()
     url = await deployment.web(PORT=str(port))
-    pulse = LoopLag(command, url)
+    loop_lag = LoopLag(command, url)
     await until(lambda: deployment.right(wix, tickets), 20)
     async with (
         measured_visitors(port, tickets) as visitors,
         Redis.from_url(redis.url, decode_responses=True) as client,
         client.monitor() as monitor,
     ):
-        await visitors.come(HERD)
+        await visitors.add(HERD)
         calls = len(counted_calls(wix))
         asked = Asked(redis)
         counting = asyncio.create_task(asked.listen(monitor))
@@ -172,7 +172,7 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
         seconds = time.monotonic() - listens
         commands = Counter(asked.names)
         called = len(counted_calls(wix)) - calls
-        lag = pulse.beats(listens, served)
+        lag = loop_lag.delays(listens, served)
 
         wix.send_to(url)
         for ticket in tickets:
@@ -181,7 +181,7 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
         counting.cancel()
         await asyncio.wait({counting})
 
-    first = [end.at - killed for _, end in visitors.ends(killed) if end.spoke]
+    first = [end.at - killed for _, end in visitors.ends(killed) if end.got_frames]
     p99 = percentile(lag, 0.99)
     report(
         f"{len(first):,} sockets killed; all had a value {served - killed:.1f} s later, {served - listens:.1f} s after the "

@@ -74,7 +74,7 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
     async with (
         crowd(url, buyers) as viewers,
         websocket_viewer(url, wix.site, after.tickets) as viewer,
-        webhook_sender(url, of=wix) as sender,
+        webhook_sender(url, wix=wix) as sender,
     ):
         await until(lambda: after.knows(viewer))
         selling = asyncio.create_task(buy_steadily([buyers], 50, 8))
@@ -90,19 +90,19 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
         works = time.time() - there
         sold = await selling + 1
         late = await converge(buyers, viewers, 15)
-        await until(lambda: not sender.untaken)
+        await until(lambda: not sender.pending)
 
     heard = server.ask("HGETALL", key(wix.site, "heard"))
     [counted] = [int(count) for name, count in heard.items() if name.endswith("OrderConfirmed:count")]
-    down = [one for one in sender.tries if one.at > killed and one.ended < started]
+    down = [one for one in sender.attempts if one.at > killed and one.ended < started]
     report(
         f"kill -9, away for {there - killed:.1f} s: {sold} orders, {len(down)} webhooks refused, slowest of all answers "
-        f"{max(one.seconds for one in sender.tries):.2f} s; works {works:.2f} s after it is back, "
+        f"{max(one.seconds for one in sender.attempts):.2f} s; works {works:.2f} s after it is back, "
         f"all right {late:.2f} s after the last order"
     )
     assert down
     assert {503} == {one.status for one in down}
-    assert 1.0 >= max(one.seconds for one in sender.tries)
+    assert 1.0 >= max(one.seconds for one in sender.attempts)
     assert sold <= counted
     assert [] == deployment.ended
 
@@ -200,7 +200,7 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
             copying.silence()
             await buy_steadily([buyers], 20, 2)
             await converge(buyers, viewers, 5)
-            seen = max(one.counter["v"] for viewer in viewers for one in viewer.told)
+            seen = max(one.counter["v"] for viewer in viewers for one in viewer.received)
             lost = sum(
                 old.ask("HGET", name, "version") != new.ask("HGET", name, "version")
                 for name in (key(wix.site, "ticket", ticket) for ticket in buyers.tickets)
@@ -289,7 +289,7 @@ async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
     deployment = Deployment(command, server.url, wix.settings(), WATCH_EVERY="2", MAX_STALE="8")
     deployment.worker()
     url = await deployment.web()
-    async with crowd(url, buyers) as viewers, webhook_sender(url, of=wix) as sender:
+    async with crowd(url, buyers) as viewers, webhook_sender(url, wix=wix) as sender:
         selling = asyncio.create_task(buy_steadily([buyers], 20, 20))
         await asyncio.sleep(1)
         server.ask("CONFIG", "SET", "maxmemory", 1)
@@ -302,14 +302,14 @@ async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
         room = time.time()
         server.ask("CONFIG", "SET", "maxmemory", 0)
         healed = await converge(buyers, viewers, 15)
-        await until(lambda: not sender.untaken)
+        await until(lambda: not sender.pending)
 
-    refused = [one for one in sender.tries if one.at > full + 0.1 and one.ended < room]
+    refused = [one for one in sender.attempts if one.at > full + 0.1 and one.ended < room]
     report(
         f"full for {room - full:.0f} s: {len(refused)} webhooks refused, all withdrawn after {withdrawn:.1f} s "
         f"(MAX_STALE 8), all right {healed:.1f} s after there is room"
     )
     assert refused
     assert {503} == {one.status for one in refused}
-    assert 1.0 >= max(one.seconds for one in sender.tries)
+    assert 1.0 >= max(one.seconds for one in sender.attempts)
     assert [] == deployment.ended

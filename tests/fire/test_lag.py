@@ -37,7 +37,7 @@ class LaggingSite:
         self._versions: list[Sequence[str | None]] = []
 
     async def look(self) -> None:
-        versions = await self.deployment.kept(self.wix.site, self.tickets, "version")
+        versions = await self.deployment.stored(self.wix.site, self.tickets, "version")
         self._versions.append(versions)
         if self.right_at is None and await self.right():
             self.right_at = asyncio.get_running_loop().time()
@@ -112,7 +112,7 @@ async def test_moments(command: Run, redis_server: Servers, wix: WixRig) -> None
     wix.send_to(await deployment.web())
 
     async def state(ticket: str) -> tuple[str | None, int | None]:
-        [text] = await deployment.kept(wix.site, [ticket], "counter")
+        [text] = await deployment.stored(wix.site, [ticket], "counter")
         counter = json.loads(text) if text else {}
         return counter.get("state"), counter.get("unsold")
 

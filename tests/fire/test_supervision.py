@@ -86,7 +86,7 @@ async def test_a_key_of_the_wrong_type(
     async with supervised(*parts), measured_visitors(port, [ticket]) as visitors:
         await until(lambda: "listening" in parts[0].lives[0].err, 20)
         wix.send_to(f"http://127.0.0.1:{port}")
-        await visitors.come(20)
+        await visitors.add(20)
 
         redis.ask("DEL", wrong)
         redis.ask("SET", wrong, "wrong")
@@ -152,17 +152,17 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
     async with supervised(serve), measured_visitors(port, [ticket]) as visitors:
         await until(lambda: "listening" in serve.lives[0].err, 20)
         wix.send_to(f"http://127.0.0.1:{port}")
-        await visitors.come(VIEWERS)
+        await visitors.add(VIEWERS)
         killed = time.monotonic()
         os.kill(int((data / "valkey" / "lock").read_text().split()[0]), signal.SIGKILL)
         wix.world.buy(ticket)
         await until(lambda: ended(serve), 20)
         over = time.monotonic() - killed
         wix.world.buy(ticket)
-        await until(lambda: visitors.here == VIEWERS and visitors.wrong(wix) == 0, AGAIN)
+        await until(lambda: visitors.connected == VIEWERS and visitors.wrong(wix) == 0, AGAIN)
         right = time.monotonic() - killed
 
-    codes = {end.code for _, end in visitors.ends(killed) if end.spoke}
+    codes = {end.code for _, end in visitors.ends(killed) if end.got_frames}
     report(
         f"{VIEWERS} viewers: serve ended {over:.1f} s after its Valkey was killed, all right again after {right:.1f} s"
     )
@@ -180,18 +180,18 @@ async def test_a_member_of_a_crew(command: Run, redis_server: Servers, wix: WixR
     crew = deployment.processes[-1]
     wix.send_to(url)
     async with measured_visitors(urlsplit(url).port or 0, tickets) as visitors:
-        await visitors.come(VIEWERS)
+        await visitors.add(VIEWERS)
         trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], 20, 8))
         members = children(crew)
         killed = time.monotonic()
         os.kill(members[0], signal.SIGKILL)
         await until(lambda: any(visitors.ends(killed)))
-        lost = {id(page) for page, end in visitors.ends(killed) if end.spoke}
-        await until(lambda: visitors.here == VIEWERS, 20)
+        lost = {id(page) for page, end in visitors.ends(killed) if end.got_frames}
+        await until(lambda: visitors.connected == VIEWERS, 20)
         back = time.monotonic() - killed
         await trading
         await until(lambda: visitors.wrong(wix) == 0, 10)
-        later = {id(page) for page, end in visitors.ends(killed) if end.spoke}
+        later = {id(page) for page, end in visitors.ends(killed) if end.got_frames}
         await until(lambda: len(children(crew)) == len(members))
 
     report(f"{len(later)} of {VIEWERS} viewers lost their member, and were back after {back:.1f} s")
@@ -222,15 +222,15 @@ async def test_a_web_stands_still(command: Run, redis_server: Servers, wix: WixR
     url = await deployment.web()
     frozen = deployment.processes[-1].process
     async with measured_visitors(urlsplit(url).port or 0, tickets) as visitors:
-        await visitors.come(VIEWERS)
+        await visitors.add(VIEWERS)
         frozen.send_signal(signal.SIGSTOP)
         sold = await buy_steadily([Buyers(wix, tickets)], 20, 20)
         await until(lambda: deployment.right(wix, tickets))
-        stood = visitors.lying(wix)
+        stood = visitors.showing_false(wix)
 
         thawed = time.monotonic()
         frozen.send_signal(signal.SIGCONT)
-        await until(lambda: visitors.lying(wix) == 0, RIGHT_WITHIN)
+        await until(lambda: visitors.showing_false(wix) == 0, RIGHT_WITHIN)
         honest = time.monotonic() - thawed
         await until(lambda: visitors.wrong(wix) == 0, RIGHT_WITHIN)
         right = time.monotonic() - thawed
@@ -257,11 +257,11 @@ async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix:
     url = await deployment.web()
     wix.send_to(url)
     async with measured_visitors(urlsplit(url).port or 0, [ticket]) as visitors:
-        await visitors.come(VIEWERS)
+        await visitors.add(VIEWERS)
         worker.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         wix.world.buy(ticket)
-        await until(lambda: visitors.lying(wix) == 0, MAX_STALE + 10)
+        await until(lambda: visitors.showing_false(wix) == 0, MAX_STALE + 10)
         withdrawn = time.monotonic() - began
         newcomers = []
         for kind in (websocket_viewer, sse_viewer, polling_viewer):
@@ -269,7 +269,7 @@ async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix:
                 newcomers.append(await until(lambda viewer=viewer: viewer.state(ticket)))  # type: ignore[misc]
         # Longer than a lease: what it had claimed is another's by then.
         await until(lambda: time.monotonic() - began > Timing().lease + 2, 60)
-        still = visitors.lying(wix)
+        still = visitors.showing_false(wix)
 
         thawed = time.monotonic()
         worker.send_signal(signal.SIGCONT)
@@ -296,7 +296,7 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
     wix.send_to(url)
     lease = Timing().lease
     async with measured_visitors(urlsplit(url).port or 0, [held, *others]) as visitors:
-        await visitors.come(VIEWERS)
+        await visitors.add(VIEWERS)
         await until(lambda: visitors.wrong(wix) == 0)
         for one in (first, second):
             one.send_signal(signal.SIGSTOP)
@@ -324,7 +324,7 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
         wix.world.buy(held)
         await until(lambda: visitors.wrong(wix) == 0, lease + 10)
 
-    shown = [[json.loads(claim)["unsold"] for _, claim in page.told[held] if claim] for page in watching_it]
+    shown = [[json.loads(claim)["unsold"] for _, claim in page.history[held] if claim] for page in watching_it]
     report(f"one of two workers stood still with what it had claimed: that was right {right:.1f} s later")
     assert untold == len(watching_it) > 0
     assert lease - 2 <= right <= lease + 10

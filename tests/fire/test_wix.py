@@ -28,10 +28,10 @@ async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> No
 
     async def fresh(left: dict[str, int]) -> bool:
         await asyncio.sleep(0.1)
-        kept = await deployment.kept(wix.site, tickets)
+        kept = await deployment.stored(wix.site, tickets)
         return all(int(read or 10**9) <= left[one] for one, read in zip(tickets, kept, strict=True))
 
-    async with webhook_sender(url, of=wix) as sender:
+    async with webhook_sender(url, wix=wix) as sender:
         trading = asyncio.create_task(buy_steadily([buyers], 100, 50))
         await asyncio.sleep(8)
         wix.knobs.turn(outage="429", outage_of="api", retry_after=5)
@@ -50,18 +50,18 @@ async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> No
         async with hint_load(deployment.redis_url, wix.site, tickets):
             await until(lambda: len(wix.calls()) >= calls + 100, 60)
         await until(lambda: deployment.right(wix, tickets), 20)
-        tries = await sender.all()
+        attempts = await sender.all()
 
-    calm = percentile([one.seconds for one in tries if one.at < began], 0.99)
-    slowest = percentile([one.seconds for one in tries], 0.99)
+    calm = percentile([one.seconds for one in attempts if one.at < began], 0.99)
+    slowest = percentile([one.seconds for one in attempts], 0.99)
     later = {call.status for call in wix.calls() if call.n > calls}
     report(
-        f"{refused} calls in 20 s of 429, fresh {seconds:.1f} s after Wix was well; p99 of {len(tries)} webhooks "
+        f"{refused} calls in 20 s of 429, fresh {seconds:.1f} s after Wix was well; p99 of {len(attempts)} webhooks "
         f"{1000 * slowest:.0f} ms, before all that {1000 * calm:.0f} ms; {len(wix.calls()) - calls} reads after that: {later}"
     )
     assert 1 <= refused <= 5
     assert 10 >= seconds
-    assert (sold, {200}) == (len(tries), {one.status for one in tries})
+    assert (sold, {200}) == (len(attempts), {one.status for one in attempts})
     assert max(0.25, 2 * calm) >= slowest
     assert {200} == later
 
@@ -86,7 +86,7 @@ async def test_a_revoked_token(command: Run, redis_server: Servers, wix: WixRig)
     before, began = len(wix.calls("token")), time.monotonic()
     async with webhook_sender(url) as sender:
         for jwt in jwts:
-            sender.take(jwt)
+            sender.send(jwt)
         answers = await sender.all()
         await until(lambda: deployment.right(wix, tickets), 10)
     seconds = time.monotonic() - began

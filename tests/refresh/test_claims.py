@@ -122,7 +122,7 @@ async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
         said = [one for one in logs if one["event"] == "rules_differ"]
         assert [("warning", SITE)] == [(one["log_level"], one["site"]) for one in said]
         assert "restart the workers with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
-        assert [] == wix.asked
+        assert [] == wix.requests
 
 
 async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
@@ -133,11 +133,11 @@ async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
         assert isinstance(listing, Listing)
         await worker.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         await worker.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
-        wix.say("/query", Reply(content=answer(TICKET, next="more")))
+        wix.reply("/query", Reply(content=answer(TICKET, next="more")))
 
         await worker.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
 
-        assert 1 == len(wix.of("/query"))
+        assert 1 == len(wix.requests_to("/query"))
         assert 0 >= await worker.due(SITE, "*")
 
 
@@ -157,7 +157,7 @@ async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -
         wix.knobs.turn(read_delay=0.0)
         await elapse(worker.store, SiteId(wix.site), 30)
         await worker.wix.aclose()
-        worker.begin()
+        worker.start()
         worker.running = asyncio.create_task(worker.refresh.run())
 
         await worker.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
@@ -211,15 +211,15 @@ async def test_listing_stops_between_pages(redis_url: str) -> None:
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await worker.schedule.list_now(SiteId(SITE))
         gate = asyncio.Event()
-        wix.say("/query", Reply(200, PAGE, after=gate))
+        wix.reply("/query", Reply(200, PAGE, after=gate))
         running = asyncio.create_task(worker.refresh.run())
-        await until(lambda: wix.of("/query"))
+        await until(lambda: wix.requests_to("/query"))
 
         worker.refresh.stop()
         gate.set()
         await running
 
-        assert 1 == len(wix.of("/query"))
+        assert 1 == len(wix.requests_to("/query"))
         assert 0 >= await worker.due(SITE, "*")
 
 
@@ -228,19 +228,19 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await worker.schedule.list_now(SiteId(SITE))
         gate = asyncio.Event()
-        wix.say("/query", Reply(200, PAGE, after=gate), Reply(200, {"ticketDefinitions": []}))
+        wix.reply("/query", Reply(200, PAGE, after=gate), Reply(200, {"ticketDefinitions": []}))
         running = asyncio.create_task(worker.refresh.run())
-        await until(lambda: wix.of("/query"))
+        await until(lambda: wix.requests_to("/query"))
 
         await worker.schedule.list_now(SiteId(SITE))
-        await until(lambda: len(wix.of("/query")) == 2)
+        await until(lambda: len(wix.requests_to("/query")) == 2)
         with capture_logs() as logs:
             gate.set()
             await until(lambda: "listing_left" in [one["event"] for one in logs])
         worker.refresh.stop()
         await running
 
-        assert 2 == len(wix.of("/query"))
+        assert 2 == len(wix.requests_to("/query"))
         assert await worker.store.do("ZSCORE", key(SITE, "due"), "*") is None
 
 
@@ -248,7 +248,7 @@ async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
     """Law 5: A listing that Wix fails pauses the site and is due soon after."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await worker.schedule.list_now(SiteId(SITE))
-        wix.say("/query", Reply(404, {"message": "no such route"}))
+        wix.reply("/query", Reply(404, {"message": "no such route"}))
         running = asyncio.create_task(worker.refresh.run())
         await until(lambda: worker.store.do("HGET", key(SITE, "reads"), "paused_until"))
         worker.refresh.stop()
@@ -263,12 +263,12 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         gate = asyncio.Event()
         first = [Reply(content=answer(OTHER, next="more"), after=gate)] * SLOTS
-        wix.say("/query", *first, Reply(content=answer(TICKET)))
+        wix.reply("/query", *first, Reply(content=answer(TICKET)))
         paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
         for site in paused:
             await worker.add_site(site, everything=True)
         running = asyncio.create_task(worker.refresh.run())
-        await until(lambda: len(wix.of("/query")) == SLOTS)
+        await until(lambda: len(wix.requests_to("/query")) == SLOTS)
         for site in paused:
             await worker.schedule.fault(site, None, 300.0)
         gate.set()
@@ -278,7 +278,7 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
         await until(lambda: worker.shown(SITE, TICKET))
         worker.refresh.stop()
         await running
-        assert SLOTS + 1 == len(wix.of("/query"))
+        assert SLOTS + 1 == len(wix.requests_to("/query"))
 
 
 async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
@@ -299,7 +299,7 @@ async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
         worker.schedule.spend = slow  # type: ignore[method-assign]
         await worker.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
 
-        assert [] == wix.of("/query")
+        assert [] == wix.requests_to("/query")
         assert 2 >= await worker.due(SITE, "*")
 
 
@@ -323,7 +323,7 @@ async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
 
         await worker.refresh._work(lot, asyncio.Semaphore(0), time.monotonic() - worker.schedule.timing.lease)
 
-        assert [] == wix.asked
+        assert [] == wix.requests
         assert 0 >= await worker.due(SITE, TICKET)
 
 

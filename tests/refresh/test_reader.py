@@ -34,8 +34,8 @@ async def test_missing_once_proves_nothing(redis_url: str, reads: FakeReader) ->
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 3))
         await watch(worker, SITE, TICKET)
-        wix.say("/query", Reply(200, {"ticketDefinitions": []}))
-        wix.say(f"/{TICKET}", Reply(404, {"message": "not found"}))
+        wix.reply("/query", Reply(200, {"ticketDefinitions": []}))
+        wix.reply(f"/{TICKET}", Reply(404, {"message": "not found"}))
         states = []
 
         for _ in range(2):
@@ -44,7 +44,7 @@ async def test_missing_once_proves_nothing(redis_url: str, reads: FakeReader) ->
             states.append((await worker.shown(SITE, TICKET))["state"])
 
         assert ["low", "gone"] == states
-        assert 1 == len([one for one in wix.asked if one.method == "GET"])
+        assert 1 == len([one for one in wix.requests if one.method == "GET"])
 
 
 @pytest.mark.parametrize(("answer", "unsold"), [(SAMPLE, 3), ({"id": TICKET}, 7)])
@@ -53,8 +53,8 @@ async def test_missing_but_there(redis_url: str, reads: FakeReader, answer: Any,
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 7))
         await watch(worker, SITE, TICKET)
-        wix.say("/query", Reply(200, {"ticketDefinitions": []}))
-        wix.say(f"/{TICKET}", Reply(200, {"ticketDefinition": answer}))
+        wix.reply("/query", Reply(200, {"ticketDefinitions": []}))
+        wix.reply(f"/{TICKET}", Reply(200, {"ticketDefinition": answer}))
 
         for _ in range(2):
             await mark(worker, SITE, TICKET)
@@ -108,11 +108,11 @@ async def test_one_refused_id_does_not_hide_the_others(redis_url: str) -> None:
     tickets = [f"11111111-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, *tickets)
-        wix.say("/query", Reply(400, {"message": "bad id"}))
+        wix.reply("/query", Reply(400, {"message": "bad id"}))
 
         await worker.reader.read(await claimed(worker))
 
-        asked = [one.body["query"]["filter"]["id"]["$in"] for one in wix.asked if one.path.endswith("/query")]
+        asked = [one.body["query"]["filter"]["id"]["$in"] for one in wix.requests if one.path.endswith("/query")]
         assert [4, 2, 1, 1, 2, 1, 1] == [len(ids) for ids in asked]
         assert 13 <= float(await worker.store.do("HGET", key(SITE, "reads"), "tokens")) < 14
         for ticket in tickets:
@@ -124,8 +124,8 @@ async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: FakeReader
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 3))
         await watch(worker, SITE, TICKET)
-        wix.say("/query", Reply(400, {"message": "bad id"}), Reply(200, {"ticketDefinitions": []}))
-        wix.say(f"/{TICKET}", Reply(400, {"message": "bad id"}))
+        wix.reply("/query", Reply(400, {"message": "bad id"}), Reply(200, {"ticketDefinitions": []}))
+        wix.reply(f"/{TICKET}", Reply(400, {"message": "bad id"}))
         dues = []
 
         for _ in range(3):
@@ -136,7 +136,7 @@ async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: FakeReader
             dues.append(10 < await worker.due(SITE, TICKET) <= 15)
 
         assert [True, False, True] == dues
-        assert 1 == len([one for one in wix.asked if one.method == "GET"])
+        assert 1 == len([one for one in wix.requests if one.method == "GET"])
 
 
 async def test_404_to_a_query_is_a_fault(redis_url: str, reads: FakeReader) -> None:
@@ -144,8 +144,8 @@ async def test_404_to_a_query_is_a_fault(redis_url: str, reads: FakeReader) -> N
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 3))
         await watch(worker, SITE, TICKET, OTHER)
-        wix.say("/query", Reply(404, {"message": "no such route"}))
-        wix.say(f"/{TICKET}", Reply(404, {"message": "no such route"}))
+        wix.reply("/query", Reply(404, {"message": "no such route"}))
+        wix.reply(f"/{TICKET}", Reply(404, {"message": "no such route"}))
 
         for expected in (1, 2):
             await mark(worker, SITE, TICKET)
@@ -155,7 +155,7 @@ async def test_404_to_a_query_is_a_fault(redis_url: str, reads: FakeReader) -> N
 
         assert 3 == (await worker.shown(SITE, TICKET))["unsold"]
         assert {} == await worker.shown(SITE, OTHER)
-        assert [] == [one for one in wix.asked if one.method == "GET"]
+        assert [] == [one for one in wix.requests if one.method == "GET"]
 
 
 async def test_rules_that_change_during_a_read(redis_url: str) -> None:
@@ -164,7 +164,7 @@ async def test_rules_that_change_during_a_read(redis_url: str) -> None:
         await watch(worker, SITE, TICKET)
         lot = await claimed(worker)
         await worker.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
-        wix.say("/query", Reply(content=answer(TICKET)))
+        wix.reply("/query", Reply(content=answer(TICKET)))
 
         await worker.reader.read(lot)
 
@@ -208,13 +208,13 @@ async def test_half_of_a_refused_lot_that_cannot_be_paid(redis_url: str) -> None
     tickets = [f"99999999-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, *tickets)
-        wix.say("/query", Reply(400, {"message": "no"}))
+        wix.reply("/query", Reply(400, {"message": "no"}))
         lot = await claimed(worker)
         await worker.store.do("HSET", key(SITE, "reads"), "tokens", 0)
 
         await worker.reader.read(lot)
 
-        assert 1 == len(wix.of("/query"))
+        assert 1 == len(wix.requests_to("/query"))
         assert all([await worker.due(SITE, ticket) <= 0 for ticket in tickets])
 
 
@@ -230,7 +230,7 @@ async def test_found_by_another_meanwhile(redis_url: str) -> None:
             return []
 
         worker.snapshots.stored = before_it_was  # type: ignore[method-assign]
-        wix.say("/query", Reply(content=answer()))
+        wix.reply("/query", Reply(content=answer()))
         await worker.reader.read(lot)
 
         assert "state" not in await worker.shown(SITE, TICKET)
@@ -241,7 +241,7 @@ async def test_an_answer_that_is_not_full_proves_nothing(redis_url: str) -> None
     """What is missing from an answer that has another page may be on that: it is not gone, and is looked at again."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, TICKET, OTHER)
-        wix.say("/query", Reply(content=answer(TICKET, next="more")))
+        wix.reply("/query", Reply(content=answer(TICKET, next="more")))
 
         await worker.reader.read(await claimed(worker))
 
@@ -254,7 +254,7 @@ async def test_unreadable_is_left_as_it_was(redis_url: str) -> None:
     """A definition of a shape that we cannot read proves nothing: its ticket keeps what it had, and is due in its turn."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, TICKET)
-        wix.say("/query", Reply(200, {"ticketDefinitions": [{"id": TICKET, "eventId": "nonsense"}]}))
+        wix.reply("/query", Reply(200, {"ticketDefinitions": [{"id": TICKET, "eventId": "nonsense"}]}))
 
         await worker.reader.read(await claimed(worker))
 

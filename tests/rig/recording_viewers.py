@@ -1,7 +1,7 @@
-"""Visitors of three kinds, who remember all that they were told and when.
+"""Viewers that record every counter they receive, and when.
 
-`async with watching(url, site, tickets) as eye` is one over a WebSocket, `streaming` one over server-sent events,
-`polling` one who asks for JSON twice a second. Times are the loop's.
+`async with websocket_viewer(url, site, tickets) as viewer` is one over a WebSocket, `sse_viewer` one over server-sent
+events, `polling_viewer` one that asks for JSON twice a second. Times are event-loop time.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from websockets.asyncio.client import connect
 from tests.rig.background import background
 
 EVERY = 0.5
-"""Seconds between two questions of a poller."""
+"""Seconds between two polls."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One counter as it was told."""
+    """One counter as it came."""
 
     at: float
     counter: Json
@@ -32,33 +32,33 @@ class Received:
 
 @dataclass(slots=True)
 class RecordingViewer:
-    """One visitor; *on* is called for each counter as it comes."""
+    """One viewer; *on_counter* is called with each counter as it comes."""
 
-    told: list[Received] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     last: dict[str, Json] = field(default_factory=dict)
-    on: Callable[[Json], None] = lambda _: None
+    on_counter: Callable[[Json], None] = lambda _: None
 
-    def take(self, counter: Json) -> None:
-        """Be told of a ticket."""
-        self.told.append(Received(asyncio.get_running_loop().time(), counter))
+    def receive(self, counter: Json) -> None:
+        """Record a counter."""
+        self.received.append(Received(asyncio.get_running_loop().time(), counter))
         self.last[counter["ticket"]] = counter
-        self.on(counter)
+        self.on_counter(counter)
 
     def unsold(self, ticket: str) -> int | None:
-        """The number that is shown now; None where there is none."""
+        """The number shown now; None where there is none."""
         found: int | None = self.last.get(ticket, {}).get("unsold")
         return found
 
     def state(self, ticket: str) -> str | None:
-        """The state that is shown now; None before the first word."""
+        """The state shown now; None before the first counter."""
         found: str | None = self.last.get(ticket, {}).get("state")
         return found
 
     def numbers(self, ticket: str, since: float) -> list[Received]:
-        """What it was told of this ticket after that moment that was a number."""
+        """The counters of this ticket with a number that came after that moment."""
         return [
             one
-            for one in self.told
+            for one in self.received
             if one.at > since and one.counter["ticket"] == ticket and one.counter["unsold"] is not None
         ]
 
@@ -70,7 +70,7 @@ def counters_path(site: str | None, tickets: Sequence[str]) -> str:
 
 @asynccontextmanager
 async def websocket_viewer(url: str, site: str | None, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
-    """A visitor over a WebSocket."""
+    """A viewer over a WebSocket."""
     viewer = RecordingViewer()
     async with connect(url.replace("http", "ws", 1) + counters_path(site, tickets)) as socket:
 
@@ -78,7 +78,7 @@ async def websocket_viewer(url: str, site: str | None, tickets: Sequence[str]) -
             async for text in socket:
                 found = json.loads(text)
                 if "ticket" in found:
-                    viewer.take(found)
+                    viewer.receive(found)
 
         async with background(look()):
             yield viewer
@@ -86,7 +86,7 @@ async def websocket_viewer(url: str, site: str | None, tickets: Sequence[str]) -
 
 @asynccontextmanager
 async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
-    """A visitor over server-sent events."""
+    """A viewer over server-sent events."""
     viewer = RecordingViewer()
     headers = {"Accept": "text/event-stream"}
     async with (
@@ -98,7 +98,7 @@ async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterat
             async for line in response.aiter_lines():
                 found = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
                 if "ticket" in found:
-                    viewer.take(found)
+                    viewer.receive(found)
 
         async with background(look()):
             yield viewer
@@ -106,14 +106,14 @@ async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterat
 
 @asynccontextmanager
 async def polling_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
-    """A visitor who asks again and again; what is not answered with 200 tells nothing."""
+    """A viewer that polls; a response other than 200 counts as none."""
     viewer = RecordingViewer()
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
 
         async def look() -> None:
             while True:
                 for counter in await get_counters(client, site, tickets):
-                    viewer.take(counter)
+                    viewer.receive(counter)
                 await asyncio.sleep(EVERY)
 
         async with background(look()):
@@ -121,6 +121,6 @@ async def polling_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIt
 
 
 async def get_counters(client: httpx.AsyncClient, site: str, tickets: Sequence[str]) -> list[Json]:
-    """The counters of one answer in JSON; none where it is no 200."""
+    """The counters of one JSON response; none where its status is not 200."""
     answer = await client.get(counters_path(site, tickets))
     return list(answer.json()["counters"]) if answer.status_code == httpx.codes.OK else []

@@ -161,6 +161,6 @@ def about(seconds: float) -> Any:
 
 
 async def held(site: StoredSite, ticket: TicketId, ends: float) -> Marked:
-    """A webhook tells of a hold that ends in so many seconds."""
+    """Mark a ticket as a webhook does that reports a hold; it ends in so many seconds."""
     moment = await site.now() + round(ends * 1e6)
     return await site.schedule.mark(SITE_ID, Hint("reservation_created", (ticket,), hold_ends_us=moment), "reserved")

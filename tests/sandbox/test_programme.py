@@ -31,24 +31,24 @@ def rig() -> ProgrammeRig:
 
 def test_a_definition_begins_at_revision_one(rig: ProgrammeRig) -> None:
     """A new definition is on sale unless its period says otherwise, and is told of."""
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     ticket = rig.ticket()
 
     assert (1, SaleStatus.STARTED, 10) == (ticket.revision, ticket.status, ticket.left)
-    assert [("ticket created", ticket)] == rig.herald.heard
+    assert [("ticket created", ticket)] == rig.herald.recorded
 
 
 def test_an_update_counts_the_revision(rig: ProgrammeRig) -> None:
     """Each update raises the revision by one, and the new value is told of."""
     ticket = rig.ticket()
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
     rig.clock.advance(1)
 
     after = rig.programme.update(ticket.id, 1, name="Chair")
 
     assert (2, "Chair", rig.clock()) == (after.revision, after.name, after.updated)
-    assert [("ticket updated", after)] == rig.herald.heard
+    assert [("ticket updated", after)] == rig.herald.recorded
 
 
 def test_a_stale_revision_changes_nothing(rig: ProgrammeRig) -> None:
@@ -65,11 +65,11 @@ def test_a_stale_revision_changes_nothing(rig: ProgrammeRig) -> None:
 def test_a_deleted_definition_is_gone(rig: ProgrammeRig) -> None:
     """What is deleted is told of once, and is not there afterwards."""
     ticket = rig.ticket()
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.programme.delete(ticket.id)
 
-    assert [("ticket deleted", ticket)] == rig.herald.heard
+    assert [("ticket deleted", ticket)] == rig.herald.recorded
     with pytest.raises(NotThere):
         rig.programme.update(ticket.id, name="Chair")
 
@@ -78,7 +78,7 @@ def test_a_sale_starts_and_ends_by_the_clock(rig: ProgrammeRig) -> None:
     """A scheduled sale starts at its start and ends at its end, each told of once, without a new revision."""
     now = rig.clock()
     ticket = rig.ticket(start=now + 60, end=now + 120)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
     seen = []
 
     for _ in range(5):
@@ -97,7 +97,7 @@ def test_a_moved_sale_starts_when_it_says_now(rig: ProgrammeRig) -> None:
     now = rig.clock()
     ticket = rig.ticket(start=now + 60)
     rig.programme.update(ticket.id, start=now + 600)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.clock.advance(61)
     rig.programme.tick()
@@ -111,7 +111,7 @@ def test_a_moved_sale_starts_when_it_says_now(rig: ProgrammeRig) -> None:
 def test_a_sale_opened_early_says_all_of_it(rig: ProgrammeRig) -> None:
     """Moving a start into the past is an update, a new sale period and a sale that started."""
     ticket = rig.ticket(start=rig.clock() + 60)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.programme.update(ticket.id, start=rig.clock() - 1)
 
@@ -122,7 +122,7 @@ def test_a_deleted_sale_does_not_start(rig: ProgrammeRig) -> None:
     """Nothing is said of a ticket that was deleted before its sale."""
     ticket = rig.ticket(start=rig.clock() + 60)
     rig.programme.delete(ticket.id)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.clock.advance(61)
     rig.programme.tick()
@@ -157,7 +157,7 @@ def test_an_event_has_a_hundred_definitions(rig: ProgrammeRig) -> None:
 
 def test_an_event_goes_its_way(rig: ProgrammeRig) -> None:
     """An event starts and ends by the clock."""
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.clock.advance(1001)
     rig.programme.tick()
@@ -183,7 +183,7 @@ def test_a_canceled_event_stays_so(rig: ProgrammeRig) -> None:
 def test_a_deleted_event_takes_its_tickets_along(rig: ProgrammeRig) -> None:
     """Only of the event it is said that it is gone; its tickets just are."""
     ticket = rig.ticket()
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.programme.delete_event(rig.event.id)
     rig.clock.advance(5000)
@@ -197,12 +197,12 @@ def test_a_deleted_event_takes_its_tickets_along(rig: ProgrammeRig) -> None:
 
 def test_an_update_of_an_event_is_told(rig: ProgrammeRig) -> None:
     """An event's new title is the event's, one revision on."""
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     event = rig.programme.update_event(rig.event.id, title="Fête")
 
     assert ("Fête", 2) == (rig.programme.event(rig.event.id).title, event.revision)
-    assert [("event updated", event)] == rig.herald.heard
+    assert [("event updated", event)] == rig.herald.recorded
 
 
 def test_a_view_lags_behind(rig: ProgrammeRig) -> None:

@@ -24,12 +24,12 @@ class WorldRig:
         self.world = World(self.herald, clock=self.clock, hold_seconds=lambda: 100.0, dice=random.Random(1))
         now = self.clock()
         self.event = self.world.create_event("Fair", now + 10_000, now + 20_000)
-        self.herald.heard.clear()
+        self.herald.recorded.clear()
 
     def ticket(self, **fields: Any) -> Ticket:
         given = {"name": "Seat", "pricing": Pricing.FIXED, "prices": (PRICE,), "limit": 10, **fields}
         ticket = self.world.create(self.event.id, **given)
-        self.herald.heard.clear()
+        self.herald.recorded.clear()
         return ticket
 
     def stock(self, ticket: Ticket) -> tuple[int | None, int, int]:
@@ -50,11 +50,11 @@ def test_buying_says_everything_in_order(rig: WorldRig) -> None:
     order = rig.world.buy(ticket.id, 2)
 
     assert ["hold created", "order initiated", "hold updated", "order confirmed"] == [
-        word for word, _ in rig.herald.heard
+        word for word, _ in rig.herald.recorded
     ]
-    begun, paid = rig.herald.heard[1][1], rig.herald.heard[3][1]
+    begun, paid = rig.herald.recorded[1][1], rig.herald.recorded[3][1]
     assert (OrderStatus.INITIATED, (), order) == (begun.status, begun.admissions, paid)
-    assert HoldStatus.CONFIRMED == rig.herald.heard[2][1].status
+    assert HoldStatus.CONFIRMED == rig.herald.recorded[2][1].status
     assert (8, 2, 0) == rig.stock(ticket)
     assert {} == rig.world.holds
 
@@ -80,7 +80,7 @@ def test_a_hold_takes_out_and_gives_back(rig: WorldRig) -> None:
 
     assert (6, 0, 4) == during
     assert (10, 0, 0) == rig.stock(ticket)
-    assert HoldStatus.CANCELED == rig.herald.heard[-1][1].status
+    assert HoldStatus.CANCELED == rig.herald.recorded[-1][1].status
     with pytest.raises(NotThere):
         rig.world.cancel_hold(hold.id)
 
@@ -89,7 +89,7 @@ def test_a_hold_expires(rig: WorldRig) -> None:
     """A hold that nobody paid ends by itself, and its tickets come back."""
     ticket = rig.ticket()
     hold = rig.world.hold(ticket.id, 4)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.clock.advance(99)
     rig.world.tick()
@@ -98,7 +98,7 @@ def test_a_hold_expires(rig: WorldRig) -> None:
     rig.world.tick()
 
     assert ((6, 0, 4), (10, 0, 0)) == (before, rig.stock(ticket))
-    [(word, ended)] = rig.herald.heard
+    [(word, ended)] = rig.herald.recorded
     assert ("hold updated", hold.id, HoldStatus.EXPIRED, 2) == (word, ended.id, ended.status, ended.revision)
     with pytest.raises(NotThere):
         rig.world.buy_hold(hold.id)
@@ -108,7 +108,7 @@ def test_an_unpaid_order_ends_with_its_hold(rig: WorldRig) -> None:
     """An order whose hold expires is canceled, and cannot be paid afterwards."""
     ticket = rig.ticket()
     order = rig.world.initiate(rig.world.hold(ticket.id).id)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.clock.advance(101)
     rig.world.tick()
@@ -123,7 +123,7 @@ def test_a_confirmed_hold_does_not_expire(rig: WorldRig) -> None:
     """What is paid stays sold when the hold's time comes."""
     ticket = rig.ticket()
     rig.world.buy(ticket.id)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     rig.clock.advance(101)
     rig.world.tick()
@@ -178,11 +178,11 @@ def test_a_canceled_order_comes_back(rig: WorldRig) -> None:
     """Canceling an order puts its tickets on sale again, once."""
     ticket = rig.ticket()
     order = rig.world.buy(ticket.id, 3)
-    rig.herald.heard.clear()
+    rig.herald.recorded.clear()
 
     canceled = rig.world.cancel_order(order.number)
 
-    assert [("order updated", canceled)] == rig.herald.heard
+    assert [("order updated", canceled)] == rig.herald.recorded
     assert (10, 0, 0) == rig.stock(ticket)
     assert all(admission.canceled for admission in canceled.admissions)
     with pytest.raises(NotForSale):

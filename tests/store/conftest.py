@@ -1,4 +1,4 @@
-"""The site of the schedule's tests, in each way in which it can be taken on."""
+"""The site that the schedule is tested with: unknown, with every ticket wanted, or with only watched ones."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
