@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, chdir
@@ -26,8 +25,8 @@ from server.store.keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, SETTINGS, Command, Run
 from tests.rig.redis import RedisServer, free_port
-from tests.rig.redis import until as until_blocking
 from tests.rig.server import OTHER, SITE, TICKET, until
+from tests.rig.signals import signal_when
 
 COMMANDS = {"serve", "web", "worker", "demo", "sandbox", "watch", "settings"}
 
@@ -179,18 +178,6 @@ async def test_port_in_use(command: Run, redis_url: str) -> None:
 # -- what runs --
 
 
-def press(number: int, when: Callable[[], bool]) -> threading.Thread:
-    """Send this process a signal as soon as something holds, as a person would who looks at it."""
-
-    def wait() -> None:
-        until_blocking(when, lambda: "nothing to stop")
-        os.kill(os.getpid(), number)
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
-
-
 def answers(url: str) -> bool:
     """Whether a server is there and ready."""
     try:
@@ -202,7 +189,7 @@ def answers(url: str) -> bool:
 def test_serve(invoke: Invoke) -> None:
     """`serve` needs no REDIS_URL, says where it listens, and options win over the environment."""
     port = free_port()
-    pressed = press(signal.SIGINT, lambda: answers(f"http://localhost:{port}"))
+    pressed = signal_when(signal.SIGINT, lambda: answers(f"http://localhost:{port}"))
 
     status, out, errors = invoke("serve", "--port", str(port), "--host", "localhost", **{**SETTINGS, "PORT": "1"})
     pressed.join()
@@ -214,7 +201,7 @@ def test_serve(invoke: Invoke) -> None:
 def test_serve_is_one_process(invoke: Invoke) -> None:
     """`serve` runs in one process whatever WEB_PROCESSES is, and says so."""
     port = free_port()
-    pressed = press(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
+    pressed = signal_when(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
 
     status, _, errors = invoke("serve", "--port", str(port), **{**SETTINGS, "WEB_PROCESSES": "4"})
     pressed.join()
@@ -227,7 +214,7 @@ def test_serve_is_one_process(invoke: Invoke) -> None:
 def test_demo(invoke: Invoke, tmp_path: Path) -> None:
     """`demo` prints the address of a shop page, and takes nothing of an environment that is made for a real site."""
     port = free_port()
-    pressed = press(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
+    pressed = signal_when(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
     real = {
         "REDIS_URL": "redis://127.0.0.1:1",
         "WIX_API_KEY": "a real key",
@@ -386,7 +373,7 @@ def test_watch_until_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_url
     """Ctrl+C is how `watch` ends, and no fault."""
     redis_shared.ask("SADD", "tc:sites", SITE)
     counter = wire.unknown(TicketId(TICKET))
-    pressed = press(signal.SIGINT, lambda: bool(redis_shared.ask("PUBLISH", channel(SITE, TICKET), counter)))
+    pressed = signal_when(signal.SIGINT, lambda: bool(redis_shared.ask("PUBLISH", channel(SITE, TICKET), counter)))
 
     status, _, errors = invoke("watch", TICKET, REDIS_URL=redis_url)
     pressed.join()

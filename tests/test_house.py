@@ -110,15 +110,16 @@ def test_each_source_has_its_tests() -> None:
 def test_each_test_has_its_source() -> None:
     """A test file is named after what it tests: a source file of the server, the sandbox, or a reason in SOURCELESS.
 
-    A file of tests/fire or tests/doors is one theme, of the whole house.
+    `test_y.py` and `test_y_aspect.py` test `y.py`. A file of tests/fire or tests/doors is one theme, of the whole house.
     """
     homeless = []
     for path in sorted(ROOT.glob("tests/**/test_*.py")):
         test = path.relative_to(ROOT)
-        source = Path(*test.parts[1:-1], path.name.removeprefix("test_"))
         if test.parts[1] in {"fire", "doors"}:
             continue
-        if not (ROOT / "server" / source).exists() and not (ROOT / source).exists():
+        words = path.stem.split("_")[1:]
+        sources = [Path(*test.parts[1:-1], "_".join(words[:end]) + ".py") for end in range(1, len(words) + 1)]
+        if not any((ROOT / "server" / source).exists() or (ROOT / source).exists() for source in sources):
             homeless.append(str(test))
 
     assert homeless == sorted(SOURCELESS)

@@ -4,17 +4,17 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Page
 from redis.asyncio import Redis
-from websockets.asyncio.client import ClientConnection, connect
 
 from tests.rig.host_site import HostSite
+from tests.rig.recording_viewers import RecordingViewer, websocket_viewer
 from tests.rig.server import RunningServer, StartServer, until
 from tests.rig.wix import WixRig
 
@@ -22,34 +22,9 @@ AT_ONCE = 50
 """Connections over which a test posts webhooks."""
 
 
-class Eye:
-    """A viewer over WebSocket that remembers the last counter of each ticket."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.last: dict[str, dict[str, Any]] = {}
-
-    async def look(self) -> None:
-        """Receive for ever."""
-        async for text in self.socket:
-            found = json.loads(text)
-            if "ticket" in found:
-                self.last[found["ticket"]] = found
-
-    def unsold(self, ticket: str) -> int | None:
-        """The number shown of a ticket; None where there is none."""
-        found: int | None = self.last.get(ticket, {}).get("unsold")
-        return found
-
-
-@asynccontextmanager
-async def eye(running: RunningServer, *tickets: str) -> AsyncIterator[Eye]:
-    """A viewer of these tickets, as long as the block."""
-    async with connect(running.ws + running.counters(*tickets)) as socket:
-        found = Eye(socket)
-        looking = asyncio.create_task(found.look())
-        yield found
-        looking.cancel()
+def viewer_of(running: RunningServer, *tickets: str) -> AbstractAsyncContextManager[RecordingViewer]:
+    """A viewer of these tickets, whose page names no site."""
+    return websocket_viewer(running.url, None, tickets)
 
 
 Whole = Callable[..., Awaitable[RunningServer]]
@@ -82,7 +57,7 @@ async def test_purchase_is_seen_in_a_second(whole: Whole, wix: WixRig) -> None:
     """What is bought at Wix is seen by every viewer within a second, and so is what a hold takes and gives back."""
     running = await whole()
     ticket = wix.tickets["low"]
-    async with eye(running, ticket) as first, eye(running, ticket, wix.tickets["fixed"]) as second:
+    async with viewer_of(running, ticket) as first, viewer_of(running, ticket, wix.tickets["fixed"]) as second:
         await until(lambda: first.unsold(ticket) == second.unsold(ticket) == 3)
 
         wix.world.buy(ticket)
@@ -99,7 +74,7 @@ async def test_expired_hold_comes_back(whole: Whole, wix: WixRig) -> None:
     wix.knobs.turn(hold_seconds=2)
     running = await whole()
     ticket = wix.tickets["low"]
-    async with eye(running, ticket) as viewer:
+    async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 3)
 
         wix.world.hold(ticket, 2)
@@ -125,7 +100,7 @@ async def test_rush_on_one_ticket(whole: Whole, wix: WixRig) -> None:
     """Law 4: A thousand orders for one ticket within a second cost at most 8 queries, and end on the right number."""
     running = await whole()
     [ticket] = wix.sandbox.add(1, limit=1500)
-    async with eye(running, ticket) as viewer:
+    async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 1500)
         jwts = bought(wix, [ticket], 1000)
         before, began = queries(wix), time.monotonic()
@@ -158,7 +133,7 @@ async def test_twice_in_any_order_with_losses(whole: Whole, wix: WixRig) -> None
     running = await whole(watch_every=1, reconcile=5)
     await until(lambda: agree(running, wix, tickets), 20)
     watched = tickets[:40]
-    async with eye(running, *watched) as viewer:
+    async with viewer_of(running, *watched) as viewer:
         dice = random.Random(2)
         jwts = [jwt for jwt in bought(wix, tickets, 400) if dice.random() > 0.2] * 2
         dice.shuffle(jwts)
@@ -173,7 +148,7 @@ async def test_silence_of_wix_is_healed(whole: Whole, wix: WixRig) -> None:
     """Without a single webhook a watched number is true again within two rounds of reading."""
     running = await whole(watch_every=1)
     ticket = wix.tickets["low"]
-    async with eye(running, ticket) as viewer:
+    async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 3)
         wix.knobs.turn(loss=1.0)
 
@@ -186,7 +161,7 @@ async def test_outage_withdraws_and_heals(whole: Whole, wix: WixRig) -> None:
     """Law 8: While Wix answers nothing usable the number is withdrawn after MAX_STALE, and back when Wix is."""
     running = await whole(watch_every=1, max_stale=5)
     ticket = wix.tickets["low"]
-    async with eye(running, ticket) as viewer:
+    async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 3)
         wix.knobs.turn(outage="503")
         wix.world.buy(ticket)
@@ -205,7 +180,7 @@ async def test_both_answers_to_what_is_open(whole: Whole, wix: WixRig) -> None:
     )
     running = await whole()
     unlimited, free, low = (wix.tickets[kind] for kind in ("unlimited", "free", "low"))
-    async with eye(running, unlimited, free, low) as viewer:
+    async with viewer_of(running, unlimited, free, low) as viewer:
         await until(lambda: viewer.unsold(low) == 3 and viewer.unsold(free) == 15 and unlimited in viewer.last)
         assert ("available", None) == (viewer.last[unlimited]["state"], viewer.unsold(unlimited))
         assert "0.00" == viewer.last[free]["prices"][0]["amount"]

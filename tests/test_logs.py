@@ -223,9 +223,9 @@ def test_repeated_warning() -> None:
     warning = RepeatedWarning(logs.logger("test"), "amiss", 60, clock=clock)
 
     assert ["warning amiss this"] == warned(warning, "this", "this")
-    clock.move(59)
+    clock.advance(59)
     assert ["warning amiss that"] == warned(warning, "this", "that")
-    clock.move(1)
+    clock.advance(1)
     assert ["warning amiss this"] == warned(warning, "this", "that")
 
 

@@ -26,7 +26,6 @@ from server.http.listen import address, listen
 from server.http.server import Server, http_server
 from server.model import Hint, TicketId
 from server.redis.client import RedisClient, Use
-from server.settings import Settings
 from server.store.keys import key
 from server.web import Web
 from tests.rig import fake_wix
@@ -34,6 +33,7 @@ from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import Command, Run
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import SITE, TICKET, until
+from tests.rig.settings import valid_settings
 
 PATH = f"/v1/counters?ticket={TICKET}"
 STREAM = f"/v1/counters/stream?ticket={TICKET}"
@@ -43,12 +43,6 @@ VIEWERS = 20
 
 A_LITTLE = 1.0
 """Seconds over those that are promised, for a busy machine."""
-
-
-def found(**given: Any) -> Settings:
-    """Settings of a process that could run, but for what is given."""
-    defaults: dict[str, Any] = {"wix_sites": SITE, "wix_app_id": "app", "wix_app_secret": "app-secret", "port": 0}
-    return settings.load(_env_file=None, **{**defaults, "wix_api_url": "http://127.0.0.1:9", **given})
 
 
 # -- the end of a process --
@@ -132,7 +126,7 @@ async def test_sigterm_with_viewers(command: Run, redis_url: str) -> None:
 
 async def test_websockets_closed_in_waves(redis_url: str) -> None:
     """Law 11: WebSockets get their bye and a close with 1012, in waves; then uvicorn, worker and all tasks end."""
-    wanted = found(redis_url=redis_url)
+    wanted = valid_settings(redis_url=redis_url)
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         _, parts = await run._start(stack, wanted, web=True, worker=True, embed=False)
@@ -191,17 +185,17 @@ async def test_worker_finishes_its_call(command: Run, redis_url: str) -> None:
     async with aclosing(FakeReader(redis_url, SITE)) as reads, fake_wix.running() as wix:
         await reads.schedule.add_site(reads.site, reads.rules, everything=True)
         await reads.schedule.mark(reads.site, Hint("sold", (TicketId(TICKET),)))
-        wix.hang()
+        wix.hold()
         worker = command("worker", REDIS_URL=redis_url, WIX_API_URL=wix.url)
-        await until(lambda: wix.asked)
+        await until(lambda: wix.requests)
         wix.free.set()
         wix.free.clear()  # the token is given, the read is not
-        await until(lambda: wix.of("/query"))
+        await until(lambda: wix.requests_to("/query"))
         worker.process.send_signal(signal.SIGTERM)
         ending = asyncio.create_task(worker.ended())
         await asyncio.wait({ending}, timeout=0.5)
         assert not ending.done()
-        wix.go_on()
+        wix.resume()
         status, _ = await ending
         counter = await reads.store.do("HGET", key(SITE, "ticket", TICKET), "counter")
 
@@ -341,9 +335,9 @@ async def test_unsafe_redis(redis_server: Callable[..., RedisServer], setting: d
     redis = redis_server(**setting)
 
     with pytest.raises(NotStarted, match=r"set `(appendonly yes|maxmemory-policy noeviction)`.*ALLOW_UNSAFE_REDIS=1"):
-        await run._check_redis(redis.url, found())
+        await run._check_redis(redis.url, valid_settings())
     with capture_logs() as logs:
-        await run._check_redis(redis.url, found(allow_unsafe_redis=True))
+        await run._check_redis(redis.url, valid_settings(allow_unsafe_redis=True))
 
     assert ["unsafe_redis"] == [one["event"] for one in logs]
 
@@ -351,7 +345,7 @@ async def test_unsafe_redis(redis_server: Callable[..., RedisServer], setting: d
 async def test_redis_never_available() -> None:
     """A Redis that never comes is reported, with the setting to check."""
     with pytest.raises(NotStarted, match=r"Redis was not available within 0 s: check REDIS_URL"):
-        await run._check_redis(f"redis://127.0.0.1:{free_port()}", found(), within=0.1)
+        await run._check_redis(f"redis://127.0.0.1:{free_port()}", valid_settings(), within=0.1)
 
 
 @asynccontextmanager
@@ -545,7 +539,7 @@ def test_process_until_signal(redis_url: str, number: int) -> None:
         addresses.append(address)
         signal.raise_signal(number)
 
-    status = run.run_process(found(redis_url=redis_url), web=True, worker=True, embed=True, ready=ready)
+    status = run.run_process(valid_settings(redis_url=redis_url), web=True, worker=True, embed=True, ready=ready)
 
     assert 0 == status
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", addresses[0])
@@ -560,7 +554,7 @@ def test_process_embeds_valkey(tmp_path: Path) -> None:
         os.kill(int(lock.read_text().split()[0]), 0)
         signal.raise_signal(signal.SIGTERM)
 
-    status = run.run_process(found(data_dir=tmp_path), web=True, worker=True, embed=True, ready=ready)
+    status = run.run_process(valid_settings(data_dir=tmp_path), web=True, worker=True, embed=True, ready=ready)
 
     assert 0 == status
     with pytest.raises(ProcessLookupError):

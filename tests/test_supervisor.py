@@ -7,7 +7,6 @@ import resource
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, chdir, contextmanager, suppress
@@ -22,27 +21,22 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server import settings, supervisor
+from server import supervisor
 from server.errors import NotStarted
 from server.http.listen import listen
 from server.settings import Settings
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, Command, Run
 from tests.rig.redis import RedisServer, free_port
-from tests.rig.redis import until as until_blocking
-from tests.rig.server import SITE, TICKET, until
+from tests.rig.server import TICKET, until
+from tests.rig.settings import valid_settings
+from tests.rig.signals import do_when, signal_when
 
 VIEWERS = 24
 """With so many, one of two children gets none of them once in eight million runs."""
 
 TOKEN = "token"
 VIEWING, WRITTEN = 'ticket_counter_viewers{kind="ws"}', 'ticket_counter_frames_total{kind="ws"}'
-
-
-def found(**given: Any) -> Settings:
-    """Settings of a web process that could run, but for what is given."""
-    defaults: dict[str, Any] = {"wix_sites": SITE, "wix_api_url": "http://127.0.0.1:9", "port": 0}
-    return settings.load(_env_file=None, **{**defaults, **given})
 
 
 # -- real web processes on one port --
@@ -200,7 +194,7 @@ async def test_killed_parent(command: Run, redis_url: str) -> None:
         await process.stop(signal.SIGKILL)
 
         await until(lambda: not any(alive(pid) for pid in children))
-    listen(found(port=int(parent.url.rpartition(":")[2]))).close()
+    listen(valid_settings(port=int(parent.url.rpartition(":")[2]))).close()
     assert not folder.exists()
 
 
@@ -247,28 +241,6 @@ async def test_no_folder_for_metrics(command: Run, redis_url: str) -> None:
 # -- the parent and a child, in this process --
 
 
-def send_signal(number: int, when: Callable[[], Any], times: int = 1) -> threading.Thread:
-    """Send this process a signal as soon as a condition holds."""
-
-    def kill() -> None:
-        for _ in range(times):
-            os.kill(os.getpid(), number)
-
-    return once(when, kill)
-
-
-def once(when: Callable[[], Any], do: Callable[[], Any]) -> threading.Thread:
-    """Do something in another thread as soon as a condition holds."""
-
-    def wait() -> None:
-        until_blocking(lambda: bool(when()), lambda: "it did not come to hold")
-        do()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
-
-
 @contextmanager
 def environment_of_children(folder: Path, **given: str) -> Iterator[None]:
     """Give children these settings in the environment, and no others from a file."""
@@ -294,7 +266,7 @@ def test_supervise_until_signal(redis_url: str, tmp_path: Path, number: int) -> 
         signal.raise_signal(number)
 
     with environment_of_children(tmp_path, REDIS_URL=redis_url):
-        status = supervisor.supervise(found(redis_url=redis_url, web_processes=2), ready)
+        status = supervisor.supervise(valid_settings(redis_url=redis_url, web_processes=2), ready)
 
     assert 0 == status
     assert 1 == len(reported)
@@ -305,7 +277,7 @@ def test_supervise_until_signal(redis_url: str, tmp_path: Path, number: int) -> 
 def test_supervise_without_redis_url() -> None:
     """A missing REDIS_URL is reported before any child is started."""
     with pytest.raises(NotStarted, match="REDIS_URL is not set"):
-        supervisor.supervise(found(redis_url=None, web_processes=2), print)
+        supervisor.supervise(valid_settings(redis_url=None, web_processes=2), print)
 
 
 def run_child(wanted: Settings, report: int) -> int:
@@ -317,14 +289,14 @@ def test_child_reports_ready(redis_url: str) -> None:
     """A child reports that it is ready once it listens on a shared port; a second signal does not end it at once."""
     reading, writing = os.pipe()
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
-        wanted = found(redis_url=redis_url, port=other.getsockname()[1])
+        wanted = valid_settings(redis_url=redis_url, port=other.getsockname()[1])
         said: list[bytes] = []
 
         def listens() -> bool:
             said.append(os.read(reading, 100))
             return True
 
-        signalling = send_signal(signal.SIGTERM, listens, times=2)
+        signalling = signal_when(signal.SIGTERM, listens, times=2)
         status = run_child(wanted, writing)
         signalling.join()
 
@@ -337,7 +309,7 @@ def test_child_reports_start_error(redis_server: Callable[..., RedisServer]) -> 
     """A child that cannot start reports the reason only to its parent, and its status is 2."""
     reading, writing = os.pipe()
 
-    status = run_child(found(redis_url=redis_server(appendonly="no").url), writing)
+    status = run_child(valid_settings(redis_url=redis_server(appendonly="no").url), writing)
     os.close(writing)
 
     assert 2 == status
@@ -389,7 +361,7 @@ def ended(logs: list[Any]) -> list[Any]:
 def test_restart_backoff(tmp_path: Path, program: str, healthy_after: float, bases: list[float]) -> None:
     """A child that keeps ending is restarted after ever longer pauses, up to a limit, unless it served long enough."""
     with capture_logs() as logs:
-        signalling = send_signal(signal.SIGTERM, lambda: len(ended(logs)) >= len(bases))
+        signalling = signal_when(signal.SIGTERM, lambda: len(ended(logs)) >= len(bases))
         status = supervisor_of(1, program, tmp_path, backoff=(0.1, 0.3), healthy_after=healthy_after).run()
         signalling.join()
 
@@ -430,7 +402,7 @@ else:
 """
 
     with capture_logs() as logs:
-        signalling = send_signal(signal.SIGTERM, lambda: len(ended(logs)) >= 3)
+        signalling = signal_when(signal.SIGTERM, lambda: len(ended(logs)) >= 3)
         ready = partial((tmp_path / "all-ready").touch, exist_ok=False)
         status = supervisor_of(2, program, tmp_path, ready, backoff=(0.01, 0.02)).run()
         signalling.join()
@@ -471,7 +443,7 @@ def test_resources_missing_at_start(tmp_path: Path, lack: Callable[[ExitStack], 
     one = supervisor_of(1, program, tmp_path, lambda: signal.raise_signal(signal.SIGTERM), backoff=(0.01, 0.02))
     with capture_logs() as logs, ExitStack() as lacking:
         lack(lacking)
-        relief = once(lambda: ended(logs), lacking.close)
+        relief = do_when(lambda: ended(logs), lacking.close)
         status = one.run()
         relief.join()
 

@@ -466,16 +466,16 @@ async def test_slow_redis(
 ) -> None:
     """However many answers of a slow Redis a webhook needs, its own answer comes before Wix gives up."""
     server = redis_server()
-    async with tcp_proxy("127.0.0.1", server.port) as link:
-        running = await start_server(redis_url=f"redis://127.0.0.1:{link.port}/0", wix_public_key=public_key)
+    async with tcp_proxy("127.0.0.1", server.port) as proxy:
+        running = await start_server(redis_url=f"redis://127.0.0.1:{proxy.port}/0", wix_public_key=public_key)
         known = await running.web.schedule.sites()
-        link.delay = 0.15
+        proxy.delay = 0.15
         began = time.monotonic()
 
         response = await post(running, sign("app_removed"))
 
         seconds = time.monotonic() - began
-        link.delay = 0.0
+        proxy.delay = 0.0
         assert await until(lambda: post_until(running, sign("app_removed")))
     assert {SITE} == known
     assert (503, "1") == (response.status_code, response.headers["retry-after"])

@@ -28,7 +28,7 @@ async def test_loaded_anyhow(site: HostSite, page: Page, console_errors: list[st
     ):
         await page.goto(site.put("/", f"<script>window.before = Object.keys(window)</script>{TAG}{tags}"))
         socket = await site.socket(number + 1)
-        await socket.say(counter())
+        await socket.send(counter())
         await shows(page, "Only 3 left at this price.")
 
         assert [] == await page.evaluate(
@@ -109,13 +109,13 @@ async def test_faulty_attributes(site: HostSite, page: Page) -> None:
     faulty = '<ticket-counter ticket="nonsense">Ask us</ticket-counter><ticket-counter>Soon</ticket-counter>'
     await page.goto(site.put("/", LOADED + TAG + faulty))
     first = await site.socket(1)
-    await first.say(counter())
+    await first.send(counter())
     await shows(page, "Only 3 left at this price.", 0)
     await shows(page, "Ask us", 1)
 
     await page.evaluate(f"document.querySelectorAll('ticket-counter')[2].setAttribute('ticket', '{OTHER}')")
     second = await site.socket(2)
-    await second.say(counter(OTHER, unsold=1))
+    await second.send(counter(OTHER, unsold=1))
 
     await shows(page, "Only 1 left at this price.", 2)
     assert ([TICKET], [TICKET, OTHER]) == (first.tickets, second.tickets)
@@ -126,13 +126,13 @@ async def test_another_ticket(site: HostSite, page: Page) -> None:
     """An element that is given another ticket shows nothing of the old one while it waits for the new."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
-    await first.say(counter())
+    await first.send(counter())
     await shows(page, "Only 3 left at this price.")
 
     await page.evaluate(f"document.querySelector('ticket-counter').setAttribute('ticket', '{OTHER}')")
     await shows(page, "Tickets at the door")
     second = await site.socket(2)
-    await second.say(counter(OTHER, unsold=8))
+    await second.send(counter(OTHER, unsold=8))
     await shows(page, "Only 8 left at this price.")
     await page.evaluate(f"document.querySelector('ticket-counter').setAttribute('ticket', '{TICKET}')")
     await site.socket(3)
@@ -144,7 +144,7 @@ async def test_moved(site: HostSite, page: Page) -> None:
     """An element that is moved in the page goes on as it was: same socket, same text, no event, nothing written."""
     await page.goto(site.put("/", f"{LOADED}{TAG}<main></main>"))
     socket = await site.socket(1)
-    await socket.say(counter())
+    await socket.send(counter())
     await shows(page, "Only 3 left at this price.")
     await page.evaluate(EVENTS)
 
@@ -157,7 +157,7 @@ async def test_moved(site: HostSite, page: Page) -> None:
           document.querySelector("main").append(one);
         }"""
     )
-    await socket.say(counter(v=2), counter(v=3, unsold=2))
+    await socket.send(counter(v=2), counter(v=3, unsold=2))
     await shows(page, "Only 2 left at this price.")
 
     # One text for another; the frame that said the same again wrote nothing.
@@ -176,7 +176,7 @@ async def test_event_and_property(site: HostSite, page: Page) -> None:
         TAG,
     )
     socket = await site.socket(1)
-    await socket.say(counter(), counter(), counter(v=2, unsold=0, state="sold_out"))
+    await socket.send(counter(), counter(), counter(v=2, unsold=0, state="sold_out"))
     await until(lambda: page.evaluate("heard.length === 2"))
 
     # Seen from outside, what is in a shadow root is its host.
@@ -194,14 +194,14 @@ async def test_styled_from_outside(site: HostSite, page: Page) -> None:
     await page.goto(site.put("/", style + LOADED + TAG))
     socket = await site.socket(1)
     words = page.locator("ticket-counter [part=text]")
-    await socket.say(counter(unsold=8))
+    await socket.send(counter(unsold=8))
     await expect(words).to_have_css("color", "rgb(1, 2, 3)")
     wide = await words.bounding_box()
-    await socket.say(counter(unsold=1))
+    await socket.send(counter(unsold=1))
     await expect(words).to_have_text("Only 1 left at this price.")
     assert wide == await words.bounding_box()
 
-    await socket.say(counter(state="sold_out", unsold=0))
+    await socket.send(counter(state="sold_out", unsold=0))
     await expect(words).to_have_css("color", "rgb(4, 5, 6)")
     await page.evaluate("document.querySelector('ticket-counter').hidden = true")
 

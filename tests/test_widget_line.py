@@ -40,7 +40,7 @@ async def test_one_socket(site: HostSite, page: Page) -> None:
     tags = f'{TAG}<ticket-counter ticket=" {TICKET.upper()}"></ticket-counter><ticket-counter ticket="{OTHER}"></ticket-counter>'
     await page.goto(site.put("/", LOADED + tags))
     socket = await site.socket(1)
-    await socket.say(counter(), counter(OTHER, state="sold_out", unsold=0))
+    await socket.send(counter(), counter(OTHER, state="sold_out", unsold=0))
 
     await shows(page, "Only 3 left at this price.", 0)
     await shows(page, "Only 3 left at this price.", 1)
@@ -52,7 +52,7 @@ async def test_coming_and_going(site: HostSite, page: Page) -> None:
     """A new set of tickets gets a new socket; the old one is heard until that has spoken, and the last element's is closed."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
-    await first.say(counter())
+    await first.send(counter())
     await shows(page, "Only 3 left at this price.")
 
     await page.evaluate(
@@ -60,17 +60,17 @@ async def test_coming_and_going(site: HostSite, page: Page) -> None:
         "document.getElementById(id).setAttribute('ticket', id)" % [OTHER, THIRD]
     )
     second = await site.socket(2)
-    await first.say(counter(unsold=2))
+    await first.send(counter(unsold=2))
     await shows(page, "Only 2 left at this price.")
-    await second.say()
+    await second.send()
     await until(lambda: first.ended)
     assert "Only 2 left at this price." == await text(page)
-    await second.say(counter(OTHER, unsold=7))
+    await second.send(counter(OTHER, unsold=7))
     await shows(page, "Only 7 left at this price.", 1)
 
     await page.evaluate("document.querySelectorAll('ticket-counter')[1].remove()")
     third = await site.socket(3)
-    await third.say()
+    await third.send()
     await page.evaluate("document.querySelectorAll('ticket-counter').forEach((one) => one.remove())")
     await until(lambda: not site.open)
 
@@ -134,7 +134,7 @@ async def test_refused_later(site: HostSite, page: Page) -> None:
     """A server that refuses a page which it let in before no longer vouches for anything."""
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
-    await socket.say(counter())
+    await socket.send(counter())
     await shows(page, "Only 3 left at this price.")
 
     await socket.close(4501, "this origin is not in ORIGINS")
@@ -167,19 +167,19 @@ async def test_silence(site: HostSite, page: Page) -> None:
     await page.clock.install()
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
-    await first.say(counter())
+    await first.send(counter())
     await shows(page, "Only 3 left at this price.")
 
     for beats in range(1, 4):
         await page.clock.run_for(50_000)
         assert "Only 3 left at this price." == await text(page)
-        await first.say()
+        await first.send()
         await seen(page, "messages", 1 + beats)
     await page.clock.run_for(61_000)
     assert "Tickets at the door" == await text(page)
     assert "unknown" == await page.locator("ticket-counter").get_attribute("data-state")
     second = await site.socket(2)
-    await second.say(counter(unsold=2))
+    await second.send(counter(unsold=2))
 
     await shows(page, "Only 2 left at this price.")
     await until(lambda: first.ended)
@@ -191,7 +191,7 @@ async def test_heartbeats_vouch_for_nothing_unsaid(site: HostSite, page: Page) -
     await page.clock.install()
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
-    await first.say(counter())
+    await first.send(counter())
     await shows(page, "Only 3 left at this price.")
     await first.close(1001)
     await seen(page, "closes", 1)
@@ -200,7 +200,7 @@ async def test_heartbeats_vouch_for_nothing_unsaid(site: HostSite, page: Page) -
 
     for beats in range(1, 4):
         assert "Only 3 left at this price." == await text(page)
-        await second.say()
+        await second.send()
         await seen(page, "messages", 1 + beats)
         await page.clock.run_for(25_000)
 
@@ -216,7 +216,7 @@ async def test_retry_in_the_time_given(site: HostSite, page: Page) -> None:
     socket = await site.socket(1)
     await page.clock.pause_at(STARTED)
 
-    await socket.say('{"bye":{"retry_ms":[5000,6000]}}')
+    await socket.send('{"bye":{"retry_ms":[5000,6000]}}')
     await socket.close(1012)
     await seen(page, "closes", 1)
     await page.clock.run_for(4_900)
@@ -247,7 +247,7 @@ async def test_retries_spread(site: HostSite, page: Page) -> None:
     codes = (1001, 1012, 4000, 4499, 1011, 1000, 3000)
     waits = [await wait_after(number, code) for number, code in enumerate(codes, 1)]
     settled = await site.socket(8)
-    await settled.say()
+    await settled.send()
     await seen(page, "messages", 1)
     await page.clock.run_for(5_000)
     waits.append(await wait_after(8, 1012))
@@ -260,12 +260,12 @@ async def test_hidden_page(site: HostSite, page: Page) -> None:
     await page.clock.install()
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
-    await first.say(counter())
+    await first.send(counter())
     await shows(page, "Only 3 left at this price.")
 
     await page.evaluate(HIDE, True)
     await page.clock.run_for(40_000)
-    await first.say(counter(unsold=2))
+    await first.send(counter(unsold=2))
     await shows(page, "Only 2 left at this price.")
     await page.clock.run_for(21_000)
     await until(lambda: first.ended)
@@ -274,7 +274,7 @@ async def test_hidden_page(site: HostSite, page: Page) -> None:
     await page.evaluate(HIDE, False)
     second = await site.socket(2)
     assert "Tickets at the door" == await text(page)
-    await second.say(counter(unsold=1))
+    await second.send(counter(unsold=1))
 
     await shows(page, "Only 1 left at this price.")
 
@@ -283,17 +283,17 @@ async def test_back_and_forth(site: HostSite, page: Page) -> None:
     """A page that is left closes its socket and opens one when it comes back; so it does when the network is back."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
-    await first.say(counter())
+    await first.send(counter())
     await shows(page, "Only 3 left at this price.")
 
     await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
     await until(lambda: first.ended)
     await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
     second = await site.socket(2)
-    await second.say()
+    await second.send()
     await page.evaluate("dispatchEvent(new Event('online'))")
     third = await site.socket(3)
-    await third.say(counter(unsold=2))
+    await third.send(counter(unsold=2))
 
     await shows(page, "Only 2 left at this price.")
     await until(lambda: [third] == site.open)

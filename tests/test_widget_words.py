@@ -73,7 +73,7 @@ async def test_last_word_counts(site: HostSite, page: Page) -> None:
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
 
-    await socket.say(counter(v=9, unsold=2), counter(v=1, unsold=5))
+    await socket.send(counter(v=9, unsold=2), counter(v=1, unsold=5))
 
     await shows(page, "Only 5 left at this price.")
 
@@ -100,7 +100,7 @@ async def test_prices(site: HostSite, page: Page) -> None:
         ([one("4.00", "")], False, "4.00"),
         ([], False, ""),
     ]:
-        await socket.say(counter(prices=prices, shared=shared))
+        await socket.send(counter(prices=prices, shared=shared))
         await expect(price).to_have_text(expected)
 
 
@@ -108,7 +108,7 @@ async def test_languages(site: HostSite, page: Page, console_errors: list[str]) 
     """Numbers follow the language of the page, or of the element; one that is no language does no harm."""
     tag = TAG.replace(">", " show-price>", 1)
     await page.goto(site.put("/", f"<html lang=de>{LOADED}{tag}"))
-    await (await site.socket(1)).say(counter(state="available", unsold=1200))
+    await (await site.socket(1)).send(counter(state="available", unsold=1200))
     await shows(page, "25,00\u00a0$ 1.200 left at this price.")
 
     element = page.locator("ticket-counter")
@@ -126,9 +126,9 @@ async def test_unknown_zone(site: HostSite, page: Page) -> None:
     socket = await site.socket(1)
     start = "2030-07-01T18:30:00Z"
 
-    await socket.say(counter(state="scheduled", sale={"start": start, "end": None, "zone": "America/New_York"}))
+    await socket.send(counter(state="scheduled", sale={"start": start, "end": None, "zone": "America/New_York"}))
     await shows(page, "On sale from July 1, 2030 at 2:30 PM EDT.")
-    await socket.say(counter(state="scheduled", sale={"start": start, "end": None, "zone": "Moon/Tranquility"}))
+    await socket.send(counter(state="scheduled", sale={"start": start, "end": None, "zone": "Moon/Tranquility"}))
 
     await shows(page, "On sale from July 1, 2030 at 6:30 PM UTC.")
 
@@ -142,7 +142,7 @@ async def test_screen_readers(site: HostSite, page: Page) -> None:
     socket = await site.socket(1)
 
     async def after(ms: int, **more: Any) -> str:
-        await socket.say(counter(**more))
+        await socket.send(counter(**more))
         await until(lambda: page.evaluate(f"document.querySelector('ticket-counter').counter?.v === {more['v']}"))
         await page.clock.run_for(ms)
         return str(await status.text_content())

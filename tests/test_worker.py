@@ -33,14 +33,15 @@ async def working(redis_url: str, wix: WixRig, **given: Any) -> AsyncIterator[Wo
         await worker.aclose()
 
 
+async def reads_all(worker: Worker, wix: WixRig) -> bool:
+    """Whether every ticket of the site is scheduled."""
+    return set(wix.tickets.values()) == set(await worker.sites.schedule.tracked(SiteId(SITE)))
+
+
 async def test_reads_all_of_the_site(redis_url: str, wix: WixRig) -> None:
     """A worker lists its sites and reads every ticket of them, without anybody who watches."""
     async with working(redis_url, wix) as worker:
-
-        async def tracked() -> bool:
-            return set(wix.tickets.values()) == set(await worker.sites.schedule.tracked(SiteId(SITE)))
-
-        assert await until(tracked)
+        assert await until(lambda: reads_all(worker, wix))
 
 
 async def test_reads_only_what_is_watched(redis_url: str, wix: WixRig) -> None:
@@ -56,11 +57,7 @@ async def test_reads_without_the_list_of_sites(redis_server: Servers, wix: WixRi
     server = redis_server()
     server.ask("ACL", "SETUSER", "default", "-smembers")
     async with working(server.url, wix) as worker:
-
-        async def tracked() -> bool:
-            return set(wix.tickets.values()) == set(await worker.sites.schedule.tracked(SiteId(SITE)))
-
-        assert await until(tracked)
+        assert await until(lambda: reads_all(worker, wix))
 
 
 async def test_takes_on_sites_that_installed_the_app(redis_url: str, wix: WixRig) -> None:

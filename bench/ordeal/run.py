@@ -76,8 +76,8 @@ class Ordeal:
         self.wanted = wanted
         self.stage = stage
         self.witness = Witness(stage.sandbox)
-        self.crowd = Visitors(stage.viewers_ports, self.witness.look)
-        self.crowd.fill(wanted.viewers, stage.tickets, random.Random(wanted.seed))
+        self.visitors = Visitors(stage.viewers_ports, self.witness.look)
+        self.visitors.fill(wanted.viewers, stage.tickets, random.Random(wanted.seed))
         self.ledger = Ledger(stage.redis.url, stage.site)
         self.trade = Trade(stage.sandbox.world, stage.tickets, self.witness.look_around)
         self.happened: list[Happened] = []
@@ -88,7 +88,7 @@ class Ordeal:
         """All of it, from viewers that come to processes that have ended."""
         supervisors = [part.supervise() for part in self.stage.parts.values()]
         async with _beside(self.witness.run(), self.stage.take_turns(), *supervisors):
-            async with _beside(self.crowd.run(), self.ledger.run()):
+            async with _beside(self.visitors.run(), self.ledger.run()):
                 self.ready = await self._heal(READY_WITHIN)
                 if self.ready:
                     # What is here now stays: the collector need not look at it again and again.
@@ -97,7 +97,7 @@ class Ordeal:
                     self.calm = time.monotonic()
                     self.healed = await self._heal(self.wanted.settle)
                 self.end = time.monotonic()
-            await self.crowd.aclose()
+            await self.visitors.aclose()
             await self._last_entries()
         await asyncio.gather(*(part.end() for part in self.stage.parts.values()))
         await self.stage.end_redis()
@@ -113,7 +113,7 @@ class Ordeal:
         dice = random.Random(f"reloads {self.wanted.seed}")
         while True:
             await asyncio.sleep(1 / RELOADS)
-            dice.choice(self.crowd.viewers).reload()
+            dice.choice(self.visitors.viewers).reload()
 
     async def _heal(self, within: float) -> bool:
         """Wait until all is true, nothing is held any more, and that stays so."""
@@ -130,7 +130,9 @@ class Ordeal:
 
     def _true(self) -> bool:
         now = {ticket: past.now for ticket, past in self.witness.claims.items()}
-        shown = all(viewer.shows(ticket) == now[ticket] for viewer in self.crowd.viewers for ticket in viewer.tickets)
+        shown = all(
+            viewer.shows(ticket) == now[ticket] for viewer in self.visitors.viewers for ticket in viewer.tickets
+        )
         return shown and self.ledger.present(self.witness.facts)
 
     async def _last_entries(self) -> None:
@@ -148,21 +150,21 @@ class Ordeal:
         record = Record(
             end=self.end,
             max_stale=float(SETTINGS["MAX_STALE"]),
-            viewers=self.crowd.viewers,
+            viewers=self.visitors.viewers,
             claims=self.witness.claims,
             deals=self.trade.deals,
             faults=self.happened,
             endings=[ending for part in self.stage.parts.values() for ending in part.endings],
             unexplained=journal.unexplained(loud, self.happened, offset),
             changes=ledger.broken(self.ledger.ordered, self.witness.facts),
-            refused=self.crowd.refused,
+            refused=self.visitors.refused,
         )
         return record, journal.counted(loud)
 
     def told(self, folder: Path) -> dict[str, Any]:
         """The verdict, and every figure."""
         record, loud = self.record(folder)
-        viewers, sandbox = self.crowd.viewers, self.stage.sandbox
+        viewers, sandbox = self.visitors.viewers, self.stage.sandbox
         return {
             "seed": self.wanted.seed,
             "seconds": self.wanted.seconds,
@@ -181,8 +183,8 @@ class Ordeal:
                 "orders, holds and edits": len(self.trade.deals),
                 "refused by the shop": self.trade.refused,
                 "faults": len(self.happened),
-                "connections that spoke": sum(len(viewer.episodes) for viewer in viewers),
-                "values shown": sum(len(told) for viewer in viewers for told in viewer.told.values()),
+                "connections that spoke": sum(len(viewer.sessions) for viewer in viewers),
+                "values shown": sum(len(history) for viewer in viewers for history in viewer.history.values()),
                 "webhooks": sandbox.delivery.last,
                 "calls of Wix": len(sandbox.calls.since()),
                 "changes": len(self.ledger.entries),

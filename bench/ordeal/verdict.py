@@ -133,10 +133,10 @@ class _Page:
     def __init__(self, viewer: Visitor, record: Record) -> None:
         self.showings = {ticket: viewer.showings(ticket, record.end) for ticket in viewer.tickets}
         self.living: list[Span] = []
-        for episode in viewer.episodes:
-            over = record.end if episode.ended is None else episode.ended
-            spoke = [(episode.began + TOLD, over)] if over > episode.began + TOLD else []
-            self.living += subtracted(spoke, silences(record.faults, episode.to))
+        for session in viewer.sessions:
+            over = record.end if session.ended is None else session.ended
+            spoke = [(session.began + TOLD, over)] if over > session.began + TOLD else []
+            self.living += subtracted(spoke, silences(record.faults, session.to))
 
 
 def silences(faults: Iterable[Happened], web: int) -> list[Span]:

@@ -94,11 +94,11 @@ def _forwarded(text: str | None) -> dict[str, str]:
 @asynccontextmanager
 async def doors(run: Run, redis: RedisServer, wix: WixRig, **more: str) -> AsyncIterator[Door]:
     """A process with these caps, which knows the number of the ticket; all who came leave with the block."""
-    house = Deployment(run, redis.url, wix.settings(), **CAPS, **more)
+    deployment = Deployment(run, redis.url, wix.settings(), **CAPS, **more)
     wix.world.buy(wix.tickets["fixed"])
-    house.worker()
-    url = await house.web()
-    await until(lambda: house.right(wix, [wix.tickets["fixed"]]), 20)
+    deployment.worker()
+    url = await deployment.web()
+    await until(lambda: deployment.right(wix, [wix.tickets["fixed"]]), 20)
     async with AsyncExitStack() as stack:
         yield Door(url, wix, stack)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.rig.deployment import Deployment
 from tests.rig.loop_lag import LoopLag
-from tests.rig.measured_visitors import visitors
+from tests.rig.measured_visitors import measured_visitors
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.redis import Servers
@@ -197,17 +197,17 @@ def levels(log: str) -> set[str]:
 async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """10,000 junk messages get closes by the rules alone; the log has no error, the loop is not late, viewers are right."""
     ticket = wix.tickets["fixed"]
-    house = Deployment(command, redis_server().url, wix.settings(), **MANY)
-    house.worker()
-    url = await house.web()
+    deployment = Deployment(command, redis_server().url, wix.settings(), **MANY)
+    deployment.worker()
+    url = await deployment.web()
     wix.send_to(url)
     port = urlsplit(url).port or 0
     got: dict[str, Counter[int | None]] = defaultdict(Counter)
     sent = 0
-    pulse = LoopLag(command, url)
-    async with visitors(port, [ticket]) as crowd:
-        await crowd.come(GOOD)
-        await until(lambda: pulse.beats(0, time.monotonic()), 20)
+    loop_lag = LoopLag(command, url)
+    async with measured_visitors(port, [ticket]) as visitors:
+        await visitors.add(GOOD)
+        await until(lambda: loop_lag.delays(0, time.monotonic()), 20)
         began = time.monotonic()
 
         async def strange(seed: int) -> None:
@@ -223,10 +223,10 @@ async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
                 group.create_task(strange(seed))
         ended = time.monotonic()
         wix.world.buy(ticket)
-        await until(lambda: crowd.wrong(wix) == 0)
-        unharmed = sum(not page.ends for page in crowd.pages)
+        await until(lambda: visitors.wrong(wix) == 0)
+        unharmed = sum(not page.ends for page in visitors.pages)
 
-    lag = pulse.beats(began, ended)
+    lag = loop_lag.delays(began, ended)
     late = percentile(lag, 0.99)
     codes = sum(got.values(), Counter[int | None]())
     report(
@@ -239,5 +239,5 @@ async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
     assert sent >= MESSAGES
     assert GOOD == unharmed
     assert late <= LATE
-    assert {"info"} == levels(house.processes[-1].err)
-    assert [None, None] == [one.process.poll() for one in house.processes]
+    assert {"info"} == levels(deployment.processes[-1].err)
+    assert [None, None] == [one.process.poll() for one in deployment.processes]

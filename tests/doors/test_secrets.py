@@ -169,12 +169,12 @@ async def address(web: Command) -> str:
     return str(found[1])
 
 
-async def right(house: Deployment, wix: WixRig, ticket: str) -> None:
+async def right(deployment: Deployment, wix: WixRig, ticket: str) -> None:
     """Wait until what is kept is what Wix has."""
-    await until(lambda: house.right(wix, [ticket]), 30)
+    await until(lambda: deployment.right(wix, [ticket]), 30)
 
 
-async def outages(house: Deployment, wix: WixRig, secrets: Secrets, ticket: str) -> None:
+async def outages(deployment: Deployment, wix: WixRig, secrets: Secrets, ticket: str) -> None:
     """All that may go wrong with Wix, one after the other, each with an order that has to be read."""
     for outage in ("401", "403", "429", "500", "nonsense", "drop"):
         for outage_of in ("api", "token"):
@@ -186,7 +186,7 @@ async def outages(house: Deployment, wix: WixRig, secrets: Secrets, ticket: str)
             await until(partial(_called, wix, before), 30)
             wix.knobs.turn(outage="none")
             secrets.look()
-            await right(house, wix, ticket)
+            await right(deployment, wix, ticket)
             secrets.look()
 
 
@@ -194,8 +194,8 @@ def _called(wix: WixRig, before: int) -> bool:
     return len(wix.calls()) > before
 
 
-def _told(house: Deployment, before: int) -> bool:
-    return house.log.count("store_unavailable") > before
+def _told(deployment: Deployment, before: int) -> bool:
+    return deployment.log.count("store_unavailable") > before
 
 
 def lock_out(redis: RedisServer) -> None:
@@ -211,36 +211,36 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
     redis.ask("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
     url = redis.url.replace("redis://", f"redis://{USER}:{PASSWORD}@")
     more = {"LOG_LEVEL": "DEBUG", "LOG_FORM": form, "METRICS_TOKEN": METRICS_TOKEN}
-    house = Deployment(command, url, wix.settings(), **more)
+    deployment = Deployment(command, url, wix.settings(), **more)
     secrets = Secrets(wix)
     ticket = wix.tickets["fixed"]
     wix.knobs.turn(resend_scale=0.02)
 
     # A whole day, in short: orders and holds, some of them taken back.
-    worker, web = house.worker(), house._start("web")
+    worker, web = deployment.worker(), deployment._start("web")
     at = await address(web)
     wix.send_to(at)
     order = wix.world.buy(ticket)
     wix.world.cancel_ticket(order.number, order.admissions[0].number)
     wix.world.cancel_hold(wix.world.hold(wix.tickets["low"]).id)
-    await right(house, wix, ticket)
+    await right(deployment, wix, ticket)
     async with httpx.AsyncClient(base_url=at, trust_env=False) as client:
         statuses = [(await client.post("/webhooks/wix", content=body)).status_code for body in forged(wix)]
         statuses.append((await client.post("/webhooks/wix", content=_signed(wix))).status_code)
     await strangers(at, wix.site, ticket)
-    await outages(house, wix, secrets, ticket)
+    await outages(deployment, wix, secrets, ticket)
 
     # Redis does not answer, then does not let us in.
     for away, back in (
         (redis.freeze, redis.thaw),
         (lambda: lock_out(redis), lambda: redis.ask("ACL", "SETUSER", USER, "on")),
     ):
-        told = house.log.count("store_unavailable")
+        told = deployment.log.count("store_unavailable")
         away()
         wix.world.buy(ticket)
-        await until(partial(_told, house, told + 1), 20)
+        await until(partial(_told, deployment, told + 1), 20)
         back()
-        await right(house, wix, ticket)
+        await right(deployment, wix, ticket)
 
     # Who may look behind the scenes sees no more; and processes that are set up wrong say why.
     told_to_us = ""
@@ -248,7 +248,7 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
         for path in ("/metrics", "/readyz"):
             told_to_us += (await client.get(path, headers={"Authorization": f"Bearer {METRICS_TOKEN}"})).text
     ended = [await worker.stop()]
-    wrong = house.worker(WIX_APP_SECRET="hush-wrong-secret")
+    wrong = deployment.worker(WIX_APP_SECRET="hush-wrong-secret")
     wix.world.buy(ticket)
     await wrong.says("Wix answered 401 to token")
     ended += [await one.stop() for one in (wrong, web)]
@@ -257,22 +257,24 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
         {"REDIS_URL": f"redis://{USER}:{PASSWORD}@127.0.0.1:port/0"},
         {"WIX_PUBLIC_KEY": "hush-key"},
     ):
-        assert 2 == (await house._start("web", **more).ended())[0]
+        assert 2 == (await deployment._start("web", **more).ended())[0]
     secrets.look()
     kept = _everything(redis)
 
     assert [0, 0, 0] == [status for status, _ in ended]
     assert [401] * 6 + [200] * 6 == statuses
     assert secrets.tokens > 5
-    assert set() == secrets.found(house.log)
+    assert set() == secrets.found(deployment.log)
     assert set() == secrets.found(told_to_us)
     assert set() == secrets.found(kept)
     # It was looked where something is.
     for word in ("webhook_forged", "webhook_malformed", "store_unavailable", "wix_fault", ticket):
-        assert word in house.log
+        assert word in deployment.log
     assert "ticket_counter_webhooks_total" in told_to_us
     assert ticket in kept
-    report(f"{len(secrets.words)} words, 0 found in {len(house.log):,} bytes of logs and {len(kept):,} of Redis's file")
+    report(
+        f"{len(secrets.words)} words, 0 found in {len(deployment.log):,} bytes of logs and {len(kept):,} of Redis's file"
+    )
 
 
 def _signed(wix: WixRig) -> bytes:

@@ -114,16 +114,16 @@ async def look(pid: int, sizes: list[int]) -> None:
 async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, kind: str) -> None:
     """500 slow requests and four endless heads cost webhooks no time and us no memory, and are ended in time."""
     tickets = wix.sandbox.add(10, limit=100_000)
-    house = Deployment(command, redis_server().url, wix.settings())
-    url = await house.web()
-    web = house.processes[-1]
+    deployment = Deployment(command, redis_server().url, wix.settings())
+    url = await deployment.web()
+    web = deployment.processes[-1]
     paced: list[tuple[int, bytes]] = []
     flooding: list[tuple[int, bytes]] = []
     sizes: list[int] = []
-    async with webhook_sender(url, of=wix) as post:
+    async with webhook_sender(url, wix=wix) as sender:
         await buy_steadily([Buyers(wix, tickets)], WEBHOOKS, 3)
-        await until(lambda: post.untaken == 0)
-        post.tries.clear()
+        await until(lambda: sender.pending == 0)
+        sender.attempts.clear()
         before = resident(web.process.pid)
         strangers: list[Coroutine[None, None, None]] = [
             *(endless_head(url, paced, 0.005) for _ in range(2)),
@@ -136,10 +136,10 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
         for one in [*busy, trading]:
             one.cancel()
         await asyncio.wait([*busy, trading])
-        await until(lambda: post.untaken == 0)
+        await until(lambda: sender.pending == 0)
 
-    statuses = Counter(one.status for one in post.tries)
-    p99 = percentile((one.seconds for one in post.tries), 0.99)
+    statuses = Counter(one.status for one in sender.attempts)
+    p99 = percentile((one.seconds for one in sender.attempts), 0.99)
     grown = max(sizes) - before
     longest = max(sent for sent, _ in paced)
     report(
@@ -156,4 +156,4 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
     assert {200} == set(statuses)
     assert p99 <= 1
     assert statuses[200] > WEBHOOKS * closed / 2
-    assert "Traceback" not in house.log
+    assert "Traceback" not in deployment.log

@@ -5,7 +5,7 @@ import itertools
 import random
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from server.hub.unconfirmed import MAX_UNCONFIRMED as MOST_UNPROVEN
 from server.store.budget import Budget
 from server.store.keys import key
-from tests.rig.deployment import Deployment, counted_calls
+from tests.rig.background import background
+from tests.rig.deployment import Deployment
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.percentile import percentile
 from tests.rig.process import Command, Run
@@ -25,6 +26,7 @@ from tests.rig.redis import Servers
 from tests.rig.report import report
 from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 from tests.rig.wix import WixRig
+from tests.rig.wix_calls import counted_calls
 
 TOKEN = "token"
 FLOOD_S = 20.0
@@ -123,21 +125,6 @@ async def each(seconds: float, for_seconds: float) -> AsyncIterator[int]:
         yield number
 
 
-@asynccontextmanager
-async def meanwhile(*tasks: "asyncio.Task[None]") -> AsyncIterator[None]:
-    """Let these run as long as the block; what they fail of is raised."""
-    try:
-        yield
-    finally:
-        for task in tasks:
-            if not task.done():
-                task.cancel()
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
-
-
 async def flood(crowd: Crowd) -> None:
     """Viewers that stay, and pollers that come back, each with tickets that nobody knows."""
 
@@ -158,44 +145,44 @@ async def flood(crowd: Crowd) -> None:
 async def test_tickets_that_nobody_knows(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 9: Invented tickets by the thousand hold little of memory, Redis and Wix, and are gone after it; numbers stay right."""
     server = redis_server()
-    house = Deployment(command, server.url, wix.settings(), TRUSTED_PROXIES="127.0.0.1")
+    deployment = Deployment(command, server.url, wix.settings(), TRUSTED_PROXIES="127.0.0.1")
     tickets = wix.sandbox.add(2 * REAL, limit=100_000)
-    house.worker()
-    web = house._start("web")
+    deployment.worker()
+    web = deployment._start("web")
     url = await web.url()
     wix.send_to(url)
     loop = asyncio.get_running_loop()
     to_truth: list[float] = []
     to_first: list[float] = []
-    eyes: dict[str, RecordingViewer] = {}
+    viewers: dict[str, RecordingViewer] = {}
     async with AsyncExitStack() as stack:
 
         async def arrive(ticket: str) -> None:
             """One who watches a real ticket: how long until he sees its number."""
             began = loop.time()
-            eyes[ticket] = eye = await stack.enter_async_context(websocket_viewer(url, wix.site, [ticket]))
-            await until(lambda: eye.unsold(ticket) == wix.world.tickets[ticket].left, 20)
+            viewers[ticket] = viewer = await stack.enter_async_context(websocket_viewer(url, wix.site, [ticket]))
+            await until(lambda: viewer.unsold(ticket) == wix.world.tickets[ticket].left, 20)
             to_first.append(loop.time() - began)
 
         async def newcomers(some: Sequence[str]) -> None:
             async for _ in each(FLOOD_S / len(some), FLOOD_S):
-                if fresh := next((one for one in some if one not in eyes), None):
+                if fresh := next((one for one in some if one not in viewers), None):
                     await arrive(fresh)
 
         def knows(ticket: str, left: int | None) -> bool:
-            return eyes[ticket].unsold(ticket) == left
+            return viewers[ticket].unsold(ticket) == left
 
         async def sales() -> None:
             """Orders for tickets that are watched: how long until who watches knows."""
             async for _ in each(0.5, FLOOD_S):
-                one = random.choice(list(eyes))
+                one = random.choice(list(viewers))
                 wix.world.buy(one)
                 began, left = loop.time(), wix.world.tickets[one].left
                 await until(partial(knows, one, left), 20)
                 to_truth.append(loop.time() - began)
 
         redis: Redis = await stack.enter_async_context(Redis.from_url(server.url, decode_responses=True))
-        await until(lambda: house.right(wix, tickets), 30)
+        await until(lambda: deployment.right(wix, tickets), 30)
         for one in tickets[:REAL]:
             await arrive(one)
         seen = Seen(web, redis)
@@ -205,20 +192,20 @@ async def test_tickets_that_nobody_knows(command: Run, redis_server: Servers, wi
         calls, known = len(counted_calls(wix)), len(wix.world.tickets)
         peaks = []
         for some in (tickets[REAL : REAL + REAL // 2], tickets[REAL + REAL // 2 :]):
-            async with meanwhile(asyncio.create_task(seen.keep_looking())):
+            async with background(seen.keep_looking()):
                 await asyncio.gather(flood(crowd), sales(), newcomers(some))
             peaks.append(max(seen.rss))
             crowd.end()
-            await until(lambda: _subscribed(seen, before[1] + len(eyes) - REAL), 15)
+            await until(lambda: _subscribed(seen, before[1] + len(viewers) - REAL), 15)
         after = await seen.look()
         calls = len(counted_calls(wix)) - calls
         read = [one async for one in redis.scan_iter(key(wix.site, "ticket", "*"), count=1000)]
-        states = {eye.state(one) for one, eye in eyes.items()}
-        right = [eye.unsold(one) == wix.world.tickets[one].left for one, eye in eyes.items()]
+        states = {viewer.state(one) for one, viewer in viewers.items()}
+        right = [viewer.unsold(one) == wix.world.tickets[one].left for one, viewer in viewers.items()]
 
     report(
         f"{crowd.asked:,} invented tickets in {2 * FLOOD_S:.0f} s: at most {max(seen.subscribed):,} subscriptions "
-        f"({before[1]} before, {after[1]} after with {len(eyes) - REAL} viewers more), RSS {before[0]:.0f} MB before, "
+        f"({before[1]} before, {after[1]} after with {len(viewers) - REAL} viewers more), RSS {before[0]:.0f} MB before, "
         f"at most {peaks[0]:.0f} and then {peaks[1]:.0f}; {len(read) - known} of them asked of Wix in the last minute, "
         f"{calls} calls in all; order to viewer p50 {percentile(to_truth, 0.5):.2f} s, "
         f"p99 {percentile(to_truth, 0.99):.2f} s; newcomers to their number p99 {percentile(to_first, 0.99):.2f} s"

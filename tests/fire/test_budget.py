@@ -10,19 +10,20 @@ from urllib.parse import urlsplit
 from server.model import SiteId, TicketId
 from server.store.keys import key
 from tests.rig.buyers import Buyers, buy_steadily
-from tests.rig.deployment import Deployment, counted_calls, most_in_a_minute
+from tests.rig.deployment import Deployment
 from tests.rig.hint_load import hint_load
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.recording_viewers import websocket_viewer
 from tests.rig.redis import Servers
 from tests.rig.report import report
-from tests.rig.scheduled import list_now
 from tests.rig.server import until
 from tests.rig.several_sites import several_sites
+from tests.rig.stored_site import list_now
 from tests.rig.tcp_proxy import tcp_proxy
 from tests.rig.webhook_sender import webhook_sender
 from tests.rig.wix import WixRig
+from tests.rig.wix_calls import counted_calls, most_in_a_minute
 
 LIMIT = 200
 """Calls of one site in any minute (Wix, "Rate limits")."""
@@ -32,15 +33,15 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
     """Law 5: While Wix refuses one of three sites none has over 200 calls in a minute, and the others stay as quick."""
     async with AsyncExitStack() as stack:
         wix = await stack.enter_async_context(several_sites(3))
-        shops = [Buyers(one, one.sandbox.add(40, limit=100_000)) for one in wix.sites]
-        *well, refused = shops
-        house = Deployment(command, redis_server().url, wix.settings())
+        all_buyers = [Buyers(one, one.sandbox.add(40, limit=100_000)) for one in wix.sites]
+        *well, refused = all_buyers
+        deployment = Deployment(command, redis_server().url, wix.settings())
         for _ in range(4):
-            house.worker()
-        url = await house.web()
+            deployment.worker()
+        url = await deployment.web()
         wix.send_to(url)
-        eyes = [await stack.enter_async_context(shop.watched(url)) for shop in shops]
-        await until(lambda: all(shop.knows(eye) for shop, eye in zip(shops, eyes, strict=True)), 30)
+        viewers = [await stack.enter_async_context(buyers.watched(url)) for buyers in all_buyers]
+        await until(lambda: all(buyers.knows(viewer) for buyers, viewer in zip(all_buyers, viewers, strict=True)), 30)
 
         sold = 0
 
@@ -48,11 +49,11 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
             """Seconds to the truth at the sites that are well, with these knobs turned at the other."""
             refused.wix.knobs.turn(**knobs)
             nonlocal sold
-            sold += await buy_steadily(shops, 2000 / 60, seconds)
-            await until(lambda: not any(shop.untold for shop in well), 30)
-            found = [seconds for shop in well for seconds in shop.took]
-            for shop in well:
-                shop.took.clear()
+            sold += await buy_steadily(all_buyers, 2000 / 60, seconds)
+            await until(lambda: not any(buyers.unseen for buyers in well), 30)
+            found = [seconds for buyers in well for seconds in buyers.delays]
+            for buyers in well:
+                buyers.delays.clear()
             return found
 
         calm = await phase(20, outage="none")
@@ -62,9 +63,9 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
         trouble += await phase(36, retry_after=None)
         guessed = len(counted_calls(refused.wix, since)) - waited
         calm += await phase(16, outage="none")
-        await until(lambda: all(shop.knows(eye) for shop, eye in zip(shops, eyes, strict=True)), 30)
+        await until(lambda: all(buyers.knows(viewer) for buyers, viewer in zip(all_buyers, viewers, strict=True)), 30)
 
-    most = [most_in_a_minute(counted_calls(shop.wix)) for shop in shops]
+    most = [most_in_a_minute(counted_calls(buyers.wix)) for buyers in all_buyers]
     before, during = percentile(calm, 0.99), percentile(trouble, 0.99)
     report(
         f"{sold} orders over 3 sites, 4 workers: at most {most} calls in a minute; "
@@ -82,20 +83,20 @@ async def test_calls_that_are_held_up(command: Run, redis_server: Servers, wix: 
     """Law 5: However late calls arrive, or workers stand still meanwhile, no minute sees over 200, and 190 can be used."""
     tickets = wix.sandbox.add(600)
     address = urlsplit(wix.url)
-    async with tcp_proxy(address.hostname or "", address.port or 0) as link:
-        house = Deployment(
-            command, redis_server().url, {**wix.settings(), "wix_api_url": f"http://127.0.0.1:{link.port}"}
+    async with tcp_proxy(address.hostname or "", address.port or 0) as proxy:
+        deployment = Deployment(
+            command, redis_server().url, {**wix.settings(), "wix_api_url": f"http://127.0.0.1:{proxy.port}"}
         )
-        workers = [house.worker() for _ in range(4)]
-        await until(lambda: house.right(wix, tickets), 30)
+        workers = [deployment.worker() for _ in range(4)]
+        await until(lambda: deployment.right(wix, tickets), 30)
         # The bucket is full again, and every worker has its token.
         await until(lambda: time.time() - counted_calls(wix)[-1] > 8, 30)
 
-        link.silence()
-        async with hint_load(house.redis_url, wix.site, tickets):
+        proxy.silence()
+        async with hint_load(deployment.redis_url, wix.site, tickets):
             await asyncio.sleep(2.5)
             healed = time.time()
-            await link.heal()
+            await proxy.heal()
             await until(lambda: time.time() - healed > 0.3)
             late = len(counted_calls(wix, healed))
             await asyncio.sleep(14)
@@ -107,8 +108,8 @@ async def test_calls_that_are_held_up(command: Run, redis_server: Servers, wix: 
             await asyncio.sleep(14)
         for ticket in tickets[::7]:
             wix.world.buy(ticket)
-        async with hint_load(house.redis_url, wix.site, tickets):
-            await until(lambda: house.right(wix, tickets), 60)
+        async with hint_load(deployment.redis_url, wix.site, tickets):
+            await until(lambda: deployment.right(wix, tickets), 60)
 
     most = most_in_a_minute(counted_calls(wix))
     report(
@@ -123,20 +124,20 @@ async def test_quota(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 4: 5,000 webhooks on 500 tickets in 20 s stay within 200 calls a minute, and all is fresh 30 s later."""
     tickets = wix.sandbox.add(500, limit=100_000)
     wix.sandbox.delivery.paused = True
-    house = Deployment(command, redis_server().url, wix.settings())
+    deployment = Deployment(command, redis_server().url, wix.settings())
     for _ in range(2):
-        house.worker()
-    urls = [await house.web() for _ in range(2)]
-    await until(lambda: house.right(wix, tickets), 30)
+        deployment.worker()
+    urls = [await deployment.web() for _ in range(2)]
+    await until(lambda: deployment.right(wix, tickets), 30)
     await until(lambda: time.time() - counted_calls(wix)[-1] > 8, 30)
-    shop = Buyers(wix, tickets)
+    buyers = Buyers(wix, tickets)
 
-    async with webhook_sender(*urls, of=wix) as post:
-        sold = await buy_steadily([shop], 250, 20)
+    async with webhook_sender(*urls, wix=wix) as sender:
+        sold = await buy_steadily([buyers], 250, 20)
         began = time.monotonic()
-        await until(lambda: len(post.tries) >= sold, 30)
-        answers = await post.all()
-        await until(lambda: house.right(wix, tickets), 30)
+        await until(lambda: len(sender.attempts) >= sold, 30)
+        answers = await sender.all()
+        await until(lambda: deployment.right(wix, tickets), 30)
         seconds = time.monotonic() - began
 
     most = most_in_a_minute(counted_calls(wix))
@@ -158,20 +159,20 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
         [ticket] = wix.sandbox.add(1, limit=1000)
         wix.sandbox.delivery.paused = True
         wix.knobs.turn(read_jitter=1.0)
-        house = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY="60")
-        house.worker()
-        url = await house.web()
-        await until(lambda: house.right(wix, [ticket]), 30)
+        deployment = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY="60")
+        deployment.worker()
+        url = await deployment.web()
+        await until(lambda: deployment.right(wix, [ticket]), 30)
         for _ in range(21):
             wix.world.buy(ticket)
         *old, newest = (one.jwt for one in wix.confirmed())
         jwts = [newest] * 1000 + old * 10
         random.Random(3).shuffle(jwts)
-        async with websocket_viewer(url, wix.site, [ticket]) as eye, webhook_sender(url) as post:
-            await until(lambda: eye.unsold(ticket) == 1000)
+        async with websocket_viewer(url, wix.site, [ticket]) as viewer, webhook_sender(url) as sender:
+            await until(lambda: viewer.unsold(ticket) == 1000)
             since, began = time.time(), time.monotonic()
             for jwt in jwts:
-                post.take(jwt)
+                sender.send(jwt)
 
             async def sales() -> None:
                 """More is sold meanwhile, without a word: reads that overtake each other differ."""
@@ -180,14 +181,14 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
                     await asyncio.sleep(0.1)
 
             selling = asyncio.create_task(sales())
-            answers = await post.all()
+            answers = await sender.all()
             seconds = time.monotonic() - began
             await selling
             await until(lambda: time.time() - since > 35, 40)
 
     reads = len(counted_calls(wix, since))
     slowest = percentile([one.seconds for one in answers], 0.99)
-    told = [(one.counter["v"], one.counter["unsold"]) for one in eye.told]
+    told = [(one.counter["v"], one.counter["unsold"]) for one in viewer.received]
     report(f"{len(jwts)} webhooks in {seconds:.1f} s: p99 {1000 * slowest:.0f} ms, {reads} reads in 35 s")
     assert {200} == {one.status for one in answers}
     assert 0.2 >= slowest
@@ -195,18 +196,18 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
     assert 3 <= reads <= 6 + 2 * max(0.0, seconds - 1)
     assert sorted({v for v, _ in told}) == [v for v, _ in told]
     assert sorted((unsold for _, unsold in told), reverse=True) == [unsold for _, unsold in told]
-    assert 1000 - 41 == eye.unsold(ticket)
+    assert 1000 - 41 == viewer.unsold(ticket)
 
 
 async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 5: With the budget nearly gone hinted tickets are read on, while watched ones and the listing wait their turn."""
     tickets = wix.sandbox.add(400)
     hinted, watched = tickets[:360], [TicketId(one) for one in tickets[360:]]
-    house = Deployment(command, redis_server().url, wix.settings())
-    worker = house.worker(WATCH_EVERY="1", MAX_STALE="30")
-    await until(lambda: house.right(wix, tickets), 30)
+    deployment = Deployment(command, redis_server().url, wix.settings())
+    worker = deployment.worker(WATCH_EVERY="1", MAX_STALE="30")
+    await until(lambda: deployment.right(wix, tickets), 30)
 
-    async with hint_load(house.redis_url, wix.site, hinted) as schedule:
+    async with hint_load(deployment.redis_url, wix.site, hinted) as schedule:
 
         async def nearly_gone() -> bool:
             return float(await schedule.redis.do("HGET", key(wix.site, "reads"), "tokens")) < 1
@@ -214,16 +215,20 @@ async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, 
         await until(nearly_gone, 30)
         await list_now(schedule, wix.site)
         since, lists = time.time(), worker.err.count("site_listed")
-        read_at = await house.kept(wix.site, watched, "read_at")
+        read_at = await deployment.stored(wix.site, watched, "read_at")
         while time.time() - since < 15:
             await schedule.watch(SiteId(wix.site), watched, counters=False)
             await asyncio.sleep(1)
-        waited = (read_at, lists) == (await house.kept(wix.site, watched, "read_at"), worker.err.count("site_listed"))
+        waited = (read_at, lists) == (
+            await deployment.stored(wix.site, watched, "read_at"),
+            worker.err.count("site_listed"),
+        )
         calls = len(counted_calls(wix, since))
 
     async def served() -> bool:
         return all(
-            now != then for now, then in zip(await house.kept(wix.site, watched, "read_at"), read_at, strict=True)
+            now != then
+            for now, then in zip(await deployment.stored(wix.site, watched, "read_at"), read_at, strict=True)
         )
 
     await until(served, 20)

@@ -22,7 +22,7 @@ from bench.ordeal.verdict import Record, Verdict
 from tests.rig.percentile import percentile
 from tests.rig.report import report
 from tests.rig.server import TICKET, StartServer, until
-from tests.rig.simulated_visitors import Episode, Visitor, Visitors
+from tests.rig.simulated_visitors import Session, Visitor, Visitors
 from tests.rig.supervised_process import Ending
 from tests.rig.tcp_proxy import tcp_proxy
 from tests.rig.wix import WixRig
@@ -45,9 +45,9 @@ def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),
     """Somebody who was told these things of the one ticket over connections that lived then, to web 0."""
     found = Visitor(Visitors([], lambda _: None), ["t"], random.Random(1))
     for at, claim in told:
-        found.told["t"].append((at, claim))
-        found._said["t"] = claim
-    found.episodes += [Episode(0, begin - verdict.TOLD, end) for begin, end in lives]
+        found.history["t"].append((at, claim))
+        found._shown["t"] = claim
+    found.sessions += [Session(0, begin - verdict.TOLD, end) for begin, end in lives]
     return found
 
 
@@ -126,7 +126,7 @@ def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
     truth = past((0, "5 left"), (100, "4 left"))
     silence = Happened("link of viewers and web silent", "viewers-web0", 95, 150)
     here, there = viewer((0, "5 left"), (151, "4 left")), viewer((0, "5 left"), (151, "4 left"))
-    there.episodes[0].to = 1
+    there.sessions[0].to = 1
 
     assert {} == broken(judged(truth, here, faults=[silence]))
     assert ["false claims"] == list(broken(judged(truth, there, faults=[silence])))
@@ -283,46 +283,46 @@ def test_every_kind_of_fault_has_its_turn() -> None:
 async def test_a_viewer_withdraws_as_the_widget_does(start_server: StartServer, wix: WixRig) -> None:
     """A viewer shows what he is told, withdraws it once nothing has come for so long, and shows it again when it does."""
     server = await start_server(worker=True, **wix.settings())
-    async with tcp_proxy("127.0.0.1", int(server.url.rpartition(":")[2])) as link:
-        crowd = Visitors([link.port], lambda _: None, silence=3.0)
-        crowd.fill(1, [TICKET], random.Random(1))
-        [someone] = crowd.viewers
-        running = asyncio.create_task(crowd.run())
+    async with tcp_proxy("127.0.0.1", int(server.url.rpartition(":")[2])) as proxy:
+        visitors = Visitors([proxy.port], lambda _: None, silence=3.0)
+        visitors.fill(1, [TICKET], random.Random(1))
+        [someone] = visitors.viewers
+        running = asyncio.create_task(visitors.run())
         try:
             await until(lambda: someone.shows(TICKET))
             before = time.monotonic()
-            link.silence()
+            proxy.silence()
             await until(lambda: someone.shows(TICKET) is None)
             took = time.monotonic() - before
-            await link.heal()
+            await proxy.heal()
             await until(lambda: someone.shows(TICKET))
         finally:
             running.cancel()
-            await crowd.aclose()
+            await visitors.aclose()
 
     assert took <= 5.0, "three seconds, and one until he looks"
-    assert 2 == len(someone.episodes), "a silent socket is replaced"
+    assert 2 == len(someone.sessions), "a silent socket is replaced"
 
 
 async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix: WixRig) -> None:
     """A viewer who is told `bye` keeps his number and comes back within the time that it names."""
     server = await start_server(worker=True, **wix.settings())
-    crowd = Visitors([int(server.url.rpartition(":")[2])], lambda _: None)
-    crowd.fill(1, [TICKET], random.Random(1))
-    [someone] = crowd.viewers
-    running = asyncio.create_task(crowd.run())
+    visitors = Visitors([int(server.url.rpartition(":")[2])], lambda _: None)
+    visitors.fill(1, [TICKET], random.Random(1))
+    [someone] = visitors.viewers
+    running = asyncio.create_task(visitors.run())
     try:
         await until(lambda: someone.shows(TICKET))
         await server.web.hub.close_all(1000, 1500, 0.01)
-        await until(lambda: len(someone.episodes) == 2)
+        await until(lambda: len(someone.sessions) == 2)
     finally:
         running.cancel()
-        await crowd.aclose()
+        await visitors.aclose()
 
-    first, second = someone.episodes
+    first, second = someone.sessions
     assert first.ended is not None
     assert 1.0 <= second.began - first.ended <= 2.0
-    assert 1 == len(someone.told[TICKET]), "what stood there stood there all the time"
+    assert 1 == len(someone.history[TICKET]), "what stood there stood there all the time"
 
 
 # -- runs --

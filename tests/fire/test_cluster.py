@@ -53,24 +53,24 @@ async def spread(servers: Cluster, number: int) -> AsyncIterator[SeveralSites]:
 class Part:
     """One site: its shop, a viewer of all its tickets, and who brings its webhooks."""
 
-    def __init__(self, shop: Buyers, eye: RecordingViewer, post: WebhookSender) -> None:
-        self.shop = shop
-        self.eye = eye
-        self.post = post
-        self.name = key(shop.wix.site, "site")
+    def __init__(self, buyers: Buyers, viewer: RecordingViewer, sender: WebhookSender) -> None:
+        self.buyers = buyers
+        self.viewer = viewer
+        self.sender = sender
+        self.name = key(buyers.wix.site, "site")
 
     @property
     def right(self) -> bool:
         """Whether its viewer sees the truth of every ticket."""
-        return self.shop.knows(self.eye)
+        return self.buyers.knows(self.viewer)
 
     def withdrawn(self, since: float) -> int:
         """How many numbers were withdrawn from its viewer after a moment of the loop."""
-        return sum(one.counter["state"] == "unknown" for one in self.eye.told if one.at > since)
+        return sum(one.counter["state"] == "unknown" for one in self.viewer.received if one.at > since)
 
     def refused(self, since: float) -> int:
         """How many tries to bring a webhook came to nothing after a moment (time.time)."""
-        return sum(one.status != 200 for one in self.post.tries if one.at > since)
+        return sum(one.status != 200 for one in self.sender.attempts if one.at > since)
 
 
 @asynccontextmanager
@@ -78,38 +78,38 @@ async def open_for_trade(run: Run, servers: Cluster, number: int) -> AsyncIterat
     """So many sites on a cluster, served by one web and one worker, all right when the block begins."""
     async with AsyncExitStack() as stack:
         wix = await stack.enter_async_context(spread(servers, number))
-        house = Deployment(run, servers.url, wix.settings(), MAX_STALE=str(MAX_STALE), WATCH_EVERY="5")
-        house.worker()
-        url = await house.web()
+        deployment = Deployment(run, servers.url, wix.settings(), MAX_STALE=str(MAX_STALE), WATCH_EVERY="5")
+        deployment.worker()
+        url = await deployment.web()
         parts = []
         for one in wix.sites:
-            shop = Buyers(one, one.sandbox.add(20, limit=100_000))
-            eye = await stack.enter_async_context(shop.watched(url))
-            parts.append(Part(shop, eye, await stack.enter_async_context(webhook_sender(url, of=one))))
+            buyers = Buyers(one, one.sandbox.add(20, limit=100_000))
+            viewer = await stack.enter_async_context(buyers.watched(url))
+            parts.append(Part(buyers, viewer, await stack.enter_async_context(webhook_sender(url, wix=one))))
         await until(lambda: all(part.right for part in parts), 30)
-        yield house, parts
+        yield deployment, parts
 
 
 async def settled(parts: Sequence[Part], seconds: float) -> float:
     """Wait until every webhook is taken and every viewer right, at most so long; answers how long it took."""
     began = time.monotonic()
-    await until(lambda: all(part.right and not part.post.untaken for part in parts), seconds)
+    await until(lambda: all(part.right and not part.sender.pending for part in parts), seconds)
     return time.monotonic() - began
 
 
 def told(parts: Sequence[Part]) -> str:
     """How soon viewers of these knew of orders."""
-    took = [seconds for part in parts for seconds in part.shop.took]
+    took = [seconds for part in parts for seconds in part.buyers.delays]
     return f"{len(took)} orders, p99 {percentile(took, 0.99):.2f} s"
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["key by key", "whole"])
 async def test_a_slot_moves(command: Run, servers: Cluster, whole: bool) -> None:
     """A site whose slot moves to another master under orders loses no webhook, and shows nothing false when it is over."""
-    async with open_for_trade(command, servers, 6) as (house, parts):
+    async with open_for_trade(command, servers, 6) as (deployment, parts):
         mover, others = parts[0], parts[1:]
         loop = asyncio.get_running_loop()
-        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, 14))
+        selling = asyncio.create_task(buy_steadily([part.buyers for part in parts], 60, 14))
         await asyncio.sleep(2)
         began, since = loop.time(), time.time()
         keys = 0
@@ -126,32 +126,32 @@ async def test_a_slot_moves(command: Run, servers: Cluster, whole: bool) -> None
         await selling
         late = await settled(parts, 15)
         # Whatever came in between, now it is right, and stays right.
-        mover.shop.buy()
+        mover.buyers.buy()
         again = await settled(parts, 3)
 
     report(
         f"a slot moved three times in {moved:.1f} s ({f'{keys} keys' if keys else 'each in one step'}): "
-        f"{mover.refused(since)} of {len(mover.post.tries)} webhooks of its site were brought again, "
+        f"{mover.refused(since)} of {len(mover.sender.attempts)} webhooks of its site were brought again, "
         f"{sum(part.refused(since) for part in others)} of the others; all right {late:.2f} s after the last order, "
         f"then {again:.2f} s after one more; of its site {told([mover])}, of the others {told(others)}"
     )
     assert 0 == sum(part.refused(since) for part in others)
     assert 0 == sum(part.withdrawn(began) for part in parts)
-    assert 3.0 > percentile([seconds for part in others for seconds in part.shop.took], 0.99)
-    assert [] == house.ended
+    assert 3.0 > percentile([seconds for part in others for seconds in part.buyers.delays], 0.99)
+    assert [] == deployment.ended
 
 
 @pytest.mark.parametrize("of_the_list", [False, True], ids=["any", "that has the list of sites"])
 async def test_a_master_dies(command: Run, servers: Cluster, of_the_list: bool) -> None:
     """A master that is killed is its own sites' affair: the others never notice; its own heal after the failover."""
-    async with open_for_trade(command, servers, 9) as (house, parts):
+    async with open_for_trade(command, servers, 9) as (deployment, parts):
         listing = servers.owner(SITES)
         dies = listing if of_the_list else servers.masters[servers.masters.index(listing) - 1]
         alive = next(master for master in servers.masters if master is not dies)
         its = [part for part in parts if servers.owner(part.name, by=alive) is dies]
         others = [part for part in parts if part not in its]
         loop = asyncio.get_running_loop()
-        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, 25))
+        selling = asyncio.create_task(buy_steadily([part.buyers for part in parts], 60, 25))
         await asyncio.sleep(2)
         began, since = loop.time(), time.time()
         dies.kill()
@@ -159,16 +159,16 @@ async def test_a_master_dies(command: Run, servers: Cluster, of_the_list: bool) 
         over = loop.time() - began
         await selling
         late = await settled(parts, 30)
-        its[0].shop.buy()
+        its[0].buyers.buy()
         again = await settled(parts, 3)
 
         # It comes back as a replica of who took its place: nothing changes for anybody.
         back_at, back_since = loop.time(), time.time()
         await _back(dies)
-        await buy_steadily([part.shop for part in parts], 30, 5)
+        await buy_steadily([part.buyers for part in parts], 30, 5)
         quiet = await settled(parts, 5)
 
-    slow = [seconds for part in others for seconds in part.shop.took]
+    slow = [seconds for part in others for seconds in part.buyers.delays]
     report(
         f"a master killed, another in its place after {over:.1f} s (node timeout {NODE_TIMEOUT_MS / 1000:.0f} s): "
         f"of its {len(its)} sites {sum(part.refused(since) for part in its)} webhooks were brought again and "
@@ -183,7 +183,7 @@ async def test_a_master_dies(command: Run, servers: Cluster, of_the_list: bool) 
     assert 0 == sum(part.refused(back_since) for part in parts)
     assert 0 == sum(part.withdrawn(back_at) for part in parts)
     assert 3.0 > percentile(slow, 0.99)
-    assert [] == house.ended
+    assert [] == deployment.ended
 
 
 async def _back(server: RedisServer) -> None:
@@ -195,12 +195,12 @@ async def test_a_master_hangs(command: Run, servers: Cluster) -> None:
     """A master that hangs, and is not replaced for that, withdraws its own sites' numbers alone; all are back with it."""
     for node in servers.nodes:
         node.ask("CONFIG", "SET", "cluster-node-timeout", 60_000)
-    async with open_for_trade(command, servers, 12) as (house, parts):
+    async with open_for_trade(command, servers, 12) as (deployment, parts):
         hangs = servers.masters[1]
         its = [part for part in parts if servers.owner(part.name) is hangs]
         others = [part for part in parts if part not in its]
         loop = asyncio.get_running_loop()
-        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, MAX_STALE + 15))
+        selling = asyncio.create_task(buy_steadily([part.buyers for part in parts], 60, MAX_STALE + 15))
         # By then a round has told how old each number is.
         await asyncio.sleep(7)
         began, since = loop.time(), time.time()
@@ -224,27 +224,27 @@ async def test_a_master_hangs(command: Run, servers: Cluster) -> None:
     assert its
     assert 0 == sum(part.refused(since) for part in others)
     assert 0 == sum(part.withdrawn(began) for part in others)
-    assert 3.0 > percentile([seconds for part in others for seconds in part.shop.took], 0.99)
-    assert [] == house.ended
+    assert 3.0 > percentile([seconds for part in others for seconds in part.buyers.delays], 0.99)
+    assert [] == deployment.ended
 
 
 def _unknown(part: Part) -> bool:
-    return all(part.eye.state(ticket) == "unknown" for ticket in part.shop.tickets)
+    return all(part.viewer.state(ticket) == "unknown" for ticket in part.buyers.tickets)
 
 
 async def test_a_part_is_emptied(command: Run, servers: Cluster) -> None:
     """A master that lost its data under viewers, while the others kept theirs, is filled from Wix again."""
-    async with open_for_trade(command, servers, 6) as (house, parts):
+    async with open_for_trade(command, servers, 6) as (deployment, parts):
         empty = servers.owner(parts[0].name)
-        selling = asyncio.create_task(buy_steadily([part.shop for part in parts], 60, 5))
+        selling = asyncio.create_task(buy_steadily([part.buyers for part in parts], 60, 5))
         await asyncio.sleep(1)
         empty.ask("FLUSHALL")
         await selling
         late = await settled(parts, 20)
-        parts[0].shop.buy()
+        parts[0].buyers.buy()
         again = await settled(parts, 3)
 
     report(
         f"one master of three emptied: all right {late:.1f} s after the last order, then {again:.2f} s after one more"
     )
-    assert [] == house.ended
+    assert [] == deployment.ended

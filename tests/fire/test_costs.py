@@ -11,7 +11,7 @@ from server.model import Hint, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Listing, Lot, Next, Schedule
 from tests.rig.cluster import Cluster
-from tests.rig.deployment import Deployment, counted_calls
+from tests.rig.deployment import Deployment
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.hint_load import hint_load
 from tests.rig.process import Command, Run
@@ -20,6 +20,7 @@ from tests.rig.redis import RedisServer, Servers
 from tests.rig.report import report
 from tests.rig.server import SITE, until
 from tests.rig.wix import WixRig
+from tests.rig.wix_calls import counted_calls
 
 SITE_ID = SiteId(SITE)
 TICKETS = [TicketId(f"33333333-aaaa-4aaa-8aaa-{number:012}") for number in range(5000)]
@@ -130,19 +131,19 @@ async def test_connections(command: Run, redis_server: Servers, cluster: Cluster
         ("each of 3 masters", cluster.url, cluster.masters),
     ):
         idle = [_clients(server) for server in servers]
-        house = Deployment(command, url, wix.settings())
-        worker = house.worker()
-        web = await house.web()
+        deployment = Deployment(command, url, wix.settings())
+        worker = deployment.worker()
+        web = await deployment.web()
         wix.send_to(web)
-        async with websocket_viewer(web, wix.site, tickets) as eye:
-            await until(lambda: len(eye.last) == len(tickets), 30)
+        async with websocket_viewer(web, wix.site, tickets) as viewer:
+            await until(lambda: len(viewer.last) == len(tickets), 30)
             for ticket in tickets:
                 wix.world.buy(ticket)
-            await until(lambda: all(eye.unsold(one) == wix.world.tickets[one].left for one in tickets), 30)
+            await until(lambda: all(viewer.unsold(one) == wix.world.tickets[one].left for one in tickets), 30)
             both = [_clients(server) - was for server, was in zip(servers, idle, strict=True)]
             await worker.stop()
             of_web = [_clients(server) - was for server, was in zip(servers, idle, strict=True)]
-        await house.processes[-1].stop()
+        await deployment.processes[-1].stop()
         found[name] = (max(of_web), max(all_ - some for all_, some in zip(both, of_web, strict=True)))
 
     report(
@@ -169,15 +170,15 @@ def cpu(process: Command) -> float:
 async def test_cpu_of_a_worker(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """A worker takes less than 100 ms of a core for a read of 100 tickets: a core reads three sites as fast as Wix lets it."""
     tickets = wix.sandbox.add(600)
-    house = Deployment(command, redis_server().url, wix.settings())
-    worker = house.worker()
-    await until(lambda: house.right(wix, tickets), 30)
+    deployment = Deployment(command, redis_server().url, wix.settings())
+    worker = deployment.worker()
+    await until(lambda: deployment.right(wix, tickets), 30)
     await until(lambda: time.time() - counted_calls(wix)[-1] > 8, 30)
     idle = cpu(worker)
     await asyncio.sleep(20)
     idle = (cpu(worker) - idle) / 20
     began, since, before = time.time(), len(counted_calls(wix)), cpu(worker)
-    async with hint_load(house.redis_url, wix.site, tickets):
+    async with hint_load(deployment.redis_url, wix.site, tickets):
         await asyncio.sleep(20)
     took, calls = cpu(worker) - before, len(counted_calls(wix)) - since
     seconds = time.time() - began

@@ -15,10 +15,10 @@ from redis.asyncio.client import Monitor
 from server import run
 from server.wire import RESTART_RETRY_MS
 from tests.rig.buyers import Buyers, buy_steadily
-from tests.rig.deployment import Deployment, counted_calls
+from tests.rig.deployment import Deployment
 from tests.rig.haproxy import balancer
 from tests.rig.loop_lag import LoopLag
-from tests.rig.measured_visitors import visitors
+from tests.rig.measured_visitors import measured_visitors
 from tests.rig.percentile import percentile
 from tests.rig.process import Run
 from tests.rig.redis import RedisServer, Servers, free_port
@@ -26,6 +26,7 @@ from tests.rig.report import report
 from tests.rig.server import until
 from tests.rig.webhook_sender import webhook_sender
 from tests.rig.wix import WixRig
+from tests.rig.wix_calls import counted_calls
 
 TOKEN = "token"
 MANY = {"MAX_CONNECTIONS_PER_ADDRESS": "20000", "METRICS_TOKEN": TOKEN}
@@ -59,12 +60,12 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
     """Law 11: 2,000 viewers of a process that ends under load hear when to return, do, and are right; no webhook fails."""
     tickets = wix.sandbox.add(10, limit=100_000)
     wix.knobs.turn(reservation_events=False)
-    house = Deployment(command, redis_server().url, wix.settings(), TRUSTED_PROXIES="127.0.0.1", **MANY)
-    house.worker()
+    deployment = Deployment(command, redis_server().url, wix.settings(), TRUSTED_PROXIES="127.0.0.1", **MANY)
+    deployment.worker()
     first, second = ports = free_port(), free_port()
     async with (
         balancer(tmp_path / "haproxy", [f"http://127.0.0.1:{port}" for port in ports]) as door,
-        visitors(urlsplit(door).port or 0, tickets) as crowd,
+        measured_visitors(urlsplit(door).port or 0, tickets) as visitors,
         httpx.AsyncClient(base_url=door, trust_env=False) as client,
         AsyncExitStack() as stack,
     ):
@@ -72,13 +73,13 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         async def lets_in() -> bool:
             return (await client.get("/readyz")).status_code == httpx.codes.OK
 
-        leaves = await house.web(PORT=str(first))
-        leaving = house.processes[-1]
+        leaves = await deployment.web(PORT=str(first))
+        leaving = deployment.processes[-1]
         await until(lets_in)
-        await crowd.come(LEAVING)
+        await visitors.add(LEAVING)
         assert LEAVING == await watching(client, leaves)
-        stays = await house.web(PORT=str(second))
-        post = await stack.enter_async_context(webhook_sender(door, of=wix))
+        stays = await deployment.web(PORT=str(second))
+        sender = await stack.enter_async_context(webhook_sender(door, wix=wix))
         trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], WEBHOOKS, 25))
 
         async def both_get_webhooks() -> bool:
@@ -92,19 +93,19 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
         leaving.process.send_signal(signal.SIGTERM)
         status, _ = await leaving.ended()
         ended = time.monotonic() - began
-        await until(lambda: crowd.here == LEAVING, RESTART_RETRY_MS[1] / 1000 + A_LITTLE)
+        await until(lambda: visitors.connected == LEAVING, RESTART_RETRY_MS[1] / 1000 + A_LITTLE)
         assert not trading.done()
         sold = await trading
-        await until(lambda: post.untaken == 0)
-        await until(lambda: crowd.wrong(wix) == 0, 20)
+        await until(lambda: sender.pending == 0)
+        await until(lambda: visitors.wrong(wix) == 0, 20)
         watched = await watching(client, stays)
 
-    left = list(crowd.ends(began))
+    left = list(visitors.ends(began))
     moments = [end.at - began for _, end in left]
     # Who comes while the balancer has not noticed is told that it is full, and comes again: nobody here.
     back = [page.back(end) or 0.0 for page, end in left]
-    statuses = Counter(one.status for one in post.tries)
-    late = percentile((one.seconds for one in post.tries), 0.99)
+    statuses = Counter(one.status for one in sender.attempts)
+    late = percentile((one.seconds for one in sender.attempts), 0.99)
     report(
         f"{len(left):,} sockets sent away over {max(moments) - min(moments):.1f} s, the process ended {ended:.1f} s after "
         f"SIGTERM; back after {min(back):.1f} to {max(back):.1f} s; of {sold:,} orders' webhooks {dict(statuses)}, p99 {late * 1000:.0f} ms"
@@ -113,14 +114,14 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
     assert 0 == status
     assert ended <= run.DRAIN + A_LITTLE
     assert LEAVING == len(left)
-    assert {(1012, True, (low, high))} == {(end.code, end.spoke, end.retry) for _, end in left}
+    assert {(1012, True, (low, high))} == {(end.code, end.got_frames, end.retry) for _, end in left}
     assert max(moments) - min(moments) >= 2
     assert min(back) >= low
     assert max(back) <= high + A_LITTLE
     assert LEAVING == watched
     assert {200} == set(statuses)
     assert sold == statuses[200]
-    assert "Traceback" not in house.log
+    assert "Traceback" not in deployment.log
 
 
 class Asked:
@@ -147,41 +148,41 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
     redis = redis_server()
     tickets = wix.sandbox.add(20, limit=1000)
     rare = {"WATCH_EVERY": "240", "MAX_STALE": "300", "RECONCILE": "86400"}
-    house = Deployment(command, redis.url, wix.settings(), **rare, **MANY)
-    house.worker()
+    deployment = Deployment(command, redis.url, wix.settings(), **rare, **MANY)
+    deployment.worker()
     port = free_port()
-    url = await house.web(PORT=str(port))
-    pulse = LoopLag(command, url)
-    await until(lambda: house.right(wix, tickets), 20)
+    url = await deployment.web(PORT=str(port))
+    loop_lag = LoopLag(command, url)
+    await until(lambda: deployment.right(wix, tickets), 20)
     async with (
-        visitors(port, tickets) as crowd,
+        measured_visitors(port, tickets) as visitors,
         Redis.from_url(redis.url, decode_responses=True) as client,
         client.monitor() as monitor,
     ):
-        await crowd.come(HERD)
+        await visitors.add(HERD)
         calls = len(counted_calls(wix))
         asked = Asked(redis)
         counting = asyncio.create_task(asked.listen(monitor))
 
         killed = time.monotonic()
-        house.processes[-1].process.kill()
-        await house.web(PORT=str(port))
+        deployment.processes[-1].process.kill()
+        await deployment.web(PORT=str(port))
         listens = time.monotonic()
-        await until(lambda: all(page.served is not None and page.served > killed for page in crowd.pages), 40)
-        served = max(page.served or 0.0 for page in crowd.pages)
+        await until(lambda: all(page.served is not None and page.served > killed for page in visitors.pages), 40)
+        served = max(page.served or 0.0 for page in visitors.pages)
         seconds = time.monotonic() - listens
         commands = Counter(asked.names)
         called = len(counted_calls(wix)) - calls
-        lag = pulse.beats(listens, served)
+        lag = loop_lag.delays(listens, served)
 
         wix.send_to(url)
         for ticket in tickets:
             wix.world.buy(ticket)
-        await until(lambda: crowd.wrong(wix) == 0, 20)
+        await until(lambda: visitors.wrong(wix) == 0, 20)
         counting.cancel()
         await asyncio.wait({counting})
 
-    first = [end.at - killed for _, end in crowd.ends(killed) if end.spoke]
+    first = [end.at - killed for _, end in visitors.ends(killed) if end.got_frames]
     p99 = percentile(lag, 0.99)
     report(
         f"{len(first):,} sockets killed; all had a value {served - killed:.1f} s later, {served - listens:.1f} s after the "
@@ -193,4 +194,4 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
     assert 0 == called
     assert 0 < commands.total() <= 3 * len(tickets) + seconds
     assert p99 <= 0.25
-    assert "Traceback" not in house.log
+    assert "Traceback" not in deployment.log

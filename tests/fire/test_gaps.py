@@ -31,20 +31,21 @@ COME_BACK = range(4000, 4500)
 
 
 @asynccontextmanager
-async def crowd(url: str, shop: Buyers, number: int = VIEWERS) -> AsyncIterator[list[RecordingViewer]]:
+async def crowd(url: str, buyers: Buyers, number: int = VIEWERS) -> AsyncIterator[list[RecordingViewer]]:
     """So many viewers of a shop's tickets, who all know the truth when the block begins."""
     async with AsyncExitStack() as stack:
-        eyes = [
-            await stack.enter_async_context(websocket_viewer(url, shop.wix.site, shop.tickets)) for _ in range(number)
+        viewers = [
+            await stack.enter_async_context(websocket_viewer(url, buyers.wix.site, buyers.tickets))
+            for _ in range(number)
         ]
-        await until(lambda: all(map(shop.knows, eyes)), 30)
-        yield eyes
+        await until(lambda: all(map(buyers.knows, viewers)), 30)
+        yield viewers
 
 
-async def converge(shop: Buyers, eyes: Sequence[RecordingViewer], seconds: float) -> float:
+async def converge(buyers: Buyers, viewers: Sequence[RecordingViewer], seconds: float) -> float:
     """Wait until all of them know the truth, at most so long; answers how long it took."""
     began = time.monotonic()
-    await until(lambda: all(map(shop.knows, eyes)), seconds)
+    await until(lambda: all(map(buyers.knows, viewers)), seconds)
     return time.monotonic() - began
 
 
@@ -66,17 +67,17 @@ async def back(server: RedisServer) -> float:
 async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """A Redis that is killed and comes back has lost no webhook that was answered 200, and all works 3 s later."""
     server = redis_server()
-    shop, after = (Buyers(wix, wix.sandbox.add(number, limit=100_000)) for number in (10, 1))
-    house = Deployment(command, server.url, wix.settings(), WATCH_EVERY="5")
-    house.worker()
-    url = await house.web()
+    buyers, after = (Buyers(wix, wix.sandbox.add(number, limit=100_000)) for number in (10, 1))
+    deployment = Deployment(command, server.url, wix.settings(), WATCH_EVERY="5")
+    deployment.worker()
+    url = await deployment.web()
     async with (
-        crowd(url, shop) as eyes,
-        websocket_viewer(url, wix.site, after.tickets) as eye,
-        webhook_sender(url, of=wix) as post,
+        crowd(url, buyers) as viewers,
+        websocket_viewer(url, wix.site, after.tickets) as viewer,
+        webhook_sender(url, wix=wix) as sender,
     ):
-        await until(lambda: after.knows(eye))
-        selling = asyncio.create_task(buy_steadily([shop], 50, 8))
+        await until(lambda: after.knows(viewer))
+        selling = asyncio.create_task(buy_steadily([buyers], 50, 8))
         await asyncio.sleep(2)
         server.kill()
         killed = time.time()
@@ -85,25 +86,25 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
         there = await back(server)
 
         after.buy()
-        await until(lambda: after.knows(eye), 3)
+        await until(lambda: after.knows(viewer), 3)
         works = time.time() - there
         sold = await selling + 1
-        late = await converge(shop, eyes, 15)
-        await until(lambda: not post.untaken)
+        late = await converge(buyers, viewers, 15)
+        await until(lambda: not sender.pending)
 
     heard = server.ask("HGETALL", key(wix.site, "heard"))
     [counted] = [int(count) for name, count in heard.items() if name.endswith("OrderConfirmed:count")]
-    down = [one for one in post.tries if one.at > killed and one.ended < started]
+    down = [one for one in sender.attempts if one.at > killed and one.ended < started]
     report(
         f"kill -9, away for {there - killed:.1f} s: {sold} orders, {len(down)} webhooks refused, slowest of all answers "
-        f"{max(one.seconds for one in post.tries):.2f} s; works {works:.2f} s after it is back, "
+        f"{max(one.seconds for one in sender.attempts):.2f} s; works {works:.2f} s after it is back, "
         f"all right {late:.2f} s after the last order"
     )
     assert down
     assert {503} == {one.status for one in down}
-    assert 1.0 >= max(one.seconds for one in post.tries)
+    assert 1.0 >= max(one.seconds for one in sender.attempts)
     assert sold <= counted
-    assert [] == house.ended
+    assert [] == deployment.ended
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["listening", "both"])
@@ -111,35 +112,35 @@ async def test_silence(
     start_server: StartServer, redis_shared: RedisServer, redis_url: str, wix: WixRig, both: bool
 ) -> None:
     """Law 6: A link that is cut in silence is noticed in 6 s; who watches is right 8 s after, or 5 s after it heals."""
-    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
     worker = await start_server(worker=True, **wix.settings())
     wix.send_to(worker.url)
-    async with tcp_proxy("127.0.0.1", redis_shared.port) as link:
-        through = f"redis://127.0.0.1:{link.port}/0"
+    async with tcp_proxy("127.0.0.1", redis_shared.port) as proxy:
+        through = f"redis://127.0.0.1:{proxy.port}/0"
         links = {"redis_url": through} if both else {"listens_to": through}
         web = await start_server(**{**wix.settings(), **links})
-        async with crowd(web.url, shop) as eyes:
+        async with crowd(web.url, buyers) as viewers:
             before = metrics.silent_links._value.get()
-            selling = asyncio.create_task(buy_steadily([shop], 10, 5))
-            link.silence()
+            selling = asyncio.create_task(buy_steadily([buyers], 10, 5))
+            proxy.silence()
             began = time.monotonic()
             await until(lambda: metrics.silent_links._value.get() > before, 6)
             noticed = time.monotonic() - began
             await selling
             if not both:
-                await converge(shop, eyes, 8 - (time.monotonic() - began))
+                await converge(buyers, viewers, 8 - (time.monotonic() - began))
             right = time.monotonic() - began
             # It goes on being cut, and being sold.
-            await buy_steadily([shop], 10, 14.5 - (time.monotonic() - began))
-            late = 0.0 if both else await converge(shop, eyes, 8)
+            await buy_steadily([buyers], 10, 14.5 - (time.monotonic() - began))
+            late = 0.0 if both else await converge(buyers, viewers, 8)
             await asyncio.sleep(max(0.0, 15 - (time.monotonic() - began)))
-            await link.heal()
-            healed = await converge(shop, eyes, 5)
+            await proxy.heal()
+            healed = await converge(buyers, viewers, 5)
 
             # The new link is as good as the old one was.
             await until(lambda: web.web.feed.healthy)
-            shop.buy()
-            again = await converge(shop, eyes, 2)
+            buyers.buy()
+            again = await converge(buyers, viewers, 2)
 
     kept = f"all right {right:.1f} s after the cut and {late:.1f} s after the last order in it, " if not both else ""
     report(
@@ -152,25 +153,25 @@ async def test_hung_up(command: Run, redis_server: Servers, wix: WixRig, kind: s
     """Law 6: However often Redis hangs up on us, every topic is subscribed and read again, and nobody keeps an old number."""
     server = redis_server()
     wix.knobs.turn(resend_scale=0.02)
-    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
-    house = Deployment(command, server.url, wix.settings(), WATCH_EVERY="5")
-    house.worker()
-    url = await house.web()
+    buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    deployment = Deployment(command, server.url, wix.settings(), WATCH_EVERY="5")
+    deployment.worker()
+    url = await deployment.web()
     wix.send_to(url)
-    async with crowd(url, shop) as eyes, Redis.from_url(server.url, decode_responses=True) as redis:
-        selling = asyncio.create_task(buy_steadily([shop], 20, 10))
+    async with crowd(url, buyers) as viewers, Redis.from_url(server.url, decode_responses=True) as redis:
+        selling = asyncio.create_task(buy_steadily([buyers], 20, 10))
         killed = 0
         while not selling.done():
             killed += await redis.client_kill_filter(_type=kind, skipme=True)
             await asyncio.sleep(0.3)
         await selling
-        late = await converge(shop, eyes, 10)
-        subscribed = dict(await redis.pubsub_numsub(*(channel(wix.site, ticket) for ticket in shop.tickets)))
+        late = await converge(buyers, viewers, 10)
+        subscribed = dict(await redis.pubsub_numsub(*(channel(wix.site, ticket) for ticket in buyers.tickets)))
 
     report(f"{killed} connections closed in 10 s of 20 orders a second; all right {late:.2f} s after the last order")
     assert 20 <= killed
     assert {1} == set(subscribed.values())
-    assert [] == house.ended
+    assert [] == deployment.ended
 
 
 async def _followed(master: RedisServer, replica: RedisServer) -> bool:
@@ -187,37 +188,37 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
     """
     old, new = redis_server(), redis_server(repl_diskless_sync_delay="0")
     wix.knobs.turn(resend_scale=0.02)
-    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
-    async with tcp_proxy("127.0.0.1", old.port) as link, tcp_proxy("127.0.0.1", old.port) as copying:
+    buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    async with tcp_proxy("127.0.0.1", old.port) as proxy, tcp_proxy("127.0.0.1", old.port) as copying:
         new.ask("REPLICAOF", "127.0.0.1", copying.port)
-        house = Deployment(command, f"redis://127.0.0.1:{link.port}/0", wix.settings(), WATCH_EVERY="5")
-        house.worker()
-        url = await house.web()
+        deployment = Deployment(command, f"redis://127.0.0.1:{proxy.port}/0", wix.settings(), WATCH_EVERY="5")
+        deployment.worker()
+        url = await deployment.web()
         wix.send_to(url)
-        async with crowd(url, shop) as eyes:
+        async with crowd(url, buyers) as viewers:
             await until(lambda: _followed(old, new))
             copying.silence()
-            await buy_steadily([shop], 20, 2)
-            await converge(shop, eyes, 5)
-            seen = max(one.counter["v"] for eye in eyes for one in eye.told)
+            await buy_steadily([buyers], 20, 2)
+            await converge(buyers, viewers, 5)
+            seen = max(one.counter["v"] for viewer in viewers for one in viewer.received)
             lost = sum(
                 old.ask("HGET", name, "version") != new.ask("HGET", name, "version")
-                for name in (key(wix.site, "ticket", ticket) for ticket in shop.tickets)
+                for name in (key(wix.site, "ticket", ticket) for ticket in buyers.tickets)
             )
 
-            selling = asyncio.create_task(buy_steadily([shop], 20, 4))
+            selling = asyncio.create_task(buy_steadily([buyers], 20, 4))
             await asyncio.sleep(0.5)
             new.ask("REPLICAOF", "NO", "ONE")
-            link.target = ("127.0.0.1", new.port)
+            proxy.target = ("127.0.0.1", new.port)
             began = time.monotonic()
             if hangs_up:
-                link.snap()
+                proxy.snap()
             else:
                 old.ask("REPLICAOF", "127.0.0.1", new.port)
             await selling
             over = time.monotonic() - began
-            late = await converge(shop, eyes, 12)
-            fresh = min(eye.last[ticket]["v"] for eye in eyes for ticket in shop.tickets)
+            late = await converge(buyers, viewers, 12)
+            fresh = min(viewer.last[ticket]["v"] for viewer in viewers for ticket in buyers.tickets)
             ours = [line for line in new.ask("CLIENT", "LIST").splitlines() if "cmd=evalsha" in line]
 
     report(
@@ -228,18 +229,18 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
     assert lost
     assert ours
     assert fresh > seen
-    assert [] == house.ended
+    assert [] == deployment.ended
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["WIX_SITES", "installed"])
 async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: bool) -> None:
     """A Redis that was emptied under viewers is filled from Wix without a restart, sites that no setting names too."""
     server = redis_server()
-    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
     settings = wix.settings() if given else {**wix.settings(), "wix_sites": ""}
-    house = Deployment(command, server.url, settings, WATCH_EVERY="5", MAX_STALE="10")
-    house.worker()
-    url = await house.web()
+    deployment = Deployment(command, server.url, settings, WATCH_EVERY="5", MAX_STALE="10")
+    deployment.worker()
+    url = await deployment.web()
     wix.send_to(url)
     if not given:
         await wix.http.post("/sandbox/app/install")
@@ -252,27 +253,27 @@ async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: 
         """A visitor who reloads the page again and again."""
         for _ in range(times):
             try:
-                async with connect(url.replace("http", "ws", 1) + counters_path(wix.site, shop.tickets)) as socket:
+                async with connect(url.replace("http", "ws", 1) + counters_path(wix.site, buyers.tickets)) as socket:
                     await asyncio.wait_for(socket.recv(), 5)
             except ConnectionClosed as closed:
                 codes.append(closed.rcvd.code if closed.rcvd else 1006)
             await asyncio.sleep(0.05)
 
-    async with crowd(url, shop) as eyes:
+    async with crowd(url, buyers) as viewers:
         server.ask("FLUSHALL")
         began = time.monotonic()
         coming = asyncio.create_task(comes(100))
-        await buy_steadily([shop], 20, 3)
-        await converge(shop, eyes, 15)
+        await buy_steadily([buyers], 20, 3)
+        await converge(buyers, viewers, 15)
         healed = time.monotonic() - began
-        async with crowd(url, shop, 5) as late:
-            shop.buy()
-            quick = await converge(shop, [*eyes, *late], 3)
+        async with crowd(url, buyers, 5) as late:
+            buyers.buy()
+            quick = await converge(buyers, [*viewers, *late], 3)
         await coming
 
     report(f"all right {healed:.1f} s after FLUSHALL under orders, then {quick:.2f} s after an order")
     assert all(code in COME_BACK for code in codes)
-    assert [] == house.ended
+    assert [] == deployment.ended
 
 
 async def _served(url: str, wix: WixRig) -> bool:
@@ -284,29 +285,31 @@ async def _served(url: str, wix: WixRig) -> bool:
 async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 8: While Redis is full webhooks are refused and numbers withdrawn; when there is room all is right again."""
     server = redis_server()
-    shop = Buyers(wix, wix.sandbox.add(10, limit=100_000))
-    house = Deployment(command, server.url, wix.settings(), WATCH_EVERY="2", MAX_STALE="8")
-    house.worker()
-    url = await house.web()
-    async with crowd(url, shop) as eyes, webhook_sender(url, of=wix) as post:
-        selling = asyncio.create_task(buy_steadily([shop], 20, 20))
+    buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
+    deployment = Deployment(command, server.url, wix.settings(), WATCH_EVERY="2", MAX_STALE="8")
+    deployment.worker()
+    url = await deployment.web()
+    async with crowd(url, buyers) as viewers, webhook_sender(url, wix=wix) as sender:
+        selling = asyncio.create_task(buy_steadily([buyers], 20, 20))
         await asyncio.sleep(1)
         server.ask("CONFIG", "SET", "maxmemory", 1)
         full = time.time()
-        await until(lambda: all(eye.state(ticket) == "unknown" for eye in eyes for ticket in shop.tickets), 8 + 10)
+        await until(
+            lambda: all(viewer.state(ticket) == "unknown" for viewer in viewers for ticket in buyers.tickets), 8 + 10
+        )
         withdrawn = time.time() - full
         await selling
         room = time.time()
         server.ask("CONFIG", "SET", "maxmemory", 0)
-        healed = await converge(shop, eyes, 15)
-        await until(lambda: not post.untaken)
+        healed = await converge(buyers, viewers, 15)
+        await until(lambda: not sender.pending)
 
-    refused = [one for one in post.tries if one.at > full + 0.1 and one.ended < room]
+    refused = [one for one in sender.attempts if one.at > full + 0.1 and one.ended < room]
     report(
         f"full for {room - full:.0f} s: {len(refused)} webhooks refused, all withdrawn after {withdrawn:.1f} s "
         f"(MAX_STALE 8), all right {healed:.1f} s after there is room"
     )
     assert refused
     assert {503} == {one.status for one in refused}
-    assert 1.0 >= max(one.seconds for one in post.tries)
-    assert [] == house.ended
+    assert 1.0 >= max(one.seconds for one in sender.attempts)
+    assert [] == deployment.ended

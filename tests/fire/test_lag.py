@@ -25,11 +25,11 @@ APART = 5
 """Seconds by which ends of holds are rounded up."""
 
 
-class Site:
+class LaggingSite:
     """Ten tickets of one site that nobody watches, how often each is read, and when all are right."""
 
-    def __init__(self, house: Deployment, wix: WixRig, lag: int) -> None:
-        self.house = house
+    def __init__(self, deployment: Deployment, wix: WixRig, lag: int) -> None:
+        self.deployment = deployment
         self.wix = wix
         self.lag = lag
         self.tickets = wix.sandbox.add(10)
@@ -37,13 +37,13 @@ class Site:
         self._versions: list[Sequence[str | None]] = []
 
     async def look(self) -> None:
-        versions = await self.house.kept(self.wix.site, self.tickets, "version")
+        versions = await self.deployment.stored(self.wix.site, self.tickets, "version")
         self._versions.append(versions)
         if self.right_at is None and await self.right():
             self.right_at = asyncio.get_running_loop().time()
 
     async def right(self) -> bool:
-        return await self.house.right(self.wix, self.tickets)
+        return await self.deployment.right(self.wix, self.tickets)
 
     def sell(self) -> None:
         """One of each: the order is begun and paid, a webhook each."""
@@ -63,10 +63,10 @@ async def test_lag(command: Run, redis_server: Servers) -> None:
     """What 20 webhooks on 10 tickets told of is right with the first read after a webhook that can see it."""
     async with AsyncExitStack() as stack:
         wix = await stack.enter_async_context(several_sites(len(LAGS)))
-        house = Deployment(command, redis_server().url, wix.settings())
-        sites = [Site(house, one, lag) for one, lag in zip(wix.sites, LAGS, strict=True)]
-        house.worker()
-        wix.send_to(await house.web())
+        deployment = Deployment(command, redis_server().url, wix.settings())
+        sites = [LaggingSite(deployment, one, lag) for one, lag in zip(wix.sites, LAGS, strict=True)]
+        deployment.worker()
+        wix.send_to(await deployment.web())
         for site in sites:
             site.wix.knobs.turn(reservation_events=False)
             await until(site.right, 30)
@@ -107,12 +107,12 @@ async def test_moments(command: Run, redis_server: Servers, wix: WixRig) -> None
     comes = time.time() + 60
     wix.world.update(starts, start=comes)
     wix.world.update(ends, end=comes)
-    house = Deployment(command, redis_server().url, wix.settings(), RECONCILE="86400")
-    house.worker()
-    wix.send_to(await house.web())
+    deployment = Deployment(command, redis_server().url, wix.settings(), RECONCILE="86400")
+    deployment.worker()
+    wix.send_to(await deployment.web())
 
     async def state(ticket: str) -> tuple[str | None, int | None]:
-        [text] = await house.kept(wix.site, [ticket], "counter")
+        [text] = await deployment.stored(wix.site, [ticket], "counter")
         counter = json.loads(text) if text else {}
         return counter.get("state"), counter.get("unsold")
 

@@ -34,26 +34,26 @@ async def test_no_order_is_lost(
     wix.knobs.turn(resend_scale=0.01, reservation_events=False)
     redis = redis_server()
     # Nothing but webhooks tells of what nobody watches: the clock would come by tomorrow.
-    house = Deployment(command, redis.url, wix.settings(), RECONCILE="86400")
-    worker = house.worker()
-    url = await house.web(METRICS_TOKEN=TOKEN)
+    deployment = Deployment(command, redis.url, wix.settings(), RECONCILE="86400")
+    worker = deployment.worker()
+    url = await deployment.web(METRICS_TOKEN=TOKEN)
     wix.send_to(url)
-    await until(lambda: house.right(wix, tickets), 30)
+    await until(lambda: deployment.right(wix, tickets), 30)
     loop = asyncio.get_running_loop()
     sent: list[Webhook] = []
-    shop, unwatched = Buyers(wix, tickets[:40]), Buyers(wix, tickets[40:])
-    async with shop.watched(url) as eye:
+    buyers, unwatched = Buyers(wix, tickets[:40]), Buyers(wix, tickets[40:])
+    async with buyers.watched(url) as viewer:
         began = loop.time()
 
         async def at(second: float) -> None:
             await until(lambda: loop.time() - began >= second, SECONDS + 30)
 
         sending = asyncio.create_task(send(wix, sent))
-        trading = asyncio.create_task(buy_steadily([shop, unwatched], ORDERS / SECONDS, SECONDS))
+        trading = asyncio.create_task(buy_steadily([buyers, unwatched], ORDERS / SECONDS, SECONDS))
         await at(4)
         await worker.stop(signal.SIGKILL)
         await at(14)
-        house.worker()
+        deployment.worker()
         await at(18)
         redis.kill()
         await at(21)
@@ -64,19 +64,19 @@ async def test_no_order_is_lost(
         wix.knobs.turn(outage="hang")
         await at(86)
         wix.knobs.turn(outage="none")
-        sold = await trading + await buy_steadily([shop], 1, 1)
+        sold = await trading + await buy_steadily([buyers], 1, 1)
         last = loop.time()
 
         async def all_right() -> bool:
             await asyncio.sleep(0.1)
-            return await house.right(wix, tickets)
+            return await deployment.right(wix, tickets)
 
         # The last resend is 36 s after the first failure; the rest is what the sandbox, in this process, needs itself.
         await until(lambda: len(sent) == sold and wix.sandbox.delivery.pending == 0, 300)
         sending.cancel()
         answered = loop.time() - last
         await until(all_right, 60)
-        await until(lambda: shop.knows(eye), 10)
+        await until(lambda: buyers.knows(viewer), 10)
         seconds = loop.time() - last
 
     taken, refused = await webhooks(url)
@@ -89,7 +89,7 @@ async def test_no_order_is_lost(
     assert refused > 0
     assert {200} == {one.attempts[-1].status for one in sent}
     assert taken >= sold
-    assert [None, None] == [one.process.poll() for one in house.processes if one is not worker]
+    assert [None, None] == [one.process.poll() for one in deployment.processes if one is not worker]
 
 
 async def send(wix: WixRig, sent: list[Webhook]) -> None:

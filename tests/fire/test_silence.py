@@ -8,13 +8,14 @@ import httpx
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from tests.rig.buyers import Buyers, buy_steadily
-from tests.rig.deployment import Deployment, counted_calls, most_in_a_minute
+from tests.rig.deployment import Deployment
 from tests.rig.process import Run
 from tests.rig.redis import Servers
 from tests.rig.report import report
 from tests.rig.server import until
 from tests.rig.time_travel import elapse
 from tests.rig.wix import WixRig
+from tests.rig.wix_calls import counted_calls, most_in_a_minute
 
 TOKEN = "only-for-this-test"
 SECONDS = 60
@@ -23,14 +24,14 @@ SECONDS = 60
 async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Every webhook is lost: 30 changes on 10 watched tickets are shown in 20 s for 60 calls a minute, and it is told."""
     wix.knobs.turn(loss=1.0)
-    house = Deployment(command, redis_server().url, wix.settings(), METRICS_TOKEN=TOKEN)
-    house.worker()
-    url = await house.web()
+    deployment = Deployment(command, redis_server().url, wix.settings(), METRICS_TOKEN=TOKEN)
+    deployment.worker()
+    url = await deployment.web()
     wix.send_to(url)
-    shop = Buyers(wix, wix.sandbox.add(10))
+    buyers = Buyers(wix, wix.sandbox.add(10))
     async with (
-        shop.watched(url) as eye,
-        aclosing(RedisClient(house.redis_url, Use.WORK)) as store,
+        buyers.watched(url) as viewer,
+        aclosing(RedisClient(deployment.redis_url, Use.WORK)) as store,
         httpx.AsyncClient(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {TOKEN}"}) as owner,
     ):
 
@@ -40,36 +41,36 @@ async def test_silence(command: Run, redis_server: Servers, wix: WixRig) -> None
             assert 200 == ready.status_code
             return heard is ready.json()["webhooks_heard"] and f"ticket_counter_silent_sites {sites}.0" in metrics
 
-        await until(lambda: shop.knows(eye), 30)
+        await until(lambda: buyers.knows(viewer), 30)
         began = time.time()
-        sold = await buy_steadily([shop], 30 / SECONDS, SECONDS)
-        await until(lambda: not shop.untold, 25)
+        sold = await buy_steadily([buyers], 30 / SECONDS, SECONDS)
+        await until(lambda: not buyers.unseen, 25)
         most = most_in_a_minute(counted_calls(wix, began))
         assert await says(True, 0)
-        assert "webhooks_silent" not in house.log
+        assert "webhooks_silent" not in deployment.log
 
         # A minute without webhooks may be chance: five more go by before stock falls again.
         await elapse(store, SiteId(wix.site), 300)
         last = time.time()
-        shop.buy()
-        await until(lambda: "webhooks_silent" in house.log, 25)
+        buyers.buy()
+        await until(lambda: "webhooks_silent" in deployment.log, 25)
         told = time.time() - last
         await until(lambda: says(False, 1), 10)
         stranger = await owner.get("/readyz", headers={"Authorization": ""})
 
         wix.knobs.turn(loss=0.0)
-        shop.buy()
+        buyers.buy()
         await until(lambda: says(True, 0), 10)
-        await until(lambda: "webhooks_silent_no_more" in house.log, 10)
-        await until(lambda: shop.knows(eye))
+        await until(lambda: "webhooks_silent_no_more" in deployment.log, 10)
+        await until(lambda: buyers.knows(viewer))
 
-    line = next(one for one in house.log.splitlines() if "webhooks_silent" in one)
+    line = next(one for one in deployment.log.splitlines() if "webhooks_silent" in one)
     report(
-        f"{sold} changes on 10 watched tickets without any webhook: shown after {max(shop.took):.1f} s at most, "
+        f"{sold} changes on 10 watched tickets without any webhook: shown after {max(buyers.delays):.1f} s at most, "
         f"at most {most} calls in a minute; told {told:.1f} s after the first change that came 5 minutes later"
     )
     assert 30 <= sold
-    assert 20 >= max(shop.took)
+    assert 20 >= max(buyers.delays)
     assert 60 >= most
     assert (200, "yes\n") == (stranger.status_code, stranger.text)
     for word in ("falls=", "minutes=6", "last_webhook=never", "Webhooks page"):

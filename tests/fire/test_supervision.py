@@ -15,9 +15,10 @@ import pytest
 
 from server.store.keys import channel, key
 from server.store.timing import Timing
+from tests.rig.background import background
 from tests.rig.buyers import Buyers, buy_steadily
 from tests.rig.deployment import Deployment
-from tests.rig.measured_visitors import expected_counters, visitors
+from tests.rig.measured_visitors import expected_counters, measured_visitors
 from tests.rig.process import SETTINGS, Command, Run
 from tests.rig.recording_viewers import polling_viewer, sse_viewer, websocket_viewer
 from tests.rig.redis import Servers, free_port
@@ -39,13 +40,10 @@ async def supervised(*parts: SupervisedProcess) -> AsyncIterator[None]:
     """Run these, and start again what ends, as long as the block."""
     for part in parts:
         part.start()
-    watching_them = [asyncio.create_task(part.supervise()) for part in parts]
     try:
-        yield
+        async with background(*(part.supervise() for part in parts)):
+            yield
     finally:
-        for one in watching_them:
-            one.cancel()
-        await asyncio.wait(watching_them)
         for part in parts:
             part.kill()
 
@@ -80,15 +78,15 @@ async def test_a_key_of_the_wrong_type(
     ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
     name, whose = RUINS[ruin]
     wrong = name if name.startswith("tc:") else key(wix.site, *name.format(ticket=ticket).split(":"))
-    house = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
+    deployment = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
     port = free_port()
-    settings = {**SETTINGS, **house.settings, "PORT": str(port)}
+    settings = {**SETTINGS, **deployment.settings, "PORT": str(port)}
     parts = [SupervisedProcess(one, tmp_path / "parts", one, settings) for one in ("web", "worker")]
     wix.knobs.turn(resend_scale=0.02)
-    async with supervised(*parts), visitors(port, [ticket]) as crowd:
+    async with supervised(*parts), measured_visitors(port, [ticket]) as visitors:
         await until(lambda: "listening" in parts[0].lives[0].err, 20)
         wix.send_to(f"http://127.0.0.1:{port}")
-        await crowd.come(20)
+        await visitors.add(20)
 
         redis.ask("DEL", wrong)
         redis.ask("SET", wrong, "wrong")
@@ -101,9 +99,9 @@ async def test_a_key_of_the_wrong_type(
 
         redis.ask("DEL", wrong)
         mended = time.monotonic()
-        await until(lambda: crowd.wrong(wix) == 0, AGAIN)
+        await until(lambda: visitors.wrong(wix) == 0, AGAIN)
         seen = time.monotonic() - mended
-        await until(lambda: house.right(wix, [ticket, unwatched]), AGAIN)
+        await until(lambda: deployment.right(wix, [ticket, unwatched]), AGAIN)
         known = time.monotonic() - mended
         statuses = [ended(part) for part in parts]
 
@@ -121,21 +119,21 @@ async def test_a_publish_that_is_no_counter(command: Run, redis_server: Servers,
     """What somebody else publishes where counters are harms no process, and viewers have the true number again soon."""
     redis = redis_server()
     ticket = wix.tickets["fixed"]
-    house = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
-    house.worker()
-    url = await house.web()
-    async with websocket_viewer(url, wix.site, [ticket]) as eye:
-        await until(lambda: eye.unsold(ticket) == 120, 20)
-        eye.last.clear()
+    deployment = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
+    deployment.worker()
+    url = await deployment.web()
+    async with websocket_viewer(url, wix.site, [ticket]) as viewer:
+        await until(lambda: viewer.unsold(ticket) == 120, 20)
+        viewer.last.clear()
         redis.ask("PUBLISH", channel(wix.site, ticket), text)
         redis.ask("PUBLISH", "tc:wake", text)
         wix.world.buy(ticket)
-        await until(lambda: eye.unsold(ticket) == 119, 30)
+        await until(lambda: viewer.unsold(ticket) == 119, 30)
         async with sse_viewer(url, wix.site, [ticket]) as newcomer:
             await until(lambda: newcomer.unsold(ticket) == 119)
 
-    assert [None, None] == [one.process.poll() for one in house.processes]
-    assert "Traceback" not in house.log
+    assert [None, None] == [one.process.poll() for one in deployment.processes]
+    assert "Traceback" not in deployment.log
 
 
 # -- what ends --
@@ -151,20 +149,20 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
     )
     ticket = wix.tickets["fixed"]
     wix.knobs.turn(resend_scale=0.02)
-    async with supervised(serve), visitors(port, [ticket]) as crowd:
+    async with supervised(serve), measured_visitors(port, [ticket]) as visitors:
         await until(lambda: "listening" in serve.lives[0].err, 20)
         wix.send_to(f"http://127.0.0.1:{port}")
-        await crowd.come(VIEWERS)
+        await visitors.add(VIEWERS)
         killed = time.monotonic()
         os.kill(int((data / "valkey" / "lock").read_text().split()[0]), signal.SIGKILL)
         wix.world.buy(ticket)
         await until(lambda: ended(serve), 20)
         over = time.monotonic() - killed
         wix.world.buy(ticket)
-        await until(lambda: crowd.here == VIEWERS and crowd.wrong(wix) == 0, AGAIN)
+        await until(lambda: visitors.connected == VIEWERS and visitors.wrong(wix) == 0, AGAIN)
         right = time.monotonic() - killed
 
-    codes = {end.code for _, end in crowd.ends(killed) if end.spoke}
+    codes = {end.code for _, end in visitors.ends(killed) if end.got_frames}
     report(
         f"{VIEWERS} viewers: serve ended {over:.1f} s after its Valkey was killed, all right again after {right:.1f} s"
     )
@@ -176,24 +174,24 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
 async def test_a_member_of_a_crew(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Of a crew under load one member is killed: the viewers of the other notice nothing, and all are right soon."""
     tickets = wix.sandbox.add(5, limit=10_000)
-    house = Deployment(command, redis_server().url, wix.settings(), **MANY)
-    house.worker()
-    url = await house.web(WEB_PROCESSES="2")
-    crew = house.processes[-1]
+    deployment = Deployment(command, redis_server().url, wix.settings(), **MANY)
+    deployment.worker()
+    url = await deployment.web(WEB_PROCESSES="2")
+    crew = deployment.processes[-1]
     wix.send_to(url)
-    async with visitors(urlsplit(url).port or 0, tickets) as crowd:
-        await crowd.come(VIEWERS)
+    async with measured_visitors(urlsplit(url).port or 0, tickets) as visitors:
+        await visitors.add(VIEWERS)
         trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], 20, 8))
         members = children(crew)
         killed = time.monotonic()
         os.kill(members[0], signal.SIGKILL)
-        await until(lambda: any(crowd.ends(killed)))
-        lost = {id(page) for page, end in crowd.ends(killed) if end.spoke}
-        await until(lambda: crowd.here == VIEWERS, 20)
+        await until(lambda: any(visitors.ends(killed)))
+        lost = {id(page) for page, end in visitors.ends(killed) if end.got_frames}
+        await until(lambda: visitors.connected == VIEWERS, 20)
         back = time.monotonic() - killed
         await trading
-        await until(lambda: crowd.wrong(wix) == 0, 10)
-        later = {id(page) for page, end in crowd.ends(killed) if end.spoke}
+        await until(lambda: visitors.wrong(wix) == 0, 10)
+        later = {id(page) for page, end in visitors.ends(killed) if end.got_frames}
         await until(lambda: len(children(crew)) == len(members))
 
     report(f"{len(later)} of {VIEWERS} viewers lost their member, and were back after {back:.1f} s")
@@ -216,25 +214,27 @@ def children(process: Command) -> list[int]:
 async def test_a_web_stands_still(command: Run, redis_server: Servers, wix: WixRig, max_stale: int) -> None:
     """A web that stood still for 20 s and goes on shows true numbers within 10 s, or none; its viewers stay its own."""
     tickets = wix.sandbox.add(5, limit=10_000)
-    house = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY="2", MAX_STALE=str(max_stale), **MANY)
-    house.worker()
-    wix.send_to(await house.web())
-    url = await house.web()
-    frozen = house.processes[-1].process
-    async with visitors(urlsplit(url).port or 0, tickets) as crowd:
-        await crowd.come(VIEWERS)
+    deployment = Deployment(
+        command, redis_server().url, wix.settings(), WATCH_EVERY="2", MAX_STALE=str(max_stale), **MANY
+    )
+    deployment.worker()
+    wix.send_to(await deployment.web())
+    url = await deployment.web()
+    frozen = deployment.processes[-1].process
+    async with measured_visitors(urlsplit(url).port or 0, tickets) as visitors:
+        await visitors.add(VIEWERS)
         frozen.send_signal(signal.SIGSTOP)
         sold = await buy_steadily([Buyers(wix, tickets)], 20, 20)
-        await until(lambda: house.right(wix, tickets))
-        stood = crowd.lying(wix)
+        await until(lambda: deployment.right(wix, tickets))
+        stood = visitors.showing_false(wix)
 
         thawed = time.monotonic()
         frozen.send_signal(signal.SIGCONT)
-        await until(lambda: crowd.lying(wix) == 0, RIGHT_WITHIN)
+        await until(lambda: visitors.showing_false(wix) == 0, RIGHT_WITHIN)
         honest = time.monotonic() - thawed
-        await until(lambda: crowd.wrong(wix) == 0, RIGHT_WITHIN)
+        await until(lambda: visitors.wrong(wix) == 0, RIGHT_WITHIN)
         right = time.monotonic() - thawed
-        left = list(crowd.ends(thawed))
+        left = list(visitors.ends(thawed))
 
     report(
         f"MAX_STALE={max_stale}: {sold} orders while it stood still for 20 s; {VIEWERS} viewers right or withdrawn "
@@ -250,28 +250,30 @@ MAX_STALE = 6
 async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 8: While the one worker stands still nobody sees a number after MAX_STALE + 10 s, who comes then neither; it heals."""
     ticket = wix.tickets["fixed"]
-    house = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE), **MANY)
-    worker = house.worker().process
-    url = await house.web()
+    deployment = Deployment(
+        command, redis_server().url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE), **MANY
+    )
+    worker = deployment.worker().process
+    url = await deployment.web()
     wix.send_to(url)
-    async with visitors(urlsplit(url).port or 0, [ticket]) as crowd:
-        await crowd.come(VIEWERS)
+    async with measured_visitors(urlsplit(url).port or 0, [ticket]) as visitors:
+        await visitors.add(VIEWERS)
         worker.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         wix.world.buy(ticket)
-        await until(lambda: crowd.lying(wix) == 0, MAX_STALE + 10)
+        await until(lambda: visitors.showing_false(wix) == 0, MAX_STALE + 10)
         withdrawn = time.monotonic() - began
         newcomers = []
         for kind in (websocket_viewer, sse_viewer, polling_viewer):
-            async with kind(url, wix.site, [ticket]) as eye:
-                newcomers.append(await until(lambda eye=eye: eye.state(ticket)))  # type: ignore[misc]
+            async with kind(url, wix.site, [ticket]) as viewer:
+                newcomers.append(await until(lambda viewer=viewer: viewer.state(ticket)))  # type: ignore[misc]
         # Longer than a lease: what it had claimed is another's by then.
         await until(lambda: time.monotonic() - began > Timing().lease + 2, 60)
-        still = crowd.lying(wix)
+        still = visitors.showing_false(wix)
 
         thawed = time.monotonic()
         worker.send_signal(signal.SIGCONT)
-        await until(lambda: crowd.wrong(wix) == 0, 20)
+        await until(lambda: visitors.wrong(wix) == 0, 20)
         back = time.monotonic() - thawed
 
     report(
@@ -280,7 +282,7 @@ async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix:
     assert withdrawn >= 1
     assert ["unknown"] * 3 == newcomers
     assert 0 == still
-    assert "Traceback" not in house.log
+    assert "Traceback" not in deployment.log
 
 
 async def test_one_of_two_workers_stands_still(command: Run, redis_server: Servers, wix: WixRig) -> None:
@@ -288,14 +290,14 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
     held, *others = wix.sandbox.add(20, limit=10_000)
     # Nothing but webhooks makes a ticket due.
     settings = {"WATCH_EVERY": "600", "MAX_STALE": "1200", "RECONCILE": "86400"}
-    house = Deployment(command, redis_server().url, wix.settings(), **settings, **MANY)
-    first, second = (house.worker().process for _ in range(2))
-    url = await house.web()
+    deployment = Deployment(command, redis_server().url, wix.settings(), **settings, **MANY)
+    first, second = (deployment.worker().process for _ in range(2))
+    url = await deployment.web()
     wix.send_to(url)
     lease = Timing().lease
-    async with visitors(urlsplit(url).port or 0, [held, *others]) as crowd:
-        await crowd.come(VIEWERS)
-        await until(lambda: crowd.wrong(wix) == 0)
+    async with measured_visitors(urlsplit(url).port or 0, [held, *others]) as visitors:
+        await visitors.add(VIEWERS)
+        await until(lambda: visitors.wrong(wix) == 0)
         for one in (first, second):
             one.send_signal(signal.SIGSTOP)
         wix.world.buy(held)
@@ -311,20 +313,20 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
         wix.knobs.turn(read_delay=0.0)
         second.send_signal(signal.SIGCONT)
         await buy_steadily([Buyers(wix, others)], 20, 10)
-        watching_it = [page for page in crowd.pages if page.tickets == (held,)]
-        await until(lambda: crowd.wrong(wix) <= len(watching_it))
+        watching_it = [page for page in visitors.pages if page.tickets == (held,)]
+        await until(lambda: visitors.wrong(wix) <= len(watching_it))
         untold = sum(page.shows(held) != expected_counters(wix, [held])[held] for page in watching_it)
-        await until(lambda: crowd.wrong(wix) == 0, lease + 10)
+        await until(lambda: visitors.wrong(wix) == 0, lease + 10)
         right = time.monotonic() - claimed
         # What the first read before it stood still is older than what is there, and it reads on.
         second.send_signal(signal.SIGSTOP)
         first.send_signal(signal.SIGCONT)
         wix.world.buy(held)
-        await until(lambda: crowd.wrong(wix) == 0, lease + 10)
+        await until(lambda: visitors.wrong(wix) == 0, lease + 10)
 
-    shown = [[json.loads(claim)["unsold"] for _, claim in page.told[held] if claim] for page in watching_it]
+    shown = [[json.loads(claim)["unsold"] for _, claim in page.history[held] if claim] for page in watching_it]
     report(f"one of two workers stood still with what it had claimed: that was right {right:.1f} s later")
     assert untold == len(watching_it) > 0
     assert lease - 2 <= right <= lease + 10
     assert [sorted(one, reverse=True) for one in shown] == shown
-    assert "Traceback" not in house.log
+    assert "Traceback" not in deployment.log

@@ -30,7 +30,7 @@ class Scene:
     """All that can be broken."""
 
     wix: WixRig
-    house: Deployment
+    deployment: Deployment
     worker: Command
     redis: RedisServer
 
@@ -72,7 +72,7 @@ async def worker_is_killed(scene: Scene) -> None:
 
 
 async def worker_is_started(scene: Scene) -> None:
-    scene.house.worker()
+    scene.deployment.worker()
 
 
 async def redis_is_frozen(scene: Scene) -> None:
@@ -109,23 +109,23 @@ async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixR
     breaks, heals = CAUSES[cause]
     ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
     redis = redis_server()
-    house = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE))
-    scene = Scene(wix, house, house.worker(), redis)
-    url = await house.web()
-    await until(lambda: house.right(wix, [ticket, unwatched]), 20)
+    deployment = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE))
+    scene = Scene(wix, deployment, deployment.worker(), redis)
+    url = await deployment.web()
+    await until(lambda: deployment.right(wix, [ticket, unwatched]), 20)
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        eyes = [
+        viewers = [
             await stack.enter_async_context(kind(url, wix.site, [ticket]))
             for kind in (websocket_viewer, sse_viewer, polling_viewer)
         ]
-        await until(lambda: all(eye.unsold(ticket) == 120 for eye in eyes))
+        await until(lambda: all(viewer.unsold(ticket) == 120 for viewer in viewers))
 
         await breaks(scene)
         wix.world.buy(ticket, 20)
         wix.world.buy(unwatched, 5)
         began = loop.time()
-        await until(lambda: all(eye.state(ticket) == "unknown" for eye in eyes), WITHIN)
+        await until(lambda: all(viewer.state(ticket) == "unknown" for viewer in viewers), WITHIN)
         told = loop.time() - began
         await until(lambda: loop.time() - began > WITHIN, WITHIN)
         for one in (ticket, unwatched):
@@ -134,8 +134,10 @@ async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixR
         await until(lambda: loop.time() - began > FAULT, FAULT)
         await heals(scene)
         healed = loop.time()
-        assert [[]] * 3 == [[one for one in eye.numbers(ticket, began + WITHIN) if one.at < healed] for eye in eyes]
-        await until(lambda: all(eye.unsold(ticket) == 100 for eye in eyes), 60)
+        assert [[]] * 3 == [
+            [one for one in viewer.numbers(ticket, began + WITHIN) if one.at < healed] for viewer in viewers
+        ]
+        await until(lambda: all(viewer.unsold(ticket) == 100 for viewer in viewers), 60)
         back = loop.time() - healed
 
     report(f"withdrawn {told:.1f} s later with MAX_STALE={MAX_STALE}, back {back:.1f} s after it was over")
@@ -145,8 +147,8 @@ async def newcomer(url: str, site: str, ticket: str) -> list[str]:
     """What those are told who come now, in each of the three ways."""
     states = []
     for kind in (websocket_viewer, sse_viewer):
-        async with kind(url, site, [ticket]) as eye:
-            states.append(str(await until(partial(eye.state, ticket))))
+        async with kind(url, site, [ticket]) as viewer:
+            states.append(str(await until(partial(viewer.state, ticket))))
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         states += [one["state"] for one in await get_counters(client, site, [ticket])]
     return states

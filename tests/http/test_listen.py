@@ -1,23 +1,16 @@
 import socket
-from typing import Any
 
 import pytest
 
-from server import settings
 from server.errors import NotStarted
 from server.http.listen import address, listen, reserved
-from server.settings import Settings
-
-
-def found(**given: Any) -> Settings:
-    """Settings of a web part, on a free port but for what is given."""
-    return settings.load(_env_file=None, **{"port": 0, **given})
+from tests.rig.settings import valid_settings
 
 
 def test_accepted_connections_inherit_timeouts() -> None:
     """Accepted connections end when their reader takes nothing for 15 s, and are probed by keep-alive."""
     with (
-        listen(found()) as listening,
+        listen(valid_settings()) as listening,
         socket.create_connection(listening.getsockname()),
         listening.accept()[0] as accepted,
     ):
@@ -27,7 +20,7 @@ def test_accepted_connections_inherit_timeouts() -> None:
 
 def test_listen_on_ipv6_and_ipv4() -> None:
     """`::` accepts IPv4 as well."""
-    with listen(found(host="::")) as listening:
+    with listen(valid_settings(host="::")) as listening:
         port = listening.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port)).close()
@@ -43,7 +36,7 @@ def test_port_cannot_be_bound(host: str, reason: str) -> None:
         port = taken.getsockname()[1]
 
         with pytest.raises(NotStarted) as caught:
-            listen(found(host=host, port=port))
+            listen(valid_settings(host=host, port=port))
 
     assert f"cannot listen on {host}, port {port} ({reason}): change HOST or PORT" == str(caught.value)
 
@@ -51,7 +44,7 @@ def test_port_cannot_be_bound(host: str, reason: str) -> None:
 def test_host_name_without_address() -> None:
     """A host name without an address is reported, with HOST to change."""
     with pytest.raises(NotStarted, match=r"cannot listen on no-host\.invalid, port 0 \([^()]+\): change HOST or PORT"):
-        listen(found(host="no-host.invalid"))
+        listen(valid_settings(host="no-host.invalid"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +59,7 @@ def test_host_name_without_address() -> None:
 )
 def test_address_can_be_opened(host: str, url: str) -> None:
     """The address that is printed can be opened on this machine, whatever HOST is."""
-    wanted = found(host=host)
+    wanted = valid_settings(host=host)
 
     with listen(wanted) as listening:
         printed = address(wanted, listening)
@@ -76,8 +69,8 @@ def test_address_can_be_opened(host: str, url: str) -> None:
 
 def test_reserved_port() -> None:
     """A reserved port is in use for other programs before any child listens, and free for shared sockets."""
-    with reserved(found()) as port:
-        wanted = found(port=port.getsockname()[1])
+    with reserved(valid_settings()) as port:
+        wanted = valid_settings(port=port.getsockname()[1])
         with pytest.raises(NotStarted, match="Address already in use"):
             listen(wanted)
 
@@ -90,10 +83,10 @@ def test_reserved_port() -> None:
 def test_reserved_port_with_lingering_connections(host: str) -> None:
     """A port is free although connections of a server that has ended linger there."""
     with (
-        listen(found(host=host)) as ended,
+        listen(valid_settings(host=host)) as ended,
         socket.create_connection(("127.0.0.1", ended.getsockname()[1])) as one,
     ):
-        wanted = found(host=host, port=ended.getsockname()[1])
+        wanted = valid_settings(host=host, port=ended.getsockname()[1])
         ended.accept()[0].close()
         one.recv(1)
 

@@ -14,22 +14,15 @@ import uvicorn
 from starlette.routing import Route
 from websockets.asyncio.client import connect
 
-from server import run, settings
+from server import run
 from server.http.connection import LONGEST_HEAD, HttpProtocol
 from server.http.server import Server, http_server
-from server.settings import Settings
 from server.web import Web
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import PROGRAM, Command, Run
 from tests.rig.requests import GET, HANDSHAKE, POST, UPGRADE, filled
-from tests.rig.server import SITE, TICKET, StartServer, until
-
-
-def found(**given: Any) -> Settings:
-    """Settings of a process that could run, but for what is given."""
-    return settings.load(
-        _env_file=None, wix_sites=SITE, wix_app_id="app", wix_app_secret="hush", **{"port": 0, **given}
-    )
+from tests.rig.server import TICKET, StartServer, until
+from tests.rig.settings import valid_settings
 
 
 async def test_whole(start_server: StartServer) -> None:
@@ -234,8 +227,8 @@ def test_signals_are_left_alone() -> None:
 
 async def test_front(redis_url: str) -> None:
     """Uvicorn says nothing of itself, logs no visitor, and believes no header about who they are."""
-    web = Web(found(redis_url=redis_url), redis_url)
-    config = http_server(web.app, web.descriptors, found(root_path="/counter")).config
+    web = Web(valid_settings(redis_url=redis_url), redis_url)
+    config = http_server(web.app, web.descriptors, valid_settings(root_path="/counter")).config
     await web.aclose()
 
     assert (False, False, False) == (config.server_header, config.access_log, config.proxy_headers)

@@ -27,26 +27,26 @@ async def test_subscribed_first(redis_url: str) -> None:
     """Law 6: The subscription is confirmed before the snapshot is read, so nothing falls between."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
         assert topic.state is TopicState.OPENING
 
         await until(lambda: topic.state is TopicState.OPEN)
 
         assert topic in rig.confirmed
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
 
 
 async def test_one_subscription_a_topic(redis_url: str) -> None:
     """However many viewers watch a ticket, this process is subscribed to it once."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screens = [rig.watch()[0] for _ in range(5)]
+        viewers = [rig.watch()[0] for _ in range(5)]
 
         await rig.reads.read(definition(TICKET, 2))
 
-        for screen in screens:
-            await shows(screen, unsold=2)
+        for viewer in viewers:
+            await shows(viewer, unsold=2)
         [_, count] = await rig.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET))
         assert 1 == count
 
@@ -68,9 +68,9 @@ async def test_storm(redis_url: str) -> None:
             assert (1, 1) == (await commands.subscribed(channel(SITE, ticket)), await commands.read(ticket))
 
 
-def _seen(screens: list[FakeViewer]) -> set[tuple[int | None, ...]]:
+def _seen(viewers: list[FakeViewer]) -> set[tuple[int | None, ...]]:
     """The different things that they were shown: one, if they all saw the same."""
-    return {tuple(sorted(screen.unsolds, key=str)) for screen in screens}
+    return {tuple(sorted(viewer.unsolds, key=str)) for viewer in viewers}
 
 
 def changed(topic: Topic, v: int, *, unsold: int) -> str:
@@ -88,33 +88,33 @@ async def test_older_is_dropped(redis_url: str) -> None:
     """Law 2: A counter with an older version than the one shown is not shown, whenever it comes."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
 
         old = changed(topic, topic.v - 1, unsold=9)
         await rig.store.do("PUBLISH", topic.channel, old)
         await rig.reads.read(definition(TICKET, 2))
-        await shows(screen, unsold=2)
+        await shows(viewer, unsold=2)
 
-        assert 9 not in screen.unsolds
+        assert 9 not in viewer.unsolds
 
 
 async def test_stale_is_withdrawn_and_comes_back(redis_url: str) -> None:
     """Law 8: A number that has not been verified for MAX_STALE is withdrawn from who is here and who comes now."""
     async with HubRig(redis_url, Timing(max_stale=0.5)) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
 
-        await shows(screen, state="unknown", unsold=None, prices=[])
+        await shows(viewer, state="unknown", unsold=None, prices=[])
         late, _ = rig.watch()
         assert "unknown" == late.last["state"]
 
         # Verified again without any change: nothing is published, the round finds it.
         await rig.reads.read(definition(TICKET, 3))
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
         assert topic.verified
 
 
@@ -124,56 +124,56 @@ async def test_gone_and_ended_stand(redis_url: str) -> None:
         await rig.reads.read(definition(TICKET, 3))
         await rig.reads.read(definition(OTHER, 3))
         await rig.reads.delete(TICKET)
-        screen, audience = rig.watch(TICKET, OTHER)
+        viewer, audience = rig.watch(TICKET, OTHER)
         topic, other = audience.topics
 
         await until(lambda: '"state":"unknown"' in (other.shown or ""))
 
         assert '"state":"gone"' in str(topic.shown)
-        await until(lambda: any('"gone"' in text for write in screen.writes for text in write))
+        await until(lambda: any('"gone"' in text for write in viewer.writes for text in write))
 
 
 async def test_lost_message_is_found_in_two_rounds(redis_url: str) -> None:
     """A change whose publish never came is shown after the stored version differed in two rounds."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
 
         await stored(rig, topic.v + 5, changed(topic, topic.v + 5, unsold=1))
 
-        await shows(screen, unsold=1)
+        await shows(viewer, unsold=1)
 
 
 async def test_lost_tail_is_accepted(redis_url: str) -> None:
     """A Redis that came back with an older counter is believed after two rounds: there is no other."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
 
         await stored(rig, topic.v - 5, changed(topic, topic.v - 5, unsold=4))
 
-        await shows(screen, unsold=4)
+        await shows(viewer, unsold=4)
 
 
 async def test_a_lost_tail_is_as_old_as_it_is(redis_url: str) -> None:
     """Law 8: What a Redis came back with is not vouched for by a read that it has forgotten."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
 
         hour_ago = int(await rig.store.do("HGET", key(SITE, "ticket", TICKET), "read_at")) - 3_600_000_000
         older = topic.v - 5
         await stored(rig, older, changed(topic, older, unsold=4), "read_at", hour_ago)
         await until(lambda: topic.v == older)
-        await shows(screen, state="unknown")
+        await shows(viewer, state="unknown")
 
-        assert 4 not in screen.unsolds
+        assert 4 not in viewer.unsolds
 
 
 async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
@@ -181,9 +181,9 @@ async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
     async with HubRig(redis_url) as rig:
         left = 99
         await rig.reads.read(definition(TICKET, left))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
-        await shows(screen, unsold=left)
+        await shows(viewer, unsold=left)
         answered = rig.schedule.watch
 
         async def overtaken(*of: Any, **more: Any) -> WatchedSite | None:
@@ -196,9 +196,9 @@ async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
             return known
 
         rig.schedule.watch = overtaken  # type: ignore[method-assign]
-        await shows(screen, unsold=90)
+        await shows(viewer, unsold=90)
 
-        assert screen.unsolds == list(range(99, 89, -1))
+        assert viewer.unsolds == list(range(99, 89, -1))
 
 
 async def test_a_confirmation_during_a_read(redis_url: str) -> None:
@@ -214,7 +214,7 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
             return known
 
         rig.schedule.watch = slow  # type: ignore[method-assign]
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         [topic] = audience.topics
         await asked.wait()
         newer = 9_000_000_000_000_000
@@ -225,7 +225,7 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
         await until(lambda: topic in rig.confirmed)
         gate.set()
 
-        await until(lambda: screen.last.get("unsold") == 1, 10)
+        await until(lambda: viewer.last.get("unsold") == 1, 10)
 
 
 async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
     async with HubRig(redis_url, linger=0.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
         rig.feed.other_rules.rules_hash = "theirs"
-        screen, audience = rig.watch(TICKET)
+        viewer, audience = rig.watch(TICKET)
         rig.watch(OTHER)
         [topic] = audience.topics
         await until(lambda: topic.state is TopicState.OPEN)
@@ -245,7 +245,7 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
         ) -> WatchedSite | None:
             known = await answered(site, tickets, counters=counters)
             if not counters and topic.ticket not in tickets and topic.channel in rig.hub.topics:
-                rig.hub.leave(audience, screen)
+                rig.hub.leave(audience, viewer)
                 rig.hub.close_idle()
             return known
 
@@ -284,8 +284,8 @@ async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: C
 async def test_other_rules_are_not_shown(redis_url: str) -> None:
     """A counter made by other settings than ours is unknown here, and its ticket is marked."""
     async with HubRig(redis_url) as rig:
-        screen, _ = rig.watch()
-        await shows(screen, state="unknown")
+        viewer, _ = rig.watch()
+        await shows(viewer, state="unknown")
         await rig.schedule.add_site(SITE_ID, Rules(low_at=99), everything=False)
         other = FakeReader(redis_url, SITE, Rules(low_at=99))
         await other.read(definition(TICKET, 50))
@@ -300,8 +300,8 @@ async def test_a_site_with_other_rules(redis_url: str) -> None:
     """A site that is watched here and has other rules than ours is told of, once until it has ours again."""
     async with HubRig(redis_url) as rig:
         with capture_logs() as logs:
-            screen, _ = rig.watch()
-            await shows(screen, state="unknown")
+            viewer, _ = rig.watch()
+            await shows(viewer, state="unknown")
             await rig.schedule.add_site(SITE_ID, Rules(low_at=99), everything=False)
             other = FakeReader(redis_url, SITE, Rules(low_at=99))
             await other.read(definition(TICKET, 50))
@@ -315,7 +315,7 @@ async def test_a_site_with_other_rules(redis_url: str) -> None:
         await rig.schedule.add_site(SITE_ID, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 3))
 
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
         await until(lambda: rig.feed.other_rules._since is None)
         assert {} == rig.feed.other_rules._marked
 
@@ -323,15 +323,15 @@ async def test_a_site_with_other_rules(redis_url: str) -> None:
 async def test_silent_webhooks(redis_url: str) -> None:
     """A site whose stock falls without any webhook is told of while it is watched here, until a webhook is heard."""
     async with HubRig(redis_url, Timing(silent_after=0.0)) as rig:
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         for unsold in (9, 8, 7, 6):
             assert rig.feed.webhooks_heard
             await rig.reads.read(definition(TICKET, unsold))
-            await shows(screen, unsold=unsold)
+            await shows(viewer, unsold=unsold)
 
         await until(lambda: not rig.feed.webhooks_heard)
         await until(lambda: 1 == metrics.silent._value.get())
-        rig.hub.leave(audience, screen)
+        rig.hub.leave(audience, viewer)
         audience.topics[0].linger_until = 0.0
         await until(lambda: rig.feed.webhooks_heard)
         assert 0 == metrics.silent._value.get()
@@ -347,7 +347,7 @@ async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServe
     server = redis_server()
     async with HubRig(server.url, round_every=60.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
-        screen, audience = rig.watch(TICKET, OTHER)
+        viewer, audience = rig.watch(TICKET, OTHER)
         topics = audience.topics
         await until(lambda: all(topic.verified for topic in topics))
 
@@ -356,7 +356,7 @@ async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServe
         await rig.reads.read(definition(TICKET, 2), definition(OTHER, 1))
 
         await until(lambda: {2, 1} <= {json.loads(topic.shown or "{}").get("unsold") for topic in topics})
-        await until(lambda: 1 in screen.unsolds)
+        await until(lambda: 1 in viewer.unsolds)
 
 
 async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> None:
@@ -364,8 +364,8 @@ async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> Non
     server = redis_server()
     async with HubRig(server.url) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, _ = rig.watch()
-        await shows(screen, unsold=3)
+        viewer, _ = rig.watch()
+        await shows(viewer, unsold=3)
 
         server.kill()
         await until(lambda: not rig.feed.healthy)
@@ -373,7 +373,7 @@ async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> Non
         await rig.reads.store.wait(10)
         await rig.reads.read(definition(TICKET, 2))
 
-        await shows(screen, unsold=2)
+        await shows(viewer, unsold=2)
         await until(lambda: rig.feed.healthy)
 
 
@@ -381,8 +381,8 @@ async def test_frozen_redis_is_noticed(redis_server: Callable[..., RedisServer])
     """A link on which nothing comes any more is noticed by our own probe within some seconds."""
     server = redis_server()
     async with HubRig(server.url) as rig:
-        screen, _ = rig.watch()
-        await shows(screen, state="unknown")
+        viewer, _ = rig.watch()
+        await shows(viewer, state="unknown")
 
         server.freeze()
         await until(lambda: not rig.feed.healthy, 8)
@@ -390,16 +390,16 @@ async def test_frozen_redis_is_noticed(redis_server: Callable[..., RedisServer])
 
         await until(lambda: rig.feed.healthy)
         await rig.reads.read(definition(TICKET, 3))
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
 
 
 async def test_topic_lingers_then_closes(redis_url: str) -> None:
     """A topic stays open for a while after its last viewer, then its subscription ends; a viewer keeps it."""
     async with HubRig(redis_url, linger=0.3) as rig:
         await rig.reads.read(definition(TICKET, 3))
-        screen, audience = rig.watch()
-        await shows(screen, unsold=3)
-        rig.hub.leave(audience, screen)
+        viewer, audience = rig.watch()
+        await shows(viewer, unsold=3)
+        rig.hub.leave(audience, viewer)
 
         again, audience = rig.watch()
         assert 3 == again.last["unsold"]
@@ -434,10 +434,10 @@ async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -
         await rig.schedule.add_site(away, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 3))
         await its.read(definition(TICKET, 5))
-        screen, audience = rig.watch()
+        viewer, audience = rig.watch()
         lost = FakeViewer()
         rig.hub.join(lost, away, [TicketId(TICKET)])
-        await shows(screen, unsold=3)
+        await shows(viewer, unsold=3)
         await shows(lost, unsold=5)
 
         # Whose keys these are not is refused them: as if their node were away, and nobody else's.
@@ -460,7 +460,7 @@ async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -
             rig.hub.join(FakeViewer(), away, [TicketId(OTHER)])
             await shows(fresh, unsold=48)
         assert audience.topics[0].verified
-        assert [3] == screen.unsolds
+        assert [3] == viewer.unsolds
         assert [away] == [one["site"] for one in logs if one["event"] == "store_unavailable"]
 
         server.ask("ACL", "SETUSER", "default", "allkeys")
@@ -473,42 +473,42 @@ async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServe
     server = redis_server()
     tickets = [f"33333333-aaaa-4aaa-8aaa-{number:012}" for number in range(60)]
     async with HubRig(server.url) as rig:
-        screens = []
+        viewers = []
         for turn in range(4):
             some = tickets[15 * turn : 15 * turn + 15]
-            screens += [rig.watch(ticket)[0] for ticket in some[:8]]
+            viewers += [rig.watch(ticket)[0] for ticket in some[:8]]
             await rig.store.do("CLIENT", "KILL", "TYPE", "pubsub")
-            screens += [rig.watch(ticket)[0] for ticket in some[8:]]
+            viewers += [rig.watch(ticket)[0] for ticket in some[8:]]
             await until(lambda: rig.feed.healthy)
 
         await rig.reads.read(*(definition(ticket, 3) for ticket in tickets))
 
-        for screen in screens:
-            await shows(screen, unsold=3)
+        for viewer in viewers:
+            await shows(viewer, unsold=3)
 
 
 async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
     """Law 6: While there is no link to listen on, what is watched is looked at each second, and no number gets old."""
     async with (
-        tcp_proxy("127.0.0.1", redis_shared.port) as link,
-        HubRig(redis_url, through=f"redis://127.0.0.1:{link.port}/0", round_every=60.0) as rig,
+        tcp_proxy("127.0.0.1", redis_shared.port) as proxy,
+        HubRig(redis_url, through=f"redis://127.0.0.1:{proxy.port}/0", round_every=60.0) as rig,
     ):
         await rig.reads.read(definition(TICKET, 9))
-        screen, audience = rig.watch()
-        await shows(screen, unsold=9)
-        await link.refuse()
+        viewer, audience = rig.watch()
+        await shows(viewer, unsold=9)
+        await proxy.refuse()
         await until(lambda: not rig.feed.subscriptions.connected(audience.topics[0]))
 
         for unsold in (8, 7):
             began = rig.hub.now()
             await rig.reads.read(definition(TICKET, unsold))
-            await shows(screen, unsold=unsold)
+            await shows(viewer, unsold=unsold)
             assert 2 * POLL_EVERY > rig.hub.now() - began
 
-        await link.heal()
+        await proxy.heal()
         await until(lambda: rig.feed.subscriptions.connected(audience.topics[0]))
         await rig.reads.read(definition(TICKET, 6))
-        await shows(screen, unsold=6)
+        await shows(viewer, unsold=6)
 
 
 async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
@@ -521,8 +521,8 @@ async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
         for site in away:
             await rig.schedule.add_site(site, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 9), definition(OTHER, 9))
-        screen, _ = rig.watch()
-        await shows(screen, unsold=9)
+        viewer, _ = rig.watch()
+        await shows(viewer, unsold=9)
         for site in away:
             rig.hub.join(FakeViewer(), site, [TicketId(TICKET)])
         await until(lambda: all(topic.state is TopicState.OPEN for topic in rig.hub.topics.values()))
@@ -534,7 +534,7 @@ async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
                 rig.hub.join(FakeViewer(), away[unsold], [TicketId(OTHER)])
                 began = rig.hub.now()
                 await rig.reads.read(definition(TICKET, unsold))
-                await shows(screen, unsold=unsold)
+                await shows(viewer, unsold=unsold)
                 took.append(rig.hub.now() - began)
             began = rig.hub.now()
             fresh, _ = rig.watch(OTHER)

@@ -51,38 +51,38 @@ async def test_changes_are_merged(redis_url: str) -> None:
     """Law 7: A hundred changes at once are a few writes, at most one frame a ticket in each, and end on the last."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 500), definition(OTHER, 500))
-        screen, _ = rig.watch(TICKET, OTHER)
-        await until(lambda: screen.unsolds.count(500) >= 2)
-        before = len(screen.writes)
+        viewer, _ = rig.watch(TICKET, OTHER)
+        await until(lambda: viewer.unsolds.count(500) >= 2)
+        before = len(viewer.writes)
         version = await rig.reads.version()
 
         for step in range(100):
             await rig.reads.read(definition(TICKET, 400 - step), definition(OTHER, 400 - step), version=version + step)
 
-        await until(lambda: screen.unsolds.count(301) == 2)
-        assert len(screen.writes) - before < 50
-        assert all(len(write) <= 2 for write in screen.writes)
+        await until(lambda: viewer.unsolds.count(301) == 2)
+        assert len(viewer.writes) - before < 50
+        assert all(len(write) <= 2 for write in viewer.writes)
 
 
 async def test_first_change_at_once() -> None:
     """The first change is written in the same turn, those that follow within the flush time together after it."""
     hub = Hub()
     running = asyncio.create_task(hub.run())
-    screen = FakeViewer()
-    hub.join(screen, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
+    viewer = FakeViewer()
+    hub.join(viewer, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
     began = hub.now()
 
     await changed(hub, TICKET, 1, 9)
-    await until(lambda: len(screen.writes) == 1)
+    await until(lambda: len(viewer.writes) == 1)
     first = hub.now() - began
     for v in range(2, 12):
         await changed(hub, TICKET, v, 10 - v // 2)
         await changed(hub, OTHER, v, v)
-    await until(lambda: len(screen.writes) == 2)
+    await until(lambda: len(viewer.writes) == 2)
 
     assert first < 0.04
-    assert [1, 2] == [len(write) for write in screen.writes]
-    assert {5, 11} == set(screen.unsolds[1:])
+    assert [1, 2] == [len(write) for write in viewer.writes]
+    assert {5, 11} == set(viewer.unsolds[1:])
     running.cancel()
     await asyncio.wait({running})
 
@@ -247,23 +247,23 @@ async def test_small_audiences_let_others_work() -> None:
 async def test_no_audience_is_too_large() -> None:
     """Who comes joins those with room, and only where all are full begins another; one that all have left ends."""
     hub = Hub(max_audience=2)
-    screens = [FakeViewer() for _ in range(6)]
-    one, same, two, too = (hub.join(screen, SITE_ID, [TicketId(TICKET)]) for screen in screens[:4])
+    viewers = [FakeViewer() for _ in range(6)]
+    one, same, two, too = (hub.join(viewer, SITE_ID, [TicketId(TICKET)]) for viewer in viewers[:4])
     assert one is same
     assert two is too
     assert one is not two
 
-    hub.leave(one, screens[0])
-    assert one is hub.join(screens[4], SITE_ID, [TicketId(TICKET)])
-    three = hub.join(screens[5], SITE_ID, [TicketId(TICKET)])
+    hub.leave(one, viewers[0])
+    assert one is hub.join(viewers[4], SITE_ID, [TicketId(TICKET)])
+    three = hub.join(viewers[5], SITE_ID, [TicketId(TICKET)])
     assert {one, two, three} == one.topics[0].audiences
-    assert set(screens[1:]) == set(hub.viewers)
+    assert set(viewers[1:]) == set(hub.viewers)
     assert 5 == len(hub)
 
-    hub.leave(two, screens[2])
-    hub.leave(two, screens[3])
+    hub.leave(two, viewers[2])
+    hub.leave(two, viewers[3])
     assert {one, three} == one.topics[0].audiences
-    assert three is hub.join(screens[0], SITE_ID, [TicketId(TICKET)])
+    assert three is hub.join(viewers[0], SITE_ID, [TicketId(TICKET)])
 
 
 async def test_who_falls_behind_during_a_flush() -> None:
@@ -329,8 +329,8 @@ async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
 
     hub = Hub(max_audience=1)
     here = [Watching() for _ in range(5)]
-    for screen in here:
-        hub.join(screen, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
+    for viewer in here:
+        hub.join(viewer, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
     changes, starts = list[tuple[int, str]](), [0]
 
     flush = asyncio.create_task(hub._flush())
@@ -346,9 +346,9 @@ async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
 
     assert not hub._work.is_set()
     for start, ticket in changes:
-        assert set(here) == {screen for screen, told in writes[start : start + len(here)] if ticket in told}
+        assert set(here) == {viewer for viewer, told in writes[start : start + len(here)] if ticket in told}
     for start, end in itertools.pairwise([*starts, len(writes)]):
-        assert end - start == len({screen for screen, _ in writes[start:end]})
+        assert end - start == len({viewer for viewer, _ in writes[start:end]})
 
 
 async def test_topics_linger(redis_url: str) -> None:
@@ -357,12 +357,12 @@ async def test_topics_linger(redis_url: str) -> None:
     closed = list[Topic]()
     hub.closed = closed.append
     topic = await changed(hub, TICKET, 1, 9)
-    screen = FakeViewer()
-    audience = hub.join(screen, SITE_ID, [TicketId(TICKET)])
+    viewer = FakeViewer()
+    audience = hub.join(viewer, SITE_ID, [TicketId(TICKET)])
 
     hub.close_idle()
     assert [] == closed
-    hub.leave(audience, screen)
+    hub.leave(audience, viewer)
     hub.close_idle()
     assert [] == closed
     assert {} == hub._audiences
@@ -382,8 +382,8 @@ def _look(hub: Hub, closed: list[Topic]) -> list[Topic]:
 
 def ask(hub: Hub, *numbers: int) -> tuple[FakeViewer, Audience]:
     """A viewer of tickets that somebody invented."""
-    screen = FakeViewer()
-    return screen, hub.join(screen, SITE_ID, [TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}") for number in numbers])
+    viewer = FakeViewer()
+    return viewer, hub.join(viewer, SITE_ID, [TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}") for number in numbers])
 
 
 def numbers(hub: Hub) -> list[int]:
@@ -397,12 +397,12 @@ async def test_invented_tickets_linger_shortly() -> None:
     hub = Hub(linger=60, unconfirmed_linger=0.05)
     closed = list[Topic]()
     hub.closed = closed.append
-    screen, audience = ask(hub, 1)
+    viewer, audience = ask(hub, 1)
     [invented] = audience.topics
     late, watching = FakeViewer(), hub.audience(SITE_ID, [TicketId(TICKET)])
     hub.leave(watching, late)
 
-    hub.leave(audience, screen)
+    hub.leave(audience, viewer)
     topic = await changed(hub, TICKET, 1, 9)
     await until(lambda: _look(hub, closed))
 
@@ -443,8 +443,8 @@ async def test_oldest_invention_gives_way() -> None:
     hub.join(new, SITE_ID, [TicketId(OTHER)])
     await changed(hub, OTHER, 1, 8)
 
-    assert [None, Close.FULL, Close.FULL] == [screen.code for screen in (real, first, both)]
-    assert [None, None, None] == [screen.code for screen in (third, fourth, new)]
+    assert [None, Close.FULL, Close.FULL] == [viewer.code for viewer in (real, first, both)]
+    assert [None, None, None] == [viewer.code for viewer in (third, fourth, new)]
     assert [wire.bye(*wire.CROWDED_RETRY_MS)] == first.writes[-1]
     assert [3, 4] == numbers(hub)
     assert before + 2 == metrics.refused.labels("unknown_tickets")._value.get()
@@ -458,7 +458,7 @@ async def test_all_who_watch_give_way() -> None:
     ask(hub, 2)
     ask(hub, 3)
 
-    assert [Close.FULL] * 3 == [screen.code for screen in first]
+    assert [Close.FULL] * 3 == [viewer.code for viewer in first]
     assert [2, 3] == numbers(hub)
 
 
@@ -479,8 +479,8 @@ async def test_inventions_in_redis(redis_url: str) -> None:
     """Law 9: However many invented tickets are asked for, subscriptions are bounded, soon gone, and real ones right."""
     async with HubRig(redis_url, unconfirmed=Unconfirmed(20), unconfirmed_linger=0.2) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 4))
-        screen, _ = rig.watch()
-        await shows(screen, unsold=3)
+        viewer, _ = rig.watch()
+        await shows(viewer, unsold=3)
 
         async def subscribed() -> int:
             return len(await rig.store.do("PUBSUB", "CHANNELS", f"{channel(SITE, '')}*"))
@@ -490,9 +490,9 @@ async def test_inventions_in_redis(redis_url: str) -> None:
         await shows(late, unsold=4)
         assert len(rig.hub.topics) <= 22
         await until(lambda: _are(subscribed, 12))
-        assert 99 == sum(Close.FULL == screen.code for screen, _ in asked)
+        assert 99 == sum(Close.FULL == viewer.code for viewer, _ in asked)
         await rig.reads.read(definition(TICKET, 2))
-        await shows(screen, unsold=2)
+        await shows(viewer, unsold=2)
 
         for one, audience in asked:
             rig.hub.leave(audience, one)
@@ -549,20 +549,20 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
     for what, number in steps:
         tickets = [TicketId(f"99999999-aaaa-4aaa-8aaa-{one % 8:012}") for one in range(number, number + 1 + number % 3)]
         if what == "join":
-            screen = FakeViewer()
-            here.append((screen, hub.join(screen, SITE_ID, tickets)))
+            viewer = FakeViewer()
+            here.append((viewer, hub.join(viewer, SITE_ID, tickets)))
         elif what == "socket":
             leaver = Leaver(hub)
             leaver.audience = hub.join(leaver, SITE_ID, tickets)
             here.append((leaver, leaver.audience))
         elif what == "leave" and here:
-            screen, audience = here.pop(number % len(here))
-            hub.leave(audience, screen)
+            viewer, audience = here.pop(number % len(here))
+            hub.leave(audience, viewer)
         elif what == "learn" and number < 3:
             await changed(hub, tickets[0], 1, 9)
         elif what == "wait":
             hub.close_idle()
-        inside = {audience for screen, audience in here if screen.code is None}
+        inside = {audience for viewer, audience in here if viewer.code is None}
 
         assert len(hub.unconfirmed) <= 4
         assert set(hub.unconfirmed) == {topic for topic in hub.topics.values() if not topic.confirmed}
@@ -577,30 +577,30 @@ async def test_known_is_shown_at_once() -> None:
     """Who joins a topic that is known is shown it before anything else happens."""
     hub = Hub()
     await changed(hub, TICKET, 1, 9)
-    screen = FakeViewer()
+    viewer = FakeViewer()
 
-    hub.join(screen, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
+    hub.join(viewer, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
 
-    assert [[wire.with_v(1, '"unsold":9}')]] == screen.writes
+    assert [[wire.with_v(1, '"unsold":9}')]] == viewer.writes
     assert 1 == len(hub)
-    assert [screen] == hub.viewers
+    assert [viewer] == hub.viewers
 
 
 async def test_beats(redis_url: str) -> None:
     """Every viewer gets a heartbeat again and again, whether anything changes or not."""
     async with HubRig(redis_url, beat_every=0.05) as rig:
-        screens = [rig.watch()[0] for _ in range(3)]
+        viewers = [rig.watch()[0] for _ in range(3)]
 
-        await until(lambda: all(screen.beats > 1 for screen in screens))
+        await until(lambda: all(viewer.beats > 1 for viewer in viewers))
 
 
 async def test_farewell_in_waves(redis_url: str) -> None:
     """Law 11: Viewers are sent away in waves, each with a time at which to come back."""
     async with HubRig(redis_url) as rig:
-        screens = [rig.watch()[0] for _ in range(30)]
+        viewers = [rig.watch()[0] for _ in range(30)]
 
         def told() -> int:
-            return sum(any("bye" in write[0] for write in screen.writes) for screen in screens)
+            return sum(any("bye" in write[0] for write in viewer.writes) for viewer in viewers)
 
         ending = asyncio.create_task(rig.hub.close_all(500, 5000, 0.5))
         await until(told)

@@ -56,9 +56,9 @@ async def test_marked_once(rig: Rig) -> None:
     """A ticket is marked once a minute, however many rounds find it; one that was ours meanwhile is marked at once."""
     assert set() == await rig.marked()
     assert {TICKET} == await rig.marked(rig.topic)
-    rig.clock.move(30)
+    rig.clock.advance(30)
     assert {OTHER} == await rig.marked(rig.topic, rig.other)
-    rig.clock.move(30)
+    rig.clock.advance(30)
     assert {TICKET} == await rig.marked(rig.topic, rig.other)
 
     rig.other_rules.discard(rig.topic)
@@ -72,7 +72,7 @@ async def test_told_once(rig: Rig) -> None:
     with capture_logs() as logs:
         for _ in range(4):
             await rig.marked(rig.topic, rig.other)
-            rig.clock.move(20)
+            rig.clock.advance(20)
 
     said = [one for one in logs if one["event"] == "rules_differ"]
     assert [("warning", SITE, 2)] * 2 == [(one["log_level"], one["site"], one["topics"]) for one in said]
@@ -115,7 +115,7 @@ async def test_for_longer_than_a_restart(rig: Rig) -> None:
     answers = []
     for rules in ([], [OURS, OURS], [OURS, THEIRS], [THEIRS], [THEIRS], [OURS], [THEIRS]):
         rig.other_rules.compare(rules)
-        rig.clock.move(30)
+        rig.clock.advance(30)
         answers.append(rig.other_rules.same_rules)
 
     assert [True, True, True, False, False, True, True] == answers

@@ -145,19 +145,19 @@ async def test_lost_link_is_replaced_at_once(redis_url: str) -> None:
 async def test_silent_link_is_replaced(redis_shared: RedisServer, redis_url: str) -> None:
     """Law 6: A link on which nothing arrives is left in some 5 s, and subscriptions work again when the network does."""
     async with (
-        tcp_proxy("127.0.0.1", redis_shared.port) as link,
-        listening(redis_url, f"redis://127.0.0.1:{link.port}/0") as rig,
+        tcp_proxy("127.0.0.1", redis_shared.port) as proxy,
+        listening(redis_url, f"redis://127.0.0.1:{proxy.port}/0") as rig,
     ):
         topic = rig.topic(TICKET)
         await until(lambda: rig.subscriptions.healthy and rig.subscriptions.connected(topic))
-        link.silence()
+        proxy.silence()
         began = rig.hub.now()
         await until(lambda: not rig.subscriptions.connected(topic), PROBE_TIMEOUT + 2)
         assert PROBE_TIMEOUT - 1.5 < rig.hub.now() - began
         await until(lambda: not rig.subscriptions.healthy)
 
         rig.all.clear()
-        await link.heal()
+        await proxy.heal()
         await rig.received(topic, None)
         await until(lambda: rig.subscriptions.healthy)
 

@@ -92,17 +92,17 @@ def test_frames_are_built_with_what_is_shown() -> None:
 
 def test_audience() -> None:
     """A viewer is in its audience once: among the fast while it takes everything, else among the others."""
-    one, screen = topic(), FakeViewer()
+    one, viewer = topic(), FakeViewer()
     audience = Audience(SiteId(SITE), [one])
     line = socket.SocketType()
 
     assert not audience
-    audience.add_fast(line, screen)
-    assert (1, {line: screen}, set()) == (len(audience), audience.fast, audience.others)
-    audience.add_slow(line, screen)
-    assert (1, {}, {screen}) == (len(audience), audience.fast, audience.others)
-    audience.add_fast(line, screen)
-    assert [screen] == audience.viewers()
+    audience.add_fast(line, viewer)
+    assert (1, {line: viewer}, set()) == (len(audience), audience.fast, audience.others)
+    audience.add_slow(line, viewer)
+    assert (1, {}, {viewer}) == (len(audience), audience.fast, audience.others)
+    audience.add_fast(line, viewer)
+    assert [viewer] == audience.viewers()
     assert [] == audience.shown()
     one.decide(1.0)
     assert [one] == audience.shown()

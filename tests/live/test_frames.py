@@ -1,17 +1,18 @@
 import contextlib
+import itertools
 import os
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Close as TheirClose
 from websockets.frames import Frame as Theirs
 from websockets.frames import Opcode
 
 from server.live import frames
-from server.live.frames import MAX_FRAMES, Broken, FrameParser, Message, Op
+from server.live.frames import LARGEST_CONTROL, MAX_FRAMES, Broken, FrameParser, Message, Op
 
 LARGEST = 300
 
@@ -32,6 +33,16 @@ def code(*chunks: bytes) -> int:
     return caught.value.code
 
 
+def chunks_of(data: bytes, cuts: Sequence[int]) -> Iterator[bytes]:
+    """The data in pieces of these sizes, over and over."""
+    at = 0
+    for size in itertools.cycle(cuts):
+        if at >= len(data):
+            return
+        yield data[at : at + size]
+        at += size
+
+
 MESSAGES = st.lists(
     st.one_of(
         st.tuples(st.just(Op.TEXT), st.text(max_size=40).map(str.encode)),
@@ -47,14 +58,9 @@ MESSAGES = st.lists(
 def test_any_cut_reads_the_same(messages: Sequence[tuple[Op, bytes]], cuts: Sequence[int]) -> None:
     """However the bytes are cut on their way, what is read is what was sent, and then nothing is kept."""
     data = b"".join(sent(op, payload) for op, payload in messages)
-    chunks, at, turn = [], 0, 0
-    while at < len(data):
-        size = cuts[turn % len(cuts)]
-        chunks.append(data[at : at + size])
-        at, turn = at + size, turn + 1
     parser = FrameParser(LARGEST)
 
-    found = [message for chunk in chunks for message in parser.parse(chunk)]
+    found = [message for chunk in chunks_of(data, cuts) for message in parser.parse(chunk)]
 
     assert [Message(op, payload) for op, payload in messages] == found
     assert parser.idle
@@ -170,13 +176,46 @@ def test_deaf_after_broken() -> None:
     assert not parser.idle
 
 
-@given(st.binary(max_size=400))
-def test_noise_is_broken_or_unfinished(noise: bytes) -> None:
-    """Whatever bytes come, a parser yields messages or says Broken, and holds no more than one message and a head."""
-    messages = FrameParser(LARGEST).parse(noise)
+MOST_HELD = LARGEST + 6 + LARGEST_CONTROL
+"""Bytes: the parts of a message, and of a control frame between them all but its end; a data frame's head is less."""
+STREAMS = st.lists(
+    st.one_of(
+        st.builds(
+            lambda op, size, fin: sent(op, b"x" * size, fin=fin),
+            st.sampled_from([Op.TEXT, Op.BINARY, Op.CONT]),
+            st.integers(0, 2 * LARGEST),
+            st.booleans(),
+        ),
+        st.builds(lambda size: sent(Op.PING, b"x" * size), st.integers(0, LARGEST_CONTROL)),
+        st.binary(max_size=20),
+    ),
+    max_size=6,
+).map(b"".join)
+UNFINISHED = sent(Op.TEXT, b"x" * LARGEST, fin=False)
+
+
+@given(STREAMS, st.lists(st.integers(1, 2 * LARGEST), min_size=1))
+@example(UNFINISHED + sent(Op.PING, b"x" * LARGEST_CONTROL)[:-1], [1])
+@example(b"\x82\xfe" + (LARGEST + 1).to_bytes(2, "big") + bytes(4 + LARGEST), [1])
+@example(UNFINISHED + b"\x80\xfe" + LARGEST.to_bytes(2, "big") + bytes(4 + LARGEST), [1])
+@example(UNFINISHED + b"\x89\xfe" + LARGEST.to_bytes(2, "big") + bytes(3 + LARGEST), [1])
+def test_noise_is_broken_or_unfinished(noise: bytes, cuts: Sequence[int]) -> None:
+    """Whatever bytes come, a parser yields messages or says Broken, and holds no more than one message and a control frame."""
+    parser = FrameParser(LARGEST)
     with contextlib.suppress(Broken):
-        for message in messages:
-            assert len(message.data) <= LARGEST
+        for chunk in chunks_of(noise, cuts):
+            for message in parser.parse(chunk):
+                assert len(message.data) <= LARGEST
+            assert len(parser._message) + len(parser._rest) < MOST_HELD
+
+
+def test_most_held() -> None:
+    """The most that a parser holds is a message without its end, and of a control frame in it all but the last byte."""
+    parser = FrameParser(LARGEST)
+
+    assert [] == list(parser.parse(UNFINISHED + sent(Op.PING, b"x" * LARGEST_CONTROL)[:-1]))
+
+    assert MOST_HELD - 1 == len(parser._message) + len(parser._rest)
 
 
 @pytest.mark.parametrize("number", [1000, 1001, 1003, 1007, 1011, 1012, 1014, 3000, 4999])

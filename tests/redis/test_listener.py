@@ -1,8 +1,9 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from errno import ETIMEDOUT
+from typing import Any
 
 import pytest
 
@@ -35,34 +36,26 @@ async def listening(
         yield link
 
 
-async def test_close_during_subscribe(redis_url: str) -> None:
-    """A subscribe on a link that is closed at the same moment raises RedisUnavailable, and no internal error."""
+@pytest.mark.parametrize("turns", range(4))
+async def test_close_during_subscribe(redis_url: str, monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
+    """A subscribe on a link that is closed at the same moment raises RedisUnavailable, unless it had been sent."""
     async with listening(redis_url) as link:
-        for turns in range(4):
-            subscribing = asyncio.create_task(link.subscribe("a"))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            await link.aclose()
+        sent = sent_on(link, monkeypatch)
+        subscribing = asyncio.create_task(link.subscribe("a"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await link.aclose()
 
-            with suppress(RedisUnavailable):
-                await subscribing
-            await link.open()
+        [outcome] = await asyncio.gather(subscribing, return_exceptions=True)
+        assert (type(None) if sent else RedisUnavailable) is type(outcome)
+        assert turns or not sent
 
 
 @pytest.mark.parametrize("turns", range(4))
 async def test_subscribe_during_failing_command(redis_url: str, monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
-    """A command that fails closes the connection, and a concurrent one on it raises RedisUnavailable."""
+    """A failing command closes the connection; a concurrent one raises RedisUnavailable, unless it had been sent."""
     async with listening(redis_url) as link:
-        sends, first = link._connection._send_packed_command, True
-
-        async def reset_at_first(command: bytes) -> None:
-            nonlocal first
-            if first:
-                first = False
-                raise ConnectionResetError(104, "reset")
-            await sends(command)
-
-        monkeypatch.setattr(link._connection, "_send_packed_command", reset_at_first)
+        sent = sent_on(link, monkeypatch, fails=1)
         one = asyncio.create_task(link.subscribe("a"))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -70,8 +63,24 @@ async def test_subscribe_during_failing_command(redis_url: str, monkeypatch: pyt
 
         with pytest.raises(RedisUnavailable):
             await one
-        with suppress(RedisUnavailable):
-            await other
+        [outcome] = await asyncio.gather(other, return_exceptions=True)
+        assert (type(None) if sent else RedisUnavailable) is type(outcome)
+        assert turns < 3 or not sent
+
+
+def sent_on(link: Link, monkeypatch: pytest.MonkeyPatch, *, fails: int = 0) -> list[Any]:
+    """A list that grows with each command that the link's connection has sent; the first ones fail instead."""
+    sends, sent = link._connection._send_packed_command, []
+    failing = iter(range(fails))
+
+    async def send(command: Any) -> None:
+        if next(failing, None) is not None:
+            raise ConnectionResetError(104, "reset")
+        await sends(command)
+        sent.append(command)
+
+    monkeypatch.setattr(link._connection, "_send_packed_command", send)
+    return sent
 
 
 async def test_subscribe_and_unsubscribe(store: RedisClient, redis_url: str) -> None:

@@ -14,41 +14,41 @@ from tests.rig.worker_rig import claimed, mark, running_worker, watch, worker_on
 
 async def test_watched_is_read(redis_url: str, wix: WixRig) -> None:
     """A ticket that somebody begins to watch is read from Wix and kept, with its number and its price."""
-    async with running_worker(redis_url, wix) as desk:
-        await watch(desk, wix.site, wix.tickets["fixed"])
+    async with running_worker(redis_url, wix) as worker:
+        await watch(worker, wix.site, wix.tickets["fixed"])
 
-        await desk.shows(wix.site, wix.tickets["fixed"], state="available", unsold=120)
+        await worker.shows(wix.site, wix.tickets["fixed"], state="available", unsold=120)
         assert ["query"] == [call.kind for call in wix.calls() if call.kind != "token"]
 
 
 async def test_hint_is_read_again(redis_url: str, wix: WixRig) -> None:
     """A hint makes a watched ticket be read again at once, and what was sold meanwhile is kept."""
     ticket = wix.tickets["fixed"]
-    async with running_worker(redis_url, wix) as desk:
-        await watch(desk, wix.site, ticket)
-        await desk.shows(wix.site, ticket, unsold=120)
+    async with running_worker(redis_url, wix) as worker:
+        await watch(worker, wix.site, ticket)
+        await worker.shows(wix.site, ticket, unsold=120)
 
         wix.world.buy(ticket, 2)
-        await mark(desk, wix.site, ticket)
+        await mark(worker, wix.site, ticket)
 
-        await desk.shows(wix.site, ticket, unsold=118)
+        await worker.shows(wix.site, ticket, unsold=118)
 
 
 async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
     """Law 4: A hundred due tickets are one call to Wix."""
     tickets = wix.sandbox.add(100)
-    async with running_worker(redis_url, wix) as desk:
-        await desk.add_site(wix.site, everything=True)
-        await until(lambda: desk.schedule.tracked(SiteId(wix.site)))
+    async with running_worker(redis_url, wix) as worker:
+        await worker.add_site(wix.site, everything=True)
+        await until(lambda: worker.schedule.tracked(SiteId(wix.site)))
         for ticket in tickets:
-            await desk.shows(wix.site, ticket, unsold=1000)
+            await worker.shows(wix.site, ticket, unsold=1000)
         before = len(wix.calls("query"))
 
         for ticket in tickets:
             wix.world.buy(ticket)
-        await mark(desk, wix.site, *tickets)
+        await mark(worker, wix.site, *tickets)
         for ticket in tickets:
-            await desk.shows(wix.site, ticket, unsold=999)
+            await worker.shows(wix.site, ticket, unsold=999)
 
         assert 1 == len(wix.calls("query")) - before
 
@@ -56,81 +56,81 @@ async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
 async def test_other_sites_go_on(redis_url: str, wix: WixRig) -> None:
     """Law 5: A site that Wix refuses does not hold up the others."""
     stranger = "5f0e4d3c-1111-4111-8111-00000000b999"
-    async with running_worker(redis_url, wix) as desk:
-        await desk.add_site(stranger)
-        await watch(desk, stranger, wix.tickets["fixed"])
-        await until(lambda: desk.store.do("HGET", key(stranger, "reads"), "paused_until"))
+    async with running_worker(redis_url, wix) as worker:
+        await worker.add_site(stranger)
+        await watch(worker, stranger, wix.tickets["fixed"])
+        await until(lambda: worker.store.do("HGET", key(stranger, "reads"), "paused_until"))
 
-        await watch(desk, wix.site, wix.tickets["fixed"])
+        await watch(worker, wix.site, wix.tickets["fixed"])
 
-        await desk.shows(wix.site, wix.tickets["fixed"], unsold=120)
-        assert {} == await desk.shown(stranger, wix.tickets["fixed"])
+        await worker.shows(wix.site, wix.tickets["fixed"], unsold=120)
+        assert {} == await worker.shown(stranger, wix.tickets["fixed"])
 
 
 async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
     """A worker that may not read a site, as it has another process's rules, says so once a minute at most."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
-        await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
+        await worker.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         with capture_logs() as logs:
-            running = asyncio.create_task(desk.refresh.run())
-            await watch(desk, SITE, TICKET)
+            running = asyncio.create_task(worker.refresh.run())
+            await watch(worker, SITE, TICKET)
             await until(lambda: "rules_differ" in [one["event"] for one in logs])
             await asyncio.sleep(2.5)
-            desk.refresh.stop()
+            worker.refresh.stop()
             await running
 
         said = [one for one in logs if one["event"] == "rules_differ"]
         assert [("warning", SITE)] == [(one["log_level"], one["site"]) for one in said]
         assert "restart the workers with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
-        assert [] == wix.asked
+        assert [] == wix.requests
 
 
 async def test_strangers_do_not_hide_a_ticket(redis_url: str, wix: WixRig) -> None:
     """Law 9: Where only watched tickets are wanted a real one is found soon, whatever random ids have been asked for."""
-    async with running_worker(redis_url, wix) as desk:
-        await watch(desk, wix.site, *(f"99999999-aaaa-4aaa-8aaa-0000000{n:05}" for n in range(50)))
-        await desk.shows(wix.site, "99999999-aaaa-4aaa-8aaa-000000000000", state="gone")
+    async with running_worker(redis_url, wix) as worker:
+        await watch(worker, wix.site, *(f"99999999-aaaa-4aaa-8aaa-0000000{n:05}" for n in range(50)))
+        await worker.shows(wix.site, "99999999-aaaa-4aaa-8aaa-000000000000", state="gone")
 
-        await watch(desk, wix.site, wix.tickets["fixed"])
+        await watch(worker, wix.site, wix.tickets["fixed"])
 
-        await desk.shows(wix.site, wix.tickets["fixed"], unsold=120)
+        await worker.shows(wix.site, wix.tickets["fixed"], unsold=120)
         assert 10 > len(wix.calls("query"))
 
 
 async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
     """Law 5: A worker that stood still between its claim and its call makes none: its tickets are due again."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
-        await watch(desk, SITE, TICKET)
-        lot = await claimed(desk)
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
+        await watch(worker, SITE, TICKET)
+        lot = await claimed(worker)
 
-        await desk.refresh._work(lot, asyncio.Semaphore(0), time.monotonic() - desk.schedule.timing.lease)
+        await worker.refresh._work(lot, asyncio.Semaphore(0), time.monotonic() - worker.schedule.timing.lease)
 
-        assert [] == wix.asked
-        assert 0 >= await desk.due(SITE, TICKET)
+        assert [] == wix.requests
+        assert 0 >= await worker.due(SITE, TICKET)
 
 
 async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:
     """Law 11: A stop claims nothing more, and what was claimed is read to its end and kept."""
     ticket = wix.tickets["fixed"]
-    async with running_worker(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as worker:
         wix.knobs.turn(read_delay=0.3)
-        await watch(desk, wix.site, ticket)
+        await watch(worker, wix.site, ticket)
         await until(lambda: wix.calls("query"))
 
-        desk.refresh.stop()
-        assert desk.running is not None
-        await desk.running
+        worker.refresh.stop()
+        assert worker.running is not None
+        await worker.running
 
-        assert 120 == (await desk.shown(wix.site, ticket))["unsold"]
+        assert 120 == (await worker.shown(wix.site, ticket))["unsold"]
 
 
 async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
     """A Redis that goes away and comes back is gone on with: nothing claimed is lost."""
     server = redis_server()
     ticket = wix.tickets["fixed"]
-    async with running_worker(server.url, wix) as desk:
-        await watch(desk, wix.site, ticket)
-        await desk.shows(wix.site, ticket, unsold=120)
+    async with running_worker(server.url, wix) as worker:
+        await watch(worker, wix.site, ticket)
+        await worker.shows(wix.site, ticket, unsold=120)
 
         with capture_logs() as said:
             server.kill()
@@ -139,47 +139,47 @@ async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: W
         wix.world.buy(ticket)
 
         async def marked() -> bool:
-            await mark(desk, wix.site, ticket)
+            await mark(worker, wix.site, ticket)
             return True
 
-        await desk.store.wait(10)
+        await worker.store.wait(10)
         await until(marked)
-        await desk.shows(wix.site, ticket, unsold=119)
-        assert desk.running is not None
-        assert not desk.running.done()
+        await worker.shows(wix.site, ticket, unsold=119)
+        assert worker.running is not None
+        assert not worker.running.done()
 
 
 async def test_what_cannot_be_kept_is_due_again(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
     """A read that Redis did not take is made again when Redis is back, not only when its lease ends."""
     server = redis_server()
     ticket = wix.tickets["fixed"]
-    async with running_worker(server.url, wix) as desk:
+    async with running_worker(server.url, wix) as worker:
         wix.knobs.turn(read_delay=0.3)
-        await watch(desk, wix.site, ticket)
+        await watch(worker, wix.site, ticket)
         await until(lambda: wix.calls("query"))
 
         server.kill()
         await until(lambda: wix.calls("query")[0].status)
         server.start()
 
-        await desk.store.wait(10)
-        await desk.shows(wix.site, ticket, unsold=120)
+        await worker.store.wait(10)
+        await worker.shows(wix.site, ticket, unsold=120)
 
 
 async def test_site_that_is_removed_is_left(redis_url: str, wix: WixRig) -> None:
     """A site whose app was removed is not read any more, and is again once it is back."""
     ticket = wix.tickets["fixed"]
-    async with running_worker(redis_url, wix) as desk:
-        await watch(desk, wix.site, ticket)
-        await desk.shows(wix.site, ticket, unsold=120)
+    async with running_worker(redis_url, wix) as worker:
+        await watch(worker, wix.site, ticket)
+        await worker.shows(wix.site, ticket, unsold=120)
 
-        await desk.schedule.remove_site(SiteId(wix.site))
-        await watch(desk, wix.site, ticket)
-        assert [] == await desk.schedule.tracked(SiteId(wix.site))
+        await worker.schedule.remove_site(SiteId(wix.site))
+        await watch(worker, wix.site, ticket)
+        assert [] == await worker.schedule.tracked(SiteId(wix.site))
         await until(lambda: f"refresh: {wix.site}" not in [task.get_name() for task in asyncio.all_tasks()])
         wix.world.buy(ticket)
-        await desk.add_site(wix.site)
-        await watch(desk, wix.site, ticket)
-        await mark(desk, wix.site, ticket)
+        await worker.add_site(wix.site)
+        await watch(worker, wix.site, ticket)
+        await mark(worker, wix.site, ticket)
 
-        await desk.shows(wix.site, ticket, unsold=119)
+        await worker.shows(wix.site, ticket, unsold=119)

@@ -14,8 +14,8 @@ from server.store.schedule import Listing
 from server.store.timing import Timing
 from tests.rig.fake_wix import Reply
 from tests.rig.redis import RedisServer
-from tests.rig.scheduled import list_now
 from tests.rig.server import OTHER, SITE, TICKET, until
+from tests.rig.stored_site import list_now
 from tests.rig.time_travel import elapse
 from tests.rig.wix import WixRig
 from tests.rig.worker_rig import RULES, answer, running_worker, watch, worker_on_fake_wix
@@ -24,30 +24,30 @@ from tests.rig.worker_rig import RULES, answer, running_worker, watch, worker_on
 async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
     """Where every ticket is wanted the site is listed page by page, and each ticket gets a snapshot and a due time."""
     tickets = wix.sandbox.add(150)
-    async with running_worker(redis_url, wix) as desk:
-        await desk.add_site(wix.site, everything=True)
+    async with running_worker(redis_url, wix) as worker:
+        await worker.add_site(wix.site, everything=True)
 
-        await desk.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
-        await desk.shows(wix.site, wix.tickets["hidden"], state="gone", unsold=None)
+        await worker.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
+        await worker.shows(wix.site, wix.tickets["hidden"], state="gone", unsold=None)
         for ticket in tickets:
-            await desk.shows(wix.site, ticket, unsold=1000)
-        assert {*tickets, *wix.tickets.values()} == set(await desk.schedule.tracked(SiteId(wix.site)))
+            await worker.shows(wix.site, ticket, unsold=1000)
+        assert {*tickets, *wix.tickets.values()} == set(await worker.schedule.tracked(SiteId(wix.site)))
         assert 2 == len(wix.calls("query"))
 
 
 async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> None:
     """A tracked ticket that a full listing does not have is marked, read, and found to be deleted: a tombstone."""
     ticket = wix.tickets["fixed"]
-    async with running_worker(redis_url, wix, Timing(again=0.1)) as desk:
-        await desk.add_site(wix.site, everything=True)
-        await desk.shows(wix.site, ticket, unsold=120)
+    async with running_worker(redis_url, wix, Timing(again=0.1)) as worker:
+        await worker.add_site(wix.site, everything=True)
+        await worker.shows(wix.site, ticket, unsold=120)
 
         wix.world.delete(ticket)
-        await list_now(desk.schedule, wix.site)
+        await list_now(worker.schedule, wix.site)
 
-        await desk.shows(wix.site, ticket, state="gone", unsold=None)
+        await worker.shows(wix.site, ticket, state="gone", unsold=None)
         assert "get" in [call.kind for call in wix.calls()]
-        entries = await desk.store.do("XRANGE", key(wix.site, "changes"), "-", "+")
+        entries = await worker.store.do("XRANGE", key(wix.site, "changes"), "-", "+")
         last = entries[-1][1]
         fields = last if isinstance(last, dict) else dict(zip(last[::2], last[1::2], strict=True))
         assert ticket == fields["ticket"]
@@ -57,43 +57,43 @@ async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> Non
 
 async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
     """A listing whose pages are refused is not done."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
-        await list_now(desk.schedule, SITE)
-        listing = await desk.schedule.claim(SiteId(SITE), RULES)
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
+        await list_now(worker.schedule, SITE)
+        listing = await worker.schedule.claim(SiteId(SITE), RULES)
         assert isinstance(listing, Listing)
-        await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
-        await desk.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
-        wix.say("/query", Reply(content=answer(TICKET, next="more")))
+        await worker.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
+        await worker.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
+        wix.reply("/query", Reply(content=answer(TICKET, next="more")))
 
-        await desk.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+        await worker.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
 
-        assert 1 == len(wix.of("/query"))
-        assert 0 >= await desk.due(SITE, "*")
+        assert 1 == len(wix.requests_to("/query"))
+        assert 0 >= await worker.due(SITE, "*")
 
 
 async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -> None:
     """Law 11: A worker that dies in the middle of a listing delays it for its lease, not until the next one."""
     wix.sandbox.add(150)
-    async with running_worker(redis_url, wix) as desk:
+    async with running_worker(redis_url, wix) as worker:
         wix.knobs.turn(read_delay=0.3)
-        await desk.add_site(wix.site, everything=True)
+        await worker.add_site(wix.site, everything=True)
         await until(lambda: len(wix.calls("query")) >= 1)
-        assert desk.running is not None
-        desk.running.cancel()
+        assert worker.running is not None
+        worker.running.cancel()
         with suppress(asyncio.CancelledError):
-            await desk.running
+            await worker.running
 
-        assert 25 < await desk.due(wix.site, "*") <= 30
+        assert 25 < await worker.due(wix.site, "*") <= 30
         wix.knobs.turn(read_delay=0.0)
-        await elapse(desk.store, SiteId(wix.site), 30)
-        await desk.wix.aclose()
-        desk.begin()
-        desk.running = asyncio.create_task(desk.refresh.run())
+        await elapse(worker.store, SiteId(wix.site), 30)
+        await worker.wix.aclose()
+        worker.start()
+        worker.running = asyncio.create_task(worker.refresh.run())
 
-        await desk.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
+        await worker.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
 
         async def ended() -> bool:
-            return 590 < await desk.due(wix.site, "*") <= 600
+            return 590 < await worker.due(wix.site, "*") <= 600
 
         await until(ended)
 
@@ -102,9 +102,9 @@ async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], 
     """A listing during which Redis is restarted is made again when Redis is back."""
     server = redis_server()
     tickets = wix.sandbox.add(150)
-    async with running_worker(server.url, wix) as desk:
+    async with running_worker(server.url, wix) as worker:
         wix.knobs.turn(read_delay=0.3)
-        await desk.add_site(wix.site, everything=True)
+        await worker.add_site(wix.site, everything=True)
         await until(lambda: wix.calls("query"))
 
         server.kill()
@@ -112,21 +112,21 @@ async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], 
         wix.knobs.turn(read_delay=0.0)
         server.start()
 
-        await desk.store.wait(10)
+        await worker.store.wait(10)
         for ticket in tickets:
-            await desk.shows(wix.site, ticket, unsold=1000)
+            await worker.shows(wix.site, ticket, unsold=1000)
 
 
 async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
     """However long its pages take, a listing is one worker's: another one that looks finds nothing to list."""
     wix.sandbox.add(150)
     timing = Timing(lease=1.5)
-    async with running_worker(redis_url, wix, timing) as desk, running_worker(redis_url, wix, timing):
+    async with running_worker(redis_url, wix, timing) as worker, running_worker(redis_url, wix, timing):
         wix.knobs.turn(read_delay=0.8)
-        await desk.add_site(wix.site, everything=True)
+        await worker.add_site(wix.site, everything=True)
 
         async def ended() -> bool:
-            return await desk.store.do("ZSCORE", key(wix.site, "due"), "*") and await desk.due(wix.site, "*") > 500
+            return await worker.store.do("ZSCORE", key(wix.site, "due"), "*") and await worker.due(wix.site, "*") > 500
 
         await until(ended)
 
@@ -138,96 +138,96 @@ PAGE = {"ticketDefinitions": [], "metadata": {"cursors": {"next": "more"}}}
 
 async def test_listing_stops_between_pages(redis_url: str) -> None:
     """Law 11: A worker that is stopped in a listing reads no further page, and the listing is due at once."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
-        await list_now(desk.schedule, SITE)
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
+        await list_now(worker.schedule, SITE)
         gate = asyncio.Event()
-        wix.say("/query", Reply(200, PAGE, after=gate))
-        running = asyncio.create_task(desk.refresh.run())
-        await until(lambda: wix.of("/query"))
+        wix.reply("/query", Reply(200, PAGE, after=gate))
+        running = asyncio.create_task(worker.refresh.run())
+        await until(lambda: wix.requests_to("/query"))
 
-        desk.refresh.stop()
+        worker.refresh.stop()
         gate.set()
         await running
 
-        assert 1 == len(wix.of("/query"))
-        assert 0 >= await desk.due(SITE, "*")
+        assert 1 == len(wix.requests_to("/query"))
+        assert 0 >= await worker.due(SITE, "*")
 
 
 async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
     """A listing that was begun anew meanwhile, after a change of rules, reads no further page."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
-        await list_now(desk.schedule, SITE)
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
+        await list_now(worker.schedule, SITE)
         gate = asyncio.Event()
-        wix.say("/query", Reply(200, PAGE, after=gate), Reply(200, {"ticketDefinitions": []}))
-        running = asyncio.create_task(desk.refresh.run())
-        await until(lambda: wix.of("/query"))
+        wix.reply("/query", Reply(200, PAGE, after=gate), Reply(200, {"ticketDefinitions": []}))
+        running = asyncio.create_task(worker.refresh.run())
+        await until(lambda: wix.requests_to("/query"))
 
-        await list_now(desk.schedule, SITE)
-        await until(lambda: len(wix.of("/query")) == 2)
+        await list_now(worker.schedule, SITE)
+        await until(lambda: len(wix.requests_to("/query")) == 2)
         with capture_logs() as logs:
             gate.set()
             await until(lambda: "listing_left" in [one["event"] for one in logs])
-        desk.refresh.stop()
+        worker.refresh.stop()
         await running
 
-        assert 2 == len(wix.of("/query"))
-        assert await desk.store.do("ZSCORE", key(SITE, "due"), "*") is None
+        assert 2 == len(wix.requests_to("/query"))
+        assert await worker.store.do("ZSCORE", key(SITE, "due"), "*") is None
 
 
 async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
     """Law 5: A listing that Wix fails pauses the site and is due soon after."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
-        await list_now(desk.schedule, SITE)
-        wix.say("/query", Reply(404, {"message": "no such route"}))
-        running = asyncio.create_task(desk.refresh.run())
-        await until(lambda: desk.store.do("HGET", key(SITE, "reads"), "paused_until"))
-        desk.refresh.stop()
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
+        await list_now(worker.schedule, SITE)
+        wix.reply("/query", Reply(404, {"message": "no such route"}))
+        running = asyncio.create_task(worker.refresh.run())
+        await until(lambda: worker.store.do("HGET", key(SITE, "reads"), "paused_until"))
+        worker.refresh.stop()
         await running
 
-        assert 0 < await desk.due(SITE, "*") <= 2
-        assert {} == await desk.shown(SITE, TICKET)
+        assert 0 < await worker.due(SITE, "*") <= 2
+        assert {} == await worker.shown(SITE, TICKET)
 
 
 async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -> None:
     """Law 5: As many listings as there are calls at once, each of a site that is paused, and another site is read."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
         gate = asyncio.Event()
         first = [Reply(content=answer(OTHER, next="more"), after=gate)] * SLOTS
-        wix.say("/query", *first, Reply(content=answer(TICKET)))
+        wix.reply("/query", *first, Reply(content=answer(TICKET)))
         paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
         for site in paused:
-            await desk.add_site(site, everything=True)
-        running = asyncio.create_task(desk.refresh.run())
-        await until(lambda: len(wix.of("/query")) == SLOTS)
+            await worker.add_site(site, everything=True)
+        running = asyncio.create_task(worker.refresh.run())
+        await until(lambda: len(wix.requests_to("/query")) == SLOTS)
         for site in paused:
-            await desk.schedule.fault(site, None, 300.0)
+            await worker.schedule.fault(site, None, 300.0)
         gate.set()
 
-        await watch(desk, SITE, TICKET)
+        await watch(worker, SITE, TICKET)
 
-        await until(lambda: desk.shown(SITE, TICKET))
-        desk.refresh.stop()
+        await until(lambda: worker.shown(SITE, TICKET))
+        worker.refresh.stop()
         await running
-        assert SLOTS + 1 == len(wix.of("/query"))
+        assert SLOTS + 1 == len(wix.requests_to("/query"))
 
 
 async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
     """Law 5: A worker that stood still between paying for a page and asking for it does not: its place is no more its own."""
-    async with worker_on_fake_wix(redis_url) as (desk, wix):
-        await list_now(desk.schedule, SITE)
-        listing = await desk.schedule.claim(SiteId(SITE), RULES)
+    async with worker_on_fake_wix(redis_url) as (worker, wix):
+        await list_now(worker.schedule, SITE)
+        listing = await worker.schedule.claim(SiteId(SITE), RULES)
         assert isinstance(listing, Listing)
 
-        spend = desk.schedule.spend
-        desk.schedule.timing = replace(desk.schedule.timing, lease=0.2)
+        spend = worker.schedule.spend
+        worker.schedule.timing = replace(worker.schedule.timing, lease=0.2)
 
         async def slow(site: SiteId, class_: Priority) -> int | Wait:
             paid = await spend(site, class_)
             await asyncio.sleep(0.3)
             return paid
 
-        desk.schedule.spend = slow  # type: ignore[method-assign]
-        await desk.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+        worker.schedule.spend = slow  # type: ignore[method-assign]
+        await worker.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
 
-        assert [] == wix.of("/query")
-        assert 2 >= await desk.due(SITE, "*")
+        assert [] == wix.requests_to("/query")
+        assert 2 >= await worker.due(SITE, "*")

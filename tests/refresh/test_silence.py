@@ -21,7 +21,7 @@ from tests.rig.wix import ManualClock
 SITE_ID = SiteId(SITE)
 
 
-class Buyers:
+class SellingSite:
     """A site that sells, a worker that reads it and tells of its silence, and what it has told."""
 
     def __init__(self, url: str) -> None:
@@ -45,7 +45,7 @@ class Buyers:
 
     async def passes(self, seconds: float) -> None:
         await elapse(self.schedule.redis, SITE_ID, seconds, [definition(TICKET).id])
-        self.clock.move(seconds)
+        self.clock.advance(seconds)
 
     async def hears(self) -> None:
         await self.schedule.mark(SITE_ID, Hint("order"), "order")
@@ -57,17 +57,17 @@ class Buyers:
 
 
 @pytest.fixture
-async def shop(redis_url: str) -> AsyncIterator[Buyers]:
-    async with aclosing(Buyers(redis_url)) as found:
+async def site(redis_url: str) -> AsyncIterator[SellingSite]:
+    async with aclosing(SellingSite(redis_url)) as found:
         await found.schedule.add_site(SITE_ID, Rules(), everything=True)
         yield found
 
 
-async def test_told(shop: Buyers) -> None:
+async def test_told(site: SellingSite) -> None:
     """Stock that fell three times, over a while, without a webhook is told of with what was seen and what to look after."""
     before = metrics.untold._value.get()
 
-    said = [await shop.sells() for _ in range(4)]
+    said = [await site.sells() for _ in range(4)]
 
     assert [[], [], []] == said[:3]
     [warning] = said[3]
@@ -79,67 +79,67 @@ async def test_told(shop: Buyers) -> None:
     assert 3 == metrics.untold._value.get() - before
 
 
-async def test_last_webhook(shop: Buyers) -> None:
+async def test_last_webhook(site: SellingSite) -> None:
     """It says when a webhook was heard last, by Redis's clock and in UTC."""
     ten_o_clock = 1_770_804_000 * 10**6
-    await shop.schedule.redis.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
+    await site.schedule.redis.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
 
     # Until it is told 90 s pass, which here is that the past moves away.
-    [*_, said] = [await shop.sells() for _ in range(4)]
+    [*_, said] = [await site.sells() for _ in range(4)]
 
     assert ["2026-02-11T10:00:00Z"] == [one["last_webhook"] for one in said]
 
 
-async def test_told_seldom(shop: Buyers) -> None:
+async def test_told_seldom(site: SellingSite) -> None:
     """While it lasts it is said again every ten minutes, however often stock falls."""
-    await shop.falls_silent()
+    await site.falls_silent()
 
-    said = [await shop.sells() for _ in range(40)]
+    said = [await site.sells() for _ in range(40)]
 
     assert [19, 39] == [at for at, lines in enumerate(said) if lines]
     assert [23, 43] == [lines[0]["falls"] for lines in said if lines]
 
 
-async def test_over(shop: Buyers) -> None:
+async def test_over(site: SellingSite) -> None:
     """With the first webhook it is over: that is said once, by the next read, whether that finds a change or none."""
-    await shop.falls_silent()
-    assert [] == await shop.sells(0)
+    await site.falls_silent()
+    assert [] == await site.sells(0)
 
-    await shop.hears()
+    await site.hears()
 
     assert [("info", "webhooks_silent_no_more", SITE)] == [
-        (one["log_level"], one["event"], one["site"]) for one in await shop.sells(0)
+        (one["log_level"], one["event"], one["site"]) for one in await site.sells(0)
     ]
-    assert [[], []] == [await shop.sells() for _ in range(2)]
+    assert [[], []] == [await site.sells() for _ in range(2)]
 
 
-async def test_carts(shop: Buyers) -> None:
+async def test_carts(site: SellingSite) -> None:
     """Where only orders are subscribed to, carts that were left and came back are no silence."""
     for _ in range(5):
-        assert [[], []] == [await shop.sells(2), await shop.sells(-2)]
+        assert [[], []] == [await site.sells(2), await site.sells(-2)]
 
 
-async def test_carts_that_come_back_late(shop: Buyers) -> None:
+async def test_carts_that_come_back_late(site: SellingSite) -> None:
     """A silence that was carts only, which all came back, is over."""
-    await shop.falls_silent()
+    await site.falls_silent()
 
-    assert ["webhooks_silent_no_more"] == [one["event"] for one in await shop.sells(-3)]
+    assert ["webhooks_silent_no_more"] == [one["event"] for one in await site.sells(-3)]
 
 
-async def test_not_expected(shop: Buyers) -> None:
+async def test_not_expected(site: SellingSite) -> None:
     """Without an app no webhook is expected, and none is missed."""
-    shop.silence = Silence(shop.schedule, expected=False)
+    site.silence = Silence(site.schedule, expected=False)
 
-    assert [[]] * 6 == [await shop.sells() for _ in range(6)]
+    assert [[]] * 6 == [await site.sells() for _ in range(6)]
 
 
-async def test_site_that_was_let_go(shop: Buyers) -> None:
+async def test_site_that_was_let_go(site: SellingSite) -> None:
     """A site that was let go is not silent."""
-    await shop.falls_silent()
-    await shop.schedule.remove_site(SITE_ID)
+    await site.falls_silent()
+    await site.schedule.remove_site(SITE_ID)
 
     with capture_logs() as lines:
-        await shop.silence.learn(SITE_ID, [Kept.REFUSED])
-        await shop.silence.learn(SITE_ID, [Kept.REFUSED])
+        await site.silence.learn(SITE_ID, [Kept.REFUSED])
+        await site.silence.learn(SITE_ID, [Kept.REFUSED])
 
     assert ["webhooks_silent_no_more"] == [one["event"] for one in lines]

@@ -1,1 +1,1 @@
-"""The servers that tests run against: real ones, each on a free port of 127.0.0.1."""
+"""What tests run against: real servers, clients and proxies, each on a free port of 127.0.0.1."""

@@ -1,4 +1,4 @@
-"""Any application on a port of its own, in the test's loop: `async with serving(app, port, ws_class)`."""
+"""Any ASGI application on its own port, in the test's loop: `async with asgi_server(app, port, ws_class)`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from tests.rig.server import until
 
 @asynccontextmanager
 async def asgi_server(app: Any, port: int, ws: type[asyncio.Protocol]) -> AsyncIterator[None]:
-    """Serve with our HTTP class and this WebSocket class, as long as the block."""
+    """Serve with the server's HTTP class and this WebSocket class, as long as the block."""
     config = uvicorn.Config(
         app, port=port, ws=ws, http=HttpProtocol, lifespan="on", log_config=None, access_log=False, proxy_headers=False
     )

@@ -2,11 +2,11 @@
 A real Chromium for tests, driven by Playwright.
 
     page             an empty page in a browser of the test's own
-    browser          the browser itself, for more pages and contexts
-    console_errors   what the page has complained of: its console's errors and its uncaught exceptions, in order
+    browser          the browser, for more pages and contexts
+    console_errors   the errors of the page's console and its uncaught exceptions, in order
 
 The browser is $CHROMIUM, or a Chromium or Chrome on the PATH, or the one that `playwright install chromium` fetches.
-Without any the test fails: a skipped browser test looks like a passed one.
+If there is none the test fails: a skipped browser test would look like a passed one.
 """
 
 import os
@@ -20,18 +20,18 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Playwright, asyn
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 FLAGS = (
-    "--disable-background-networking",  # tests reach this machine only, and so does the browser
+    "--disable-background-networking",  # tests reach this machine only
     "--disable-component-update",
-    "--disable-quic",  # what is tested speaks HTTP/1.1
+    "--disable-quic",  # the server speaks HTTP/1.1
     "--disable-sync",
     "--no-first-run",
-    # Chromium's own sandbox refuses to start for root, as in most containers; the pages opened here are ours.
+    # Chromium's sandbox does not start for root, as in most containers; only pages of the tests are opened here.
     *(["--no-sandbox"] if os.geteuid() == 0 else []),
 )
 
 
 def chromium(playwright: Playwright) -> str:
-    """Return the path of the browser; fail the test with what to do if there is none."""
+    """Return the path of the browser; without one fail the test and say what to install."""
     for name in (os.environ.get("CHROMIUM"), *NAMES):
         if name and (found := shutil.which(name)):
             return found
@@ -45,13 +45,13 @@ def chromium(playwright: Playwright) -> str:
 
 @pytest.fixture
 def console_errors() -> list[str]:
-    """The errors of the test's `page`, as they come."""
+    """The errors of the test's `page`, as they occur."""
     return []
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """A browser with no history, for one test: pytest-asyncio gives each test its own loop, and a browser lives in one."""
+    """A fresh browser for each test: a browser belongs to one event loop, and pytest-asyncio gives each test its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(playwright), args=[*FLAGS])
         yield browser

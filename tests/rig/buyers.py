@@ -1,6 +1,7 @@
-"""A shop whose buyers never stop, and a stopwatch on each order until a viewer knows of it.
+"""Buyers who never stop, and the delay from each order until a viewer sees it.
 
-`shop = Shop(wix, tickets)`, `async with shop.watched(url)`, `await trade([shop], 33, 20)`, then `shop.took`.
+`buyers = Buyers(wix, tickets)`, `async with buyers.watched(url)`, `await buy_steadily([buyers], 33, 20)`, then
+`buyers.delays`.
 """
 
 import asyncio
@@ -16,56 +17,56 @@ DICE = random.Random(5)
 
 
 class Buyers:
-    """The tickets of one site and one viewer of them all (at most 50); they only sell, so that numbers only fall."""
+    """Buyers of one site's tickets, and a viewer of all of these (at most 50). They only buy, so numbers only fall."""
 
     def __init__(self, wix: WixRig, tickets: Sequence[str]) -> None:
         self.wix = wix
         self.tickets = tickets
-        self.took: list[float] = []
-        """Seconds from each order until the viewer had a number that knows of it."""
-        self._untold: dict[str, deque[tuple[int, float]]] = {ticket: deque() for ticket in tickets}
+        self.delays: list[float] = []
+        """Seconds from each order until the viewer had a number that includes it."""
+        self._unseen: dict[str, deque[tuple[int, float]]] = {ticket: deque() for ticket in tickets}
 
     @property
-    def untold(self) -> int:
-        """Orders that the viewer does not know of yet."""
-        return sum(map(len, self._untold.values()))
+    def unseen(self) -> int:
+        """Orders that the viewer has not seen yet."""
+        return sum(map(len, self._unseen.values()))
 
     def left(self, ticket: str) -> int:
-        """What is truly left."""
+        """How many are left at Wix."""
         left = self.wix.world.tickets[ticket].left
         assert left is not None
         return left
 
     def buy(self) -> None:
-        """Sell one of some ticket, and start its watch."""
+        """Buy one of a random ticket, and note the time."""
         ticket = DICE.choice(self.tickets)
         self.wix.world.buy(ticket)
-        self._untold[ticket].append((self.left(ticket), asyncio.get_running_loop().time()))
+        self._unseen[ticket].append((self.left(ticket), asyncio.get_running_loop().time()))
 
-    def knows(self, eye: RecordingViewer) -> bool:
-        """Whether this viewer sees the truth of every ticket."""
-        return all(eye.unsold(ticket) == self.left(ticket) for ticket in self.tickets)
+    def knows(self, viewer: RecordingViewer) -> bool:
+        """Whether this viewer shows the true number of every ticket."""
+        return all(viewer.unsold(ticket) == self.left(ticket) for ticket in self.tickets)
 
     @asynccontextmanager
     async def watched(self, url: str) -> AsyncIterator[RecordingViewer]:
-        """Let one look at all of it, as long as the block."""
-        async with websocket_viewer(url, self.wix.site, self.tickets) as eye:
-            eye.on = self._told
-            yield eye
+        """Measure with a viewer of all tickets, as long as the block."""
+        async with websocket_viewer(url, self.wix.site, self.tickets) as viewer:
+            viewer.on_counter = self._seen
+            yield viewer
 
-    def _told(self, counter: Json) -> None:
-        unsold, orders = counter["unsold"], self._untold[counter["ticket"]]
+    def _seen(self, counter: Json) -> None:
+        unsold, orders = counter["unsold"], self._unseen[counter["ticket"]]
         while unsold is not None and orders and orders[0][0] >= unsold:
-            self.took.append(asyncio.get_running_loop().time() - orders.popleft()[1])
+            self.delays.append(asyncio.get_running_loop().time() - orders.popleft()[1])
 
 
-async def buy_steadily(shops: Sequence[Buyers], a_second: float, seconds: float) -> int:
-    """Sell so many a second over these shops for so long; answers how many were sold."""
+async def buy_steadily(all_buyers: Sequence[Buyers], a_second: float, seconds: float) -> int:
+    """Buy so many tickets *a_second* in total, for so many seconds; answers how many were bought."""
     loop = asyncio.get_running_loop()
     began, sold = loop.time(), 0
     while (passed := loop.time() - began) < seconds:
         while sold < passed * a_second:
-            DICE.choice(shops).buy()
+            DICE.choice(all_buyers).buy()
             sold += 1
         await asyncio.sleep(0.005)
     return sold

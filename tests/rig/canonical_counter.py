@@ -1,8 +1,8 @@
-"""What a counter claims of a ticket, as a value to compare: as it must be by the world, and as a frame has it.
+"""Counters in a canonical form to compare: what a ticket's counter must be, and what a frame contains.
 
-In: a ticket and its event of the local Wix, or the text of a counter. Out: one canonical text for each, without the
-version; None for a counter that claims nothing. It is written anew from docs/contract.md and shares no line with the
-server: a judge that reads the law in the accused's words proves nothing.
+In: a ticket and its event of the sandbox, or the text of a counter. Out: one canonical text for each, without the
+version; None for a counter in the state `unknown`. It is implemented from docs/contract.md and shares no code with the
+server, whose mistakes it would repeat.
 """
 
 import json
@@ -14,7 +14,7 @@ from sandbox.clock import short
 from sandbox.model import Event, EventStatus, Pricing, SaleStatus, Ticket
 
 LOW_AT = 10
-"""The server's default: from so many tickets down the state is `low`."""
+"""The server's default: with so many tickets or fewer the state is `low`."""
 
 OVER = {EventStatus.ENDED, EventStatus.CANCELED, EventStatus.DRAFT}
 
@@ -22,7 +22,7 @@ CanonicalCounter = str
 
 
 def of_ticket(ticket: Ticket | None, event: Event | None, id_: str) -> CanonicalCounter:
-    """What may be said of a ticket as it is now; of one that is not there, is hidden or over: that it is gone."""
+    """The counter of a ticket as it is now; `gone` where the ticket is deleted or hidden, or its event is over."""
     if ticket is None or event is None or ticket.hidden or event.status in OVER:
         return _text(id_, None, "gone", None)
     state, unsold = _state(ticket)
@@ -44,18 +44,18 @@ def of_ticket(ticket: Ticket | None, event: Event | None, id_: str) -> Canonical
     return _text(id_, ticket.event, state, unsold, prices=prices, shared=shared, name=ticket.name, sale=sale)
 
 
-@lru_cache(maxsize=10_000)  # every viewer of a ticket gets the same
+@lru_cache(maxsize=10_000)  # all viewers of a ticket get the same text
 def of_frame(text: str) -> tuple[str, CanonicalCounter | None] | None:
-    """The ticket and the claim of a counter as it was sent; None for a frame that is no counter."""
-    said = json.loads(text)
-    if "ticket" not in said:
+    """The ticket and the canonical text of a counter as it was sent; None for a frame that is no counter."""
+    found = json.loads(text)
+    if "ticket" not in found:
         return None
-    del said["v"]
-    return said["ticket"], None if said["state"] == "unknown" else _canonical(said)
+    del found["v"]
+    return found["ticket"], None if found["state"] == "unknown" else _canonical(found)
 
 
 def retry_ms(text: str) -> tuple[int, int]:
-    """The milliseconds after which a `bye` asks to come back: at the least, and at the most."""
+    """The least and the most milliseconds after which a `bye` asks the client to reconnect."""
     low, high = json.loads(text)["bye"]["retry_ms"]
     return low, high
 

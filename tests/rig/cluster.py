@@ -1,11 +1,11 @@
 """
-A real Redis Cluster for tests: nodes as in tests/rig/redis.py, and the ways in which its slots move.
+A real Redis Cluster for tests: its nodes are servers of tests/rig/redis.py, and its slots can be moved.
 
     cluster_url     three masters for the whole run, emptied before each test that asks for it
-    cluster         the servers behind it, for a look inside: do not kill these (or change their configuration)
-    three_masters   a cluster of a test's own, with replicas if it wants some
+    cluster         its servers, to inspect: do not kill them or change their configuration
+    three_masters   a cluster of one test, with replicas if it wants some
 
-Everything here blocks, as there.
+All functions here block.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SLOTS = 16384
 class Cluster:
     """Masters with equal shares of the slots, and replicas of each in turn.
 
-    It is formed by the commands that `redis-cli --cluster create` would send.
+    It is created with the commands that `redis-cli --cluster create` sends.
     """
 
     def __init__(self, masters: list[RedisServer], replicas: list[RedisServer] | None = None) -> None:
@@ -32,14 +32,14 @@ class Cluster:
 
     @property
     def nodes(self) -> list[RedisServer]:
-        """Masters and replicas, as they were when the cluster was formed."""
+        """Masters and replicas, as they were when the cluster was created."""
         return [*self.masters, *self.replicas]
 
     def form(self) -> None:
-        """Join the started, empty servers; return when each says that the whole cluster is well."""
+        """Join the started, empty servers; return when each reports that the whole cluster is healthy."""
         share = SLOTS // len(self.masters) + 1
         for number, node in enumerate(self.nodes):
-            # Different epochs from the start, or the masters spend seconds on quarrelling about them.
+            # Different epochs from the start, or the masters spend seconds on resolving the conflict.
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for number, master in enumerate(self.masters):
             master.ask("CLUSTER", "ADDSLOTSRANGE", share * number, min(share * (number + 1), SLOTS) - 1)
@@ -48,15 +48,15 @@ class Cluster:
         until(self.well, self._complaint, 20)
         for number, replica in enumerate(self.replicas):
             replica.ask("CLUSTER", "REPLICATE", self.id(self.masters[number % len(self.masters)]))
-        until(self.followed, self._complaint, 20)
+        until(self.replicated, self._complaint, 20)
 
     def well(self) -> bool:
-        """Tell whether every node knows every other and that all slots are served."""
+        """Return whether every node knows every other and that all slots are served."""
         wanted = {"cluster_state:ok", f"cluster_size:{len(self.masters)}", f"cluster_known_nodes:{len(self.nodes)}"}
         return all(wanted <= set(node.ask("CLUSTER", "INFO").split()) for node in self.nodes)
 
-    def followed(self) -> bool:
-        """Tell whether each replica has all that its master has, and every node knows whose it is."""
+    def replicated(self) -> bool:
+        """Return whether each replica is in sync, and every node knows which master it belongs to."""
         linked = all(one.ask("INFO", "replication").get("master_link_status") == "up" for one in self.replicas)
         known = [sum(len(nodes) - 1 for _, _, *nodes in node.ask("CLUSTER", "SLOTS")) for node in self.nodes]
         return linked and known == [len(self.replicas)] * len(self.nodes)
@@ -71,18 +71,18 @@ class Cluster:
         return int(self.masters[0].ask("CLUSTER", "KEYSLOT", name))
 
     def owner(self, name: str, by: RedisServer | None = None) -> RedisServer:
-        """Who has this key or channel, *by* what a node says: by default the first one, which must be running."""
+        """The master of this key or channel, *by* what a node answers: by default the first one, which must be running."""
         slot = self.slot(name) if by is None else int(by.ask("CLUSTER", "KEYSLOT", name))
         ranges = (by or self.masters[0]).ask("CLUSTER", "SLOTS")
         port = next(master[1] for first, last, master, *_ in ranges if first <= slot <= last)
         return next(node for node in self.nodes if node.port == port)
 
     def id(self, node: RedisServer) -> str:
-        """What the others call a node."""
+        """A node's id in the cluster."""
         return str(node.ask("CLUSTER", "MYID"))
 
     def move(self, name: str, to: RedisServer) -> int:
-        """Bring the slot of a name to another master, key after key; answers how many keys that were."""
+        """Move the slot of a name to another master, key by key; answers the number of keys."""
         slot, old = self.slot(name), self.owner(name)
         to.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(old))
         old.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
@@ -95,7 +95,7 @@ class Cluster:
         return moved
 
     def move_whole(self, name: str, to: RedisServer) -> None:
-        """Bring the slot of a name to another master in one step, as Valkey 9 can; returns when it has begun."""
+        """Move the slot of a name to another master in one step, as Valkey 9 can; returns when that has begun."""
         slot = self.slot(name)
         self.owner(name).ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.id(to))
 
@@ -105,7 +105,7 @@ class Cluster:
 
 @contextmanager
 def three_masters(folder: Path, node_timeout_ms: int, *, replicas: int = 0, **config: str) -> Iterator[Cluster]:
-    """A cluster that is well, as long as the block; *config* is that of each node."""
+    """A healthy cluster, as long as the block; *config* is that of each node."""
     config |= {"cluster_enabled": "yes", "cluster_node_timeout": str(node_timeout_ms)}
     nodes = [RedisServer(folder / str(number), **config) for number in range(3 + replicas)]
     try:
@@ -121,7 +121,7 @@ def three_masters(folder: Path, node_timeout_ms: int, *, replicas: int = 0, **co
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The one cluster behind `cluster_url`."""
+    """The cluster of `cluster_url`."""
     with three_masters(tmp_path_factory.mktemp("cluster"), 2000) as cluster:
         yield cluster
 

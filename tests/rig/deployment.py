@@ -1,11 +1,11 @@
-"""Our house as it runs: web and worker as processes of their own around one Redis, and a look at what it keeps.
+"""The product as it is deployed: web and worker processes around one Redis, and what is stored there.
 
-`House(command, redis_url, wix.settings())` starts nothing by itself: `await house.web()` and `house.worker()` do, as
-often as they are called; they end with the test, as every `command` does.
+`deployment = Deployment(command, redis_url, wix.settings())` starts nothing: `await deployment.web()` and
+`deployment.worker()` start one process each; these end with the test.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,8 +13,6 @@ from redis.asyncio import Redis
 from server.store.keys import key
 from tests.rig.process import Command, Run
 from tests.rig.wix import WixRig
-
-MINUTE = 60.0
 
 
 class Deployment:
@@ -27,7 +25,7 @@ class Deployment:
         self._run = run
 
     def worker(self, **more: str) -> Command:
-        """Start one more reader of Wix."""
+        """Start one more worker."""
         return self._start("worker", **more)
 
     async def web(self, **more: str) -> str:
@@ -41,16 +39,16 @@ class Deployment:
 
     @property
     def log(self) -> str:
-        """All that all of them have printed."""
+        """All that the processes have printed."""
         return "".join(one.err + one.out for one in self.processes)
 
     @property
     def ended(self) -> list[Command]:
-        """Those of them that run no more."""
+        """The processes that have ended."""
         return [one for one in self.processes if one.process.poll() is not None]
 
-    async def kept(self, site: str, tickets: Sequence[str], field: str = "unsold") -> list[str | None]:
-        """One field of what is kept of each ticket, as text; None where nothing is."""
+    async def stored(self, site: str, tickets: Sequence[str], field: str = "unsold") -> list[str | None]:
+        """One field of each ticket's snapshot, as text; None where there is none."""
         async with Redis.from_url(self.redis_url, decode_responses=True) as redis:
             pipeline = redis.pipeline(transaction=False)
             for ticket in tickets:
@@ -58,28 +56,12 @@ class Deployment:
             return list(await pipeline.execute())
 
     async def right(self, wix: WixRig, tickets: Sequence[str]) -> bool:
-        """Whether what is kept of these tickets is what Wix has, in the counter that is shown too."""
+        """Whether the snapshots of these tickets have the numbers of Wix, and their counters too."""
         left = [wix.world.tickets[ticket].left for ticket in tickets]
-        read = await self.kept(wix.site, tickets)
-        shown = await self.kept(wix.site, tickets, "counter")
+        read = await self.stored(wix.site, tickets)
+        shown = await self.stored(wix.site, tickets, "counter")
         return [str(one) for one in left] == read and left == [_unsold(text) for text in shown]
 
 
 def _unsold(counter: str | None) -> Any:
     return json.loads(counter)["unsold"] if counter else None
-
-
-def counted_calls(wix: WixRig, since: float = 0.0) -> list[float]:
-    """When each call of a site that counts came to Wix, refused ones too: every one but token requests."""
-    return [call.at for call in wix.calls() if call.kind != "token" and call.at >= since]
-
-
-def most_in_a_minute(calls: Iterable[float]) -> int:
-    """The most that any minute saw, wherever it begins."""
-    at = sorted(calls)
-    first = most = 0
-    for last, moment in enumerate(at):
-        while moment - at[first] >= MINUTE:
-            first += 1
-        most = max(most, last - first + 1)
-    return most

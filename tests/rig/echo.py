@@ -1,4 +1,4 @@
-"""A WebSocket that says what it hears: our protocol class with another end, for tests of RFC 6455 alone."""
+"""A WebSocket echo server: the server's protocol class without viewers, for tests of RFC 6455 alone."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ from server.live.websocket import CounterProtocol
 
 
 class Echo(CounterProtocol):
-    """Every message comes back; there is no viewer, no ticket and no cap."""
+    """Sends every message back; there is no viewer, no ticket and no limit."""
 
     path = "/"
     max_message = 20_000_000
@@ -28,7 +28,7 @@ class Echo(CounterProtocol):
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Nothing but the socket is served; the hub is never asked, and nobody is counted."""
+    """Serve WebSockets only; there is no hub."""
     assert scope["type"] == "lifespan"
     await receive()
     scope["state"].update(hub=None, admission=Admission(SimpleNamespace(known=frozenset())))

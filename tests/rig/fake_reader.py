@@ -1,4 +1,4 @@
-"""Reads without Wix: what a worker would keep, kept through the real script."""
+"""Reads without Wix: stores what a worker would have read, through the real script."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"
 
 
 def definition(ticket: str, unsold: int | None = 3, **more: Any) -> Definition:
-    """A ticket on sale at one price, but for what is given."""
+    """A ticket on sale at one price; *more* wins."""
     given: dict[str, Any] = {
         "id": TicketId(ticket),
         "event": EventId(EVENT),
@@ -32,7 +32,7 @@ def definition(ticket: str, unsold: int | None = 3, **more: Any) -> Definition:
 
 
 class FakeReader:
-    """One reader of one site; each `read` begins later than the one before."""
+    """A worker that reads one site; each `read` begins later than the one before."""
 
     def __init__(self, redis_url: str, site: str, rules: Rules | None = None) -> None:
         self.store = RedisClient(redis_url, Use.WORK)
@@ -42,19 +42,19 @@ class FakeReader:
         self.snapshots = Snapshots(self.store, self.rules)
 
     async def version(self) -> int:
-        """Begin a read."""
+        """Begin a read; answers its version."""
         version = await self.schedule.spend(self.site, Priority.HINTED)
         assert not isinstance(version, Wait)
         return version
 
     async def read(self, *definitions: Definition, version: int | None = None) -> Kept:
-        """Read and keep; answers what became of the last."""
+        """Store these as read from Wix; answers what became of the last."""
         version = version or await self.version()
         findings = [ReadResult.of(one, self.rules) for one in definitions]
         return (await self.snapshots.keep(self.site, version, findings))[-1]
 
     async def delete(self, ticket: str) -> None:
-        """Wix said 404."""
+        """Store that Wix answered 404."""
         version = await self.version()
         await self.snapshots.keep(self.site, version, [ReadResult.deleted(TicketId(ticket), EventId(EVENT))])
 

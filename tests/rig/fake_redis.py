@@ -1,7 +1,7 @@
-"""A Redis that fails at an exact point: real sockets, answers from a script, and a note of all that was asked.
+"""A fake Redis that fails at an exact point: real sockets, and a record of all commands.
 
-`async with running() as double` starts one. It echoes the last word of each command, in order, unless it is told to
-`hold`, to `reset`, or to `cut` or `hush` after so many answers more. It knows no command but those with which redis-py greets it.
+`async with running() as redis` starts one. It echoes the last word of each command, in order, until it is told to `hold`,
+to `reset`, or to `cut` or `hush` after so many more replies. Of real commands it knows those of redis-py's handshake only.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ GREETINGS = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"CLIENT": b"+OK\r\n"}
 
 
 class FakeRedis:
-    """One Redis, for any number of connections one after the other."""
+    """One fake Redis, for any number of connections."""
 
     def __init__(self) -> None:
         self.port = 0
         self.connections = 0
         self.asked: list[str] = []
         self.most = 0
-        """Commands that were asked at once, at most: each had come before any of the others was answered."""
+        """The most commands of one pipeline: all came before any of them was answered."""
         self.error = ""
-        """An error, such as `LOADING it is`, that is said in place of an echo."""
+        """An error, such as `LOADING it is`, that is sent in place of an echo."""
         self._go = asyncio.Event()
         self._go.set()
         self._left: int | None = None
@@ -34,34 +34,34 @@ class FakeRedis:
         self._late: list[tuple[asyncio.StreamWriter, bytes]] = []
 
     def hold(self) -> None:
-        """Take commands and answer none, until `go_on`."""
+        """Accept commands and reply to none, until `go_on`."""
         self._go.clear()
 
     def go_on(self) -> None:
-        """Answer what is held, and what comes."""
+        """Reply to what is held, and to what comes."""
         self._go.set()
 
     def cut(self, after: int) -> None:
-        """Once: end the connection in place of the answer that follows so many."""
+        """Once: after so many more replies close the connection in place of the next one."""
         self._left, self._cuts = after, True
 
     def hush(self, after: int) -> None:
-        """Once: say nothing more on this connection after so many answers, until `speak`."""
+        """Once: after so many more replies send none on this connection, until `speak`."""
         self._left, self._cuts = after, False
 
     def speak(self) -> None:
-        """Say what was left unsaid, now that nobody may listen any more."""
+        """Send the replies that `hush` kept back, which the client may not wait for any more."""
         for writer, text in self._late:
             writer.write(text)
 
     def reset(self) -> None:
-        """End every connection with an RST in place of an end, as a machine does that was started again."""
+        """Reset every connection (RST), as a machine does that was restarted."""
         for writer in self._writers:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Be one connection's Redis."""
+        """Serve one connection."""
         self.connections += 1
         self._writers.append(writer)
         parser = hiredis.Reader()
@@ -100,12 +100,12 @@ class FakeRedis:
 
 @contextlib.asynccontextmanager
 async def running() -> AsyncIterator[FakeRedis]:
-    """A double on a free port, until the block ends."""
-    double = FakeRedis()
-    server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
-    double.port = server.sockets[0].getsockname()[1]
+    """A fake Redis on a free port, until the block ends."""
+    redis = FakeRedis()
+    server = await asyncio.start_server(redis.serve, "127.0.0.1", 0)
+    redis.port = server.sockets[0].getsockname()[1]
     try:
-        yield double
+        yield redis
     finally:
-        double.go_on()
+        redis.go_on()
         server.close()

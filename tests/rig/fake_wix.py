@@ -1,7 +1,7 @@
-"""A Wix that does as it is told: real HTTP on a free port, answers from a script, and a note of all that was asked.
+"""A fake Wix: real HTTP on a free port, scripted replies, and a record of all requests.
 
-`async with running() as wix` starts one: tell it what to say, call the client, look at what was asked. It knows
-nothing of tickets: what is not in the script is answered as a healthy Wix without any would.
+`async with running() as wix` starts one; `wix.reply(path, Reply(...))` sets what it replies, `wix.requests` lists what was
+asked. Requests that are not scripted get what a healthy Wix without any tickets would reply.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from uvicorn.server import ServerState
 from tests.rig.server import until
 
 REQUEST_ID = "1770804000.1234567890123"
-"""What this Wix calls every request (x-wix-request-id)."""
+"""The x-wix-request-id of every response."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """One request as it came over the wire; `body` None where there was none, `query` in its order."""
+    """One request as it was received; `body` is parsed JSON or None, `query` is in its order."""
 
     method: str
     path: str
@@ -37,9 +37,9 @@ class ReceivedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: `content` is JSON, unless it is bytes already; it is given not before `after`.
+    """One response: `content` is sent as JSON, unless it is bytes; it waits for `after`.
 
-    `cut` ends the connection in the middle of it; with `drip` its bytes come one by one, so many seconds apart.
+    `cut` ends the connection in the middle of the body; with `drip` its bytes are sent one by one, so many seconds apart.
     """
 
     status: int = 200
@@ -51,34 +51,34 @@ class Reply:
 
 
 class FakeWix:
-    """One Wix. Answers of a script are given in their order, the last one for ever."""
+    """One Wix. The replies to a path are given in their order, the last one again and again."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.asked: list[ReceivedRequest] = []
+        self.requests: list[ReceivedRequest] = []
         self.free = asyncio.Event()
         self.free.set()
         self._script: dict[str, list[Reply]] = {}
         self._token = 0
 
-    def say(self, path: str, *answers: Reply) -> None:
-        """Answer requests whose path ends so with these; none gives it back to its health."""
+    def reply(self, path: str, *answers: Reply) -> None:
+        """Give these replies to requests whose path ends so; without any, reply as a healthy Wix again."""
         self._script[path] = list(answers)
 
-    def hang(self) -> None:
-        """From now on take requests and answer none, until `go_on`."""
+    def hold(self) -> None:
+        """From now on accept requests and reply to none, until `resume`."""
         self.free.clear()
 
-    def go_on(self) -> None:
-        """Answer what hangs, and what comes."""
+    def resume(self) -> None:
+        """Reply to what is held, and to what comes."""
         self.free.set()
 
-    def of(self, path: str) -> list[ReceivedRequest]:
-        """What was asked of paths that end so."""
-        return [one for one in self.asked if one.path.endswith(path)]
+    def requests_to(self, path: str) -> list[ReceivedRequest]:
+        """The requests whose path ends so."""
+        return [one for one in self.requests if one.path.endswith(path)]
 
     async def answer(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Note one request and answer it."""
+        """Record one request and reply to it."""
         assert scope["type"] == "http"
         body = b""
         while True:
@@ -88,19 +88,19 @@ class FakeWix:
             body += message["body"]
             if not message["more_body"]:
                 break
-        asked = ReceivedRequest(
+        request = ReceivedRequest(
             scope["method"],
             scope["path"],
             tuple(parse_qsl(scope["query_string"].decode())),
             {name.decode(): value.decode() for name, value in scope["headers"]},
             json.loads(body) if body else None,
         )
-        self.asked.append(asked)
-        say = self._next(asked.path)
-        for event in (self.free, say.after):
+        self.requests.append(request)
+        reply = self._next(request.path)
+        for event in (self.free, reply.after):
             if event is not None:
                 await event.wait()
-        await _answer(say, receive, send)
+        await _send(reply, receive, send)
 
     def _next(self, path: str) -> Reply:
         for end, answers in self._script.items():
@@ -112,38 +112,38 @@ class FakeWix:
         return Reply(content={"ticketDefinitions": [], "metadata": {"count": 0, "cursors": {}}})
 
 
-async def _answer(say: Reply, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    body = say.content if isinstance(say.content, bytes) else json.dumps(say.content).encode()
-    given = {"content-type": "application/json", "x-wix-request-id": REQUEST_ID, **(say.headers or {})}
+async def _send(reply: Reply, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    body = reply.content if isinstance(reply.content, bytes) else json.dumps(reply.content).encode()
+    given = {"content-type": "application/json", "x-wix-request-id": REQUEST_ID, **(reply.headers or {})}
     headers = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
-    headers.append((b"content-length", str(len(body) + say.cut).encode()))
-    await send({"type": "http.response.start", "status": say.status, "headers": headers})
-    if say.drip is not None:
+    headers.append((b"content-length", str(len(body) + reply.cut).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if reply.drip is not None:
         gone = asyncio.ensure_future(receive())
         for sent in range(len(body)):
             await send({"type": "http.response.body", "body": body[sent : sent + 1], "more_body": True})
-            if (await asyncio.wait({gone}, timeout=say.drip))[0]:
+            if (await asyncio.wait({gone}, timeout=reply.drip))[0]:
                 return
         gone.cancel()
         body = b""
-    # An application that ends before its body does makes uvicorn close the connection.
-    await send({"type": "http.response.body", "body": body, "more_body": say.cut})
+    # Uvicorn closes the connection when an application ends before its body does.
+    await send({"type": "http.response.body", "body": body, "more_body": reply.cut})
 
 
 @contextlib.asynccontextmanager
 async def running() -> AsyncIterator[FakeWix]:
-    """A Wix of the test's own, on a free port: uvicorn's HTTP without uvicorn's start and end, which take 0.2 s."""
-    scripted = FakeWix()
-    config = uvicorn.Config(scripted.answer, interface="asgi3", proxy_headers=False, log_config=None, access_log=False)
+    """A fake Wix on a free port: uvicorn's HTTP protocol without uvicorn's startup and shutdown, which take 0.2 s."""
+    wix = FakeWix()
+    config = uvicorn.Config(wix.answer, interface="asgi3", proxy_headers=False, log_config=None, access_log=False)
     config.load()
     state = ServerState()
     protocol = partial(HttpToolsProtocol, config=config, server_state=state, app_state={})
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
-    scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    wix.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield scripted
+        yield wix
     finally:
-        scripted.go_on()
+        wix.resume()
         server.close()
         for connection in list(state.connections):
             connection.shutdown()

@@ -1,7 +1,7 @@
-"""A balancer in front of our web processes: Debian's HAProxy, with the settings that a site would give it.
+"""A load balancer in front of web processes: Debian's HAProxy, with the settings of a real deployment.
 
-`async with balancer(folder, urls) as url`. It asks each process for /readyz five times a second, sends nobody to one that
-says no, and leaves those alone who are connected to it. Webhooks and viewers come in by the same address.
+`async with balancer(folder, urls) as url`. It checks /readyz of each process five times a second, sends no new connection
+to one that is not ready, and keeps those that are open. Webhooks and viewers use the same address.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ backend webs
 
 @asynccontextmanager
 async def balancer(folder: Path, urls: Sequence[str]) -> AsyncIterator[str]:
-    """One that runs, as long as the block; answers its address once it listens. A process may come to its url later."""
+    """A running HAProxy, as long as the block; answers its address. A process may start to listen at its url later."""
     program = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     assert program, "HAProxy is not installed: apt-get install haproxy"
     port = free_port()

@@ -1,7 +1,7 @@
-"""More hints than Wix's limit has reads for: `async with demand(redis_url, site, tickets)`, as long as the block.
+"""More hints than Wix's rate limit has reads for: `async with hint_load(redis_url, site, tickets)`.
 
-All are marked four times a second, and one call reads 100, three times a second: of 300 tickets and more over 100 are due
-at any moment, so that workers read as fast as the budget lets them. It gives the schedule that marks them.
+All tickets are marked four times a second, and one call reads 100, three times a second: of 300 tickets over 100 are due
+at any moment, so that workers read as fast as the budget lets them.
 """
 
 import asyncio
@@ -12,27 +12,22 @@ from server.model import Hint, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
 from server.store.timing import Timing
+from tests.rig.background import background
 
 EVERY = 0.25
 
 
 @asynccontextmanager
 async def hint_load(redis_url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[Schedule]:
-    """Hint and hint; what fails of it is raised at the end."""
+    """Mark the tickets again and again, as long as the block; answers the schedule that does."""
     async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         schedule = Schedule(store, Timing(watch_every=1))
         hint = Hint("load", tuple(TicketId(one) for one in tickets))
 
-        async def give() -> None:
+        async def mark() -> None:
             while True:
                 await schedule.mark(SiteId(site), hint)
                 await asyncio.sleep(EVERY)
 
-        hinting = asyncio.create_task(give())
-        try:
+        async with background(mark()):
             yield schedule
-        finally:
-            hinting.cancel()
-            await asyncio.wait({hinting})
-        if not hinting.cancelled():
-            hinting.result()

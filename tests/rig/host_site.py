@@ -1,10 +1,10 @@
 """
-Somebody's web site, and a counter server that says what a test tells it to: both on one free port of 127.0.0.1.
+A web site that embeds the widget, and a scripted counter server: both on one free port of 127.0.0.1.
 
-    site    `site.put("/", html)` answers a URL; the widget is where our server has it, also below /prefix;
+    site    `site.put("/", html)` serves a page and answers its URL; the widget is at its usual path, also below /prefix;
             every WebSocket that a page opens is in `site.sockets`, oldest first, closed ones too
 
-For the browser this is the counter server of its own pages; with our server only the widget's file is shared.
+It shares only the widget's file with the real server.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ TAG = f'<ticket-counter ticket="{TICKET}">Tickets at the door</ticket-counter>'
 
 
 def counter(ticket: str = TICKET, v: int = 1, **more: Any) -> str:
-    """A counter as our server writes it: three left at one price, but for what is given."""
+    """A counter as the server writes it: three left at one price; *more* wins."""
     return json.dumps(
         {
             "v": v,
@@ -56,23 +56,23 @@ class PageSocket:
         self.tickets = self.query["ticket"]
         self.ended = False
 
-    async def say(self, *texts: str) -> None:
-        """Send frames; a heartbeat where none is given."""
+    async def send(self, *texts: str) -> None:
+        """Send frames; without any, a heartbeat."""
         for text in texts or ('{"beat":1}',):
             await self.connection.send(text)
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Close it as the server."""
+        """Close it from the server's side."""
         await self.connection.close(code, reason)
 
 
 class HostSite:
-    """The pages and the sockets of one test."""
+    """The pages and the sockets of a test."""
 
     def __init__(self) -> None:
         self.url = ""
         self.sockets: list[PageSocket] = []
-        # Where it is shut, sockets wait to be let in.
+        # While it is not set, handshakes wait.
         self.door = asyncio.Event()
         self.door.set()
         self._pages: dict[str, tuple[str, dict[str, str]]] = {}
@@ -83,25 +83,25 @@ class HostSite:
         return [one for one in self.sockets if not one.ended]
 
     def put(self, path: str, body: str, **headers: str) -> str:
-        """Serve a page; `headers` by their names with `_` for `-`. Answers its URL."""
+        """Serve a page, with `_` for `-` in the names of headers; answers its URL."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._pages[path] = (f"<!doctype html><title>Shop</title>{body}", named)
         return self.url + path
 
     async def socket(self, number: int) -> PageSocket:
-        """Wait for the so-manieth socket, counted from 1."""
+        """Wait until so many sockets were opened, and answer that one; the first is 1."""
         await until(lambda: len(self.sockets) >= number)
         return self.sockets[number - 1]
 
-    async def meet(self, connection: ServerConnection) -> None:
-        """Note a socket, and keep it until one side closes it."""
+    async def accept(self, connection: ServerConnection) -> None:
+        """Record a socket, and keep it open until one side closes it."""
         socket = PageSocket(connection)
         self.sockets.append(socket)
         await connection.wait_closed()
         socket.ended = True
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer GET; leave WebSockets alone."""
+        """Answer GET requests; let handshakes pass."""
         path = urlsplit(request.path).path
         if path.endswith("/v1/counters"):
             await self.door.wait()
@@ -120,16 +120,16 @@ class HostSite:
 
 @pytest.fixture
 async def site() -> AsyncIterator[HostSite]:
-    """Start the site; it ends with the test, and its sockets with it."""
+    """A running site, for one test."""
     found = HostSite()
-    async with serve(found.meet, "127.0.0.1", 0, process_request=found.answer, ping_interval=None) as server:
+    async with serve(found.accept, "127.0.0.1", 0, process_request=found.answer, ping_interval=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         found.url = f"http://127.0.0.1:{port}"
         yield found
 
 
 async def text(page: Page, number: int = 0) -> str:
-    """What an element shows, as a visitor reads it."""
+    """The text that an element shows to a visitor."""
     return str(
         await page.evaluate(
             """(number) => {
@@ -159,7 +159,7 @@ async def shows(page: Page, expected: str, number: int = 0) -> None:
 
 
 def warnings_of(page: Page) -> list[str]:
-    """What the page's owner is told in the console from now on."""
+    """The warnings in the page's console from now on."""
     found: list[str] = []
     page.on("console", lambda message: found.append(message.text) if message.type == "warning" else None)
     return found

@@ -1,4 +1,4 @@
-"""A hub and its feed on a real Redis, without HTTP: viewers are Screens, and reads are kept by hand."""
+"""A hub and its feed on a real Redis, without HTTP: viewers are FakeViewers, and snapshots come from a FakeReader."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ SITE_ID = SiteId(SITE)
 
 
 class FakeViewer:
-    """A viewer that remembers what it was shown, a list for each write."""
+    """A viewer that records what it was sent, a list for each write."""
 
     def __init__(self) -> None:
         self.writes: list[list[str]] = []
@@ -30,38 +30,38 @@ class FakeViewer:
         self.code: int | None = None
 
     def show(self, topics: Collection[Topic]) -> None:
-        """Remember what these topics show."""
+        """Record the counters of these topics."""
         self.writes.append([topic.shown or "" for topic in topics])
 
     def beat(self, text: str) -> None:
-        """Count it."""
+        """Count a heartbeat."""
         self.beats += 1
 
     def bye(self, text: str, code: Close = Close.RESTART) -> None:
-        """Remember both."""
+        """Record both."""
         self.writes.append([text])
         self.code = code
 
     def write_rest(self, rest: bytes) -> None:
-        """A screen has no socket to fall behind with."""
+        """Do nothing: without a socket there is no backpressure."""
 
     def drop(self, reason: str) -> None:
-        """Remember why."""
+        """Record the reason."""
         self.dropped = reason
 
     @property
     def last(self) -> dict[str, Any]:
-        """The counter shown last, or nothing."""
+        """The last counter, or an empty one."""
         return dict(json.loads(self.writes[-1][-1])) if self.writes else {}
 
     @property
     def unsolds(self) -> list[int | None]:
-        """Every number shown, in order."""
+        """Every number, in order."""
         return [json.loads(text)["unsold"] for write in self.writes for text in write]
 
 
 class HubRig:
-    """A hub that runs, its feed, and reads of its site; it subscribes *through* another address, if one is given.
+    """A running hub, its feed, and a reader of its site; it subscribes *through* another address, if one is given.
 
     `confirmed` are the topics in the order in which their subscriptions were confirmed.
     """
@@ -107,10 +107,10 @@ class HubRig:
 
     def watch(self, *tickets: str) -> tuple[FakeViewer, Audience]:
         """A new viewer of these tickets."""
-        screen = FakeViewer()
-        return screen, self.hub.join(screen, SITE_ID, [TicketId(one) for one in tickets or (TICKET,)])
+        viewer = FakeViewer()
+        return viewer, self.hub.join(viewer, SITE_ID, [TicketId(one) for one in tickets or (TICKET,)])
 
 
-async def shows(screen: FakeViewer, **expected: Any) -> None:
-    """Wait until the last counter shown is like this."""
-    await until(lambda: expected.items() <= screen.last.items())
+async def shows(viewer: FakeViewer, **expected: Any) -> None:
+    """Wait until the last counter has these values."""
+    await until(lambda: expected.items() <= viewer.last.items())

@@ -1,8 +1,8 @@
-"""How long a process's loop lets others wait: a process of its own asks /livez every 50 ms, and times the answers.
+"""How late a server's event loop is: another process requests /livez every 50 ms, and measures the response times.
 
-`pulse = Pulse(command, url)`, then `pulse.beats(since, until)`: an answer in order is as late as the loop was, plus the
-way there and back and what this machine makes both wait. Each time counts from when it was due to be asked, so a
-standstill of a second is twenty late answers and not one. Where nobody listens nothing is counted.
+`loop_lag = LoopLag(command, url)`, then `loop_lag.delays(since, until)`. A response is as late as the loop was, plus the
+round trip and what this machine delays both. Each time counts from when the request was due, so a loop that hangs for a
+second causes twenty late responses and not one. Failed requests are not counted.
 """
 
 import socket
@@ -19,19 +19,19 @@ PATIENCE = 30.0
 
 
 class LoopLag:
-    """The asking process."""
+    """The process that measures."""
 
     def __init__(self, run: Run, url: str) -> None:
         self._process: Command = run(url, program=PROGRAM)
 
-    def beats(self, since: float, until: float) -> list[float]:
-        """Seconds that each answer took, of those due between two moments of time.monotonic()."""
+    def delays(self, since: float, until: float) -> list[float]:
+        """Seconds that each response took, of the requests due between two moments of time.monotonic()."""
         rows = (line.split() for line in self._process.out.splitlines(keepends=True) if line.endswith("\n"))
         return [float(took) for due, took in rows if since <= float(due) <= until]
 
 
 def main() -> None:
-    """Ask for ever, one line an answer: when it was due and how late it came, in seconds."""
+    """Request forever; one line a response: when it was due and how late it came, in seconds."""
     parts = urlsplit(sys.argv[-1])
     request = f"GET /livez HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
     line: socket.socket | None = None

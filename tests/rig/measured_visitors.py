@@ -1,8 +1,8 @@
-"""Thousands of viewers in the test's loop, who come, leave and come back as the widget does.
+"""Thousands of simulated visitors in the test's loop, who connect and reconnect as the widget does.
 
-`async with visitors(port, tickets) as crowd: await crowd.come(2000)`. How they behave is in simulated_visitors.py; here is what
-a test asks of them: who is connected, who is right, how each connection ended and how long it took to come back. Times
-are those of time.monotonic. Some 5,000 take a tenth of a core to keep and 20 MB.
+`async with measured_visitors(port, tickets) as visitors: await visitors.add(2000)`. Their behaviour is that of
+simulated_visitors.py; here is what a test measures: who is connected, who sees the truth, how each connection ended and
+how long it took to reconnect. Times are those of time.monotonic. 5,000 take a tenth of a core and 20 MB.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.rig import canonical_counter
+from tests.rig.background import background
 from tests.rig.canonical_counter import CanonicalCounter
 from tests.rig.server import until
 from tests.rig.simulated_visitors import Visitor, Visitors
@@ -20,57 +21,57 @@ from tests.rig.websocket import WebSocket
 from tests.rig.wix import WixRig
 
 APART = 0.002
-"""Seconds between two who come."""
+"""Seconds between two new visitors."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEnd:
-    """How a connection ended: *code* 1006 is without a word, *retry* are the seconds that its `bye` named."""
+    """How a connection ended: *code* 1006 is without a close frame, *retry* are the seconds that its `bye` named."""
 
     at: float
     code: int
-    spoke: bool
+    got_frames: bool
     retry: tuple[float, float] | None
 
 
 class MeasuredVisitor(Visitor):
-    """One viewer, who remembers the ends of his connections."""
+    """One visitor, and the ends of all connections of the page."""
 
-    def __init__(self, crowd: Visitors, tickets: Sequence[str], dice: random.Random) -> None:
-        super().__init__(crowd, tickets, dice)
+    def __init__(self, visitors: Visitors, tickets: Sequence[str], dice: random.Random) -> None:
+        super().__init__(visitors, tickets, dice)
         self.ends: list[ConnectionEnd] = []
         self.served: float | None = None
-        """When the present connection had told a value of every ticket; None before."""
-        self._untold: set[str] = set()
+        """When the present connection had sent a counter of every ticket; None before."""
+        self._missing: set[str] = set()
 
     @property
-    def here(self) -> bool:
-        """Whether he has a connection that has spoken and lives."""
-        return bool(self.episodes) and self.episodes[-1].ended is None
+    def connected(self) -> bool:
+        """Whether there is an open connection that has delivered a frame."""
+        return bool(self.sessions) and self.sessions[-1].ended is None
 
-    def heard(self, socket: WebSocket, text: str) -> None:
-        """A frame has come."""
-        connections = len(self.episodes)
-        super().heard(socket, text)
-        if len(self.episodes) > connections:
-            self.served, self._untold = None, set(self.tickets)
-        if self._untold and (found := canonical_counter.of_frame(text)) is not None and found[1] is not None:
-            self._untold.discard(found[0])
-            if not self._untold:
+    def on_text(self, socket: WebSocket, text: str) -> None:
+        """Take a frame."""
+        connections = len(self.sessions)
+        super().on_text(socket, text)
+        if len(self.sessions) > connections:
+            self.served, self._missing = None, set(self.tickets)
+        if self._missing and (found := canonical_counter.of_frame(text)) is not None and found[1] is not None:
+            self._missing.discard(found[0])
+            if not self._missing:
                 self.served = time.monotonic()
 
-    def ended(self, socket: WebSocket, code: int) -> None:
-        """A connection has ended, or came to nothing."""
-        self.ends.append(ConnectionEnd(time.monotonic(), code, socket.spoke < float("inf"), socket.retry))
-        super().ended(socket, code)
+    def on_end(self, socket: WebSocket, code: int) -> None:
+        """Record the end of a connection, or the failure to connect."""
+        self.ends.append(ConnectionEnd(time.monotonic(), code, socket.first_frame < float("inf"), socket.retry))
+        super().on_end(socket, code)
 
     def back(self, end: ConnectionEnd) -> float | None:
         """Seconds from the end of a connection to the first frame on a later one; None if there was none."""
-        return next((one.began - end.at for one in self.episodes if one.began > end.at), None)
+        return next((one.began - end.at for one in self.sessions if one.began > end.at), None)
 
 
 class MeasuredVisitors(Visitors):
-    """All of them; *ports* are where they connect, and chance says to which."""
+    """All visitors; each connection goes to a random one of these *ports*."""
 
     def __init__(self, ports: Sequence[int], tickets: Sequence[str], *, each: int, seed: int) -> None:
         super().__init__(ports, lambda _: None)
@@ -79,8 +80,8 @@ class MeasuredVisitors(Visitors):
         self._each = each
         self._dice = random.Random(seed)
 
-    async def come(self, number: int, seconds: float = 60) -> list[MeasuredVisitor]:
-        """Let so many more come, and wait until each has a value of each of his tickets."""
+    async def add(self, number: int, seconds: float = 60) -> list[MeasuredVisitor]:
+        """Add so many visitors, and wait until each has a counter of each ticket."""
         new = [
             MeasuredVisitor(self, self._dice.sample(self._tickets, self._each), random.Random(self._dice.random()))
             for _ in range(number)
@@ -94,17 +95,17 @@ class MeasuredVisitors(Visitors):
         return new
 
     @property
-    def here(self) -> int:
-        """How many have a connection that has spoken and lives."""
-        return sum(page.here for page in self.pages)
+    def connected(self) -> int:
+        """How many are connected."""
+        return sum(page.connected for page in self.pages)
 
     def wrong(self, wix: WixRig) -> int:
-        """How many show a ticket otherwise than it is, or not at all."""
+        """How many show a false counter of some ticket, or none."""
         truth = expected_counters(wix, self._tickets)
         return sum(any(page.shows(ticket) != truth[ticket] for ticket in page.tickets) for page in self.pages)
 
-    def lying(self, wix: WixRig) -> int:
-        """How many show a ticket otherwise than it is: who shows none does not."""
+    def showing_false(self, wix: WixRig) -> int:
+        """How many show a false counter of some ticket."""
         truth = expected_counters(wix, self._tickets)
         return sum(
             any(page.shows(ticket) not in {truth[ticket], None} for ticket in page.tickets) for page in self.pages
@@ -116,7 +117,7 @@ class MeasuredVisitors(Visitors):
 
 
 def expected_counters(wix: WixRig, tickets: Sequence[str]) -> Mapping[str, CanonicalCounter]:
-    """What may be said of these tickets now."""
+    """What the counters of these tickets must be now."""
     found = {}
     for id_ in tickets:
         ticket = wix.world.tickets.get(id_)
@@ -126,18 +127,14 @@ def expected_counters(wix: WixRig, tickets: Sequence[str]) -> Mapping[str, Canon
 
 
 @asynccontextmanager
-async def visitors(
+async def measured_visitors(
     ports: int | Sequence[int], tickets: Sequence[str], *, each: int = 1, seed: int = 1
 ) -> AsyncIterator[MeasuredVisitors]:
-    """A crowd as long as the block, nobody in it at first; each will look at so many of the tickets."""
-    crowd = MeasuredVisitors([ports] if isinstance(ports, int) else ports, tickets, each=each, seed=seed)
-    looking = asyncio.create_task(crowd.run())
-    await asyncio.sleep(0)  # it opens whom it finds at its start: nobody, yet
+    """Visitors as long as the block, none at first; each page has so many of the tickets."""
+    visitors = MeasuredVisitors([ports] if isinstance(ports, int) else ports, tickets, each=each, seed=seed)
     try:
-        yield crowd
+        async with background(visitors.run()):
+            await asyncio.sleep(0)  # `run` opens the visitors that there are at its start: none yet
+            yield visitors
     finally:
-        looking.cancel()
-        await asyncio.wait({looking})
-        await crowd.aclose()
-    if not looking.cancelled():
-        looking.result()
+        await visitors.aclose()

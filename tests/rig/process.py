@@ -1,7 +1,7 @@
-"""Our commands as real processes, each in an empty folder with an environment of its own.
+"""The product's commands as real processes, each in an empty folder with an environment of its own.
 
-command    a factory: `command("web", REDIS_URL=url)` answers a running Command; whatever still runs is killed.
-           With `program=` it is some other Python of the test's own
+command    a factory: `command("web", REDIS_URL=url)` answers a running Command; all are killed at the end of the test.
+           With `program=` the process runs this Python source instead
 """
 
 import os
@@ -28,13 +28,13 @@ SETTINGS = {
     "WIX_SITES": "5f0e4d3c-1111-4111-8111-00000000b001",
     "PORT": "0",
 }
-"""What every process gets: credentials, a Wix that is not there, a site."""
+"""The environment of every process: credentials, the address of no Wix, a site."""
 
 Run = Callable[..., "Command"]
 
 
 class Command:
-    """One process; what it prints goes to files, so that it never waits for a reader."""
+    """One process; its output goes to files, so that it is never blocked by a full pipe."""
 
     def __init__(self, folder: Path, *words: str, program: str = PROGRAM, **settings: str) -> None:
         folder.mkdir(parents=True)
@@ -52,33 +52,33 @@ class Command:
 
     @property
     def out(self) -> str:
-        """What it has printed for programs."""
+        """Its standard output so far."""
         return (self.folder / "out").read_text()
 
     @property
     def err(self) -> str:
-        """What it has printed for people."""
+        """Its standard error so far."""
         return (self.folder / "err").read_text()
 
     async def url(self) -> str:
-        """Its address, once it says that it listens."""
+        """Its address, once it has logged that it listens."""
         found = await until(lambda: self._ended() or re.search(r"address=(http://\S+)", self.err), 15)
         assert isinstance(found, re.Match), self.err
         return str(found[1])
 
     async def says(self, text: str) -> None:
-        """Wait until it has printed this."""
+        """Wait until its output has this text."""
         await until(lambda: self._ended() or text in self.err + self.out, 15)
         assert text in self.err + self.out
 
     async def ended(self, seconds: float = 15) -> tuple[int, float]:
-        """Wait for its end and answer its exit status and how long that took."""
+        """Wait for its end; answers its exit status and the seconds of waiting."""
         began = time.monotonic()
         await until(self._ended, seconds)
         return self.process.returncode, time.monotonic() - began
 
     async def stop(self, number: int = 15) -> tuple[int, float]:
-        """Send it a signal, and wait for its end."""
+        """Send it a signal, by default SIGTERM, and wait for its end."""
         self.process.send_signal(number)
         return await self.ended()
 
@@ -88,7 +88,7 @@ class Command:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Run]:
-    """Start our commands as processes; settings by their names in the environment, an empty one takes a default away."""
+    """Start commands as processes; settings have their names in the environment, an empty one removes a default."""
     running: list[Command] = []
 
     def start(*words: str, program: str = PROGRAM, **settings: str) -> Command:

@@ -1,12 +1,12 @@
-"""Visitors of three kinds, who remember all that they were told and when.
+"""Viewers that record every counter they receive, and when.
 
-`async with watching(url, site, tickets) as eye` is one over a WebSocket, `streaming` one over server-sent events,
-`polling` one who asks for JSON twice a second. Times are the loop's.
+`async with websocket_viewer(url, site, tickets) as viewer` is one over a WebSocket, `sse_viewer` one over server-sent
+events, `polling_viewer` one that asks for JSON twice a second. Times are event-loop time.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,15 +14,17 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
+from tests.rig.background import background
+
 EVERY = 0.5
-"""Seconds between two questions of a poller."""
+"""Seconds between two polls."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One counter as it was told."""
+    """One counter as it came."""
 
     at: float
     counter: Json
@@ -30,62 +32,62 @@ class Received:
 
 @dataclass(slots=True)
 class RecordingViewer:
-    """One visitor; *on* is called for each counter as it comes."""
+    """One viewer; *on_counter* is called with each counter as it comes."""
 
-    told: list[Received] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     last: dict[str, Json] = field(default_factory=dict)
-    on: Callable[[Json], None] = lambda _: None
+    on_counter: Callable[[Json], None] = lambda _: None
 
-    def take(self, counter: Json) -> None:
-        """Be told of a ticket."""
-        self.told.append(Received(asyncio.get_running_loop().time(), counter))
+    def receive(self, counter: Json) -> None:
+        """Record a counter."""
+        self.received.append(Received(asyncio.get_running_loop().time(), counter))
         self.last[counter["ticket"]] = counter
-        self.on(counter)
+        self.on_counter(counter)
 
     def unsold(self, ticket: str) -> int | None:
-        """The number that is shown now; None where there is none."""
+        """The number shown now; None where there is none."""
         found: int | None = self.last.get(ticket, {}).get("unsold")
         return found
 
     def state(self, ticket: str) -> str | None:
-        """The state that is shown now; None before the first word."""
+        """The state shown now; None before the first counter."""
         found: str | None = self.last.get(ticket, {}).get("state")
         return found
 
     def numbers(self, ticket: str, since: float) -> list[Received]:
-        """What it was told of this ticket after that moment that was a number."""
+        """The counters of this ticket with a number that came after that moment."""
         return [
             one
-            for one in self.told
+            for one in self.received
             if one.at > since and one.counter["ticket"] == ticket and one.counter["unsold"] is not None
         ]
 
 
-def counters_path(site: str, tickets: Sequence[str]) -> str:
-    """The path of a request for these tickets."""
-    return "/v1/counters?" + "&".join([f"site={site}", *(f"ticket={one}" for one in tickets)])
+def counters_path(site: str | None, tickets: Sequence[str]) -> str:
+    """The path of a request for these tickets; None names no site."""
+    return "/v1/counters?" + "&".join([*([f"site={site}"] if site else []), *(f"ticket={one}" for one in tickets)])
 
 
 @asynccontextmanager
-async def websocket_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
-    """A visitor over a WebSocket."""
-    eye = RecordingViewer()
+async def websocket_viewer(url: str, site: str | None, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
+    """A viewer over a WebSocket."""
+    viewer = RecordingViewer()
     async with connect(url.replace("http", "ws", 1) + counters_path(site, tickets)) as socket:
 
         async def look() -> None:
             async for text in socket:
                 found = json.loads(text)
                 if "ticket" in found:
-                    eye.take(found)
+                    viewer.receive(found)
 
-        async with _while(look()):
-            yield eye
+        async with background(look()):
+            yield viewer
 
 
 @asynccontextmanager
 async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
-    """A visitor over server-sent events."""
-    eye = RecordingViewer()
+    """A viewer over server-sent events."""
+    viewer = RecordingViewer()
     headers = {"Accept": "text/event-stream"}
     async with (
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
@@ -96,42 +98,29 @@ async def sse_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterat
             async for line in response.aiter_lines():
                 found = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
                 if "ticket" in found:
-                    eye.take(found)
+                    viewer.receive(found)
 
-        async with _while(look()):
-            yield eye
+        async with background(look()):
+            yield viewer
 
 
 @asynccontextmanager
 async def polling_viewer(url: str, site: str, tickets: Sequence[str]) -> AsyncIterator[RecordingViewer]:
-    """A visitor who asks again and again; what is not answered with 200 tells nothing."""
-    eye = RecordingViewer()
+    """A viewer that polls; a response other than 200 counts as none."""
+    viewer = RecordingViewer()
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
 
         async def look() -> None:
             while True:
                 for counter in await get_counters(client, site, tickets):
-                    eye.take(counter)
+                    viewer.receive(counter)
                 await asyncio.sleep(EVERY)
 
-        async with _while(look()):
-            yield eye
+        async with background(look()):
+            yield viewer
 
 
 async def get_counters(client: httpx.AsyncClient, site: str, tickets: Sequence[str]) -> list[Json]:
-    """The counters of one answer in JSON; none where it is no 200."""
+    """The counters of one JSON response; none where its status is not 200."""
     answer = await client.get(counters_path(site, tickets))
     return list(answer.json()["counters"]) if answer.status_code == httpx.codes.OK else []
-
-
-@asynccontextmanager
-async def _while(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Let it run as long as the block; what it fails of is raised at the end."""
-    running = asyncio.create_task(coroutine)
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-    if not running.cancelled():
-        running.result()

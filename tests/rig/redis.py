@@ -1,12 +1,12 @@
 """
-Real Redis for tests: the Valkey binary that `serve` embeds, with this repo's redis.conf, on free ports of 127.0.0.1.
+Real Redis servers for tests: the Valkey binary that `serve` embeds, with redis.conf, on free ports of 127.0.0.1.
 
     redis_url       one server for the whole run, emptied before each test that asks for it
-    redis_server    a factory of servers of a test's own, to kill, freeze, starve and restart
-    redis_shared    the server behind `redis_url`, for a look inside: do not kill it (or change its configuration)
+    redis_server    a factory of servers of one test, to kill, freeze and restart
+    redis_shared    the server of `redis_url`, to inspect: do not kill it or change its configuration
 
-Everything here blocks: a start takes some 80 ms. A test that must not stand still meanwhile says `start(wait=False)`.
-Start servers in the main thread: so that a killed test run leaves none behind, they end with the thread they came from.
+All functions here block: a start takes some 80 ms, but `start(wait=False)` returns at once.
+Start servers in the main thread: they end with the thread that started them, so that a killed test run leaves none.
 """
 
 import random
@@ -29,14 +29,14 @@ from redis.retry import Retry
 from server import valkey
 
 SERVERS = ["valkey", *(["redis-server"] if shutil.which("redis-server") else [])]
-"""What `redis_server(binary=...)` can start here: the embedded Valkey, and the machine's own Redis if it has one."""
+"""What `redis_server(binary=...)` can start here: the embedded Valkey, and Redis if it is installed."""
 
 
 class RedisServer:
     """
-    A server process of a test's own; *config* are lines of redis.conf, with `_` for `-`.
+    One server process; *config* are lines of redis.conf, with `_` for `-`.
 
-    The port and the folder stay the same over restarts, so clients come back and data survive as they would outside.
+    The port and the folder stay the same over restarts, so clients reconnect and data survive.
     """
 
     def __init__(self, folder: Path, binary: str = "valkey", **config: str) -> None:
@@ -55,11 +55,11 @@ class RedisServer:
 
     @property
     def log(self) -> str:
-        """Everything the server has printed, over all its starts."""
+        """All that the server has logged, over all its starts."""
         return (self.folder / "log").read_text()
 
     def start(self, *, wait: bool = True) -> None:
-        """Start the process and *wait* until it answers; raise RuntimeError with its last lines if it will not."""
+        """Start the process and *wait* until it answers; raise RuntimeError with the end of its log if it does not."""
         assert self._process is None, "the server is already running"
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = [f"--{key.replace('_', '-')} {value or chr(34) * 2}" for key, value in self.config.items()]
@@ -75,15 +75,15 @@ class RedisServer:
             self.ready()
 
     def ready(self) -> None:
-        """Wait until the server answers; raise RuntimeError with its last lines if it ended or takes 10 seconds."""
+        """Wait until the server answers; raise RuntimeError with the end of its log if it ended or takes 10 seconds."""
         until(self._answers, lambda: f"{self.binary} does not answer:\n{self.log[-1000:]}")
 
     def kill(self) -> None:
-        """End it at once (kill -9), as a crash would; nothing if it is not running."""
+        """Kill it (SIGKILL), as a crash would; does nothing if it is not running."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it in order (SIGTERM), as an administrator would; nothing if it is not running."""
+        """Shut it down (SIGTERM); does nothing if it is not running."""
         self._end(signal.SIGTERM)
 
     def restart(self) -> None:
@@ -92,17 +92,17 @@ class RedisServer:
         self.start()
 
     def freeze(self) -> None:
-        """Stop the process in its tracks: connections stay open and nobody answers, until `thaw`."""
+        """Suspend the process (SIGSTOP): connections stay open and nothing is answered, until `thaw`."""
         assert self._process is not None, "the server is not running"
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on."""
+        """Resume a suspended process (SIGCONT)."""
         assert self._process is not None, "the server is not running"
         self._process.send_signal(signal.SIGCONT)
 
     def ask(self, *words: str | float) -> Any:
-        """Send one command over a connection of its own and return redis-py's answer, as text."""
+        """Send one command over a new connection and return redis-py's reply, as text."""
         with redis.Redis(
             port=self.port,
             socket_timeout=2,
@@ -124,17 +124,17 @@ class RedisServer:
         if self._process is None:
             return
         self._process.send_signal(number)
-        self._process.send_signal(signal.SIGCONT)  # a frozen one would hear of SIGTERM only when it thaws
+        self._process.send_signal(signal.SIGCONT)  # a suspended process handles SIGTERM only when it is resumed
         self._process.wait(10)
         self._process = None
 
 
 def free_port() -> int:
     """
-    Return a port that nobody listens on, nor on the one 10,000 above it (a cluster node's second).
+    Return a port that is free, as is the one 10,000 above it (a cluster node's second).
 
-    Both lie below 32768: above it the kernel hands ports to outgoing connections, so that a server which is down for a
-    second could find its own taken.
+    Both are below 32768: ports above are given to outgoing connections by the kernel, so that a server that is down for
+    a second could find its port taken.
     """
     for _ in range(1000):
         port = random.randrange(10_000, 22_000)
@@ -151,7 +151,7 @@ def free_port() -> int:
 
 
 def until(holds: Callable[[], bool], complaint: Callable[[], str], seconds: float = 10) -> None:
-    """Look every 10 ms whether it *holds*; raise RuntimeError with the *complaint* if not within *seconds*."""
+    """Check every 10 ms whether it *holds*; raise RuntimeError with the *complaint* after so many *seconds*."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -160,12 +160,12 @@ def until(holds: Callable[[], bool], complaint: Callable[[], str], seconds: floa
 
 
 Servers = Callable[..., RedisServer]
-"""What `redis_server` is."""
+"""The type of the fixture `redis_server`."""
 
 
 @pytest.fixture(scope="session")
 def redis_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """The one server behind `redis_url`."""
+    """The server of `redis_url`."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     try:
@@ -184,7 +184,7 @@ def redis_url(redis_shared: RedisServer) -> str:
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """
-    Start servers of the test's own: `redis_server(binary="valkey", **config)` returns a running RedisServer.
+    Start servers for one test: `redis_server(binary="valkey", **config)` returns a running RedisServer.
 
     For example `redis_server(appendonly="no")`, `redis_server(maxmemory="2mb")`, `redis_server("redis-server")`.
     """

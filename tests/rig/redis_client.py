@@ -1,4 +1,4 @@
-"""A worker's client of a Redis, of one server and of clusters, for tests of what talks to it directly."""
+"""Clients of Redis, as a worker has them: of one server and of a cluster."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -25,6 +25,6 @@ async def clustered(cluster_url: str) -> AsyncIterator[RedisClient]:
 
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three masters of this file's own: each test leaves them well."""
+    """A cluster for one test file: each test leaves it healthy."""
     with three_masters(tmp_path_factory.mktemp("breakable"), 10_000) as cluster:
         yield cluster

@@ -1,29 +1,29 @@
-"""What a test measured, for a person: `tell("2,000 sockets back after 4.1 s")`. A run's last lines are what its tests told."""
+"""Figures that a test measured: `report("2,000 sockets back after 4.1 s")`. They are the last lines of a run's output."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-_said: list[str] = []
-"""What the test that is running has told so far."""
+_reported: list[str] = []
+"""The figures of the running test so far."""
 
 
 def report(text: str) -> None:
-    """Tell a figure; pytest names the test."""
-    _said.append(text)
+    """Report a figure; pytest adds the test's name."""
+    _reported.append(text)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Put what was told into the test's report, which alone reaches the process that prints."""
-    item.user_properties.extend((item.name, text) for text in _said)
-    _said.clear()
+    """Put the figures into pytest's report of the test: only that reaches the process that prints."""
+    item.user_properties.extend((item.name, text) for text in _reported)
+    _reported.clear()
     return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what was told."""
+    """Print all figures at the end."""
     found: Iterator[Any] = (one for reports in terminalreporter.stats.values() for one in reports)
     lines = [
         f"{name}: {text}"

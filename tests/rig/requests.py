@@ -1,4 +1,4 @@
-"""Requests as bytes, for those who speak to a server past any client."""
+"""HTTP requests as bytes, for tests that write to a server's socket directly."""
 
 from tests.rig.server import TICKET
 
@@ -14,5 +14,5 @@ HANDSHAKE = UPGRADE.replace(b"GET /", f"GET /v1/counters?ticket={TICKET}".encode
 
 
 def filled(start: bytes, size: int) -> bytes:
-    """Bytes that start so, and go on with the same one."""
+    """So many bytes that begin with *start* and are filled up."""
     return start + b"x" * (size - len(start))

@@ -1,4 +1,4 @@
-"""Our own server, whole, in the test's loop: the real routes on a real socket, with a real Redis behind.
+"""The whole web server in the test's loop: the real routes on a real socket, with a real Redis.
 
 start_server    a factory: `await start_server(worker=True, **settings)` answers a RunningServer
 """
@@ -11,25 +11,25 @@ from typing import Any
 import httpx
 import pytest
 
-from server import settings
 from server.http.listen import address, listen
 from server.http.server import http_server
 from server.redis.client import RedisClient, Use
 from server.web import Web
 from server.worker import Worker
 from tests.rig.fake_reader import FakeReader
+from tests.rig.settings import valid_settings
 
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
 TICKET = "11111111-aaaa-4aaa-8aaa-000000000001"
 OTHER = "22222222-aaaa-4aaa-8aaa-000000000002"
 PATIENCE = 60.0
-"""Seconds after which a test gives up: far above what a busy machine takes, for how fast it is no test asks here."""
+"""Seconds after which a test gives up: far more than a busy machine takes, as speed is not tested here."""
 
 StartServer = Callable[..., Awaitable["RunningServer"]]
 
 
 class RunningServer:
-    """A web part, perhaps with a worker, on a free port."""
+    """A web server on a free port, with or without a worker."""
 
     def __init__(self, web: Web, worker: Worker | None, url: str) -> None:
         self.web = web
@@ -46,23 +46,14 @@ class RunningServer:
 
 @pytest.fixture
 async def start_server(redis_url: str) -> AsyncIterator[StartServer]:
-    """Start our server on the test's Redis; settings by name win over those that make it run at all.
+    """Start a server on the test's Redis; settings that are given by name win over the defaults.
 
-    *listens_to* is the URL by which it listens to Redis, if that is another.
+    *listens_to* is the URL by which it subscribes to Redis, if that is another.
     """
     async with AsyncExitStack() as stack:
 
         async def start(*, worker: bool = False, listens_to: str | None = None, **given: Any) -> RunningServer:
-            defaults: dict[str, Any] = {
-                "redis_url": redis_url,
-                "wix_sites": SITE,
-                "wix_app_id": "app",
-                "wix_app_secret": "secret",
-                "wix_api_url": "http://127.0.0.1:9",
-                "port": 0,
-                "watch_every": 1,
-            }
-            found = settings.load(_env_file=None, **{**defaults, **given})
+            found = valid_settings(**{"redis_url": redis_url, "watch_every": 1, **given})
             url = found.redis()
             reader = Worker(found, url) if worker else None
             web = Web(found, url)
@@ -88,7 +79,7 @@ async def start_server(redis_url: str) -> AsyncIterator[StartServer]:
 
 
 async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Wait until a condition holds and answer what it gave; fail after so many seconds."""
+    """Wait until a condition holds and return its value; fail after so many seconds."""
     end = asyncio.get_running_loop().time() + seconds
     while True:
         answer = holds()
@@ -119,7 +110,7 @@ async def _stop(server: Any, serving: asyncio.Task[None]) -> None:
 
 @pytest.fixture
 async def reads(redis_url: str) -> AsyncIterator[FakeReader]:
-    """A reader of the site that servers of tests know; start the server first, it makes the site known."""
+    """A reader of the server's site; start the server first, as it adds the site."""
     found = FakeReader(redis_url, SITE)
     yield found
     await found.aclose()

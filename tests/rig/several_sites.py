@@ -1,8 +1,8 @@
-"""A street: several sites behind one Wix address, in the test's loop.
+"""Several sites behind one Wix address, in the test's loop.
 
-`async with street(3) as wix` opens one: `wix.sites[0]` is a WixRig as the fixture `wix` is, with a world, knobs, calls
-and webhooks of its own. To our server they are three owners who installed the same app: its secret and its signing key
-are one, ids are not. A token request names its site; any other call belongs to the site that its token was given for.
+`async with several_sites(3) as wix`: `wix.sites[0]` is a WixRig as the fixture `wix` is, with its own world, knobs, calls
+and webhooks. To the server they are three owners who installed the same app: its secret and its signing key are the same,
+ids are not. A token request names its site; any other call belongs to the site that its token was issued for.
 """
 
 import asyncio
@@ -42,12 +42,12 @@ class SeveralSites:
 
     @property
     def tokens(self) -> int:
-        """How many tokens were asked for so far."""
+        """How many tokens were requested so far."""
         return sum(len(one.calls("token")) for one in self.sites)
 
 
 class Gateway:
-    """Wix's one address: knows from a request whose it is."""
+    """The one address of Wix: routes each request to its site's sandbox."""
 
     def __init__(self, sandboxes: Sequence[Sandbox]) -> None:
         self._sites = {one.site.ids.instance: one for one in sandboxes}
@@ -55,7 +55,7 @@ class Gateway:
         self._owners: dict[str, Sandbox] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on; one that names nobody is refused by the first."""
+        """Route a request; one without a valid token is refused by the first site."""
         if scope["path"] == TOKENS:
             await self._token(scope, receive, send)
             return
@@ -74,15 +74,15 @@ class Gateway:
         owner = self._sites.get(_member(body, "instance_id"), self._first)
         left = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def again() -> Message:
+        async def replay() -> Message:
             return left.pop() if left else await receive()
 
-        async def note(said: Message) -> None:
-            if said["type"] == "http.response.body" and (token := _member(said.get("body", b""), "access_token")):
+        async def note(sent: Message) -> None:
+            if sent["type"] == "http.response.body" and (token := _member(sent.get("body", b""), "access_token")):
                 self._owners[token] = owner
-            await send(said)
+            await send(sent)
 
-        await owner.app(scope, again, note)
+        await owner.app(scope, replay, note)
 
 
 def _member(text: bytes, name: str) -> str:
@@ -93,7 +93,7 @@ def _member(text: bytes, name: str) -> str:
     return str(found.get(name, "")) if isinstance(found, dict) else ""
 
 
-def _neighbour(number: int) -> Site:
+def _site(number: int) -> Site:
     first = sandbox_site()
     if number == 0:
         return first
@@ -117,9 +117,9 @@ def _guid() -> str:
 
 @asynccontextmanager
 async def several_sites(number: int, **given: Any) -> AsyncIterator[SeveralSites]:
-    """So many sites, on one free port; *given* is what a Sandbox takes. Nobody gets webhooks until `send_to`."""
+    """So many sites, on one free port; *given* is passed to each Sandbox. No webhooks are sent before `send_to`."""
     async with AsyncExitStack() as stack:
-        sandboxes = [Sandbox(_neighbour(n), **given) for n in range(number)]
+        sandboxes = [Sandbox(_site(n), **given) for n in range(number)]
         listening = stack.enter_context(listen("127.0.0.1", 0))
         started = asyncio.Event()
         config = uvicorn.Config(

@@ -1,9 +1,9 @@
-"""The viewers of a run: as many pages as wished, each with the widget's way of connecting, waiting and withdrawing.
+"""Simulated visitors: pages that connect, reconnect and withdraw counters as the widget does.
 
-In: ports of the web processes, tickets, dice. Out: for each viewer what he showed of each ticket and when, and when
-his connections began to speak and ended. What he does is what widget/ticket-counter.js does, with its numbers: obey
-`bye`, come back after a random while that doubles, let the old number stand until the new socket has spoken of it, and
-withdraw it after a minute in which nobody vouched for it.
+In: ports of the web processes, tickets, a random generator. Out: for each visitor what the page showed of each ticket
+and when, and when its connections delivered their first frame and ended. The behaviour and its constants are those of
+widget/ticket-counter.js: obey `bye`, reconnect with a random back-off that doubles, show the old number until the new
+socket has sent that ticket, and withdraw it after a minute without a frame.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ SIZES = (1, 2, 4, 8)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A value that stood on a page, and from when to when; None = nothing was claimed."""
+    """A value that a page showed, and from when to when (time.monotonic); None: no counter was shown."""
 
     value: Hashable
     begin: float
@@ -36,8 +36,8 @@ class Shown:
 
 
 @dataclass(slots=True)
-class Episode:
-    """A connection that spoke: to which web, from its first frame to its end."""
+class Session:
+    """A connection that delivered a frame: to which web process, from its first frame to its end."""
 
     to: int
     began: float
@@ -47,74 +47,74 @@ class Episode:
 class Visitor:
     """One page with the counters of some tickets."""
 
-    def __init__(self, crowd: "Visitors", tickets: Sequence[str], dice: random.Random) -> None:
+    def __init__(self, visitors: "Visitors", tickets: Sequence[str], dice: random.Random) -> None:
         self.tickets = tuple(tickets)
-        self.told: dict[str, list[tuple[float, CanonicalCounter | None]]] = {ticket: [] for ticket in tickets}
-        self.episodes: list[Episode] = []
-        self._crowd = crowd
+        self.history: dict[str, list[tuple[float, CanonicalCounter | None]]] = {ticket: [] for ticket in tickets}
+        self.sessions: list[Session] = []
+        self._visitors = visitors
         self._dice = dice
         self._path = "/v1/counters?" + urlencode([("ticket", ticket) for ticket in tickets])
-        self._said: dict[str, CanonicalCounter | None] = {}
-        self._owed: set[str] = set()
+        self._shown: dict[str, CanonicalCounter | None] = {}
+        self._stale: set[str] = set()
         self._socket: WebSocket | None = None
         self._next: WebSocket | None = None
-        self._began = self._heard = 0.0
+        self._began = self._last_frame = 0.0
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    # -- what he shows --
+    # -- what the page shows --
 
     def shows(self, ticket: str) -> CanonicalCounter | None:
-        """What stands on the page now."""
-        return self._said.get(ticket)
+        """What the page shows now; None: no counter."""
+        return self._shown.get(ticket)
 
     def showings(self, ticket: str, end: float) -> list[Shown]:
-        """All that stood there, up to the *end*."""
-        told = self.told[ticket]
-        ends = [at for at, _ in told[1:]] + [end]
-        return [Shown(claim, at, over) for (at, claim), over in zip(told, ends, strict=True) if over > at]
+        """All that the page showed of a ticket, up to the *end*."""
+        history = self.history[ticket]
+        ends = [at for at, _ in history[1:]] + [end]
+        return [Shown(counter, at, over) for (at, counter), over in zip(history, ends, strict=True) if over > at]
 
-    def _say(self, ticket: str, claim: CanonicalCounter | None) -> None:
-        self._owed.discard(ticket)
-        if self._said.get(ticket) != claim:
-            self.told[ticket].append((time.monotonic(), claim))
-        self._said[ticket] = claim
+    def _show(self, ticket: str, counter: CanonicalCounter | None) -> None:
+        self._stale.discard(ticket)
+        if self._shown.get(ticket) != counter:
+            self.history[ticket].append((time.monotonic(), counter))
+        self._shown[ticket] = counter
 
     def _withdraw(self, tickets: Sequence[str]) -> None:
         for ticket in tickets:
-            self._say(ticket, None)
+            self._show(ticket, None)
 
-    # -- the widget's ways --
+    # -- what the widget does --
 
     def open(self) -> None:
-        """Have a new socket, to a web that chance names, as a balancer would."""
+        """Open a new socket, to a random web process, as a balancer would."""
         self._plan(None)
         if self._next is not None:
             self._next.leave()
         self._began = time.monotonic()
-        to = self._dice.randrange(len(self._crowd.ports))
+        to = self._dice.randrange(len(self._visitors.ports))
         self._next = WebSocket(to, self._path, self)
-        self._crowd.connect(self._next)
+        self._visitors.connect(self._next)
 
-    def heard(self, socket: WebSocket, text: str) -> None:
-        """A frame has come."""
-        now = self._heard = time.monotonic()
+    def on_text(self, socket: WebSocket, text: str) -> None:
+        """Take a frame."""
+        now = self._last_frame = time.monotonic()
         if socket is self._next:
             self._end(self._socket)
             self._socket, self._next = socket, None
-            self._owed = set(self._said)
-            socket.spoke = now
-            self.episodes.append(Episode(socket.to, now))
+            self._stale = set(self._shown)
+            socket.first_frame = now
+            self.sessions.append(Session(socket.to, now))
         if text.startswith('{"bye"'):
             low, high = canonical_counter.retry_ms(text)
             socket.retry = low / 1000, high / 1000
         elif (found := canonical_counter.of_frame(text)) is not None:
-            ticket, claim = found
-            self._crowd.look(ticket)
-            self._say(ticket, claim)
+            ticket, counter = found
+            self._visitors.look(ticket)
+            self._show(ticket, counter)
 
-    def ended(self, socket: WebSocket, code: int) -> None:
-        """A socket has ended, or came to nothing."""
+    def on_end(self, socket: WebSocket, code: int) -> None:
+        """Reconnect after a socket has ended or could not connect."""
         if socket is self._socket:
             self._over()
             self._socket = None
@@ -123,35 +123,35 @@ class Visitor:
         if self._next is not None:
             return
         if 4500 <= code < 5000:
-            self._crowd.refused.append(code)
+            self._visitors.refused.append(code)
             return
-        if time.monotonic() - socket.spoke >= SETTLED:
+        if time.monotonic() - socket.first_frame >= SETTLED:
             self._failures = 0
         low, high = socket.retry or (SOON, SOON + min(LATEST, 2.0**self._failures))
         self._failures += socket.retry is None
         self._plan(low + self._dice.random() * (high - low))
 
     def watch(self) -> None:
-        """Once a second: withdraw what nobody vouches for, replace a silent socket."""
+        """Once a second: withdraw counters that no frame confirmed in time, replace a silent socket."""
         now = time.monotonic()
-        silence = self._crowd.silence
-        silent, stuck = now - self._heard >= silence, now - self._began >= silence
+        silence = self._visitors.silence
+        silent, stuck = now - self._last_frame >= silence, now - self._began >= silence
         if silent:
-            self._withdraw(list(self._said))
+            self._withdraw(list(self._shown))
         elif self._next is None and stuck:
-            self._withdraw(list(self._owed))
+            self._withdraw(list(self._stale))
         if stuck if self._next is not None else self._socket is not None and silent:
             self.open()
 
     def reload(self) -> None:
-        """Leave the page and come again: nothing is shown at first."""
+        """Reload the page: nothing is shown at first."""
         self.leave()
-        self._withdraw(list(self._said))
+        self._withdraw(list(self._shown))
         self._failures = 0
         self.open()
 
     def leave(self) -> None:
-        """Close all."""
+        """Leave the page: close all sockets."""
         self._plan(None)
         self._end(self._socket)
         if self._next is not None:
@@ -169,12 +169,12 @@ class Visitor:
             self._over()
 
     def _over(self) -> None:
-        if self.episodes and self.episodes[-1].ended is None:
-            self.episodes[-1].ended = time.monotonic()
+        if self.sessions and self.sessions[-1].ended is None:
+            self.sessions[-1].ended = time.monotonic()
 
 
 class Visitors:
-    """All viewers. *look* is called with a ticket before anything that is said of it counts; *silence* in seconds."""
+    """All visitors. *look* is called with a ticket before a counter of it is recorded; *silence* in seconds."""
 
     def __init__(self, ports: Sequence[int], look: Callable[[str], None], *, silence: float = SILENCE) -> None:
         self.ports = ports
@@ -185,13 +185,13 @@ class Visitors:
         self._connecting: set[asyncio.Task[None]] = set()
 
     def fill(self, number: int, tickets: Sequence[str], dice: random.Random) -> None:
-        """So many pages, each with one to eight of the tickets."""
+        """Add so many visitors, each with one to eight of the tickets."""
         for _ in range(number):
             some = dice.sample(list(tickets), min(dice.choice(SIZES), len(tickets)))
             self.viewers.append(Visitor(self, some, random.Random(dice.random())))
 
     async def run(self) -> None:
-        """Come, a few at a time, and look after the pages for ever."""
+        """Open the pages one after the other, and then watch them; runs forever."""
         for viewer in self.viewers:
             viewer.open()
             await asyncio.sleep(0.002)
@@ -201,7 +201,7 @@ class Visitors:
                 viewer.watch()
 
     def connect(self, socket: WebSocket) -> None:
-        """Let a socket be made; one that cannot be has ended."""
+        """Connect a socket; one that cannot connect has ended."""
         task = asyncio.get_running_loop().create_task(self._connect(socket))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)

@@ -1,7 +1,7 @@
-"""One of our commands as a process that is killed, frozen and ended again and again, and a supervisor for it.
+"""One command as a process that is killed, suspended and stopped again and again, and a supervisor that restarts it.
 
-In: the command and its environment. Out: what it printed, over all its lives, and the ends that nobody asked for: it
-is started again after those, as by systemd, and the judge is told.
+In: the command and its environment. Out: its output over all its lives, and how each life ended. After an end that the
+test did not cause it is restarted, as by systemd.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from tests.rig.process import Command
 
 LOOK_EVERY = 0.2
 AGAIN_AFTER = 1.0
-"""Seconds after which a supervisor starts it again."""
+"""Seconds after which the supervisor restarts it."""
 END_WITHIN = 20.0
-"""Seconds that an end in order may take: far more than the server promises."""
+"""Seconds that a graceful shutdown may take: far more than the server promises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A life that ended: when, with which status, and whether somebody had asked for that."""
+    """How a life ended: when (time.monotonic), with which status, and whether the test had asked for it."""
 
     at: float
     part: str
     status: int
     asked: bool
     seconds: float = 0.0
-    """From SIGTERM to the end, where that was how."""
+    """From SIGTERM to the end; 0 where it was killed."""
 
 
 class SupervisedProcess:
@@ -48,11 +48,11 @@ class SupervisedProcess:
 
     @property
     def up(self) -> bool:
-        """Whether it runs, and is not frozen."""
+        """Whether it runs, and is not suspended."""
         return bool(self.lives) and not self._ended and not self._frozen
 
     def start(self) -> None:
-        """Begin a life, unless one goes on."""
+        """Start the process, unless it runs."""
         self._wanted, self._frozen = True, False
         if self.lives and not self._ended:
             return
@@ -60,7 +60,7 @@ class SupervisedProcess:
         self.lives.append(Command(folder, self._command, **self._settings))
 
     def kill(self) -> None:
-        """Let it crash (kill -9)."""
+        """Kill it (SIGKILL)."""
         self._wanted = self._frozen = False
         process = self.lives[-1].process
         if process.poll() is None:
@@ -69,17 +69,17 @@ class SupervisedProcess:
             self.endings.append(Ending(time.monotonic(), self.name, process.returncode, asked=True))
 
     def freeze(self) -> None:
-        """Stop it in its tracks (SIGSTOP)."""
+        """Suspend it (SIGSTOP)."""
         self._frozen = True
         self.lives[-1].process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
+        """Resume it (SIGCONT)."""
         self._frozen = False
         self.lives[-1].process.send_signal(signal.SIGCONT)
 
     async def end(self) -> None:
-        """End it in order (SIGTERM), and by force where that takes too long."""
+        """Stop it (SIGTERM), and kill it if that takes too long."""
         self._wanted = False
         process = self.lives[-1].process
         if process.poll() is not None:
@@ -95,7 +95,7 @@ class SupervisedProcess:
         self.endings.append(Ending(now, self.name, process.returncode, asked=True, seconds=now - began))
 
     async def supervise(self) -> None:
-        """Start it again whenever it ends by itself, for ever."""
+        """Restart it whenever it ends by itself; runs forever."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if self._wanted and self._ended:
@@ -105,7 +105,7 @@ class SupervisedProcess:
                 self._start_again(process)
 
     def _start_again(self, ended: subprocess.Popen[bytes]) -> None:
-        """Begin a new life, unless somebody else has, or does not want any."""
+        """Restart it, unless it was restarted or stopped meanwhile."""
         if self._wanted and self.lives[-1].process is ended:
             self.start()
 

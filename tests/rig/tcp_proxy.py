@@ -1,8 +1,8 @@
-"""A link that can fail: a TCP proxy which stops, delays, breaks or refuses on command.
+"""A TCP proxy that blocks, delays, resets or refuses connections on command.
 
-In: where it leads. Out: a port of 127.0.0.1 to go there by. `silence` is a cable that was pulled: nothing passes and
-nobody is told, neither by FIN nor by RST; whoever connects meanwhile is taken and hears nothing. What was on its way is
-held and passes once it is healed, as TCP would have it.
+In: the target's address. Out: a port of 127.0.0.1 that leads there. `silence` is an unplugged cable: nothing passes, and
+neither side gets FIN or RST; a client that connects meanwhile is accepted and receives nothing. Data on the way is held
+and passes after `heal`, as TCP would retransmit it.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ CHUNK = 65_536
 
 
 class TcpProxy:
-    """One link to *host*:*port*, and all connections over it."""
+    """A proxy to *host*:*port*, and all connections through it."""
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
         self.delay = 0.0
-        """Seconds that each piece is on its way."""
+        """Seconds by which each chunk is delayed."""
         self.passed = 0
-        """Bytes that have passed, both ways."""
+        """Bytes that have passed, in both directions."""
         self._open = asyncio.Event()
         self._open.set()
         self._server: asyncio.Server | None = None
@@ -35,7 +35,7 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """How many are open over it."""
+        """How many connections are open."""
         return len(self._lines)
 
     async def start(self) -> None:
@@ -44,11 +44,11 @@ class TcpProxy:
         self._port = self._server.sockets[0].getsockname()[1]
 
     def silence(self) -> None:
-        """Pull the cable: nothing passes, and nobody is told."""
+        """Block all data, without closing any connection."""
         self._open.clear()
 
     def snap(self) -> None:
-        """Reset every connection that is open; new ones pass."""
+        """Reset every open connection; new ones pass."""
         for writer in self._writers:
             writer.transport.abort()
 
@@ -60,7 +60,7 @@ class TcpProxy:
         self.snap()
 
     async def heal(self) -> None:
-        """All passes again: what was held, and what is new."""
+        """Let everything pass again: what was held, and what is new."""
         self.delay = 0.0
         self._open.set()
         if self._server is None:
@@ -81,11 +81,11 @@ class TcpProxy:
 
     async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        ours = {writer}
+        both = {writer}
         try:
             await self._open.wait()
             there, back = await asyncio.open_connection(*self.target, limit=CHUNK)
-            ours.add(back)
+            both.add(back)
             self._writers.add(back)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pass(reader, back))
@@ -93,8 +93,8 @@ class TcpProxy:
         except* (OSError, RuntimeError):
             pass
         finally:
-            self._writers -= ours
-            for one in ours:
+            self._writers -= both
+            for one in both:
                 one.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -104,7 +104,7 @@ class TcpProxy:
             if self.delay:
                 await asyncio.sleep(self.delay)
             if not piece:
-                # Half closed, as TCP has it: what the other side still says passes.
+                # Half closed: what the other side still sends passes.
                 writer.write_eof()
                 return
             writer.write(piece)
@@ -114,10 +114,10 @@ class TcpProxy:
 
 @asynccontextmanager
 async def tcp_proxy(host: str, port: int) -> AsyncIterator[TcpProxy]:
-    """A link, as long as the block."""
-    link = TcpProxy(host, port)
-    await link.start()
+    """A proxy, as long as the block."""
+    proxy = TcpProxy(host, port)
+    await proxy.start()
     try:
-        yield link
+        yield proxy
     finally:
-        await link.aclose()
+        await proxy.aclose()

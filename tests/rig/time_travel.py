@@ -1,7 +1,7 @@
-"""Time that passes for Redis without anybody waiting: all that it remembers of a site moves into the past.
+"""Lets time pass for Redis without waiting: moves all times that it stores of a site into the past.
 
-The scripts know no other clock than Redis's, which nobody can set; what is 30 s old by it, is as if 30 s had gone by.
-Only what expires by itself (TTLs) and the ids of streams stay where they are.
+The scripts use only Redis's clock, which cannot be set: with all stored times 30 s earlier, it is as if 30 s had passed.
+TTLs and the ids of stream entries do not change.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ for k = 5, #KEYS do
   end
 end
 """
-"""Every number that large is a moment in microseconds; `v` is one too, but also stands in the counter's text."""
+"""Every number that large is a time in microseconds; `v` is left as it is, since the counter's text has it too."""
 
 
 async def elapse(store: RedisClient, site: SiteId, seconds: float, tickets: Sequence[TicketId] = ()) -> None:
@@ -46,5 +46,5 @@ async def elapse(store: RedisClient, site: SiteId, seconds: float, tickets: Sequ
 
 
 def aged(lot: Lot, seconds: float) -> Lot:
-    """The same lot for who has been reading it meanwhile."""
+    """The same lot, claimed so many seconds earlier."""
     return replace(lot, version=lot.version - micros(seconds), lease=lot.lease - micros(seconds))

@@ -1,8 +1,8 @@
-"""Wix's post at a small cost: webhooks are brought over kept connections, and brought again until they are taken.
+"""Sends webhooks as Wix does, at a small cost: over kept connections, and again until they are answered with 200.
 
-`async with courier(url, of=wix) as post`: from now on the sandbox's own post is silent, what is ordered is brought, and
-`post.tries` has each try. `courier(*urls) as post` brings what it is given, `post.take(jwt)`. A library for HTTP would
-cost more than the server that is measured, so that its queue would be taken for ours.
+`async with webhook_sender(url, wix=wix) as sender` pauses the sandbox's own delivery, sends the webhooks of orders itself,
+and lists each attempt in `sender.attempts`. `webhook_sender(*urls) as sender` sends what it is given: `sender.send(jwt)`.
+An HTTP library would cost more than the server that is measured, so its own queue would be measured too.
 """
 
 import asyncio
@@ -13,19 +13,21 @@ from dataclasses import dataclass
 from itertools import cycle
 from urllib.parse import urlsplit
 
+from tests.rig.background import background
 from tests.rig.server import until
 from tests.rig.wix import WixRig
 
 AT_ONCE = 32
+"""Connections."""
 EVERY = 0.01
-"""Seconds between two looks at what the sandbox has to say."""
+"""Seconds between two polls of the sandbox for new webhooks."""
 GIVE_UP = 5.0
-"""Seconds after which an answer is not waited for: much longer than Wix would, so that it shows how late one is."""
+"""Seconds of waiting for an answer: much longer than Wix waits, so that a late answer is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: when it began (time.time), how many seconds it took, and its status; 0 is no answer."""
+    """One attempt: when it began (time.time), how many seconds it took, and its status; 0 is no answer."""
 
     at: float
     seconds: float
@@ -33,73 +35,73 @@ class Attempt:
 
     @property
     def ended(self) -> float:
-        """When it was over."""
+        """When it was over (time.time)."""
         return self.at + self.seconds
 
 
 class WebhookSender:
-    """The webhooks that wait, and what became of each try."""
+    """A queue of webhooks, and the attempts to send them; a failed one is sent again *retry_after* seconds later."""
 
-    def __init__(self, again: float) -> None:
-        self.tries: list[Attempt] = []
-        self.untaken = 0
-        """Webhooks that were not answered 200 yet."""
-        self._again = again
-        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+    def __init__(self, retry_after: float) -> None:
+        self.attempts: list[Attempt] = []
+        self.pending = 0
+        """Webhooks that were not answered with 200 yet."""
+        self._retry_after = retry_after
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
 
-    def take(self, jwt: str) -> None:
-        """Bring one, and again after a while, until it is answered 200."""
-        self.untaken += 1
-        self._waiting.put_nowait(jwt)
+    def send(self, jwt: str) -> None:
+        """Queue a webhook: it is sent again and again until it is answered with 200."""
+        self.pending += 1
+        self._queue.put_nowait(jwt)
 
     async def all(self, seconds: float = 60.0) -> list[Attempt]:
-        """Every try, once all that was given is taken."""
-        await until(lambda: not self.untaken, seconds)
-        return self.tries
+        """Wait until none is pending, and answer every attempt."""
+        await until(lambda: not self.pending, seconds)
+        return self.attempts
 
     async def follow(self, wix: WixRig) -> None:
-        """Bring what is ordered from now on, for ever."""
+        """Queue the webhooks of all orders from now on; runs forever."""
         since = wix.sandbox.delivery.last
         while True:
             until_now = wix.sandbox.delivery.last
             for webhook in wix.confirmed(since):
-                self.take(webhook.jwt)
+                self.send(webhook.jwt)
             since = until_now
             await asyncio.sleep(EVERY)
 
-    async def bring(self, url: str) -> None:
-        """Be one connection to a server, for ever."""
+    async def run_connection(self, url: str) -> None:
+        """Send queued webhooks over one connection to a server; runs forever."""
         where = urlsplit(url)
         line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         try:
             while True:
-                jwt = await self._waiting.get()
+                jwt = await self._queue.get()
                 at, began, status, stays = time.time(), time.monotonic(), 0, False
                 for kept in (line, None):
                     try:
                         async with asyncio.timeout(GIVE_UP):
                             line = kept or await asyncio.open_connection(where.hostname, where.port)
-                            status, stays = await _exchange(*line, jwt)
+                            status, stays = await _post(*line, jwt)
                     except (OSError, asyncio.IncompleteReadError):
                         stays = False
                     if line and not stays:
                         line[1].close()
                         line = None
                     if status or not kept:
-                        # A connection that was kept may have been closed meanwhile, which is nobody's fault.
+                        # A kept connection may have been closed by the server meanwhile: that is no failure.
                         break
-                self.tries.append(Attempt(at, time.monotonic() - began, status))
+                self.attempts.append(Attempt(at, time.monotonic() - began, status))
                 if status == 200:
-                    self.untaken -= 1
+                    self.pending -= 1
                 else:
-                    asyncio.get_running_loop().call_later(self._again, self._waiting.put_nowait, jwt)
+                    asyncio.get_running_loop().call_later(self._retry_after, self._queue.put_nowait, jwt)
         finally:
             if line:
                 line[1].close()
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, jwt: str) -> tuple[int, bool]:
-    """Post one, and answer its status and whether the connection stays; every answer's body is empty."""
+async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, jwt: str) -> tuple[int, bool]:
+    """Post a webhook; answers the status, and whether the connection stays open. Every response's body is empty."""
     body = jwt.encode()
     writer.write(b"POST /webhooks/wix HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
     answer = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -107,21 +109,18 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 
 @asynccontextmanager
-async def webhook_sender(*urls: str, of: WixRig | None = None, again: float = 1.0) -> AsyncIterator[WebhookSender]:
-    """Bring webhooks to these servers in turn; what was not taken is brought *again* after so many seconds."""
-    found = WebhookSender(again)
-    running = [asyncio.create_task(found.bring(url)) for _, url in zip(range(AT_ONCE), cycle(urls), strict=False)]
-    if of is not None:
-        of.sandbox.delivery.paused = True
-        running.append(asyncio.create_task(found.follow(of)))
+async def webhook_sender(
+    *urls: str, wix: WixRig | None = None, retry_after: float = 1.0
+) -> AsyncIterator[WebhookSender]:
+    """Send webhooks to these servers in turn, as long as the block: those of *wix*, or those that are queued."""
+    found = WebhookSender(retry_after)
+    jobs = [found.run_connection(url) for _, url in zip(range(AT_ONCE), cycle(urls), strict=False)]
+    if wix is not None:
+        wix.sandbox.delivery.paused = True
+        jobs.append(found.follow(wix))
     try:
-        yield found
+        async with background(*jobs):
+            yield found
     finally:
-        for one in running:
-            one.cancel()
-        await asyncio.wait(running)
-        if of is not None:
-            of.sandbox.delivery.paused = False
-    for one in running:
-        if not one.cancelled():
-            one.result()
+        if wix is not None:
+            wix.sandbox.delivery.paused = False

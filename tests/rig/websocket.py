@@ -1,7 +1,7 @@
-"""One WebSocket as a browser has it, bare: what comes in, and how it ends (RFC 6455, client's side).
+"""A minimal WebSocket client: the texts that it receives, and how the connection ends (RFC 6455).
 
-In: an address and who listens. Out: each text as it comes, and the code of its end, once. It sends nothing but its
-handshake, pongs and a close.
+In: an address and a listener. Out: each text as it comes, and the close code, once. It sends only its handshake, pongs
+and a close.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ import os
 from enum import IntEnum
 from typing import Protocol
 
-NOT_SAID = 1006
-"""The code of an end that nobody announced (RFC 6455, section 7.1.5)."""
+NO_CLOSE_FRAME = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, section 7.1.5)."""
 LONGEST_HEAD = 16_384
 
 
 class Op(IntEnum):
-    """What a frame is (RFC 6455, section 5.2)."""
+    """Opcodes of frames (RFC 6455, section 5.2)."""
 
     TEXT = 1
     CLOSE = 8
@@ -26,36 +26,36 @@ class Op(IntEnum):
 
 
 class SocketListener(Protocol):
-    """Whoever has it."""
+    """What a WebSocket calls."""
 
-    def heard(self, socket: "WebSocket", text: str) -> None:
+    def on_text(self, socket: "WebSocket", text: str) -> None:
         """A text has come."""
 
-    def ended(self, socket: "WebSocket", code: int) -> None:
-        """It has ended, and not by us."""
+    def on_end(self, socket: "WebSocket", code: int) -> None:
+        """The connection has ended, and not by `leave`."""
 
 
 class WebSocket(asyncio.Protocol):
-    """One connection; *to* is a name that its owner gives the place it leads to."""
+    """One connection; *to* is the listener's number of the server that it leads to."""
 
-    def __init__(self, to: int, path: str, hearer: SocketListener) -> None:
+    def __init__(self, to: int, path: str, listener: SocketListener) -> None:
         self.to = to
-        # Its owner's notes: when it first spoke, and after how many seconds it asked to come back.
-        self.spoke = math.inf
+        # Kept for the listener: when its first frame came, and after how many seconds its `bye` asks to reconnect.
+        self.first_frame = math.inf
         self.retry: tuple[float, float] | None = None
         self._path = path
-        self._hearer: SocketListener | None = hearer
+        self._listener: SocketListener | None = listener
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._open = False
-        self._code = NOT_SAID
+        self._code = NO_CLOSE_FRAME
 
     # -- asyncio's side --
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # that is what it gives
-        """Ask for the upgrade."""
+        """Send the handshake."""
         self._transport = transport
-        if self._hearer is None:
+        if self._listener is None:
             transport.abort()
             return
         key = base64.b64encode(os.urandom(16)).decode()
@@ -66,7 +66,7 @@ class WebSocket(asyncio.Protocol):
         transport.write(head.encode())
 
     def data_received(self, data: bytes) -> None:
-        """Read what is whole of it."""
+        """Read the frames that are complete."""
         self._buffer += data
         if not self._open:
             head, found, rest = self._buffer.partition(b"\r\n\r\n")
@@ -81,20 +81,20 @@ class WebSocket(asyncio.Protocol):
         self._frames()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """Report the end."""
         self.fail()
 
-    # -- its owner's side --
+    # -- the listener's side --
 
     def fail(self) -> None:
-        """It came to nothing, or has ended: say so, once."""
-        hearer, self._hearer = self._hearer, None
-        if hearer is not None:
-            hearer.ended(self, self._code)
+        """Report the end to the listener, once: it has ended or could not connect."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_end(self, self._code)
 
     def leave(self) -> None:
-        """Close it from our side; nothing is heard of it any more."""
-        self._hearer = None
+        """Close it; the listener is not called any more."""
+        self._listener = None
         if self._transport is not None and not self._transport.is_closing():
             if self._open:
                 self._transport.write(_masked(Op.CLOSE, b"\x03\xe8"))
@@ -119,14 +119,14 @@ class WebSocket(asyncio.Protocol):
         self._buffer = buffer[at:]
 
     def _frame(self, op: int, payload: bytes) -> None:
-        if self._transport is None or self._hearer is None:
+        if self._transport is None or self._listener is None:
             return
         if op == Op.TEXT:
-            self._hearer.heard(self, payload.decode())
+            self._listener.on_text(self, payload.decode())
         elif op == Op.PING:
             self._transport.write(_masked(Op.PONG, payload))
         elif op == Op.CLOSE:
-            self._code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else NOT_SAID
+            self._code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else NO_CLOSE_FRAME
             self._transport.write(_masked(Op.CLOSE, payload[:2]))
             self._transport.close()
 
@@ -136,5 +136,5 @@ class WebSocket(asyncio.Protocol):
 
 
 def _masked(op: Op, payload: bytes) -> bytes:
-    """A short frame of a client: masked with zeros, which is a mask like any other."""
+    """A client's frame of at most 125 bytes, masked with zeros, which is a valid mask."""
     return bytes((0x80 | op, 0x80 | len(payload))) + bytes(4) + payload

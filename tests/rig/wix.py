@@ -1,6 +1,6 @@
-"""Our local Wix in the test's loop: the whole sandbox on a real socket, with the clock of the machine.
+"""The sandbox, our local Wix, in the test's loop: on a real socket, with the machine's clock.
 
-wix    a WixRig: its world to buy in, its knobs to turn, the settings that make a server take it for Wix
+wix    a WixRig: its world to buy in, its knobs, the settings with which a server uses it as Wix
 
 The ids are those of the samples, so `wix.site` is tests.rig.server.SITE and `wix.tickets["fixed"]` its TICKET.
 """
@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
@@ -57,12 +56,12 @@ API = "/events/v3/ticket-definitions"
 
 @cache
 def sandbox_site() -> Site:
-    """The site of all tests: one key for the run, since making one takes a while."""
+    """The site of all tests, with one key for the whole run: to generate one is slow."""
     return Site(IDS, new_key())
 
 
 class WixRig:
-    """A sandbox that runs."""
+    """A running sandbox."""
 
     def __init__(self, sandbox: Sandbox, url: str) -> None:
         self.sandbox = sandbox
@@ -74,7 +73,7 @@ class WixRig:
 
     @property
     def world(self) -> World:
-        """The truth, and the ways to change it."""
+        """The events, tickets and orders, and the ways to change them."""
         return self.sandbox.world
 
     @property
@@ -83,7 +82,7 @@ class WixRig:
         return self.sandbox.knobs
 
     def settings(self) -> dict[str, str]:
-        """The settings of a server whose Wix this is: `start_server(**wix.settings())`."""
+        """The settings of a server that uses this Wix: `start_server(**wix.settings())`."""
         ids = self.sandbox.site.ids
         return {
             "wix_app_id": ids.app,
@@ -106,12 +105,12 @@ class WixRig:
         return self.sandbox.calls.since(kind=kind)
 
     async def token(self) -> str:
-        """A fresh access token."""
+        """A new access token."""
         answer = await self.http.post("/oauth2/token", json=token_request())
         return str(answer.json()["access_token"])
 
     async def api(self, method: str, path: str, json: Any = None, *, prefix: str = API) -> httpx.Response:
-        """One call as the app."""
+        """Make one API call as the app."""
         headers = {"Authorization": await self.token()}
         return await self.http.request(method, prefix + path, json=json, headers=headers)
 
@@ -121,48 +120,48 @@ class WixRig:
 
 
 class ManualClock:
-    """A clock that stands still until it is moved; it begins at the time of the samples."""
+    """A clock that advances only on command; it begins at the time of the samples."""
 
     def __init__(self, at: float = 1_770_804_000.0) -> None:
         self.at = at
 
     def __call__(self) -> float:
-        """The moment it shows."""
+        """The present time (seconds since 1970)."""
         return self.at
 
-    def move(self, seconds: float) -> None:
-        """Let time pass at once."""
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
         self.at += seconds
 
 
 class RecordingHerald:
-    """A Herald that only remembers: (what, thing) in the order it was told."""
+    """A Herald that records all that is announced: (what, thing), in order."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, Any]] = []
+        self.recorded: list[tuple[str, Any]] = []
 
     def ticket(self, what: What, ticket: Ticket, before: Ticket | None = None) -> None:
-        """Hear of a ticket; that its stock moved is heard with every sale, and not kept."""
+        """Record news of a ticket; not that its stock moved, which comes with every sale."""
         if what is not What.STOCK_MOVED:
-            self.heard.append((f"ticket {what}", ticket))
+            self.recorded.append((f"ticket {what}", ticket))
 
     def hold(self, what: What, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
-        """Hear of a hold."""
-        self.heard.append((f"hold {what}", hold))
+        """Record news of a hold."""
+        self.recorded.append((f"hold {what}", hold))
 
     def order(self, what: What, order: Order) -> None:
-        """Hear of an order."""
-        self.heard.append((f"order {what}", order))
+        """Record news of an order."""
+        self.recorded.append((f"order {what}", order))
 
     def event(self, what: What, event: Event) -> None:
-        """Hear of an event."""
-        self.heard.append((f"event {what}", event))
+        """Record news of an event."""
+        self.recorded.append((f"event {what}", event))
 
     @property
     def words(self) -> list[str]:
-        """What was heard since this was last looked at."""
-        found = [word for word, _ in self.heard]
-        self.heard.clear()
+        """What was recorded since this was read last; reading it clears the record."""
+        found = [word for word, _ in self.recorded]
+        self.recorded.clear()
         return found
 
 
@@ -179,7 +178,7 @@ def token_request(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def wix() -> AsyncIterator[WixRig]:
-    """A sandbox of the test's own, on a free port; nobody gets its webhooks until `wix.send_to(url)`."""
+    """A sandbox on a free port; it sends no webhooks before `wix.send_to(url)`."""
     sandbox = Sandbox(sandbox_site())
     listening = listen("127.0.0.1", 0)
     started = asyncio.Event()
@@ -189,17 +188,13 @@ async def wix() -> AsyncIterator[WixRig]:
     rig = WixRig(sandbox, f"http://127.0.0.1:{listening.getsockname()[1]}")
     yield rig
     await rig.aclose()
-    await _stop(server, serving)
+    server.should_exit = True
+    await serving
     listening.close()
 
 
-async def _stop(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
-    server.should_exit = True
-    await serving
-
-
 def decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a JWT says, unverified: its envelope and its innermost JSON."""
+    """The content of a JWT, unverified: its envelope and its innermost JSON."""
     middle = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
     envelope = json.loads(claims["data"])

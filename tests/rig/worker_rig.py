@@ -1,7 +1,7 @@
-"""A worker's desk: refresh, its reader, and all that they read and write, for tests that look on.
+"""The parts of a worker in the test's loop: refresh, its reader, and all that they read and write.
 
-reading     one that runs on the sandbox
-scripted    one that reads only what a test claims, on a Wix that does as it is told
+running_worker       runs on the sandbox
+worker_on_fake_wix   does not run: the test claims and reads, and a fake Wix replies
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SAMPLE = json.loads((Path(__file__).parent.parent / "samples" / "definitions.jso
 
 
 class WorkerRig:
-    """Refresh and all it reads and writes, on a Redis and a Wix."""
+    """Refresh, and all that it reads and writes, on a Redis and a Wix."""
 
     def __init__(self, redis_url: str, wix_url: str, app: App, timing: Timing | None = None) -> None:
         self._wix = (app, wix_url)
@@ -40,10 +40,10 @@ class WorkerRig:
         self.snapshots = Snapshots(self.store, RULES, timing)
         self.sites = Sites(self.schedule, (), RULES, everything=False)
         self.running: asyncio.Task[None] | None = None
-        self.begin()
+        self.start()
 
-    def begin(self) -> None:
-        """Begin, as a process that is started does; again after one that has ended."""
+    def start(self) -> None:
+        """Make new parts, as a process that starts does; called again it is a restart."""
         self.wix = Wix(*self._wix)
         self.reader = Reader(self.schedule, self.snapshots, self.wix)
         self.refresh = Refresh(self.store, self.sites, self.snapshots, self.reader)
@@ -70,52 +70,52 @@ class WorkerRig:
 
 @asynccontextmanager
 async def running_worker(redis_url: str, wix: WixRig, timing: Timing | None = None) -> AsyncIterator[WorkerRig]:
-    """A desk that runs on the sandbox."""
+    """A worker that runs on the sandbox."""
     settings = wix.settings()
-    desk = WorkerRig(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
+    worker = WorkerRig(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
     try:
-        await desk.add_site(wix.site)
-        desk.running = asyncio.create_task(desk.refresh.run())
-        yield desk
-        desk.refresh.stop()
-        await desk.running
+        await worker.add_site(wix.site)
+        worker.running = asyncio.create_task(worker.refresh.run())
+        yield worker
+        worker.refresh.stop()
+        await worker.running
     finally:
-        if desk.running is not None:
-            desk.running.cancel()
-        await desk.wix.aclose()
-        await desk.store.aclose()
+        if worker.running is not None:
+            worker.running.cancel()
+        await worker.wix.aclose()
+        await worker.store.aclose()
 
 
 def answer(*tickets: str, next: str | None = None) -> dict[str, Any]:  # noqa: A002 - Wix's word
-    """Wix's answer with these tickets, and where there are more."""
+    """Wix's response with these tickets, and the cursor of the *next* page."""
     definitions = [{**SAMPLE, "id": ticket} for ticket in tickets]
     return {"ticketDefinitions": definitions, "metadata": {"cursors": {"next": next} if next else {}}}
 
 
 @asynccontextmanager
 async def worker_on_fake_wix(redis_url: str) -> AsyncIterator[tuple[WorkerRig, FakeWix]]:
-    """A desk that reads only what a test claims, on a Wix that does as it is told."""
+    """A worker that reads only what a test claims, on a fake Wix."""
     async with running() as wix:
-        desk = WorkerRig(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
+        worker = WorkerRig(redis_url, wix.url, App("app", "secret"), Timing(again=0.0))
         try:
-            await desk.add_site(SITE)
-            yield desk, wix
+            await worker.add_site(SITE)
+            yield worker, wix
         finally:
-            await desk.wix.aclose()
-            await desk.store.aclose()
+            await worker.wix.aclose()
+            await worker.store.aclose()
 
 
-async def claimed(desk: WorkerRig) -> Lot:
-    """What is due now, whatever the gap between two reads."""
-    await desk.store.do("HDEL", key(SITE, "reads"), "last_lot")
-    lot = await desk.schedule.claim(SiteId(SITE), RULES)
+async def claimed(worker: WorkerRig) -> Lot:
+    """Claim what is due, whatever the gap between two reads."""
+    await worker.store.do("HDEL", key(SITE, "reads"), "last_lot")
+    lot = await worker.schedule.claim(SiteId(SITE), RULES)
     assert isinstance(lot, Lot)
     return lot
 
 
-async def watch(desk: WorkerRig, site: str, *tickets: str) -> None:
-    await desk.schedule.watch(SiteId(site), [TicketId(one) for one in tickets], counters=False)
+async def watch(worker: WorkerRig, site: str, *tickets: str) -> None:
+    await worker.schedule.watch(SiteId(site), [TicketId(one) for one in tickets], counters=False)
 
 
-async def mark(desk: WorkerRig, site: str, *tickets: str) -> None:
-    await desk.schedule.mark(SiteId(site), Hint("test", tuple(TicketId(one) for one in tickets)))
+async def mark(worker: WorkerRig, site: str, *tickets: str) -> None:
+    await worker.schedule.mark(SiteId(site), Hint("test", tuple(TicketId(one) for one in tickets)))

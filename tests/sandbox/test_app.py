@@ -44,11 +44,11 @@ async def test_a_sale_starts_by_itself(wix: WixRig) -> None:
 
 async def test_the_clock_is_an_argument() -> None:
     """With a clock of the test's, tokens, calls, sales and webhooks all go by it."""
-    hand = ManualClock()
-    sandbox = Sandbox(sandbox_site(), clock=hand, seeded_at=hand() - 30)
+    clock = ManualClock()
+    sandbox = Sandbox(sandbox_site(), clock=clock, seeded_at=clock() - 30)
 
     before = sandbox.world.ticket(IDS.tickets["scheduled"]).status
-    hand.move(31)
+    clock.advance(31)
     sandbox.world.tick()
 
     assert (SaleStatus.SCHEDULED, SaleStatus.STARTED) == (
@@ -56,7 +56,7 @@ async def test_the_clock_is_an_argument() -> None:
         sandbox.world.ticket(IDS.tickets["scheduled"]).status,
     )
     [webhook] = sandbox.delivery.since()
-    assert hand() == webhook.at
+    assert clock() == webhook.at
 
 
 async def test_chance_can_be_repeated() -> None:

@@ -12,8 +12,8 @@ class Door:
 
     def __init__(self) -> None:
         self.board = Board()
-        self.hand = ManualClock()
-        self.auth = Auth(sandbox_site(), self.board, clock=self.hand)
+        self.clock = ManualClock()
+        self.auth = Auth(sandbox_site(), self.board, clock=self.clock)
 
     def token(self) -> str:
         return str(self.auth.grant(token_request())["access_token"])
@@ -68,7 +68,7 @@ def test_a_token_admits_until_it_expires(door: Door) -> None:
     seen = []
 
     for wait in (0, 14_399, 1):
-        door.hand.move(wait)
+        door.clock.advance(wait)
         seen.append(door.admits(token))
 
     assert [True, True, False] == seen
@@ -79,7 +79,7 @@ def test_the_life_of_a_token_is_a_knob(door: Door) -> None:
     door.board.turn(token_life=5)
     token = door.token()
 
-    door.hand.move(6)
+    door.clock.advance(6)
 
     assert not door.admits(token)
     assert door.admits(door.token())

@@ -7,17 +7,17 @@ from tests.rig.wix import ManualClock
 
 def test_a_call_is_recorded_from_beginning_to_end() -> None:
     """A call is there as soon as it has begun, without status, and gets one with its answer."""
-    hand = ManualClock()
-    calls = Calls(clock=hand)
+    clock = ManualClock()
+    calls = Calls(clock=clock)
     call = calls.begin("GET", "/x", "get")
     before = [(one.status, one.ms) for one in calls.since()]
-    hand.move(0.5)
+    clock.advance(0.5)
 
     calls.end(call, 404)
 
     assert [(0, 0)] == before
     [found] = calls.since()
-    assert (1, hand() - 0.5, "GET", "/x", "get", 404, 500) == (
+    assert (1, clock() - 0.5, "GET", "/x", "get", 404, 500) == (
         found.n,
         found.at,
         found.method,
@@ -40,11 +40,11 @@ def test_calls_are_listed_by_number_and_kind() -> None:
 
 def test_the_limit_slides() -> None:
     """A call is admitted as soon as fewer than the limit were in the minute before it, not when a minute begins."""
-    hand = ManualClock()
-    calls = Calls(clock=hand)
+    clock = ManualClock()
+    calls = Calls(clock=clock)
     seen = []
     for wait in (0, 30, 29, 1, 29, 1):
-        hand.move(wait)
+        clock.advance(wait)
         seen.append(calls.admit(2))
 
     assert [True, True, False, True, False, True] == seen
@@ -53,13 +53,13 @@ def test_the_limit_slides() -> None:
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=80), st.integers(1, 5))
 def test_no_minute_has_more_than_the_limit(waits: list[float], limit: int) -> None:
     """However calls come, in no sixty seconds are more admitted than may be, and never is one refused without need."""
-    hand = ManualClock(0.0)
-    calls = Calls(clock=hand)
+    clock = ManualClock(0.0)
+    calls = Calls(clock=clock)
     admitted: list[float] = []
     for wait in waits:
-        hand.move(wait)
-        recent = [at for at in admitted if at > hand() - 60]
+        clock.advance(wait)
+        recent = [at for at in admitted if at > clock() - 60]
         taken = calls.admit(limit)
         assert (len(recent) < limit) is taken
         if taken:
-            admitted.append(hand())
+            admitted.append(clock())

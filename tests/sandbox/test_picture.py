@@ -6,10 +6,10 @@ from tests.rig.wix import IDS, ManualClock, RecordingHerald
 
 
 def seeded() -> tuple[World, ManualClock]:
-    hand = ManualClock()
-    world = World(RecordingHerald(), clock=hand, hold_seconds=lambda: 90.0)
-    seed(world, IDS, hand())
-    return world, hand
+    clock = ManualClock()
+    world = World(RecordingHerald(), clock=clock, hold_seconds=lambda: 90.0)
+    seed(world, IDS, clock())
+    return world, clock
 
 
 def test_the_world_at_a_glance() -> None:
@@ -58,10 +58,10 @@ def test_what_has_no_limit_has_no_number() -> None:
 
 def test_a_look_lets_time_have_passed() -> None:
     """What is shown is never older than the clock: a hold that has expired is not there."""
-    world, hand = seeded()
+    world, clock = seeded()
     world.hold(IDS.tickets["low"], 2)
 
-    hand.move(91)
+    clock.advance(91)
 
     assert [] == picture.world(world, IDS.event, Knobs())["holds"]
 

@@ -10,9 +10,9 @@ from tests.rig.wix import IDS, ManualClock, RecordingHerald
 
 @pytest.fixture
 def world() -> World:
-    hand = ManualClock()
-    found = World(RecordingHerald(), clock=hand)
-    seed(found, IDS, hand())
+    clock = ManualClock()
+    found = World(RecordingHerald(), clock=clock)
+    seed(found, IDS, clock())
     return found
 
 
@@ -39,16 +39,16 @@ def test_there_is_one_of_each_kind(world: World) -> None:
 
 def test_all_but_one_are_on_sale() -> None:
     """The one sale that is scheduled starts a minute after the seed."""
-    hand = ManualClock()
-    world = World(RecordingHerald(), clock=hand)
-    seed(world, IDS, hand())
+    clock = ManualClock()
+    world = World(RecordingHerald(), clock=clock)
+    seed(world, IDS, clock())
     late = IDS.tickets["scheduled"]
 
     before = {ticket.id for ticket in world.tickets.values() if ticket.status is not SaleStatus.STARTED}
-    hand.move(59)
+    clock.advance(59)
     world.tick()
     nearly = world.ticket(late).status
-    hand.move(1)
+    clock.advance(1)
     world.tick()
 
     assert ({late}, SaleStatus.SCHEDULED, SaleStatus.STARTED) == (before, nearly, world.ticket(late).status)

@@ -28,10 +28,10 @@ class Post:
     def __init__(self) -> None:
         self.letters: list[tuple[str, dict[str, Any], float]] = []
         self.board = Board()
-        self.hand = ManualClock()
-        self.scribe = Scribe(sandbox_site(), self.board, self.take, clock=self.hand)
-        self.world = World(self.scribe, clock=self.hand, dice=random.Random(1))
-        seed(self.world, IDS, self.hand())
+        self.clock = ManualClock()
+        self.scribe = Scribe(sandbox_site(), self.board, self.take, clock=self.clock)
+        self.world = World(self.scribe, clock=self.clock, dice=random.Random(1))
+        seed(self.world, IDS, self.clock())
         self.letters.clear()
 
     def take(self, type_: str, envelope: dict[str, Any], at: float) -> None:
@@ -83,7 +83,7 @@ DOINGS: dict[str, tuple[str, Callable[[Post], Any]]] = {
     ),
     "ticket_definition_sale_ended": (
         "ticket_definition_sale_ended",
-        lambda post: post.world.update(TICKET, end=post.hand() - 1),
+        lambda post: post.world.update(TICKET, end=post.clock() - 1),
     ),
     "ticket_definition_sale_period_updated": (
         "ticket_definition_sale_period_updated",
@@ -165,7 +165,7 @@ def test_a_body_says_by_whom_and_how_long(post: Post) -> None:
 
     claims = jwt.decode(token, options={"verify_signature": False})
     assert {"alg": "RS256", "kid": sandbox_site().kid, "typ": "JWT"} == jwt.get_unverified_header(token)
-    assert (int(post.hand()), int(post.hand()) + 60) == (claims["iat"], claims["exp"])
+    assert (int(post.clock()), int(post.clock()) + 60) == (claims["iat"], claims["exp"])
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_body_says_by_whom_and_how_long(post: Post) -> None:
             lambda post: post.world.cancel_hold(post.world.hold(TICKET).id),
             ["wix.events.ticketing.events.ReservationCreated", "wix.events.ticketing.events.ReservationUpdated"],
         ),
-        ({"sale_events": False}, lambda post: post.hand.move(61) or post.world.tick(), []),
+        ({"sale_events": False}, lambda post: post.clock.advance(61) or post.world.tick(), []),
         (
             {"reservation_events": False, "stock_updates": True},
             lambda post: post.world.hold(TICKET),
@@ -233,10 +233,10 @@ def test_a_silent_scribe_writes_nothing(post: Post) -> None:
 @pytest.mark.parametrize(
     ("slug", "do"),
     [
-        ("created", lambda post: post.world.create_event("Fair", post.hand() + 1, post.hand() + 2)),
+        ("created", lambda post: post.world.create_event("Fair", post.clock() + 1, post.clock() + 2)),
         ("updated", lambda post: post.world.update_event(IDS.event, title="Fête")),
         ("canceled", lambda post: post.world.cancel_event(IDS.event)),
-        ("started", lambda post: post.hand.move(31 * 86_400 - 60) or post.world.tick()),
+        ("started", lambda post: post.clock.advance(31 * 86_400 - 60) or post.world.tick()),
     ],
 )
 def test_events_are_told_by_their_slug(post: Post, slug: str, do: Callable[[Post], Any]) -> None:

@@ -1,29 +1,29 @@
-"""Sites for tests of the schedule and its budget."""
+"""The site that the schedule is tested with: unknown, with every ticket wanted, or with only watched ones."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
 
-from tests.rig.scheduled import ScheduledSite
+from tests.rig.stored_site import StoredSite
 
 
 @pytest.fixture
-async def unknown(redis_url: str) -> AsyncIterator[ScheduledSite]:
+async def unknown(redis_url: str) -> AsyncIterator[StoredSite]:
     """A site that is not known."""
-    async with aclosing(ScheduledSite(redis_url)) as found:
+    async with aclosing(StoredSite(redis_url)) as found:
         yield found
 
 
 @pytest.fixture
-async def site(unknown: ScheduledSite) -> ScheduledSite:
+async def site(unknown: StoredSite) -> StoredSite:
     """A site of which every ticket is wanted."""
-    await unknown.add_site(everything=True)
+    await unknown.add_listed_site()
     return unknown
 
 
 @pytest.fixture
-async def watched(unknown: ScheduledSite) -> ScheduledSite:
+async def watched(unknown: StoredSite) -> StoredSite:
     """A site of which only watched tickets are wanted."""
     await unknown.add_site(everything=False)
     return unknown

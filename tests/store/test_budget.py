@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from server.model import Pace, TicketId
 from server.store.budget import Budget, Priority, Wait
 from server.store.keys import key
-from server.store.schedule import Lot, Next
+from server.store.schedule import Listing, Lot, Next
 from server.store.timing import Timing
 from tests.rig.redis import RedisServer
-from tests.rig.scheduled import SITE_ID, A, B, C, ScheduledSite
 from tests.rig.server import SITE
+from tests.rig.stored_site import SITE_ID, A, B, C, StoredSite
+from tests.rig.wix_calls import most_in_a_minute
 
 
 def test_budget_keeps_to_wix_s_limit() -> None:
@@ -24,7 +25,7 @@ def test_budget_keeps_to_wix_s_limit() -> None:
     assert budget.capacity + 60 * budget.refill <= 200
 
 
-async def test_classes_leave_some(site: ScheduledSite) -> None:
+async def test_classes_leave_some(site: StoredSite) -> None:
     """Law 5: Of a full budget of 20 calls the rest leaves 10, watched reads leave 5, and hinted ones take the last."""
 
     async def spent(class_: Priority) -> int:
@@ -42,7 +43,7 @@ async def test_classes_leave_some(site: ScheduledSite) -> None:
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(0.5, 0), (1.5, 1), (5.5, 1), (6.5, 2), (10.5, 2), (11.5, 3)])
-async def test_claims_pay(site: ScheduledSite, tokens: float, expected: int) -> None:
+async def test_claims_pay(site: StoredSite, tokens: float, expected: int) -> None:
     """Law 5: A claim pays for its call: with few tokens only hinted tickets are read, then watched ones, then any."""
     await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in (A, B)])
     await site.passes(400)
@@ -68,7 +69,7 @@ async def test_claims_pay(site: ScheduledSite, tokens: float, expected: int) -> 
     assert expected == lots
 
 
-async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: ScheduledSite) -> None:
+async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: StoredSite) -> None:
     """Law 5: A ticket that is hinted at is read while a listing goes on: the gap is between lots, not calls."""
     await site.list_now()
     await site.listing()
@@ -82,7 +83,7 @@ async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: ScheduledSite) 
     assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
 
 
-async def test_a_hint_behind_a_thousand_others(site: ScheduledSite) -> None:
+async def test_a_hint_behind_a_thousand_others(site: StoredSite) -> None:
     """However many tickets wait for the further reads after a hint, one that is hinted at now may take the last token."""
     many = [TicketId(f"{n:08d}-aaaa-4aaa-8aaa-000000000001") for n in range(1000)]
     await site.mark(*many)
@@ -97,7 +98,7 @@ async def test_a_hint_behind_a_thousand_others(site: ScheduledSite) -> None:
     assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
 
 
-async def test_waits_for_a_token(site: ScheduledSite) -> None:
+async def test_waits_for_a_token(site: StoredSite) -> None:
     """A claim or payment that finds no token says when there will be one: three a second come."""
     await site.mark(A)
     while not isinstance(found := await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
@@ -110,7 +111,7 @@ async def test_waits_for_a_token(site: ScheduledSite) -> None:
     assert pytest.approx(found.seconds + 10 / 3, abs=0.1) == held.seconds
 
 
-async def places(site: ScheduledSite) -> int:
+async def places(site: StoredSite) -> int:
     """How many calls may begin at once, when nothing has been asked for long."""
     await site.passes(10)
     calls = 0
@@ -119,7 +120,7 @@ async def places(site: ScheduledSite) -> int:
     return calls
 
 
-async def test_reads_under_way_hold_their_places(site: ScheduledSite) -> None:
+async def test_reads_under_way_hold_their_places(site: StoredSite) -> None:
     """Law 5: What is on its way to Wix and what may begin at once are 20 calls together, for as long as a lease."""
     await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
     lots = [await site.lot() for _ in range(5)]
@@ -134,7 +135,7 @@ async def test_reads_under_way_hold_their_places(site: ScheduledSite) -> None:
     assert {} == {name: at for name, at in (await site.reads()).items() if name.startswith("lot:")}
 
 
-async def test_room_fills_from_when_it_was_made(site: ScheduledSite) -> None:
+async def test_room_fills_from_when_it_was_made(site: StoredSite) -> None:
     """Law 5: While reads hold their places the bucket fills up to the rest; what their end makes room for fills after it."""
     await site.mark(*(TicketId(f"ticket-{n}") for n in range(700)))
     lots = [await site.lot() for _ in range(5)]
@@ -150,7 +151,7 @@ async def test_room_fills_from_when_it_was_made(site: ScheduledSite) -> None:
     assert 20 - 5 + 3 == calls
 
 
-async def test_a_listing_under_way_holds_its_place(site: ScheduledSite) -> None:
+async def test_a_listing_under_way_holds_its_place(site: StoredSite) -> None:
     """Law 5: A listing has one call on its way at most: one less may begin at once."""
     await site.list_now()
     listing = await site.listing()
@@ -161,14 +162,25 @@ async def test_a_listing_under_way_holds_its_place(site: ScheduledSite) -> None:
     assert 20 == await places(site)
 
 
+async def call(site: StoredSite, what: str) -> int | Wait:
+    """Call Wix if that is allowed: for a claimed read of a hinted ticket, or a payment of this class."""
+    if what != "claim":
+        return await site.schedule.spend(SITE_ID, Priority(what))
+    for name in ("due", "hinted"):
+        await site.store.do("ZADD", key(SITE, name), 1, A)
+    found = await site.claim()
+    assert not isinstance(found, Listing)
+    return found.version if isinstance(found, Lot) else found
+
+
 async def spending(url: str, steps: Sequence[tuple[int, str, float]]) -> list[float]:
     """Let four workers do these steps over and over for 75 s; each waits when it is told to. Answers when calls began."""
-    workers = [ScheduledSite(url, Timing(read_gap=0.0)) for _ in range(4)]
+    workers = [StoredSite(url, timing=Timing(read_gap=0.0)) for _ in range(4)]
     await workers[0].add_site(everything=False)
     passed = 0.0
     calls: list[float] = []
     for number, what, pause in itertools.islice(itertools.cycle(steps), 2000):
-        found = await workers[number].call(what)
+        found = await call(workers[number], what)
         if isinstance(found, Wait):
             await workers[0].passes(wait := max(pause, found.seconds))
         else:
@@ -180,10 +192,6 @@ async def spending(url: str, steps: Sequence[tuple[int, str, float]]) -> list[fl
     for worker in workers:
         await worker.aclose()
     return calls
-
-
-def most_in_a_minute(calls: Sequence[float]) -> int:
-    return max(sum(begin <= call < begin + 60 for call in calls) for begin in calls)
 
 
 STEPS = st.tuples(st.integers(0, 3), st.sampled_from(["claim", *Priority]), st.sampled_from([0.0, 0.0, 0.1, 4.0]))

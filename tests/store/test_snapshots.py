@@ -12,15 +12,15 @@ from structlog.testing import capture_logs
 
 from server import metrics
 from server.errors import RedisUnavailable
-from server.model import Definition, EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
-from server.redis.client import RedisClient, Use
+from server.model import EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
 from server.store.budget import Wait
 from server.store.keys import channel, key
-from server.store.schedule import Listing, Lot, Next, Schedule
+from server.store.schedule import Listing, Lot, Next
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import OTHER, SITE, TICKET
+from tests.rig.stored_site import StoredSite
 from tests.rig.time_travel import aged, elapse
 
 SITE_ID = SiteId(SITE)
@@ -40,52 +40,17 @@ return {
 """The versions of two tickets and the lengths of both logs, all at the same moment."""
 
 
-class Site:
-    """One site and a worker that keeps what it read of it."""
-
-    def __init__(self, url: str, site: SiteId = SITE_ID, rules: Rules | None = None) -> None:
-        self.store = RedisClient(url, Use.WORK)
-        self.schedule = Schedule(self.store)
-        self.snapshots = Snapshots(self.store, rules or Rules())
-        self.site = site
-
-    async def aclose(self) -> None:
-        await self.store.aclose()
-
-    async def add_site(self, *, everything: bool = True) -> "Site":
-        await self.schedule.add_site(self.site, self.snapshots.rules, everything=everything)
-        return self
-
-    async def keep(self, version: int, *found: Definition | ReadResult) -> list[Kept]:
-        findings = [one if isinstance(one, ReadResult) else ReadResult.of(one, self.snapshots.rules) for one in found]
-        return await self.snapshots.keep(self.site, version, findings)
-
-    async def read(self, ticket: TicketId = A) -> dict[str, str]:
-        return dict(await self.store.do("HGETALL", key(self.site, "ticket", ticket)))
-
-    async def counter(self, ticket: TicketId = A) -> dict[str, Any]:
-        return dict(json.loads((await self.read(ticket))["counter"]))
-
-    async def log(self, name: str) -> list[dict[str, str]]:
-        """The entries of a stream, oldest first."""
-        found = await self.store.do("XRANGE", key(self.site, name), "-", "+")
-        return [dict(fields) for _, fields in found]
-
-    async def ttl(self, *parts: str) -> int:
-        return int(await self.store.do("TTL", key(self.site, *parts)))
-
-
 @pytest.fixture
-async def site(redis_url: str) -> AsyncIterator[Site]:
+async def site(redis_url: str) -> AsyncIterator[StoredSite]:
     """A known site of which every ticket is wanted."""
-    async with aclosing(Site(redis_url)) as found:
+    async with aclosing(StoredSite(redis_url)) as found:
         yield await found.add_site()
 
 
 # -- what is stored --
 
 
-async def test_first_read(site: Site) -> None:
+async def test_first_read(site: StoredSite) -> None:
     """The first read of a ticket is stored, published and logged as a change with no before."""
     assert [NEW] == await site.keep(7_000, definition(A, 3))
 
@@ -99,12 +64,12 @@ async def test_first_read(site: Site) -> None:
     assert {A} == set(await site.store.do("SMEMBERS", key(SITE, "event", EVENT)))
 
 
-async def test_no_findings(site: Site) -> None:
+async def test_no_findings(site: StoredSite) -> None:
     """Nothing found is nothing to keep."""
     assert [] == await site.keep(7_000)
 
 
-async def test_older_is_refused(site: Site) -> None:
+async def test_older_is_refused(site: StoredSite) -> None:
     """Law 2: A read that began earlier than the one kept, or the same one again, is refused and changes nothing."""
     await site.keep(7_000, definition(A, 3))
     before = await everything(site)
@@ -116,9 +81,9 @@ async def test_older_is_refused(site: Site) -> None:
     assert [KEPT | SHOWN] == await site.keep(7_001, definition(A, 2))
 
 
-async def test_other_rules_are_refused(site: Site, redis_url: str) -> None:
+async def test_other_rules_are_refused(site: StoredSite, redis_url: str) -> None:
     """A worker whose rules are not the site's keeps nothing, and so does one whose site is not known."""
-    async with aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
+    async with aclosing(StoredSite(redis_url, rules=Rules(low_at=2))) as other:
         before = await everything(site)
 
         assert [Kept.OTHER_RULES] == await other.keep(7_000, definition(A, 3))
@@ -130,7 +95,7 @@ async def test_other_rules_are_refused(site: Site, redis_url: str) -> None:
 
 async def test_new_rules_are_kept_anew(redis_url: str) -> None:
     """After a change of rules the same answer makes another counter, which is announced, and no change of facts."""
-    async with aclosing(Site(redis_url)) as old, aclosing(Site(redis_url, rules=Rules(low_at=2))) as new:
+    async with aclosing(StoredSite(redis_url)) as old, aclosing(StoredSite(redis_url, rules=Rules(low_at=2))) as new:
         await old.add_site()
         await old.keep(7_000, definition(A, 3))
         await new.add_site()
@@ -141,14 +106,14 @@ async def test_new_rules_are_kept_anew(redis_url: str) -> None:
         assert [Kept.OTHER_RULES] == await old.keep(7_002, definition(A, 3))
 
 
-async def test_each_finding_for_itself(site: Site) -> None:
+async def test_each_finding_for_itself(site: StoredSite) -> None:
     """Of one answer each ticket is judged by itself: newer ones are kept, older ones refused."""
     await site.keep(7_005, definition(A, 3))
 
     assert [Kept.REFUSED, NEW] == await site.keep(7_003, definition(A, 1), definition(B, 1))
 
 
-async def test_outcomes_are_counted(site: Site) -> None:
+async def test_outcomes_are_counted(site: StoredSite) -> None:
     """What became of a finding is counted: announced, kept without a change, refused."""
 
     def counted() -> list[float]:
@@ -164,7 +129,7 @@ async def test_outcomes_are_counted(site: Site) -> None:
 # -- what is announced --
 
 
-async def test_published_once_and_only_if_shown(site: Site) -> None:
+async def test_published_once_and_only_if_shown(site: StoredSite) -> None:
     """A counter is published when what it shows has changed, once, and as the text that is stored."""
     async with site.store.listener() as listener:
         await listener.subscribe(channel(SITE, A))
@@ -185,7 +150,7 @@ async def test_published_once_and_only_if_shown(site: Site) -> None:
 
 async def test_bytes_stay_still_above_the_threshold(redis_url: str) -> None:
     """Above SHOW_AT_MOST no read leaves a trace in what is public: same v, same bytes, no publish."""
-    async with aclosing(Site(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
+    async with aclosing(StoredSite(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
         await site.add_site()
         await site.keep(7_000, definition(A, 200))
         before = await site.read()
@@ -205,7 +170,7 @@ async def test_bytes_stay_still_above_the_threshold(redis_url: str) -> None:
         assert [KEPT | SHOWN] == await site.keep(7_100, definition(A, 10))
 
 
-async def test_read_at_follows_each_read(site: Site) -> None:
+async def test_read_at_follows_each_read(site: StoredSite) -> None:
     """A read that changes nothing still tells how fresh the counter is."""
     await site.keep(7_000, definition(A, 3))
 
@@ -215,7 +180,7 @@ async def test_read_at_follows_each_read(site: Site) -> None:
     assert ("7000", "7005", "7005") == (stored["v"], stored["version"], stored["read_at"])
 
 
-async def test_read_at_is_never_to_come(site: Site) -> None:
+async def test_read_at_is_never_to_come(site: StoredSite) -> None:
     """Law 8: A version ahead of a clock that was set back makes no number fresh for longer than a read does."""
     now = int((await site.store.do("TIME"))[0]) * 10**6
     ahead = now + 3600 * 10**6
@@ -233,7 +198,7 @@ async def test_read_at_is_never_to_come(site: Site) -> None:
 class Till:
     """A site whose ticket sells: each read comes so many seconds after the one before."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StoredSite) -> None:
         self.site = site
 
     async def reads(self, unsold: int | None, after: float = 15, ticket: TicketId = A) -> bool:
@@ -259,7 +224,7 @@ class Till:
 
 
 @pytest.fixture
-async def till(site: Site) -> Till:
+async def till(site: StoredSite) -> Till:
     return Till(site)
 
 
@@ -338,7 +303,7 @@ async def test_refused_reads_are_no_fall(till: Till) -> None:
 
 async def test_other_rules_are_told_of(redis_url: str) -> None:
     """A worker with other rules than the site's tells a person so, once a minute at most."""
-    async with aclosing(Site(redis_url)) as site, aclosing(Site(redis_url, rules=Rules(low_at=2))) as other:
+    async with aclosing(StoredSite(redis_url)) as site, aclosing(StoredSite(redis_url, rules=Rules(low_at=2))) as other:
         await site.add_site()
         with capture_logs() as logs:
             for version in (7_000, 7_001):
@@ -351,7 +316,7 @@ async def test_other_rules_are_told_of(redis_url: str) -> None:
 
 async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
     """Who may not read a site at all, as its own rules are others, tells a person so in the same words, once."""
-    async with aclosing(Site(redis_url)) as site:
+    async with aclosing(StoredSite(redis_url)) as site:
         with capture_logs() as logs:
             site.snapshots.differ(SITE_ID)
             site.snapshots.differ(SITE_ID)
@@ -364,7 +329,7 @@ async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
 
 async def test_history(redis_url: str) -> None:
     """History has an entry when the number or the counter changed, with the counter only if that changed."""
-    async with aclosing(Site(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
+    async with aclosing(StoredSite(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
         await site.add_site()
         for step, unsold in enumerate([12, 11, 11, 10]):
             await site.keep(7_000 + step, definition(A, unsold))
@@ -380,14 +345,14 @@ async def test_history(redis_url: str) -> None:
         assert {A} == {entry["ticket"] for entry in entries}
 
 
-async def test_unlimited_in_history(site: Site) -> None:
+async def test_unlimited_in_history(site: StoredSite) -> None:
     """An unlimited ticket has no number in history, rather than a zero."""
     await site.keep(7_000, definition(A, None))
 
     assert [""] == [entry["unsold"] for entry in await site.log("history")]
 
 
-async def test_change_of_facts(site: Site) -> None:
+async def test_change_of_facts(site: StoredSite) -> None:
     """A change of facts is logged with before and after, whatever happens to the numbers; numbers alone are no change."""
     await site.keep(7_000, definition(A, 3))
     assert [KEPT | SHOWN] == await site.keep(7_001, definition(A, 2))
@@ -400,7 +365,7 @@ async def test_change_of_facts(site: Site) -> None:
     assert {"id": A, "name": "General admission"} == json.loads(change["before"])
 
 
-async def test_deleted(site: Site) -> None:
+async def test_deleted(site: StoredSite) -> None:
     """A deleted ticket is gone for viewers, a change with no after, and no longer one of its event; only once."""
     await site.keep(7_000, definition(A, 3), definition(B, 3))
 
@@ -414,7 +379,7 @@ async def test_deleted(site: Site) -> None:
     assert "" == (await site.log("history"))[-1]["unsold"]
 
 
-async def test_comes_back(site: Site) -> None:
+async def test_comes_back(site: StoredSite) -> None:
     """A ticket that was deleted and is there again is new: a change with no before, and stays as others do."""
     await site.keep(7_000, ReadResult.deleted(A, EventId(EVENT)))
 
@@ -424,7 +389,7 @@ async def test_comes_back(site: Site) -> None:
     assert -1 == await site.ttl("ticket", A)
 
 
-async def test_never_there(site: Site) -> None:
+async def test_never_there(site: StoredSite) -> None:
     """Law 9: A ticket that Wix does not know is gone for a minute, without history, changes or a place in an event."""
     assert [KEPT | SHOWN] == await site.keep(7_000, ReadResult.never_there(A))
 
@@ -434,7 +399,7 @@ async def test_never_there(site: Site) -> None:
     assert [] == await site.store.do("KEYS", key("*", "event", "*"))
 
 
-async def test_there_after_all(site: Site) -> None:
+async def test_there_after_all(site: StoredSite) -> None:
     """A ticket that Wix knows a moment later is kept as a new one and does not expire."""
     await site.keep(7_000, ReadResult.never_there(A))
 
@@ -443,7 +408,7 @@ async def test_there_after_all(site: Site) -> None:
     assert ("live", -1) == ((await site.read())["pace"], await site.ttl("ticket", A))
 
 
-async def test_trimming(site: Site) -> None:
+async def test_trimming(site: StoredSite) -> None:
     """Changes older than a week and history older than its days are trimmed as new entries come."""
     now_ms = int((await site.store.do("TIME"))[0]) * 1000
     days = {"changes": (8, 6), "history": (31, 29)}
@@ -464,7 +429,7 @@ async def test_trimming(site: Site) -> None:
 
 async def test_history_days(redis_url: str) -> None:
     """History is kept for as many days as the settings say."""
-    async with aclosing(Site(redis_url)) as site:
+    async with aclosing(StoredSite(redis_url)) as site:
         site.snapshots = Snapshots(site.store, Rules(), history_days=0.5)
         await site.add_site()
         now_ms = int((await site.store.do("TIME"))[0]) * 1000
@@ -481,7 +446,7 @@ async def test_history_days(redis_url: str) -> None:
 
 async def test_untracked_expire(redis_url: str) -> None:
     """Law 9: Where only watched tickets are wanted a snapshot and its event's set expire two days after the last read."""
-    async with aclosing(Site(redis_url)) as site:
+    async with aclosing(StoredSite(redis_url)) as site:
         await site.add_site(everything=False)
 
         await site.keep(7_000, definition(A, 3))
@@ -506,7 +471,7 @@ def about_two_days(seconds: int) -> bool:
 
 
 @pytest.mark.parametrize("was", [definition(A, 3), ReadResult.deleted(A, None)])
-async def test_never_there_is_refused_where_one_is_stored(site: Site, was: Any) -> None:
+async def test_never_there_is_refused_where_one_is_stored(site: StoredSite, was: Any) -> None:
     """Law 3: An answer without a ticket says nothing of one that another worker found meanwhile."""
     await site.keep(7_000, was)
     before = await site.read()
@@ -518,14 +483,14 @@ async def test_never_there_is_refused_where_one_is_stored(site: Site, was: Any) 
     assert [Kept.KEPT] == await site.keep(7_003, ReadResult.never_there(B))
 
 
-async def test_a_miss_of_what_has_expired(site: Site) -> None:
+async def test_a_miss_of_what_has_expired(site: StoredSite) -> None:
     """A ticket whose snapshot is gone by now leaves no trace that would never go."""
     await site.snapshots.miss(SITE_ID, A)
 
     assert {} == await site.read()
 
 
-async def test_known(site: Site) -> None:
+async def test_known(site: StoredSite) -> None:
     """Of tickets that an answer left out those are known that were once found; a miss is remembered until the next read."""
     never = TicketId("33333333-aaaa-4aaa-8aaa-000000000003")
     await site.keep(7_000, definition(A, 3, status=SaleStatus.ENDED), ReadResult.never_there(never))
@@ -541,7 +506,7 @@ async def test_known(site: Site) -> None:
     assert [StoredTicket(A, None, Pace.DEAD, missing=False)] == await site.snapshots.stored(SITE_ID, [A])
 
 
-async def test_nothing_stored(site: Site) -> None:
+async def test_nothing_stored(site: StoredSite) -> None:
     """Of a ticket that was never read there is nothing."""
     assert {} == await site.read()
 
@@ -549,7 +514,7 @@ async def test_nothing_stored(site: Site) -> None:
 # -- all or nothing --
 
 
-async def test_stored_when_heard(site: Site) -> None:
+async def test_stored_when_heard(site: StoredSite) -> None:
     """Law 3: Who hears a counter finds it stored, in history, and its change of facts logged."""
     async with site.store.listener() as listener:
         await listener.subscribe(channel(SITE, A))
@@ -565,7 +530,7 @@ async def test_stored_when_heard(site: Site) -> None:
             assert step + 1 == len(await site.log("changes"))
 
 
-async def test_kept_in_one_step(site: Site) -> None:
+async def test_kept_in_one_step(site: StoredSite) -> None:
     """Law 3: Nobody ever sees a part of an answer: all its tickets, history and changes come at the same moment."""
     tickets = [TicketId(f"ticket-{n}") for n in range(100)]
     keys = [
@@ -596,7 +561,7 @@ async def test_kept_in_one_step(site: Site) -> None:
 async def test_nothing_in_a_full_redis(redis_server: Callable[..., RedisServer], server: str) -> None:
     """Law 3: A Redis that is full takes nothing of an answer and announces nothing."""
     full = redis_server(server)
-    async with aclosing(Site(full.url)) as site:
+    async with aclosing(StoredSite(full.url)) as site:
         await site.add_site()
         await site.keep(7_000, definition(A, 3))
         before = await everything(site)
@@ -622,7 +587,7 @@ CONTENT: dict[str, tuple[str | int, ...]] = {
 }
 
 
-async def everything(site: Site) -> dict[str, Any]:
+async def everything(site: StoredSite) -> dict[str, Any]:
     """Every key with all it holds."""
     found = {}
     for one in await site.store.do("KEYS", "*"):
@@ -645,7 +610,7 @@ STEPS = st.lists(
 class World:
     """A Wix with one number for each ticket, and workers whose answers come in any order."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StoredSite) -> None:
         self.site = site
         self.truth = {A: 100, B: 100}
         # Lots on their way, each with what Wix said when it was asked, and the newest one kept of each ticket.
@@ -713,7 +678,7 @@ def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: l
     redis_shared.ask("FLUSHALL")
 
     async def run() -> None:
-        async with aclosing(Site(redis_shared.url)) as site:
+        async with aclosing(StoredSite(redis_shared.url)) as site:
             await site.add_site(everything=True)
             listing = await site.schedule.claim(SITE_ID, Rules())
             assert isinstance(listing, Listing)
@@ -738,7 +703,7 @@ def test_any_order_of_answers(redis_shared: RedisServer, order: list[int]) -> No
     redis_shared.ask("FLUSHALL")
 
     async def run() -> tuple[list[Kept], str]:
-        async with aclosing(await Site(redis_shared.url).add_site()) as site:
+        async with aclosing(await StoredSite(redis_shared.url).add_site()) as site:
             outcomes = [(await site.keep(7_000 + n, definition(A, n)))[0] for n in order]
             return outcomes, (await site.read())["unsold"]
 
@@ -755,7 +720,7 @@ def test_any_order_of_answers(redis_shared: RedisServer, order: list[int]) -> No
 async def test_kept_on_a_cluster(cluster_url: str) -> None:
     """On a cluster each site's counters are stored on its own node and heard by a sharded listener, twenty sites over."""
     sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
-    async with aclosing(Site(cluster_url)) as site, site.store.listener() as listener:
+    async with aclosing(StoredSite(cluster_url)) as site, site.store.listener() as listener:
         await listener.subscribe(*(channel(one, A) for one in sites))
         assert all([await listener.receive(2) for _ in sites])
 

@@ -87,7 +87,7 @@ async def test_token_request(wix: FakeWix, client: Client) -> None:
     """A token is asked for with the app's id, its secret and the instance, as JSON and without authorization."""
     await client().query(SITE_ID, TICKETS, pay)
 
-    [asked] = wix.of(TOKEN)
+    [asked] = wix.requests_to(TOKEN)
     assert ("POST", "/oauth2/token", ()) == (asked.method, asked.path, asked.query)
     assert "application/json" == asked.headers["content-type"]
     assert "authorization" not in asked.headers
@@ -103,7 +103,7 @@ async def test_query_request(wix: FakeWix, client: Client) -> None:
     """Law 4: A query names all its tickets in one request, with the fields that hold stock and event."""
     await client().query(SITE_ID, TICKETS, pay)
 
-    [asked] = wix.of(QUERY)
+    [asked] = wix.requests_to(QUERY)
     assert ("POST", "/events/v3/ticket-definitions/query", ()) == (asked.method, asked.path, asked.query)
     assert {
         "query": {"filter": {"id": {"$in": [TICKET, OTHER]}}, "cursorPaging": {"limit": 100}},
@@ -113,7 +113,7 @@ async def test_query_request(wix: FakeWix, client: Client) -> None:
 
 async def test_page_requests(wix: FakeWix, client: Client) -> None:
     """A listing starts without a filter, and goes on with the cursor alone."""
-    wix.say(QUERY, listed(SAMPLES["fixed"], cursors={"next": "cursor-2"}), listed(SAMPLES["options"], cursors={}))
+    wix.reply(QUERY, listed(SAMPLES["fixed"], cursors={"next": "cursor-2"}), listed(SAMPLES["options"], cursors={}))
     found = client()
 
     first = await found.page(SITE_ID, None, pay)
@@ -125,16 +125,16 @@ async def test_page_requests(wix: FakeWix, client: Client) -> None:
     assert [
         {"query": {"cursorPaging": {"limit": 100}}, "fields": fields},
         {"query": {"cursorPaging": {"limit": 100, "cursor": "cursor-2"}}, "fields": fields},
-    ] == [asked.body for asked in wix.of(QUERY)]
+    ] == [asked.body for asked in wix.requests_to(QUERY)]
 
 
 async def test_get_request(wix: FakeWix, client: Client) -> None:
     """One ticket is read by its path, with its fields in the query string, and nothing in the body."""
-    wix.say(TICKET, Reply(content={"ticketDefinition": SAMPLES["fixed"]}))
+    wix.reply(TICKET, Reply(content={"ticketDefinition": SAMPLES["fixed"]}))
 
     found = await client().get(SITE_ID, TICKETS[0], pay)
 
-    [asked] = wix.of(TICKET)
+    [asked] = wix.requests_to(TICKET)
     assert (TICKET, 3) == (found.id, found.unsold)
     assert ("GET", f"/events/v3/ticket-definitions/{TICKET}") == (asked.method, asked.path)
     assert (("fields", "SALES_DETAILS"), ("fields", "EVENT_DETAILS")) == asked.query
@@ -146,7 +146,7 @@ async def test_app_authorization(wix: FakeWix, client: Client) -> None:
     """An app shows its token bare, without `Bearer`, and names no site."""
     await client().query(SITE_ID, TICKETS, pay)
 
-    [asked] = wix.of(QUERY)
+    [asked] = wix.requests_to(QUERY)
     assert "token-1" == asked.headers["authorization"]
     assert "wix-site-id" not in asked.headers
 
@@ -159,7 +159,7 @@ async def test_key_authorization(wix: FakeWix, client: Client) -> None:
     await found.query(ELSEWHERE, TICKETS, pay)
 
     assert [("IST.key", "7c9e6679-2222-4222-8222-00000000c001"), ("IST.key", ELSEWHERE)] == [
-        (asked.headers["authorization"], asked.headers["wix-site-id"]) for asked in wix.asked
+        (asked.headers["authorization"], asked.headers["wix-site-id"]) for asked in wix.requests
     ]
 
 
@@ -167,17 +167,17 @@ async def test_address_with_a_slash(wix: FakeWix, client: Client) -> None:
     """An address that ends in a slash is the same address."""
     await client(url=f"{wix.url}/").query(SITE_ID, TICKETS, pay)
 
-    assert [TOKEN, f"/events/v3{QUERY}"] == [asked.path for asked in wix.asked]
+    assert [TOKEN, f"/events/v3{QUERY}"] == [asked.path for asked in wix.requests]
 
 
 async def test_redirects(wix: FakeWix, client: Client) -> None:
     """Redirects are not followed: a token goes to Wix's address and to no other."""
-    wix.say(QUERY, Reply(302, headers={"location": f"{wix.url}/elsewhere"}))
+    wix.reply(QUERY, Reply(302, headers={"location": f"{wix.url}/elsewhere"}))
 
     error = await fault(client())
 
     assert 302 == getattr(error, "status", None)
-    assert [] == wix.of("/elsewhere")
+    assert [] == wix.requests_to("/elsewhere")
 
 
 # -- what is answered --
@@ -186,7 +186,7 @@ async def test_redirects(wix: FakeWix, client: Client) -> None:
 async def test_answers(wix: FakeWix, client: Client) -> None:
     """Every definition of an answer is given, and one that cannot be read is named, whatever else is in it."""
     broken = {**SAMPLES["options"], "id": OTHER.upper(), "salesDetails": {"unsoldCount": "48"}}
-    wix.say(QUERY, listed(SAMPLES["fixed"], broken, SAMPLES["sold_out"], "nonsense", {"id": 7}, None))
+    wix.reply(QUERY, listed(SAMPLES["fixed"], broken, SAMPLES["sold_out"], "nonsense", {"id": 7}, None))
     before = counted("definition", "unreadable")
 
     found = await client().query(SITE_ID, TICKETS, pay)
@@ -199,7 +199,7 @@ async def test_answers(wix: FakeWix, client: Client) -> None:
 @pytest.mark.parametrize("metadata", [None, [], {}, {"cursors": None}, {"cursors": []}, {"cursors": {"next": 2}}])
 async def test_last_page(wix: FakeWix, client: Client, metadata: Any) -> None:
     """An answer without a cursor is the last page, however Wix leaves it out."""
-    wix.say(QUERY, Reply(content={"ticketDefinitions": [], "metadata": metadata}))
+    wix.reply(QUERY, Reply(content={"ticketDefinitions": [], "metadata": metadata}))
 
     assert (await client().page(SITE_ID, None, pay)).next is None
 
@@ -207,7 +207,7 @@ async def test_last_page(wix: FakeWix, client: Client, metadata: Any) -> None:
 @pytest.mark.parametrize("status", [201, 204, 302, 401, 403, 409, 428, 429, 500, 501, 503, 504])
 async def test_any_other_status(wix: FakeWix, client: Client, status: int) -> None:
     """Every status but 200, 400 and 404 means that Wix gave no answer now, and is told with Wix's request id."""
-    wix.say(QUERY, Reply(status))
+    wix.reply(QUERY, Reply(status))
 
     error = await fault(client())
 
@@ -219,12 +219,12 @@ async def test_any_other_status(wix: FakeWix, client: Client, status: int) -> No
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
 async def test_no_retry(wix: FakeWix, client: Client, status: int) -> None:
     """Law 5: No failed call is repeated here: that is for the budget to decide."""
-    wix.say(QUERY, Reply(status))
+    wix.reply(QUERY, Reply(status))
     found = client()
 
     await fault(found)
 
-    assert 1 == len(wix.of(QUERY))
+    assert 1 == len(wix.requests_to(QUERY))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ async def test_no_retry(wix: FakeWix, client: Client, status: int) -> None:
 )
 async def test_retry_after(wix: FakeWix, client: Client, status: int, text: str, seconds: float | None) -> None:
     """Retry-After is told as seconds; one that is neither a number nor a date is as none."""
-    wix.say(QUERY, Reply(status, headers={"retry-after": text}))
+    wix.reply(QUERY, Reply(status, headers={"retry-after": text}))
 
     error = await fault(client())
 
@@ -258,7 +258,7 @@ async def test_retry_after(wix: FakeWix, client: Client, status: int, text: str,
 async def test_retry_after_date(wix: FakeWix, client: Client, usegmt: bool) -> None:
     """A Retry-After that is a date is told as the seconds from now to then."""
     moment = datetime.now(UTC) + timedelta(seconds=60)
-    wix.say(QUERY, Reply(429, headers={"retry-after": format_datetime(moment, usegmt=usegmt)}))
+    wix.reply(QUERY, Reply(429, headers={"retry-after": format_datetime(moment, usegmt=usegmt)}))
 
     error = await fault(client())
 
@@ -269,7 +269,7 @@ async def test_retry_after_date(wix: FakeWix, client: Client, usegmt: bool) -> N
 
 async def test_not_there(wix: FakeWix, client: Client) -> None:
     """Only a 404 proves that a ticket is not there."""
-    wix.say(TICKET, Reply(404, {"message": "Entity not found"}))
+    wix.reply(TICKET, Reply(404, {"message": "Entity not found"}))
 
     with pytest.raises(NotThere, match=f"Wix answered 404 to get of site {SITE}"):
         await client().get(SITE_ID, TICKETS[0], pay)
@@ -278,7 +278,7 @@ async def test_not_there(wix: FakeWix, client: Client) -> None:
 @pytest.mark.parametrize("content", [{}, {"ticketDefinition": None}, {"ticketDefinition": {"id": TICKET}}])
 async def test_get_without_a_definition(wix: FakeWix, client: Client, content: Any) -> None:
     """A 200 without a readable definition is no proof of anything: it is malformed, not absent."""
-    wix.say(TICKET, Reply(content=content))
+    wix.reply(TICKET, Reply(content=content))
 
     with pytest.raises(Malformed):
         await client().get(SITE_ID, TICKETS[0], pay)
@@ -298,7 +298,7 @@ async def test_get_without_a_definition(wix: FakeWix, client: Client, content: A
 )
 async def test_refused(wix: FakeWix, client: Client, content: Any, reason: str) -> None:
     """A 400 means that the request is wrong; Wix's reason is told, as far as it gives one, and short."""
-    wix.say(QUERY, Reply(400, content))
+    wix.reply(QUERY, Reply(400, content))
 
     with pytest.raises(WixRefused, match=f": {reason}$") as caught:
         await client().query(SITE_ID, TICKETS, pay)
@@ -324,7 +324,7 @@ async def test_refused(wix: FakeWix, client: Client, content: Any, reason: str) 
 )
 async def test_nonsense(wix: FakeWix, client: Client, content: Any, reason: str) -> None:
     """A 200 that is no answer proves nothing: it is as if Wix had not answered."""
-    wix.say(QUERY, Reply(content=content))
+    wix.reply(QUERY, Reply(content=content))
 
     error = await fault(client())
 
@@ -341,10 +341,10 @@ async def test_hanging(wix: FakeWix, client: Client) -> None:
     """A call that Wix does not answer in time ends by its own time-out, and the next one is made as ever."""
     found = client(timeout=SHORT)
     await found.query(SITE_ID, TICKETS, pay)
-    wix.hang()
+    wix.hold()
 
     error = await fault(found)
-    wix.go_on()
+    wix.resume()
     after = await found.query(SITE_ID, TICKETS, pay)
 
     assert (0, f"Wix gave no answer to query of site {SITE}: ReadTimeout") == (
@@ -356,7 +356,7 @@ async def test_hanging(wix: FakeWix, client: Client) -> None:
 
 async def test_cut(wix: FakeWix, client: Client) -> None:
     """A connection that drops in the middle of an answer is no answer, and the next call makes a new one."""
-    wix.say(QUERY, Reply(content={"ticketDefinitions": []}, cut=True), listed(SAMPLES["fixed"]))
+    wix.reply(QUERY, Reply(content={"ticketDefinitions": []}, cut=True), listed(SAMPLES["fixed"]))
     found = client()
 
     error = await fault(found)
@@ -373,14 +373,14 @@ async def test_cut(wix: FakeWix, client: Client) -> None:
 async def test_drip(wix: FakeWix, client: Client, path: str) -> None:
     """An answer that comes byte by byte ends with the call's deadline, though each read is in time; the next goes well."""
     found = client(within=0.3)
-    wix.say(path, Reply(content={"ticketDefinitions": []}, drip=0.05))
+    wix.reply(path, Reply(content={"ticketDefinitions": []}, drip=0.05))
     kind = {QUERY: "query", TOKEN: "token"}[path]
     before = counted(kind, "ReadTimeout")
     began = time.monotonic()
 
     error = await fault(found)
     seconds = time.monotonic() - began
-    wix.say(path)
+    wix.reply(path)
     after = await found.query(SITE_ID, TICKETS, pay)
 
     assert f"Wix gave no answer to {kind} of site {SITE}: not whole within 0.3 s, ReadTimeout" == str(error)
@@ -392,7 +392,7 @@ async def test_drip(wix: FakeWix, client: Client, path: str) -> None:
 
 async def test_slow_but_in_time(wix: FakeWix, client: Client) -> None:
     """An answer that comes slowly, but within the deadline, is as good as any."""
-    wix.say(QUERY, Reply(content={"ticketDefinitions": []}, drip=0.001))
+    wix.reply(QUERY, Reply(content={"ticketDefinitions": []}, drip=0.001))
 
     assert () == (await client().query(SITE_ID, TICKETS, pay)).definitions
 
@@ -402,7 +402,7 @@ async def test_endless(wix: FakeWix, client: Client, packed: bool) -> None:
     """An answer that is too long, unpacked, is not read to its end, and its connection is not used again."""
     body = b" " * 100_000
     headers = {"content-encoding": "gzip"} if packed else {}
-    wix.say(QUERY, Reply(content=gzip.compress(body) if packed else body, headers=headers), listed(SAMPLES["fixed"]))
+    wix.reply(QUERY, Reply(content=gzip.compress(body) if packed else body, headers=headers), listed(SAMPLES["fixed"]))
     found = client(largest=50_000)
     before = counted("query", "TooLong")
 
@@ -418,7 +418,7 @@ async def test_endless(wix: FakeWix, client: Client, packed: bool) -> None:
 async def test_packed(wix: FakeWix, client: Client) -> None:
     """A packed answer is unpacked."""
     body = json.dumps({"ticketDefinitions": [SAMPLES["fixed"]]}).encode()
-    wix.say(QUERY, Reply(content=gzip.compress(body), headers={"content-encoding": "gzip"}))
+    wix.reply(QUERY, Reply(content=gzip.compress(body), headers={"content-encoding": "gzip"}))
 
     assert [3] == [one.unsold for one in (await client().query(SITE_ID, TICKETS, pay)).definitions]
 
@@ -434,15 +434,15 @@ async def test_nobody_there(client: Client) -> None:
 async def test_pool_used_up(wix: FakeWix, client: Client) -> None:
     """Calls that find no free connection in time fail, and later ones go over a new pool, though the old one hangs."""
     found = client(KEY, timeout=httpx.Timeout(5, pool=0.1), limits=httpx.Limits(max_connections=2))
-    wix.hang()
+    wix.hold()
     calls = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(20)]
     await until(lambda: sum(call.done() for call in calls) >= 18)
     failed = [call.exception() for call in calls if call.done()]
     hanging = len(calls) - len(failed)
 
     later = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(2)]
-    await until(lambda: len(wix.asked) == 4)
-    wix.go_on()
+    await until(lambda: len(wix.requests) == 4)
+    wix.resume()
 
     assert 2 == hanging
     assert {f"Wix gave no answer to query of site {SITE}: PoolTimeout"} == {str(error) for error in failed}
@@ -463,9 +463,9 @@ async def test_cancelled_calls(wix: FakeWix, client: Client) -> None:
         return True
 
     for _ in range(20):
-        wix.hang()
+        wix.hold()
         await asyncio.gather(*(answers(within=0.02) for _ in range(20)))
-        wix.go_on()
+        wix.resume()
 
     tried = [await answers() for _ in range(4)]
 
@@ -481,8 +481,8 @@ async def test_one_token_for_many(wix: FakeWix, client: Client) -> None:
 
     await asyncio.gather(*(found.query(SITE_ID, TICKETS, pay) for _ in range(20)))
 
-    assert 1 == len(wix.of(TOKEN))
-    assert ["token-1"] * 20 == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+    assert 1 == len(wix.requests_to(TOKEN))
+    assert ["token-1"] * 20 == [asked.headers["authorization"] for asked in wix.requests_to(QUERY)]
 
 
 async def test_a_token_a_site(wix: FakeWix, client: Client) -> None:
@@ -492,8 +492,8 @@ async def test_a_token_a_site(wix: FakeWix, client: Client) -> None:
     for site in (SITE_ID, ELSEWHERE, SITE_ID):
         await found.query(site, TICKETS, pay)
 
-    assert [SITE, ELSEWHERE] == [asked.body["instance_id"] for asked in wix.of(TOKEN)]
-    assert ["token-1", "token-2", "token-1"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+    assert [SITE, ELSEWHERE] == [asked.body["instance_id"] for asked in wix.requests_to(TOKEN)]
+    assert ["token-1", "token-2", "token-1"] == [asked.headers["authorization"] for asked in wix.requests_to(QUERY)]
 
 
 async def test_token_is_renewed_early(wix: FakeWix, client: Client) -> None:
@@ -504,62 +504,62 @@ async def test_token_is_renewed_early(wix: FakeWix, client: Client) -> None:
     for later in (0, 11_519, 1, 11_519, 1):
         now += later
         await found.query(SITE_ID, TICKETS, pay)
-        used.append(wix.asked[-1].headers["authorization"])
+        used.append(wix.requests[-1].headers["authorization"])
 
     assert ["token-1", "token-1", "token-2", "token-2", "token-3"] == used
 
 
 async def test_revoked_token(wix: FakeWix, client: Client) -> None:
     """A 401 is answered by one new token and one more call, paid for."""
-    wix.say(QUERY, Reply(401), listed(SAMPLES["fixed"]))
+    wix.reply(QUERY, Reply(401), listed(SAMPLES["fixed"]))
     purse = Purse()
 
     found = await client().query(SITE_ID, TICKETS, purse.pay)
 
     assert [3] == [one.unsold for one in found.definitions]
     assert 1 == purse.paid
-    assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+    assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.requests_to(QUERY)]
 
 
 async def test_refused_token(wix: FakeWix, client: Client) -> None:
     """A second 401, with a new token, is an answer: there is never a third call."""
-    wix.say(QUERY, Reply(401))
+    wix.reply(QUERY, Reply(401))
     purse = Purse()
 
     with pytest.raises(WixUnavailable) as caught:
         await client().query(SITE_ID, TICKETS, purse.pay)
 
     assert 401 == caught.value.status
-    assert (1, 2, 2) == (purse.paid, len(wix.of(QUERY)), len(wix.of(TOKEN)))
+    assert (1, 2, 2) == (purse.paid, len(wix.requests_to(QUERY)), len(wix.requests_to(TOKEN)))
 
 
 async def test_unpaid_retry(wix: FakeWix, client: Client) -> None:
     """Law 5: Without leave to pay for it the second call is not made; the token is new next time."""
-    wix.say(QUERY, Reply(401), listed())
+    wix.reply(QUERY, Reply(401), listed())
     purse = Purse(full=False)
     found = client()
 
     with pytest.raises(WixUnavailable) as caught:
         await found.query(SITE_ID, TICKETS, purse.pay)
 
-    assert (401, 1, 1) == (caught.value.status, purse.paid, len(wix.of(QUERY)))
+    assert (401, 1, 1) == (caught.value.status, purse.paid, len(wix.requests_to(QUERY)))
     await found.query(SITE_ID, TICKETS, purse.pay)
-    assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.of(QUERY)]
+    assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.requests_to(QUERY)]
 
 
 async def test_revoked_for_many(wix: FakeWix, client: Client) -> None:
     """Calls that learn together of a revoked token share one new token."""
     found = client()
     await found.query(SITE_ID, TICKETS, pay)
-    wix.say(QUERY, *[Reply(401)] * 10, listed())
-    wix.hang()
+    wix.reply(QUERY, *[Reply(401)] * 10, listed())
+    wix.hold()
     calls = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(10)]
-    await until(lambda: len(wix.of(QUERY)) == 11)
-    wix.go_on()
+    await until(lambda: len(wix.requests_to(QUERY)) == 11)
+    wix.resume()
 
     await asyncio.gather(*calls)
 
-    assert 2 == len(wix.of(TOKEN))
+    assert 2 == len(wix.requests_to(TOKEN))
 
 
 async def test_late_news_of_a_revoked_token(wix: FakeWix, client: Client) -> None:
@@ -567,35 +567,35 @@ async def test_late_news_of_a_revoked_token(wix: FakeWix, client: Client) -> Non
     late = asyncio.Event()
     found = client()
     await found.query(SITE_ID, TICKETS, pay)
-    wix.say(QUERY, Reply(401, after=late), Reply(401), listed())
+    wix.reply(QUERY, Reply(401, after=late), Reply(401), listed())
     slow = asyncio.create_task(found.query(SITE_ID, TICKETS, pay))
-    await until(lambda: len(wix.of(QUERY)) == 2)
+    await until(lambda: len(wix.requests_to(QUERY)) == 2)
     await found.query(SITE_ID, TICKETS, pay)
 
     late.set()
     await slow
 
     assert ["token-1", "token-1", "token-1", "token-2", "token-2"] == [
-        asked.headers["authorization"] for asked in wix.of(QUERY)
+        asked.headers["authorization"] for asked in wix.requests_to(QUERY)
     ]
-    assert 2 == len(wix.of(TOKEN))
+    assert 2 == len(wix.requests_to(TOKEN))
 
 
 async def test_key_is_not_renewed(wix: FakeWix, client: Client) -> None:
     """A 401 to an API key is an answer at once: there is no other key."""
-    wix.say(QUERY, Reply(401))
+    wix.reply(QUERY, Reply(401))
     purse = Purse()
 
     with pytest.raises(WixUnavailable):
         await client(KEY).query(SITE_ID, TICKETS, purse.pay)
 
-    assert (0, 1) == (purse.paid, len(wix.asked))
+    assert (0, 1) == (purse.paid, len(wix.requests))
 
 
 @pytest.mark.parametrize("status", [400, 404])
 async def test_wrong_credentials(wix: FakeWix, client: Client, status: int) -> None:
     """An app that Wix does not know, or that is not installed, is told what to check; no ticket is called absent."""
-    wix.say(TOKEN, Reply(status, {"error": "invalid_client", "message": "no such app"}))
+    wix.reply(TOKEN, Reply(status, {"error": "invalid_client", "message": "no such app"}))
 
     error = await fault(client())
 
@@ -603,7 +603,7 @@ async def test_wrong_credentials(wix: FakeWix, client: Client, status: int) -> N
     assert status == error.status
     assert "check WIX_APP_ID, WIX_APP_SECRET and that the app is installed there" in str(error)
     assert "app-secret" not in str(error)
-    assert [] == wix.of(QUERY)
+    assert [] == wix.requests_to(QUERY)
 
 
 @pytest.mark.parametrize(
@@ -626,16 +626,16 @@ async def test_wrong_credentials(wix: FakeWix, client: Client, status: int) -> N
 )
 async def test_no_token(wix: FakeWix, client: Client, answer: Reply, status: int) -> None:
     """Without a token there is no call, and the next call asks for one again."""
-    wix.say(TOKEN, answer)
+    wix.reply(TOKEN, answer)
     found = client()
 
     error = await fault(found)
-    wix.say(TOKEN)
+    wix.reply(TOKEN)
     await found.query(SITE_ID, TICKETS, pay)
 
     assert isinstance(error, WixUnavailable)
     assert (status, 9.0 if status == 429 else None) == (error.status, error.retry_after)
-    assert 1 == len(wix.of(QUERY))
+    assert 1 == len(wix.requests_to(QUERY))
 
 
 # -- what is counted --
@@ -656,8 +656,8 @@ async def test_calls_are_counted(wix: FakeWix, client: Client) -> None:
         ("get", "ReadTimeout"),
     ]
     before = [counted(*one) for one in kinds]
-    wix.say(QUERY, listed(), Reply(429), listed())
-    wix.say(TICKET, Reply(404))
+    wix.reply(QUERY, listed(), Reply(429), listed())
+    wix.reply(TICKET, Reply(404))
     found = client(timeout=SHORT)
 
     await found.query(SITE_ID, TICKETS, pay)
@@ -665,7 +665,7 @@ async def test_calls_are_counted(wix: FakeWix, client: Client) -> None:
     await found.page(SITE_ID, None, pay)
     for hangs in (False, True):
         if hangs:
-            wix.hang()
+            wix.hold()
         with pytest.raises((NotThere, WixUnavailable)):
             await found.get(SITE_ID, TICKETS[0], pay)
 
