@@ -11,13 +11,13 @@ shares no code with what it tests: a double that does proves nothing.
   app.py          builds all of it; lets time pass
 
 What a client meets:
-  gate.py         outages, tokens, the rate limit, slow answers
+  middleware.py   outages, tokens, the rate limit, slow answers
   api.py          Ticket Definitions V3, both prefixes
-  draft.py        what a client sends, checked
+  validation.py   what a client sends, checked
   filters.py      who passes a filter
   query.py        sort and pages
   entity.py       a ticket as Wix writes it
-  answers.py      statuses and error bodies
+  responses.py    statuses and error bodies
   auth.py         tokens and API keys
   calls.py        the record of calls, and the limit
 
@@ -28,15 +28,15 @@ What a receiver meets:
 
 What a tester meets:
   control.py      everything below /sandbox
-  picture.py      the world at a glance
+  overview.py     the world at a glance
   shop.py         the page to buy from
   knobs.py        what can be turned while it runs
 
 The truth:
   world.py        holds and orders
-  programme.py    events and ticket definitions, and time
-  past.py         as it was a while ago
-  herald.py       who is told what happened
+  catalog.py      events and ticket definitions, and time
+  history.py as it was a while ago
+  observer.py       who is told what happened
   seed.py         the first event
 
 Words and what is kept:

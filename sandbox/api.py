@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox import answers, draft, filters, query
+from sandbox import filters, query, responses, validation
 from sandbox.auth import Auth, Denied
 from sandbox.calls import TOKEN
+from sandbox.catalog import Programme, View
 from sandbox.entity import FIELDS, entity
 from sandbox.errors import BadFilter, Invalid, NotThere, Refused
-from sandbox.gate import Gate
 from sandbox.knobs import Board
+from sandbox.middleware import Gate
 from sandbox.model import Ticket
-from sandbox.programme import Programme, View
 
 PREFIXES = ("/events/v3/ticket-definitions", "/events-ticket-definitions/v3/ticket-definitions")
 """The one of the reference, and the one that Wix's own SDK calls."""
@@ -65,15 +65,15 @@ class Api:
 
     async def _token(self, request: Request) -> Response:
         try:
-            return answers.ok(self._auth.grant(_parsed(await request.body())))
+            return responses.ok(self._auth.grant(_parsed(await request.body())))
         except Denied as error:
             body = {"error": error.code, "error_description": str(error)}
-            return answers.signed(JSONResponse(body, error.status))
+            return responses.signed(JSONResponse(body, error.status))
 
     # -- reads --
 
     async def _get(self, request: Request) -> Json:
-        ticket_id = draft.guid(request.path_params["id"], "ticketDefinitionId")
+        ticket_id = validation.guid(request.path_params["id"], "ticketDefinitionId")
         fields = _fields(request.query_params.getlist("fields"))
         view = self._view()
         ticket = view.tickets.get(ticket_id)
@@ -109,18 +109,18 @@ class Api:
     async def _create(self, request: Request) -> Json:
         asked = await _object(request)
         fields = _fields(asked.get("fields"))
-        changes = draft.changes(asked.get("ticketDefinition"), self._world.new_id, whole=True)
-        event = draft.guid(asked["ticketDefinition"]["eventId"], "ticketDefinition.eventId")
+        changes = validation.changes(asked.get("ticketDefinition"), self._world.new_id, whole=True)
+        event = validation.guid(asked["ticketDefinition"]["eventId"], "ticketDefinition.eventId")
         ticket = self._world.create(event, **changes)
         return self._now(ticket, fields)
 
     async def _update(self, request: Request) -> Json:
         asked = await _object(request)
         fields = _fields(asked.get("fields"))
-        ticket_id = draft.guid(request.path_params["id"], "ticketDefinition.id")
-        changes = draft.changes(asked.get("ticketDefinition"), self._world.new_id, whole=False)
+        ticket_id = validation.guid(request.path_params["id"], "ticketDefinition.id")
+        changes = validation.changes(asked.get("ticketDefinition"), self._world.new_id, whole=False)
         sent = asked["ticketDefinition"]
-        if draft.guid(sent.get("id", ticket_id), "ticketDefinition.id") != ticket_id:
+        if validation.guid(sent.get("id", ticket_id), "ticketDefinition.id") != ticket_id:
             raise Invalid("ticketDefinition.id", "it is not the id in the path")
         revision = sent.get("revision")
         if revision is None:
@@ -132,7 +132,7 @@ class Api:
         return self._now(self._world.update(ticket_id, int(revision), **changes), fields)
 
     async def _delete(self, request: Request) -> Json:
-        self._world.delete(draft.guid(request.path_params["id"], "ticketDefinitionId"))
+        self._world.delete(validation.guid(request.path_params["id"], "ticketDefinitionId"))
         return {}
 
     # -- what they share --
@@ -150,12 +150,12 @@ class Api:
 def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return answers.ok(await handler(request))
+            return responses.ok(await handler(request))
         except BadFilter as error:
             counting = request.url.path.endswith("/count")
-            return answers.uncountable(error) if counting else answers.refused(error)
+            return responses.uncountable(error) if counting else responses.refused(error)
         except Refused as error:
-            return answers.refused(error)
+            return responses.refused(error)
 
     return endpoint
 

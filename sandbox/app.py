@@ -16,15 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import answers
+from sandbox import responses
 from sandbox.api import Api
 from sandbox.auth import Auth
 from sandbox.calls import Calls
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.delivery import Delivery
-from sandbox.gate import Gate
 from sandbox.knobs import Board, Knobs
+from sandbox.middleware import Gate
 from sandbox.seed import plain, seed
 from sandbox.shop import Shop
 from sandbox.site import Site
@@ -131,4 +131,4 @@ class Sandbox:
 
 async def _no_route(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return answers.fault(status)
+    return responses.fault(status)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox import draft, picture
+from sandbox import overview, validation
 from sandbox.auth import Auth
 from sandbox.calls import Calls
 from sandbox.clock import iso
@@ -81,19 +81,21 @@ class Control:
     # -- the world --
 
     async def _show(self, _: Request) -> Json:
-        return picture.world(self._world, self._site.ids.event, self._board.now)
+        return overview.world(self._world, self._site.ids.event, self._board.now)
 
     # -- organisers --
 
     async def _create(self, request: Request) -> Json:
         sent = _definition(await _object(request))
-        changes = draft.changes({"eventId": self._site.ids.event, **sent}, self._world.new_id, whole=True, exact=True)
-        event = draft.guid(sent.get("eventId", self._site.ids.event), "eventId")
+        changes = validation.changes(
+            {"eventId": self._site.ids.event, **sent}, self._world.new_id, whole=True, exact=True
+        )
+        event = validation.guid(sent.get("eventId", self._site.ids.event), "eventId")
         return {"ticket": self._world.create(event, **changes).id}
 
     async def _update(self, request: Request) -> Json:
         sent = _definition(await _object(request))
-        changes = draft.changes(sent, self._world.new_id, whole=False, exact=True)
+        changes = validation.changes(sent, self._world.new_id, whole=False, exact=True)
         return {"ticket": self._world.update(_id(request), **changes).id}
 
     async def _delete(self, request: Request) -> Json:
@@ -114,7 +116,7 @@ class Control:
                 return {}
             case act:
                 raise NotThere(f"an event can be canceled, ended, updated or deleted, but there is no {act}")
-        return picture.event(event)
+        return overview.event(event)
 
     async def _app(self, request: Request) -> Json:
         match request.path_params["act"]:

@@ -12,9 +12,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sandbox.clock import iso, parse
-from sandbox.draft import guid
 from sandbox.errors import BadFilter, Invalid
 from sandbox.model import Pricing, Ticket
+from sandbox.validation import guid
 
 MOST_FACETS = 20
 DEEPEST = 20

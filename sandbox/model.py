@@ -1,6 +1,6 @@
 """The things of the world as frozen values: events, tickets, holds and orders.
 
-A change makes a new value, so whoever kept the old one (past.py, a webhook that is still to be sent) keeps the truth
+A change makes a new value, so whoever kept the old one (history.py, a webhook that is still to be sent) keeps the truth
 of its time. Moments are seconds since 1970, prices are decimal strings as Wix wants them.
 """
 

@@ -5,8 +5,8 @@ In: a world without tickets, and the ids they get. Out: the same world with them
 
 from typing import Any
 
+from sandbox.catalog import MOST_TICKETS, Programme
 from sandbox.model import Price, Pricing
-from sandbox.programme import MOST_TICKETS, Programme
 from sandbox.site import Ids
 
 DAY = 86_400.0

@@ -1,6 +1,6 @@
 """What happened, as the webhooks that Wix would send: type, envelope, compact JWT.
 
-In: words from the world (herald.py). Out: envelopes, posted to whoever sends them (delivery.py) and signed when they
+In: words from the world (observer.py). Out: envelopes, posted to whoever sends them (delivery.py) and signed when they
 are first needed, since a signature costs a millisecond.
 Sources: Wix, "About webhooks", "Webhook structure", "Domain events"; RFC 7515.
 """
@@ -17,9 +17,9 @@ import jwt
 from sandbox import payloads
 from sandbox.clock import Clock, iso
 from sandbox.entity import entity, period
-from sandbox.herald import What
 from sandbox.knobs import Board
 from sandbox.model import Event, Hold, Order, Ticket
+from sandbox.observer import What
 from sandbox.site import Site
 
 FLAT = "wix.events.ticketing.events."

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from sandbox.catalog import Programme, find
 from sandbox.clock import Clock
 from sandbox.errors import Invalid, NotForSale
-from sandbox.herald import Herald, What
 from sandbox.model import (
     Admission,
     EventStatus,
@@ -28,7 +28,7 @@ from sandbox.model import (
     SaleStatus,
     Ticket,
 )
-from sandbox.programme import Programme, find
+from sandbox.observer import Herald, What
 
 MOST_A_LINE = 50
 """Tickets of one kind in one order (limitPerCheckout)."""

@@ -20,9 +20,9 @@ from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
 from sandbox.calls import Call
 from sandbox.delivery import Webhook
-from sandbox.herald import What
 from sandbox.knobs import Board
 from sandbox.model import Event, Hold, Order, Ticket
+from sandbox.observer import What
 from sandbox.site import Ids, Site, new_key
 from sandbox.world import World
 

@@ -1,7 +1,7 @@
 import pytest
 
+from sandbox.catalog import MOST_TICKETS
 from sandbox.model import Pricing, SaleStatus
-from sandbox.programme import MOST_TICKETS
 from sandbox.seed import plain, seed
 from sandbox.site import KINDS
 from sandbox.world import World

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.catalog import MOST_TICKETS, Programme
 from sandbox.errors import BadPeriod, NotThere, Stale, TooMany
 from sandbox.model import Event, EventStatus, Price, Pricing, SaleStatus, Ticket
-from sandbox.programme import MOST_TICKETS, Programme
 from tests.rig.wix import Ears, Hand
 
 FIXED: dict[str, Any] = {"name": "Seat", "pricing": Pricing.FIXED, "prices": (Price("10.00", "USD"),), "limit": 10}

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.past import LONGEST, Past
+from sandbox.history import LONGEST, Past
 
 
 def test_a_moment_shows_what_was_there_then() -> None:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from sandbox.clock import Clock
 from sandbox.errors import BadPeriod, NotThere, Stale, TooMany
-from sandbox.herald import Herald, What
+from sandbox.history import Past
 from sandbox.model import Event, EventStatus, SaleStatus, Ticket
-from sandbox.past import Past
+from sandbox.observer import Herald, What
 
 T = TypeVar("T")
 

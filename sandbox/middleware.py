@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import answers
+from sandbox import responses
 from sandbox.auth import Auth
 from sandbox.calls import NO_ANSWER, TOKEN, Call, Calls
 from sandbox.knobs import Board
@@ -55,13 +55,13 @@ class Gate:
             case "none":
                 return None
             case "nonsense":
-                return answers.nonsense()
+                return responses.nonsense()
             case "drop":
-                return answers.Broken()
+                return responses.Broken()
             case "hang":
                 while (await request.receive())["type"] != "http.disconnect":
                     pass
-                return answers.Broken()
+                return responses.Broken()
             case status:
                 return self._fault(int(status))
 
@@ -77,7 +77,7 @@ class Gate:
     def _fault(self, status: int) -> Response:
         knobs = self._board.now
         wait = knobs.retry_after if status in {429, 503} else None
-        return answers.fault(status, wait, plain=status == 429 and knobs.plain_429)
+        return responses.fault(status, wait, plain=status == 429 and knobs.plain_429)
 
     async def _on_its_way(self, kind: str) -> None:
         knobs = self._board.now
@@ -86,5 +86,5 @@ class Gate:
             await self._sleep(delay)
 
     def _end(self, call: Call, response: Response) -> None:
-        broken = isinstance(response, answers.Broken)
+        broken = isinstance(response, responses.Broken)
         self._calls.end(call, NO_ANSWER if broken else response.status_code)
