@@ -4,11 +4,11 @@
 them the same messages, again and again in turn, and prints medians. `python -m bench.report FILE` puts them in docs/.
 
   __main__.py    the rounds
-  figures.py     what was measured: table, JSON            report.py   docs/performance.md and its plot
-  questions.py   what is asked of a server with viewers
+  results.py     what was measured: table, JSON            report.py   docs/performance.md and its plot
+  scenarios.py   what is asked of a server with viewers
   end_to_end.py  from a webhook to the last viewer         intake.py   what taking a webhook costs
   servers.py     starts and ends each server, and what is measured of it: CPU seconds, bytes
-  recipes.py     how each is started                       packets.py  the bytes that it is spoken to with
+  server_configs.py  how each is started                       packets.py  the bytes that it is spoken to with
   install.py     fetches what the peers need               peers/      the same counter as others would serve it
   viewers.py     load.c, driven from here
   load.c         the viewers: thousands of sockets, and who publishes to them
@@ -16,5 +16,5 @@ them the same messages, again and again in turn, and prints medians. `python -m 
   post.c         who posts webhooks
 
 `python -m bench.chaos` is another bench: it breaks everything for a while and judges what visitors read. Its own header
-is the map of ordeal/. What it has in common with the tests is in tests/rig, which imports nothing from here.
+is the map of chaos/. What it has in common with the tests is in tests/rig, which imports nothing from here.
 """

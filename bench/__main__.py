@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from bench import servers
-from bench.figures import QUESTIONS, Results
-from bench.questions import Stage, Unanswered
+from bench.results import QUESTIONS, Results
+from bench.scenarios import Stage, Unanswered
 from bench.viewers import SERVING, WATCHING
 
 QUICK_SOCKETS, QUICK_SECONDS = 1000, 1.0

@@ -20,7 +20,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from bench import servers
-from bench.questions import GAP, Figure, Stage, Unanswered, running
+from bench.scenarios import GAP, Figure, Stage, Unanswered, running
 from bench.servers import Redis, end, free_port, launch
 from bench.viewers import SERVING, WATCHING, Viewers
 from server.redis.client import script

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.packets import SITE
-from bench.questions import Figure, Stage
+from bench.scenarios import Figure, Stage
 from bench.servers import ROOT, TICKETS, Redis, cpu_seconds, end, free_port, launch, roomy
 from bench.viewers import SERVING, WATCHING, built, pinned
 

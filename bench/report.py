@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import servers
-from bench.figures import FIGURES, TITLES, Results, number
+from bench.results import FIGURES, TITLES, Results, number
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PLOT = PAGE.with_suffix(".svg")

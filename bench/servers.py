@@ -1,7 +1,7 @@
 """The servers of a run, each on one core, and what is measured of them: CPU seconds, private bytes.
 
 In: a name of PEERS. Out: a running Server, which says how its viewers come in and how it is published to. What a peer
-is made of is fetched by bench/install.py, and how it is started is in bench/recipes.py.
+is made of is fetched by bench/install.py, and how it is started is in bench/server_configs.py.
 """
 
 import functools
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import install as kits
-from bench import recipes
-from bench.recipes import RECIPES, Place
+from bench import server_configs
+from bench.server_configs import RECIPES, Place
 from bench.viewers import SERVING, WATCHING, pinned
 from server import valkey
 
@@ -142,7 +142,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def roomy(redis: Redis, port: int) -> dict[str, str]:
     """Settings of ours beside this Redis, with room for every viewer though all come from one address."""
-    return recipes.roomy(redis.port, port)
+    return server_configs.roomy(redis.port, port)
 
 
 @functools.cache

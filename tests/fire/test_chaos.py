@@ -1,4 +1,4 @@
-"""bench/chaos.py: the judge finds every lie that is put before it, and no other; then it judges two real runs."""
+"""bench/chaos: the judge finds every lie that is put before it, and no other; then it judges two real runs."""
 
 import asyncio
 import json
@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from bench.ordeal import faults, journal, ledger, summary, trade, verdict
-from bench.ordeal.faults import Happened
-from bench.ordeal.journal import Line
-from bench.ordeal.ledger import Entry
-from bench.ordeal.trade import Deal
-from bench.ordeal.truth import Past, Span
-from bench.ordeal.verdict import Record, Verdict
+from bench.chaos import checker, consumer, faults, logs, report, workload
+from bench.chaos.checker import Record, Verdict
+from bench.chaos.consumer import Entry
+from bench.chaos.faults import Happened
+from bench.chaos.logs import Line
+from bench.chaos.timeline import Past, Span
+from bench.chaos.workload import Deal
 from tests.rig.crowd import Crowd, Episode, Viewer
 from tests.rig.cut import cut
 from tests.rig.percentile import percentile
@@ -27,7 +27,6 @@ from tests.rig.supervised import Ending
 from tests.rig.tell import tell
 from tests.rig.wix import WixRig
 
-ROOT = Path(__file__).parent.parent.parent
 MAX_STALE = 15.0
 END = 1000.0
 Told = Sequence[tuple[float, str | None]]
@@ -47,14 +46,14 @@ def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),
     for at, claim in told:
         found.told["t"].append((at, claim))
         found._said["t"] = claim
-    found.episodes += [Episode(0, begin - verdict.TOLD, end) for begin, end in lives]
+    found.episodes += [Episode(0, begin - checker.TOLD, end) for begin, end in lives]
     return found
 
 
 def judged(truth: Past, *viewers: Viewer, **more: Any) -> Verdict:
     """The verdict on what these viewers showed until the end."""
     given = {"deals": (), "faults": (), "endings": (), "unexplained": (), "changes": (), "refused": (), **more}
-    return verdict.judge(Record(END, MAX_STALE, viewers, {"t": truth}, **given))
+    return checker.judge(Record(END, MAX_STALE, viewers, {"t": truth}, **given))
 
 
 def broken(found: Verdict) -> dict[str, float]:
@@ -113,12 +112,12 @@ def test_an_old_truth_that_comes_true_again_is_no_lie() -> None:
 def test_without_a_connection_a_minute_more_is_allowed(late: float, lie: float) -> None:
     """Where no connection lives a claim may stand for the minute after which the page withdraws, and not longer."""
     truth = past((0, "5 left"), (100, "4 left"))
-    over = 100 + MAX_STALE + verdict.OVER + late
+    over = 100 + MAX_STALE + checker.OVER + late
 
     found = judged(truth, viewer((0, "5 left"), (over, "4 left"), lives=[(0, 90), (over, END)]))
 
     assert lie == pytest.approx(found.bounds[0].value, abs=0.1)
-    assert MAX_STALE + verdict.OVER + late == pytest.approx(found.oldest_cut, abs=0.1)
+    assert MAX_STALE + checker.OVER + late == pytest.approx(found.oldest_cut, abs=0.1)
 
 
 def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
@@ -207,16 +206,16 @@ def test_changes_are_a_chain_or_something_is_wrong() -> None:
     facts = {"t": past((0, "a"), (1, "b"), (2, "c"))}
     whole = [Entry("t", 1, None, "a"), Entry("t", 2, "a", "b"), Entry("t", 3, "b", "c")]
 
-    assert [] == ledger.broken(whole, facts)
-    assert ["t: version 3 does not go on from 1"] == ledger.broken([whole[0], whole[2]], facts)
-    assert ["t: version 4 doubles 3"] == ledger.broken([*whole, Entry("t", 4, "b", "c")], facts)
-    assert ["t: the last change is not the present"] == ledger.broken(whole[:2], facts)
-    assert ["t: its first change has a before"] == ledger.broken(whole[1:], facts)
-    assert ["t: no change ever came"] == ledger.broken([], facts)
-    assert "t: version 2 has facts that the world never had" in ledger.broken(
+    assert [] == consumer.broken(whole, facts)
+    assert ["t: version 3 does not go on from 1"] == consumer.broken([whole[0], whole[2]], facts)
+    assert ["t: version 4 doubles 3"] == consumer.broken([*whole, Entry("t", 4, "b", "c")], facts)
+    assert ["t: the last change is not the present"] == consumer.broken(whole[:2], facts)
+    assert ["t: its first change has a before"] == consumer.broken(whole[1:], facts)
+    assert ["t: no change ever came"] == consumer.broken([], facts)
+    assert "t: version 2 has facts that the world never had" in consumer.broken(
         [whole[0], Entry("t", 2, "a", "x")], facts
     )
-    assert "t: version 1 comes after 2" in ledger.broken([whole[0], whole[1], Entry("t", 1, "b", "c")], facts)
+    assert "t: version 1 comes after 2" in consumer.broken([whole[0], whole[1], Entry("t", 1, "b", "c")], facts)
 
 
 def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
@@ -230,7 +229,7 @@ def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
         Line("web0", None, "not a line of the log", "Traceback (most recent call last):"),
     ]
 
-    assert told[1:] == journal.unexplained(told, cut_off, 1000.0)
+    assert told[1:] == logs.unexplained(told, cut_off, 1000.0)
 
 
 def test_lines_are_read_as_they_are_written() -> None:
@@ -241,7 +240,7 @@ def test_lines_are_read_as_they_are_written() -> None:
     ]
     text = "\n".join([*map(json.dumps, said), "Fatal Python error", '{"event": "half'])
 
-    found = list(journal.lines("web0", text))
+    found = list(logs.lines("web0", text))
 
     assert ["listener_lost", "not a line of the log"] == [line.event for line in found]
     assert [1_795_676_400.5, None] == [line.at for line in found]
@@ -261,9 +260,9 @@ def test_ends_are_in_order_and_asked_for() -> None:
 
 def test_a_seed_is_a_plan() -> None:
     """One seed gives the same orders and faults each time, another seed others, and every fault ends before the run."""
-    assert trade.plan(7, 60) == trade.plan(7, 60) != trade.plan(8, 60)
+    assert workload.plan(7, 60) == workload.plan(7, 60) != workload.plan(8, 60)
     assert faults.plan(7, 300) == faults.plan(7, 300) != faults.plan(8, 300)
-    assert all(0 <= act.at < 60 for act in trade.plan(7, 60))
+    assert all(0 <= act.at < 60 for act in workload.plan(7, 60))
     for seed in range(20):
         plan = faults.plan(seed, 300)
         assert plan
@@ -331,7 +330,7 @@ async def test_a_viewer_comes_back_as_he_is_asked(start_server: Start, wix: WixR
 async def chaos(*words: str, folder: Path) -> tuple[int, dict[str, Any], str]:
     """Run the command; answers its status, its JSON, and what it printed."""
     result = folder / "result.json"
-    command = [str(ROOT / "bench" / "chaos.py"), *words, "--viewers", "200", "--json", str(result)]
+    command = ["-m", "bench.chaos", *words, "--viewers", "200", "--json", str(result)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )
@@ -353,8 +352,8 @@ async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
     assert found["healings"]
     assert found["counts"]["changes"] >= 40
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n")
-    summary.write([tmp_path / "result.json"], page)
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.write([tmp_path / "result.json"], page)
     assert "| false claims | 0 viewer-seconds | 0 |" in page.read_text()
     assert "\nold\n" not in page.read_text()
     median = percentile(found["calm_s"], 0.5)

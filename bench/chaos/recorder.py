@@ -11,7 +11,7 @@ import math
 import time
 from typing import Any
 
-from bench.ordeal.truth import Past, Span
+from bench.chaos.timeline import Past, Span
 from sandbox.app import Sandbox
 from sandbox.entity import FIELDS, entity
 from sandbox.model import Event, Ticket

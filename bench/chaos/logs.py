@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bench.ordeal.faults import Happened
+from bench.chaos.faults import Happened
 
 LOUD = {"warning", "error", "critical"}
 AFTER = 15.0

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.ordeal.truth import Past
-from bench.ordeal.witness import canonical
+from bench.chaos.recorder import canonical
+from bench.chaos.timeline import Past
 from server.errors import RedisUnavailable
 from server.model import SiteId
 from server.redis.client import RedisClient, Use

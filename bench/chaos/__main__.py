@@ -4,13 +4,11 @@
 viewers; orders go on while parts are killed, stopped, restarted and cut off. It exits 1 when a bound is broken.
 `python -m bench.chaos --report FILE...` writes what several runs found into docs/reliability.md.
 
-In ordeal/:
-
-  run.py       one run                              verdict.py   bounds, figures
-  scene.py     everything that runs, and its links  truth.py     what was true when, and what stood for too long
-  faults.py    what breaks, in which order          witness.py   sees the world change
-  trade.py     what buyers and organisers do        ledger.py    the log of changes, as a consumer gets it
-  summary.py   several runs as the tables of docs   journal.py   log lines, and which faults explain them
+  run.py       one run                              checker.py   bounds, figures
+  testbed.py   everything that runs, and its links  timeline.py  what was true when, and what stood for too long
+  faults.py    what breaks, in which order          recorder.py  sees the world change
+  workload.py  what buyers and organisers do        consumer.py  the log of changes, as a consumer gets it
+  report.py    several runs as the tables of docs   logs.py      log lines, and which faults explain them
 
 The viewers (crowd.py), what a counter claims (claims.py), a process that is killed and started again (supervised.py) and
 a link that fails on command (cut.py) are of tests/rig.
@@ -28,9 +26,9 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from bench.ordeal import summary
-from bench.ordeal.faults import KINDS
-from bench.ordeal.run import NotReady, Wanted, run
+from bench.chaos import report
+from bench.chaos.faults import KINDS
+from bench.chaos.run import NotReady, Wanted, run
 
 
 def main(
@@ -39,7 +37,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Orders and faults follow from it.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds in which things are bought and broken.")] = 300.0,
     result: Annotated[Path | None, typer.Option("--json", help="Write every figure here.")] = None,
-    report: Annotated[bool, typer.Option("--report", help="Write the tables of docs/reliability.md.")] = False,
+    write_report: Annotated[bool, typer.Option("--report", help="Write the tables of docs/reliability.md.")] = False,
     viewers: Annotated[int, typer.Option(min=1, help="Viewers with a WebSocket each.")] = 500,
     tickets: Annotated[int, typer.Option(min=8, help="Tickets on sale.")] = 40,
     settle: Annotated[float, typer.Option(min=0, help="Seconds that everything may take to heal at the end.")] = 90.0,
@@ -50,8 +48,8 @@ def main(
     keep: Annotated[Path | None, typer.Option(help="A new folder in which the logs of all processes stay.")] = None,
 ) -> None:
     """Break everything for a while, and judge what visitors read meanwhile."""
-    if report:
-        summary.write(files or [])
+    if write_report:
+        report.write(files or [])
         return
     if unknown := set(only or ()) - set(KINDS):
         raise typer.BadParameter(f"no such kind of fault: {', '.join(unknown)}. There are: {'; '.join(KINDS)}")
@@ -60,7 +58,7 @@ def main(
     for fault in wanted.faults:
         print(f"  {fault.at:6.1f} s  {fault.target:<15} {fault.kind}, {fault.seconds:.1f} s", flush=True)
     found = _run(wanted, keep)
-    summary.show(found)
+    report.show(found)
     if result is not None:
         result.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     if not found["kept"]:

@@ -8,10 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench.ordeal.faults import KINDS, Happened
-from bench.ordeal.journal import Line
-from bench.ordeal.trade import EDITS, Deal
-from bench.ordeal.truth import (
+from bench.chaos.faults import KINDS, Happened
+from bench.chaos.logs import Line
+from bench.chaos.timeline import (
     Bounds,
     Past,
     Span,
@@ -23,6 +22,7 @@ from bench.ordeal.truth import (
     seconds,
     subtracted,
 )
+from bench.chaos.workload import EDITS, Deal
 from tests.rig.crowd import Shown, Viewer
 from tests.rig.supervised import Ending
 

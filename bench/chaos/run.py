@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.ordeal import faults, journal, ledger, trade, verdict
-from bench.ordeal.faults import Fault, Happened
-from bench.ordeal.ledger import Ledger
-from bench.ordeal.scene import SETTINGS, Scene, scene
-from bench.ordeal.trade import Act, Trade
-from bench.ordeal.verdict import Record, Verdict
-from bench.ordeal.witness import Witness
+from bench.chaos import checker, consumer, faults, logs, workload
+from bench.chaos.checker import Record, Verdict
+from bench.chaos.consumer import Ledger
+from bench.chaos.faults import Fault, Happened
+from bench.chaos.recorder import Witness
+from bench.chaos.testbed import SETTINGS, Scene, scene
+from bench.chaos.workload import Act, Trade
 from server.errors import RedisUnavailable
 from tests.rig.crowd import Crowd
 
@@ -56,7 +56,7 @@ class Wanted:
     @property
     def acts(self) -> list[Act]:
         """What is traded."""
-        return trade.plan(self.seed, self.seconds)
+        return workload.plan(self.seed, self.seconds)
 
     @property
     def faults(self) -> list[Fault]:
@@ -143,7 +143,7 @@ class Ordeal:
     def record(self, folder: Path) -> tuple[Record, dict[str, int]]:
         """What it left, and how often each loud event was told."""
         lives = {name: [life.err for life in part.lives] for name, part in self.stage.parts.items()}
-        loud = journal.read(folder, lives)
+        loud = logs.read(folder, lives)
         offset = time.time() - time.monotonic()
         record = Record(
             end=self.end,
@@ -153,11 +153,11 @@ class Ordeal:
             deals=self.trade.deals,
             faults=self.happened,
             endings=[ending for part in self.stage.parts.values() for ending in part.endings],
-            unexplained=journal.unexplained(loud, self.happened, offset),
-            changes=ledger.broken(self.ledger.ordered, self.witness.facts),
+            unexplained=logs.unexplained(loud, self.happened, offset),
+            changes=consumer.broken(self.ledger.ordered, self.witness.facts),
             refused=self.crowd.refused,
         )
-        return record, journal.counted(loud)
+        return record, logs.counted(loud)
 
     def told(self, folder: Path) -> dict[str, Any]:
         """The verdict, and every figure."""
@@ -172,7 +172,7 @@ class Ordeal:
             "plan": self.wanted.plan,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            **_found(verdict.judge(record)),
+            **_found(checker.judge(record)),
             "healed": self.healed,
             "settling_s": self.end - self.calm,
             "loop_late_at_most_s": self.witness.latest,

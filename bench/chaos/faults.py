@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench.ordeal.scene import WIX, Scene
+from bench.chaos.testbed import WIX, Scene
 
 Deed = Callable[[Scene, str, random.Random], Awaitable[None]]
 

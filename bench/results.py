@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import end_to_end, intake, questions, servers
-from bench.questions import Figure, Question
+from bench import end_to_end, intake, scenarios, servers
+from bench.scenarios import Figure, Question
 
-FIGURES: dict[str, Figure] = {**questions.FIGURES, **end_to_end.FIGURES, **intake.FIGURES}
+FIGURES: dict[str, Figure] = {**scenarios.FIGURES, **end_to_end.FIGURES, **intake.FIGURES}
 
 TITLES: dict[str, str] = {**intake.TITLES, **servers.TITLES}
 
 QUESTIONS: dict[str, Question] = {
-    **questions.QUESTIONS,
+    **scenarios.QUESTIONS,
     "end_to_end": Question(end_to_end.end_to_end, (10_000,), ("ours", "limit")),
     "intake": Question(intake.intake, (32,), intake.SERVERS),
 }
