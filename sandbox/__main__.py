@@ -21,7 +21,7 @@ import uvicorn
 from sandbox import state
 from sandbox.app import Sandbox
 from sandbox.clock import parse
-from sandbox.errors import NotUsable
+from sandbox.errors import StartupError
 from sandbox.knobs import Knobs
 from sandbox.site import Site
 
@@ -90,7 +90,7 @@ def main(  # noqa: PLR0917 - typer calls it by name
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         if folder:
             state.save(folder, site, url, webhook or ())
-    except NotUsable as error:
+    except StartupError as error:
         typer.echo(f"sandbox: {error}", err=True)
         raise typer.Exit(2) from None
     sandbox = Sandbox(site, webhooks=webhook or (), knobs=knobs, seeded_at=seeded_at, chance=chance)
@@ -118,12 +118,12 @@ def config(sandbox: Sandbox) -> uvicorn.Config:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises NotUsable."""
+    """A listening socket. Raises StartupError."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise NotUsable(f"cannot listen on {host}:{port} ({error.strerror}): change --host or --port") from None
+        raise StartupError(f"cannot listen on {host}:{port} ({error.strerror}): change --host or --port") from None
     # What it accepts inherits this; asyncio sets it only on sockets that name their protocol, which these do not, and
     # every second answer of a kept connection would come 40 ms late.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -144,7 +144,9 @@ def _moment(text: str) -> float:
     try:
         return parse(text)
     except ValueError:
-        raise NotUsable(f"--seed-at {text!r} is not `now`, nor a date and time such as 2026-02-11T10:00:00Z") from None
+        raise StartupError(
+            f"--seed-at {text!r} is not `now`, nor a date and time such as 2026-02-11T10:00:00Z"
+        ) from None
 
 
 if __name__ == "__main__":

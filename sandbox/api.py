@@ -14,19 +14,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sandbox import filters, query, responses, validation
-from sandbox.auth import Auth, Denied
+from sandbox.auth import Auth, TokenDenied
 from sandbox.calls import TOKEN
-from sandbox.catalog import Programme, View
+from sandbox.catalog import Catalog, View
 from sandbox.entity import FIELDS, entity
-from sandbox.errors import BadFilter, Invalid, NotThere, Refused
-from sandbox.knobs import Board
-from sandbox.middleware import Gate
+from sandbox.errors import BadFilter, Invalid, NotFound, Refused
+from sandbox.knobs import LiveKnobs
+from sandbox.middleware import Middleware
 from sandbox.model import Ticket
 
 PREFIXES = ("/events/v3/ticket-definitions", "/events-ticket-definitions/v3/ticket-definitions")
 """The one of the reference, and the one that Wix's own SDK calls."""
 
-MOST_FIELDS = 5
+MAX_FIELDS = 5
 
 Json = dict[str, Any]
 
@@ -34,11 +34,11 @@ Json = dict[str, Any]
 class Api:
     """The API over one world."""
 
-    def __init__(self, world: Programme, auth: Auth, board: Board, gate: Gate) -> None:
+    def __init__(self, world: Catalog, auth: Auth, knobs: LiveKnobs, middleware: Middleware) -> None:
         self._world = world
         self._auth = auth
-        self._board = board
-        self._gate = gate
+        self._knobs = knobs
+        self._middleware = middleware
 
     def routes(self) -> list[BaseRoute]:
         """Every route, behind the gate."""
@@ -53,11 +53,11 @@ class Api:
             ("delete", "DELETE", "/{id}", self._delete),
         ]
         found: list[BaseRoute] = [
-            Route("/oauth2/token", self._gate.through(TOKEN, self._token), methods=["POST"]),
+            Route("/oauth2/token", self._middleware.wrap(TOKEN, self._token), methods=["POST"]),
         ]
         for prefix in PREFIXES:
             for kind, method, path, handler in methods:
-                endpoint = self._gate.through(kind, _answered(handler))
+                endpoint = self._middleware.wrap(kind, _endpoint(handler))
                 found.append(Route(prefix + path, endpoint, methods=[method]))
         return found
 
@@ -66,9 +66,9 @@ class Api:
     async def _token(self, request: Request) -> Response:
         try:
             return responses.ok(self._auth.grant(_parsed(await request.body())))
-        except Denied as error:
+        except TokenDenied as error:
             body = {"error": error.code, "error_description": str(error)}
-            return responses.signed(JSONResponse(body, error.status))
+            return responses.with_request_id(JSONResponse(body, error.status))
 
     # -- reads --
 
@@ -78,8 +78,8 @@ class Api:
         view = self._view()
         ticket = view.tickets.get(ticket_id)
         if ticket is None:
-            raise NotThere(f"there is no ticket definition {ticket_id}")
-        return {"ticketDefinition": self._written(ticket, view, fields)}
+            raise NotFound(f"there is no ticket definition {ticket_id}")
+        return {"ticketDefinition": self._to_json(ticket, view, fields)}
 
     async def _query(self, request: Request) -> Json:
         view = self._view()
@@ -92,7 +92,7 @@ class Api:
     def _page(self, asked: Json, view: View, tickets: Iterable[Ticket]) -> Json:
         fields = _fields(asked.get("fields"))
         page = query.page(asked.get("query"), tickets)
-        written = [self._written(ticket, view, fields) for ticket in page.tickets]
+        written = [self._to_json(ticket, view, fields) for ticket in page.tickets]
         return {"ticketDefinitions": written, "metadata": page.metadata}
 
     async def _count(self, request: Request) -> Json:
@@ -109,7 +109,7 @@ class Api:
     async def _create(self, request: Request) -> Json:
         asked = await _object(request)
         fields = _fields(asked.get("fields"))
-        changes = validation.changes(asked.get("ticketDefinition"), self._world.new_id, whole=True)
+        changes = validation.ticket_fields(asked.get("ticketDefinition"), self._world.new_id, complete=True)
         event = validation.guid(asked["ticketDefinition"]["eventId"], "ticketDefinition.eventId")
         ticket = self._world.create(event, **changes)
         return self._now(ticket, fields)
@@ -118,7 +118,7 @@ class Api:
         asked = await _object(request)
         fields = _fields(asked.get("fields"))
         ticket_id = validation.guid(request.path_params["id"], "ticketDefinition.id")
-        changes = validation.changes(asked.get("ticketDefinition"), self._world.new_id, whole=False)
+        changes = validation.ticket_fields(asked.get("ticketDefinition"), self._world.new_id, complete=False)
         sent = asked["ticketDefinition"]
         if validation.guid(sent.get("id", ticket_id), "ticketDefinition.id") != ticket_id:
             raise Invalid("ticketDefinition.id", "it is not the id in the path")
@@ -138,24 +138,24 @@ class Api:
     # -- what they share --
 
     def _view(self) -> View:
-        return self._world.view(self._board.now.stale_reads)
+        return self._world.view(self._knobs.now.stale_reads)
 
     def _now(self, ticket: Ticket, fields: frozenset[str]) -> Json:
-        return {"ticketDefinition": self._written(ticket, self._world.view(), fields)}
+        return {"ticketDefinition": self._to_json(ticket, self._world.view(), fields)}
 
-    def _written(self, ticket: Ticket, view: View, fields: frozenset[str]) -> Json:
-        return entity(ticket, view.events.get(ticket.event), self._board.now, fields)
+    def _to_json(self, ticket: Ticket, view: View, fields: frozenset[str]) -> Json:
+        return entity(ticket, view.events.get(ticket.event), self._knobs.now, fields)
 
 
-def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return responses.ok(await handler(request))
         except BadFilter as error:
             counting = request.url.path.endswith("/count")
-            return responses.uncountable(error) if counting else responses.refused(error)
+            return responses.invalid_count_filter(error) if counting else responses.error(error)
         except Refused as error:
-            return responses.refused(error)
+            return responses.error(error)
 
     return endpoint
 
@@ -166,8 +166,8 @@ def _available(view: View) -> list[Ticket]:
 
 def _fields(given: Any) -> frozenset[str]:
     asked = [] if given is None else given
-    if not isinstance(asked, list) or len(asked) > MOST_FIELDS:
-        raise Invalid("fields", f"a list of at most {MOST_FIELDS}", "MAX_SIZE")
+    if not isinstance(asked, list) or len(asked) > MAX_FIELDS:
+        raise Invalid("fields", f"a list of at most {MAX_FIELDS}", "MAX_SIZE")
     for one in asked:
         if not isinstance(one, str) or one not in FIELDS:
             raise Invalid("fields", f"must be of {', '.join(sorted(FIELDS))}", "ENUM")

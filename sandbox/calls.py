@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sandbox.clock import Clock
 
 WINDOW = 60.0
-KEPT = 100_000
+MAX_KEPT = 100_000
 """Calls that are remembered."""
 
 TOKEN = "token"  # noqa: S105 - the kind of a call
@@ -32,10 +32,10 @@ class Call:
     ms: int = 0
 
 
-class Calls:
+class CallLog:
     """All calls of the site."""
 
-    def __init__(self, *, clock: Clock = time.time, keep: int = KEPT) -> None:
+    def __init__(self, *, clock: Clock = time.time, keep: int = MAX_KEPT) -> None:
         self._clock = clock
         self._kept: deque[Call] = deque(maxlen=keep)
         self._count = 0
@@ -53,7 +53,7 @@ class Calls:
         call.status = status
         call.ms = int((self._clock() - call.at) * 1000)
 
-    def admit(self, limit: int) -> bool:
+    def allow(self, limit: int) -> bool:
         """Count one call, unless there were *limit* in the minute before now; those refused do not count."""
         now = self._clock()
         while self._window and self._window[0] <= now - WINDOW:

@@ -15,20 +15,20 @@ from starlette.routing import BaseRoute, Route
 
 from sandbox import overview, validation
 from sandbox.auth import Auth
-from sandbox.calls import Calls
+from sandbox.calls import CallLog
 from sandbox.clock import iso
 from sandbox.delivery import Delivery
-from sandbox.errors import Invalid, NotForSale, NotThere, Refused, Stale, TooMany
-from sandbox.knobs import Board
+from sandbox.errors import Invalid, NotForSale, NotFound, Refused, StaleRevision, TooManyTickets
+from sandbox.knobs import LiveKnobs
 from sandbox.model import EventStatus
 from sandbox.site import Site
-from sandbox.webhooks import Scribe
+from sandbox.webhooks import WebhookEmitter
 from sandbox.world import World
 
-MOST_ROWS = 200
+MAX_ROWS = 200
 """Webhooks in one answer: each that was never sent costs a signature."""
 
-CONFLICTS = (NotForSale, Stale, TooMany)
+CONFLICTS = (NotForSale, StaleRevision, TooManyTickets)
 
 Json = dict[str, Any]
 
@@ -41,24 +41,24 @@ class Control:
         *,
         site: Site,
         world: World,
-        board: Board,
+        knobs: LiveKnobs,
         delivery: Delivery,
-        calls: Calls,
+        calls: CallLog,
         auth: Auth,
-        scribe: Scribe,
+        emitter: WebhookEmitter,
     ) -> None:
         self._site = site
         self._world = world
-        self._board = board
+        self._knobs = knobs
         self._delivery = delivery
         self._calls = calls
         self._auth = auth
-        self._scribe = scribe
+        self._emitter = emitter
 
     def routes(self) -> list[BaseRoute]:
         """Every route."""
         methods: list[tuple[str, str, Callable[[Request], Awaitable[Json]]]] = [
-            ("GET", "/world", self._show),
+            ("GET", "/world", self._show_world),
             ("POST", "/tickets", self._create),
             ("PATCH", "/tickets/{id}", self._update),
             ("DELETE", "/tickets/{id}", self._delete),
@@ -69,33 +69,35 @@ class Control:
             ("POST", "/orders/{number}/cancel", self._cancel_order),
             ("POST", "/event/{act}", self._event),
             ("POST", "/app/{act}", self._app),
-            ("GET", "/knobs", self._knobs),
-            ("PATCH", "/knobs", self._turn),
-            ("GET", "/webhooks", self._webhooks),
-            ("GET", "/calls", self._list_calls),
-            ("POST", "/tokens/revoke", self._revoke),
-            ("GET", "/site", self._who),
+            ("GET", "/knobs", self._show_knobs),
+            ("PATCH", "/knobs", self._set_knobs),
+            ("GET", "/webhooks", self._show_webhooks),
+            ("GET", "/calls", self._show_calls),
+            ("POST", "/tokens/revoke", self._revoke_tokens),
+            ("GET", "/site", self._show_site),
         ]
-        return [Route(f"/sandbox{path}", _answered(handler), methods=[method]) for method, path, handler in methods]
+        return [
+            Route(f"/sandbox{path}", _json_endpoint(handler), methods=[method]) for method, path, handler in methods
+        ]
 
     # -- the world --
 
-    async def _show(self, _: Request) -> Json:
-        return overview.world(self._world, self._site.ids.event, self._board.now)
+    async def _show_world(self, _: Request) -> Json:
+        return overview.world(self._world, self._site.ids.event, self._knobs.now)
 
     # -- organisers --
 
     async def _create(self, request: Request) -> Json:
         sent = _definition(await _object(request))
-        changes = validation.changes(
-            {"eventId": self._site.ids.event, **sent}, self._world.new_id, whole=True, exact=True
+        changes = validation.ticket_fields(
+            {"eventId": self._site.ids.event, **sent}, self._world.new_id, complete=True, keep_seconds=True
         )
         event = validation.guid(sent.get("eventId", self._site.ids.event), "eventId")
         return {"ticket": self._world.create(event, **changes).id}
 
     async def _update(self, request: Request) -> Json:
         sent = _definition(await _object(request))
-        changes = validation.changes(sent, self._world.new_id, whole=False, exact=True)
+        changes = validation.ticket_fields(sent, self._world.new_id, complete=False, keep_seconds=True)
         return {"ticket": self._world.update(_id(request), **changes).id}
 
     async def _delete(self, request: Request) -> Json:
@@ -115,17 +117,17 @@ class Control:
                 world.delete_event(id_)
                 return {}
             case act:
-                raise NotThere(f"an event can be canceled, ended, updated or deleted, but there is no {act}")
+                raise NotFound(f"an event can be canceled, ended, updated or deleted, but there is no {act}")
         return overview.event(event)
 
     async def _app(self, request: Request) -> Json:
         match request.path_params["act"]:
             case "install":
-                self._scribe.app_installed()
+                self._emitter.app_installed()
             case "remove":
-                self._scribe.app_removed()
+                self._emitter.app_removed()
             case act:
-                raise NotThere(f"the app can be installed or removed, but there is no {act}")
+                raise NotFound(f"the app can be installed or removed, but there is no {act}")
         return {}
 
     # -- buyers --
@@ -150,14 +152,14 @@ class Control:
 
     # -- the machinery --
 
-    async def _knobs(self, _: Request) -> Json:
-        return self._board.now.model_dump()
+    async def _show_knobs(self, _: Request) -> Json:
+        return self._knobs.now.model_dump()
 
-    async def _turn(self, request: Request) -> Json:
-        return self._board.turn(**await _object(request)).model_dump()
+    async def _set_knobs(self, request: Request) -> Json:
+        return self._knobs.turn(**await _object(request)).model_dump()
 
-    async def _webhooks(self, request: Request) -> Json:
-        since = _since(request, self._delivery.last - MOST_ROWS)
+    async def _show_webhooks(self, request: Request) -> Json:
+        since = _since(request, self._delivery.last - MAX_ROWS)
         return {
             "webhooks": [
                 {
@@ -166,18 +168,18 @@ class Control:
                     "jwt": webhook.jwt,
                     "attempts": [{**asdict(attempt), "at": iso(attempt.at)} for attempt in webhook.attempts],
                 }
-                for webhook in self._delivery.since(since, MOST_ROWS)
+                for webhook in self._delivery.since(since, MAX_ROWS)
             ]
         }
 
-    async def _list_calls(self, request: Request) -> Json:
+    async def _show_calls(self, request: Request) -> Json:
         calls = self._calls.since(_since(request, 0))
         return {"calls": [{**asdict(call), "at": iso(call.at)} for call in calls]}
 
-    async def _revoke(self, _: Request) -> Json:
+    async def _revoke_tokens(self, _: Request) -> Json:
         return {"revoked": self._auth.revoke()}
 
-    async def _who(self, _: Request) -> Json:
+    async def _show_site(self, _: Request) -> Json:
         ids = self._site.ids
         return {
             "appId": ids.app,
@@ -191,12 +193,12 @@ class Control:
         }
 
 
-def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
+def _json_endpoint(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return JSONResponse(await handler(request), headers={"Cache-Control": "no-store"})
         except Refused as error:
-            status = 404 if isinstance(error, NotThere) else 409 if isinstance(error, CONFLICTS) else 400
+            status = 404 if isinstance(error, NotFound) else 409 if isinstance(error, CONFLICTS) else 400
             return JSONResponse({"error": str(error)}, status)
 
     return endpoint

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from sandbox.clock import Clock
-from sandbox.knobs import Board
+from sandbox.knobs import LiveKnobs
 
 MINUTE, HOUR = 60.0, 3600.0
 RESENDS = (
@@ -32,13 +32,13 @@ RESENDS = (
 )
 """Seconds before each further try, counted from the failure before it."""
 
-WITHIN = 1.25
+TIMEOUT = 1.25
 """Seconds that a receiver has to answer, at Wix."""
 
-AT_ONCE = 64
+MAX_CONCURRENT = 64
 """Requests on their way to one receiver: a slow one delays its own webhooks and nobody else's."""
 
-KEPT = 10_000
+MAX_KEPT = 10_000
 """Webhooks that are remembered."""
 
 Json = dict[str, Any]
@@ -85,27 +85,27 @@ class Delivery:
     def __init__(
         self,
         sign: Callable[[Json, float], str],
-        board: Board,
+        knobs: LiveKnobs,
         urls: Sequence[str] = (),
         *,
         clock: Clock = time.time,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
-        dice: random.Random | None = None,
-        keep: int = KEPT,
-        within: float = WITHIN,
+        rng: random.Random | None = None,
+        keep: int = MAX_KEPT,
+        within: float = TIMEOUT,
     ) -> None:
         self.urls = tuple(urls)
         self.paused = False
         self._sign = sign
-        self._board = board
+        self._knobs = knobs
         self._clock = clock
         self._sleep = sleep
-        self._dice = dice or random.Random()  # noqa: S311 - chance, not secrecy
+        self._rng = rng or random.Random()  # noqa: S311 - chance, not secrecy
         self._kept: deque[Webhook] = deque(maxlen=keep)
         self._within = within
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._doors: dict[str, asyncio.Semaphore] = {}
+        self._semaphores: dict[str, asyncio.Semaphore] = {}
         self._client: httpx.AsyncClient | None = None
 
     def post(self, type_: str, envelope: Json, at: float) -> None:
@@ -118,11 +118,11 @@ class Delivery:
 
     def send(self, webhook: Webhook) -> None:
         """Send one to every receiver, as the knobs would have it; the way back for what was taken while paused."""
-        knobs = self._board.now
+        knobs = self._knobs.now
         for url in self.urls:
-            if self._dice.random() < knobs.loss:
+            if self._rng.random() < knobs.loss:
                 continue
-            for _ in range(2 if self._dice.random() < knobs.duplicates else 1):
+            for _ in range(2 if self._rng.random() < knobs.duplicates else 1):
                 task = asyncio.get_running_loop().create_task(self._deliver(webhook, url))
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
@@ -152,22 +152,22 @@ class Delivery:
             await self._client.aclose()
 
     async def _deliver(self, webhook: Webhook, url: str) -> None:
-        delay = self._board.now.reorder * self._dice.random()
+        delay = self._knobs.now.reorder * self._rng.random()
         if delay:
             await self._sleep(delay)
         for wait in (*RESENDS, None):
-            if await self._try(webhook, url):
+            if await self._attempt(webhook, url):
                 return
             if wait is not None:
-                await self._sleep(wait * self._board.now.resend_scale)
+                await self._sleep(wait * self._knobs.now.resend_scale)
         log.warning("webhook %d (%s) was given up: %s did not answer 200", webhook.n, webhook.type, url)
 
-    async def _try(self, webhook: Webhook, url: str) -> bool:
+    async def _attempt(self, webhook: Webhook, url: str) -> bool:
         if self._client is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONCURRENT)
             # Nothing cancels a request: its own time-outs end it, and one that took longer in all has failed.
             self._client = httpx.AsyncClient(timeout=self._within, limits=limits, trust_env=False)
-        async with self._doors.setdefault(url, asyncio.Semaphore(AT_ONCE)):
+        async with self._semaphores.setdefault(url, asyncio.Semaphore(MAX_CONCURRENT)):
             began, at, status = time.perf_counter(), self._clock(), 0
             try:
                 response = await self._client.post(

@@ -15,7 +15,7 @@ from sandbox.model import Event, Price, Pricing, Ticket
 FIELDS = frozenset({"SALES_DETAILS", "EVENT_DETAILS", "SEATING_DETAILS"})
 """What may be asked for with `fields`; there is no seating plan here, so the last gives nothing."""
 
-MOST_PER_CHECKOUT = 50
+MAX_PER_CHECKOUT = 50
 """limitPerCheckout at most; the stock wins where it is smaller."""
 
 
@@ -37,7 +37,7 @@ def entity(ticket: Ticket, event: Event | None, knobs: Knobs, fields: Collection
         "feeType": ticket.fee,
         "salePeriod": period(ticket),
         "saleStatus": ticket.status.value,
-        "limitPerCheckout": MOST_PER_CHECKOUT if unsold is None else min(MOST_PER_CHECKOUT, unsold),
+        "limitPerCheckout": MAX_PER_CHECKOUT if unsold is None else min(MAX_PER_CHECKOUT, unsold),
         "extendedFields": dict(ticket.extended),
     }
     if ticket.limit is not None:

@@ -8,7 +8,7 @@ class Refused(Exception):
     """The request cannot be done; its text says why."""
 
 
-class NotThere(Refused):
+class NotFound(Refused):
     """No ticket, event, hold or order of this id."""
 
 
@@ -26,15 +26,15 @@ class BadFilter(Invalid):
     """A query's filter that Wix would not take; Count has an error code of its own for it."""
 
 
-class Stale(Refused):
+class StaleRevision(Refused):
     """The revision that was sent is not the present one."""
 
 
-class BadPeriod(Refused):
+class InvalidSalePeriod(Refused):
     """A sale that ends before it starts."""
 
 
-class TooMany(Refused):
+class TooManyTickets(Refused):
     """An event has as many ticket definitions as it may."""
 
 
@@ -42,5 +42,5 @@ class NotForSale(Refused):
     """This cannot be bought now: not on sale, hidden, over, or fewer left than wanted."""
 
 
-class NotUsable(Exception):
+class StartupError(Exception):
     """The sandbox cannot start with what it was given; the text says what to do."""

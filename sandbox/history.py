@@ -1,6 +1,6 @@
 """What things were a while ago, so that a read can lag behind the world as Wix's read model may.
 
-In: each new value of a thing and when it came. Out: everything as it was at a moment. It keeps LONGEST seconds.
+In: each new value of a thing and when it came. Out: everything as it was at a moment. It keeps MAX_LAG seconds.
 """
 
 from collections import deque
@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-LONGEST = 60.0
+MAX_LAG = 60.0
 """Seconds that a read may lag behind at most."""
 
 ALWAYS = float("-inf")
 
 
-class Past(Generic[T]):
+class History(Generic[T]):
     """The values that each key had; None stands for gone."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Past(Generic[T]):
         """From *at* on the thing is this."""
         line = self._lines.setdefault(key, deque())
         line.append((at, value))
-        while len(line) > 1 and line[1][0] <= at - LONGEST:
+        while len(line) > 1 and line[1][0] <= at - MAX_LAG:
             line.popleft()
 
     def at(self, moment: float) -> dict[str, T]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.errors import Invalid
-from sandbox.history import LONGEST
+from sandbox.history import MAX_LAG
 
 Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -35,7 +35,7 @@ class Knobs(BaseModel):
     # -- the API --
     read_delay: Seconds = Field(default=0.0, description="Seconds that an answer of the API is on its way")
     read_jitter: Seconds = Field(default=0.0, description="Random seconds on top, so that answers overtake each other")
-    stale_reads: Annotated[float, Field(ge=0, le=LONGEST)] = Field(
+    stale_reads: Annotated[float, Field(ge=0, le=MAX_LAG)] = Field(
         default=0.0, description="Seconds that reads lag behind the world"
     )
     outage: Outage = Field(default="none", description="What is answered in place of everything")
@@ -74,7 +74,7 @@ class Knobs(BaseModel):
     )
 
 
-class Board:
+class LiveKnobs:
     """Where the knobs stand now."""
 
     def __init__(self, knobs: Knobs | None = None) -> None:

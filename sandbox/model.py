@@ -93,7 +93,7 @@ class Ticket:
     limit: int | None
     created: float
     updated: float
-    place: int
+    position: int
     status: SaleStatus = SaleStatus.STARTED
     start: float | None = None
     end: float | None = None
@@ -151,7 +151,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class IssuedTicket:
     """One ticket of an order, as its buyer gets it."""
 
     number: str
@@ -174,7 +174,7 @@ class Order:
     created: float
     updated: float
     status: OrderStatus = OrderStatus.INITIATED
-    admissions: tuple[Admission, ...] = ()
+    issued: tuple[IssuedTicket, ...] = ()
 
     @property
     def quantity(self) -> int:

@@ -7,7 +7,7 @@ from typing import Protocol
 from sandbox.model import Event, Hold, Order, Ticket
 
 
-class What(StrEnum):
+class ChangeType(StrEnum):
     """What happened to a thing; most are the slugs of Wix's domain events."""
 
     CREATED = "created"
@@ -24,17 +24,17 @@ class What(StrEnum):
     CONFIRMED = "confirmed"
 
 
-class Herald(Protocol):
+class Observer(Protocol):
     """Is told of each thing once, after it happened; the value is the thing as it is then."""
 
-    def ticket(self, what: What, ticket: Ticket, before: Ticket | None = None) -> None:
+    def ticket(self, what: ChangeType, ticket: Ticket, before: Ticket | None = None) -> None:
         """Of a ticket definition; *before* where it was changed."""
 
-    def hold(self, what: What, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
+    def hold(self, what: ChangeType, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
         """Of a hold; *tickets* has those it is for, by id, unless they are deleted."""
 
-    def order(self, what: What, order: Order) -> None:
+    def order(self, what: ChangeType, order: Order) -> None:
         """Of an order."""
 
-    def event(self, what: What, event: Event) -> None:
+    def event(self, what: ChangeType, event: Event) -> None:
         """Of an event."""

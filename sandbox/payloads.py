@@ -95,7 +95,7 @@ def _tickets(order: Order, knobs: Knobs) -> list[Json]:
             "anonymized": False,
             "canceled": one.canceled,
         }
-        for one in order.admissions
+        for one in order.issued
     ]
 
 

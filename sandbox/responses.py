@@ -11,13 +11,13 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox.errors import BadFilter, BadPeriod, Invalid, NotThere, Refused, Stale, TooMany
+from sandbox.errors import BadFilter, Invalid, InvalidSalePeriod, NotFound, Refused, StaleRevision, TooManyTickets
 
 APPLICATION: dict[type[Refused], tuple[int, str, str]] = {
-    NotThere: (404, "NOT_FOUND", "Entity not found"),
-    Stale: (409, "INVALID_REVISION", "entity has already changed since the requested revision"),
-    BadPeriod: (428, "INVALID_SALE_PERIOD", "Invalid sale period"),
-    TooMany: (428, "TICKET_DEFINITIONS_LIMIT_REACHED", "Ticket definitions limit reached"),
+    NotFound: (404, "NOT_FOUND", "Entity not found"),
+    StaleRevision: (409, "INVALID_REVISION", "entity has already changed since the requested revision"),
+    InvalidSalePeriod: (428, "INVALID_SALE_PERIOD", "Invalid sale period"),
+    TooManyTickets: (428, "TICKET_DEFINITIONS_LIMIT_REACHED", "Ticket definitions limit reached"),
 }
 """Refusals with an application error: status, code, description."""
 
@@ -33,19 +33,19 @@ STATUSES: dict[int, tuple[str, str, str]] = {
 
 def ok(json: Any) -> Response:
     """The answer to a good request."""
-    return signed(JSONResponse(json))
+    return with_request_id(JSONResponse(json))
 
 
-def refused(error: Refused) -> Response:
+def error(error: Refused) -> Response:
     """The answer to a bad one."""
     if isinstance(error, Invalid):
         return _invalid(error)
-    return signed(_application(*APPLICATION[type(error)]))
+    return with_request_id(_application(*APPLICATION[type(error)]))
 
 
-def uncountable(error: BadFilter) -> Response:
+def invalid_count_filter(error: BadFilter) -> Response:
     """What Count has for a filter that it cannot read."""
-    return signed(_application(400, "FILTER_PARSER_ERROR", str(error)))
+    return with_request_id(_application(400, "FILTER_PARSER_ERROR", str(error)))
 
 
 def fault(status: int, retry_after: int | None = None, *, plain: bool = False) -> Response:
@@ -58,15 +58,15 @@ def fault(status: int, retry_after: int | None = None, *, plain: bool = False) -
         response = _application(status, *STATUSES[status])
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
-    return signed(response)
+    return with_request_id(response)
 
 
-def nonsense() -> Response:
+def not_json() -> Response:
     """Status 200 and no JSON, as a proxy in between might answer."""
-    return signed(Response("<html><body>We will be right back</body></html>", media_type="text/html"))
+    return with_request_id(Response("<html><body>We will be right back</body></html>", media_type="text/html"))
 
 
-class Broken(Response):
+class Truncated(Response):
     """An answer that ends in the middle: the server closes the connection then."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
@@ -76,7 +76,7 @@ class Broken(Response):
         await send({"type": "http.response.body", "body": b'{"ticketDefinitions": [', "more_body": True})
 
 
-def signed(response: Response) -> Response:
+def with_request_id(response: Response) -> Response:
     """Put a request id on it."""
     response.headers["x-wix-request-id"] = f"{time.time():.0f}.{secrets.randbelow(10**19):019}"
     return response
@@ -85,7 +85,7 @@ def signed(response: Response) -> Response:
 def _invalid(error: Invalid) -> Response:
     violation = {"field": error.field, "description": error.text, "violatedRule": error.rule, "data": {}}
     details = {"validationError": {"fieldViolations": [violation]}}
-    return signed(JSONResponse({"message": "INVALID_ARGUMENT", "details": details}, 400))
+    return with_request_id(JSONResponse({"message": "INVALID_ARGUMENT", "details": details}, 400))
 
 
 def _application(status: int, code: str, text: str, message: str | None = None) -> Response:

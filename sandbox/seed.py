@@ -5,7 +5,7 @@ In: a world without tickets, and the ids they get. Out: the same world with them
 
 from typing import Any
 
-from sandbox.catalog import MOST_TICKETS, Programme
+from sandbox.catalog import MAX_TICKETS, Catalog
 from sandbox.model import Price, Pricing
 from sandbox.site import Ids
 
@@ -21,7 +21,7 @@ def _fixed(value: str) -> dict[str, Any]:
     return {"pricing": Pricing.FIXED, "prices": (Price(value, "USD"),)}
 
 
-def seed(world: Programme, ids: Ids, at: float) -> None:
+def seed(world: Catalog, ids: Ids, at: float) -> None:
     """Make the first event, whose sales go by the moment *at*."""
     minute = at - at % 60
     world.create_event(TITLE, minute + 30 * DAY, minute + 31 * DAY, ZONE, id_=ids.event)
@@ -44,17 +44,17 @@ def seed(world: Programme, ids: Ids, at: float) -> None:
     for kind, fields in tickets.items():
         given = {"start": minute - 7 * DAY, "end": minute + 30 * DAY, **fields}
         world.create(ids.event, id_=ids.tickets[kind], kind=kind, **given)
-    world.settle()
+    world.reset_history()
 
 
-def plain(world: Programme, number: int, *, limit: int | None = 1000) -> list[str]:
+def plain(world: Catalog, number: int, *, limit: int | None = 1000) -> list[str]:
     """Make so many more tickets of one price, a hundred an event, and answer their ids."""
     now = world.now()
     made: list[str] = []
     while len(made) < number:
         event = world.create_event(f"Side stage {len(world.events)}", now + 30 * DAY, now + 31 * DAY, ZONE)
-        for _ in range(min(MOST_TICKETS, number - len(made))):
+        for _ in range(min(MAX_TICKETS, number - len(made))):
             name = f"Side stage ticket {len(made) + 1}"
             made.append(world.create(event.id, kind="plain", name=name, limit=limit, **_fixed("10.00")).id)
-    world.settle()
+    world.reset_history()
     return made

@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from sandbox.errors import NotUsable
+from sandbox.errors import StartupError
 from sandbox.site import KINDS, OPTIONS, Ids, Site
 
-KEPT = "sandbox.json"
+STATE_FILE = "sandbox.json"
 PRIVATE, PUBLIC, SETTINGS = "private.pem", "public.pem", ".env"
 SECRET, OPEN = 0o600, 0o644
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
-NAMES = {
+JSON_NAMES = {
     "app": "appId",
     "app_secret": "appSecret",
     "instance": "instanceId",
@@ -39,33 +39,33 @@ NAMES = {
 
 
 def load(folder: Path) -> Site:
-    """The site of this folder: the one kept there, else a new one. Raises NotUsable."""
-    kept, private = folder / KEPT, folder / PRIVATE
+    """The site of this folder: the one kept there, else a new one. Raises StartupError."""
+    kept, private = folder / STATE_FILE, folder / PRIVATE
     if not kept.exists():
         return Site.new()
     try:
         known = json.loads(kept.read_text())
-        ids = Ids(**{field: known[name] for field, name in NAMES.items()})
+        ids = Ids(**{field: known[name] for field, name in JSON_NAMES.items()})
         key = load_pem_private_key(private.read_bytes(), None)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotUsable(f"{kept} or {private} cannot be read ({error!r}): delete both to begin anew") from None
+        raise StartupError(f"{kept} or {private} cannot be read ({error!r}): delete both to begin anew") from None
     whole = set(ids.tickets) >= set(KINDS) and len(ids.options) == OPTIONS
     if not whole or not isinstance(key, RSAPrivateKey):
-        raise NotUsable(f"{kept} is of another version: delete it and {private} to begin anew")
+        raise StartupError(f"{kept} is of another version: delete it and {private} to begin anew")
     return Site(ids, key)
 
 
 def save(folder: Path, site: Site, url: str, receivers: Sequence[str] = ()) -> None:
-    """Write all files for a sandbox that is reached at *url* and sends webhooks to *receivers*. Raises NotUsable."""
+    """Write all files for a sandbox that is reached at *url* and sends webhooks to *receivers*. Raises StartupError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / PRIVATE, site.private_pem, SECRET)
         _write(folder / PUBLIC, site.public_pem, OPEN)
-        _write(folder / KEPT, json.dumps(_kept(folder, site, url), indent=2) + "\n", SECRET)
+        _write(folder / STATE_FILE, json.dumps(_to_json(folder, site, url), indent=2) + "\n", SECRET)
         lines = (f"{name}={value}\n" for name, value in settings(site, url, receivers).items())
         _write(folder / SETTINGS, "".join(lines), SECRET)
     except OSError as error:
-        raise NotUsable(f"{folder} cannot be written: {error.strerror}") from None
+        raise StartupError(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def settings(site: Site, url: str, receivers: Sequence[str] = ()) -> dict[str, str]:
@@ -84,8 +84,8 @@ def settings(site: Site, url: str, receivers: Sequence[str] = ()) -> dict[str, s
     }
 
 
-def _kept(folder: Path, site: Site, url: str) -> dict[str, Any]:
-    known: dict[str, Any] = {name: getattr(site.ids, field) for field, name in NAMES.items()}
+def _to_json(folder: Path, site: Site, url: str) -> dict[str, Any]:
+    known: dict[str, Any] = {name: getattr(site.ids, field) for field, name in JSON_NAMES.items()}
     return {
         **known,
         "url": url,

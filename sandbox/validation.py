@@ -36,11 +36,11 @@ def guid(value: Any, field: str) -> str:
     return text
 
 
-def changes(json: Any, new_id: Callable[[], str], *, whole: bool, exact: bool = False) -> Fields:
-    """Read what is set; *whole* = a new definition must be complete, *exact* = sale dates keep their seconds."""
+def ticket_fields(json: Any, new_id: Callable[[], str], *, complete: bool, keep_seconds: bool = False) -> Fields:
+    """Read what is set; *complete* = a new definition must be complete, *keep_seconds* = sale dates keep their seconds."""
     root = "ticketDefinition"
     sent = _mapping(json, root)
-    for member in _REQUIRED if whole else ():
+    for member in _REQUIRED if complete else ():
         if sent.get(member) is None:
             raise Invalid(f"{root}.{member}", "value is required", "REQUIRED_FIELD")
     fields: Fields = {}
@@ -50,7 +50,7 @@ def changes(json: Any, new_id: Callable[[], str], *, whole: bool, exact: bool = 
     if "pricingMethod" in sent:
         fields |= _pricing(sent["pricingMethod"], f"{root}.pricingMethod", new_id)
     if "salePeriod" in sent:
-        fields |= _period(sent["salePeriod"], f"{root}.salePeriod", exact=exact)
+        fields |= _period(sent["salePeriod"], f"{root}.salePeriod", keep_seconds=keep_seconds)
     return fields
 
 
@@ -139,7 +139,7 @@ def _money(value: Any, field: str) -> Price:
     return Price(str(amount), currency)
 
 
-def _period(value: Any, field: str, *, exact: bool) -> Fields:
+def _period(value: Any, field: str, *, keep_seconds: bool) -> Fields:
     period = _mapping(value, field)
     dates = {}
     for member in ("startDate", "endDate"):
@@ -148,7 +148,7 @@ def _period(value: Any, field: str, *, exact: bool) -> Fields:
             moment = None if text is None else parse(text)
         except (ValueError, TypeError):
             raise Invalid(f"{field}.{member}", "value is not a date and time in UTC", "FORMAT") from None
-        dates[member] = moment if moment is None or exact else moment - moment % MINUTE
+        dates[member] = moment if moment is None or keep_seconds else moment - moment % MINUTE
     shown = _flag(period.get("displayNotOnSale", True), f"{field}.displayNotOnSale")
     return {"start": dates["startDate"], "end": dates["endDate"], "shown_early": shown}
 

@@ -137,7 +137,7 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
 def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
     """More tickets of every kind than the seed has, with as much stock as a run sells."""
     world = sandbox.world
-    sandbox.scribe.silent = True
+    sandbox.emitter.muted = True
     event = sandbox.site.ids.event
     names = ("Adult", "Child")
     for place in range(number - len(world.tickets)):
@@ -157,8 +157,8 @@ def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
             pricing=Pricing.OPTIONS if options else Pricing.FIXED,
             prices=prices,
         )
-    world.settle()
-    sandbox.scribe.silent = False
+    world.reset_history()
+    sandbox.emitter.muted = False
 
 
 @asynccontextmanager

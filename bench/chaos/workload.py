@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sandbox.errors import Refused
 from sandbox.model import Price, Pricing, Ticket
-from sandbox.world import Want, World
+from sandbox.world import Item, World
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class Trade:
 
     def _hold(self, act: Act) -> str:
         ticket = self._ticket(act)
-        self._world.reserve([Want(ticket.id, act.amount, *_option(ticket, act))])
+        self._world.reserve([Item(ticket.id, act.amount, *_option(ticket, act))])
         return ticket.id
 
     def _cancel_hold(self, act: Act) -> str | None:
@@ -150,10 +150,10 @@ class Trade:
         return order.lines[0].ticket
 
     def _refund(self, act: Act) -> str | None:
-        paid = [order for order in self._world.orders.values() if any(not one.canceled for one in order.admissions)]
+        paid = [order for order in self._world.orders.values() if any(not one.canceled for one in order.issued)]
         if (order := _one(paid, act)) is None:
             return None
-        admission = next(one for one in order.admissions if not one.canceled)
+        admission = next(one for one in order.issued if not one.canceled)
         self._world.cancel_ticket(order.number, admission.number)
         return admission.ticket
 

@@ -20,9 +20,9 @@ from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
 from sandbox.calls import Call
 from sandbox.delivery import Webhook
-from sandbox.knobs import Board
+from sandbox.knobs import LiveKnobs
 from sandbox.model import Event, Hold, Order, Ticket
-from sandbox.observer import What
+from sandbox.observer import ChangeType
 from sandbox.site import Ids, Site, new_key
 from sandbox.world import World
 
@@ -78,7 +78,7 @@ class WixRig:
         return self.sandbox.world
 
     @property
-    def knobs(self) -> Board:
+    def knobs(self) -> LiveKnobs:
         """Turn them with `wix.knobs.turn(loss=0.5)`."""
         return self.sandbox.knobs
 
@@ -141,20 +141,20 @@ class Ears:
     def __init__(self) -> None:
         self.heard: list[tuple[str, Any]] = []
 
-    def ticket(self, what: What, ticket: Ticket, before: Ticket | None = None) -> None:
+    def ticket(self, what: ChangeType, ticket: Ticket, before: Ticket | None = None) -> None:
         """Hear of a ticket; that its stock moved is heard with every sale, and not kept."""
-        if what is not What.STOCK_MOVED:
+        if what is not ChangeType.STOCK_MOVED:
             self.heard.append((f"ticket {what}", ticket))
 
-    def hold(self, what: What, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
+    def hold(self, what: ChangeType, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
         """Hear of a hold."""
         self.heard.append((f"hold {what}", hold))
 
-    def order(self, what: What, order: Order) -> None:
+    def order(self, what: ChangeType, order: Order) -> None:
         """Hear of an order."""
         self.heard.append((f"order {what}", order))
 
-    def event(self, what: What, event: Event) -> None:
+    def event(self, what: ChangeType, event: Event) -> None:
         """Hear of an event."""
         self.heard.append((f"event {what}", event))
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalog import MOST_TICKETS, Programme
-from sandbox.errors import BadPeriod, NotThere, Stale, TooMany
+from sandbox.catalog import MAX_TICKETS, Catalog
+from sandbox.errors import InvalidSalePeriod, NotFound, StaleRevision, TooManyTickets
 from sandbox.model import Event, EventStatus, Price, Pricing, SaleStatus, Ticket
 from tests.rig.wix import Ears, Hand
 
@@ -16,7 +16,7 @@ class Stage:
     def __init__(self) -> None:
         self.ears = Ears()
         self.hand = Hand()
-        self.programme = Programme(self.ears, clock=self.hand)
+        self.programme = Catalog(self.ears, clock=self.hand)
         now = self.hand()
         self.event: Event = self.programme.create_event("Fair", now + 1000, now + 2000, "Europe/Lisbon")
 
@@ -56,7 +56,7 @@ def test_a_stale_revision_changes_nothing(stage: Stage) -> None:
     ticket = stage.ticket()
     after = stage.programme.update(ticket.id, 1, name="Chair")
 
-    with pytest.raises(Stale):
+    with pytest.raises(StaleRevision):
         stage.programme.update(ticket.id, 1, name="Bench")
 
     assert after == stage.programme.ticket(ticket.id)
@@ -70,7 +70,7 @@ def test_a_deleted_definition_is_gone(stage: Stage) -> None:
     stage.programme.delete(ticket.id)
 
     assert [("ticket deleted", ticket)] == stage.ears.heard
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         stage.programme.update(ticket.id, name="Chair")
 
 
@@ -136,9 +136,9 @@ def test_a_sale_must_end_after_it_starts(stage: Stage, length: float) -> None:
     now = stage.hand()
     ticket = stage.ticket()
 
-    with pytest.raises(BadPeriod):
+    with pytest.raises(InvalidSalePeriod):
         stage.ticket(start=now, end=now + length)
-    with pytest.raises(BadPeriod):
+    with pytest.raises(InvalidSalePeriod):
         stage.programme.update(ticket.id, start=now, end=now + length)
 
     assert {ticket.id: ticket} == stage.programme.tickets
@@ -146,10 +146,10 @@ def test_a_sale_must_end_after_it_starts(stage: Stage, length: float) -> None:
 
 def test_an_event_has_a_hundred_definitions(stage: Stage) -> None:
     """The hundred and first definition of an event is refused, that of another event is not."""
-    for _ in range(MOST_TICKETS):
+    for _ in range(MAX_TICKETS):
         stage.ticket()
 
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyTickets):
         stage.ticket()
     other = stage.programme.create_event("Other", stage.hand() + 1, stage.hand() + 2)
     assert other.id == stage.programme.create(other.id, **FIXED).event
@@ -191,7 +191,7 @@ def test_a_deleted_event_takes_its_tickets_along(stage: Stage) -> None:
 
     assert ["event deleted"] == stage.ears.words
     for find in (lambda: stage.programme.ticket(ticket.id), lambda: stage.programme.event(stage.event.id)):
-        with pytest.raises(NotThere):
+        with pytest.raises(NotFound):
             find()
 
 
@@ -226,7 +226,7 @@ def test_a_settled_world_has_no_yesterday(stage: Stage) -> None:
     """After settle, even the slowest read sees what is there now."""
     ticket = stage.ticket()
 
-    stage.programme.settle()
+    stage.programme.reset_history()
 
     assert {ticket.id: ticket} == stage.programme.view(60).tickets
 

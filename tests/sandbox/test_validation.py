@@ -22,7 +22,7 @@ def new_id() -> str:
 
 
 def read(json: Any, *, whole: bool = False, exact: bool = False) -> dict[str, Any]:
-    return validation.changes(json, new_id, whole=whole, exact=exact)
+    return validation.ticket_fields(json, new_id, complete=whole, keep_seconds=exact)
 
 
 def test_the_least_that_makes_a_definition() -> None:

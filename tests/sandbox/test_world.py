@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.errors import Invalid, NotForSale, NotThere
+from sandbox.errors import Invalid, NotForSale, NotFound
 from sandbox.model import EventStatus, HoldStatus, OrderStatus, Price, Pricing, Ticket
-from sandbox.world import Want, World
+from sandbox.world import Item, World
 from tests.rig.wix import Ears, Hand
 
 PRICE = Price("10.00", "USD")
@@ -21,7 +21,7 @@ class Shop:
     def __init__(self) -> None:
         self.ears = Ears()
         self.hand = Hand()
-        self.world = World(self.ears, clock=self.hand, hold_seconds=lambda: 100.0, dice=random.Random(1))
+        self.world = World(self.ears, clock=self.hand, hold_seconds=lambda: 100.0, rng=random.Random(1))
         now = self.hand()
         self.event = self.world.create_event("Fair", now + 10_000, now + 20_000)
         self.ears.heard.clear()
@@ -53,7 +53,7 @@ def test_buying_says_everything_in_order(shop: Shop) -> None:
         word for word, _ in shop.ears.heard
     ]
     begun, paid = shop.ears.heard[1][1], shop.ears.heard[3][1]
-    assert (OrderStatus.INITIATED, (), order) == (begun.status, begun.admissions, paid)
+    assert (OrderStatus.INITIATED, (), order) == (begun.status, begun.issued, paid)
     assert HoldStatus.CONFIRMED == shop.ears.heard[2][1].status
     assert (8, 2, 0) == shop.stock(ticket)
     assert {} == shop.world.holds
@@ -63,10 +63,10 @@ def test_an_order_has_one_admission_a_ticket(shop: Shop) -> None:
     """Each ticket that was bought has a number of its own, below that of its order."""
     one, other = shop.ticket(), shop.ticket(name="Table")
 
-    order = shop.world.buy_hold(shop.world.reserve([Want(one.id, 2), Want(other.id)]).id)
+    order = shop.world.buy_hold(shop.world.reserve([Item(one.id, 2), Item(other.id)]).id)
 
-    assert [one.id, one.id, other.id] == [admission.ticket for admission in order.admissions]
-    assert [f"{order.number}{n}" for n in ("01", "02", "03")] == [admission.number for admission in order.admissions]
+    assert [one.id, one.id, other.id] == [admission.ticket for admission in order.issued]
+    assert [f"{order.number}{n}" for n in ("01", "02", "03")] == [admission.number for admission in order.issued]
     assert (OrderStatus.PAID, 3) == (order.status, order.quantity)
 
 
@@ -81,7 +81,7 @@ def test_a_hold_takes_out_and_gives_back(shop: Shop) -> None:
     assert (6, 0, 4) == during
     assert (10, 0, 0) == shop.stock(ticket)
     assert HoldStatus.CANCELED == shop.ears.heard[-1][1].status
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         shop.world.cancel_hold(hold.id)
 
 
@@ -100,7 +100,7 @@ def test_a_hold_expires(shop: Shop) -> None:
     assert ((6, 0, 4), (10, 0, 0)) == (before, shop.stock(ticket))
     [(word, ended)] = shop.ears.heard
     assert ("hold updated", hold.id, HoldStatus.EXPIRED, 2) == (word, ended.id, ended.status, ended.revision)
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         shop.world.buy_hold(hold.id)
 
 
@@ -159,7 +159,7 @@ def test_lines_of_one_ticket_count_together(shop: Shop) -> None:
     ticket = shop.ticket(limit=3, pricing=Pricing.OPTIONS, prices=OPTIONS)
 
     with pytest.raises(NotForSale, match="3 left"):
-        shop.world.reserve([Want(ticket.id, 2, "adult"), Want(ticket.id, 2, "child")])
+        shop.world.reserve([Item(ticket.id, 2, "adult"), Item(ticket.id, 2, "child")])
 
     assert (3, 0, 0) == shop.stock(ticket)
 
@@ -184,7 +184,7 @@ def test_a_canceled_order_comes_back(shop: Shop) -> None:
 
     assert [("order updated", canceled)] == shop.ears.heard
     assert (10, 0, 0) == shop.stock(ticket)
-    assert all(admission.canceled for admission in canceled.admissions)
+    assert all(admission.canceled for admission in canceled.issued)
     with pytest.raises(NotForSale):
         shop.world.cancel_order(order.number)
 
@@ -203,18 +203,18 @@ def test_one_ticket_of_an_order_can_be_canceled(shop: Shop) -> None:
     """A ticket that is taken back is on sale again; the order is canceled when its last one is."""
     ticket = shop.ticket()
     order = shop.world.buy(ticket.id, 2)
-    first, second = (admission.number for admission in order.admissions)
+    first, second = (admission.number for admission in order.issued)
 
     after = shop.world.cancel_ticket(order.number, first)
     then = shop.stock(ticket)
     last = shop.world.cancel_ticket(order.number, second)
 
-    assert (OrderStatus.PAID, [True, False]) == (after.status, [one.canceled for one in after.admissions])
+    assert (OrderStatus.PAID, [True, False]) == (after.status, [one.canceled for one in after.issued])
     assert ((9, 1, 0), (10, 0, 0)) == (then, shop.stock(ticket))
     assert OrderStatus.CANCELED == last.status
     with pytest.raises(NotForSale):
         shop.world.cancel_ticket(order.number, first)
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         shop.world.cancel_ticket(order.number, "none")
 
 
@@ -317,7 +317,7 @@ def test_stock_is_never_lost_nor_made(steps: list[tuple[int, int]]) -> None:
                     world.initiate(holds[number % len(holds)])
                 case _:
                     shop.hand.move(30 * number)
-        except (NotForSale, NotThere):  # sold out, or the hold has expired meanwhile
+        except (NotForSale, NotFound):  # sold out, or the hold has expired meanwhile
             pass
 
         left, sold, reserved = shop.stock(ticket)
