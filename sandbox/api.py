@@ -1,7 +1,7 @@
-"""Wix's API as far as ticket definitions go: the token endpoint, and Ticket Definitions V3 under both its prefixes.
+"""Wix's API for ticket definitions: the token endpoint, and Ticket Definitions V3 under both prefixes.
 
-In: HTTP requests. Out: Wix's JSON with Wix's statuses. Reads see the world as it was `stale_reads` ago, writes see it
-as it is.
+In: HTTP requests. Out: Wix's JSON and statuses. Reads lag behind by the knob `stale_reads`; writes see the current
+state.
 Sources: Wix, "Ticket Definitions V3" (Get, Query, Count, Create, Update, Delete), "Create Access Token".
 """
 
@@ -24,7 +24,7 @@ from sandbox.middleware import Middleware
 from sandbox.model import Ticket
 
 PREFIXES = ("/events/v3/ticket-definitions", "/events-ticket-definitions/v3/ticket-definitions")
-"""The one of the reference, and the one that Wix's own SDK calls."""
+"""The prefix in the reference, and the one that Wix's SDK uses."""
 
 MAX_FIELDS = 5
 
@@ -41,7 +41,7 @@ class Api:
         self._middleware = middleware
 
     def routes(self) -> list[BaseRoute]:
-        """Every route, behind the gate."""
+        """All routes, each wrapped by the middleware."""
         methods: list[tuple[str, str, str, Callable[[Request], Awaitable[Json]]]] = [
             ("query", "POST", "/query", self._query),
             ("query_available", "POST", "/available/query", self._query_available),
@@ -135,7 +135,7 @@ class Api:
         self._world.delete(validation.guid(request.path_params["id"], "ticketDefinitionId"))
         return {}
 
-    # -- what they share --
+    # -- shared --
 
     def _view(self) -> View:
         return self._world.view(self._knobs.now.stale_reads)

@@ -1,7 +1,7 @@
-"""Builds the sandbox: one world, and everything around it as one ASGI application.
+"""Builds the sandbox: one world and its APIs as an ASGI application.
 
-In: a site, receivers, knobs, a clock. Out: a Sandbox whose `app` any ASGI server runs. While it runs, one task does
-what time does to the world (holds that expire, sales that start) at the moment it is due.
+In: a site, receivers, knobs, a clock. Out: a Sandbox whose `app` any ASGI server can run. While it runs, one task
+applies timed changes when they are due (holds expire, sales start).
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from sandbox.webhooks import WebhookEmitter, signer
 from sandbox.world import World
 
 MAX_WAIT = 30.0
-"""Seconds after which the clock is looked at in any case: a machine's may be set."""
+"""Seconds until the clock is read again in any case: it may have been set."""
 
 
 class Sandbox:
-    """The whole. *seeded_at* is the moment that the first sales go by; *chance* makes ids and misfortune repeatable."""
+    """The whole sandbox. Seeded sale dates are relative to *seeded_at*; *chance* seeds ids and simulated faults."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class Sandbox:
         self.app = self._build(sleep, rng)
 
     async def start(self) -> None:
-        """Let time pass."""
+        """Start to apply timed changes."""
         self._ticking = asyncio.create_task(self._tick())
 
     async def aclose(self) -> None:
-        """Stop time and the post; leaves no task behind."""
+        """Stop timed changes and deliveries; no task remains."""
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
@@ -78,14 +78,14 @@ class Sandbox:
         await self.delivery.aclose()
 
     def add(self, tickets: int, *, limit: int | None = 1000) -> list[str]:
-        """So many more plain tickets, for load, of which no webhook is sent; answers their ids."""
+        """Create *tickets* more plain tickets for load tests, without webhooks; return their ids."""
         self.emitter.muted = True
         made = plain(self.world, tickets, limit=limit)
         self.emitter.muted = False
         return made
 
     def _seed(self, at: float) -> None:
-        # The site was there before anybody listened.
+        # The site existed before the receivers subscribed.
         self.emitter.muted = True
         seed(self.world, self.site.ids, at)
         self.emitter.muted = False

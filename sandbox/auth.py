@@ -1,6 +1,6 @@
-"""Who may call: access tokens for an app's id and secret, or an API key with the site's id.
+"""Authentication: access tokens for an app's id and secret, or an API key with the site's id.
 
-In: the body of a token request, or the headers of a call. Out: a token, or whether the call is let in.
+In: the body of a token request, or the headers of a call. Out: a token, or whether the call is authorized.
 Sources: Wix, "Create Access Token", "REST API authentication", "About API keys"; RFC 6749 section 5.2.
 """
 
@@ -16,7 +16,7 @@ from sandbox.site import Site
 
 
 class TokenDenied(Exception):
-    """No token; *code* and text are what OAuth calls error and error_description."""
+    """No token is issued; *code* and text are OAuth's error and error_description."""
 
     def __init__(self, status: int, code: str, text: str) -> None:
         super().__init__(text)
@@ -25,7 +25,7 @@ class TokenDenied(Exception):
 
 
 class Auth:
-    """The tokens that were given out, and the API key."""
+    """The issued tokens, and the API key."""
 
     def __init__(self, site: Site, knobs: LiveKnobs, *, clock: Clock = time.time) -> None:
         self._ids = site.ids
@@ -34,7 +34,7 @@ class Auth:
         self._tokens: dict[str, float] = {}
 
     def grant(self, asked: Any) -> dict[str, Any]:
-        """A token for client credentials. Raises TokenDenied."""
+        """Issue a token for client credentials. Raises TokenDenied."""
         given = asked if isinstance(asked, dict) else {}
         for name in ("grant_type", "client_id", "client_secret", "instance_id"):
             if not isinstance(given.get(name), str):
@@ -53,7 +53,7 @@ class Auth:
         return {"access_token": token, "token_type": "Bearer", "expires_in": life}
 
     def is_authorized(self, headers: Mapping[str, str]) -> bool:
-        """Whether a call with these headers is let in: a live token, or the key with the site's id and no account's."""
+        """Whether these headers have a valid token, or the API key with the site's id and no account id."""
         given = headers.get("authorization", "")
         if given.startswith("Bearer ") and self._knobs.now.bearer:
             given = given.removeprefix("Bearer ")
@@ -62,7 +62,7 @@ class Auth:
         return self._tokens.get(given, 0.0) > self._clock()
 
     def revoke(self) -> int:
-        """Take every token back, and answer how many there were."""
+        """Revoke all tokens and return how many there were."""
         number = len(self._tokens)
         self._tokens.clear()
         return number

@@ -1,7 +1,7 @@
-"""What an organiser makes: the events and ticket definitions of one site, and what time does to them.
+"""The events and ticket definitions of one site, and their changes over time (a sale starts, an event ends).
 
-In: what organisers do, as plain calls, and a clock. Out: new values, and one word to the Observer for each thing that
-Wix would send a webhook about. Nothing here knows HTTP or JSON. World (world.py) adds the buyers.
+In: actions of organisers as plain calls, and a clock. Out: new values, and one notification to the Observer for each
+change that Wix would send a webhook about. No HTTP or JSON here. World (world.py) adds the buyers.
 """
 
 import heapq
@@ -22,19 +22,19 @@ from sandbox.observer import ChangeType, Observer
 T = TypeVar("T")
 
 MAX_TICKETS = 100
-"""Ticket definitions of one event (Ticket Definitions V3, create)."""
+"""Most ticket definitions of one event (Ticket Definitions V3, create)."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Events and tickets as they were at one moment."""
+    """Events and tickets as they were at one time."""
 
     events: Mapping[str, Event]
     tickets: Mapping[str, Ticket]
 
 
 class Catalog:
-    """The events and tickets of one site. *wake* is called when something becomes due."""
+    """The events and tickets of one site. *wake* is called when a timed change is scheduled."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class Catalog:
     # -- time --
 
     def now(self) -> float:
-        """The present to the millisecond, which is as much as Wix writes."""
+        """The current time, cut to milliseconds as in Wix's dates."""
         return int(self._clock() * 1000) / 1000
 
     def tick(self) -> float | None:
-        """Do what time has done since; answers when there will be more to do."""
+        """Apply the timed changes that are due; return the time of the next one."""
         now = self.now()
         while self._due and self._due[0][0] <= now:
             at, _, act, key = heapq.heappop(self._due)
@@ -78,7 +78,7 @@ class Catalog:
         return View(self._event_history.at(moment), self._ticket_history.at(moment))
 
     def reset_history(self) -> None:
-        """Let the world have always been as it is now, for reads that lag."""
+        """Drop earlier states: reads that lag see the current one."""
         self._event_history.forget()
         self._ticket_history.forget()
 
@@ -89,11 +89,11 @@ class Catalog:
     # -- events --
 
     def event(self, id_: str) -> Event:
-        """The event of this id. Raises NotFound."""
+        """The event with this id. Raises NotFound."""
         return find(self.events, id_, "event")
 
     def create_event(self, title: str, start: float, end: float, zone: str = "UTC", id_: str | None = None) -> Event:
-        """A new event, published at once."""
+        """Create an event, published at once."""
         now = self.now()
         event = Event(id_ or self.new_id(), title, EventStatus.UPCOMING, start, end, zone, now, now)
         self._put_event(event)
@@ -104,7 +104,7 @@ class Catalog:
         return event
 
     def update_event(self, id_: str, **changes: Any) -> Event:
-        """Change what an organiser may: title, zone, start, end, status."""
+        """Change an event's title, zone, start, end or status."""
         event = self._change_event(id_, **changes)
         self._schedule(event.start, self._on_event_time, event.id)
         self._schedule(event.end, self._on_event_time, event.id)
@@ -112,19 +112,19 @@ class Catalog:
         return event
 
     def cancel_event(self, id_: str) -> Event:
-        """Nothing of it can be bought any more."""
+        """Cancel an event: its tickets can no longer be bought."""
         event = self._change_event(id_, status=EventStatus.CANCELED)
         self._observer.event(ChangeType.CANCELED, event)
         return event
 
     def end_event(self, id_: str) -> Event:
-        """It is over, before its time."""
+        """End an event before its time."""
         event = self._change_event(id_, status=EventStatus.ENDED)
         self._observer.event(ChangeType.ENDED, event)
         return event
 
     def delete_event(self, id_: str) -> None:
-        """Away with it and its tickets; of the tickets no word is said."""
+        """Delete an event and its tickets; no notification is sent for the tickets."""
         event = self.event(id_)
         for ticket in [one for one in self.tickets.values() if one.event == id_]:
             self._remove(ticket)
@@ -157,11 +157,11 @@ class Catalog:
     # -- ticket definitions --
 
     def ticket(self, id_: str) -> Ticket:
-        """The ticket of this id. Raises NotFound."""
+        """The ticket with this id. Raises NotFound."""
         return find(self.tickets, id_, "ticket definition")
 
     def create(self, event: str, *, id_: str | None = None, kind: str = "other", **fields: Any) -> Ticket:
-        """A new ticket definition; *fields* are Ticket's. Raises NotFound, InvalidSalePeriod, TooManyTickets."""
+        """Create a definition; *fields* are those of Ticket. Raises NotFound, InvalidSalePeriod, TooManyTickets."""
         self.tick()
         self.event(event)
         if sum(one.event == event for one in self.tickets.values()) >= MAX_TICKETS:
@@ -184,7 +184,10 @@ class Catalog:
         return ticket
 
     def update(self, id_: str, revision: int | None = None, **changes: Any) -> Ticket:
-        """Change a definition; a *revision* that is given must be the present one. Raises NotFound, StaleRevision, InvalidSalePeriod."""
+        """Change a definition; *revision*, if given, must be the current one. Raises NotFound, InvalidSalePeriod.
+
+        Raises StaleRevision for another revision.
+        """
         self.tick()
         before = self.ticket(id_)
         if revision is not None and revision != before.revision:
@@ -201,7 +204,7 @@ class Catalog:
         return after
 
     def delete(self, id_: str) -> None:
-        """Away with a definition. Raises NotFound."""
+        """Delete a definition. Raises NotFound."""
         self.tick()
         ticket = self.ticket(id_)
         self._remove(ticket)
@@ -243,7 +246,7 @@ class Catalog:
 
 
 def find(things: Mapping[str, T], id_: str, what: str) -> T:
-    """The thing of this id. Raises NotFound, naming what it would be."""
+    """The object with this id; *what* names its type in errors. Raises NotFound."""
     try:
         return things[id_]
     except KeyError:

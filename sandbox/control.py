@@ -1,7 +1,7 @@
-"""The sandbox's own API, below /sandbox: look at the world, buy in it, turn its knobs. No account, no Wix shape.
+"""The sandbox's own API, below /sandbox: inspect the world, buy tickets, change knobs. No account, not Wix's format.
 
-In: JSON. Out: JSON; a refusal is {"error": text} with status 400, 404 or 409. It is what the shop page and tests in
-other processes use; it is never behind an outage.
+In: JSON. Out: JSON; an error is {"error": text} with status 400, 404 or 409. The shop page and tests in other processes
+use it. Simulated outages do not affect it.
 """
 
 import json
@@ -26,7 +26,7 @@ from sandbox.webhooks import WebhookEmitter
 from sandbox.world import World
 
 MAX_ROWS = 200
-"""Webhooks in one answer: each that was never sent costs a signature."""
+"""Most webhooks in one response: those that were never sent must be signed for it."""
 
 CONFLICTS = (NotForSale, StaleRevision, TooManyTickets)
 
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 
 class Control:
-    """The routes over everything that can be steered."""
+    """The routes of the control API."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Control:
         self._emitter = emitter
 
     def routes(self) -> list[BaseRoute]:
-        """Every route."""
+        """All routes."""
         methods: list[tuple[str, str, Callable[[Request], Awaitable[Json]]]] = [
             ("GET", "/world", self._show_world),
             ("POST", "/tickets", self._create),
@@ -117,7 +117,7 @@ class Control:
                 world.delete_event(id_)
                 return {}
             case act:
-                raise NotFound(f"an event can be canceled, ended, updated or deleted, but there is no {act}")
+                raise NotFound(f"there is no action {act}: use cancel, end, update or delete")
         return overview.event(event)
 
     async def _app(self, request: Request) -> Json:
@@ -127,7 +127,7 @@ class Control:
             case "remove":
                 self._emitter.app_removed()
             case act:
-                raise NotFound(f"the app can be installed or removed, but there is no {act}")
+                raise NotFound(f"there is no action {act}: use install or remove")
         return {}
 
     # -- buyers --
@@ -150,7 +150,7 @@ class Control:
     async def _cancel_order(self, request: Request) -> Json:
         return {"order": self._world.cancel_order(request.path_params["number"]).number}
 
-    # -- the machinery --
+    # -- knobs, webhooks, calls --
 
     async def _show_knobs(self, _: Request) -> Json:
         return self._knobs.now.model_dump()
@@ -205,7 +205,7 @@ def _json_endpoint(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[R
 
 
 async def _object(request: Request) -> Json:
-    """The body, in which nothing stands for {}."""
+    """The body as an object; an empty body means {}."""
     body = await request.body()
     try:
         found = json.loads(body) if body.strip() else {}
@@ -236,7 +236,7 @@ def _event_changes(sent: Json) -> Json:
     for name in ("title", "zone"):
         if name in sent:
             if not isinstance(sent[name], str) or not sent[name]:
-                raise Invalid(name, "it is not a text")
+                raise Invalid(name, "it is not a string, or is empty")
             changes[name] = sent[name]
     if "status" in sent:
         if sent["status"] not in list(EventStatus):

@@ -1,7 +1,7 @@
-"""Sends webhooks as Wix does, and remembers the last of them.
+"""Sends webhooks as Wix does, and stores the latest of them.
 
-In: envelopes in the order things happened. Out: a POST to each receiver; what is not answered 200 within 1.25 s comes
-again on Wix's schedule, twelve times, and holds back nothing that comes later. No order is promised.
+In: envelopes in order of the changes. Out: a POST to each receiver; a webhook that is not answered 200 within 1.25 s is
+resent twelve times on Wix's schedule. Later webhooks do not wait for it, so the order is not guaranteed.
 Source: Wix, "Webhook resend policy".
 """
 
@@ -30,16 +30,16 @@ RESENDS = (
     *(2 * (8 * HOUR,)),
     12 * HOUR,
 )
-"""Seconds before each further try, counted from the failure before it."""
+"""Seconds from a failed attempt to the next one."""
 
 TIMEOUT = 1.25
-"""Seconds that a receiver has to answer, at Wix."""
+"""Wix's time-out for a receiver, in seconds."""
 
 MAX_CONCURRENT = 64
-"""Requests on their way to one receiver: a slow one delays its own webhooks and nobody else's."""
+"""Most concurrent requests to one receiver: a slow one delays only its own webhooks."""
 
 MAX_KEPT = 10_000
-"""Webhooks that are remembered."""
+"""Number of webhooks that are stored."""
 
 Json = dict[str, Any]
 
@@ -48,7 +48,7 @@ log = logging.getLogger("sandbox.delivery")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: *status* is 0 where there was no answer in time, *ms* how long it took."""
+    """One attempt; *status* is 0 if there was no answer in time, *ms* is its duration."""
 
     at: float
     url: str
@@ -58,7 +58,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Webhook:
-    """One webhook, the *n*-th: the body is the same at every try."""
+    """Webhook number *n*; the body is the same at every attempt."""
 
     n: int
     type: str
@@ -70,16 +70,16 @@ class Webhook:
 
     @property
     def jwt(self) -> str:
-        """The body: signed when it is first needed."""
+        """The body, signed when it is first needed."""
         if self._jwt is None:
             self._jwt = self.sign(self.envelope, self.at)
         return self._jwt
 
 
 class Delivery:
-    """The way out. *paused* = webhooks are only remembered, for a test that posts them itself, in any order.
+    """Delivers webhooks. While *paused* they are only stored, for tests that post them themselves, in any order.
 
-    *within* is the seconds that a receiver has to answer; a test that is not about them gives more than Wix does.
+    *within* is the time-out for a receiver in seconds; tests of other things use a longer one than Wix's.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Delivery:
         self._client: httpx.AsyncClient | None = None
 
     def post(self, type_: str, envelope: Json, at: float) -> None:
-        """Take one webhook; never waits."""
+        """Store one webhook and start sending it; never waits."""
         self._count += 1
         webhook = Webhook(self._count, type_, at, envelope, self._sign)
         self._kept.append(webhook)
@@ -117,7 +117,7 @@ class Delivery:
             self.send(webhook)
 
     def send(self, webhook: Webhook) -> None:
-        """Send one to every receiver, as the knobs would have it; the way back for what was taken while paused."""
+        """Start sending a webhook to every receiver, subject to the knobs, even while paused."""
         knobs = self._knobs.now
         for url in self.urls:
             if self._rng.random() < knobs.loss:
@@ -128,7 +128,7 @@ class Delivery:
                 task.add_done_callback(self._done)
 
     def since(self, n: int = 0, limit: int | None = None) -> list[Webhook]:
-        """The remembered webhooks after the *n*-th, oldest first."""
+        """The stored webhooks after number *n*, oldest first."""
         after = list(takewhile(lambda webhook: webhook.n > n, reversed(self._kept)))[::-1]
         return after if limit is None else after[:limit]
 
@@ -139,11 +139,11 @@ class Delivery:
 
     @property
     def pending(self) -> int:
-        """Webhooks on their way, those that wait for another try among them."""
+        """Number of deliveries in progress, those that wait for a resend included."""
         return len(self._tasks)
 
     async def aclose(self) -> None:
-        """Stop sending; what has not arrived is lost."""
+        """Stop sending; undelivered webhooks are lost."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -160,12 +160,12 @@ class Delivery:
                 return
             if wait is not None:
                 await self._sleep(wait * self._knobs.now.resend_scale)
-        log.warning("webhook %d (%s) was given up: %s did not answer 200", webhook.n, webhook.type, url)
+        log.warning("gave up webhook %d (%s): %s never answered 200", webhook.n, webhook.type, url)
 
     async def _attempt(self, webhook: Webhook, url: str) -> bool:
         if self._client is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONCURRENT)
-            # Nothing cancels a request: its own time-outs end it, and one that took longer in all has failed.
+            # Only httpx's time-outs, each for one step, end a request; one that took longer in total has failed.
             self._client = httpx.AsyncClient(timeout=self._within, limits=limits, trust_env=False)
         async with self._semaphores.setdefault(url, asyncio.Semaphore(MAX_CONCURRENT)):
             began, at, status = time.perf_counter(), self._clock(), 0

@@ -1,7 +1,7 @@
-"""Wix's filters over tickets: what can be asked of which field, and who passes. Pure.
+"""Wix's filters over tickets: the operators of each field, and which tickets match. Pure functions.
 
-In: the `filter` of a request. Out: the tickets it lets through, or BadFilter for what Wix would not take, a field
-that cannot be filtered by or an operator it does not have included.
+In: the `filter` of a request. Out: the matching tickets, or BadFilter if Wix would refuse the filter, for example
+because of a field that cannot be filtered by or an operator it does not support.
 Source: Wix, "Ticket Definitions V3: supported filters and sorting", "API query language".
 """
 
@@ -18,7 +18,7 @@ from sandbox.validation import guid
 
 MAX_FACETS = 20
 MAX_DEPTH = 20
-"""Filters in filters."""
+"""Deepest nesting of filters."""
 
 EQUALITY = frozenset({"$eq", "$ne", "$in", "$nin", "$exists"})
 ORDERED = EQUALITY | {"$gt", "$gte", "$lt", "$lte"}
@@ -58,7 +58,7 @@ def _id(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What can be filtered and sorted by: how a ticket's value is got, how a request's is read, and the operators."""
+    """A field to filter and sort by: how to get a ticket's value, how to parse a request's value, and the operators."""
 
     of: Callable[[Ticket], Any]
     read: Callable[[Any], Any]
@@ -98,7 +98,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def matching(filter_: Any, tickets: Iterable[Ticket]) -> list[Ticket]:
-    """The tickets that a filter lets through. Raises BadFilter."""
+    """The tickets that match a filter. Raises BadFilter."""
     test = _filter({} if filter_ is None else filter_, "filter", 0)
     return [ticket for ticket in tickets if test(ticket)]
 
@@ -184,10 +184,10 @@ def _read(by: Field, operand: Any, where: str) -> Any:
 
 
 def field(name: Any, where: str) -> Field:
-    """The field of this name. Raises BadFilter."""
+    """The field with this name. Raises BadFilter."""
     found = FIELDS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise BadFilter(where, "it can not be filtered or sorted by")
+        raise BadFilter(where, "this field cannot be filtered or sorted by")
     return found
 
 

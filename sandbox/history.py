@@ -1,6 +1,6 @@
-"""What things were a while ago, so that a read can lag behind the world as Wix's read model may.
+"""Earlier states of objects, so that reads can lag behind writes as in Wix's read model.
 
-In: each new value of a thing and when it came. Out: everything as it was at a moment. It keeps MAX_LAG seconds.
+In: each new value of an object and its time. Out: all objects as they were at a given time. It keeps MAX_LAG seconds.
 """
 
 from collections import deque
@@ -9,35 +9,35 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MAX_LAG = 60.0
-"""Seconds that a read may lag behind at most."""
+"""The longest lag of a read, in seconds."""
 
 ALWAYS = float("-inf")
 
 
 class History(Generic[T]):
-    """The values that each key had; None stands for gone."""
+    """The values of each key over time; None means deleted."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, deque[tuple[float, T | None]]] = {}
+        self._values: dict[str, deque[tuple[float, T | None]]] = {}
 
     def put(self, key: str, at: float, value: T | None) -> None:
-        """From *at* on the thing is this."""
-        line = self._lines.setdefault(key, deque())
-        line.append((at, value))
-        while len(line) > 1 and line[1][0] <= at - MAX_LAG:
-            line.popleft()
+        """Set the value from the time *at* on."""
+        values = self._values.setdefault(key, deque())
+        values.append((at, value))
+        while len(values) > 1 and values[1][0] <= at - MAX_LAG:
+            values.popleft()
 
     def at(self, moment: float) -> dict[str, T]:
-        """Everything that was there at that moment, in the order it first came."""
+        """All objects that existed at that time, in order of creation."""
         found = {}
-        for key, line in self._lines.items():
-            value = next((value for since, value in reversed(line) if since <= moment), None)
+        for key, values in self._values.items():
+            value = next((value for since, value in reversed(values) if since <= moment), None)
             if value is not None:
                 found[key] = value
         return found
 
     def forget(self) -> None:
-        """Let everything have always been as it is now: a new world has no yesterday without tickets."""
-        self._lines = {
-            key: deque([(ALWAYS, line[-1][1])]) for key, line in self._lines.items() if line[-1][1] is not None
+        """Drop earlier values, as if the current ones had always been there: a lagging read finds the first tickets."""
+        self._values = {
+            key: deque([(ALWAYS, values[-1][1])]) for key, values in self._values.items() if values[-1][1] is not None
         }

@@ -1,7 +1,7 @@
-"""What every call of Wix's API passes: the record, an outage, the token, the limit, the way.
+"""Wraps every API handler: call log, simulated outage, token, rate limit, simulated delay.
 
-In: handlers by kind. Out: endpoints that first do all this. Where the knobs delay an answer it is made at once and
-sent late, as over a slow network: it may be old when it arrives, and be overtaken.
+In: handlers by kind. Out: endpoints that do all this. A delayed response is computed at once and sent late, as over a
+slow network: it may be out of date when it arrives, and may arrive after a later one.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Sleep = Callable[[float], Awaitable[Any]]
 
 
 class Middleware:
-    """One for the whole API."""
+    """The checks and faults of the whole API."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Middleware:
             response = await self._outage(request, kind)
             if response is None:
                 response = self._refusal(request, kind) or await handler(request)
-                await self._on_its_way(kind)
+                await self._delay(kind)
             self._end(call, response)
             return response
 
@@ -85,7 +85,7 @@ class Middleware:
         wait = knobs.retry_after if status in {429, 503} else None
         return responses.fault(status, wait, plain=status == 429 and knobs.plain_429)
 
-    async def _on_its_way(self, kind: str) -> None:
+    async def _delay(self, kind: str) -> None:
         knobs = self._knobs.now
         delay = knobs.read_delay + knobs.read_jitter * self._rng.random()
         if delay and kind != TOKEN:

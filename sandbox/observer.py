@@ -1,4 +1,4 @@
-"""Who is told what happened: the world speaks, webhooks.py listens and makes Wix's payloads of it."""
+"""The interface through which the world reports changes; webhooks.py implements it and builds Wix's payloads."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,7 +8,7 @@ from sandbox.model import Event, Hold, Order, Ticket
 
 
 class ChangeType(StrEnum):
-    """What happened to a thing; most are the slugs of Wix's domain events."""
+    """What happened to an object; most values are the slugs of Wix's domain events."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -16,7 +16,7 @@ class ChangeType(StrEnum):
     SALE_STARTED = "sale_started"
     SALE_ENDED = "sale_ended"
     SALE_PERIOD_UPDATED = "sale_period_updated"
-    STOCK_MOVED = "stock_moved"  # of which Wix may say nothing: a knob
+    STOCK_MOVED = "stock_moved"  # Wix may send no webhook for it: the knob stock_updates
     STARTED = "started"
     CANCELED = "canceled"
     ENDED = "ended"
@@ -25,16 +25,16 @@ class ChangeType(StrEnum):
 
 
 class Observer(Protocol):
-    """Is told of each thing once, after it happened; the value is the thing as it is then."""
+    """Gets each change once, after it happened, with the object as it is then."""
 
     def ticket(self, what: ChangeType, ticket: Ticket, before: Ticket | None = None) -> None:
-        """Of a ticket definition; *before* where it was changed."""
+        """A ticket definition changed; *before* is its old value, if there was one."""
 
     def hold(self, what: ChangeType, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
-        """Of a hold; *tickets* has those it is for, by id, unless they are deleted."""
+        """A hold changed; *tickets* has its tickets by id, except deleted ones."""
 
     def order(self, what: ChangeType, order: Order) -> None:
-        """Of an order."""
+        """An order changed."""
 
     def event(self, what: ChangeType, event: Event) -> None:
-        """Of an event."""
+        """An event changed."""

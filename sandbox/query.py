@@ -1,7 +1,7 @@
-"""Wix's queries over tickets: filter, sort, and one page of what is found. Pure.
+"""Wix's queries over tickets: filter, sort, and one page of the result. Pure functions.
 
-In: the `query` of a request, and the tickets. Out: a page with its metadata; or Invalid for what Wix would not take.
-Cursors hold where a page ended by value, so pages do not shift when tickets come and go.
+In: the `query` of a request, and the tickets. Out: a page with its metadata, or Invalid if Wix would refuse the query.
+A cursor contains the sort values of the last ticket, so pages do not shift when tickets are added or deleted.
 Source: Wix, "Ticket Definitions V3" (Query), "API query language".
 """
 
@@ -19,16 +19,16 @@ from sandbox.filters import FIELDS, field, matching
 from sandbox.model import Ticket
 
 MAX_LIMIT = 100
-"""Definitions in a page."""
+"""Most definitions in a page."""
 MAX_SORTS = 10
 
 Sorting = tuple[tuple[str, bool], ...]
-"""Fields to sort by, each with whether it goes down."""
+"""Fields to sort by, each with whether it is descending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of tickets and what Wix says about it."""
+    """One page of tickets and Wix's metadata."""
 
     tickets: tuple[Ticket, ...]
     metadata: dict[str, Any]
@@ -67,7 +67,7 @@ def _sorting(sort: Any) -> Sorting:
 
 
 def _sort_key(ticket: Ticket, sorting: Sorting) -> list[Any]:
-    """What a ticket is sorted by, as JSON: it goes into cursors. Those of one value keep the order they came in."""
+    """The values a ticket is sorted by, as JSON for cursors; the position last, so that the order is unique."""
     values = [FIELDS[name].of(ticket) for name, _ in sorting]
     return [float(value) if isinstance(value, Decimal) else value for value in values] + [ticket.position]
 
@@ -103,7 +103,7 @@ def _by_cursor(asked: Mapping[str, Any], paging: Mapping[str, Any], tickets: Ite
     if edge is None:
         shown, before, after = found[:limit], False, len(found) > limit
     elif not _comparable(edge, found, sorting):
-        raise Invalid("query.cursorPaging.cursor", "it is no cursor of ours", "FORMAT")
+        raise Invalid("query.cursorPaging.cursor", "it is not a valid cursor", "FORMAT")
     elif forward:
         rest = [one for one in found if compare(_sort_key(one, sorting), edge) > 0]
         shown, before, after = rest[:limit], len(rest) < len(found), len(rest) > limit
@@ -119,7 +119,7 @@ def _by_cursor(asked: Mapping[str, Any], paging: Mapping[str, Any], tickets: Ite
 
 
 def _comparable(edge: Sequence[Any], found: Sequence[Ticket], sorting: Sorting) -> bool:
-    """Whether a cursor's values can be compared with the tickets': it came from outside."""
+    """Whether the values of a cursor, which a client sent, can be compared with those of the tickets."""
     columns = zip(edge, *(_sort_key(one, sorting) for one in found), strict=True)
     return all(len({type(value) for value in column} - {type(None)}) <= 1 for column in columns)
 
@@ -138,7 +138,7 @@ def _decode_cursor(cursor: Any) -> tuple[Any, Sorting, list[Any], bool]:
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
         valid = False
     if not valid:
-        raise Invalid("query.cursorPaging.cursor", "it is no cursor of ours", "FORMAT")
+        raise Invalid("query.cursorPaging.cursor", "it is not a valid cursor", "FORMAT")
     return filter_, found, edge, forward is True
 
 

@@ -1,7 +1,7 @@
-"""Wix's answers as HTTP: success is 200 and JSON, and every refusal has its status and its body.
+"""Wix's HTTP responses: 200 and JSON for success, and the status and body of each error.
 
-In: JSON, or what was refused. Out: responses, each with the x-wix-request-id that Wix puts on all of them.
-Sources: Wix, "Errors", "Troubleshooting" (revisions); the texts that nobody documents are ours.
+In: JSON or an error. Out: responses with the x-wix-request-id header, as all of Wix's.
+Sources: Wix, "Errors", "Troubleshooting" (revisions); texts that Wix does not document are invented.
 """
 
 import secrets
@@ -19,7 +19,7 @@ APPLICATION: dict[type[Refused], tuple[int, str, str]] = {
     InvalidSalePeriod: (428, "INVALID_SALE_PERIOD", "Invalid sale period"),
     TooManyTickets: (428, "TICKET_DEFINITIONS_LIMIT_REACHED", "Ticket definitions limit reached"),
 }
-"""Refusals with an application error: status, code, description."""
+"""Errors of the request that have an application error: status, code, description."""
 
 STATUSES: dict[int, tuple[str, str, str]] = {
     401: ("UNAUTHENTICATED", "Invalid or expired token", "Unauthenticated"),
@@ -28,28 +28,28 @@ STATUSES: dict[int, tuple[str, str, str]] = {
     405: ("METHOD_NOT_ALLOWED", "Method not allowed", "Method not allowed"),
     429: ("RESOURCE_EXHAUSTED", "Too many requests", "Too many requests"),
 }
-"""What else is answered with an application error: code, description, message."""
+"""Application errors by status alone: code, description, message."""
 
 
 def ok(json: Any) -> Response:
-    """The answer to a good request."""
+    """A successful response."""
     return with_request_id(JSONResponse(json))
 
 
 def error(error: Refused) -> Response:
-    """The answer to a bad one."""
+    """The response to a bad request."""
     if isinstance(error, Invalid):
         return _invalid(error)
     return with_request_id(_application(*APPLICATION[type(error)]))
 
 
 def invalid_count_filter(error: BadFilter) -> Response:
-    """What Count has for a filter that it cannot read."""
+    """Count's response to an invalid filter."""
     return with_request_id(_application(400, "FILTER_PARSER_ERROR", str(error)))
 
 
 def fault(status: int, retry_after: int | None = None, *, plain: bool = False) -> Response:
-    """An answer without regard to the request: 4xx with its code, 5xx with nothing to say."""
+    """An error that does not depend on the request: 4xx with its code, 5xx with an empty message."""
     if status >= 500:
         response: Response = JSONResponse({"message": "", "details": {}}, status)
     elif plain:
@@ -62,22 +62,22 @@ def fault(status: int, retry_after: int | None = None, *, plain: bool = False) -
 
 
 def not_json() -> Response:
-    """Status 200 and no JSON, as a proxy in between might answer."""
+    """Status 200 with HTML instead of JSON, as a proxy might answer."""
     return with_request_id(Response("<html><body>We will be right back</body></html>", media_type="text/html"))
 
 
 class Truncated(Response):
-    """An answer that ends in the middle: the server closes the connection then."""
+    """A response whose body is incomplete: the server then closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
-        """Promise more than is sent."""
+        """Send fewer bytes than Content-Length says."""
         headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"ticketDefinitions": [', "more_body": True})
 
 
 def with_request_id(response: Response) -> Response:
-    """Put a request id on it."""
+    """Add a request id."""
     response.headers["x-wix-request-id"] = f"{time.time():.0f}.{secrets.randbelow(10**19):019}"
     return response
 

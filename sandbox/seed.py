@@ -1,6 +1,6 @@
-"""The first event and its tickets, one of each kind that a counter must tell apart; and more for load.
+"""The first event and its tickets, one of each kind that a counter must tell apart; and more tickets for load tests.
 
-In: a world without tickets, and the ids they get. Out: the same world with them, as if it had always been so.
+In: an empty world, and the ids to use. Out: the world with these tickets, and no history of a time without them.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from sandbox.site import Ids
 
 DAY = 86_400.0
 UNTIL_LATE_BIRD = 60.0
-"""Seconds from the seed to the start of the one sale that is scheduled."""
+"""Seconds from the seed to the start of the scheduled sale."""
 
 TITLE = "Harbour Lights Festival"
 ZONE = "Europe/Lisbon"
@@ -22,7 +22,7 @@ def _fixed(value: str) -> dict[str, Any]:
 
 
 def seed(world: Catalog, ids: Ids, at: float) -> None:
-    """Make the first event, whose sales go by the moment *at*."""
+    """Create the first event; its sale dates are relative to the time *at*."""
     minute = at - at % 60
     world.create_event(TITLE, minute + 30 * DAY, minute + 31 * DAY, ZONE, id_=ids.event)
     adult, child, toddler = ids.options
@@ -48,7 +48,7 @@ def seed(world: Catalog, ids: Ids, at: float) -> None:
 
 
 def plain(world: Catalog, number: int, *, limit: int | None = 1000) -> list[str]:
-    """Make so many more tickets of one price, a hundred an event, and answer their ids."""
+    """Create *number* more tickets with one price each, 100 per event, and return their ids."""
     now = world.now()
     made: list[str] = []
     while len(made) < number:

@@ -1,8 +1,7 @@
-"""What outlives a run, in one folder: who is who, and the settings of a server that talks to this sandbox.
+"""The files that outlast a run: ids and keys, and the settings of a server that talks to this sandbox.
 
-In: a folder. Out: the Site that was kept there, or a new one; sandbox.json, .env, private.pem and public.pem, of which
-those with secrets are for their owner alone. A second start keeps ids, keys and secrets, so that a .env stays good;
-the stock begins anew.
+In: a folder. Out: the Site stored there, or a new one; sandbox.json, .env, private.pem and public.pem. Only the owner
+can read files with secrets. A restart keeps ids, keys and secrets, so that a .env stays valid; the stock is reset.
 """
 
 import json
@@ -35,11 +34,11 @@ JSON_NAMES = {
     "tickets": "tickets",
     "options": "options",
 }
-"""Field of Ids → its name in the file."""
+"""Field of Ids → member of the file."""
 
 
 def load(folder: Path) -> Site:
-    """The site of this folder: the one kept there, else a new one. Raises StartupError."""
+    """The site stored in this folder, or else a new one. Raises StartupError."""
     kept, private = folder / STATE_FILE, folder / PRIVATE
     if not kept.exists():
         return Site.new()
@@ -48,15 +47,17 @@ def load(folder: Path) -> Site:
         ids = Ids(**{field: known[name] for field, name in JSON_NAMES.items()})
         key = load_pem_private_key(private.read_bytes(), None)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartupError(f"{kept} or {private} cannot be read ({error!r}): delete both to begin anew") from None
+        raise StartupError(
+            f"{kept} or {private} cannot be read ({error!r}): delete both to start with new ids"
+        ) from None
     whole = set(ids.tickets) >= set(KINDS) and len(ids.options) == OPTIONS
     if not whole or not isinstance(key, RSAPrivateKey):
-        raise StartupError(f"{kept} is of another version: delete it and {private} to begin anew")
+        raise StartupError(f"{kept} is of another version: delete it and {private} to start with new ids")
     return Site(ids, key)
 
 
 def save(folder: Path, site: Site, url: str, receivers: Sequence[str] = ()) -> None:
-    """Write all files for a sandbox that is reached at *url* and sends webhooks to *receivers*. Raises StartupError."""
+    """Write all files for a sandbox at *url* that sends webhooks to *receivers*. Raises StartupError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / PRIVATE, site.private_pem, SECRET)
@@ -69,9 +70,9 @@ def save(folder: Path, site: Site, url: str, receivers: Sequence[str] = ()) -> N
 
 
 def settings(site: Site, url: str, receivers: Sequence[str] = ()) -> dict[str, str]:
-    """What a server must be told to take this sandbox for Wix, by the names in its environment.
+    """The environment variables of a server that is to use this sandbox as Wix.
 
-    Where webhooks go to a port of this machine it is told that too: a runner of Procfiles would else pick one.
+    PORT is set if webhooks go to a port of this machine; otherwise a Procfile runner would choose another one.
     """
     ports = [str(parts.port) for parts in map(urlsplit, receivers) if parts.port and parts.hostname in LOOPBACK]
     return {
@@ -95,7 +96,7 @@ def _to_json(folder: Path, site: Site, url: str) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Whole or not at all, and never readable by others meanwhile."""
+    """Write atomically; others cannot read the file at any time."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:

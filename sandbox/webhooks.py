@@ -1,7 +1,7 @@
-"""What happened, as the webhooks that Wix would send: type, envelope, compact JWT.
+"""Turns changes into the webhooks that Wix would send: type, envelope, compact JWT.
 
-In: words from the world (observer.py). Out: envelopes, posted to whoever sends them (delivery.py) and signed when they
-are first needed, since a signature costs a millisecond.
+In: notifications from the world (observer.py). Out: envelopes for delivery.py, signed when first needed, since a
+signature takes a millisecond.
 Sources: Wix, "About webhooks", "Webhook structure", "Domain events"; RFC 7515.
 """
 
@@ -35,20 +35,20 @@ ORDERS = {
 SALES = frozenset({ChangeType.SALE_STARTED, ChangeType.SALE_ENDED})
 
 EVENTS_APP = "140603ad-af8d-84a5-2c80-a0f60cb47351"
-"""The id of Wix's own Events & Tickets app: it is what starts and ends sales."""
+"""The id of Wix's Events & Tickets app, the sender when a sale starts or ends."""
 
 Json = dict[str, Any]
 
 
 class Post(Protocol):
-    """Takes one webhook: its type, its envelope, and when it happened."""
+    """Accepts one webhook: its type, its envelope, and the time of the change."""
 
     def __call__(self, type_: str, envelope: Json, at: float) -> None:
-        """Keep it, and send it in its own time."""
+        """Store it and send it later."""
 
 
 class WebhookEmitter:
-    """A Observer that writes envelopes. *rng* make the ids of domain events; *silent* = what happens is not news."""
+    """An Observer that builds envelopes. *rng* generates ids of domain events; while *muted*, no webhook is sent."""
 
     def __init__(
         self, site: Site, knobs: LiveKnobs, post: Post, *, clock: Clock, rng: random.Random | None = None
@@ -71,7 +71,7 @@ class WebhookEmitter:
         if (what in SALES and not knobs.sale_events) or (what is ChangeType.STOCK_MOVED and not knobs.stock_updates):
             return
         written = entity(ticket, None, knobs)
-        who = self._app if what in SALES else self._owner
+        identity = self._app if what in SALES else self._owner
         match what:
             case ChangeType.CREATED:
                 body = self._created(written)
@@ -85,7 +85,7 @@ class WebhookEmitter:
             case _:
                 body = _action({"ticketDefinition": written})
         slug = ChangeType.UPDATED if what is ChangeType.STOCK_MOVED else what
-        self._domain(TICKET, slug, ticket.id, body, who)
+        self._domain(TICKET, slug, ticket.id, body, identity)
 
     def hold(self, what: ChangeType, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
         """A reservation's domain event, and the deprecated flat one."""
@@ -103,8 +103,8 @@ class WebhookEmitter:
         """An order's flat event."""
         type_, write = ORDERS[what]
         now = self._clock()
-        who = self._owner if what is ChangeType.UPDATED else _visitor(order.visitor)
-        self._send(type_, write(order, now, self._knobs.now), who, now)
+        identity = self._owner if what is ChangeType.UPDATED else _visitor(order.visitor)
+        self._send(type_, write(order, now, self._knobs.now), identity, now)
 
     def event(self, what: ChangeType, event: Event) -> None:
         """An event's domain event."""
@@ -124,14 +124,14 @@ class WebhookEmitter:
     # -- the app itself --
 
     def app_installed(self) -> None:
-        """Somebody put the app on the site."""
+        """The app was installed on the site."""
         self._send("AppInstalled", {"appId": self._ids.app, "originInstanceId": None}, self._owner, self._clock())
 
     def app_removed(self) -> None:
-        """Somebody took the app off the site."""
+        """The app was removed from the site."""
         self._send("AppRemoved", {"appId": self._ids.app}, self._owner, self._clock())
 
-    # -- forms --
+    # -- JSON --
 
     def _entity_value(self, written: Json) -> Json | str:
         return _to_json(written) if self._knobs.now.entity_as_string else written
@@ -143,7 +143,7 @@ class WebhookEmitter:
         more = {"modifiedFields": modified} if modified else {}
         return {"updatedEvent": {"currentEntity": self._entity_value(written), **more}}
 
-    def _domain(self, fqdn: str, slug: ChangeType, id_: str, body: Json, who: str) -> None:
+    def _domain(self, fqdn: str, slug: ChangeType, id_: str, body: Json, identity: str) -> None:
         now = self._clock()
         self._sequences[id_] += 1
         payload = {
@@ -157,16 +157,16 @@ class WebhookEmitter:
             "entityEventSequence": str(self._sequences[id_]),
             **body,
         }
-        self._send(f"{fqdn}_{slug}", payload, who, now)
+        self._send(f"{fqdn}_{slug}", payload, identity, now)
 
-    def _send(self, type_: str, payload: Json, who: str, at: float) -> None:
+    def _send(self, type_: str, payload: Json, identity: str, at: float) -> None:
         if self.muted:
             return
         envelope: Json = {
             "data": _to_json(payload),
             "instanceId": self._ids.instance,
             "eventType": type_,
-            "identity": who,
+            "identity": identity,
         }
         if self._knobs.now.account_info:
             envelope["accountInfo"] = {"accountId": self._ids.account, "siteId": self._ids.site}
@@ -174,7 +174,7 @@ class WebhookEmitter:
 
 
 def signer(site: Site, knobs: LiveKnobs) -> Callable[[Json, float], str]:
-    """What makes an envelope of some moment a compact JWT: RS256, the envelope as a JSON string in `data`."""
+    """The function that signs an envelope at a given time: a compact RS256 JWT, the envelope as a string in `data`."""
     headers = {"kid": site.kid}
 
     def sign(envelope: Json, at: float) -> str:

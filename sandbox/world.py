@@ -1,8 +1,8 @@
-"""The truth: a site's programme and what buyers do to it, which are holds and orders.
+"""The state of a site: its catalog, and the holds and orders of buyers.
 
-In: purchases as plain calls. Out: new values, and words to the Observer. Stock never goes below nothing: who asks for
-more than is left is refused.
-Sources: Wix, "Ticketing: introduction" (reservations take tickets out and give them back), "Orders".
+In: purchases as plain calls. Out: new values, and notifications to the Observer. Stock never goes below zero: a request
+for more than is left is refused.
+Sources: Wix, "Ticketing: introduction" (reservations take stock and return it), "Orders".
 """
 
 import random
@@ -31,17 +31,17 @@ from sandbox.model import (
 from sandbox.observer import ChangeType, Observer
 
 MAX_PER_LINE = 50
-"""Tickets of one kind in one order (limitPerCheckout)."""
+"""Most tickets of one definition in an order (limitPerCheckout)."""
 
 AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
-"""A price that a guest names. Decimal reads more, such as Infinity, of which no sum can be made."""
+"""A price that the buyer chooses. Decimal accepts more, such as Infinity, which cannot be added up."""
 
 LETTERS = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a buyer asks for: an *option* where there are several, a *price* where the buyer names it."""
+    """What a buyer asks for; *option* if there are several, *price* if the buyer chooses it."""
 
     ticket: str
     quantity: int = 1
@@ -50,7 +50,7 @@ class Item:
 
 
 class World(Catalog):
-    """One site with its buyers. *hold_seconds* is asked at each hold."""
+    """One site with its buyers. *hold_seconds* is called for each hold."""
 
     def __init__(
         self,
@@ -64,16 +64,16 @@ class World(Catalog):
         self.holds: dict[str, Hold] = {}
         self.orders: dict[str, Order] = {}
         self._hold_seconds = hold_seconds
-        self._open_orders: dict[str, str] = {}  # hold -> the order that is to be paid
+        self._open_orders: dict[str, str] = {}  # hold -> unpaid order
 
     # -- holds --
 
     def hold(self, ticket: str, quantity: int = 1, option: str | None = None, price: str | None = None) -> Hold:
-        """Keep some tickets for a buyer. Raises NotFound, Invalid, NotForSale."""
+        """Hold tickets for a buyer. Raises NotFound, Invalid, NotForSale."""
         return self.reserve([Item(ticket, quantity, option, price)])
 
     def reserve(self, items: Sequence[Item]) -> Hold:
-        """Keep tickets of several kinds for a buyer: all or none."""
+        """Hold tickets of several definitions for a buyer: all or none."""
         self.tick()
         taken: dict[str, int] = {}
         lines = []
@@ -93,7 +93,7 @@ class World(Catalog):
         return hold
 
     def cancel_hold(self, id_: str) -> None:
-        """Give a hold's tickets back. Raises NotFound where it has ended already."""
+        """Return a hold's tickets to the stock. Raises NotFound if the hold has ended."""
         self.tick()
         self._release(find(self.holds, id_, "hold"), HoldStatus.CANCELED)
 
@@ -131,7 +131,7 @@ class World(Catalog):
 
     def _adjust_stock(self, id_: str, *, sold: int = 0, reserved: int = 0) -> None:
         before = self.tickets.get(id_)
-        if before is None:  # deleted meanwhile: its buyers keep their orders
+        if before is None:  # deleted meanwhile; its orders remain
             return
         after = replace(before, sold=before.sold + sold, reserved=before.reserved + reserved)
         self._put(after)
@@ -140,19 +140,19 @@ class World(Catalog):
     # -- orders --
 
     def order(self, number: str) -> Order:
-        """The order of this number. Raises NotFound."""
+        """The order with this number. Raises NotFound."""
         return find(self.orders, number, "order")
 
     def buy(self, ticket: str, quantity: int = 1, option: str | None = None, price: str | None = None) -> Order:
-        """All of a purchase in one go: hold, begin, pay. Raises NotFound, Invalid, NotForSale."""
+        """A whole purchase: hold, initiate, pay. Raises NotFound, Invalid, NotForSale."""
         return self.buy_hold(self.hold(ticket, quantity, option, price).id)
 
     def buy_hold(self, id_: str) -> Order:
-        """Begin an order for a hold, if that is yet to be, and pay it. Raises NotFound where the hold has ended."""
+        """Pay the order of a hold; create the order if there is none. Raises NotFound if the hold has ended."""
         return self.pay(self._open_orders.get(id_) or self.initiate(id_).number)
 
     def initiate(self, hold: str) -> Order:
-        """Begin an order for a hold, which goes on until it is paid or ends."""
+        """Create an unpaid order for a hold. The hold lasts until it is paid, canceled or expired."""
         self.tick()
         held = find(self.holds, hold, "hold")
         if hold in self._open_orders:
@@ -166,7 +166,7 @@ class World(Catalog):
         return order
 
     def pay(self, number: str) -> Order:
-        """Confirm an order: what was held is sold. Raises NotFound; NotForSale where its hold has ended."""
+        """Confirm an order: the held tickets are sold. Raises NotFound; NotForSale if the hold has ended."""
         self.tick()
         order = self.order(number)
         if self._open_orders.pop(order.hold, None) is None:
@@ -188,7 +188,7 @@ class World(Catalog):
         return order
 
     def cancel_order(self, number: str) -> Order:
-        """Take an order back: what of it is sold can be sold again. Raises NotFound, NotForSale."""
+        """Cancel an order: its tickets return to the stock. Raises NotFound, NotForSale."""
         self.tick()
         order = self.order(number)
         if order.status is OrderStatus.CANCELED:
@@ -199,20 +199,21 @@ class World(Catalog):
         for issued in order.issued:
             if not issued.canceled:
                 self._adjust_stock(issued.ticket, sold=-1)
-        gone = tuple(replace(issued, canceled=True) for issued in order.issued)
-        return self._update_order(replace(order, issued=gone), OrderStatus.CANCELED)
+        canceled = tuple(replace(issued, canceled=True) for issued in order.issued)
+        return self._update_order(replace(order, issued=canceled), OrderStatus.CANCELED)
 
     def cancel_ticket(self, number: str, ticket_number: str) -> Order:
-        """Take one ticket of an order back. Raises NotFound, NotForSale."""
+        """Cancel one ticket of an order. Raises NotFound, NotForSale."""
         self.tick()
         order = self.order(number)
         issued = find({one.number: one for one in order.issued}, ticket_number, "ticket")
         if issued.canceled:
             raise NotForSale(f"ticket {ticket_number} is canceled already")
         self._adjust_stock(issued.ticket, sold=-1)
-        left = tuple(replace(one, canceled=True) if one is issued else one for one in order.issued)
-        every = all(one.canceled for one in left)
-        return self._update_order(replace(order, issued=left), OrderStatus.CANCELED if every else order.status)
+        tickets = tuple(replace(one, canceled=True) if one is issued else one for one in order.issued)
+        all_canceled = all(one.canceled for one in tickets)
+        status = OrderStatus.CANCELED if all_canceled else order.status
+        return self._update_order(replace(order, issued=tickets), status)
 
     def _update_order(self, order: Order, status: OrderStatus) -> Order:
         order = replace(order, status=status, updated=self.now())

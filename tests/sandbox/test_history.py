@@ -49,4 +49,4 @@ def test_memory_is_bounded(number: int) -> None:
     for at in range(number):
         past.put("a", at, at)
 
-    assert len(past._lines["a"]) <= MAX_LAG + 2
+    assert len(past._values["a"]) <= MAX_LAG + 2
