@@ -20,14 +20,14 @@ from typing import Any
 from dotenv import dotenv_values
 
 from bench import servers
-from bench.scenarios import GAP, Figure, Stage, Unanswered, running
+from bench.scenarios import PUBLISH_GAP, Figure, ScenarioFailed, Setup, running
 from bench.servers import Redis, end, free_port, launch
-from bench.viewers import SERVING, WATCHING, Viewers
+from bench.viewers import SERVER_CORE, VIEWER_CORE, Viewers
 from server.redis.client import script
 
-PURCHASES, EVERY = 11, 3.3
+PURCHASES, INTERVAL = 11, 3.3
 """So often is bought, with seconds between that do not meet the reads again 2, 8 and 30 s after a hint."""
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 FIGURES = {
     "whole": Figure("ms from a webhook to the last viewer, less Wix's answer time", less_is_better=True),
@@ -40,37 +40,37 @@ FIGURES = {
 }
 
 
-def end_to_end(name: str, stage: Stage) -> dict[str, float]:
+def end_to_end(name: str, setup: Setup) -> dict[str, float]:
     """What a purchase takes; of the loop in C only what its sends take."""
     if name == "limit":
-        return _limit(stage)
+        return _limit(setup)
     with ExitStack() as stack:
-        redis = Redis.start(stage.folder)
+        redis = Redis.start(setup.folder)
         stack.callback(redis.end)
-        wix = stack.enter_context(_wix(stage.folder))
-        web = stack.enter_context(_ours("web", SERVING, wix, redis, stage.folder))
-        stack.enter_context(_ours("worker", WATCHING, wix, redis, stage.folder))
-        viewers = Viewers(stage.folder)
+        wix = stack.enter_context(_wix(setup.folder))
+        web = stack.enter_context(_process("web", SERVER_CORE, wix, redis, setup.folder))
+        stack.enter_context(_process("worker", VIEWER_CORE, wix, redis, setup.folder))
+        viewers = Viewers(setup.folder)
         stack.callback(viewers.end)
-        opened = viewers.connect(web, [servers.path([wix.ticket])], stage.sockets)
-        if opened["open"] != stage.sockets:
-            raise Unanswered(f"{opened['open']} of {stage.sockets} viewers were let in")
+        opened = viewers.connect(web, [servers.path([wix.ticket])], setup.sockets)
+        if opened["open"] != setup.sockets:
+            raise ScenarioFailed(f"{opened['open']} of {setup.sockets} viewers were let in")
         watched = stack.enter_context(_monitor(redis.port))
-        time.sleep(EVERY)
+        time.sleep(INTERVAL)
         found = []
         for _ in range(PURCHASES):
-            found.append(_purchase(wix, web, viewers, stage.sockets, watched))
-            time.sleep(EVERY)
+            found.append(_purchase(wix, web, viewers, setup.sockets, watched))
+            time.sleep(INTERVAL)
     return {figure: statistics.median(one[figure] for one in found) for figure in found[0]}
 
 
-def _limit(stage: Stage) -> dict[str, float]:
-    with running("limit", stage) as (server, viewers):
-        viewers.connect(server.port, [server.path], stage.sockets)
-        viewers.trigger(server.publish_port, server.templates, stage.sockets)
+def _limit(setup: Setup) -> dict[str, float]:
+    with running("limit", setup) as (server, viewers):
+        viewers.connect(server.port, [server.path], setup.sockets)
+        viewers.trigger(server.publish_port, server.templates, setup.sockets)
         viewers.run(8, 1)
         # At rest between two, as a shop is.
-        run = viewers.run(4 * PURCHASES, 1, gap=10 * GAP)
+        run = viewers.run(4 * PURCHASES, 1, gap=10 * PUBLISH_GAP)
         return {"whole": run["whole_p50_ms"]}
 
 
@@ -94,7 +94,7 @@ def _wix(folder: Path) -> Iterator[Wix]:
     state = folder / f"wix-{free_port()}"
     port = free_port()
     command = [sys.executable, "-m", "sandbox", "--port", str(port), "--state", str(state)]
-    process = launch("sandbox", folder, command, {"PYTHONPATH": str(servers.ROOT)}, port=port, core=WATCHING)
+    process = launch("sandbox", folder, command, {"PYTHONPATH": str(servers.ROOT)}, port=port, core=VIEWER_CORE)
     try:
         address = f"127.0.0.1:{port}"
         first = http.client.HTTPConnection(address)
@@ -106,11 +106,13 @@ def _wix(folder: Path) -> Iterator[Wix]:
 
 
 @contextmanager
-def _ours(part: str, core: int, wix: Wix, redis: Redis, folder: Path) -> Iterator[int]:
+def _process(part: str, core: int, wix: Wix, redis: Redis, folder: Path) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-m", "server.cli", part]
     listens = port if part == "web" else None
-    process = launch(part, folder, command, {**wix.settings, **servers.roomy(redis, port)}, port=listens, core=core)
+    process = launch(
+        part, folder, command, {**wix.settings, **servers.unlimited_settings(redis, port)}, port=listens, core=core
+    )
     try:
         yield port
     finally:
@@ -154,9 +156,9 @@ def _purchase(wix: Wix, web: int, viewers: Viewers, sockets: int, seen: dict[str
     began = time.monotonic()
     connection.request("POST", "/webhooks/wix", order, {"Content-Type": "text/plain"})
     status = connection.getresponse().status
-    first, last_at = viewers.await_(sockets, PATIENCE)
+    first, last_at = viewers.await_(sockets, TIMEOUT)
     if status != http.client.OK:
-        raise Unanswered(f"the webhook was answered with {status}")
+        raise ScenarioFailed(f"the webhook was answered with {status}")
     keep = seen["keep"]
     since = wix.ask("GET", f"/calls?since={calls[-1]['n']}")["calls"]
     took = next(call["ms"] for call in since if call["kind"] != "token") / 1000

@@ -1,6 +1,6 @@
 """What the peers are made of, fetched when first needed into `.peers` of the checkout and nowhere else.
 
-In: which kit. Out: a folder that holds it, or Missing with one line that says what is not there. Debian's
+In: which kit. Out: a folder that holds it, or Unavailable with one line that says what is not there. Debian's
 packages are unpacked, never installed: nothing starts, and the machine stays as it is, but for one folder of nginx's.
 """
 
@@ -16,19 +16,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".peers"
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 """How long one fetch may take. With a network it takes some ten seconds."""
 
 NGINX = Path("/var/lib/nginx")
 
 DEBIAN = ("nginx", "libnginx-mod-nchan", "mosquitto")
 NPM = ("ws@8", "bufferutil@4", "socket.io@4", "@socket.io/redis-adapter@8", "redis@5")
-ALIKE = ("hiredis", "uvicorn", "uvloop", "websockets")
+SHARED = ("hiredis", "uvicorn", "uvloop", "websockets")
 """What a peer in an environment of its own shares with those in ours: the same versions."""
-PYPI = ("channels==4.*", "channels_redis==4.*", *(f"{name}=={version(name)}" for name in ALIKE))
+PYPI = ("channels==4.*", "channels_redis==4.*", *(f"{name}=={version(name)}" for name in SHARED))
 
 
-class Missing(Exception):
+class Unavailable(Exception):
     """A peer cannot be had here; the text says why, and what would help."""
 
 
@@ -36,11 +36,11 @@ class Missing(Exception):
 def debian() -> Path:
     """The folder that nginx with Nchan, and Mosquitto, are unpacked in, as their files lie below `/`."""
     folder = FOLDER / "debian"
-    if _done(folder, DEBIAN):
+    if _installed(folder, DEBIAN):
         return folder
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Missing(f"apt-get is not here: on Debian or Ubuntu it fetches {', '.join(DEBIAN)}")
-    _empty(folder)
+        raise Unavailable(f"apt-get is not here: on Debian or Ubuntu it fetches {', '.join(DEBIAN)}")
+    _make_empty(folder)
     lists, cache = folder / "apt" / "lists", folder / "apt" / "cache"
     for one in (lists, cache / "archives"):
         (one / "partial").mkdir(parents=True)
@@ -66,7 +66,7 @@ def nchan() -> Path:
     try:
         NGINX.mkdir(exist_ok=True)
     except PermissionError:
-        raise Missing(f"it needs an empty folder {NGINX}: make it as root") from None
+        raise Unavailable(f"it needs an empty folder {NGINX}: make it as root") from None
     return folder
 
 
@@ -76,9 +76,9 @@ def npm() -> Path:
     folder = FOLDER / "npm"
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise Missing(f"{program} is not here: install Node with npm (Debian: apt-get install nodejs npm)")
-    if not _done(folder, NPM):
-        _empty(folder)
+            raise Unavailable(f"{program} is not here: install Node with npm (Debian: apt-get install nodejs npm)")
+    if not _installed(folder, NPM):
+        _make_empty(folder)
         _run(["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(folder), *NPM])
         _finish(folder, NPM)
     return folder / "node_modules"
@@ -88,8 +88,8 @@ def npm() -> Path:
 def pypi() -> Path:
     """The Python of the peers that our own environment does not hold."""
     folder = FOLDER / "pypi"
-    if not _done(folder, PYPI):
-        _empty(folder)
+    if not _installed(folder, PYPI):
+        _make_empty(folder)
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
         _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PYPI])
         _finish(folder, PYPI)
@@ -114,7 +114,7 @@ def pypi_version(package: str) -> str:
     return next(one.version for one in distributions(path=[str(one) for one in held], name=package))
 
 
-def _done(folder: Path, wanted: tuple[str, ...]) -> bool:
+def _installed(folder: Path, wanted: tuple[str, ...]) -> bool:
     """Whether this folder was filled before, to the end and with the same."""
     stamp = folder / "done"
     return stamp.exists() and stamp.read_text() == " ".join(wanted)
@@ -124,7 +124,7 @@ def _finish(folder: Path, wanted: tuple[str, ...]) -> None:
     (folder / "done").write_text(" ".join(wanted))
 
 
-def _empty(folder: Path) -> None:
+def _make_empty(folder: Path) -> None:
     """Make an empty folder; what an earlier try left in it goes."""
     print(f"fetching what peers need into {folder}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -132,7 +132,7 @@ def _empty(folder: Path) -> None:
 
 
 def _run(command: list[str]) -> str:
-    """What a command prints; raises Missing with the last line of what it complains."""
+    """What a command prints; raises Unavailable with the last line of what it complains."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     try:
         done = subprocess.run(
@@ -140,15 +140,15 @@ def _run(command: list[str]) -> str:
             check=True,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             env=environment,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        raise Missing(
-            f"{Path(command[0]).name} fetched nothing within {PATIENCE_S:.0f} s: is there a network?"
+        raise Unavailable(
+            f"{Path(command[0]).name} fetched nothing within {TIMEOUT_S:.0f} s: is there a network?"
         ) from None
     except (OSError, subprocess.CalledProcessError) as fault:
         said = str(getattr(fault, "stderr", "") or fault).strip().splitlines()[-1]
-        raise Missing(f"`{' '.join(command[:4])} …` failed, run again with a network: {said}") from None
+        raise Unavailable(f"`{' '.join(command[:4])} …` failed, run again with a network: {said}") from None
     return done.stdout

@@ -22,14 +22,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.packets import SITE
-from bench.scenarios import Figure, Stage
-from bench.servers import ROOT, TICKETS, Redis, cpu_seconds, end, free_port, launch, roomy
-from bench.viewers import SERVING, WATCHING, built, pinned
+from bench.scenarios import Figure, Setup
+from bench.servers import ROOT, TICKETS, Redis, cpu_seconds, end, free_port, launch, unlimited_settings
+from bench.viewers import SERVER_CORE, VIEWER_CORE, compiled, pinned
 
 HOT = TICKETS[0]
 DISTINCT = 400
 """Tokens of a run; every other order is for the one hot ticket, as when a sale starts."""
-WARM, COUNT = 1_000, 12_000
+WARM_UP, COUNT = 1_000, 12_000
 SERVERS = ("ours", "decode", "starlette")
 TITLES = {"decode": "PyJWT's decode alone", "starlette": "plain Starlette, one Redis call each"}
 
@@ -62,28 +62,28 @@ class Tokens:
         return tokens
 
 
-def intake(name: str, stage: Stage) -> dict[str, float]:
-    """Take as many webhooks at once as the stage has sockets; raises RuntimeError for any answer but 200."""
-    tokens = Tokens.sign(stage.folder)
+def intake(name: str, setup: Setup) -> dict[str, float]:
+    """Take as many webhooks at once as the setup has sockets; raises RuntimeError for any answer but 200."""
+    tokens = Tokens.sign(setup.folder)
     if name == "decode":
         return {"webhooks": _decode(tokens), "token": tokens.size}
-    program = built("post", stage.folder)
-    with _serving(name, stage.folder, tokens) as (pid, port):
+    program = compiled("post", setup.folder)
+    with _serving(name, setup.folder, tokens) as (pid, port):
 
         def post(count: int, rate: float = 0.0) -> Mapping[str, float]:
             return _post(
-                [str(program), str(port), str(tokens.bodies), str(stage.sockets), str(count), str(rate)], count
+                [str(program), str(port), str(tokens.bodies), str(setup.sockets), str(count), str(rate)], count
             )
 
-        post(WARM)
+        post(WARM_UP)
         cpu = cpu_seconds(pid)
         run = post(COUNT)
         found = {"webhooks": COUNT / (cpu_seconds(pid) - cpu), "webhooks_wall": COUNT / run["seconds"]}
-        calm = post(COUNT // 2, found["webhooks_wall"] / 2)
+        half = post(COUNT // 2, found["webhooks_wall"] / 2)
         return {
             **found,
-            "half_p50": calm["p50_ms"],
-            "half_p99": calm["p99_ms"],
+            "half_p50": half["p50_ms"],
+            "half_p99": half["p99_ms"],
             "busy": run["cpu"] / run["seconds"],
             "token": tokens.size,
         }
@@ -91,9 +91,9 @@ def intake(name: str, stage: Stage) -> dict[str, float]:
 
 def _decode(tokens: Tokens) -> float:
     command = [sys.executable, "-m", "bench.peers.pyjwt_decode", str(tokens.bodies), str(tokens.key), str(COUNT)]
-    done = subprocess.run(pinned(SERVING, *command), cwd=ROOT, check=True, capture_output=True)
-    said = json.loads(done.stdout)
-    return float(said["decoded"] / said["cpu"])
+    done = subprocess.run(pinned(SERVER_CORE, *command), cwd=ROOT, check=True, capture_output=True)
+    result = json.loads(done.stdout)
+    return float(result["decoded"] / result["cpu"])
 
 
 @contextmanager
@@ -106,7 +106,11 @@ def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int
         environment: dict[str, str] = {}
         if name == "ours":
             command = [sys.executable, "-m", "server.cli", "web"]
-            environment = {**roomy(redis, port), "WIX_SITES": SITE, "WIX_PUBLIC_KEY": tokens.key.read_text()}
+            environment = {
+                **unlimited_settings(redis, port),
+                "WIX_SITES": SITE,
+                "WIX_PUBLIC_KEY": tokens.key.read_text(),
+            }
         else:
             program = ROOT / "bench" / "peers" / "starlette_intake.py"
             command = [sys.executable, str(program), str(port), str(redis.port), str(tokens.key)]
@@ -116,11 +120,11 @@ def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int
 
 
 def _post(command: list[str], count: int) -> Mapping[str, float]:
-    done = subprocess.run(pinned(WATCHING, *command), check=True, capture_output=True)
-    said: dict[str, float] = json.loads(done.stdout)
-    if said["good"] != count:
-        raise RuntimeError(f"{count - said['good']} of {count} webhooks were not answered 200")
-    return said
+    done = subprocess.run(pinned(VIEWER_CORE, *command), check=True, capture_output=True)
+    result: dict[str, float] = json.loads(done.stdout)
+    if result["good"] != count:
+        raise RuntimeError(f"{count - result['good']} of {count} webhooks were not answered 200")
+    return result
 
 
 def _order(private: rsa.RSAPrivateKey, ticket: str) -> str:

@@ -1,10 +1,10 @@
 """The bytes that publishers and viewers write to each kind of server: Redis, HTTP, MQTT, msgpack, WebSocket frames.
 
-In: a ticket, a payload. Out: bytes, in which NUMBER stands for a number of the same length: every length is right
+In: a ticket, a payload. Out: bytes, in which PLACEHOLDER stands for a number of the same length: every length is right
 whatever the number becomes.
 """
 
-from bench.viewers import NUMBER
+from bench.viewers import PLACEHOLDER
 from server import wire
 from server.model import Counter, EventId, Price, Rules, Sale, State, TicketId
 
@@ -38,10 +38,10 @@ def message(ticket: str) -> str:
         name="General admission",
         sale=Sale(None, "2027-06-01T18:00:00Z", "Europe/Berlin"),
     )
-    return f'{{"v":{NUMBER},{wire.counter_body(counter)}'
+    return f'{{"v":{PLACEHOLDER},{wire.counter_body(counter)}'
 
 
-def resp(*words: str | bytes) -> bytes:
+def redis_command(*words: str | bytes) -> bytes:
     """A command in Redis's protocol."""
     plain = [word.encode() if isinstance(word, str) else word for word in words]
     return b"*%d\r\n" % len(plain) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in plain)
@@ -54,13 +54,13 @@ def channel(ticket: str) -> str:
 
 def redis_publish(ticket: str) -> bytes:
     """What a server that has no protocol of its own is published to with."""
-    return resp("PUBLISH", channel(ticket), message(ticket))
+    return redis_command("PUBLISH", channel(ticket), message(ticket))
 
 
 def our_keep(ticket: str) -> bytes:
     """Keep a counter and publish it, as our worker does."""
     keys = f"tc:{{{SITE}}}:ticket:{ticket}", f"tc:{{{SITE}}}:live:{ticket}"
-    return resp("EVAL", KEEP, "2", *keys, NUMBER, message(ticket), Rules().hash)
+    return redis_command("EVAL", KEEP, "2", *keys, PLACEHOLDER, message(ticket), Rules().hash)
 
 
 def http_post(ticket: str) -> bytes:
@@ -80,14 +80,14 @@ def mqtt_publish(ticket: str) -> bytes:
 def socketio_emit(ticket: str) -> bytes:
     """What socket.io's Redis emitter publishes to a namespace's adapters, in JSON: the adapter is told so."""
     packet = f'{{"type":2,"nsp":"/","data":["counter",{message(ticket)}]}}'
-    return resp("PUBLISH", "socket.io#/#", f'["emitter",{packet},{{"rooms":[],"flags":{{}},"except":[]}}]')
+    return redis_command("PUBLISH", "socket.io#/#", f'["emitter",{packet},{{"rooms":[],"flags":{{}},"except":[]}}]')
 
 
 def channels_send(ticket: str) -> bytes:
     """What `group_send` of Channels' Redis pub/sub layer publishes: msgpack of a dict of two short texts."""
     text = message(ticket).encode()
     packed = b"\x82\xa4type\xa7counter\xa4text\xda" + len(text).to_bytes(2) + text
-    return resp("PUBLISH", f"asgi__group__{GROUP}", packed)
+    return redis_command("PUBLISH", f"asgi__group__{GROUP}", packed)
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

@@ -17,8 +17,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PLOT = PAGE.with_suffix(".svg")
 BEGIN, END = "<!-- figures: {} -->", "<!-- end -->"
 SIZES = (1, 1000, 5000, 10_000, 18_000)
-BY_THE_CLOCK, FULL = ("sustained",), 0.8
-ALONE = ("busy", "token", "half_p50", "half_p99")
+WALL_CLOCK, SATURATED = ("sustained",), 0.8
+NO_RATIO = ("busy", "token", "half_p50", "half_p99")
 """Figures that say something of their own server, and nothing beside another's."""
 COLOURS = ("#d6006e", "#222222", "#777777", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#e377c2")  # fmt: skip
 WIDTH, HEIGHT, MARGIN, LEGEND = 420, 300, 56, 190
@@ -44,18 +44,18 @@ def main(path: Path) -> None:
 def _parts(results: Results) -> Iterator[tuple[str, str]]:
     for size in SIZES:
         yield f"delivery {size}", _table(results, "delivery", size)
-    for question, size in (("sustained", 10_000), ("many", 10_000), ("hot", 5000), ("stuck", 18_000)):
-        yield question, _table(results, question, size)
+    for scenario, size in (("sustained", 10_000), ("many", 10_000), ("hot", 5000), ("stuck", 18_000)):
+        yield scenario, _table(results, scenario, size)
     yield "end_to_end", _table(results, "end_to_end", 10_000)
     yield "intake", _table(results, "intake", 32)
     yield "versions", _versions(results)
 
 
-def _table(results: Results, question: str, size: int) -> str:
+def _table(results: Results, scenario: str, size: int) -> str:
     """Figures across, servers down; beside each of a peer's what ours is of it."""
-    run = results.kept.get(f"{question} {size}")
+    run = results.runs.get(f"{scenario} {size}")
     if run is None:
-        raise SystemExit(f"the file has no {question} of {size} sockets: scripts/bench {question} --json adds it")
+        raise SystemExit(f"the file has no {scenario} of {size} sockets: scripts/bench {scenario} --json adds it")
     by_server: dict[str, dict[str, dict[str, Any]]] = {}
     for row in run["figures"]:
         by_server.setdefault(row["server"], {})[row["figure"]] = row
@@ -77,10 +77,10 @@ def _cell(row: dict[str, Any] | None, busy: dict[str, Any] | None) -> str:
     if row is None:
         return "–"
     middle = number(row["median"])
-    if row["figure"] in BY_THE_CLOCK and busy is not None and busy["median"] > FULL:
+    if row["figure"] in WALL_CLOCK and busy is not None and busy["median"] > SATURATED:
         # It waited for the viewers: this says what they can take.
         return f"≥ {middle}"
-    if row["server"] == "ours" or row["ratio"] is None or row["figure"] in ALONE:
+    if row["server"] == "ours" or row["ratio"] is None or row["figure"] in NO_RATIO:
         return middle
     return f"{middle} ({row['ratio']:.2f})"
 
@@ -88,11 +88,11 @@ def _cell(row: dict[str, Any] | None, busy: dict[str, Any] | None) -> str:
 def _versions(results: Results) -> str:
     found: dict[str, str] = {}
     dates = set()
-    for run in results.kept.values():
+    for run in results.runs.values():
         found.update(run["versions"])
         dates.add(run["date"][:10])
-    named = "; ".join(f"{TITLES[name]} {found[name]}" for name in servers.PEERS if name in found)
-    return f"Measured {' and '.join(sorted(dates))} on {results.where}. {named}."
+    named = "; ".join(f"{TITLES[name]} {found[name]}" for name in servers.NAMES if name in found)
+    return f"Measured {' and '.join(sorted(dates))} on {results.measured_on}. {named}."
 
 
 def _svg(results: Results) -> str:
@@ -101,7 +101,7 @@ def _svg(results: Results) -> str:
     for at, (figure, title) in enumerate((("one", "a publish at a time"), ("eight", "eight publishes at a time"))):
         lines = {
             name: [(size, 1e6 / value) for size in SIZES if (value := _median(results, size, name, figure))]
-            for name in servers.PEERS
+            for name in servers.NAMES
         }
         panels.append(_panel({n: points for n, points in lines.items() if points}, at * (WIDTH + MARGIN), title))
     shown = {row["server"] for size in SIZES for row in results.rows("delivery", size)}
@@ -112,7 +112,7 @@ def _svg(results: Results) -> str:
         f"<title>CPU time of a delivery, over the number of sockets</title>\n"
         f'<rect width="100%" height="100%" fill="white"/>\n'
         + "\n".join(panels)
-        + _legend(2 * (WIDTH + MARGIN) + MARGIN / 2, [name for name in servers.PEERS if name in shown])
+        + _legend(2 * (WIDTH + MARGIN) + MARGIN / 2, [name for name in servers.NAMES if name in shown])
         + "\n</svg>\n"
     )
 
@@ -148,7 +148,7 @@ def _panel(lines: dict[str, list[tuple[int, float]]], left: float, title: str) -
         parts.append(_line([(x(size), MARGIN), (x(size), MARGIN + HEIGHT)], "#eeeeee", 1))
         parts.append(_text(x(size), MARGIN + HEIGHT + 18, f"{size // 1000}k" if size >= 1000 else f"{size}", "middle"))
     for name, points in lines.items():
-        colour = COLOURS[servers.PEERS.index(name) % len(COLOURS)]
+        colour = COLOURS[servers.NAMES.index(name) % len(COLOURS)]
         thick = 3.0 if name == "ours" else 1.5
         places = [(x(size), y(value)) for size, value in points]
         parts.append(_line(places, colour, thick))
@@ -160,7 +160,7 @@ def _legend(left: float, names: Sequence[str]) -> str:
     parts = []
     for row, name in enumerate(names):
         at = MARGIN + 20 * row
-        colour = COLOURS[servers.PEERS.index(name) % len(COLOURS)]
+        colour = COLOURS[servers.NAMES.index(name) % len(COLOURS)]
         parts.append(_line([(left, at), (left + 18, at)], colour, 3.0 if name == "ours" else 1.5))
         parts.append(_text(left + 24, at + 4, servers.TITLES[name], "start"))
     return "\n" + "\n".join(parts)

@@ -16,25 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from bench import end_to_end, intake, scenarios, servers
-from bench.scenarios import Figure, Question
+from bench.scenarios import Figure, Scenario
 
 FIGURES: dict[str, Figure] = {**scenarios.FIGURES, **end_to_end.FIGURES, **intake.FIGURES}
 
 TITLES: dict[str, str] = {**intake.TITLES, **servers.TITLES}
 
-QUESTIONS: dict[str, Question] = {
-    **scenarios.QUESTIONS,
-    "end_to_end": Question(end_to_end.end_to_end, (10_000,), ("ours", "limit")),
-    "intake": Question(intake.intake, (32,), intake.SERVERS),
+SCENARIOS: dict[str, Scenario] = {
+    **scenarios.SCENARIOS,
+    "end_to_end": Scenario(end_to_end.end_to_end, (10_000,), ("ours", "limit")),
+    "intake": Scenario(intake.intake, (32,), intake.SERVERS),
 }
 
 
 @dataclass(slots=True)
 class Results:
-    """All figures, by question and number of sockets."""
+    """All figures, by scenario and number of sockets."""
 
-    kept: dict[str, Any] = field(default_factory=dict)
-    where: str = ""
+    runs: dict[str, Any] = field(default_factory=dict)
+    measured_on: str = ""
     failed_ours: bool = False
 
     @classmethod
@@ -47,19 +47,19 @@ class Results:
 
     def add(
         self,
-        question: str,
+        scenario: str,
         sockets: int,
         seconds: float,
         found: Mapping[str, Mapping[str, list[float]]],
         failed: Mapping[str, str],
     ) -> None:
-        """Take the figures of all rounds of one question."""
+        """Take the figures of all rounds of one scenario."""
         self.failed_ours = self.failed_ours or "ours" in failed
-        self.kept[f"{question} {sockets}"] = {
+        self.runs[f"{scenario} {sockets}"] = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "rounds": max((len(several) for figures in found.values() for several in figures.values()), default=0),
             "seconds": seconds,
-            "versions": {name: servers.version(name) for name in found if name in servers.PEERS},
+            "versions": {name: servers.version(name) for name in found if name in servers.NAMES},
             "failed": dict(failed),
             "figures": [
                 _row(figure, name, several, found.get("ours", {}).get(figure))
@@ -68,15 +68,15 @@ class Results:
             ],
         }
 
-    def rows(self, question: str, sockets: int) -> list[dict[str, Any]]:
-        """The figures of one question."""
-        run = self.kept.get(f"{question} {sockets}", {})
+    def rows(self, scenario: str, sockets: int) -> list[dict[str, Any]]:
+        """The figures of one scenario."""
+        run = self.runs.get(f"{scenario} {sockets}", {})
         return list(run.get("figures", []))
 
-    def show(self, question: str, sockets: int) -> None:
+    def show(self, scenario: str, sockets: int) -> None:
         """Print them."""
-        rows = self.rows(question, sockets)
-        print(f"\n{question}, {sockets} viewers; medians (least to most), and ours as a ratio of each")
+        rows = self.rows(scenario, sockets)
+        print(f"\n{scenario}, {sockets} viewers; medians (least to most), and ours as a ratio of each")
         for figure in dict.fromkeys(row["figure"] for row in rows):
             print(f"\n{FIGURES[figure].unit}")
             for row in (row for row in rows if row["figure"] == figure):
@@ -89,7 +89,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write everything."""
-        path.write_text(json.dumps({"machine": machine(), "runs": self.kept}, indent=1) + "\n")
+        path.write_text(json.dumps({"machine": machine(), "runs": self.runs}, indent=1) + "\n")
 
 
 def machine() -> str:

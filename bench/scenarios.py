@@ -1,7 +1,7 @@
 """What is asked of a server that runs: each question takes one to a run of viewers and answers figures.
 
 In: a name and a way to start it. Out: figures by name; `FIGURES` says what each is and whether less is better. A
-question raises Unanswered where a server lost what it had to deliver: a figure of such a run would be no figure.
+question raises ScenarioFailed where a server lost what it had to deliver: a figure of such a run would be no figure.
 """
 
 import threading
@@ -15,19 +15,19 @@ from bench import servers
 from bench.servers import Redis, Server, ticket_ids
 from bench.viewers import Viewers
 
-GAP = 0.051
+PUBLISH_GAP = 0.051
 """Seconds between two publishes where they come one by one: ours sends at most every 50 ms, so all get that long."""
-WARM = 16
-ENOUGH = 1000
+WARM_UP = 16
+MIN_VIEWERS = 1000
 """Viewers without whom what one of them costs cannot be told from what the first one costs."""
-WATCHED_BY = 20
+VIEWERS_PER_TICKET = 20
 STUCK_EVERY, STUCK_SECONDS = 100, 45.0
 """Each so many-th reads no more, and the seconds in which it has to be dropped: those that fill its socket, and 15."""
-ENOUGH_MS = 250
+SUSTAINED_MS = 250
 """Sustained is what reaches everyone within this, at the 99th percentile."""
 
 
-class Unanswered(Exception):
+class ScenarioFailed(Exception):
     """A server did not do what a question is about."""
 
 
@@ -46,7 +46,7 @@ FIGURES = {
     "bytes": Figure("bytes of user memory, an idle viewer", less_is_better=True),
     "p50": Figure("ms until half have it, 10 publishes a second", less_is_better=True),
     "p99": Figure("ms until 99 of 100 have it, 10 publishes a second", less_is_better=True),
-    "sustained": Figure(f"deliveries a second of the clock, 99 of 100 within {ENOUGH_MS} ms"),
+    "sustained": Figure(f"deliveries a second of the clock, 99 of 100 within {SUSTAINED_MS} ms"),
     "sustained_p99": Figure("ms until 99 of 100 have it, at that rate", less_is_better=True),
     "many": Figure("deliveries a CPU second, 20 viewers a ticket"),
     "hot_writes": Figure("messages a viewer and second, at most, of 1,000 changes a second", less_is_better=True),
@@ -61,7 +61,7 @@ FIGURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Setup:
     """Where a question is asked: a folder for files, the number of sockets, the seconds that each part may take."""
 
     folder: Path
@@ -70,69 +70,69 @@ class Stage:
 
 
 @contextmanager
-def running(name: str, stage: Stage, tickets: tuple[str, ...] = servers.TICKETS) -> Iterator[tuple[Server, Viewers]]:
+def running(name: str, setup: Setup, tickets: tuple[str, ...] = servers.TICKETS) -> Iterator[tuple[Server, Viewers]]:
     """A server with its Redis, and viewers who are not connected yet."""
     with ExitStack() as stack:
-        redis = Redis.start(stage.folder)
+        redis = Redis.start(setup.folder)
         stack.callback(redis.end)
-        server = servers.start(name, stage.folder, redis, tickets=tickets)
+        server = servers.start(name, setup.folder, redis, tickets=tickets)
         stack.callback(server.end)
-        viewers = Viewers(stage.folder)
+        viewers = Viewers(setup.folder)
         stack.callback(viewers.end)
         viewers.opening(server.headers, server.greeting)
         yield server, viewers
 
 
-def _open(server: Server, viewers: Viewers, paths: list[str], sockets: int, *, narrow: int = 0) -> None:
+def _connect(server: Server, viewers: Viewers, paths: list[str], sockets: int, *, narrow: int = 0) -> None:
     opened = viewers.connect(server.port, paths, sockets, narrow=narrow)
     if opened["open"] != sockets:
-        raise Unanswered(f"{server.name} let in {opened['open']} of {sockets}")
+        raise ScenarioFailed(f"{server.name} let in {opened['open']} of {sockets}")
     if server.greeting:
         time.sleep(1.0)  # until the last greeting has been understood
 
 
-def _all(server: Server, run: dict[str, float], deliveries: int) -> dict[str, float]:
+def _check_complete(server: Server, run: dict[str, float], deliveries: int) -> dict[str, float]:
     if run["delivered"] != run["published"] * deliveries:
-        raise Unanswered(f"{server.name} delivered {run['delivered']} of {run['published'] * deliveries}")
+        raise ScenarioFailed(f"{server.name} delivered {run['delivered']} of {run['published'] * deliveries}")
     return run
 
 
-def delivery(name: str, stage: Stage) -> dict[str, float]:
+def delivery(name: str, setup: Setup) -> dict[str, float]:
     """What a delivery, a viewer and an opening cost, and how long ten publishes a second take to reach everyone."""
-    sockets = stage.sockets
-    with running(name, stage) as (server, viewers):
+    sockets = setup.sockets
+    with running(name, setup) as (server, viewers):
         memory, cpu = server.memory, server.cpu
-        _open(server, viewers, [server.path], sockets)
+        _connect(server, viewers, [server.path], sockets)
         found = {}
-        if sockets >= ENOUGH:
+        if sockets >= MIN_VIEWERS:
             found = {"accepts": sockets / (server.cpu - cpu), "bytes": (server.memory - memory) / sockets}
         viewers.trigger(server.publish_port, server.templates, sockets, server.hello)
-        viewers.run(WARM, 1)
+        viewers.run(WARM_UP, 1)
         busy = 0.0
-        for question, inflight, gap in (("one", 1, GAP), ("eight", 8, 0.0)):
+        for question, inflight, gap in (("one", 1, PUBLISH_GAP), ("eight", 8, 0.0)):
             cpu = server.cpu
-            run = _all(server, viewers.run(20_000, inflight, seconds=stage.seconds, gap=gap), sockets)
+            run = _check_complete(server, viewers.run(20_000, inflight, seconds=setup.seconds, gap=gap), sockets)
             found[question] = run["delivered"] / (server.cpu - cpu)
             busy = max(busy, run["load_cpu"] / run["seconds"])
         if min(found["one"], found["eight"]) > 10 * sockets:  # else it falls behind, by as much as we wait
-            time.sleep(3 * GAP)  # a first publish right after a flush would wait for the next one
-            calm = _all(server, viewers.rate(10, stage.seconds), sockets)
+            time.sleep(3 * PUBLISH_GAP)  # a first publish right after a flush would wait for the next one
+            calm = _check_complete(server, viewers.rate(10, setup.seconds), sockets)
             found |= {"p50": calm["p50_ms"], "p99": calm["p99_ms"]}
         return {**found, "busy": busy}
 
 
-def sustained(name: str, stage: Stage) -> dict[str, float]:
+def sustained(name: str, setup: Setup) -> dict[str, float]:
     """How much it delivers, second by second of the clock, while nobody waits for long."""
-    with running(name, stage) as (server, viewers):
-        _open(server, viewers, [server.path], stage.sockets)
-        viewers.trigger(server.publish_port, server.templates, stage.sockets, server.hello)
-        viewers.run(WARM, 1)
+    with running(name, setup) as (server, viewers):
+        _connect(server, viewers, [server.path], setup.sockets)
+        viewers.trigger(server.publish_port, server.templates, setup.sockets, server.hello)
+        viewers.run(WARM_UP, 1)
         for inflight in (8, 4, 2, 1):
-            run = _all(server, viewers.run(20_000, inflight, seconds=stage.seconds), stage.sockets)
-            if run["p99_ms"] < ENOUGH_MS:
+            run = _check_complete(server, viewers.run(20_000, inflight, seconds=setup.seconds), setup.sockets)
+            if run["p99_ms"] < SUSTAINED_MS:
                 break
         else:
-            raise Unanswered(f"{name} took {run['p99_ms']:.0f} ms for 99 of 100 with one publish at a time")
+            raise ScenarioFailed(f"{name} took {run['p99_ms']:.0f} ms for 99 of 100 with one publish at a time")
         return {
             "sustained": run["delivered"] / run["seconds"],
             "sustained_p99": run["p99_ms"],
@@ -140,33 +140,35 @@ def sustained(name: str, stage: Stage) -> dict[str, float]:
         }
 
 
-def many(name: str, stage: Stage) -> dict[str, float]:
+def many(name: str, setup: Setup) -> dict[str, float]:
     """What a delivery costs where a change concerns few: each viewer watches two tickets, each ticket has twenty."""
-    tickets = ticket_ids(2 * stage.sockets // WATCHED_BY)
+    tickets = ticket_ids(2 * setup.sockets // VIEWERS_PER_TICKET)
     pairs = zip(tickets[::2], tickets[1::2], strict=True)
-    with running(name, stage, tickets) as (server, viewers):
+    with running(name, setup, tickets) as (server, viewers):
         # They are known before anybody comes: of tickets that may be invented, ours lets an address watch few.
         viewers.trigger(server.publish_port, server.templates, 0, server.hello)
         viewers.run(len(tickets), len(tickets))
         time.sleep(1.0)
-        _open(server, viewers, [servers.path(pair) for pair in pairs], stage.sockets)
-        viewers.trigger(server.publish_port, server.templates, WATCHED_BY, server.hello)
+        _connect(server, viewers, [servers.path(pair) for pair in pairs], setup.sockets)
+        viewers.trigger(server.publish_port, server.templates, VIEWERS_PER_TICKET, server.hello)
         viewers.run(len(tickets), len(tickets))
         cpu = server.cpu
-        run = _all(server, viewers.run(1_000_000, len(tickets) // 2, seconds=stage.seconds), WATCHED_BY)
+        run = _check_complete(
+            server, viewers.run(1_000_000, len(tickets) // 2, seconds=setup.seconds), VIEWERS_PER_TICKET
+        )
         return {"many": run["delivered"] / (server.cpu - cpu), "busy": run["load_cpu"] / run["seconds"]}
 
 
-def hot(name: str, stage: Stage) -> dict[str, float]:
+def hot(name: str, setup: Setup) -> dict[str, float]:
     """One ticket that changes a thousand times a second: what a viewer gets of it, and when it has the last."""
-    with running(name, stage, servers.TICKETS[:1]) as (server, viewers):
-        _open(server, viewers, [server.path], stage.sockets)
-        viewers.trigger(server.publish_port, server.templates, stage.sockets, server.hello)
-        viewers.run(WARM, 1)
+    with running(name, setup, servers.TICKETS[:1]) as (server, viewers):
+        _connect(server, viewers, [server.path], setup.sockets)
+        viewers.trigger(server.publish_port, server.templates, setup.sockets, server.hello)
+        viewers.run(WARM_UP, 1)
         cpu, times = server.cpu, 5
-        run = viewers.hot(1000, stage.seconds, times)
+        run = viewers.hot(1000, setup.seconds, times)
         if run["complete"] != times:
-            raise Unanswered(f"{name} did not bring the last change to everyone")
+            raise ScenarioFailed(f"{name} did not bring the last change to everyone")
         return {
             "hot_writes": run["most"] / run["seconds"],
             "hot_p99": run["p99_ms"],
@@ -175,34 +177,34 @@ def hot(name: str, stage: Stage) -> dict[str, float]:
         }
 
 
-def stuck(name: str, stage: Stage) -> dict[str, float]:
+def stuck(name: str, setup: Setup) -> dict[str, float]:
     """What the others notice of viewers who read no more, and what becomes of those."""
     found = {}
     for figure, every in (("healthy_p99", 0), ("beside_stuck_p99", STUCK_EVERY)):
-        with running(name, stage) as (server, viewers):
-            _open(server, viewers, [server.path], stage.sockets, narrow=STUCK_EVERY)
-            stalled = -(-stage.sockets // every) if every else 0
+        with running(name, setup) as (server, viewers):
+            _connect(server, viewers, [server.path], setup.sockets, narrow=STUCK_EVERY)
+            stalled = -(-setup.sockets // every) if every else 0
             # All eight at once, as one publish: some 2.6 kB a viewer fill what a far socket can hold in seconds.
             burst = b"".join(server.templates)
-            viewers.trigger(server.publish_port, [burst], stage.sockets * len(server.templates), server.hello)
+            viewers.trigger(server.publish_port, [burst], setup.sockets * len(server.templates), server.hello)
             viewers.run(2, 1)
             viewers.stall(every)
             memory = server.memory
-            with _most(lambda: server.memory) as most:
+            with _peak(lambda: server.memory) as most:
                 run = viewers.rate(1, STUCK_SECONDS)
-            _all(server, run, (stage.sockets - stalled) * len(server.templates))
+            _check_complete(server, run, (setup.sockets - stalled) * len(server.templates))
             found[figure] = run["p99_ms"]
             if every:
                 found["stuck_bytes"] = (most[-1] - memory) / stalled
                 # Nothing tells who does not read that the other side has hung up: only now they find out.
                 viewers.stall(0)
                 time.sleep(3.0)
-                found["stuck_left"] = viewers.stall(0)["open"] - (stage.sockets - stalled)
+                found["stuck_left"] = viewers.stall(0)["open"] - (setup.sockets - stalled)
     return found
 
 
 @contextmanager
-def _most(measure: Callable[[], float]) -> Iterator[list[float]]:
+def _peak(measure: Callable[[], float]) -> Iterator[list[float]]:
     """The most that was measured meanwhile, as the last of the list."""
     found = [measure()]
     ended = threading.Event()
@@ -221,19 +223,19 @@ def _most(measure: Callable[[], float]) -> Iterator[list[float]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Scenario:
     """What is asked, with how many sockets, of whom; a *long* one is left out where there is little time."""
 
-    ask: Callable[[str, Stage], dict[str, float]]
+    run: Callable[[str, Setup], dict[str, float]]
     sockets: tuple[int, ...]
-    of: tuple[str, ...] = servers.PEERS
+    on: tuple[str, ...] = servers.NAMES
     long: bool = False
 
 
-QUESTIONS = {
-    "delivery": Question(delivery, (1, 1000, 5000, 10_000, 18_000)),
-    "sustained": Question(sustained, (10_000,), ("ours", "limit", "merged", "nchan", "ws", "websockets", "socketio")),
-    "many": Question(many, (10_000,), ("ours", "limit")),
-    "hot": Question(hot, (5000,), ("ours",)),
-    "stuck": Question(stuck, (18_000,), ("ours",), long=True),
+SCENARIOS = {
+    "delivery": Scenario(delivery, (1, 1000, 5000, 10_000, 18_000)),
+    "sustained": Scenario(sustained, (10_000,), ("ours", "limit", "merged", "nchan", "ws", "websockets", "socketio")),
+    "many": Scenario(many, (10_000,), ("ours", "limit")),
+    "hot": Scenario(hot, (5000,), ("ours",)),
+    "stuck": Scenario(stuck, (18_000,), ("ours",), long=True),
 }

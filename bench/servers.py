@@ -14,15 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import install as kits
-from bench import server_configs
-from bench.server_configs import RECIPES, Place
-from bench.viewers import SERVING, WATCHING, pinned
+from bench import install, server_configs
+from bench.server_configs import SERVER_CONFIGS, RunContext
+from bench.viewers import SERVER_CORE, VIEWER_CORE, pinned
 from server import valkey
 
-ROOT = kits.ROOT
-PEERS = tuple(RECIPES)
-TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
+ROOT = install.ROOT
+NAMES = tuple(SERVER_CONFIGS)
+TITLES = {name: config.title for name, config in SERVER_CONFIGS.items()}
 
 
 def ticket_ids(number: int) -> tuple[str, ...]:
@@ -59,7 +58,7 @@ class Redis:
         data = folder / f"redis-{port}"
         data.mkdir()
         command = [str(valkey.binary()), str(valkey.CONF), "--port", str(port), "--dir", str(data)]
-        process = subprocess.Popen(pinned(WATCHING, *command), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(pinned(VIEWER_CORE, *command), stdout=subprocess.DEVNULL)
         found = cls(process, port)
         try:
             wait_for(port, process)
@@ -90,7 +89,7 @@ class Server:
     hello: bytes
     """What the publisher writes once, first."""
     templates: list[bytes]
-    """What it writes to publish, one a ticket; NUMBER becomes a number."""
+    """What it writes to publish, one a ticket; PLACEHOLDER becomes a number."""
 
     @property
     def cpu(self) -> float:
@@ -101,7 +100,7 @@ class Server:
     def memory(self) -> int:
         """Bytes that are its own, and its children's."""
         kilobytes = 0
-        for pid in family(self.process.pid):
+        for pid in process_tree(self.process.pid):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Private_Dirty"):
                     kilobytes += int(line.split()[1])
@@ -112,15 +111,15 @@ class Server:
         end(self.process)
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """A process and all below it."""
     below = [int(child) for one in Path(f"/proc/{pid}/task").glob("*/children") for child in one.read_text().split()]
-    return [pid, *(relative for child in below for relative in family(child))]
+    return [pid, *(relative for child in below for relative in process_tree(child))]
 
 
 def cpu_seconds(pid: int) -> float:
     """CPU seconds of a process and all below it, by the scheduler's own nanoseconds: /proc/PID/stat has 10 ms."""
-    threads = (thread for one in family(pid) for thread in Path(f"/proc/{one}/task").glob("*/schedstat"))
+    threads = (thread for one in process_tree(pid) for thread in Path(f"/proc/{one}/task").glob("*/schedstat"))
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
@@ -128,7 +127,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Ask a process to go; what is still there of it after 10 s is killed, its children too."""
     if process.poll() is not None:
         return
-    all_of_it = family(process.pid)
+    all_of_it = process_tree(process.pid)
     process.terminate()
     try:
         process.wait(10)
@@ -140,44 +139,44 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def roomy(redis: Redis, port: int) -> dict[str, str]:
+def unlimited_settings(redis: Redis, port: int) -> dict[str, str]:
     """Settings of ours beside this Redis, with room for every viewer though all come from one address."""
-    return server_configs.roomy(redis.port, port)
+    return server_configs.unlimited_settings(redis.port, port)
 
 
 @functools.cache
 def available(name: str) -> str | None:
     """None where a server can be started here, fetched first if it must be; else why it cannot."""
     try:
-        RECIPES[name].kit()
-    except kits.Missing as missing:
+        SERVER_CONFIGS[name].install()
+    except install.Unavailable as missing:
         return str(missing)
     return None
 
 
 def version(name: str) -> str:
     """Which version of it runs here; it must be available."""
-    return RECIPES[name].version()
+    return SERVER_CONFIGS[name].version()
 
 
 def start(name: str, folder: Path, redis: Redis, *, tickets: Sequence[str] = TICKETS) -> Server:
-    """Start a server by its name and wait until it listens; raises RuntimeError with its last words."""
+    """Start a server by its name and wait until it listens; raises RuntimeError with its last log_path."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for those that inherit it and do not raise it
-    recipe = RECIPES[name]
-    place = Place(folder, free_port(), free_port(), redis.port, most, tickets)
-    process = launch(name, folder, recipe.command(place), recipe.environment(place), port=place.port)
+    config = SERVER_CONFIGS[name]
+    context = RunContext(folder, free_port(), free_port(), redis.port, most, tickets)
+    process = launch(name, folder, config.command(context), config.environment(context), port=context.port)
     time.sleep(1.0 if name == "ours" else 0.3)  # until it has heard its own probe, or is subscribed
     return Server(
         name,
         process,
-        place.port,
-        recipe.path or path(tickets),
-        recipe.headers,
-        recipe.greeting,
-        {"redis": redis.port, "itself": place.port, "beside": place.publish}[recipe.feed],
-        recipe.hello,
-        [recipe.template(ticket) for ticket in tickets],
+        context.port,
+        config.path or path(tickets),
+        config.headers,
+        config.greeting,
+        {"redis": redis.port, "server": context.port, "publish_port": context.publish}[config.publish_to],
+        config.hello,
+        [config.template(ticket) for ticket in tickets],
     )
 
 
@@ -188,11 +187,11 @@ def launch(
     environment: Mapping[str, str],
     *,
     port: int | None,
-    core: int = SERVING,
+    core: int = SERVER_CORE,
 ) -> subprocess.Popen[bytes]:
-    """Start a program and wait until it listens, if it does; raises RuntimeError with its last words."""
-    words = folder / f"{name}.log"
-    with words.open("wb") as log:
+    """Start a program and wait until it listens, if it does; raises RuntimeError with its last log_path."""
+    log_path = folder / f"{name}.log"
+    with log_path.open("wb") as log:
         process = subprocess.Popen(
             pinned(core, *command), cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log
         )
@@ -201,7 +200,7 @@ def launch(
             wait_for(port, process)
     except TimeoutError as late:
         end(process)
-        last = words.read_text(errors="replace").strip().splitlines()[-1:]
+        last = log_path.read_text(errors="replace").strip().splitlines()[-1:]
         raise RuntimeError(f"{name} does not start: {last[0] if last else late}") from late
     return process
 

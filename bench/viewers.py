@@ -13,13 +13,13 @@ from typing import Any
 from server import valkey
 
 HERE = Path(__file__).parent
-SERVING, WATCHING = 0, 1
+SERVER_CORE, VIEWER_CORE = 0, 1
 """The core of what is measured, and that of all the rest."""
-NUMBER = "@" * 16
+PLACEHOLDER = "@" * 16
 """Where a publish's number stands in a template."""
 
 
-def built(name: str, folder: Path) -> Path:
+def compiled(name: str, folder: Path) -> Path:
     """Compile bench/<name>.c into a folder; raises CalledProcessError where there is no C compiler."""
     program = folder / name
     if not program.exists():
@@ -37,7 +37,7 @@ class Viewers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        command = pinned(WATCHING, str(built("load", folder)))
+        command = pinned(VIEWER_CORE, str(compiled("load", folder)))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def opening(self, headers: str, greeting: bytes) -> None:
@@ -63,13 +63,13 @@ class Viewers:
         """Publish so often, but for no longer, with so many outstanding and *gap* seconds at least between two."""
         return self._do(f"run {publishes} {inflight} {seconds} {gap}")
 
-    def rate(self, a_second: float, seconds: float) -> dict[str, Any]:
+    def rate(self, per_second: float, seconds: float) -> dict[str, Any]:
         """Publish at a fixed rate."""
-        return self._do(f"rate {a_second} {seconds}")
+        return self._do(f"rate {per_second} {seconds}")
 
-    def hot(self, a_second: float, seconds: float, times: int) -> dict[str, Any]:
+    def hot(self, per_second: float, seconds: float, times: int) -> dict[str, Any]:
         """Publish at a fixed rate, several times; only the last of each time has to reach everyone."""
-        return self._do(f"hot {a_second} {seconds} {times}")
+        return self._do(f"hot {per_second} {seconds} {times}")
 
     def mark(self) -> float:
         """Begin to count counters; answers the time, on the clock that time.monotonic() reads."""

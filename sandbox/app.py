@@ -49,7 +49,7 @@ class Sandbox:
         seeded_at: float | None = None,
         chance: int | None = None,
     ) -> None:
-        rng = random.Random(chance)  # noqa: S311 - chance, not secrecy
+        rng = random.Random(chance)  # noqa: S311 - randomness, not secrecy
         self.site = site
         self.knobs = LiveKnobs(knobs)
         self.delivery = Delivery(signer(site, self.knobs), self.knobs, webhooks, clock=clock, sleep=sleep, rng=rng)

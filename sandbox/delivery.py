@@ -100,7 +100,7 @@ class Delivery:
         self._knobs = knobs
         self._clock = clock
         self._sleep = sleep
-        self._rng = rng or random.Random()  # noqa: S311 - chance, not secrecy
+        self._rng = rng or random.Random()  # noqa: S311 - randomness, not secrecy
         self._kept: deque[Webhook] = deque(maxlen=keep)
         self._within = within
         self._count = 0

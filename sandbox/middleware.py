@@ -37,7 +37,7 @@ class Middleware:
         self._auth = auth
         self._calls = calls
         self._sleep = sleep
-        self._rng = rng or random.Random()  # noqa: S311 - chance, not secrecy
+        self._rng = rng or random.Random()  # noqa: S311 - randomness, not secrecy
 
     def wrap(self, kind: str, handler: Handler) -> Handler:
         """The endpoint for calls of this kind."""

@@ -37,7 +37,7 @@ def guid(value: Any, field: str) -> str:
 
 
 def ticket_fields(json: Any, new_id: Callable[[], str], *, complete: bool, keep_seconds: bool = False) -> Fields:
-    """Parse the members that are set. *complete*: required members must be there; *keep_seconds*: in sale dates."""
+    """Parse a definition. *complete*: required members must be set; *keep_seconds*: do not round sale dates."""
     root = "ticketDefinition"
     sent = _mapping(json, root)
     for member in _REQUIRED if complete else ():

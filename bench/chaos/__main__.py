@@ -28,7 +28,7 @@ import uvloop
 
 from bench.chaos import report
 from bench.chaos.faults import KINDS
-from bench.chaos.run import NotReady, Wanted, run
+from bench.chaos.run import NotReady, RunConfig, run
 
 
 def main(
@@ -53,11 +53,11 @@ def main(
         return
     if unknown := set(only or ()) - set(KINDS):
         raise typer.BadParameter(f"no such kind of fault: {', '.join(unknown)}. There are: {'; '.join(KINDS)}")
-    wanted = Wanted(seed, seconds, viewers, tickets, settle, _pairs(settings or []), only or ())
-    print(f"seed {seed}, {seconds:g} s, plan {wanted.plan}", flush=True)
-    for fault in wanted.faults:
+    config = RunConfig(seed, seconds, viewers, tickets, settle, _pairs(settings or []), only or ())
+    print(f"seed {seed}, {seconds:g} s, plan {config.plan}", flush=True)
+    for fault in config.faults:
         print(f"  {fault.at:6.1f} s  {fault.target:<15} {fault.kind}, {fault.seconds:.1f} s", flush=True)
-    found = _run(wanted, keep)
+    found = _run(config, keep)
     report.show(found)
     if result is not None:
         result.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
@@ -65,7 +65,7 @@ def main(
         raise typer.Exit(1)
 
 
-def _run(wanted: Wanted, keep: Path | None) -> dict[str, Any]:
+def _run(config: RunConfig, keep: Path | None) -> dict[str, Any]:
     # A viewer needs three descriptors here: his own, and two of the link that he comes by.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -75,7 +75,7 @@ def _run(wanted: Wanted, keep: Path | None) -> dict[str, Any]:
             keep = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             try:
-                return runner.run(run(wanted, keep))
+                return runner.run(run(config, keep))
             except (NotReady, TimeoutError) as error:
                 print(f"chaos: {error}", flush=True)
                 raise typer.Exit(1) from None

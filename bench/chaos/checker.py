@@ -1,6 +1,6 @@
-"""The verdict on a run: what was promised, what was found, and how long truth took.
+"""The result on a run: what was promised, what was found, and how long truth took.
 
-In: the record of a run. Out: one Verdict: bounds with their values, figures with their units, and findings in words
+In: the record of a run. Out: one Result: bounds with their values, figures with their units, and findings in words
 where a bound is broken. Everything is computed from what was recorded, after the run.
 """
 
@@ -8,35 +8,35 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench.chaos.faults import KINDS, Happened
+from bench.chaos.faults import KINDS, FaultRecord
 from bench.chaos.logs import Line
 from bench.chaos.timeline import (
     Bounds,
-    Past,
     Span,
-    after,
-    age,
+    Timeline,
     caught_up,
-    falsehoods,
-    intersected,
+    claim_age,
+    ending_after,
+    false_spans,
+    intersect,
     seconds,
-    subtracted,
+    subtract,
 )
-from bench.chaos.workload import EDITS, Deal
+from bench.chaos.workload import EDITS, CompletedAction
 from tests.rig.crowd import Shown, Viewer
 from tests.rig.supervised import Ending
 
-OVER = 10.0
+STALE_MARGIN = 10.0
 """Seconds over MAX_STALE that a claim may stand while its connection lives."""
-CUT = 60.0
+DISCONNECTED_MARGIN = 60.0
 """Seconds more where it is cut: after those the page withdraws by itself."""
-TOLD = 5.0
+CATCH_UP_TIME = 5.0
 """Seconds from a connection's first frame, or from the end of a silence, in which it is told of every ticket."""
-END_WITHIN = 12.0
+EXIT_WITHIN = 12.0
 """Seconds from SIGTERM to the end: ten are promised."""
 GUARD = 2.0
 """Seconds before a fault in which an order is not counted as one of calm times."""
-MOST_FINDINGS = 40
+MAX_FINDINGS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Record:
     end: float
     max_stale: float
     viewers: Sequence[Viewer]
-    claims: dict[str, Past]
-    deals: Sequence[Deal]
-    faults: Sequence[Happened]
+    claims: dict[str, Timeline]
+    actions: Sequence[CompletedAction]
+    faults: Sequence[FaultRecord]
     endings: Sequence[Ending]
     unexplained: Sequence[Line]
     changes: Sequence[str]
@@ -83,15 +83,15 @@ class Healing:
 
 
 @dataclass(slots=True)
-class Verdict:
+class Result:
     """All of it."""
 
     bounds: list[Bound] = field(default_factory=list)
     calm: list[float] = field(default_factory=list)
     """Seconds from each order in calm times until every connected viewer of its ticket showed the truth."""
     healings: list[Healing] = field(default_factory=list)
-    oldest_living: float = 0.0
-    oldest_cut: float = 0.0
+    oldest_connected: float = 0.0
+    oldest_disconnected: float = 0.0
     """Seconds that a claim stood at most after it had ceased to be true."""
     withdrawn: float = 0.0
     """The share of all viewers' time with a ticket in which nothing was claimed of it."""
@@ -103,18 +103,18 @@ class Verdict:
         return all(bound.kept for bound in self.bounds)
 
 
-def judge(record: Record) -> Verdict:
+def check(record: Record) -> Result:
     """Everything that a record says."""
-    verdict = Verdict()
+    result = Result()
     pages = [_Page(viewer, record) for viewer in record.viewers]
-    false = _claims(record, pages, verdict)
-    unhealed = _unhealed(record, verdict)
-    ends = _ends(record, verdict)
-    verdict.findings += [f"changes: {one}" for one in record.changes]
-    verdict.findings += [f"log of {line.part}: {line.text[:400]}" for line in record.unexplained]
-    verdict.findings += [f"a viewer was refused with {code}" for code in record.refused]
-    del verdict.findings[MOST_FINDINGS:]
-    verdict.bounds = [
+    false = _claims(record, pages, result)
+    unhealed = _unhealed(record, result)
+    ends = _ends(record, result)
+    result.findings += [f"changes: {one}" for one in record.changes]
+    result.findings += [f"log of {line.part}: {line.text[:400]}" for line in record.unexplained]
+    result.findings += [f"a viewer was refused with {code}" for code in record.refused]
+    del result.findings[MAX_FINDINGS:]
+    result.bounds = [
         Bound("false claims", "viewer-seconds", round(false, 3)),
         Bound("viewers that never healed", "viewers", unhealed),
         Bound("changes lost or doubled", "changes", len(record.changes)),
@@ -122,9 +122,9 @@ def judge(record: Record) -> Verdict:
         Bound("ends that nobody asked for, or not in order", "ends", ends),
         Bound("viewers refused for good", "viewers", len(record.refused)),
     ]
-    verdict.healings = _healings(record, pages)
-    verdict.calm = _calm(record, pages, verdict.healings)
-    return verdict
+    result.healings = _healings(record, pages)
+    result.calm = _calm(record, pages, result.healings)
+    return result
 
 
 class _Page:
@@ -132,25 +132,25 @@ class _Page:
 
     def __init__(self, viewer: Viewer, record: Record) -> None:
         self.showings = {ticket: viewer.showings(ticket, record.end) for ticket in viewer.tickets}
-        self.living: list[Span] = []
+        self.connected: list[Span] = []
         for episode in viewer.episodes:
             over = record.end if episode.ended is None else episode.ended
-            spoke = [(episode.began + TOLD, over)] if over > episode.began + TOLD else []
-            self.living += subtracted(spoke, silences(record.faults, episode.to))
+            spoke = [(episode.began + CATCH_UP_TIME, over)] if over > episode.began + CATCH_UP_TIME else []
+            self.connected += subtract(spoke, silences(record.faults, episode.to))
 
 
-def silences(faults: Iterable[Happened], web: int) -> list[Span]:
+def silences(faults: Iterable[FaultRecord], web: int) -> list[Span]:
     """When viewers of this web heard nothing without being told, and the time after that in which they are."""
     return [
-        (fault.begin, fault.end + TOLD)
+        (fault.begin, fault.end + CATCH_UP_TIME)
         for fault in faults
         if KINDS[fault.kind].silences and fault.target.endswith(f"web{web}")
     ]
 
 
-def _claims(record: Record, pages: Sequence[_Page], verdict: Verdict) -> float:
-    living = record.max_stale + OVER
-    bounds = Bounds(living, living + CUT)
+def _claims(record: Record, pages: Sequence[_Page], result: Result) -> float:
+    connected = record.max_stale + STALE_MARGIN
+    bounds = Bounds(connected, connected + DISCONNECTED_MARGIN)
     false = nothing = whole = 0.0
     for number, page in enumerate(pages):
         for ticket, showings in page.showings.items():
@@ -160,21 +160,21 @@ def _claims(record: Record, pages: Sequence[_Page], verdict: Verdict) -> float:
                 if shown.value is None:
                     nothing += shown.end - shown.begin
                     continue
-                true = past.spans(shown.value)
+                true = past.allowed_spans(shown.value)
                 stretch = [(shown.begin, shown.end)]
-                if not subtracted(stretch, true):
+                if not subtract(stretch, true):
                     continue
-                verdict.oldest_living = max(verdict.oldest_living, age(shown, true, page.living))
-                away = subtracted(stretch, page.living)
-                verdict.oldest_cut = max(verdict.oldest_cut, age(shown, true, away))
-                if found := falsehoods(shown, true, page.living, bounds):
+                result.oldest_connected = max(result.oldest_connected, claim_age(shown, true, page.connected))
+                away = subtract(stretch, page.connected)
+                result.oldest_disconnected = max(result.oldest_disconnected, claim_age(shown, true, away))
+                if found := false_spans(shown, true, page.connected, bounds):
                     false += seconds(found)
-                    verdict.findings.append(_lie(number, ticket, shown, found, record.end))
-    verdict.withdrawn = nothing / whole if whole else 0.0
+                    result.findings.append(_describe(number, ticket, shown, found, record.end))
+    result.withdrawn = nothing / whole if whole else 0.0
     return false
 
 
-def _lie(number: int, ticket: str, shown: Shown, found: Sequence[Span], end: float) -> str:
+def _describe(number: int, ticket: str, shown: Shown, found: Sequence[Span], end: float) -> str:
     begin, _ = found[0]
     return (
         f"viewer {number} showed {shown.value} for {seconds(found):.1f} s too long, from {end - begin:.1f} s before"
@@ -182,24 +182,24 @@ def _lie(number: int, ticket: str, shown: Shown, found: Sequence[Span], end: flo
     )
 
 
-def _unhealed(record: Record, verdict: Verdict) -> int:
+def _unhealed(record: Record, result: Result) -> int:
     found = 0
     for number, viewer in enumerate(record.viewers):
         wrong = [ticket for ticket in viewer.tickets if viewer.shows(ticket) != record.claims[ticket].now]
         found += bool(wrong)
         for ticket in wrong[:1]:
             shown, true = viewer.shows(ticket), record.claims[ticket].now
-            verdict.findings.append(f"viewer {number} never healed: shows {shown}, true is {true}")
+            result.findings.append(f"viewer {number} never healed: shows {shown}, true is {true}")
     return found
 
 
-def _ends(record: Record, verdict: Verdict) -> int:
+def _ends(record: Record, result: Result) -> int:
     wrong = [
-        ending for ending in record.endings if not ending.asked or ending.status > 0 or ending.seconds > END_WITHIN
+        ending for ending in record.endings if not ending.asked or ending.status > 0 or ending.seconds > EXIT_WITHIN
     ]
     for ending in wrong:
         how = f"after {ending.seconds:.1f} s" if ending.asked else "by itself"
-        verdict.findings.append(f"{ending.part} ended with status {ending.status}, {how}")
+        result.findings.append(f"{ending.part} ended with status {ending.status}, {how}")
     return len(wrong)
 
 
@@ -209,16 +209,16 @@ def _healings(record: Record, pages: Sequence[_Page]) -> list[Healing]:
     found = []
     for place, (fault, took) in enumerate(zip(record.faults, healed, strict=True)):
         others = troubled[:place] + troubled[place + 1 :]
-        alone = not intersected([troubled[place]], others)
+        alone = not intersect([troubled[place]], others)
         found.append(Healing(fault.kind, fault.target, fault.end - fault.begin, took, alone))
     return found
 
 
-def _healed(fault: Happened, record: Record, pages: Sequence[_Page]) -> float:
+def _healed(fault: FaultRecord, record: Record, pages: Sequence[_Page]) -> float:
     latest = 0.0
     for page in pages:
         for ticket, showings in page.showings.items():
-            at = caught_up(after(showings, fault.end), record.claims[ticket], fault.end)
+            at = caught_up(ending_after(showings, fault.end), record.claims[ticket], fault.end)
             latest = max(latest, math.inf if at is None else at - fault.end)
     return latest
 
@@ -233,17 +233,17 @@ def _calm(record: Record, pages: Sequence[_Page], healings: Sequence[Healing]) -
         for ticket in page.showings:
             watchers.setdefault(ticket, []).append(page)
     found = []
-    for deal in record.deals:
+    for deal in record.actions:
         if deal.kind in EDITS or not record.claims[deal.ticket].changed(deal.begin, deal.at):
             continue
         if any(begin <= deal.at <= end for begin, end in troubled):
             continue
         latest = 0.0
         for page in watchers.get(deal.ticket, ()):
-            lives = intersected([(deal.at, math.inf)], page.living)
+            lives = intersect([(deal.at, math.inf)], page.connected)
             if not lives or lives[0][0] > deal.at:
                 continue
-            at = caught_up(after(page.showings[deal.ticket], deal.at), record.claims[deal.ticket], deal.at)
+            at = caught_up(ending_after(page.showings[deal.ticket], deal.at), record.claims[deal.ticket], deal.at)
             over = lives[0][1]
             if over == record.end or (at is not None and at < over):
                 latest = max(latest, math.inf if at is None else at - deal.at)

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.chaos.recorder import canonical
-from bench.chaos.timeline import Past
+from bench.chaos.timeline import Timeline
 from server.errors import RedisUnavailable
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Changes
 
-LOOK_EVERY = 0.5
+POLL_EVERY = 0.5
 GROUP, READER = "chaos", "chaos"
 IDLE = 5.0
 """Seconds after which what was taken and not acknowledged is taken again."""
@@ -32,12 +32,12 @@ class Entry:
     after: str | None
 
 
-class Ledger:
+class ChangeConsumer:
     """The consumer. *entries* are by their ids in the stream, each once, however often it was given."""
 
     def __init__(self, url: str, site: str) -> None:
         self.entries: dict[str, Entry] = {}
-        self.again = 0
+        self.redelivered = 0
         """How often an entry was given that was here already: at least once means that it may be."""
         self.dropped = 0
         """Entries that the stream lost before they were acknowledged."""
@@ -53,7 +53,7 @@ class Ledger:
             self.entries[id_] for id_ in sorted(self.entries, key=lambda id_: [int(part) for part in id_.split("-")])
         ]
 
-    def present(self, facts: Mapping[str, Past]) -> bool:
+    def is_current(self, facts: Mapping[str, Timeline]) -> bool:
         """Whether the last change of each ticket is what it is now."""
         last = {entry.ticket: entry.after for entry in self.ordered}
         return all(ticket in last and last[ticket] == past.now for ticket, past in facts.items())
@@ -65,7 +65,7 @@ class Ledger:
                 await self.read()
             except RedisUnavailable:
                 self.unavailable += 1
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_EVERY)
 
     async def read(self) -> int:
         """Take what there is; answers how many were new."""
@@ -76,7 +76,7 @@ class Ledger:
             fresh = await self._changes.read(self._site)
             batch = (*taken.changes, *fresh.changes)
             for change in batch:
-                self.again += change.entry in self.entries
+                self.redelivered += change.entry in self.entries
                 before_, after = canonical(change.before), canonical(change.after)
                 self.entries[change.entry] = Entry(change.ticket, change.v, before_, after)
             await self._changes.ack(self._site, *(change.entry for change in batch))
@@ -88,7 +88,7 @@ class Ledger:
         await self._store.aclose()
 
 
-def broken(entries: Iterable[Entry], facts: Mapping[str, Past]) -> Sequence[str]:
+def chain_errors(entries: Iterable[Entry], facts: Mapping[str, Timeline]) -> Sequence[str]:
     """What is wrong with these changes, given the facts that each ticket had: nothing, if none was lost or doubled."""
     last: dict[str, Entry] = {}
     wrong: list[str] = []
@@ -104,7 +104,7 @@ def broken(entries: Iterable[Entry], facts: Mapping[str, Past]) -> Sequence[str]
             wrong.append(f"{ticket}: version {entry.v} comes after {former.v}")
         if entry.before == entry.after:
             wrong.append(f"{ticket}: version {entry.v} changes nothing")
-        if ticket not in facts or not facts[ticket].spans(entry.after):
+        if ticket not in facts or not facts[ticket].allowed_spans(entry.after):
             wrong.append(f"{ticket}: version {entry.v} has facts that the world never had")
         last[ticket] = entry
     for ticket, past in facts.items():

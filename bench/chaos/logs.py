@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bench.chaos.faults import Happened
+from bench.chaos.faults import FaultRecord
 
-LOUD = {"warning", "error", "critical"}
-AFTER = 15.0
+LOUD_LEVELS = {"warning", "error", "critical"}
+GRACE_PERIOD = 15.0
 """Seconds after a fault's end in which its consequences may still be told: the longest wait of a client and its pause."""
 PARTS = ("web0", "web1", "worker0", "worker1")
 WORKERS = PARTS[2:]
 
-REDIS_AWAY = frozenset({"store_unavailable", "listener_lost", "webhook_not_taken"})
-WIX_AWAY = frozenset({"wix_fault"})
-STOPPED = REDIS_AWAY | WIX_AWAY
+REDIS_UNAVAILABLE = frozenset({"store_unavailable", "listener_lost", "webhook_not_taken"})
+WIX_FAULTS = frozenset({"wix_fault"})
+STOPPED = REDIS_UNAVAILABLE | WIX_FAULTS
 """Whoever was stopped finds all his time-outs passed when he goes on."""
-UNHEARD = frozenset({"webhooks_silent"})
+NO_WEBHOOKS = frozenset({"webhooks_silent"})
 
 MACHINE = re.compile(r"WARNING Memory overcommit|vm\.overcommit|Transparent Huge Pages|TCP backlog setting|kernel has")
 """What a Redis says of the machine it runs on, at its start."""
@@ -45,36 +45,36 @@ class Line:
     text: str
 
 
-def explains(fault: Happened) -> Mapping[str, frozenset[str]]:
+def explains(fault: FaultRecord) -> Mapping[str, frozenset[str]]:
     """Which events a fault explains, of each part that it touches."""
     target = fault.target
     if target == "redis":
-        return dict.fromkeys(PARTS, REDIS_AWAY)
+        return dict.fromkeys(PARTS, REDIS_UNAVAILABLE)
     if target == "wix":
-        return dict.fromkeys(WORKERS, WIX_AWAY)
+        return dict.fromkeys(WORKERS, WIX_FAULTS)
     if target in {"wix-web", "wix-webhooks"}:
-        return dict.fromkeys(WORKERS, UNHEARD)
+        return dict.fromkeys(WORKERS, NO_WEBHOOKS)
     if target in PARTS:
         return {target: STOPPED} if "stopped" in fault.kind else {}
     part, _, other = target.partition("-")
     if other == "redis":
-        return {part: REDIS_AWAY}
+        return {part: REDIS_UNAVAILABLE}
     if other == "wix":
-        return {part: WIX_AWAY}
+        return {part: WIX_FAULTS}
     return {}
 
 
-def unexplained(lines: Iterable[Line], faults: Sequence[Happened], offset: float) -> list[Line]:
+def unexplained(lines: Iterable[Line], faults: Sequence[FaultRecord], offset: float) -> list[Line]:
     """The lines that no fault explains; *offset* is time.time() less the clock of the faults."""
     return [line for line in lines if not _explained(line, faults, offset)]
 
 
-def _explained(line: Line, faults: Sequence[Happened], offset: float) -> bool:
+def _explained(line: Line, faults: Sequence[FaultRecord], offset: float) -> bool:
     if line.at is None:
         return False
     at = line.at - offset
     return any(
-        fault.begin - 1.0 <= at <= fault.end + AFTER and line.event in explains(fault).get(line.part, ())
+        fault.begin - 1.0 <= at <= fault.end + GRACE_PERIOD and line.event in explains(fault).get(line.part, ())
         for fault in faults
     )
 
@@ -90,7 +90,7 @@ def lines(part: str, text: str) -> Iterator[Line]:
         except (ValueError, KeyError, TypeError):
             yield Line(part, None, "not a line of the log", one)
             continue
-        if level in LOUD:
+        if level in LOUD_LEVELS:
             at = datetime.fromisoformat(said["timestamp"]).timestamp() if "timestamp" in said else None
             yield Line(part, at, event, one)
 
@@ -112,6 +112,6 @@ def read(folder: Path, lives: Mapping[str, Sequence[str]]) -> list[Line]:
     return found + (list(redis_lines(log.read_text(errors="replace"))) if log.exists() else [])
 
 
-def counted(some: Iterable[Line]) -> dict[str, int]:
+def count_events(some: Iterable[Line]) -> dict[str, int]:
     """How often each event was told."""
     return dict(Counter(line.event for line in some))

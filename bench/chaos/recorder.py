@@ -11,37 +11,37 @@ import math
 import time
 from typing import Any
 
-from bench.chaos.timeline import Past, Span
+from bench.chaos.timeline import Span, Timeline
 from sandbox.app import Sandbox
 from sandbox.entity import FIELDS, entity
 from sandbox.model import Event, Ticket
 from tests.rig import claims
 
-LOOK_EVERY = 0.02
+POLL_EVERY = 0.02
 NOT_FACTS = ("salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails")
 """Members that move with sales or with every edit."""
-FAIR = 0.5
+MAX_LOOP_DELAY = 0.5
 """Seconds by which the loop may be late: beyond that a run measures this machine."""
 
 
-class Witness:
+class Recorder:
     """All pasts of one world."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.lags: list[tuple[Span, float]] = []
-        self.claims: dict[str, Past] = {}
-        self.facts: dict[str, Past] = {}
-        self.latest = 0.0
+        self.claims: dict[str, Timeline] = {}
+        self.facts: dict[str, Timeline] = {}
+        self.max_delay = 0.0
         """Seconds by which the loop was late at most."""
-        self.late = 0
+        self.delays = 0
         """How often it was later than is fair."""
         self._sandbox = sandbox
         self._seen: dict[str, tuple[Ticket | None, Event | None]] = {}
         self._lag = 0.0
         self._lags_since = 0.0
-        self.look_around()
+        self.observe_all()
 
-    def look(self, id_: str) -> None:
+    def observe(self, id_: str) -> None:
         """See what a ticket is now."""
         world = self._sandbox.world
         ticket = world.tickets.get(id_)
@@ -53,15 +53,15 @@ class Witness:
         at = time.monotonic()
         self._seen[id_] = ticket, event
         if id_ not in self.claims:
-            self.claims[id_], self.facts[id_] = Past(self.lags), Past()
+            self.claims[id_], self.facts[id_] = Timeline(self.lags), Timeline()
             at = -math.inf
-        self.claims[id_].become(at, claims.of_ticket(ticket, event, id_))
-        self.facts[id_].become(at, self._facts(ticket, event))
+        self.claims[id_].add(at, claims.of_ticket(ticket, event, id_))
+        self.facts[id_].add(at, self._facts(ticket, event))
 
-    def look_around(self) -> None:
+    def observe_all(self) -> None:
         """See what every ticket is now, and how far reads lag."""
         for id_ in {*self._sandbox.world.tickets, *self._seen}:
-            self.look(id_)
+            self.observe(id_)
         lag, now = self._sandbox.knobs.now.stale_reads, time.monotonic()
         if lag != self._lag:
             if self._lag:
@@ -71,12 +71,12 @@ class Witness:
     async def run(self) -> None:
         """Look around for ever."""
         while True:
-            due = time.monotonic() + LOOK_EVERY
-            await asyncio.sleep(LOOK_EVERY)
+            due = time.monotonic() + POLL_EVERY
+            await asyncio.sleep(POLL_EVERY)
             late = time.monotonic() - due
-            self.latest = max(self.latest, late)
-            self.late += late > FAIR
-            self.look_around()
+            self.max_delay = max(self.max_delay, late)
+            self.delays += late > MAX_LOOP_DELAY
+            self.observe_all()
 
     def _facts(self, ticket: Ticket | None, event: Event | None) -> str | None:
         if ticket is None:

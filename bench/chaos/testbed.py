@@ -23,7 +23,7 @@ from tests.rig.redis import RedisServer, free_port
 from tests.rig.supervised import Supervised
 
 NUMBERS = (0, 1)
-WIX = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
+WIX_KNOBS = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
 """Wix as it is in calm: it answers within 50 to 150 ms, sends again after 1.2 s (not 60), holds for 20 s (not 1200)."""
 SETTINGS = {
     "WATCH_EVERY": "5",
@@ -34,12 +34,12 @@ SETTINGS = {
     "LOG_FORM": "json",
 }
 """Ours: a third of the usual times and less, so that a short run can break a bound."""
-TURN_EVERY = 1.0
+ALTERNATE_EVERY = 1.0
 """Seconds after which webhooks go to the other web."""
-PATIENCE = 30.0
+START_TIMEOUT = 30.0
 
 
-class Scene:
+class Testbed:
     """What runs. *tickets* are all ids, those of the seed and more."""
 
     def __init__(
@@ -77,21 +77,21 @@ class Scene:
         """Start it on the same data; whoever needs it waits."""
         self.redis.start(wait=False)
 
-    async def take_turns(self) -> None:
+    async def alternate_webhooks(self) -> None:
         """Let webhooks go to one web and to the other, for ever; connections that are open stay where they are."""
         link = self.links["wix-web"]
         targets = [self.links[f"viewers-web{number}"].target for number in NUMBERS]
         while True:
             for target in targets:
                 link.target = target
-                await asyncio.sleep(TURN_EVERY)
+                await asyncio.sleep(ALTERNATE_EVERY)
 
 
 @asynccontextmanager
-async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, str]) -> AsyncIterator[Scene]:
+async def running_testbed(folder: Path, seed: int, tickets: int, settings: Mapping[str, str]) -> AsyncIterator[Testbed]:
     """Everything, running and listening, as long as the block; raises TimeoutError where it does not come up."""
     async with AsyncExitStack() as stack:
-        sandbox = Sandbox(Site.new(), chance=seed, knobs=WIX)
+        sandbox = Sandbox(Site.new(), chance=seed, knobs=WIX_KNOBS)
         _fill(sandbox, tickets, random.Random(seed))
         wix = await stack.enter_async_context(_serving(sandbox))
         redis = RedisServer(folder / "redis")
@@ -131,10 +131,10 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
             part.start()
         for port in webs.values():
             await _listens(port)
-        yield Scene(sandbox, redis, links, parts)
+        yield Testbed(sandbox, redis, links, parts)
 
 
-def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
+def _fill(sandbox: Sandbox, number: int, rng: random.Random) -> None:
     """More tickets of every kind than the seed has, with as much stock as a run sells."""
     world = sandbox.world
     sandbox.emitter.muted = True
@@ -142,7 +142,7 @@ def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
     names = ("Adult", "Child")
     for place in range(number - len(world.tickets)):
         options = place % 5 == 0
-        cents = dice.randrange(500, 9000)
+        cents = rng.randrange(500, 9000)
         prices = tuple(
             Price(f"{(cents + 100 * at) / 100:.2f}", "USD", world.new_id(), name) if options else Price("0", "USD")
             for at, name in enumerate(names if options else names[:1])
@@ -153,7 +153,7 @@ def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
             event,
             kind="plain",
             name=f"Stand {place + 1}",
-            limit=None if place % 13 == 12 else dice.randrange(5, 120),
+            limit=None if place % 13 == 12 else rng.randrange(5, 120),
             pricing=Pricing.OPTIONS if options else Pricing.FIXED,
             prices=prices,
         )
@@ -170,7 +170,7 @@ async def _serving(sandbox: Sandbox) -> AsyncIterator[int]:
     server = Server(config(sandbox), started.set)
     serving = asyncio.create_task(server.serve([listening]))
     try:
-        await asyncio.wait_for(started.wait(), PATIENCE)
+        await asyncio.wait_for(started.wait(), START_TIMEOUT)
         yield listening.getsockname()[1]
     finally:
         server.should_exit = True
@@ -179,7 +179,7 @@ async def _serving(sandbox: Sandbox) -> AsyncIterator[int]:
 
 
 async def _listens(port: int) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + START_TIMEOUT
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -24,11 +24,11 @@ SLACK = 0.05
 class Bounds:
     """How long after it has ceased to be true a claim may stand, in seconds: while a connection lives, and when not."""
 
-    living: float
-    cut: float
+    connected: float
+    disconnected: float
 
 
-class Past:
+class Timeline:
     """Every value that a thing has had: *lags* are the times in which Wix answered what was true so long ago."""
 
     def __init__(self, lags: Sequence[tuple[Span, float]] = (), *, slack: float = SLACK) -> None:
@@ -37,7 +37,7 @@ class Past:
         self._slack = slack
         self._known: dict[Value, list[Span]] = {}
 
-    def become(self, at: float, value: Value) -> bool:
+    def add(self, at: float, value: Value) -> bool:
         """From now on it is this; tells whether that is new."""
         if self._changes and self._changes[-1][1] == value:
             return False
@@ -54,27 +54,27 @@ class Past:
         """Whether it became something else between two moments, these included."""
         return any(begin <= at <= end for at, _ in self._changes)
 
-    def own(self, value: Value) -> list[Span]:
+    def actual_spans(self, value: Value) -> list[Span]:
         """When this was true of the thing itself."""
-        return list(self._own(value))
+        return list(self._actual_spans(value))
 
-    def spans(self, value: Value) -> list[Span]:
+    def allowed_spans(self, value: Value) -> list[Span]:
         """When this was true, or Wix's answer: a read model that lags is Wix's untruth, and not ours."""
         if value not in self._known:
-            self._known[value] = self._spans(value)
+            self._known[value] = self._allowed_spans(value)
         return self._known[value]
 
-    def _spans(self, value: Value) -> list[Span]:
-        own = list(self._own(value))
+    def _allowed_spans(self, value: Value) -> list[Span]:
+        own = list(self._actual_spans(value))
         late = [
             (max(begin + lag, since), min(end + lag, until))
             for (since, until), lag in self._lags
             for begin, end in own
             if max(begin + lag, since) < min(end + lag, until)
         ]
-        return merged((begin - self._slack, end + self._slack) for begin, end in own + late)
+        return merge((begin - self._slack, end + self._slack) for begin, end in own + late)
 
-    def _own(self, value: Value) -> Iterator[Span]:
+    def _actual_spans(self, value: Value) -> Iterator[Span]:
         ends = [at for at, _ in self._changes[1:]] + [math.inf]
         for (begin, one), end in zip(self._changes, ends, strict=True):
             if one == value:
@@ -84,41 +84,41 @@ class Past:
 # -- judging --
 
 
-def falsehoods(shown: Shown, true: Sequence[Span], living: Sequence[Span], bounds: Bounds) -> list[Span]:
+def false_spans(shown: Shown, true: Sequence[Span], connected: Sequence[Span], bounds: Bounds) -> list[Span]:
     """When a claim stood for longer than it may, given when its value was true."""
     if shown.value is None:
         return []
     whole = [(shown.begin, shown.end)]
-    here = intersected(whole, living)
-    away = subtracted(whole, living)
-    false = subtracted(here, _lengthened(true, bounds.living)) + subtracted(away, _lengthened(true, bounds.cut))
-    return merged(false)
+    here = intersect(whole, connected)
+    away = subtract(whole, connected)
+    false = subtract(here, _extend(true, bounds.connected)) + subtract(away, _extend(true, bounds.disconnected))
+    return merge(false)
 
 
-def age(shown: Shown, true: Sequence[Span], within: Sequence[Span]) -> float:
+def claim_age(shown: Shown, true: Sequence[Span], within: Sequence[Span]) -> float:
     """How long a claim had not been true any more, at most, in these times: inf if it never had been."""
     if shown.value is None:
         return 0.0
     oldest = 0.0
-    for begin, end in subtracted(intersected([(shown.begin, shown.end)], within), true):
+    for begin, end in subtract(intersect([(shown.begin, shown.end)], within), true):
         last = max((over for _, over in true if over <= begin), default=-math.inf)
         oldest = max(oldest, end - last) if end > begin else oldest
     return oldest
 
 
-def caught_up(showings: Iterable[Shown], past: Past, since: float) -> float | None:
+def caught_up(showings: Iterable[Shown], past: Timeline, since: float) -> float | None:
     """When somebody first showed what was true at that moment or later; None if never."""
     for shown in showings:
         if shown.end <= since or shown.value is None:
             continue
-        for begin, end in past.own(shown.value):
+        for begin, end in past.actual_spans(shown.value):
             at = max(begin, shown.begin, since)
             if end > since and at < shown.end:
                 return at
     return None
 
 
-def after(stretches: Sequence[Shown], since: float) -> Sequence[Shown]:
+def ending_after(stretches: Sequence[Shown], since: float) -> Sequence[Shown]:
     """Those that reach beyond a moment."""
     return stretches[bisect_right(stretches, since, key=lambda one: one.end) :]
 
@@ -126,7 +126,7 @@ def after(stretches: Sequence[Shown], since: float) -> Sequence[Shown]:
 # -- spans --
 
 
-def merged(spans: Iterable[Span]) -> list[Span]:
+def merge(spans: Iterable[Span]) -> list[Span]:
     """The same times, in order, each but once."""
     found: list[Span] = []
     for begin, end in sorted(spans):
@@ -137,15 +137,15 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
-def intersected(some: Iterable[Span], others: Sequence[Span]) -> list[Span]:
+def intersect(some: Iterable[Span], others: Sequence[Span]) -> list[Span]:
     """The times that are in both."""
     both = ((max(a, c), min(b, d)) for a, b in some for c, d in others)
-    return merged((begin, end) for begin, end in both if begin < end)
+    return merge((begin, end) for begin, end in both if begin < end)
 
 
-def subtracted(some: Sequence[Span], others: Iterable[Span]) -> list[Span]:
+def subtract(some: Sequence[Span], others: Iterable[Span]) -> list[Span]:
     """The times of the first that are not in the others."""
-    left = merged(some)
+    left = merge(some)
     for begin, end in others:
         pieces = ((piece, (begin, end)) for piece in left)
         left = [part for piece, hole in pieces for part in _without(piece, hole) if part[0] < part[1]]
@@ -165,5 +165,5 @@ def _without(piece: Span, hole: Span) -> Iterator[Span]:
     yield max(piece[0], hole[1]), piece[1]
 
 
-def _lengthened(spans: Iterable[Span], by: float) -> list[Span]:
-    return merged((begin, end + by) for begin, end in spans)
+def _extend(spans: Iterable[Span], by: float) -> list[Span]:
+    return merge((begin, end + by) for begin, end in spans)
