@@ -1,17 +1,8 @@
-"""Break everything for a while, in an order made by a seed, and judge what visitors read meanwhile.
+"""Break every part for a while, in an order given by a seed, and check what viewers show meanwhile.
 
 `python -m bench.chaos --seed 1 --seconds 300 --json FILE` runs the local Wix, a Valkey, two webs, two workers and 500
-viewers; orders go on while parts are killed, stopped, restarted and cut off. It exits 1 when a bound is broken.
-`python -m bench.chaos --report FILE...` writes what several runs found into docs/reliability.md.
-
-  run.py       one run                              checker.py   bounds, figures
-  testbed.py   everything that runs, and its links  timeline.py  what was true when, and what stood for too long
-  faults.py    what breaks, in which order          recorder.py  sees the world change
-  workload.py  what buyers and organisers do        consumer.py  the log of changes, as a consumer gets it
-  report.py    several runs as the tables of docs   logs.py      log lines, and which faults explain them
-
-The viewers (crowd.py), what a counter claims (claims.py), a process that is killed and started again (supervised.py) and
-a link that fails on command (cut.py) are of tests/rig.
+viewers; orders continue while parts are killed, stopped, restarted and cut off. It exits 1 if a bound is broken.
+`python -m bench.chaos --report FILE...` writes the results of several runs into docs/reliability.md.
 """
 
 import asyncio
@@ -32,22 +23,22 @@ from bench.chaos.run import NotReady, RunConfig, run
 
 
 def main(
-    files: Annotated[list[Path] | None, typer.Argument(help="With --report: what runs wrote.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="With --report: files written with --json.")] = None,
     *,
-    seed: Annotated[int, typer.Option(help="Orders and faults follow from it.")] = 1,
-    seconds: Annotated[float, typer.Option(min=1, help="Seconds in which things are bought and broken.")] = 300.0,
-    result: Annotated[Path | None, typer.Option("--json", help="Write every figure here.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the orders and faults.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, help="Duration of orders and faults, in seconds.")] = 300.0,
+    result: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
     write_report: Annotated[bool, typer.Option("--report", help="Write the tables of docs/reliability.md.")] = False,
     viewers: Annotated[int, typer.Option(min=1, help="Viewers with a WebSocket each.")] = 500,
     tickets: Annotated[int, typer.Option(min=8, help="Tickets on sale.")] = 40,
-    settle: Annotated[float, typer.Option(min=0, help="Seconds that everything may take to heal at the end.")] = 90.0,
-    only: Annotated[list[str] | None, typer.Option(help="Break only in these ways (their names as printed).")] = None,
+    settle: Annotated[float, typer.Option(min=0, help="Longest time for recovery at the end, in seconds.")] = 90.0,
+    only: Annotated[list[str] | None, typer.Option(help="Inject only these kinds of fault (names as printed).")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE for our processes; the bounds do not move with it.")
+        list[str] | None, typer.Option("--set", help="NAME=VALUE for the server; the bounds do not change.")
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="A new folder in which the logs of all processes stay.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the logs of all processes in this new folder.")] = None,
 ) -> None:
-    """Break everything for a while, and judge what visitors read meanwhile."""
+    """Break every part for a while, and check what viewers show meanwhile."""
     if write_report:
         report.write(files or [])
         return
@@ -66,7 +57,7 @@ def main(
 
 
 def _run(config: RunConfig, keep: Path | None) -> dict[str, Any]:
-    # A viewer needs three descriptors here: his own, and two of the link that he comes by.
+    # Each viewer needs three descriptors here: its own, and two of its link.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.set_threshold(50_000, 20, 100)

@@ -1,7 +1,7 @@
-"""The result on a run: what was promised, what was found, and how long truth took.
+"""Checks a run: whether all bounds were kept, and how long recovery took.
 
-In: the record of a run. Out: one Result: bounds with their values, figures with their units, and findings in words
-where a bound is broken. Everything is computed from what was recorded, after the run.
+In: the record of a run. Out: one Result: bounds with their values, figures, and findings in words if a bound is broken.
+Everything is computed from the record, after the run.
 """
 
 import math
@@ -27,21 +27,21 @@ from tests.rig.crowd import Shown, Viewer
 from tests.rig.supervised import Ending
 
 STALE_MARGIN = 10.0
-"""Seconds over MAX_STALE that a claim may stand while its connection lives."""
+"""Seconds beyond MAX_STALE that an outdated claim may be shown while its connection is alive."""
 DISCONNECTED_MARGIN = 60.0
-"""Seconds more where it is cut: after those the page withdraws by itself."""
+"""Additional seconds without a live connection: after this time the page withdraws the claim by itself."""
 CATCH_UP_TIME = 5.0
-"""Seconds from a connection's first frame, or from the end of a silence, in which it is told of every ticket."""
+"""Seconds from a connection's first frame, or from the end of a silence, until it has received every ticket."""
 EXIT_WITHIN = 12.0
-"""Seconds from SIGTERM to the end: ten are promised."""
+"""Longest time from SIGTERM to the exit; the server promises ten seconds."""
 GUARD = 2.0
-"""Seconds before a fault in which an order is not counted as one of calm times."""
+"""Orders within these seconds before a fault do not count as calm ones."""
 MAX_FINDINGS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a run left: *end* is when it was judged, and what each viewer showed then is all that is left of him."""
+    """The data of a run. *end* is when it was checked; claims shown then count as shown until then."""
 
     end: float
     max_stale: float
@@ -57,7 +57,7 @@ class Record:
 
 @dataclass(slots=True)
 class Bound:
-    """A promise: so many of these, and no more."""
+    """An upper bound and the measured value."""
 
     name: str
     unit: str
@@ -66,50 +66,50 @@ class Bound:
 
     @property
     def kept(self) -> bool:
-        """Whether it holds."""
+        """Whether the value is within the bound."""
         return self.value <= self.most
 
 
 @dataclass(slots=True)
 class Healing:
-    """A fault and the seconds from its end until every viewer showed what was true then or later; inf = never."""
+    """A fault, and the seconds from its end until every viewer showed what was true then or later; inf = never."""
 
     kind: str
     target: str
     lasted: float
     healed: float
     alone: bool
-    """Whether between its begin and that moment no other fault happened, nor healed."""
+    """Whether no other fault or recovery overlapped with it."""
 
 
 @dataclass(slots=True)
 class Result:
-    """All of it."""
+    """All bounds and figures of a run."""
 
     bounds: list[Bound] = field(default_factory=list)
     calm: list[float] = field(default_factory=list)
-    """Seconds from each order in calm times until every connected viewer of its ticket showed the truth."""
+    """Seconds from each order without a fault until every connected viewer of its ticket showed the true state."""
     healings: list[Healing] = field(default_factory=list)
     oldest_connected: float = 0.0
     oldest_disconnected: float = 0.0
-    """Seconds that a claim stood at most after it had ceased to be true."""
+    """Longest times that an outdated claim was shown, in seconds."""
     withdrawn: float = 0.0
-    """The share of all viewers' time with a ticket in which nothing was claimed of it."""
+    """The share of time in which viewers showed no claim for a ticket."""
     findings: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> bool:
-        """Whether every bound holds."""
+        """Whether every bound is kept."""
         return all(bound.kept for bound in self.bounds)
 
 
 def check(record: Record) -> Result:
-    """Everything that a record says."""
+    """Compute the result of a run."""
     result = Result()
     pages = [_Page(viewer, record) for viewer in record.viewers]
     false = _claims(record, pages, result)
     unhealed = _unhealed(record, result)
-    ends = _ends(record, result)
+    exits = _exits(record, result)
     result.findings += [f"changes: {one}" for one in record.changes]
     result.findings += [f"log of {line.part}: {line.text[:400]}" for line in record.unexplained]
     result.findings += [f"a viewer was refused with {code}" for code in record.refused]
@@ -118,9 +118,9 @@ def check(record: Record) -> Result:
         Bound("false claims", "viewer-seconds", round(false, 3)),
         Bound("viewers that never healed", "viewers", unhealed),
         Bound("changes lost or doubled", "changes", len(record.changes)),
-        Bound("lines in logs that no fault explains", "lines", len(record.unexplained)),
-        Bound("ends that nobody asked for, or not in order", "ends", ends),
-        Bound("viewers refused for good", "viewers", len(record.refused)),
+        Bound("log lines that no fault explains", "lines", len(record.unexplained)),
+        Bound("unexpected or unclean exits", "exits", exits),
+        Bound("viewers refused permanently", "viewers", len(record.refused)),
     ]
     result.healings = _healings(record, pages)
     result.calm = _calm(record, pages, result.healings)
@@ -128,19 +128,19 @@ def check(record: Record) -> Result:
 
 
 class _Page:
-    """What a viewer showed, and when his connection lived and was not silent."""
+    """What a viewer showed, and when its connection was alive and not silent."""
 
     def __init__(self, viewer: Viewer, record: Record) -> None:
         self.showings = {ticket: viewer.showings(ticket, record.end) for ticket in viewer.tickets}
         self.connected: list[Span] = []
         for episode in viewer.episodes:
             over = record.end if episode.ended is None else episode.ended
-            spoke = [(episode.began + CATCH_UP_TIME, over)] if over > episode.began + CATCH_UP_TIME else []
-            self.connected += subtract(spoke, silences(record.faults, episode.to))
+            caught_up_spans = [(episode.began + CATCH_UP_TIME, over)] if over > episode.began + CATCH_UP_TIME else []
+            self.connected += subtract(caught_up_spans, silences(record.faults, episode.to))
 
 
 def silences(faults: Iterable[FaultRecord], web: int) -> list[Span]:
-    """When viewers of this web heard nothing without being told, and the time after that in which they are."""
+    """When viewers of this web received nothing on open connections, and the time until they have caught up."""
     return [
         (fault.begin, fault.end + CATCH_UP_TIME)
         for fault in faults
@@ -149,28 +149,28 @@ def silences(faults: Iterable[FaultRecord], web: int) -> list[Span]:
 
 
 def _claims(record: Record, pages: Sequence[_Page], result: Result) -> float:
-    connected = record.max_stale + STALE_MARGIN
-    bounds = Bounds(connected, connected + DISCONNECTED_MARGIN)
-    false = nothing = whole = 0.0
+    limit = record.max_stale + STALE_MARGIN
+    bounds = Bounds(limit, limit + DISCONNECTED_MARGIN)
+    false = withdrawn = total = 0.0
     for number, page in enumerate(pages):
         for ticket, showings in page.showings.items():
-            past = record.claims[ticket]
+            timeline = record.claims[ticket]
             for shown in showings:
-                whole += shown.end - shown.begin
+                total += shown.end - shown.begin
                 if shown.value is None:
-                    nothing += shown.end - shown.begin
+                    withdrawn += shown.end - shown.begin
                     continue
-                true = past.allowed_spans(shown.value)
-                stretch = [(shown.begin, shown.end)]
-                if not subtract(stretch, true):
+                true = timeline.allowed_spans(shown.value)
+                span = [(shown.begin, shown.end)]
+                if not subtract(span, true):
                     continue
                 result.oldest_connected = max(result.oldest_connected, claim_age(shown, true, page.connected))
-                away = subtract(stretch, page.connected)
-                result.oldest_disconnected = max(result.oldest_disconnected, claim_age(shown, true, away))
+                disconnected = subtract(span, page.connected)
+                result.oldest_disconnected = max(result.oldest_disconnected, claim_age(shown, true, disconnected))
                 if found := false_spans(shown, true, page.connected, bounds):
                     false += seconds(found)
                     result.findings.append(_describe(number, ticket, shown, found, record.end))
-    result.withdrawn = nothing / whole if whole else 0.0
+    result.withdrawn = withdrawn / total if total else 0.0
     return false
 
 
@@ -193,7 +193,7 @@ def _unhealed(record: Record, result: Result) -> int:
     return found
 
 
-def _ends(record: Record, result: Result) -> int:
+def _exits(record: Record, result: Result) -> int:
     wrong = [
         ending for ending in record.endings if not ending.asked or ending.status > 0 or ending.seconds > EXIT_WITHIN
     ]
@@ -205,11 +205,11 @@ def _ends(record: Record, result: Result) -> int:
 
 def _healings(record: Record, pages: Sequence[_Page]) -> list[Healing]:
     healed = [_healed(fault, record, pages) for fault in record.faults]
-    troubled = [(fault.begin, fault.end + took) for fault, took in zip(record.faults, healed, strict=True)]
+    disturbed = [(fault.begin, fault.end + took) for fault, took in zip(record.faults, healed, strict=True)]
     found = []
     for place, (fault, took) in enumerate(zip(record.faults, healed, strict=True)):
-        others = troubled[:place] + troubled[place + 1 :]
-        alone = not intersect([troubled[place]], others)
+        others = disturbed[:place] + disturbed[place + 1 :]
+        alone = not intersect([disturbed[place]], others)
         found.append(Healing(fault.kind, fault.target, fault.end - fault.begin, took, alone))
     return found
 
@@ -224,29 +224,31 @@ def _healed(fault: FaultRecord, record: Record, pages: Sequence[_Page]) -> float
 
 
 def _calm(record: Record, pages: Sequence[_Page], healings: Sequence[Healing]) -> list[float]:
-    troubled = [
+    disturbed = [
         (fault.begin - GUARD, fault.end + healing.healed)
         for fault, healing in zip(record.faults, healings, strict=True)
     ]
-    watchers: dict[str, list[_Page]] = {}
+    pages_by_ticket: dict[str, list[_Page]] = {}
     for page in pages:
         for ticket in page.showings:
-            watchers.setdefault(ticket, []).append(page)
+            pages_by_ticket.setdefault(ticket, []).append(page)
     found = []
-    for deal in record.actions:
-        if deal.kind in EDITS or not record.claims[deal.ticket].changed(deal.begin, deal.at):
+    for action in record.actions:
+        if action.kind in EDITS or not record.claims[action.ticket].changed(action.begin, action.at):
             continue
-        if any(begin <= deal.at <= end for begin, end in troubled):
+        if any(begin <= action.at <= end for begin, end in disturbed):
             continue
         latest = 0.0
-        for page in watchers.get(deal.ticket, ()):
-            lives = intersect([(deal.at, math.inf)], page.connected)
-            if not lives or lives[0][0] > deal.at:
+        for page in pages_by_ticket.get(action.ticket, ()):
+            alive = intersect([(action.at, math.inf)], page.connected)
+            if not alive or alive[0][0] > action.at:
                 continue
-            at = caught_up(ending_after(page.showings[deal.ticket], deal.at), record.claims[deal.ticket], deal.at)
-            over = lives[0][1]
+            at = caught_up(
+                ending_after(page.showings[action.ticket], action.at), record.claims[action.ticket], action.at
+            )
+            over = alive[0][1]
             if over == record.end or (at is not None and at < over):
-                latest = max(latest, math.inf if at is None else at - deal.at)
-            # Else he left before, and is nobody's witness.
+                latest = max(latest, math.inf if at is None else at - action.at)
+            # Otherwise the connection ended before, and this viewer does not count.
         found.append(latest)
     return found

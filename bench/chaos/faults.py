@@ -1,7 +1,7 @@
-"""What can happen to each part, and in which order it does by a seed.
+"""The kinds of fault, and a plan of faults for a seed.
 
-In: a seed and a number of seconds. Out: a plan of faults, each of a kind, at a target, from a moment for so long; it
-is played on a testbed. Whatever is broken is mended again: every fault ends within the plan's time.
+In: a seed and a number of seconds. Out: a plan of faults, each with a kind, a target, a start and a duration, which is
+injected into a testbed. Every fault ends and is repaired within the plan's time.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from bench.chaos.testbed import WIX_KNOBS, Testbed
 Step = Callable[[Testbed, str, random.Random], Awaitable[None]]
 
 QUIET_START, QUIET_END = 12.0, 10.0
-"""Seconds of calm at the start and at the end of a plan."""
+"""Seconds without faults at the start and end of a plan."""
 QUIET_BETWEEN = (8.0, 20.0)
-"""Seconds of calm between two faults."""
+"""Shortest and longest time between two faults, in seconds."""
 SECOND_FAULT_PROBABILITY = 0.2
-"""How often a second fault comes while the first lasts."""
+"""Probability of a second fault at the same time."""
 SECOND_FAULT_DELAY = (1.0, 4.0)
-"""Seconds from the first to the second of two at once."""
+"""Shortest and longest time from the first to the second fault, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A kind of fault: what it can be done to, for how long, how it begins and ends."""
+    """A kind of fault: its possible targets, its shortest and longest duration, and the steps to begin and end it."""
 
     name: str
     targets: Sequence[str]
@@ -34,12 +34,12 @@ class FaultKind:
     begin: Step
     end: Step
     silences: bool = False
-    """Whether viewers of the target hear nothing and are not told."""
+    """Whether viewers of the target receive nothing while their connections stay open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of a plan: seconds from its start, and how long it lasts."""
+    """One fault of a plan; *at* is seconds from the start of the plan."""
 
     kind: str
     target: str
@@ -50,21 +50,21 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultRecord:
-    """One fault as it was played, on time.monotonic()'s clock; its *end* is when the part was well or begun again."""
+    """An injected fault, on time.monotonic()'s clock; *end* is when the part was repaired, or its restart began."""
 
     kind: str
     target: str
     begin: float
     end: float
     lag: float = 0.0
-    """Seconds by which Wix's reads lagged meanwhile."""
+    """Lag of Wix's reads during the fault, in seconds."""
 
 
-# -- deeds --
+# -- steps --
 
 
 async def _nothing(_: Testbed, __: str, ___: random.Random) -> None:
-    """A break needs no mending."""
+    """The end of a fault that needs no repair."""
 
 
 async def _kill(testbed: Testbed, target: str, _: random.Random) -> None:
@@ -173,7 +173,7 @@ KINDS = {kind.name: kind for kind in _kinds()}
 
 
 def plan(seed: int, seconds: float, only: Sequence[str] = ()) -> list[Fault]:
-    """All faults of a run, the same for the same arguments: every kind in turn, shuffled, now and then two at once."""
+    """All faults of a run, the same for the same arguments: every kind once in random order, repeated; some overlap."""
     rng = random.Random(f"faults {seed}")
     kinds = [kind for kind in KINDS.values() if not only or kind.name in only]
     found: list[Fault] = []
@@ -205,7 +205,7 @@ def _fault(kind: FaultKind, at: float, rng: random.Random) -> Fault:
 
 
 async def inject(testbed: Testbed, faults: Sequence[Fault], began: float, records: list[FaultRecord]) -> None:
-    """Do all of them, each at its time from *began*; returns when the last is mended."""
+    """Inject all faults, each at its time after *began*; returns when the last is repaired."""
     async with asyncio.TaskGroup() as group:
         for fault in faults:
             group.create_task(_inject(testbed, fault, began, records))
@@ -218,7 +218,7 @@ async def _inject(testbed: Testbed, fault: Fault, began: float, records: list[Fa
     await kind.begin(testbed, fault.target, rng)
     lag = testbed.sandbox.knobs.now.stale_reads if fault.target == "wix-reads" else 0.0
     await asyncio.sleep(fault.seconds)
-    # Of a part that is begun again the fault is over now, and what it needs for that counts as its healing.
+    # The fault of a part that is restarted ends here: its start-up counts as recovery.
     end = time.monotonic()
     await kind.end(testbed, fault.target, rng)
     records.append(FaultRecord(fault.kind, fault.target, begin, end, lag))

@@ -1,8 +1,8 @@
-"""What the processes say in their logs, and whether a fault explains it.
+"""The logs of all processes, and whether a fault explains each warning.
 
-In: the logs of every life of every part, as JSON lines, and the faults that happened. Out: the lines of WARNING and
-above (and whatever is no JSON: a traceback, a word of an interpreter) that nothing explains. A line is explained by a
-fault that touches its process, at its time or a little later, and that has this event among its consequences.
+In: the JSON logs of every process, and the injected faults. Out: the lines of level WARNING and above, and lines that
+are not JSON (such as a traceback), that no fault explains. A fault explains a line if it affects the line's process, at
+that time or shortly before, and can cause this event.
 """
 
 import json
@@ -17,18 +17,18 @@ from bench.chaos.faults import FaultRecord
 
 LOUD_LEVELS = {"warning", "error", "critical"}
 GRACE_PERIOD = 15.0
-"""Seconds after a fault's end in which its consequences may still be told: the longest wait of a client and its pause."""
+"""Seconds after a fault in which its consequences may be logged: the longest time-out and back-off of a client."""
 PARTS = ("web0", "web1", "worker0", "worker1")
 WORKERS = PARTS[2:]
 
 REDIS_UNAVAILABLE = frozenset({"store_unavailable", "listener_lost", "webhook_not_taken"})
 WIX_FAULTS = frozenset({"wix_fault"})
 STOPPED = REDIS_UNAVAILABLE | WIX_FAULTS
-"""Whoever was stopped finds all his time-outs passed when he goes on."""
+"""Events of a process that was stopped (SIGSTOP): when it continues, all its time-outs have expired."""
 NO_WEBHOOKS = frozenset({"webhooks_silent"})
 
 MACHINE = re.compile(r"WARNING Memory overcommit|vm\.overcommit|Transparent Huge Pages|TCP backlog setting|kernel has")
-"""What a Redis says of the machine it runs on, at its start."""
+"""What Redis logs about the machine when it starts."""
 REDIS_LINE = re.compile(
     r"^\d+:[A-Z] (?P<day>\d+) (?P<month>\w+) (?P<year>\d+) (?P<time>[\d:.]+) (?P<sign>[.\-*#]) (?P<text>.*)"
 )
@@ -37,7 +37,7 @@ REDIS_ENDS = re.compile(r"Received SIGTERM|User requested shutdown|is now ready 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that is loud: *event* is its name; *at* seconds since 1970, None where it has no time of its own."""
+    """One line of level WARNING and above; *at* is seconds since 1970, or None for a line without a time."""
 
     part: str
     at: float | None
@@ -46,7 +46,7 @@ class Line:
 
 
 def explains(fault: FaultRecord) -> Mapping[str, frozenset[str]]:
-    """Which events a fault explains, of each part that it touches."""
+    """The events that a fault explains, by part."""
     target = fault.target
     if target == "redis":
         return dict.fromkeys(PARTS, REDIS_UNAVAILABLE)
@@ -65,7 +65,7 @@ def explains(fault: FaultRecord) -> Mapping[str, frozenset[str]]:
 
 
 def unexplained(lines: Iterable[Line], faults: Sequence[FaultRecord], offset: float) -> list[Line]:
-    """The lines that no fault explains; *offset* is time.time() less the clock of the faults."""
+    """The lines that no fault explains; *offset* is time.time() minus time.monotonic()."""
     return [line for line in lines if not _explained(line, faults, offset)]
 
 
@@ -80,7 +80,7 @@ def _explained(line: Line, faults: Sequence[FaultRecord], offset: float) -> bool
 
 
 def lines(part: str, text: str) -> Iterator[Line]:
-    """The loud lines of one life of a part of ours; of a line that a kill cut short nothing is known."""
+    """The loud lines of one process; the last line is ignored if a kill has cut it off."""
     for one in text[: text.rfind("\n") + 1].splitlines():
         if not one.strip():
             continue
@@ -96,7 +96,7 @@ def lines(part: str, text: str) -> Iterator[Line]:
 
 
 def redis_lines(text: str) -> Iterator[Line]:
-    """The loud lines of Redis over all its lives; what it says of the machine, and of its orderly end, is not counted."""
+    """The loud lines of Redis, except those about the machine and about its orderly shutdown."""
     for one in text.splitlines():
         found = REDIS_LINE.match(one)
         if found is None or found["sign"] != "#":
@@ -106,12 +106,12 @@ def redis_lines(text: str) -> Iterator[Line]:
 
 
 def read(folder: Path, lives: Mapping[str, Sequence[str]]) -> list[Line]:
-    """All loud lines: of each part's lives, by their texts, and of Redis."""
+    """All loud lines: of the processes of each part, and of Redis."""
     found = [line for part, texts in lives.items() for text in texts for line in lines(part, text)]
     log = folder / "redis" / "log"
     return found + (list(redis_lines(log.read_text(errors="replace"))) if log.exists() else [])
 
 
 def count_events(some: Iterable[Line]) -> dict[str, int]:
-    """How often each event was told."""
+    """How often each event was logged."""
     return dict(Counter(line.event for line in some))

@@ -1,8 +1,8 @@
-"""The witness: sees every change in the local Wix's world, and when, and whether this loop was fit to see it.
+"""Records every change of the local Wix and its time, and how late the event loop was.
 
-In: a sandbox in the same loop. Out: the past of each ticket, as what a counter may claim of it and as its facts; and
-how late the loop was at the worst. It looks at a ticket before anything that a viewer is told of it counts, so that
-nothing can be told before it is known here.
+In: a sandbox in the same event loop. Out: a timeline of each ticket's claims (what a counter may say) and of its facts;
+and the longest delay of the loop. A ticket is recorded before a viewer's frame about it is, so that a change is always
+known here first.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from tests.rig import claims
 
 POLL_EVERY = 0.02
 NOT_FACTS = ("salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails")
-"""Members that move with sales or with every edit."""
+"""Members that change with sales or with every edit."""
 MAX_LOOP_DELAY = 0.5
-"""Seconds by which the loop may be late: beyond that a run measures this machine."""
+"""Longest acceptable delay of the event loop in seconds; beyond it, a run measures the machine and not the server."""
 
 
 class Recorder:
-    """All pasts of one world."""
+    """The timelines of all tickets of a sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.lags: list[tuple[Span, float]] = []
         self.claims: dict[str, Timeline] = {}
         self.facts: dict[str, Timeline] = {}
         self.max_delay = 0.0
-        """Seconds by which the loop was late at most."""
+        """Longest delay of the event loop in seconds."""
         self.delays = 0
-        """How often it was later than is fair."""
+        """How often the delay was longer than acceptable."""
         self._sandbox = sandbox
         self._seen: dict[str, tuple[Ticket | None, Event | None]] = {}
         self._lag = 0.0
@@ -42,12 +42,12 @@ class Recorder:
         self.observe_all()
 
     def observe(self, id_: str) -> None:
-        """See what a ticket is now."""
+        """Record the current state of a ticket."""
         world = self._sandbox.world
         ticket = world.tickets.get(id_)
         event = None if ticket is None else world.events.get(ticket.event)
         seen = self._seen.get(id_)
-        # Values are never changed, only replaced: the same object is the same truth.
+        # Values are replaced, never changed: the same object has the same state.
         if seen is not None and seen[0] is ticket and seen[1] is event:
             return
         at = time.monotonic()
@@ -59,7 +59,7 @@ class Recorder:
         self.facts[id_].add(at, self._facts(ticket, event))
 
     def observe_all(self) -> None:
-        """See what every ticket is now, and how far reads lag."""
+        """Record the current state of all tickets, and the lag of reads."""
         for id_ in {*self._sandbox.world.tickets, *self._seen}:
             self.observe(id_)
         lag, now = self._sandbox.knobs.now.stale_reads, time.monotonic()
@@ -69,7 +69,7 @@ class Recorder:
             self._lag, self._lags_since = lag, now
 
     async def run(self) -> None:
-        """Look around for ever."""
+        """Record for ever."""
         while True:
             due = time.monotonic() + POLL_EVERY
             await asyncio.sleep(POLL_EVERY)
@@ -85,7 +85,7 @@ class Recorder:
 
 
 def canonical(facts: dict[str, Any] | None) -> str | None:
-    """Facts as one text that is the same for the same facts; None for none."""
+    """Facts as canonical JSON: equal facts give equal texts; None for no facts."""
     if facts is None:
         return None
     return json.dumps({name: value for name, value in facts.items() if name not in NOT_FACTS}, sort_keys=True)

@@ -1,7 +1,7 @@
-"""One run of chaos: trade and faults go their planned ways, what is broken heals, everything ends in order, and is judged.
+"""One chaos run: inject the planned workload and faults, wait for recovery, stop all processes, check the result.
 
-In: a seed, how long, and a folder for what the processes write. Out: one object of JSON with the verdict and every
-figure, with units in their names.
+In: a seed, a duration, and a folder for the files of the processes. Out: one JSON object with the result and all
+figures, with units in their names.
 """
 
 import asyncio
@@ -31,19 +31,19 @@ from tests.rig.crowd import Crowd
 
 READY_WITHIN = 60.0
 STABLE_FOR = 3.0
-"""Seconds for which all must be true before it is called healed."""
+"""Seconds for which all claims must be true before the system counts as healed."""
 POLL_EVERY = 0.25
 RELOADS_PER_SECOND = 1.0
-"""Pages that are loaded anew each second."""
+"""Pages that are reloaded per second."""
 
 
 class NotReady(Exception):
-    """The scene was not well before anything was broken."""
+    """Not all claims were true before the first fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What is to be run: *settings* go to our processes over those of the scene; the bounds do not move with them."""
+    """The options of a run. *settings* override those of the testbed for the server; the bounds do not change."""
 
     seed: int
     seconds: float
@@ -55,22 +55,22 @@ class RunConfig:
 
     @property
     def actions(self) -> list[Action]:
-        """What is traded."""
+        """The plan of the workload."""
         return workload.plan(self.seed, self.seconds)
 
     @property
     def faults(self) -> list[Fault]:
-        """What breaks."""
+        """The plan of the faults."""
         return faults.plan(self.seed, self.seconds, self.only)
 
     @property
     def plan(self) -> str:
-        """A short name of both, the same for the same plans."""
+        """A hash of both plans."""
         return hashlib.sha256(repr((self.actions, self.faults)).encode()).hexdigest()[:16]
 
 
 class ChaosRun:
-    """One run: who takes part, and what happened."""
+    """One run: its parts, and what they recorded."""
 
     def __init__(self, config: RunConfig, testbed: Testbed) -> None:
         self.config = config
@@ -85,20 +85,20 @@ class ChaosRun:
         self.calm = self.end = 0.0
 
     async def execute(self) -> None:
-        """All of it, from viewers that come to processes that have ended."""
+        """Run everything, from the first viewer to the exit of all processes."""
         supervisors = [part.supervise() for part in self.testbed.parts.values()]
         async with _in_background(self.recorder.run(), self.testbed.alternate_webhooks(), *supervisors):
             async with _in_background(self.crowd.run(), self.consumer.run()):
                 self.ready = await self._heal(READY_WITHIN)
                 if self.ready:
-                    # What is here now stays: the collector need not look at it again and again.
+                    # These objects live until the end: the garbage collector need not scan them again.
                     gc.freeze()
                     await self._act()
                     self.calm = time.monotonic()
                     self.healed = await self._heal(self.config.settle)
                 self.end = time.monotonic()
             await self.crowd.aclose()
-            await self._last_entries()
+            await self._read_last_entries()
         await asyncio.gather(*(part.end() for part in self.testbed.parts.values()))
         await self.testbed.end_redis()
 
@@ -116,7 +116,7 @@ class ChaosRun:
             rng.choice(self.crowd.viewers).reload()
 
     async def _heal(self, within: float) -> bool:
-        """Wait until all is true, nothing is held any more, and that stays so."""
+        """Wait until all claims are true and no holds are left, for STABLE_FOR seconds."""
         deadline, since = time.monotonic() + within, math.inf
         while time.monotonic() < deadline:
             await asyncio.sleep(POLL_EVERY)
@@ -129,11 +129,11 @@ class ChaosRun:
         return False
 
     def _all_correct(self) -> bool:
-        now = {ticket: past.now for ticket, past in self.recorder.claims.items()}
+        now = {ticket: timeline.now for ticket, timeline in self.recorder.claims.items()}
         shown = all(viewer.shows(ticket) == now[ticket] for viewer in self.crowd.viewers for ticket in viewer.tickets)
         return shown and self.consumer.is_current(self.recorder.facts)
 
-    async def _last_entries(self) -> None:
+    async def _read_last_entries(self) -> None:
         try:
             await self.consumer.read()
         except RedisUnavailable:
@@ -141,7 +141,7 @@ class ChaosRun:
         await self.consumer.aclose()
 
     def record(self, folder: Path) -> tuple[Record, dict[str, int]]:
-        """What it left, and how often each loud event was told."""
+        """The data to check, and how often each loud event was logged."""
         lives = {name: [life.err for life in part.lives] for name, part in self.testbed.parts.items()}
         loud = logs.read(folder, lives)
         offset = time.time() - time.monotonic()
@@ -160,7 +160,7 @@ class ChaosRun:
         return record, logs.count_events(loud)
 
     def report(self, folder: Path) -> dict[str, Any]:
-        """The verdict, and every figure."""
+        """The result and all figures, as JSON."""
         record, loud = self.record(folder)
         viewers, sandbox = self.crowd.viewers, self.testbed.sandbox
         return {
@@ -181,12 +181,12 @@ class ChaosRun:
                 "orders, holds and edits": len(self.workload.actions),
                 "refused by the shop": self.workload.refused,
                 "faults": len(self.faults),
-                "connections that spoke": sum(len(viewer.episodes) for viewer in viewers),
+                "connections that received a frame": sum(len(viewer.episodes) for viewer in viewers),
                 "values shown": sum(len(told) for viewer in viewers for told in viewer.told.values()),
                 "webhooks": sandbox.delivery.last,
-                "calls of Wix": len(sandbox.calls.since()),
+                "calls to Wix": len(sandbox.calls.since()),
                 "changes": len(self.consumer.entries),
-                "changes given again": self.consumer.redelivered,
+                "changes delivered again": self.consumer.redelivered,
                 "entries dropped by the stream": self.consumer.dropped,
             },
             "loud": loud,
@@ -194,12 +194,14 @@ class ChaosRun:
 
 
 async def run(config: RunConfig, folder: Path) -> dict[str, Any]:
-    """Run one and tell what came of it; raises NotReady, or TimeoutError where a process does not even listen."""
+    """Run once and return the report; raises NotReady, or TimeoutError if a process does not listen."""
     async with running_testbed(folder, config.seed, config.tickets, config.settings) as testbed:
         chaos_run = ChaosRun(config, testbed)
         await chaos_run.execute()
     if not chaos_run.ready:
-        raise NotReady(f"not every viewer saw the truth within {READY_WITHIN:.0f} s of the start, before any fault")
+        raise NotReady(
+            f"not every viewer showed the true state within {READY_WITHIN:.0f} s of the start, before any fault"
+        )
     return chaos_run.report(folder)
 
 
@@ -217,13 +219,13 @@ def _result_json(found: Result) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON knows no infinity: None stands for never."""
+    """None for infinity (never), which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
 @asynccontextmanager
 async def _in_background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these beside the block; one that fails ends the block with its error."""
+    """Run these while the block runs; one that fails ends the block with its error."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one) for one in coroutines]
         try:

@@ -1,8 +1,8 @@
-"""Everything that runs: the local Wix in this loop, a Valkey, two webs, two workers, and a link for every way between.
+"""Everything that runs: the local Wix in this event loop, a Valkey, two webs, two workers, and a link between each two.
 
-In: a folder, a seed, settings. Out: parts that can be broken and links that can be cut, by name. Each web and worker
-has a link of its own to Redis, each worker one to Wix, Wix one to the webs (which takes turns between them, as a
-balancer does that does not look), and the viewers one to each web.
+In: a folder, a seed, settings. Out: parts and links by name, which can be broken. Each web and worker has its own link
+to Redis, each worker one to Wix, and the viewers one to each web. Wix has one link to both webs, which alternates
+between them like a balancer without health checks.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from tests.rig.supervised import Supervised
 
 NUMBERS = (0, 1)
 WIX_KNOBS = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
-"""Wix as it is in calm: it answers within 50 to 150 ms, sends again after 1.2 s (not 60), holds for 20 s (not 1200)."""
+"""Wix without faults: it answers in 50 to 150 ms, resends after 1.2 s (not 60), holds for 20 s (not 1200)."""
 SETTINGS = {
     "WATCH_EVERY": "5",
     "MAX_STALE": "15",
@@ -33,14 +33,14 @@ SETTINGS = {
     "MAX_CONNECTIONS_PER_ADDRESS": "5000",
     "LOG_FORM": "json",
 }
-"""Ours: a third of the usual times and less, so that a short run can break a bound."""
+"""The server's settings: times of a third of the defaults and less, so that a short run can break a bound."""
 ALTERNATE_EVERY = 1.0
-"""Seconds after which webhooks go to the other web."""
+"""Seconds until webhooks go to the other web."""
 START_TIMEOUT = 30.0
 
 
 class Testbed:
-    """What runs. *tickets* are all ids, those of the seed and more."""
+    """The running parts and their links."""
 
     def __init__(
         self, sandbox: Sandbox, redis: RedisServer, links: dict[str, Cut], parts: dict[str, Supervised]
@@ -52,33 +52,33 @@ class Testbed:
 
     @property
     def tickets(self) -> list[str]:
-        """Every ticket that Wix has now, in the order it was made."""
+        """All current tickets, in order of creation."""
         return list(self.sandbox.world.tickets)
 
     @property
     def site(self) -> str:
-        """The one site."""
+        """The site's id."""
         return self.sandbox.site.ids.instance
 
     @property
     def viewers_ports(self) -> list[int]:
-        """Where viewers reach each web."""
+        """The port of each web for viewers."""
         return [self.links[f"viewers-web{number}"].port for number in NUMBERS]
 
     async def kill_redis(self) -> None:
-        """Let Redis crash (kill -9)."""
+        """Kill Redis (SIGKILL)."""
         await asyncio.to_thread(self.redis.kill)
 
     async def end_redis(self) -> None:
-        """End Redis in order (SIGTERM)."""
+        """Stop Redis in order (SIGTERM)."""
         await asyncio.to_thread(self.redis.stop)
 
     def start_redis(self) -> None:
-        """Start it on the same data; whoever needs it waits."""
+        """Start Redis on the same data, without waiting until it is ready."""
         self.redis.start(wait=False)
 
     async def alternate_webhooks(self) -> None:
-        """Let webhooks go to one web and to the other, for ever; connections that are open stay where they are."""
+        """Send webhooks to the webs in turn, for ever; open connections stay with their web."""
         link = self.links["wix-web"]
         targets = [self.links[f"viewers-web{number}"].target for number in NUMBERS]
         while True:
@@ -89,7 +89,7 @@ class Testbed:
 
 @asynccontextmanager
 async def running_testbed(folder: Path, seed: int, tickets: int, settings: Mapping[str, str]) -> AsyncIterator[Testbed]:
-    """Everything, running and listening, as long as the block; raises TimeoutError where it does not come up."""
+    """Run everything for the duration of the block; raises TimeoutError if a part does not start to listen."""
     async with AsyncExitStack() as stack:
         sandbox = Sandbox(Site.new(), chance=seed, knobs=WIX_KNOBS)
         _fill(sandbox, tickets, random.Random(seed))
@@ -135,7 +135,7 @@ async def running_testbed(folder: Path, seed: int, tickets: int, settings: Mappi
 
 
 def _fill(sandbox: Sandbox, number: int, rng: random.Random) -> None:
-    """More tickets of every kind than the seed has, with as much stock as a run sells."""
+    """Create more tickets of every kind, with about as much stock as a run sells."""
     world = sandbox.world
     sandbox.emitter.muted = True
     event = sandbox.site.ids.event
@@ -163,7 +163,7 @@ def _fill(sandbox: Sandbox, number: int, rng: random.Random) -> None:
 
 @asynccontextmanager
 async def _serving(sandbox: Sandbox) -> AsyncIterator[int]:
-    # A Wix that hangs up, or hangs, leaves requests without an answer: uvicorn calls each an error.
+    # A simulated outage leaves requests unanswered; uvicorn logs each as an error.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     listening = listen("127.0.0.1", 0)
     started = asyncio.Event()
@@ -185,7 +185,7 @@ async def _listens(port: int) -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             if time.monotonic() > until:
-                raise TimeoutError(f"nobody listens on port {port}") from None
+                raise TimeoutError(f"no process listens on port {port}") from None
             await asyncio.sleep(0.1)
         else:
             writer.close()

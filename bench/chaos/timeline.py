@@ -1,8 +1,8 @@
-"""What was true and when, and whether what was shown of it was: judged exactly, from moments and not from samples.
+"""Values over time, and whether a claim was true while it was shown: exact, from times of changes, without sampling.
 
-In: each value that a thing took on, and when; since when reads lag; what somebody showed of it from when to when, and
-while what his connection lived. Out: the stretches in which a claim was false, how old it grew, and when it caught up.
-Values are anything that compares; None is no claim at all, and never false. Moments are seconds on one clock.
+In: each value of an object and its time; when reads lagged; when a viewer showed a claim, and when its connection was
+alive. Out: the time spans of false claims, the age of outdated claims, and when a viewer caught up. Values can be
+anything hashable; None is no claim, and never false. Times are seconds on one clock.
 """
 
 import math
@@ -14,22 +14,22 @@ from tests.rig.crowd import Shown
 
 Value = Hashable
 Span = tuple[float, float]
-"""From a moment to another, which is no part of it."""
+"""A half-open interval: begin (included) and end (excluded)."""
 
 SLACK = 0.05
-"""Seconds by which the moment of a change that time brings about (a hold that expires) may be known too late."""
+"""Longest delay with which a timed change (such as an expired hold) is recorded, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long after it has ceased to be true a claim may stand, in seconds: while a connection lives, and when not."""
+    """How long an outdated claim may be shown, in seconds, while the connection is alive and while it is not."""
 
     connected: float
     disconnected: float
 
 
 class Timeline:
-    """Every value that a thing has had: *lags* are the times in which Wix answered what was true so long ago."""
+    """All values of an object over time; *lags* are the spans in which Wix's reads lagged, and by how many seconds."""
 
     def __init__(self, lags: Sequence[tuple[Span, float]] = (), *, slack: float = SLACK) -> None:
         self._changes: list[tuple[float, Value]] = []
@@ -38,7 +38,7 @@ class Timeline:
         self._known: dict[Value, list[Span]] = {}
 
     def add(self, at: float, value: Value) -> bool:
-        """From now on it is this; tells whether that is new."""
+        """Set the value from the time *at* on; return whether it is a new value."""
         if self._changes and self._changes[-1][1] == value:
             return False
         self._changes.append((at, value))
@@ -47,19 +47,19 @@ class Timeline:
 
     @property
     def now(self) -> Value:
-        """What it is; raises IndexError for a thing that never was anything."""
+        """The current value; raises IndexError if there never was one."""
         return self._changes[-1][1]
 
     def changed(self, begin: float, end: float) -> bool:
-        """Whether it became something else between two moments, these included."""
+        """Whether the value changed between two times, both included."""
         return any(begin <= at <= end for at, _ in self._changes)
 
     def actual_spans(self, value: Value) -> list[Span]:
-        """When this was true of the thing itself."""
+        """When the object had this value."""
         return list(self._actual_spans(value))
 
     def allowed_spans(self, value: Value) -> list[Span]:
-        """When this was true, or Wix's answer: a read model that lags is Wix's untruth, and not ours."""
+        """When the object had this value, or lagging reads of Wix still returned it: the server cannot know better."""
         if value not in self._known:
             self._known[value] = self._allowed_spans(value)
         return self._known[value]
@@ -81,22 +81,24 @@ class Timeline:
                 yield begin, end
 
 
-# -- judging --
+# -- checks --
 
 
 def false_spans(shown: Shown, true: Sequence[Span], connected: Sequence[Span], bounds: Bounds) -> list[Span]:
-    """When a claim stood for longer than it may, given when its value was true."""
+    """When a claim was shown for longer than allowed, given when its value was *true*."""
     if shown.value is None:
         return []
-    whole = [(shown.begin, shown.end)]
-    here = intersect(whole, connected)
-    away = subtract(whole, connected)
-    false = subtract(here, _extend(true, bounds.connected)) + subtract(away, _extend(true, bounds.disconnected))
+    shown_span = [(shown.begin, shown.end)]
+    while_connected = intersect(shown_span, connected)
+    while_disconnected = subtract(shown_span, connected)
+    false = subtract(while_connected, _extend(true, bounds.connected)) + subtract(
+        while_disconnected, _extend(true, bounds.disconnected)
+    )
     return merge(false)
 
 
 def claim_age(shown: Shown, true: Sequence[Span], within: Sequence[Span]) -> float:
-    """How long a claim had not been true any more, at most, in these times: inf if it never had been."""
+    """The longest time within these spans that an outdated claim was shown; inf if it had never been true."""
     if shown.value is None:
         return 0.0
     oldest = 0.0
@@ -106,12 +108,12 @@ def claim_age(shown: Shown, true: Sequence[Span], within: Sequence[Span]) -> flo
     return oldest
 
 
-def caught_up(showings: Iterable[Shown], past: Timeline, since: float) -> float | None:
-    """When somebody first showed what was true at that moment or later; None if never."""
+def caught_up(showings: Iterable[Shown], timeline: Timeline, since: float) -> float | None:
+    """When a viewer first showed a value that was true at the time *since* or later; None if never."""
     for shown in showings:
         if shown.end <= since or shown.value is None:
             continue
-        for begin, end in past.actual_spans(shown.value):
+        for begin, end in timeline.actual_spans(shown.value):
             at = max(begin, shown.begin, since)
             if end > since and at < shown.end:
                 return at
@@ -119,7 +121,7 @@ def caught_up(showings: Iterable[Shown], past: Timeline, since: float) -> float 
 
 
 def ending_after(stretches: Sequence[Shown], since: float) -> Sequence[Shown]:
-    """Those that reach beyond a moment."""
+    """Those that end after a given time."""
     return stretches[bisect_right(stretches, since, key=lambda one: one.end) :]
 
 
@@ -127,7 +129,7 @@ def ending_after(stretches: Sequence[Shown], since: float) -> Sequence[Shown]:
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """The same times, in order, each but once."""
+    """The union of these spans, in order."""
     found: list[Span] = []
     for begin, end in sorted(spans):
         if found and begin <= found[-1][1]:
@@ -138,22 +140,22 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def intersect(some: Iterable[Span], others: Sequence[Span]) -> list[Span]:
-    """The times that are in both."""
+    """The times that are in both lists."""
     both = ((max(a, c), min(b, d)) for a, b in some for c, d in others)
     return merge((begin, end) for begin, end in both if begin < end)
 
 
 def subtract(some: Sequence[Span], others: Iterable[Span]) -> list[Span]:
-    """The times of the first that are not in the others."""
+    """The times in the first list that are not in the second."""
     left = merge(some)
     for begin, end in others:
-        pieces = ((piece, (begin, end)) for piece in left)
-        left = [part for piece, hole in pieces for part in _without(piece, hole) if part[0] < part[1]]
+        pairs = ((piece, (begin, end)) for piece in left)
+        left = [part for piece, hole in pairs for part in _without(piece, hole) if part[0] < part[1]]
     return left
 
 
 def seconds(spans: Iterable[Span]) -> float:
-    """How long all of them take."""
+    """The total duration."""
     return sum(end - begin for begin, end in spans)
 
 

@@ -1,8 +1,8 @@
-"""What buyers and organisers do while a run lasts: orders, holds, cancellations, refunds, edits, by a seed.
+"""Actions of buyers and organisers during a run: orders, holds, cancellations, refunds, edits, for a seed.
 
-In: a seed, a number of seconds, a world. Out: actions with their moments, the same for the same arguments; and a record of
-those that the world took, by ticket. Which hold is cancelled or which order refunded is a fraction of those that are
-there then: the plan is fixed, what it meets is not.
+In: a seed, a number of seconds, a world. Out: a plan of actions with their times, the same for the same arguments; and
+a record of the successful ones. Which hold to cancel or order to refund is planned as a fraction of those that exist at
+the time: the plan is fixed, the objects it applies to are not.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from sandbox.world import Item, World
 T = TypeVar("T")
 
 ACTIONS_PER_SECOND = 4.0
-"""Acts a second, on average, by chance as buyers come."""
+"""Average number of actions per second, in a Poisson process."""
 MAX_DELETED = 3
-"""Tickets that an organiser takes away for good in a run."""
+"""Most tickets that are deleted in a run."""
 
 WEIGHTS = {
     "buy": 46,
@@ -39,12 +39,12 @@ WEIGHTS = {
     "delete": 0.2,
 }
 EDITS = {"limit", "price", "name", "hide or show", "sale starts later", "event's title", "delete"}
-"""What an organiser does: the rest moves stock."""
+"""Actions of the organiser; all others change the stock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action: seconds from the start, which of what is there (a fraction), how many or how much."""
+    """A planned action: seconds from the start, which object (a fraction of those that exist), how many or how much."""
 
     at: float
     kind: str
@@ -54,7 +54,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class CompletedAction:
-    """One action that the world took: its begin and when it was done, on time.monotonic()'s clock, and of which ticket."""
+    """A successful action: its begin and end (*at*) on time.monotonic()'s clock, and its ticket."""
 
     begin: float
     at: float
@@ -75,7 +75,7 @@ def plan(seed: int, seconds: float) -> list[Action]:
 
 
 class Workload:
-    """The buyers and the organiser. *tickets* are those that are sold; *done* is told after each action."""
+    """The buyers and the organiser. *tickets* are those for sale; *done* is called after each action."""
 
     def __init__(self, world: World, tickets: Sequence[str], done: Callable[[], None]) -> None:
         self.actions: list[CompletedAction] = []
@@ -101,13 +101,13 @@ class Workload:
         }
 
     async def run(self, actions: Sequence[Action], began: float) -> None:
-        """Do all of them, each at its time from *began*."""
+        """Perform all actions, each at its time after *began*."""
         for action in actions:
             await asyncio.sleep(max(0.0, began + action.at - time.monotonic()))
             self.perform(action)
 
     def perform(self, action: Action) -> None:
-        """Do one; what the world refuses (nothing left, nothing held) is counted."""
+        """Perform one action; those that fail (none left, nothing held) are counted."""
         begin = time.monotonic()
         try:
             ticket = self._handlers[action.kind](action)
@@ -208,7 +208,7 @@ class Workload:
 
 
 def _option(ticket: Ticket, action: Action) -> tuple[str | None]:
-    """The price to buy at, where there are several."""
+    """The pricing option to buy, if there are several."""
     if ticket.pricing is not Pricing.OPTIONS:
         return (None,)
     prices: tuple[Price, ...] = ticket.prices
