@@ -1,7 +1,7 @@
-"""The rounds: each scenario to each server, in turn and again; `scripts/bench --help`.
+"""Runs each scenario with each server for several rounds; `scripts/bench --help`.
 
-In: which scenarios, which servers, how many rounds. Out: a table of medians with their spread and ours as a ratio of
-each, and with --json every figure. Rounds alternate between the servers, so that what else the machine does meets all.
+In: scenarios, servers, the number of rounds. Out: a table of medians with minimum, maximum and ratio, and with --json
+all figures. Rounds alternate between the servers, so that other load on the machine affects all of them.
 """
 
 import os
@@ -23,20 +23,27 @@ QUICK_SOCKETS, QUICK_SECONDS = 1000, 1.0
 
 
 def main(
-    scenarios: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(SCENARIOS)}; none for all.")] = None,
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(SCENARIOS)}; default: all.")
+    ] = None,
     *,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds over all servers; the median counts.")] = 5,
-    sockets: Annotated[str, typer.Option(help="Viewers, comma-separated, in place of each scenario's own.")] = "",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that each part of a scenario takes.")] = 4.0,
-    only: Annotated[str, typer.Option(help=f"Of {', '.join(servers.NAMES)}.")] = ",".join(servers.NAMES),
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds over all servers; the result is their median.")] = 5,
+    sockets: Annotated[
+        str, typer.Option(help="Numbers of viewers, separated by commas, instead of each scenario's own.")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Duration of each part of a scenario, in seconds.")] = 4.0,
+    only: Annotated[
+        str, typer.Option(help=f"Servers, separated by commas: some of {', '.join(servers.NAMES)}.")
+    ] = ",".join(servers.NAMES),
     result: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure here; other scenarios stay.")
+        Path | None,
+        typer.Option("--json", help="Write every figure to this file; scenarios that are not run keep theirs."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One round with 1,000 viewers at most, whatever else is asked.")
+        bool, typer.Option("--quick", help="One round with at most 1,000 viewers, whatever the other options.")
     ] = False,
 ) -> None:
-    """Measure what delivery costs, beside a loop in C and beside peers, on two cores of this machine."""
+    """Measure what delivery costs, compared with a loop in C and other servers, on two cores of this machine."""
     asked = scenarios or list(SCENARIOS)
     if unknown := set(asked) - set(SCENARIOS):
         raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
@@ -45,7 +52,7 @@ def main(
     wanted = set(only.split(","))
     if unknown := wanted - set(servers.NAMES):
         raise typer.BadParameter(f"no such server: {', '.join(sorted(unknown))}")
-    # All that is not measured runs beside the viewers, and so do we.
+    # This process and all that is not measured share the viewers' core.
     os.sched_setaffinity(0, {VIEWER_CORE})
     if quick:
         asked = [scenario for scenario in asked if not SCENARIOS[scenario].long]
@@ -56,9 +63,9 @@ def main(
         for scenario in asked:
             for number in _sizes(scenario, sockets, quick=quick):
                 setup = Setup(Path(folder), number, seconds)
-                # Some have servers of their own, which need nothing.
-                of = [name for name in SCENARIOS[scenario].on if name in names or name not in servers.NAMES]
-                found, failed = _rounds(scenario, setup, of, rounds)
+                # Servers that only one scenario has need no installation.
+                names_here = [name for name in SCENARIOS[scenario].on if name in names or name not in servers.NAMES]
+                found, failed = _rounds(scenario, setup, names_here, rounds)
                 results.add(scenario, number, seconds, found, failed)
                 results.show(scenario, number)
                 if result is not None:
@@ -68,12 +75,12 @@ def main(
 
 
 def _unfit(result: Path | None) -> str:
-    """Why nothing can be measured here, or nothing."""
+    """Why nothing can be measured here; empty if it can."""
     if not {SERVER_CORE, VIEWER_CORE} <= os.sched_getaffinity(0):
-        return "it needs two cores, 0 and 1: one for what is measured, one for the viewers"
+        return "two cores are needed, 0 and 1: one for the measured server, one for the viewers"
     for program in ("cc", "taskset"):
         if shutil.which(program) is None:
-            return f"it needs {program} (Debian: apt-get install build-essential util-linux)"
+            return f"{program} is needed (Debian: apt-get install build-essential util-linux)"
     if result is not None and not result.parent.is_dir():
         return f"there is no folder {result.parent}"
     return ""
@@ -100,7 +107,7 @@ def _sizes(scenario: str, sockets: str, *, quick: bool) -> list[int]:
 def _rounds(
     scenario: str, setup: Setup, names: list[str], rounds: int
 ) -> tuple[dict[str, dict[str, list[float]]], dict[str, str]]:
-    """Each figure of every server, round by round; and why a server has none."""
+    """The figures of every server, one value per round; and for a server that failed, the reason."""
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in names}
     failed: dict[str, str] = {}
     for number in range(rounds):

@@ -1,7 +1,7 @@
-"""What taking a webhook costs, beside PyJWT's decode of the same tokens alone and beside plain Starlette.
+"""What accepting a webhook costs, compared with PyJWT's decode of the same tokens alone, and with plain Starlette.
 
-In: a name of SERVERS. Out: its figures of one round. Servers and the decode run on core 0, Redis and bench/post.c on
-core 1; what counts is CPU seconds of the process that takes the webhooks.
+In: one of SERVERS. Out: its figures of one round. Servers and the decode run on core 0, Redis and bench/post.c on core
+1. The measure is CPU seconds of the process that accepts the webhooks.
 """
 
 import functools
@@ -28,30 +28,30 @@ from bench.viewers import SERVER_CORE, VIEWER_CORE, compiled, pinned
 
 HOT = TICKETS[0]
 DISTINCT = 400
-"""Tokens of a run; every other order is for the one hot ticket, as when a sale starts."""
+"""Different tokens in a run; every other order is for the same ticket, as when a sale starts."""
 WARM_UP, COUNT = 1_000, 12_000
 SERVERS = ("ours", "decode", "starlette")
 TITLES = {"decode": "PyJWT's decode alone", "starlette": "plain Starlette, one Redis call each"}
 
 FIGURES = {
-    "webhooks": Figure("webhooks a CPU second"),
-    "webhooks_wall": Figure("webhooks a second of the clock"),
-    "half_p50": Figure("ms until half are answered, at half that rate", less_is_better=True),
-    "half_p99": Figure("ms until 99 of 100 are answered, at half that rate", less_is_better=True),
-    "token": Figure("bytes of a token"),
+    "webhooks": Figure("webhooks per CPU second"),
+    "webhooks_wall": Figure("webhooks per second of wall-clock time"),
+    "half_p50": Figure("p50 latency in ms at half that rate", less_is_better=True),
+    "half_p99": Figure("p99 latency in ms at half that rate", less_is_better=True),
+    "token": Figure("bytes per token"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Webhooks that are signed: `bodies` has one a line, `key` is the public key, as PEM."""
+    """Signed webhooks: the file `bodies` has one per line, `key` is the file of the public key in PEM."""
 
     bodies: Path
     key: Path
     size: float
 
     @classmethod
-    @functools.cache  # all rounds and servers get the same
+    @functools.cache  # the same for all rounds and servers
     def sign(cls, folder: Path) -> "Tokens":
         """Write orders of 2 kB each, as Wix does: JSON in JSON in a JWT."""
         private = rsa.generate_private_key(65537, 2048)
@@ -63,7 +63,7 @@ class Tokens:
 
 
 def intake(name: str, setup: Setup) -> dict[str, float]:
-    """Take as many webhooks at once as the setup has sockets; raises RuntimeError for any answer but 200."""
+    """Post webhooks over as many connections as the setup has sockets; raises RuntimeError for any answer but 200."""
     tokens = Tokens.sign(setup.folder)
     if name == "decode":
         return {"webhooks": _decode(tokens), "token": tokens.size}
@@ -98,7 +98,7 @@ def _decode(tokens: Tokens) -> float:
 
 @contextmanager
 def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int]]:
-    """One server with a Redis of its own, until the block ends: its process id and port."""
+    """Run one server with its own Redis during the block; yields its process id and port."""
     with ExitStack() as stack:
         redis = Redis.start(folder)
         stack.callback(redis.end)
@@ -128,7 +128,7 @@ def _post(command: list[str], count: int) -> Mapping[str, float]:
 
 
 def _order(private: rsa.RSAPrivateKey, ticket: str) -> str:
-    """An order of one ticket, signed; its form is left out, so that it comes to 2 kB."""
+    """A signed order of one ticket, without its form, so that its size is 2 kB."""
     person = {"firstName": "Ada", "lastName": "Example", "email": "ada@example.com"}
     number = f"2QXK-{random.randrange(10**8):08}"
     price = {"amount": "25.00", "currency": "USD", "value": "25.00"}

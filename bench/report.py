@@ -1,7 +1,7 @@
-"""Makes docs/performance.md's tables and its plot from what a bench wrote: `python -m bench.report FILE`.
+"""Writes the tables of docs/performance.md and its plot from the results of a benchmark: `python -m bench.report FILE`.
 
-In: the JSON of `scripts/bench --json`. Out: the text between the markers of the page, and an SVG beside it. The words
-around the tables are a person's; every number in them is from the file.
+In: the JSON of `scripts/bench --json`. Out: the text between the markers of the page, and an SVG file. Every number in
+the tables is from the JSON; the rest of the page is written by hand.
 """
 
 import math
@@ -19,13 +19,13 @@ BEGIN, END = "<!-- figures: {} -->", "<!-- end -->"
 SIZES = (1, 1000, 5000, 10_000, 18_000)
 WALL_CLOCK, SATURATED = ("sustained",), 0.8
 NO_RATIO = ("busy", "token", "half_p50", "half_p99")
-"""Figures that say something of their own server, and nothing beside another's."""
+"""Figures that are not comparable between servers."""
 COLOURS = ("#d6006e", "#222222", "#777777", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#e377c2")  # fmt: skip
 WIDTH, HEIGHT, MARGIN, LEGEND = 420, 300, 56, 190
 
 
 def main(path: Path) -> None:
-    """Write the page and the plot; raises SystemExit where one of them has nothing to be made of."""
+    """Write the page and the plot; raises SystemExit if results or markers are missing."""
     if not path.exists():
         raise SystemExit(f"there is no {path}: scripts/bench --json {path} writes it")
     results = Results.read(path)
@@ -52,7 +52,7 @@ def _parts(results: Results) -> Iterator[tuple[str, str]]:
 
 
 def _table(results: Results, scenario: str, size: int) -> str:
-    """Figures across, servers down; beside each of a peer's what ours is of it."""
+    """One column per figure, one row per server; after each figure, the ratio of ticket-counter's to it."""
     run = results.runs.get(f"{scenario} {size}")
     if run is None:
         raise SystemExit(f"the file has no {scenario} of {size} sockets: scripts/bench {scenario} --json adds it")
@@ -65,12 +65,12 @@ def _table(results: Results, scenario: str, size: int) -> str:
         cells = [_cell(found.get(figure), found.get("busy")) for figure in figures]
         lines.append(f"| {TITLES[server]} | " + " | ".join(cells) + " |")
     lines += ["", f"Medians of {run['rounds']} rounds, {run['seconds']:g} seconds each part."]
-    lines += [f"{TITLES[server]} has no figure: {why}." for server, why in run["failed"].items()]
+    lines += [f"{TITLES[server]} has no figures: {why}." for server, why in run["failed"].items()]
     return "\n".join(lines)
 
 
 def _heading(figure: str) -> str:
-    return FIGURES[figure].unit + (" (less is better)" if FIGURES[figure].less_is_better else "")
+    return FIGURES[figure].unit + (" (lower is better)" if FIGURES[figure].less_is_better else "")
 
 
 def _cell(row: dict[str, Any] | None, busy: dict[str, Any] | None) -> str:
@@ -78,7 +78,7 @@ def _cell(row: dict[str, Any] | None, busy: dict[str, Any] | None) -> str:
         return "–"
     middle = number(row["median"])
     if row["figure"] in WALL_CLOCK and busy is not None and busy["median"] > SATURATED:
-        # It waited for the viewers: this says what they can take.
+        # The viewers were the bottleneck: the server's limit may be higher.
         return f"≥ {middle}"
     if row["server"] == "ours" or row["ratio"] is None or row["figure"] in NO_RATIO:
         return middle
@@ -96,9 +96,9 @@ def _versions(results: Results) -> str:
 
 
 def _svg(results: Results) -> str:
-    """CPU microseconds a delivery over the number of sockets, one panel for each way of publishing."""
+    """CPU microseconds per delivery by number of sockets, one panel per number of publishes in flight."""
     panels = []
-    for at, (figure, title) in enumerate((("one", "a publish at a time"), ("eight", "eight publishes at a time"))):
+    for at, (figure, title) in enumerate((("one", "one publish at a time"), ("eight", "eight publishes at a time"))):
         lines = {
             name: [(size, 1e6 / value) for size in SIZES if (value := _median(results, size, name, figure))]
             for name in servers.NAMES
@@ -109,7 +109,7 @@ def _svg(results: Results) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT + 2 * MARGIN}" '
         f'font-family="sans-serif" font-size="12" role="img">\n'
-        f"<title>CPU time of a delivery, over the number of sockets</title>\n"
+        f"<title>CPU time per delivery, by number of sockets</title>\n"
         f'<rect width="100%" height="100%" fill="white"/>\n'
         + "\n".join(panels)
         + _legend(2 * (WIDTH + MARGIN) + MARGIN / 2, [name for name in servers.NAMES if name in shown])
@@ -125,7 +125,7 @@ def _median(results: Results, size: int, server: str, figure: str) -> float | No
 
 
 def _panel(lines: dict[str, list[tuple[int, float]]], left: float, title: str) -> str:
-    # Ours is drawn last, above the others.
+    # ticket-counter is drawn last, above the others.
     lines = {name: lines[name] for name in sorted(lines, key=lambda name: name == "ours")}
     values = [value for points in lines.values() for _, value in points] or [1.0]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
@@ -137,7 +137,7 @@ def _panel(lines: dict[str, list[tuple[int, float]]], left: float, title: str) -
         return MARGIN + HEIGHT * (high - math.log10(value)) / max(1, high - low)
 
     parts = [
-        _text(left + MARGIN + WIDTH / 2, MARGIN - 24, f"CPU µs a delivery, {title}", "middle", "bold"),
+        _text(left + MARGIN + WIDTH / 2, MARGIN - 24, f"CPU µs per delivery, {title}", "middle", "bold"),
         _text(left + MARGIN + WIDTH / 2, MARGIN + HEIGHT + 36, "sockets", "middle"),
     ]
     for exponent in range(low, high + 1):

@@ -1,7 +1,7 @@
-"""What is asked of a server that runs: each question takes one to a run of viewers and answers figures.
+"""The scenarios: each starts a server and viewers, and measures figures.
 
-In: a name and a way to start it. Out: figures by name; `FIGURES` says what each is and whether less is better. A
-question raises ScenarioFailed where a server lost what it had to deliver: a figure of such a run would be no figure.
+In: the name of a server, and a setup. Out: figures by name; `FIGURES` has their meaning, and whether lower is better. A
+scenario raises ScenarioFailed if a server lost a message: figures of such a run would be worthless.
 """
 
 import threading
@@ -16,53 +16,53 @@ from bench.servers import Redis, Server, ticket_ids
 from bench.viewers import Viewers
 
 PUBLISH_GAP = 0.051
-"""Seconds between two publishes where they come one by one: ours sends at most every 50 ms, so all get that long."""
+"""Seconds between two single publishes, for all servers: ticket-counter flushes at most every 50 ms."""
 WARM_UP = 16
 MIN_VIEWERS = 1000
-"""Viewers without whom what one of them costs cannot be told from what the first one costs."""
+"""Fewest viewers from which the cost of one viewer is computed: with fewer, one-time costs dominate."""
 VIEWERS_PER_TICKET = 20
 STUCK_EVERY, STUCK_SECONDS = 100, 45.0
-"""Each so many-th reads no more, and the seconds in which it has to be dropped: those that fill its socket, and 15."""
+"""Every 100th viewer stops reading; it must be dropped within these seconds: the time to fill its socket, and 15 s."""
 SUSTAINED_MS = 250
-"""Sustained is what reaches everyone within this, at the 99th percentile."""
+"""The p99 latency up to which a rate counts as sustained."""
 
 
 class ScenarioFailed(Exception):
-    """A server did not do what a question is about."""
+    """A server did not do what the scenario measures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What one number means."""
+    """The meaning of a figure."""
 
     unit: str
     less_is_better: bool = False
 
 
 FIGURES = {
-    "one": Figure("deliveries a CPU second, a publish at a time"),
-    "eight": Figure("deliveries a CPU second, eight publishes at a time"),
-    "accepts": Figure("viewers let in, a CPU second"),
-    "bytes": Figure("bytes of user memory, an idle viewer", less_is_better=True),
-    "p50": Figure("ms until half have it, 10 publishes a second", less_is_better=True),
-    "p99": Figure("ms until 99 of 100 have it, 10 publishes a second", less_is_better=True),
-    "sustained": Figure(f"deliveries a second of the clock, 99 of 100 within {SUSTAINED_MS} ms"),
-    "sustained_p99": Figure("ms until 99 of 100 have it, at that rate", less_is_better=True),
-    "many": Figure("deliveries a CPU second, 20 viewers a ticket"),
-    "hot_writes": Figure("messages a viewer and second, at most, of 1,000 changes a second", less_is_better=True),
-    "hot_p99": Figure("ms until 99 of 100 have the last of them", less_is_better=True),
-    "hot_cores": Figure("cores used meanwhile", less_is_better=True),
-    "healthy_p99": Figure("ms until 99 of 100 have it, nobody stuck", less_is_better=True),
-    "beside_stuck_p99": Figure("ms until 99 of 100 of the others have it, each 100th stuck", less_is_better=True),
+    "one": Figure("deliveries per CPU second, one publish at a time"),
+    "eight": Figure("deliveries per CPU second, eight publishes at a time"),
+    "accepts": Figure("viewers accepted per CPU second"),
+    "bytes": Figure("bytes of user memory per idle viewer", less_is_better=True),
+    "p50": Figure("p50 latency in ms, 10 publishes per second", less_is_better=True),
+    "p99": Figure("p99 latency in ms, 10 publishes per second", less_is_better=True),
+    "sustained": Figure(f"deliveries per second of wall-clock time, p99 latency within {SUSTAINED_MS} ms"),
+    "sustained_p99": Figure("p99 latency in ms at that rate", less_is_better=True),
+    "many": Figure("deliveries per CPU second, 20 viewers per ticket"),
+    "hot_writes": Figure("most messages per viewer and second, 1,000 changes per second", less_is_better=True),
+    "hot_p99": Figure("p99 latency in ms of the last change", less_is_better=True),
+    "hot_cores": Figure("CPU cores used", less_is_better=True),
+    "healthy_p99": Figure("p99 latency in ms, no viewer stuck", less_is_better=True),
+    "beside_stuck_p99": Figure("p99 latency in ms of the others, every 100th viewer stuck", less_is_better=True),
     "stuck_left": Figure("stuck viewers still connected at the end", less_is_better=True),
-    "stuck_bytes": Figure("bytes of memory, a stuck viewer, at most", less_is_better=True),
-    "busy": Figure("share of its core that the viewers' process used, at most", less_is_better=True),
+    "stuck_bytes": Figure("most bytes of memory per stuck viewer", less_is_better=True),
+    "busy": Figure("peak share of its core used by the viewers' process", less_is_better=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Where a question is asked: a folder for files, the number of sockets, the seconds that each part may take."""
+    """A folder for files, the number of sockets, and the duration of each part in seconds."""
 
     folder: Path
     sockets: int
@@ -71,7 +71,7 @@ class Setup:
 
 @contextmanager
 def running(name: str, setup: Setup, tickets: tuple[str, ...] = servers.TICKETS) -> Iterator[tuple[Server, Viewers]]:
-    """A server with its Redis, and viewers who are not connected yet."""
+    """A running server with its Redis, and viewers that are not connected yet."""
     with ExitStack() as stack:
         redis = Redis.start(setup.folder)
         stack.callback(redis.end)
@@ -86,9 +86,9 @@ def running(name: str, setup: Setup, tickets: tuple[str, ...] = servers.TICKETS)
 def _connect(server: Server, viewers: Viewers, paths: list[str], sockets: int, *, narrow: int = 0) -> None:
     opened = viewers.connect(server.port, paths, sockets, narrow=narrow)
     if opened["open"] != sockets:
-        raise ScenarioFailed(f"{server.name} let in {opened['open']} of {sockets}")
+        raise ScenarioFailed(f"{server.name} accepted {opened['open']} of {sockets}")
     if server.greeting:
-        time.sleep(1.0)  # until the last greeting has been understood
+        time.sleep(1.0)  # until the server has read the last greeting
 
 
 def _check_complete(server: Server, run: dict[str, float], deliveries: int) -> dict[str, float]:
@@ -98,7 +98,7 @@ def _check_complete(server: Server, run: dict[str, float], deliveries: int) -> d
 
 
 def delivery(name: str, setup: Setup) -> dict[str, float]:
-    """What a delivery, a viewer and an opening cost, and how long ten publishes a second take to reach everyone."""
+    """CPU per delivery, memory per viewer, CPU per handshake, and the latency at ten publishes per second."""
     sockets = setup.sockets
     with running(name, setup) as (server, viewers):
         memory, cpu = server.memory, server.cpu
@@ -114,7 +114,7 @@ def delivery(name: str, setup: Setup) -> dict[str, float]:
             run = _check_complete(server, viewers.run(20_000, inflight, seconds=setup.seconds, gap=gap), sockets)
             found[question] = run["delivered"] / (server.cpu - cpu)
             busy = max(busy, run["load_cpu"] / run["seconds"])
-        if min(found["one"], found["eight"]) > 10 * sockets:  # else it falls behind, by as much as we wait
+        if min(found["one"], found["eight"]) > 10 * sockets:  # otherwise the server falls behind, without limit
             time.sleep(3 * PUBLISH_GAP)  # a first publish right after a flush would wait for the next one
             calm = _check_complete(server, viewers.rate(10, setup.seconds), sockets)
             found |= {"p50": calm["p50_ms"], "p99": calm["p99_ms"]}
@@ -122,7 +122,7 @@ def delivery(name: str, setup: Setup) -> dict[str, float]:
 
 
 def sustained(name: str, setup: Setup) -> dict[str, float]:
-    """How much it delivers, second by second of the clock, while nobody waits for long."""
+    """Deliveries per second of wall-clock time while the p99 latency stays below SUSTAINED_MS."""
     with running(name, setup) as (server, viewers):
         _connect(server, viewers, [server.path], setup.sockets)
         viewers.trigger(server.publish_port, server.templates, setup.sockets, server.hello)
@@ -132,7 +132,7 @@ def sustained(name: str, setup: Setup) -> dict[str, float]:
             if run["p99_ms"] < SUSTAINED_MS:
                 break
         else:
-            raise ScenarioFailed(f"{name} took {run['p99_ms']:.0f} ms for 99 of 100 with one publish at a time")
+            raise ScenarioFailed(f"{name} has a p99 latency of {run['p99_ms']:.0f} ms even with one publish at a time")
         return {
             "sustained": run["delivered"] / run["seconds"],
             "sustained_p99": run["p99_ms"],
@@ -141,11 +141,11 @@ def sustained(name: str, setup: Setup) -> dict[str, float]:
 
 
 def many(name: str, setup: Setup) -> dict[str, float]:
-    """What a delivery costs where a change concerns few: each viewer watches two tickets, each ticket has twenty."""
+    """CPU per delivery with small audiences: each viewer watches two tickets, each ticket has twenty viewers."""
     tickets = ticket_ids(2 * setup.sockets // VIEWERS_PER_TICKET)
     pairs = zip(tickets[::2], tickets[1::2], strict=True)
     with running(name, setup, tickets) as (server, viewers):
-        # They are known before anybody comes: of tickets that may be invented, ours lets an address watch few.
+        # Publish before viewers connect: ticket-counter limits how many unconfirmed tickets an address may watch.
         viewers.trigger(server.publish_port, server.templates, 0, server.hello)
         viewers.run(len(tickets), len(tickets))
         time.sleep(1.0)
@@ -160,7 +160,7 @@ def many(name: str, setup: Setup) -> dict[str, float]:
 
 
 def hot(name: str, setup: Setup) -> dict[str, float]:
-    """One ticket that changes a thousand times a second: what a viewer gets of it, and when it has the last."""
+    """One ticket that changes 1,000 times per second: messages per viewer, and the latency of the last change."""
     with running(name, setup, servers.TICKETS[:1]) as (server, viewers):
         _connect(server, viewers, [server.path], setup.sockets)
         viewers.trigger(server.publish_port, server.templates, setup.sockets, server.hello)
@@ -168,7 +168,7 @@ def hot(name: str, setup: Setup) -> dict[str, float]:
         cpu, times = server.cpu, 5
         run = viewers.hot(1000, setup.seconds, times)
         if run["complete"] != times:
-            raise ScenarioFailed(f"{name} did not bring the last change to everyone")
+            raise ScenarioFailed(f"{name} did not deliver the last change to every viewer")
         return {
             "hot_writes": run["most"] / run["seconds"],
             "hot_p99": run["p99_ms"],
@@ -178,13 +178,13 @@ def hot(name: str, setup: Setup) -> dict[str, float]:
 
 
 def stuck(name: str, setup: Setup) -> dict[str, float]:
-    """What the others notice of viewers who read no more, and what becomes of those."""
+    """Viewers that stop reading: the latency of the others, and whether the stuck ones are dropped."""
     found = {}
     for figure, every in (("healthy_p99", 0), ("beside_stuck_p99", STUCK_EVERY)):
         with running(name, setup) as (server, viewers):
             _connect(server, viewers, [server.path], setup.sockets, narrow=STUCK_EVERY)
             stalled = -(-setup.sockets // every) if every else 0
-            # All eight at once, as one publish: some 2.6 kB a viewer fill what a far socket can hold in seconds.
+            # All eight tickets in one publish: 2.6 kB per viewer fill the buffer of a remote socket within seconds.
             burst = b"".join(server.templates)
             viewers.trigger(server.publish_port, [burst], setup.sockets * len(server.templates), server.hello)
             viewers.run(2, 1)
@@ -196,7 +196,7 @@ def stuck(name: str, setup: Setup) -> dict[str, float]:
             found[figure] = run["p99_ms"]
             if every:
                 found["stuck_bytes"] = (most[-1] - memory) / stalled
-                # Nothing tells who does not read that the other side has hung up: only now they find out.
+                # A viewer that does not read cannot notice that the server closed the connection: let all read.
                 viewers.stall(0)
                 time.sleep(3.0)
                 found["stuck_left"] = viewers.stall(0)["open"] - (setup.sockets - stalled)
@@ -205,26 +205,26 @@ def stuck(name: str, setup: Setup) -> dict[str, float]:
 
 @contextmanager
 def _peak(measure: Callable[[], float]) -> Iterator[list[float]]:
-    """The most that was measured meanwhile, as the last of the list."""
+    """Measure repeatedly during the block; the last item of the list is the maximum."""
     found = [measure()]
     ended = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         while not ended.wait(0.5):
             found.append(max(found[-1], measure()))
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    polling = threading.Thread(target=poll)
+    polling.start()
     try:
         yield found
     finally:
         ended.set()
-        looking.join()
+        polling.join()
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is asked, with how many sockets, of whom; a *long* one is left out where there is little time."""
+    """The function to run, the numbers of sockets, and the servers; --quick skips *long* ones."""
 
     run: Callable[[str, Setup], dict[str, float]]
     sockets: tuple[int, ...]

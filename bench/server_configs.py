@@ -1,7 +1,7 @@
-"""How each server is started and spoken to: a table, one recipe a server, in the order in which they are shown.
+"""How each server is started and published to: one ServerConfig per server, in the order of the tables.
 
-In: a RunContext to run at. Out: commands, paths, bytes. Each peer is set up as its own pages advise for many viewers: no
-compression, one process, its fastest loop; each sends every message to every viewer.
+In: a RunContext. Out: commands, paths, bytes. Each peer is configured as its documentation recommends for many viewers:
+no compression, one process, its fastest event loop. Each sends every message to every viewer.
 """
 
 import os
@@ -51,7 +51,7 @@ log_type error
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Where a server runs: a folder of its own, its port, one beside it for publishers, Redis's, and the tickets."""
+    """The folder of a server, its port, a second port for publishers, Redis's port, and the tickets."""
 
     folder: Path
     port: int
@@ -63,7 +63,10 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """One server. `path` empty is ours: /v1/counters with the tickets. `publish_to` says to whom a publisher connects."""
+    """One server. An empty `path` means /v1/counters with the tickets; `publish_to` is where a publisher connects.
+
+    `greeting` is what each viewer sends after its handshake, `hello` what the publisher sends first.
+    """
 
     title: str
     version: Callable[[], str]
@@ -103,7 +106,7 @@ def _channels(context: RunContext) -> list[str]:
 
 
 def _modules(_: RunContext) -> dict[str, str]:
-    # NODE_ENV as every guide to running Node in production says.
+    # NODE_ENV as guides to Node in production recommend.
     return {"NODE_PATH": str(install.npm()), "NODE_ENV": "production"}
 
 
@@ -116,7 +119,7 @@ def _our_settings(context: RunContext) -> dict[str, str]:
 
 
 def unlimited_settings(redis: int, port: int) -> dict[str, str]:
-    """Settings of ours at these two ports, with room for every viewer though all come from one address."""
+    """Settings of ticket-counter at these two ports, without limits that viewers from one address would reach."""
     return {
         "REDIS_URL": f"redis://127.0.0.1:{redis}/0",
         "PORT": str(port),
@@ -146,7 +149,7 @@ def _starlette() -> str:
 
 SERVER_CONFIGS: Mapping[str, ServerConfig] = {
     "ours": ServerConfig(
-        "ours",
+        "ticket-counter",
         lambda: f"{version('ticket-counter')}, uvicorn {version('uvicorn')}",
         lambda _: [sys.executable, "-c", "from server.cli import main; main()", "web"],
         environment=_our_settings,
@@ -205,7 +208,7 @@ SERVER_CONFIGS: Mapping[str, ServerConfig] = {
         "websockets broadcast", lambda: version("websockets"), _python("websockets_broadcast.py")
     ),
     "starlette_loop": ServerConfig("Starlette, a loop of sends", _starlette, _python("starlette_loop.py")),
-    "starlette_queue": ServerConfig("Starlette, a queue a viewer", _starlette, _python("starlette_queue.py")),
+    "starlette_queue": ServerConfig("Starlette, a queue per viewer", _starlette, _python("starlette_queue.py")),
     "channels": ServerConfig(
         "Django Channels",
         lambda: f"{install.pypi_version('channels')}, Django {install.pypi_version('django')}",
