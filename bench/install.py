@@ -98,14 +98,14 @@ def pypi() -> Path:
 
 def debian_version(package: str) -> str:
     """The upstream version: without Debian's epoch and revision."""
-    said = str(json.loads((debian() / "versions.json").read_text())[package])
-    return re.sub(r"^\d+:|[+-].*$", "", said)
+    found = str(json.loads((debian() / "versions.json").read_text())[package])
+    return re.sub(r"^\d+:|[+-].*$", "", found)
 
 
 def npm_version(package: str) -> str:
     """The version of the package, and of Node."""
-    said = json.loads((npm() / package / "package.json").read_text())["version"]
-    return f"{said}, Node {_run(['node', '--version']).strip().removeprefix('v')}"
+    found = json.loads((npm() / package / "package.json").read_text())["version"]
+    return f"{found}, Node {_run(['node', '--version']).strip().removeprefix('v')}"
 
 
 def pypi_version(package: str) -> str:
@@ -149,6 +149,6 @@ def _run(command: list[str]) -> str:
             f"{Path(command[0]).name} did not finish within {TIMEOUT_S:.0f} s: is there a network?"
         ) from None
     except (OSError, subprocess.CalledProcessError) as fault:
-        said = str(getattr(fault, "stderr", "") or fault).strip().splitlines()[-1]
-        raise Unavailable(f"`{' '.join(command[:4])} …` failed, run again with a network: {said}") from None
+        last = str(getattr(fault, "stderr", "") or fault).strip().splitlines()[-1]
+        raise Unavailable(f"`{' '.join(command[:4])} …` failed, run again with a network: {last}") from None
     return done.stdout

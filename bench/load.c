@@ -157,10 +157,10 @@ static ssize_t receive(int fd, unsigned char *into, size_t room, double *at) {
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t got = recvmsg(fd, &message, 0);
-    struct cmsghdr *said = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (said && said->cmsg_level == SOL_SOCKET && said->cmsg_type == SCM_TIMESTAMPNS) {
+    struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
         struct timespec stamp;
-        memcpy(&stamp, CMSG_DATA(said), sizeof stamp);
+        memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
         *at = stamp.tv_sec + stamp.tv_nsec / 1e9 - clock_offset;
     }
     return got;

@@ -85,13 +85,13 @@ def lines(part: str, text: str) -> Iterator[Line]:
         if not one.strip():
             continue
         try:
-            said = json.loads(one)
-            level, event = said["level"], str(said["event"])
+            parsed = json.loads(one)
+            level, event = parsed["level"], str(parsed["event"])
         except (ValueError, KeyError, TypeError):
             yield Line(part, None, "not a line of the log", one)
             continue
         if level in LOUD_LEVELS:
-            at = datetime.fromisoformat(said["timestamp"]).timestamp() if "timestamp" in said else None
+            at = datetime.fromisoformat(parsed["timestamp"]).timestamp() if "timestamp" in parsed else None
             yield Line(part, at, event, one)
 
 

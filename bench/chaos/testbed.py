@@ -105,7 +105,7 @@ async def running_testbed(folder: Path, seed: int, tickets: int, settings: Mappi
             return links[name].port
 
         ids = sandbox.site.ids
-        ours = {
+        shared = {
             **SETTINGS,
             "WIX_APP_ID": ids.app,
             "WIX_APP_SECRET": ids.app_secret,
@@ -118,12 +118,12 @@ async def running_testbed(folder: Path, seed: int, tickets: int, settings: Mappi
             store = await link(f"web{number}-redis", redis.port)
             await link(f"viewers-web{number}", port)
             own = {"PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"web{number}"] = Supervised(f"web{number}", folder, "web", {**ours, **own})
+            parts[f"web{number}"] = Supervised(f"web{number}", folder, "web", {**shared, **own})
         for number in NUMBERS:
             store = await link(f"worker{number}-redis", redis.port)
             api = await link(f"worker{number}-wix", wix)
             own = {"WIX_API_URL": f"http://127.0.0.1:{api}", "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"worker{number}"] = Supervised(f"worker{number}", folder, "worker", {**ours, **own})
+            parts[f"worker{number}"] = Supervised(f"worker{number}", folder, "worker", {**shared, **own})
         webhooks = await link("wix-web", webs[0])
         sandbox.delivery.urls = (f"http://127.0.0.1:{webhooks}/webhooks/wix",)
         for part in parts.values():
