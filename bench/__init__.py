@@ -1,20 +1,26 @@
-"""What delivery costs, beside the limit of this machine and beside peers: ratios in one run.
+"""Benchmarks: what delivery costs, compared with this machine's limit and with other servers, as ratios within a run.
 
-`scripts/bench [--quick] [--json FILE] [QUESTION…]` starts each server on core 0 and the viewers on core 1, sends all of
-them the same messages, again and again in turn, and prints medians. `python -m bench.report FILE` puts them in docs/.
+`scripts/bench [--quick] [--json FILE] [SCENARIO…]` starts each server on core 0 and the viewers on core 1, sends the
+same messages to all servers in alternating rounds, and prints medians. `python -m bench.report FILE` writes docs/.
 
-  __main__.py    the rounds
-  figures.py     what was measured: table, JSON            report.py   docs/performance.md and its plot
-  questions.py   what is asked of a server with viewers
-  end_to_end.py  from a webhook to the last viewer         intake.py   what taking a webhook costs
-  servers.py     starts and ends each server, and what is measured of it: CPU seconds, bytes
-  recipes.py     how each is started                       packets.py  the bytes that it is spoken to with
-  install.py     fetches what the peers need               peers/      the same counter as others would serve it
-  viewers.py     load.c, driven from here
-  load.c         the viewers: thousands of sockets, and who publishes to them
-  limit.c        the limit: a loop in C, one send() a socket and message
-  post.c         who posts webhooks
+  __main__.py        command line, rounds
+  scenarios.py       measurements of a server with viewers
+  end_to_end.py      from a webhook to the last viewer
+  intake.py          what accepting a webhook costs
+  results.py         all figures: table, JSON
+  report.py          docs/performance.md and its plot
 
-`python -m bench.chaos` is another bench: it breaks everything for a while and judges what visitors read. Its own header
-is the map of ordeal/. What it has in common with the tests is in tests/rig, which imports nothing from here.
+  servers.py         starts and stops servers; measures CPU seconds and memory
+  server_configs.py  how each server is started and published to
+  install.py         downloads what the peers need
+  peers/             the same counter on other servers
+  packets.py         raw messages: Redis, HTTP, MQTT, WebSocket
+
+  viewers.py         controls load.c
+  load.c             the viewers: thousands of sockets, and the publisher
+  limit.c            the limit: a loop in C, one send() per socket and message
+  post.c             posts webhooks
+
+`python -m bench.chaos` is a different test: see bench/chaos. Code shared with the tests is in tests/rig, which imports
+nothing from here.
 """

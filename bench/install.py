@@ -1,7 +1,7 @@
-"""What the peers are made of, fetched when first needed into `.peers` of the checkout and nowhere else.
+"""Downloads the software of the peers when first needed, into `.peers` of the checkout.
 
-In: which kit. Out: a folder that holds it, or Missing with one line that says what is not there. Debian's
-packages are unpacked, never installed: nothing starts, and the machine stays as it is, but for one folder of nginx's.
+In: which software. Out: its folder, or Unavailable with the reason in one line. Debian packages are unpacked, not
+installed: no service is started, and the machine is not changed, except for one empty folder for nginx.
 """
 
 import functools
@@ -16,38 +16,38 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".peers"
-PATIENCE_S = 300.0
-"""How long one fetch may take. With a network it takes some ten seconds."""
+TIMEOUT_S = 300.0
+"""Time-out of one download; it usually takes ten seconds."""
 
 NGINX = Path("/var/lib/nginx")
 
 DEBIAN = ("nginx", "libnginx-mod-nchan", "mosquitto")
 NPM = ("ws@8", "bufferutil@4", "socket.io@4", "@socket.io/redis-adapter@8", "redis@5")
-ALIKE = ("hiredis", "uvicorn", "uvloop", "websockets")
-"""What a peer in an environment of its own shares with those in ours: the same versions."""
-PYPI = ("channels==4.*", "channels_redis==4.*", *(f"{name}=={version(name)}" for name in ALIKE))
+SHARED = ("hiredis", "uvicorn", "uvloop", "websockets")
+"""Packages of the peers' virtual environment that have the same versions as in the project's."""
+PYPI = ("channels==4.*", "channels_redis==4.*", *(f"{name}=={version(name)}" for name in SHARED))
 
 
-class Missing(Exception):
-    """A peer cannot be had here; the text says why, and what would help."""
+class Unavailable(Exception):
+    """A peer cannot be installed here; the text says why, and what would help."""
 
 
 @functools.cache
 def debian() -> Path:
-    """The folder that nginx with Nchan, and Mosquitto, are unpacked in, as their files lie below `/`."""
+    """The folder with nginx, Nchan and Mosquitto, unpacked with the same paths as below `/`."""
     folder = FOLDER / "debian"
-    if _done(folder, DEBIAN):
+    if _installed(folder, DEBIAN):
         return folder
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Missing(f"apt-get is not here: on Debian or Ubuntu it fetches {', '.join(DEBIAN)}")
-    _empty(folder)
+        raise Unavailable(f"apt-get is missing: on Debian or Ubuntu it downloads {', '.join(DEBIAN)}")
+    _make_empty(folder)
     lists, cache = folder / "apt" / "lists", folder / "apt" / "cache"
     for one in (lists, cache / "archives"):
         (one / "partial").mkdir(parents=True)
     apt = ["apt-get", "-qq", "-y", "--no-install-recommends", "-o", f"Dir::State::lists={lists}"]
     apt += ["-o", f"Dir::Cache={cache}", "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=true"]
     _run([*apt, "update"])
-    # What they need and the machine has is not fetched again; they themselves are, though it may have them.
+    # The packages themselves are always downloaded; dependencies only if the machine does not have them.
     _run([*apt, "install", "--download-only", "--reinstall", *DEBIAN])
     versions = {}
     for package in sorted((cache / "archives").glob("*.deb")):
@@ -61,24 +61,24 @@ def debian() -> Path:
 
 
 def nchan() -> Path:
-    """As debian(), with a folder that this nginx insists on: Nchan makes nginx's own default one, whatever is set."""
+    """As debian(), and the default folder of nginx, in which Nchan creates files whatever the configuration."""
     folder = debian()
     try:
         NGINX.mkdir(exist_ok=True)
     except PermissionError:
-        raise Missing(f"it needs an empty folder {NGINX}: make it as root") from None
+        raise Unavailable(f"it needs an empty folder {NGINX}: create it as root") from None
     return folder
 
 
 @functools.cache
 def npm() -> Path:
-    """The folder `node_modules` of the peers for Node."""
+    """The folder `node_modules` of the peers on Node."""
     folder = FOLDER / "npm"
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise Missing(f"{program} is not here: install Node with npm (Debian: apt-get install nodejs npm)")
-    if not _done(folder, NPM):
-        _empty(folder)
+            raise Unavailable(f"{program} is missing: install Node with npm (Debian: apt-get install nodejs npm)")
+    if not _installed(folder, NPM):
+        _make_empty(folder)
         _run(["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(folder), *NPM])
         _finish(folder, NPM)
     return folder / "node_modules"
@@ -86,10 +86,10 @@ def npm() -> Path:
 
 @functools.cache
 def pypi() -> Path:
-    """The Python of the peers that our own environment does not hold."""
+    """The Python of the virtual environment for peers that the project's environment does not contain."""
     folder = FOLDER / "pypi"
-    if not _done(folder, PYPI):
-        _empty(folder)
+    if not _installed(folder, PYPI):
+        _make_empty(folder)
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
         _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PYPI])
         _finish(folder, PYPI)
@@ -97,25 +97,25 @@ def pypi() -> Path:
 
 
 def debian_version(package: str) -> str:
-    """Its version as its authors number it: without Debian's epoch and revision."""
-    said = str(json.loads((debian() / "versions.json").read_text())[package])
-    return re.sub(r"^\d+:|[+-].*$", "", said)
+    """The upstream version: without Debian's epoch and revision."""
+    found = str(json.loads((debian() / "versions.json").read_text())[package])
+    return re.sub(r"^\d+:|[+-].*$", "", found)
 
 
 def npm_version(package: str) -> str:
-    """Its version, and that of the Node that runs it."""
-    said = json.loads((npm() / package / "package.json").read_text())["version"]
-    return f"{said}, Node {_run(['node', '--version']).strip().removeprefix('v')}"
+    """The version of the package, and of Node."""
+    found = json.loads((npm() / package / "package.json").read_text())["version"]
+    return f"{found}, Node {_run(['node', '--version']).strip().removeprefix('v')}"
 
 
 def pypi_version(package: str) -> str:
-    """Its version in the peers' own environment."""
+    """The version in the peers' environment."""
     held = pypi().parent.parent.glob("lib/python*/site-packages")
     return next(one.version for one in distributions(path=[str(one) for one in held], name=package))
 
 
-def _done(folder: Path, wanted: tuple[str, ...]) -> bool:
-    """Whether this folder was filled before, to the end and with the same."""
+def _installed(folder: Path, wanted: tuple[str, ...]) -> bool:
+    """Whether this folder is complete and has the same packages."""
     stamp = folder / "done"
     return stamp.exists() and stamp.read_text() == " ".join(wanted)
 
@@ -124,15 +124,15 @@ def _finish(folder: Path, wanted: tuple[str, ...]) -> None:
     (folder / "done").write_text(" ".join(wanted))
 
 
-def _empty(folder: Path) -> None:
-    """Make an empty folder; what an earlier try left in it goes."""
-    print(f"fetching what peers need into {folder}", flush=True)
+def _make_empty(folder: Path) -> None:
+    """Create an empty folder, without the remains of an earlier attempt."""
+    print(f"downloading peers into {folder}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
 
 def _run(command: list[str]) -> str:
-    """What a command prints; raises Missing with the last line of what it complains."""
+    """The output of a command; raises Unavailable with the last line of its errors."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     try:
         done = subprocess.run(
@@ -140,15 +140,15 @@ def _run(command: list[str]) -> str:
             check=True,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             env=environment,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        raise Missing(
-            f"{Path(command[0]).name} fetched nothing within {PATIENCE_S:.0f} s: is there a network?"
+        raise Unavailable(
+            f"{Path(command[0]).name} did not finish within {TIMEOUT_S:.0f} s: is there a network?"
         ) from None
     except (OSError, subprocess.CalledProcessError) as fault:
-        said = str(getattr(fault, "stderr", "") or fault).strip().splitlines()[-1]
-        raise Missing(f"`{' '.join(command[:4])} …` failed, run again with a network: {said}") from None
+        last = str(getattr(fault, "stderr", "") or fault).strip().splitlines()[-1]
+        raise Unavailable(f"`{' '.join(command[:4])} …` failed, run again with a network: {last}") from None
     return done.stdout

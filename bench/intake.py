@@ -1,7 +1,7 @@
-"""What taking a webhook costs, beside PyJWT's decode of the same tokens alone and beside plain Starlette.
+"""What accepting a webhook costs, compared with PyJWT's decode of the same tokens alone, and with plain Starlette.
 
-In: a name of SERVERS. Out: its figures of one round. Servers and the decode run on core 0, Redis and bench/post.c on
-core 1; what counts is CPU seconds of the process that takes the webhooks.
+In: one of SERVERS. Out: its figures of one round. Servers and the decode run on core 0, Redis and bench/post.c on core
+1. The measure is CPU seconds of the process that accepts the webhooks.
 """
 
 import functools
@@ -22,36 +22,36 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.packets import SITE
-from bench.questions import Figure, Stage
-from bench.servers import ROOT, TICKETS, Redis, cpu_seconds, end, free_port, launch, roomy
-from bench.viewers import SERVING, WATCHING, built, pinned
+from bench.scenarios import Figure, Setup
+from bench.servers import ROOT, TICKETS, Redis, cpu_seconds, end, free_port, launch, unlimited_settings
+from bench.viewers import SERVER_CORE, VIEWER_CORE, compiled, pinned
 
 HOT = TICKETS[0]
 DISTINCT = 400
-"""Tokens of a run; every other order is for the one hot ticket, as when a sale starts."""
-WARM, COUNT = 1_000, 12_000
+"""Different tokens in a run; every other order is for the same ticket, as when a sale starts."""
+WARM_UP, COUNT = 1_000, 12_000
 SERVERS = ("ours", "decode", "starlette")
 TITLES = {"decode": "PyJWT's decode alone", "starlette": "plain Starlette, one Redis call each"}
 
 FIGURES = {
-    "webhooks": Figure("webhooks a CPU second"),
-    "webhooks_wall": Figure("webhooks a second of the clock"),
-    "half_p50": Figure("ms until half are answered, at half that rate", less_is_better=True),
-    "half_p99": Figure("ms until 99 of 100 are answered, at half that rate", less_is_better=True),
-    "token": Figure("bytes of a token"),
+    "webhooks": Figure("webhooks per CPU second"),
+    "webhooks_wall": Figure("webhooks per second of wall-clock time"),
+    "half_p50": Figure("p50 latency in ms at half that rate", less_is_better=True),
+    "half_p99": Figure("p99 latency in ms at half that rate", less_is_better=True),
+    "token": Figure("bytes per token"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Webhooks that are signed: `bodies` has one a line, `key` is the public key, as PEM."""
+    """Signed webhooks: the file `bodies` has one per line, `key` is the file of the public key in PEM."""
 
     bodies: Path
     key: Path
     size: float
 
     @classmethod
-    @functools.cache  # all rounds and servers get the same
+    @functools.cache  # the same for all rounds and servers
     def sign(cls, folder: Path) -> "Tokens":
         """Write orders of 2 kB each, as Wix does: JSON in JSON in a JWT."""
         private = rsa.generate_private_key(65537, 2048)
@@ -62,28 +62,28 @@ class Tokens:
         return tokens
 
 
-def intake(name: str, stage: Stage) -> dict[str, float]:
-    """Take as many webhooks at once as the stage has sockets; raises RuntimeError for any answer but 200."""
-    tokens = Tokens.sign(stage.folder)
+def intake(name: str, setup: Setup) -> dict[str, float]:
+    """Post webhooks over as many connections as the setup has sockets; raises RuntimeError for any answer but 200."""
+    tokens = Tokens.sign(setup.folder)
     if name == "decode":
         return {"webhooks": _decode(tokens), "token": tokens.size}
-    program = built("post", stage.folder)
-    with _serving(name, stage.folder, tokens) as (pid, port):
+    program = compiled("post", setup.folder)
+    with _serving(name, setup.folder, tokens) as (pid, port):
 
         def post(count: int, rate: float = 0.0) -> Mapping[str, float]:
             return _post(
-                [str(program), str(port), str(tokens.bodies), str(stage.sockets), str(count), str(rate)], count
+                [str(program), str(port), str(tokens.bodies), str(setup.sockets), str(count), str(rate)], count
             )
 
-        post(WARM)
+        post(WARM_UP)
         cpu = cpu_seconds(pid)
         run = post(COUNT)
         found = {"webhooks": COUNT / (cpu_seconds(pid) - cpu), "webhooks_wall": COUNT / run["seconds"]}
-        calm = post(COUNT // 2, found["webhooks_wall"] / 2)
+        half = post(COUNT // 2, found["webhooks_wall"] / 2)
         return {
             **found,
-            "half_p50": calm["p50_ms"],
-            "half_p99": calm["p99_ms"],
+            "half_p50": half["p50_ms"],
+            "half_p99": half["p99_ms"],
             "busy": run["cpu"] / run["seconds"],
             "token": tokens.size,
         }
@@ -91,14 +91,14 @@ def intake(name: str, stage: Stage) -> dict[str, float]:
 
 def _decode(tokens: Tokens) -> float:
     command = [sys.executable, "-m", "bench.peers.pyjwt_decode", str(tokens.bodies), str(tokens.key), str(COUNT)]
-    done = subprocess.run(pinned(SERVING, *command), cwd=ROOT, check=True, capture_output=True)
-    said = json.loads(done.stdout)
-    return float(said["decoded"] / said["cpu"])
+    done = subprocess.run(pinned(SERVER_CORE, *command), cwd=ROOT, check=True, capture_output=True)
+    result = json.loads(done.stdout)
+    return float(result["decoded"] / result["cpu"])
 
 
 @contextmanager
 def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int]]:
-    """One server with a Redis of its own, until the block ends: its process id and port."""
+    """Run one server with its own Redis during the block; yields its process id and port."""
     with ExitStack() as stack:
         redis = Redis.start(folder)
         stack.callback(redis.end)
@@ -106,7 +106,11 @@ def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int
         environment: dict[str, str] = {}
         if name == "ours":
             command = [sys.executable, "-m", "server.cli", "web"]
-            environment = {**roomy(redis, port), "WIX_SITES": SITE, "WIX_PUBLIC_KEY": tokens.key.read_text()}
+            environment = {
+                **unlimited_settings(redis, port),
+                "WIX_SITES": SITE,
+                "WIX_PUBLIC_KEY": tokens.key.read_text(),
+            }
         else:
             program = ROOT / "bench" / "peers" / "starlette_intake.py"
             command = [sys.executable, str(program), str(port), str(redis.port), str(tokens.key)]
@@ -116,15 +120,15 @@ def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int
 
 
 def _post(command: list[str], count: int) -> Mapping[str, float]:
-    done = subprocess.run(pinned(WATCHING, *command), check=True, capture_output=True)
-    said: dict[str, float] = json.loads(done.stdout)
-    if said["good"] != count:
-        raise RuntimeError(f"{count - said['good']} of {count} webhooks were not answered 200")
-    return said
+    done = subprocess.run(pinned(VIEWER_CORE, *command), check=True, capture_output=True)
+    result: dict[str, float] = json.loads(done.stdout)
+    if result["good"] != count:
+        raise RuntimeError(f"{count - result['good']} of {count} webhooks were not answered 200")
+    return result
 
 
 def _order(private: rsa.RSAPrivateKey, ticket: str) -> str:
-    """An order of one ticket, signed; its form is left out, so that it comes to 2 kB."""
+    """A signed order of one ticket, without its form, so that its size is 2 kB."""
     person = {"firstName": "Ada", "lastName": "Example", "email": "ada@example.com"}
     number = f"2QXK-{random.randrange(10**8):08}"
     price = {"amount": "25.00", "currency": "USD", "value": "25.00"}

@@ -1,11 +1,10 @@
-/* The limit: what this kernel allows. A loop in C that sends each message from Redis to every socket, one send() each.
+/* The limit of this kernel: a loop in C that sends each message from Redis to every socket, one send() each.
  *
  *   limit PORT REDIS_PORT each|merged CHANNEL [CHANNEL…]
  *
- * It does only what nobody can leave out: an epoll loop, a frame built once, a send for each socket that asked for the
- * channel ("?ticket=…" is what a channel's name ends with). `merged` is the same with one send() for all that a read
- * from Redis brought. It answers the handshake of bench/load.c and no other (the key is always the one of RFC 6455,
- * section 1.3).
+ * It does only what every server must: an epoll loop, a frame built once, a send for each socket that requested the
+ * channel (the ticket in "?ticket=…" is the end of a channel's name). `merged` makes one send() for all messages of one
+ * read from Redis. It answers only the handshake of bench/load.c (the key is always that of RFC 6455, section 1.3).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,18 +24,18 @@ static const char ANSWER[] =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-#define MOST (1 << 17) /* descriptors */
+#define MAX_FDS (1 << 17) /* descriptors */
 
 typedef struct {
-    char *name, *key; /* the key is what follows the name's last colon */
+    char *name, *key; /* key: the part of the name after the last colon */
     int *sockets, count, room;
 } channel;
 
 static int epfd, channel_count, merged;
 static channel *channels;
-static char *due[MOST]; /* by descriptor, when merged: what is to be sent */
-static size_t due_size[MOST];
-static char open_[MOST];
+static char *due[MAX_FDS]; /* by descriptor, with merged: bytes to send */
+static size_t due_size[MAX_FDS];
+static char open_[MAX_FDS];
 
 static void die(const char *what) {
     perror(what);
@@ -55,7 +54,7 @@ static int tcp(int port, int serve) {
     return fd;
 }
 
-static void watch(int fd) {
+static void add_to_epoll(int fd) {
     fcntl(fd, F_SETFL, O_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
     epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &e);
@@ -70,7 +69,7 @@ static channel *find(char *key) {
     return bsearch(&wanted, channels, channel_count, sizeof wanted, by_key);
 }
 
-static void join(char *request, int fd) {
+static void subscribe(char *request, int fd) {
     for (char *p = request; (p = strstr(p, "ticket=")); ) {
         p += 7;
         size_t size = strcspn(p, "& ");
@@ -84,7 +83,7 @@ static void join(char *request, int fd) {
     }
 }
 
-static void gone(int fd) {
+static void disconnect(int fd) {
     for (int i = 0; open_[fd] && i < channel_count; i++)
         for (int j = channels[i].count; j-- > 0;)
             if (channels[i].sockets[j] == fd) channels[i].sockets[j] = channels[i].sockets[--channels[i].count];
@@ -95,11 +94,11 @@ static void gone(int fd) {
     close(fd);
 }
 
-static void put(int fd, const void *bytes, size_t size) {
+static void send_bytes(int fd, const void *bytes, size_t size) {
     if (send(fd, bytes, size, MSG_NOSIGNAL) != (ssize_t)size) fprintf(stderr, "limit: a short send\n");
 }
 
-static void tell(channel *to, const char *text, size_t size) {
+static void broadcast(channel *to, const char *text, size_t size) {
     static unsigned char frame[65536] = {0x81};
     size_t head = size < 126 ? 2 : 4;
     if (head == 2) frame[1] = size;
@@ -108,7 +107,7 @@ static void tell(channel *to, const char *text, size_t size) {
     for (int i = 0; i < to->count; i++) {
         int fd = to->sockets[i];
         if (!merged) {
-            put(fd, frame, head + size);
+            send_bytes(fd, frame, head + size);
             continue;
         }
         due[fd] = realloc(due[fd], due_size[fd] + head + size);
@@ -121,12 +120,12 @@ static void flush(void) {
     for (int i = 0; i < channel_count; i++)
         for (int j = 0; j < channels[i].count; j++) {
             int fd = channels[i].sockets[j];
-            if (due_size[fd]) put(fd, due[fd], due_size[fd]);
+            if (due_size[fd]) send_bytes(fd, due[fd], due_size[fd]);
             due_size[fd] = 0;
         }
 }
 
-/* RESP of pub/sub: arrays of three, of which the last bulk string is the message. */
+/* Pub/sub in RESP: arrays of three, with the message as the last bulk string. */
 static size_t messages(char *data, size_t size) {
     char *at = data, *end = data + size;
     for (;;) {
@@ -145,7 +144,7 @@ static size_t messages(char *data, size_t size) {
                 if (last + last_size + 2 > end) return at - data;
                 if (i == 0) is_message = last_size == 7 && !memcmp(last, "message", 7);
                 if (i == 1 && is_message) {
-                    last[last_size] = 0; /* a carriage return was there, and is read */
+                    last[last_size] = 0; /* overwrites a carriage return that is already parsed */
                     char *colon = strrchr(last, ':');
                     to = colon ? find(colon + 1) : NULL;
                 }
@@ -154,7 +153,7 @@ static size_t messages(char *data, size_t size) {
                 p = line + 1;
             }
         }
-        if (to) tell(to, last, last_size);
+        if (to) broadcast(to, last, last_size);
         at = p;
     }
 }
@@ -177,8 +176,8 @@ int main(int argc, char **argv) {
     int listener = tcp(atoi(argv[1]), 1), redis = tcp(atoi(argv[2]), 0);
     dprintf(redis, "*%d\r\n$9\r\nSUBSCRIBE\r\n", channel_count + 1);
     for (int i = 0; i < channel_count; i++) dprintf(redis, "$%zu\r\n%s\r\n", strlen(channels[i].name), channels[i].name);
-    watch(listener);
-    watch(redis);
+    add_to_epoll(listener);
+    add_to_epoll(redis);
     printf("listening\n");
     fflush(stdout);
     static char data[1 << 20];
@@ -190,7 +189,7 @@ int main(int argc, char **argv) {
             int fd = events[i].data.fd;
             if (fd == listener) {
                 int one = 1;
-                for (int new; (new = accept(listener, NULL, NULL)) >= 0; watch(new))
+                for (int new; (new = accept(listener, NULL, NULL)) >= 0; add_to_epoll(new))
                     setsockopt(new, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
             } else if (fd == redis) {
                 ssize_t got = read(redis, data + have, sizeof data - have);
@@ -204,13 +203,13 @@ int main(int argc, char **argv) {
                 char request[8192];
                 ssize_t got = read(fd, request, sizeof request - 1);
                 if (got <= 0) {
-                    gone(fd);
+                    disconnect(fd);
                 } else if (!open_[fd]) {
                     if (write(fd, ANSWER, sizeof ANSWER - 1) < 0) continue;
                     open_[fd] = 1;
                     request[got] = 0;
                     *strchrnul(request, '\n') = 0;
-                    join(request, fd);
+                    subscribe(request, fd);
                 }
             }
         }

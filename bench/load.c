@@ -1,26 +1,26 @@
-/* The viewers of the benchmarks: thousands of WebSockets in one epoll loop, and whoever publishes to them.
+/* The viewers of the benchmarks: thousands of WebSockets in one epoll loop, and the publisher.
  *
- * In: commands on standard input, one a line. Out: one line of JSON for each. It takes no part in what is measured
- * but to receive: it parses nothing of a frame but its length and its number, and reports its own CPU seconds, so that
- * a run in which it was the bottleneck can be told (busy near 1). A delivery is over when the kernel has put it into
- * the viewer's socket, and its own stamp says when: how long it lies there is our doing, and not the server's.
+ * In: commands on standard input, one per line. Out: one line of JSON for each. To affect the measurement little, it
+ * parses only the length and number of each frame. It reports its own CPU seconds, which show whether it was the
+ * bottleneck (busy near 1). A delivery ends when the kernel has put it into the viewer's socket, by the kernel's time
+ * stamp: the time until this program reads it is not the server's.
  *
- *   opening HEADERS GREETING          files: header lines of the next handshakes, and what each socket writes after them
- *   connect HOST PORT FILE N NARROW   N more sockets; FILE holds one request path a line, taken in turn. Each NARROW-th
- *                                     has the smallest receive buffer there is, as if it were far away (0 = none)
- *   trigger HOST PORT FILE            what publishes: FILE holds templates, see below
- *   run COUNT INFLIGHT SECONDS GAP    publish COUNT times, but not after SECONDS (0 = no end), with so many outstanding,
- *                                     and GAP seconds at least between two
+ *   opening HEADERS GREETING          files: header lines of the next handshakes, and what each socket sends after them
+ *   connect HOST PORT FILE N NARROW   N more sockets; FILE has one request path per line, used in turn. Each NARROW-th
+ *                                     has a minimal receive buffer, like a remote socket (0 = none)
+ *   trigger HOST PORT FILE            where to publish: FILE has templates, see below
+ *   run COUNT INFLIGHT SECONDS GAP    publish COUNT times, but not after SECONDS (0 = no limit), with up to INFLIGHT
+ *                                     outstanding, at least GAP seconds apart
  *   rate PER_SECOND SECONDS           publish at a fixed rate; latencies are of every delivery
- *   hot PER_SECOND SECONDS TIMES      the same several times, where only the last number has to reach everyone
- *   mark                              begin to count counters, whoever published them
- *   await N SECONDS                   wait until N counters have come since the mark; say when the first and last did
+ *   hot PER_SECOND SECONDS TIMES      TIMES bursts at a fixed rate; only the last number must reach every viewer
+ *   mark                              start to count counters from any publisher
+ *   await N SECONDS                   wait until N counters have arrived since the mark; report the first and last time
  *   stall K                           each K-th socket stops reading (0 = all read again)
  *
- * A template is raw bytes for the trigger's connection (a Redis command, an HTTP request), a line "BYTES DELIVERIES"
- * before each; every "@@@@@@@@@@@@@@@@" in it becomes a 16-digit number that rises, which the server must pass on after
- * `"v":`. Templates are taken in turn. A publish is complete when its number has come DELIVERIES times. One with
- * DELIVERIES of -1 is no template, but written once when the trigger connects.
+ * A template is raw bytes for the publisher's connection (a Redis command, an HTTP request), after a line "BYTES
+ * DELIVERIES"; every "@@@@@@@@@@@@@@@@" in it becomes an increasing 16-digit number, which the server must pass on
+ * after `"v":`. Templates are used in turn. A publish is complete when its number has arrived DELIVERIES times. An entry
+ * with -1 DELIVERIES is no template: it is sent once when the publisher connects.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,18 +38,18 @@
 #include <unistd.h>
 
 #define BASE 1000000000000000ULL /* the first number: 16 digits, and below 2^53 */
-#define RING 65536               /* publishes that may be outstanding */
-#define BINS 2000000             /* latencies in bins of 50 us, up to 100 s */
+#define RING 65536               /* most outstanding publishes */
+#define BINS 2000000             /* histogram bins of 50 us, up to 100 s */
 #define BIN 50
-#define NAP 1000000 /* ns between two looks at the sockets, while there are no more than what one look takes */
-#define MOST 1024   /* sockets that one look takes */
+#define POLL_INTERVAL 1000000 /* ns between two polls, unless the last one returned MAX_EVENTS */
+#define MAX_EVENTS 1024       /* sockets per poll */
 
 typedef struct {
     int fd;
     int open;    /* the handshake is done */
     int stalled; /* does not read */
     int have;    /* bytes of an incomplete frame */
-    int frames;  /* numbers of ours that it got */
+    int frames;  /* numbers of this run that it received */
     unsigned char *rest;
 } viewer;
 
@@ -68,7 +68,7 @@ static uint64_t next_seq = BASE, first = BASE; /* the next number, and the first
 static int left[RING];
 static double sent_at[RING];
 static uint64_t delivered, frames, bytes_in, complete, counters;
-static double counter_at, counter_first; /* when the last of them came, and the first */
+static double counter_at, counter_first; /* arrival of the last one, and of the first */
 static unsigned bins[BINS];           /* from a publish to each delivery */
 static unsigned whole[BINS];          /* from a publish to its last delivery */
 static uint64_t only;                 /* the one number whose deliveries count for latency; 0 = all, UINT64_MAX = none */
@@ -81,13 +81,13 @@ static double now(void) {
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-/* Seconds of the kernel's stamps, which are on the clock of the day, less those of ours: one for each turn. */
-static double day_less_ours;
+/* Wall-clock time of the kernel's stamps minus monotonic time in seconds, measured at each poll. */
+static double clock_offset;
 
 static void compare_clocks(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    day_less_ours = t.tv_sec + t.tv_nsec / 1e9 - now();
+    clock_offset = t.tv_sec + t.tv_nsec / 1e9 - now();
 }
 
 static double cpu(void) {
@@ -112,7 +112,7 @@ static void bin(unsigned *into, double seconds) {
     into[n < 0 ? 0 : n >= BINS ? BINS - 1 : n]++;
 }
 
-/* One frame's payload: is it a counter with a number of ours? */
+/* Count one frame's payload, if it is a counter with a number of this run. */
 static void count_frame(viewer *w, const unsigned char *payload, uint64_t size, double at) {
     const unsigned char *v = memmem(payload, size, "\"v\":", 4);
     frames++;
@@ -126,7 +126,7 @@ static void count_frame(viewer *w, const unsigned char *payload, uint64_t size, 
         seq = seq * 10 + digit;
     }
     if (seq < first || seq >= next_seq || next_seq - seq > RING) return;
-    if (w->stalled) return; /* its connection ended, and what it had not read was read for that */
+    if (w->stalled) return; /* its connection has ended, and this is the unread rest */
     int slot = seq % RING;
     delivered++;
     w->frames++;
@@ -137,7 +137,7 @@ static void count_frame(viewer *w, const unsigned char *payload, uint64_t size, 
     }
 }
 
-static void gone(viewer *w) {
+static void disconnect(viewer *w) {
     epoll_ctl(epfd, EPOLL_CTL_DEL, w->fd, NULL);
     close(w->fd);
     w->fd = -1;
@@ -147,7 +147,7 @@ static void gone(viewer *w) {
 
 static unsigned char buffer[1 << 20];
 
-/* Read what is there, and when the last byte of it came (*at stays where the kernel does not say). */
+/* Read the available bytes and the arrival time of the last one (*at is unchanged if the kernel gives none). */
 static ssize_t receive(int fd, unsigned char *into, size_t room, double *at) {
     union {
         char bytes[CMSG_SPACE(sizeof(struct timespec))];
@@ -157,11 +157,11 @@ static ssize_t receive(int fd, unsigned char *into, size_t room, double *at) {
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t got = recvmsg(fd, &message, 0);
-    struct cmsghdr *said = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (said && said->cmsg_level == SOL_SOCKET && said->cmsg_type == SCM_TIMESTAMPNS) {
+    struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
         struct timespec stamp;
-        memcpy(&stamp, CMSG_DATA(said), sizeof stamp);
-        *at = stamp.tv_sec + stamp.tv_nsec / 1e9 - day_less_ours;
+        memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
+        *at = stamp.tv_sec + stamp.tv_nsec / 1e9 - clock_offset;
     }
     return got;
 }
@@ -171,7 +171,7 @@ static void readable(viewer *w, double at) {
     ssize_t got = receive(w->fd, buffer + w->have, sizeof buffer - w->have, &at);
     if (got <= 0) {
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-        gone(w);
+        disconnect(w);
         return;
     }
     bytes_in += got;
@@ -180,14 +180,14 @@ static void readable(viewer *w, double at) {
         unsigned char *end = memmem(buffer, size, "\r\n\r\n", 4);
         if (end) {
             if (!memmem(buffer, end - buffer, " 101 ", 5)) {
-                gone(w);
+                disconnect(w);
                 return;
             }
             w->open = 1;
             opened++;
             from = end - buffer + 4;
             if (greeting_size && write(w->fd, greeting, greeting_size) != greeting_size) {
-                gone(w);
+                disconnect(w);
                 return;
             }
         }
@@ -205,16 +205,16 @@ static void readable(viewer *w, double at) {
         if ((uint64_t)(size - from - head) < length) break;
         int op = buffer[from] & 15;
         if (op == 1 || op == 2) count_frame(w, buffer + from + head, length, at);
-        if (op == 9) { /* a ping wants its pong, masked with zeros */
+        if (op == 9) { /* answer a ping with a pong, masked with zeros */
             unsigned char pong[6 + 125] = {0x8A, 0x80 | length};
             memcpy(pong + 6, buffer + from + head, length);
             if (write(w->fd, pong, 6 + length) < 0 && errno != EAGAIN) {
-                gone(w);
+                disconnect(w);
                 return;
             }
         }
         if (op == 8) {
-            gone(w);
+            disconnect(w);
             return;
         }
         from += head + length;
@@ -224,25 +224,25 @@ static void readable(viewer *w, double at) {
     if (w->have) memcpy(w->rest, buffer + from, w->have);
 }
 
-static void turn(void) {
-    static struct epoll_event events[MOST];
+static void poll_sockets(void) {
+    static struct epoll_event events[MAX_EVENTS];
     static int n;
-    /* Whoever writes to a socket pays for waking those who sleep for it, and no viewer is on its server's machine. So
-     * this nap is one from which no packet wakes us. */
-    if (n < MOST) nanosleep(&(struct timespec){.tv_nsec = NAP}, NULL);
-    n = epoll_wait(epfd, events, MOST, 0);
+    /* A sender pays for waking a process that sleeps on the socket, but real viewers are not on the server's machine.
+     * So sleep in a way that no packet interrupts. */
+    if (n < MAX_EVENTS) nanosleep(&(struct timespec){.tv_nsec = POLL_INTERVAL}, NULL);
+    n = epoll_wait(epfd, events, MAX_EVENTS, 0);
     double at = now();
     compare_clocks();
     for (int i = 0; i < n; i++) {
         uint32_t index = events[i].data.u32;
         if (index == UINT32_MAX) {
-            ssize_t got = read(trigger_fd, buffer, sizeof buffer); /* replies to publishes say nothing new */
+            ssize_t got = read(trigger_fd, buffer, sizeof buffer); /* replies to publishes are ignored */
             if (got == 0) {
                 errno = ECONNRESET;
-                die("the trigger's connection ended");
+                die("the publisher's connection ended");
             }
             if (got > 0 && memmem(buffer, got, "-ERR", 4)) {
-                fprintf(stderr, "load: the trigger answered %.*s\n", (int)(got > 200 ? 200 : got), buffer);
+                fprintf(stderr, "load: a publish was answered with %.*s\n", (int)(got > 200 ? 200 : got), buffer);
                 exit(1);
             }
         } else if (viewers[index].fd >= 0) {
@@ -259,17 +259,17 @@ static void publish(void) {
     for (char *p = copy; (p = memmem(p, copy + t->size - p, "@@@@@@@@@@@@@@@@", 16)); p += 16) memcpy(p, digits, 16);
     left[next_seq % RING] = t->wants;
     sent_at[next_seq % RING] = now();
-    complete += !t->wants; /* nobody is there yet */
+    complete += !t->wants; /* no viewers yet */
     next_seq++;
     for (int done = 0; done < t->size;) {
         ssize_t n = write(trigger_fd, copy + done, t->size - done);
         if (n > 0) done += n;
-        else if (errno == EAGAIN) turn();
+        else if (errno == EAGAIN) poll_sockets();
         else die("publish");
     }
 }
 
-static char *slurp(const char *name, long *size) {
+static char *read_file(const char *name, long *size) {
     FILE *f = fopen(name, "rb");
     if (!f) die(name);
     fseek(f, 0, SEEK_END);
@@ -284,17 +284,17 @@ static char *slurp(const char *name, long *size) {
 
 static void do_opening(const char *head, const char *greet) {
     long size;
-    char *text = slurp(head, &size);
+    char *text = read_file(head, &size);
     snprintf(headers, sizeof headers, "%s", text);
     free(text);
     free(greeting);
-    greeting = slurp(greet, &greeting_size);
+    greeting = read_file(greet, &greeting_size);
     printf("{\"greeting\":%ld}\n", greeting_size);
 }
 
 static void do_connect(const char *host, int port, const char *file, int n, int narrow) {
     long size;
-    char *text = slurp(file, &size);
+    char *text = read_file(file, &size);
     path_count = 0;
     paths = NULL;
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
@@ -312,7 +312,7 @@ static void do_connect(const char *host, int port, const char *file, int n, int 
             }
             int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
             if (narrow && count % narrow == 0) {
-                /* And packets as small as Ethernet's: by loopback's of 64 kB the sender's kernel would take 1.6 MB. */
+                /* Packets of Ethernet's size: with loopback's 64 kB, the sender's kernel would buffer 1.6 MB. */
                 int packet = 1400;
                 setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &one, sizeof one);
                 setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &packet, sizeof packet);
@@ -338,7 +338,7 @@ static void do_connect(const char *host, int port, const char *file, int n, int 
             begun++;
         }
         int before = opened;
-        turn();
+        poll_sockets();
         if (opened > before) last = now();
     }
     printf("{\"open\":%d,\"lost\":%d,\"seconds\":%.4f,\"load_cpu\":%.4f}\n", opened, lost, now() - began, cpu() - used);
@@ -346,7 +346,7 @@ static void do_connect(const char *host, int port, const char *file, int n, int 
 
 static void do_trigger(const char *host, int port, const char *file) {
     long size;
-    char *text = slurp(file, &size), *p = text, *hello = NULL;
+    char *text = read_file(file, &size), *p = text, *hello = NULL;
     int hello_size = 0;
     template_count = 0;
     while (p < text + size) {
@@ -403,7 +403,7 @@ static void report(uint64_t published, double took, double used) {
         quantile(bins, 0.5), quantile(bins, 0.99), quantile(bins, 1.0), quantile(whole, 0.5), quantile(whole, 0.99));
 }
 
-/* Publish COUNT (or rate x seconds) and wait for what is due, but not where nothing has come for 5 s. */
+/* Publish COUNT (or rate x seconds) times and wait for the deliveries, until nothing has arrived for 5 s. */
 static void do_run(int publishes, int inflight, double rate, double seconds, double gap) {
     begin();
     uint64_t from = next_seq;
@@ -425,16 +425,16 @@ static void do_run(int publishes, int inflight, double rate, double seconds, dou
             before = delivered;
             last = at;
         }
-        if (at - last > 5 && (!more || rate == 0)) break; /* what has not come by now is lost, or was merged away */
-        turn();
+        if (at - last > 5 && (!more || rate == 0)) break; /* the missing ones are lost or were merged */
+        poll_sockets();
     }
     report(next_seq - from, now() - began, used);
 }
 
-/* Publish at a rate at which states may be merged: of each burst only the last number has to reach everyone. */
+/* Publish bursts whose states may be merged: only the last number of each burst must reach every viewer. */
 static void do_hot(double rate, double seconds, int times) {
     begin();
-    only = UINT64_MAX; /* none, until the first last one */
+    only = UINT64_MAX; /* none, until the first burst's last number */
     uint64_t from = next_seq;
     double began = now(), used = cpu();
     int reached = 0;
@@ -446,19 +446,19 @@ static void do_hot(double rate, double seconds, int times) {
                 if (next_seq - burst == size - 1) only = next_seq;
                 publish();
             } else {
-                turn();
+                poll_sockets();
             }
         }
-        for (double last = now(); left[only % RING] > 0 && now() - last < 5;) turn();
+        for (double last = now(); left[only % RING] > 0 && now() - last < 5;) poll_sockets();
         reached += left[only % RING] <= 0;
-        only = UINT64_MAX; /* none, until the next last one */
+        only = UINT64_MAX; /* none, until the next burst's last number */
     }
     complete = reached;
     report(next_seq - from, now() - began, used);
 }
 
 static void do_await(uint64_t wanted, double seconds) {
-    for (double began = now(); counters < wanted && now() - began < seconds;) turn();
+    for (double began = now(); counters < wanted && now() - began < seconds;) poll_sockets();
     printf("{\"counters\":%llu,\"first\":%.6f,\"last\":%.6f}\n", (unsigned long long)counters, counter_first, counter_at);
 }
 
@@ -494,7 +494,7 @@ int main(void) {
         char *end;
         line[have] = 0;
         if (!(end = strchr(line, '\n'))) {
-            turn(); /* beats and pings between two commands */
+            poll_sockets(); /* answer pings between two commands */
             continue;
         }
         *end = 0;

@@ -1,11 +1,11 @@
-/* Whoever posts webhooks: keep-alive connections in one epoll loop, each with one request in flight.
+/* Posts webhooks: keep-alive connections in one epoll loop, each with one request in flight.
  *
  *   post PORT FILE CONNECTIONS COUNT RATE
  *
- * FILE holds one body a line (a JWT has no line break); they are taken in turn. With RATE 0 each connection posts again
- * as soon as it is answered. Otherwise RATE posts a second are due, evenly, whoever is free sends what is due next, and
- * a latency counts from the moment at which its post was due, so that a queue shows. Out: one line of JSON, with the
- * CPU seconds that this program used: near the seconds it ran, it was the bottleneck.
+ * FILE has one body per line (a JWT has no line break); they are posted in turn. With RATE 0 each connection posts
+ * again as soon as it is answered. Otherwise RATE posts per second are due at even intervals, an idle connection sends
+ * the next one, and its latency counts from the time it was due, so that queueing shows. Out: one line of JSON, with
+ * the CPU seconds of this program: if they are near the seconds it ran, it was the bottleneck.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,7 +25,7 @@
 #define PATH "/webhooks/wix"
 
 typedef struct {
-    int fd, have; /* bytes of an answer that is not whole yet */
+    int fd, have; /* have: bytes of an incomplete response */
     double due;
     char in[4096];
 } poster;
@@ -38,7 +38,7 @@ typedef struct {
 static request *requests;
 static int request_count;
 static poster *posters;
-static poster **idle; /* a ring, first answered first: a server closes who keeps it waiting */
+static poster **idle; /* a ring, longest idle first: a server closes connections that are idle for long */
 static int connections, epfd;
 static double *latencies;
 static long started, answered, good;
@@ -75,7 +75,7 @@ static void load(const char *name) {
     if (!request_count) die("no bodies");
 }
 
-static void dial(poster *one, int port) {
+static void connect_poster(poster *one, int port) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1;
     one->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -92,12 +92,12 @@ static void post(double due) {
     poster *one = idle[started % connections];
     request *what = &requests[started++ % request_count];
     one->due = due;
-    /* A body of some kilobytes fits a fresh socket buffer, and nothing else is in flight on this connection. */
+    /* A body of some kilobytes fits into an empty socket buffer, and nothing else is in flight on this connection. */
     if (send(one->fd, what->bytes, what->size, MSG_NOSIGNAL) != what->size) die("send");
 }
 
-/* Whether the answer is whole now. Answers to webhooks are empty: one ends with its head. */
-static int whole(poster *one) {
+/* Whether the response is complete. Responses to webhooks have no body: they end with the head. */
+static int complete(poster *one) {
     ssize_t got = recv(one->fd, one->in + one->have, sizeof one->in - 1 - one->have, 0);
     if (got < 0 && errno == EAGAIN) return 0;
     if (got <= 0) die("the server closed");
@@ -130,7 +130,7 @@ int main(int argc, char **argv) {
     idle = calloc(connections, sizeof *idle);
     latencies = calloc(count, sizeof *latencies);
     for (int n = 0; n < connections; n++) {
-        dial(&posters[n], atoi(argv[1]));
+        connect_poster(&posters[n], atoi(argv[1]));
         idle[n] = &posters[n];
     }
     double began = now();
@@ -149,7 +149,7 @@ int main(int argc, char **argv) {
         if (!ready && wait.tv_sec) die("no answer within 10 s");
         for (int n = 0; n < ready; n++) {
             poster *one = events[n].data.ptr;
-            if (!whole(one)) continue;
+            if (!complete(one)) continue;
             idle[answered % connections] = one;
             latencies[answered++] = now() - one->due;
         }

@@ -1,7 +1,7 @@
-"""The servers of a run, each on one core, and what is measured of them: CPU seconds, private bytes.
+"""Starts and stops servers, each on one core, and measures their CPU seconds and private memory.
 
-In: a name of PEERS. Out: a running Server, which says how its viewers come in and how it is published to. What a peer
-is made of is fetched by bench/install.py, and how it is started is in bench/recipes.py.
+In: one of NAMES. Out: a running Server, with all that viewers and publishers need to connect. bench/install.py
+installs peers; bench/server_configs.py has their commands.
 """
 
 import functools
@@ -14,24 +14,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import install as kits
-from bench import recipes
-from bench.recipes import RECIPES, Place
-from bench.viewers import SERVING, WATCHING, pinned
+from bench import install, server_configs
+from bench.server_configs import SERVER_CONFIGS, RunContext
+from bench.viewers import SERVER_CORE, VIEWER_CORE, pinned
 from server import valkey
 
-ROOT = kits.ROOT
-PEERS = tuple(RECIPES)
-TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
+ROOT = install.ROOT
+NAMES = tuple(SERVER_CONFIGS)
+TITLES = {name: config.title for name, config in SERVER_CONFIGS.items()}
 
 
 def ticket_ids(number: int) -> tuple[str, ...]:
-    """So many tickets."""
+    """The ids of so many tickets."""
     return tuple(f"11111111-aaaa-4aaa-8aaa-{one:012}" for one in range(number))
 
 
 def path(tickets: Sequence[str]) -> str:
-    """Where a viewer of these tickets asks."""
+    """The request path for a viewer of these tickets."""
     return "/v1/counters?" + "&".join(f"ticket={ticket}" for ticket in tickets)
 
 
@@ -40,26 +39,26 @@ PATH = path(TICKETS)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has."""
+    """A free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as tried:
         return int(tried.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)
 class Redis:
-    """The Redis of a run, on the viewers' core: it is not what is measured."""
+    """The Redis of a run, on the viewers' core, since it is not measured."""
 
     process: subprocess.Popen[bytes]
     port: int
 
     @classmethod
     def start(cls, folder: Path) -> "Redis":
-        """Start an empty one."""
+        """Start an empty Redis."""
         port = free_port()
         data = folder / f"redis-{port}"
         data.mkdir()
         command = [str(valkey.binary()), str(valkey.CONF), "--port", str(port), "--dir", str(data)]
-        process = subprocess.Popen(pinned(WATCHING, *command), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(pinned(VIEWER_CORE, *command), stdout=subprocess.DEVNULL)
         found = cls(process, port)
         try:
             wait_for(port, process)
@@ -69,39 +68,39 @@ class Redis:
         return found
 
     def end(self) -> None:
-        """Stop it; nothing of it is kept."""
+        """Stop it without saving data."""
         self.process.kill()
         self.process.wait()
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server that runs, how its viewers come in, and how it is published to."""
+    """A running server, and how viewers and publishers connect to it."""
 
     name: str
     process: subprocess.Popen[bytes]
     port: int
     path: str
     headers: str
-    """More lines for a viewer's request."""
+    """Additional header lines of a viewer's request."""
     greeting: bytes
-    """What each viewer writes once it is let in."""
+    """What each viewer sends after its handshake."""
     publish_port: int
     hello: bytes
-    """What the publisher writes once, first."""
+    """What the publisher sends first, once."""
     templates: list[bytes]
-    """What it writes to publish, one a ticket; NUMBER becomes a number."""
+    """What the publisher sends for each publish, one template per ticket; PLACEHOLDER becomes a number."""
 
     @property
     def cpu(self) -> float:
-        """CPU seconds that it and its children have used."""
+        """CPU seconds used by the process and its children."""
         return cpu_seconds(self.process.pid)
 
     @property
     def memory(self) -> int:
-        """Bytes that are its own, and its children's."""
+        """Private memory of the process and its children, in bytes."""
         kilobytes = 0
-        for pid in family(self.process.pid):
+        for pid in process_tree(self.process.pid):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Private_Dirty"):
                     kilobytes += int(line.split()[1])
@@ -112,23 +111,23 @@ class Server:
         end(self.process)
 
 
-def family(pid: int) -> list[int]:
-    """A process and all below it."""
+def process_tree(pid: int) -> list[int]:
+    """A process and all its descendants."""
     below = [int(child) for one in Path(f"/proc/{pid}/task").glob("*/children") for child in one.read_text().split()]
-    return [pid, *(relative for child in below for relative in family(child))]
+    return [pid, *(relative for child in below for relative in process_tree(child))]
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds of a process and all below it, by the scheduler's own nanoseconds: /proc/PID/stat has 10 ms."""
-    threads = (thread for one in family(pid) for thread in Path(f"/proc/{one}/task").glob("*/schedstat"))
+    """CPU seconds of a process tree, from the scheduler's nanoseconds: /proc/PID/stat counts in steps of 10 ms."""
+    threads = (thread for one in process_tree(pid) for thread in Path(f"/proc/{one}/task").glob("*/schedstat"))
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to go; what is still there of it after 10 s is killed, its children too."""
+    """Terminate a process; after 10 s, kill it and its children."""
     if process.poll() is not None:
         return
-    all_of_it = family(process.pid)
+    all_of_it = process_tree(process.pid)
     process.terminate()
     try:
         process.wait(10)
@@ -140,44 +139,44 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def roomy(redis: Redis, port: int) -> dict[str, str]:
-    """Settings of ours beside this Redis, with room for every viewer though all come from one address."""
-    return recipes.roomy(redis.port, port)
+def unlimited_settings(redis: Redis, port: int) -> dict[str, str]:
+    """Settings of ticket-counter with this Redis, without limits that viewers from one address would reach."""
+    return server_configs.unlimited_settings(redis.port, port)
 
 
 @functools.cache
 def available(name: str) -> str | None:
-    """None where a server can be started here, fetched first if it must be; else why it cannot."""
+    """None if a server can be started here (it is installed first if necessary); otherwise the reason."""
     try:
-        RECIPES[name].kit()
-    except kits.Missing as missing:
+        SERVER_CONFIGS[name].install()
+    except install.Unavailable as missing:
         return str(missing)
     return None
 
 
 def version(name: str) -> str:
-    """Which version of it runs here; it must be available."""
-    return RECIPES[name].version()
+    """The version of an available server."""
+    return SERVER_CONFIGS[name].version()
 
 
 def start(name: str, folder: Path, redis: Redis, *, tickets: Sequence[str] = TICKETS) -> Server:
-    """Start a server by its name and wait until it listens; raises RuntimeError with its last words."""
+    """Start a server and wait until it listens; raises RuntimeError with the last line of its log."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for those that inherit it and do not raise it
-    recipe = RECIPES[name]
-    place = Place(folder, free_port(), free_port(), redis.port, most, tickets)
-    process = launch(name, folder, recipe.command(place), recipe.environment(place), port=place.port)
-    time.sleep(1.0 if name == "ours" else 0.3)  # until it has heard its own probe, or is subscribed
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for servers that do not raise it themselves
+    config = SERVER_CONFIGS[name]
+    context = RunContext(folder, free_port(), free_port(), redis.port, most, tickets)
+    process = launch(name, folder, config.command(context), config.environment(context), port=context.port)
+    time.sleep(1.0 if name == "ours" else 0.3)  # until it has received its probe, or is subscribed
     return Server(
         name,
         process,
-        place.port,
-        recipe.path or path(tickets),
-        recipe.headers,
-        recipe.greeting,
-        {"redis": redis.port, "itself": place.port, "beside": place.publish}[recipe.feed],
-        recipe.hello,
-        [recipe.template(ticket) for ticket in tickets],
+        context.port,
+        config.path or path(tickets),
+        config.headers,
+        config.greeting,
+        {"redis": redis.port, "server": context.port, "publish_port": context.publish}[config.publish_to],
+        config.hello,
+        [config.template(ticket) for ticket in tickets],
     )
 
 
@@ -188,11 +187,11 @@ def launch(
     environment: Mapping[str, str],
     *,
     port: int | None,
-    core: int = SERVING,
+    core: int = SERVER_CORE,
 ) -> subprocess.Popen[bytes]:
-    """Start a program and wait until it listens, if it does; raises RuntimeError with its last words."""
-    words = folder / f"{name}.log"
-    with words.open("wb") as log:
+    """Start a program and wait until it listens on *port*, if any; raises RuntimeError with its log's last line."""
+    log_path = folder / f"{name}.log"
+    with log_path.open("wb") as log:
         process = subprocess.Popen(
             pinned(core, *command), cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log
         )
@@ -201,13 +200,13 @@ def launch(
             wait_for(port, process)
     except TimeoutError as late:
         end(process)
-        last = words.read_text(errors="replace").strip().splitlines()[-1:]
+        last = log_path.read_text(errors="replace").strip().splitlines()[-1:]
         raise RuntimeError(f"{name} does not start: {last[0] if last else late}") from late
     return process
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Wait until somebody listens; raises TimeoutError, at once if the process that should has ended."""
+    """Wait until a process listens; raises TimeoutError, immediately if *process* has ended."""
     until = time.monotonic() + 20
     while time.monotonic() < until and (process is None or process.poll() is None):
         try:
@@ -216,4 +215,4 @@ def wait_for(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
             time.sleep(0.05)
         else:
             return
-    raise TimeoutError(f"nobody listens on port {port}")
+    raise TimeoutError(f"no process listens on port {port}")

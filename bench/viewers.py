@@ -1,6 +1,6 @@
-"""The viewers of a run: bench/load.c, compiled when it is first needed, and driven line by line.
+"""Controls the viewers of a run: bench/load.c, compiled when first needed, which reads commands line by line.
 
-In: how many sockets, and what is published to whom. Out: what each command measured, as a dict.
+In: numbers of sockets, and what to publish. Out: the result of each command, as a dict.
 """
 
 import json
@@ -13,14 +13,14 @@ from typing import Any
 from server.child import tied_to_parent
 
 HERE = Path(__file__).parent
-SERVING, WATCHING = 0, 1
-"""The core of what is measured, and that of all the rest."""
-NUMBER = "@" * 16
-"""Where a publish's number stands in a template."""
+SERVER_CORE, VIEWER_CORE = 0, 1
+"""The core of the measured server, and the core of everything else."""
+PLACEHOLDER = "@" * 16
+"""Stands for a publish's number in a template."""
 
 
-def built(name: str, folder: Path) -> Path:
-    """Compile bench/<name>.c into a folder; raises CalledProcessError where there is no C compiler."""
+def compiled(name: str, folder: Path) -> Path:
+    """Compile bench/<name>.c into a folder; raises CalledProcessError if that fails."""
     program = folder / name
     if not program.exists():
         subprocess.run(["cc", "-O2", "-o", program, HERE / f"{name}.c"], check=True)
@@ -28,7 +28,7 @@ def built(name: str, folder: Path) -> Path:
 
 
 def pinned(core: int, *command: str) -> list[str]:
-    """A command on one core, which ends when we do, however that is."""
+    """A command that runs on one core and ends when this process ends, even by SIGKILL."""
     return tied_to_parent([shutil.which("taskset") or "taskset", "-c", str(core), *command])
 
 
@@ -37,22 +37,22 @@ class Viewers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        command = pinned(WATCHING, str(built("load", folder)))
+        command = pinned(VIEWER_CORE, str(compiled("load", folder)))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def opening(self, headers: str, greeting: bytes) -> None:
-        """Send these header lines with the next handshakes, and write these bytes after each."""
+        """Send these header lines with the next handshakes, and these bytes after each."""
         (self.folder / "headers").write_text(headers)
         (self.folder / "greeting").write_bytes(greeting)
         self._do(f"opening {self.folder / 'headers'} {self.folder / 'greeting'}")
 
     def connect(self, port: int, paths: Sequence[str], number: int, *, narrow: int = 0) -> dict[str, Any]:
-        """Open so many more sockets at these paths, in turn; each *narrow*-th can hold next to nothing unread."""
+        """Open more sockets, with these paths in turn; every *narrow*-th one has a minimal receive buffer."""
         (self.folder / "paths").write_text("".join(f"{path}\n" for path in paths))
         return self._do(f"connect 127.0.0.1 {port} {self.folder / 'paths'} {number} {narrow}")
 
     def trigger(self, port: int, templates: Sequence[bytes], deliveries: int, hello: bytes = b"") -> None:
-        """Publish by writing these bytes, in turn, to this port; each leads to so many deliveries."""
+        """Set the templates, published in turn to this port, and how many deliveries each publish leads to."""
         lines = b"".join(b"%d %d\n%b\n" % (len(one), deliveries, one) for one in templates)
         if hello:
             lines = b"%d -1\n%b\n" % (len(hello), hello) + lines
@@ -60,30 +60,30 @@ class Viewers:
         self._do(f"trigger 127.0.0.1 {port} {self.folder / 'templates'}")
 
     def run(self, publishes: int, inflight: int, *, seconds: float = 0.0, gap: float = 0.0) -> dict[str, Any]:
-        """Publish so often, but for no longer, with so many outstanding and *gap* seconds at least between two."""
+        """Publish up to *publishes* times within *seconds*, with up to *inflight* outstanding, *gap* seconds apart."""
         return self._do(f"run {publishes} {inflight} {seconds} {gap}")
 
-    def rate(self, a_second: float, seconds: float) -> dict[str, Any]:
+    def rate(self, per_second: float, seconds: float) -> dict[str, Any]:
         """Publish at a fixed rate."""
-        return self._do(f"rate {a_second} {seconds}")
+        return self._do(f"rate {per_second} {seconds}")
 
-    def hot(self, a_second: float, seconds: float, times: int) -> dict[str, Any]:
-        """Publish at a fixed rate, several times; only the last of each time has to reach everyone."""
-        return self._do(f"hot {a_second} {seconds} {times}")
+    def hot(self, per_second: float, seconds: float, times: int) -> dict[str, Any]:
+        """Publish several bursts at a fixed rate; only the last message of each must reach every viewer."""
+        return self._do(f"hot {per_second} {seconds} {times}")
 
     def mark(self) -> float:
-        """Begin to count counters; answers the time, on the clock that time.monotonic() reads."""
+        """Start to count received counters; return the time on time.monotonic()'s clock."""
         return float(self._do("mark")["at"])
 
     def await_(self, counters: int, seconds: float) -> tuple[float, float]:
-        """Wait until so many have come since the mark; answers when the first and the last did. Raises TimeoutError."""
+        """Wait for so many counters since the mark; return the times of the first and last. Raises TimeoutError."""
         found = self._do(f"await {counters} {seconds}")
         if found["counters"] < counters:
             raise TimeoutError(f"{found['counters']} of {counters} counters came within {seconds} s")
         return float(found["first"]), float(found["last"])
 
     def stall(self, every: int) -> dict[str, Any]:
-        """Let each so many-th socket read no more; 0 lets all read again."""
+        """Stop reading from every *every*-th socket; 0 resumes all."""
         return self._do(f"stall {every}")
 
     def end(self) -> None:

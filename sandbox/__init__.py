@@ -1,44 +1,44 @@
 """A local Wix: ticket definitions, access tokens and signed webhooks of Wix Events, without an account.
 
- shop page ─▶ control ─▶ world ──▶ webhooks ──▶ delivery ──POST──▶ whoever listens
+ shop page ─▶ control ─▶ world ──▶ webhooks ──▶ delivery ──POST──▶ webhook receivers
                            ▲
- API client ─▶ gate ─▶ api ┘         knobs: how all of it misbehaves
+ API client ─▶ middleware ─▶ api       knobs: which faults are simulated
 
-As strict as the real one, in names, types, statuses and bodies; where Wix's documents are silent, a knob decides. It
-shares no code with what it tests: a double that does proves nothing.
+Names, types, statuses and bodies are as strict as Wix's. Where Wix's documentation leaves a question open, a knob
+selects the answer. The sandbox shares no code with the server, so that the tests prove something.
 
   __main__.py     `python -m sandbox`: options, signals
-  app.py          builds all of it; lets time pass
+  app.py          builds everything; runs timed changes
 
-What a client meets:
-  gate.py         outages, tokens, the rate limit, slow answers
-  api.py          Ticket Definitions V3, both prefixes
-  draft.py        what a client sends, checked
-  filters.py      who passes a filter
-  query.py        sort and pages
-  entity.py       a ticket as Wix writes it
-  answers.py      statuses and error bodies
+For API clients:
+  middleware.py   outages, tokens, the rate limit, slow answers
+  api.py          Ticket Definitions V3, under both prefixes
+  validation.py   ticket definitions in requests
+  filters.py      the filter language
+  query.py        sorting and paging
+  entity.py       a ticket as Wix's JSON
+  responses.py    statuses and error bodies
   auth.py         tokens and API keys
-  calls.py        the record of calls, and the limit
+  calls.py        log of API calls, and the rate limit
 
-What a receiver meets:
-  delivery.py     sends, and sends again
+For webhook receivers:
+  delivery.py     sending and resending
   webhooks.py     envelope, signature
-  payloads.py     orders, reservations, events as Wix tells them
+  payloads.py     orders, reservations and events as Wix's JSON
 
-What a tester meets:
+For testers:
   control.py      everything below /sandbox
-  picture.py      the world at a glance
+  overview.py     the state of the world as JSON
   shop.py         the page to buy from
-  knobs.py        what can be turned while it runs
+  knobs.py        settings that can change while the sandbox runs
 
-The truth:
+State:
   world.py        holds and orders
-  programme.py    events and ticket definitions, and time
-  past.py         as it was a while ago
-  herald.py       who is told what happened
+  catalog.py      events, ticket definitions, timed changes
+  history.py      earlier states, for reads that lag
+  observer.py     interface for notifications of changes
   seed.py         the first event
 
-Words and what is kept:
+Values and files:
   model.py errors.py clock.py site.py state.py
 """

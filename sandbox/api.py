@@ -1,7 +1,7 @@
-"""Wix's API as far as ticket definitions go: the token endpoint, and Ticket Definitions V3 under both its prefixes.
+"""Wix's API for ticket definitions: the token endpoint, and Ticket Definitions V3 under both prefixes.
 
-In: HTTP requests. Out: Wix's JSON with Wix's statuses. Reads see the world as it was `stale_reads` ago, writes see it
-as it is.
+In: HTTP requests. Out: Wix's JSON and statuses. Reads lag behind by the knob `stale_reads`; writes see the current
+state.
 Sources: Wix, "Ticket Definitions V3" (Get, Query, Count, Create, Update, Delete), "Create Access Token".
 """
 
@@ -13,20 +13,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox import answers, draft, filters, query
-from sandbox.auth import Auth, Denied
+from sandbox import filters, query, responses, validation
+from sandbox.auth import Auth, TokenDenied
 from sandbox.calls import TOKEN
+from sandbox.catalog import Catalog, View
 from sandbox.entity import FIELDS, entity
-from sandbox.errors import BadFilter, Invalid, NotThere, Refused
-from sandbox.gate import Gate
-from sandbox.knobs import Board
+from sandbox.errors import BadFilter, Invalid, NotFound, Refused
+from sandbox.knobs import LiveKnobs
+from sandbox.middleware import Middleware
 from sandbox.model import Ticket
-from sandbox.programme import Programme, View
 
 PREFIXES = ("/events/v3/ticket-definitions", "/events-ticket-definitions/v3/ticket-definitions")
-"""The one of the reference, and the one that Wix's own SDK calls."""
+"""The prefix in the reference, and the one that Wix's SDK uses."""
 
-MOST_FIELDS = 5
+MAX_FIELDS = 5
 
 Json = dict[str, Any]
 
@@ -34,14 +34,14 @@ Json = dict[str, Any]
 class Api:
     """The API over one world."""
 
-    def __init__(self, world: Programme, auth: Auth, board: Board, gate: Gate) -> None:
+    def __init__(self, world: Catalog, auth: Auth, knobs: LiveKnobs, middleware: Middleware) -> None:
         self._world = world
         self._auth = auth
-        self._board = board
-        self._gate = gate
+        self._knobs = knobs
+        self._middleware = middleware
 
     def routes(self) -> list[BaseRoute]:
-        """Every route, behind the gate."""
+        """All routes, each wrapped by the middleware."""
         methods: list[tuple[str, str, str, Callable[[Request], Awaitable[Json]]]] = [
             ("query", "POST", "/query", self._query),
             ("query_available", "POST", "/available/query", self._query_available),
@@ -53,11 +53,11 @@ class Api:
             ("delete", "DELETE", "/{id}", self._delete),
         ]
         found: list[BaseRoute] = [
-            Route("/oauth2/token", self._gate.through(TOKEN, self._token), methods=["POST"]),
+            Route("/oauth2/token", self._middleware.wrap(TOKEN, self._token), methods=["POST"]),
         ]
         for prefix in PREFIXES:
             for kind, method, path, handler in methods:
-                endpoint = self._gate.through(kind, _answered(handler))
+                endpoint = self._middleware.wrap(kind, _endpoint(handler))
                 found.append(Route(prefix + path, endpoint, methods=[method]))
         return found
 
@@ -65,21 +65,21 @@ class Api:
 
     async def _token(self, request: Request) -> Response:
         try:
-            return answers.ok(self._auth.grant(_parsed(await request.body())))
-        except Denied as error:
+            return responses.ok(self._auth.grant(_parsed(await request.body())))
+        except TokenDenied as error:
             body = {"error": error.code, "error_description": str(error)}
-            return answers.signed(JSONResponse(body, error.status))
+            return responses.with_request_id(JSONResponse(body, error.status))
 
     # -- reads --
 
     async def _get(self, request: Request) -> Json:
-        ticket_id = draft.guid(request.path_params["id"], "ticketDefinitionId")
+        ticket_id = validation.guid(request.path_params["id"], "ticketDefinitionId")
         fields = _fields(request.query_params.getlist("fields"))
         view = self._view()
         ticket = view.tickets.get(ticket_id)
         if ticket is None:
-            raise NotThere(f"there is no ticket definition {ticket_id}")
-        return {"ticketDefinition": self._written(ticket, view, fields)}
+            raise NotFound(f"there is no ticket definition {ticket_id}")
+        return {"ticketDefinition": self._to_json(ticket, view, fields)}
 
     async def _query(self, request: Request) -> Json:
         view = self._view()
@@ -92,7 +92,7 @@ class Api:
     def _page(self, asked: Json, view: View, tickets: Iterable[Ticket]) -> Json:
         fields = _fields(asked.get("fields"))
         page = query.page(asked.get("query"), tickets)
-        written = [self._written(ticket, view, fields) for ticket in page.tickets]
+        written = [self._to_json(ticket, view, fields) for ticket in page.tickets]
         return {"ticketDefinitions": written, "metadata": page.metadata}
 
     async def _count(self, request: Request) -> Json:
@@ -109,18 +109,18 @@ class Api:
     async def _create(self, request: Request) -> Json:
         asked = await _object(request)
         fields = _fields(asked.get("fields"))
-        changes = draft.changes(asked.get("ticketDefinition"), self._world.new_id, whole=True)
-        event = draft.guid(asked["ticketDefinition"]["eventId"], "ticketDefinition.eventId")
+        changes = validation.ticket_fields(asked.get("ticketDefinition"), self._world.new_id, complete=True)
+        event = validation.guid(asked["ticketDefinition"]["eventId"], "ticketDefinition.eventId")
         ticket = self._world.create(event, **changes)
         return self._now(ticket, fields)
 
     async def _update(self, request: Request) -> Json:
         asked = await _object(request)
         fields = _fields(asked.get("fields"))
-        ticket_id = draft.guid(request.path_params["id"], "ticketDefinition.id")
-        changes = draft.changes(asked.get("ticketDefinition"), self._world.new_id, whole=False)
+        ticket_id = validation.guid(request.path_params["id"], "ticketDefinition.id")
+        changes = validation.ticket_fields(asked.get("ticketDefinition"), self._world.new_id, complete=False)
         sent = asked["ticketDefinition"]
-        if draft.guid(sent.get("id", ticket_id), "ticketDefinition.id") != ticket_id:
+        if validation.guid(sent.get("id", ticket_id), "ticketDefinition.id") != ticket_id:
             raise Invalid("ticketDefinition.id", "it is not the id in the path")
         revision = sent.get("revision")
         if revision is None:
@@ -132,30 +132,30 @@ class Api:
         return self._now(self._world.update(ticket_id, int(revision), **changes), fields)
 
     async def _delete(self, request: Request) -> Json:
-        self._world.delete(draft.guid(request.path_params["id"], "ticketDefinitionId"))
+        self._world.delete(validation.guid(request.path_params["id"], "ticketDefinitionId"))
         return {}
 
-    # -- what they share --
+    # -- shared --
 
     def _view(self) -> View:
-        return self._world.view(self._board.now.stale_reads)
+        return self._world.view(self._knobs.now.stale_reads)
 
     def _now(self, ticket: Ticket, fields: frozenset[str]) -> Json:
-        return {"ticketDefinition": self._written(ticket, self._world.view(), fields)}
+        return {"ticketDefinition": self._to_json(ticket, self._world.view(), fields)}
 
-    def _written(self, ticket: Ticket, view: View, fields: frozenset[str]) -> Json:
-        return entity(ticket, view.events.get(ticket.event), self._board.now, fields)
+    def _to_json(self, ticket: Ticket, view: View, fields: frozenset[str]) -> Json:
+        return entity(ticket, view.events.get(ticket.event), self._knobs.now, fields)
 
 
-def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return answers.ok(await handler(request))
+            return responses.ok(await handler(request))
         except BadFilter as error:
             counting = request.url.path.endswith("/count")
-            return answers.uncountable(error) if counting else answers.refused(error)
+            return responses.invalid_count_filter(error) if counting else responses.error(error)
         except Refused as error:
-            return answers.refused(error)
+            return responses.error(error)
 
     return endpoint
 
@@ -166,8 +166,8 @@ def _available(view: View) -> list[Ticket]:
 
 def _fields(given: Any) -> frozenset[str]:
     asked = [] if given is None else given
-    if not isinstance(asked, list) or len(asked) > MOST_FIELDS:
-        raise Invalid("fields", f"a list of at most {MOST_FIELDS}", "MAX_SIZE")
+    if not isinstance(asked, list) or len(asked) > MAX_FIELDS:
+        raise Invalid("fields", f"a list of at most {MAX_FIELDS}", "MAX_SIZE")
     for one in asked:
         if not isinstance(one, str) or one not in FIELDS:
             raise Invalid("fields", f"must be of {', '.join(sorted(FIELDS))}", "ENUM")

@@ -1,7 +1,7 @@
-"""Builds the sandbox: one world, and everything around it as one ASGI application.
+"""Builds the sandbox: one world and its APIs as an ASGI application.
 
-In: a site, receivers, knobs, a clock. Out: a Sandbox whose `app` any ASGI server runs. While it runs, one task does
-what time does to the world (holds that expire, sales that start) at the moment it is due.
+In: a site, receivers, knobs, a clock. Out: a Sandbox whose `app` any ASGI server can run. While it runs, one task
+applies timed changes when they are due (holds expire, sales start).
 """
 
 import asyncio
@@ -16,27 +16,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import answers
+from sandbox import responses
 from sandbox.api import Api
 from sandbox.auth import Auth
-from sandbox.calls import Calls
+from sandbox.calls import CallLog
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.delivery import Delivery
-from sandbox.gate import Gate
-from sandbox.knobs import Board, Knobs
+from sandbox.knobs import Knobs, LiveKnobs
+from sandbox.middleware import Middleware
 from sandbox.seed import plain, seed
 from sandbox.shop import Shop
 from sandbox.site import Site
-from sandbox.webhooks import Scribe, signer
+from sandbox.webhooks import WebhookEmitter, signer
 from sandbox.world import World
 
-LONGEST_WAIT = 30.0
-"""Seconds after which the clock is looked at in any case: a machine's may be set."""
+MAX_WAIT = 30.0
+"""Seconds until the clock is read again in any case: it may have been set."""
 
 
 class Sandbox:
-    """The whole. *seeded_at* is the moment that the first sales go by; *chance* makes ids and misfortune repeatable."""
+    """The whole sandbox. Seeded sale dates are relative to *seeded_at*; *chance* seeds ids and simulated faults."""
 
     def __init__(
         self,
@@ -49,27 +49,27 @@ class Sandbox:
         seeded_at: float | None = None,
         chance: int | None = None,
     ) -> None:
-        dice = random.Random(chance)  # noqa: S311 - chance, not secrecy
+        rng = random.Random(chance)  # noqa: S311 - randomness, not secrecy
         self.site = site
-        self.knobs = Board(knobs)
-        self.delivery = Delivery(signer(site, self.knobs), self.knobs, webhooks, clock=clock, sleep=sleep, dice=dice)
-        self.scribe = Scribe(site, self.knobs, self.delivery.post, clock=clock, dice=dice)
-        self.world = World(self.scribe, clock=clock, hold_seconds=lambda: self.knobs.now.hold_seconds, dice=dice)
+        self.knobs = LiveKnobs(knobs)
+        self.delivery = Delivery(signer(site, self.knobs), self.knobs, webhooks, clock=clock, sleep=sleep, rng=rng)
+        self.emitter = WebhookEmitter(site, self.knobs, self.delivery.post, clock=clock, rng=rng)
+        self.world = World(self.emitter, clock=clock, hold_seconds=lambda: self.knobs.now.hold_seconds, rng=rng)
         self.auth = Auth(site, self.knobs, clock=clock)
-        self.calls = Calls(clock=clock)
+        self.calls = CallLog(clock=clock)
         self._clock = clock
         self._wake = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
         self._seed(clock() if seeded_at is None else seeded_at)
         self.world.wake = self._wake.set
-        self.app = self._build(sleep, dice)
+        self.app = self._build(sleep, rng)
 
     async def start(self) -> None:
-        """Let time pass."""
+        """Start to apply timed changes."""
         self._ticking = asyncio.create_task(self._tick())
 
     async def aclose(self) -> None:
-        """Stop time and the post; leaves no task behind."""
+        """Stop timed changes and deliveries; no task remains."""
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
@@ -78,29 +78,29 @@ class Sandbox:
         await self.delivery.aclose()
 
     def add(self, tickets: int, *, limit: int | None = 1000) -> list[str]:
-        """So many more plain tickets, for load, of which no webhook is sent; answers their ids."""
-        self.scribe.silent = True
+        """Create *tickets* more plain tickets for load tests, without webhooks; return their ids."""
+        self.emitter.muted = True
         made = plain(self.world, tickets, limit=limit)
-        self.scribe.silent = False
+        self.emitter.muted = False
         return made
 
     def _seed(self, at: float) -> None:
-        # The site was there before anybody listened.
-        self.scribe.silent = True
+        # The site existed before the receivers subscribed.
+        self.emitter.muted = True
         seed(self.world, self.site.ids, at)
-        self.scribe.silent = False
+        self.emitter.muted = False
 
-    def _build(self, sleep: Callable[[float], Awaitable[Any]], dice: random.Random) -> Starlette:
-        gate = Gate(self.knobs, self.auth, self.calls, sleep=sleep, dice=dice)
-        api = Api(self.world, self.auth, self.knobs, gate)
+    def _build(self, sleep: Callable[[float], Awaitable[Any]], rng: random.Random) -> Starlette:
+        middleware = Middleware(self.knobs, self.auth, self.calls, sleep=sleep, rng=rng)
+        api = Api(self.world, self.auth, self.knobs, middleware)
         control = Control(
             site=self.site,
             world=self.world,
-            board=self.knobs,
+            knobs=self.knobs,
             delivery=self.delivery,
             calls=self.calls,
             auth=self.auth,
-            scribe=self.scribe,
+            emitter=self.emitter,
         )
         shop = Shop(self.site, self.delivery)
         return Starlette(
@@ -121,7 +121,7 @@ class Sandbox:
         while True:
             self._wake.clear()
             due = self.world.tick()
-            wait = LONGEST_WAIT if due is None else min(LONGEST_WAIT, max(0.0, due - self._clock()))
+            wait = MAX_WAIT if due is None else min(MAX_WAIT, max(0.0, due - self._clock()))
             try:
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
@@ -131,4 +131,4 @@ class Sandbox:
 
 async def _no_route(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return answers.fault(status)
+    return responses.fault(status)

@@ -1,8 +1,8 @@
-"""The record of API calls, and the limit on them.
+"""The log of API calls, and the rate limit.
 
-In: each call as it begins and ends. Out: whether it is one too many within a minute, and a list for whoever wants to
-see what a client does. Token requests are recorded and do not count.
-Source: Wix, "Rate limits" (200 a minute and app instance).
+In: the begin and end of each call. Out: whether it exceeds the limit per minute, and a list of calls for tests and
+people. Token requests are logged but not limited.
+Source: Wix, "Rate limits" (200 per minute and app instance).
 """
 
 import time
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sandbox.clock import Clock
 
 WINDOW = 60.0
-KEPT = 100_000
-"""Calls that are remembered."""
+MAX_KEPT = 100_000
+"""Number of calls that are stored."""
 
 TOKEN = "token"  # noqa: S105 - the kind of a call
 NO_ANSWER = 0
@@ -21,7 +21,7 @@ NO_ANSWER = 0
 
 @dataclass(slots=True)
 class Call:
-    """One call, the *n*-th, begun at *at*; *status* is 0 while there is no answer, and where none came."""
+    """Call number *n*, begun at *at*; *status* is 0 until it is answered, and if it never is."""
 
     n: int
     at: float
@@ -32,29 +32,29 @@ class Call:
     ms: int = 0
 
 
-class Calls:
+class CallLog:
     """All calls of the site."""
 
-    def __init__(self, *, clock: Clock = time.time, keep: int = KEPT) -> None:
+    def __init__(self, *, clock: Clock = time.time, keep: int = MAX_KEPT) -> None:
         self._clock = clock
         self._kept: deque[Call] = deque(maxlen=keep)
         self._count = 0
         self._window: deque[float] = deque()
 
     def begin(self, method: str, path: str, kind: str) -> Call:
-        """Record a call that has come."""
+        """Record a new call."""
         self._count += 1
         call = Call(self._count, self._clock(), method, path, kind)
         self._kept.append(call)
         return call
 
     def end(self, call: Call, status: int) -> None:
-        """Record its answer."""
+        """Record the response of a call."""
         call.status = status
         call.ms = int((self._clock() - call.at) * 1000)
 
-    def admit(self, limit: int) -> bool:
-        """Count one call, unless there were *limit* in the minute before now; those refused do not count."""
+    def allow(self, limit: int) -> bool:
+        """Count one call, unless there were *limit* in the last minute; refused calls do not count."""
         now = self._clock()
         while self._window and self._window[0] <= now - WINDOW:
             self._window.popleft()
@@ -64,5 +64,5 @@ class Calls:
         return True
 
     def since(self, n: int = 0, kind: str | None = None) -> list[Call]:
-        """The remembered calls after the *n*-th, oldest first."""
+        """The stored calls after number *n*, oldest first."""
         return [call for call in self._kept if call.n > n and kind in (None, call.kind)]

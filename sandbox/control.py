@@ -1,7 +1,7 @@
-"""The sandbox's own API, below /sandbox: look at the world, buy in it, turn its knobs. No account, no Wix shape.
+"""The sandbox's own API, below /sandbox: inspect the world, buy tickets, change knobs. No account, not Wix's format.
 
-In: JSON. Out: JSON; a refusal is {"error": text} with status 400, 404 or 409. It is what the shop page and tests in
-other processes use; it is never behind an outage.
+In: JSON. Out: JSON; an error is {"error": text} with status 400, 404 or 409. The shop page and tests in other processes
+use it. Simulated outages do not affect it.
 """
 
 import json
@@ -13,52 +13,52 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox import draft, picture
+from sandbox import overview, validation
 from sandbox.auth import Auth
-from sandbox.calls import Calls
+from sandbox.calls import CallLog
 from sandbox.clock import iso
 from sandbox.delivery import Delivery
-from sandbox.errors import Invalid, NotForSale, NotThere, Refused, Stale, TooMany
-from sandbox.knobs import Board
+from sandbox.errors import Invalid, NotForSale, NotFound, Refused, StaleRevision, TooManyTickets
+from sandbox.knobs import LiveKnobs
 from sandbox.model import EventStatus
 from sandbox.site import Site
-from sandbox.webhooks import Scribe
+from sandbox.webhooks import WebhookEmitter
 from sandbox.world import World
 
-MOST_ROWS = 200
-"""Webhooks in one answer: each that was never sent costs a signature."""
+MAX_ROWS = 200
+"""Most webhooks in one response: those that were never sent must be signed for it."""
 
-CONFLICTS = (NotForSale, Stale, TooMany)
+CONFLICTS = (NotForSale, StaleRevision, TooManyTickets)
 
 Json = dict[str, Any]
 
 
 class Control:
-    """The routes over everything that can be steered."""
+    """The routes of the control API."""
 
     def __init__(
         self,
         *,
         site: Site,
         world: World,
-        board: Board,
+        knobs: LiveKnobs,
         delivery: Delivery,
-        calls: Calls,
+        calls: CallLog,
         auth: Auth,
-        scribe: Scribe,
+        emitter: WebhookEmitter,
     ) -> None:
         self._site = site
         self._world = world
-        self._board = board
+        self._knobs = knobs
         self._delivery = delivery
         self._calls = calls
         self._auth = auth
-        self._scribe = scribe
+        self._emitter = emitter
 
     def routes(self) -> list[BaseRoute]:
-        """Every route."""
+        """All routes."""
         methods: list[tuple[str, str, Callable[[Request], Awaitable[Json]]]] = [
-            ("GET", "/world", self._show),
+            ("GET", "/world", self._show_world),
             ("POST", "/tickets", self._create),
             ("PATCH", "/tickets/{id}", self._update),
             ("DELETE", "/tickets/{id}", self._delete),
@@ -69,31 +69,35 @@ class Control:
             ("POST", "/orders/{number}/cancel", self._cancel_order),
             ("POST", "/event/{act}", self._event),
             ("POST", "/app/{act}", self._app),
-            ("GET", "/knobs", self._knobs),
-            ("PATCH", "/knobs", self._turn),
-            ("GET", "/webhooks", self._webhooks),
-            ("GET", "/calls", self._list_calls),
-            ("POST", "/tokens/revoke", self._revoke),
-            ("GET", "/site", self._who),
+            ("GET", "/knobs", self._show_knobs),
+            ("PATCH", "/knobs", self._set_knobs),
+            ("GET", "/webhooks", self._show_webhooks),
+            ("GET", "/calls", self._show_calls),
+            ("POST", "/tokens/revoke", self._revoke_tokens),
+            ("GET", "/site", self._show_site),
         ]
-        return [Route(f"/sandbox{path}", _answered(handler), methods=[method]) for method, path, handler in methods]
+        return [
+            Route(f"/sandbox{path}", _json_endpoint(handler), methods=[method]) for method, path, handler in methods
+        ]
 
     # -- the world --
 
-    async def _show(self, _: Request) -> Json:
-        return picture.world(self._world, self._site.ids.event, self._board.now)
+    async def _show_world(self, _: Request) -> Json:
+        return overview.world(self._world, self._site.ids.event, self._knobs.now)
 
     # -- organisers --
 
     async def _create(self, request: Request) -> Json:
         sent = _definition(await _object(request))
-        changes = draft.changes({"eventId": self._site.ids.event, **sent}, self._world.new_id, whole=True, exact=True)
-        event = draft.guid(sent.get("eventId", self._site.ids.event), "eventId")
+        changes = validation.ticket_fields(
+            {"eventId": self._site.ids.event, **sent}, self._world.new_id, complete=True, keep_seconds=True
+        )
+        event = validation.guid(sent.get("eventId", self._site.ids.event), "eventId")
         return {"ticket": self._world.create(event, **changes).id}
 
     async def _update(self, request: Request) -> Json:
         sent = _definition(await _object(request))
-        changes = draft.changes(sent, self._world.new_id, whole=False, exact=True)
+        changes = validation.ticket_fields(sent, self._world.new_id, complete=False, keep_seconds=True)
         return {"ticket": self._world.update(_id(request), **changes).id}
 
     async def _delete(self, request: Request) -> Json:
@@ -113,17 +117,17 @@ class Control:
                 world.delete_event(id_)
                 return {}
             case act:
-                raise NotThere(f"an event can be canceled, ended, updated or deleted, but there is no {act}")
-        return picture.event(event)
+                raise NotFound(f"there is no action {act}: use cancel, end, update or delete")
+        return overview.event(event)
 
     async def _app(self, request: Request) -> Json:
         match request.path_params["act"]:
             case "install":
-                self._scribe.app_installed()
+                self._emitter.app_installed()
             case "remove":
-                self._scribe.app_removed()
+                self._emitter.app_removed()
             case act:
-                raise NotThere(f"the app can be installed or removed, but there is no {act}")
+                raise NotFound(f"there is no action {act}: use install or remove")
         return {}
 
     # -- buyers --
@@ -146,16 +150,16 @@ class Control:
     async def _cancel_order(self, request: Request) -> Json:
         return {"order": self._world.cancel_order(request.path_params["number"]).number}
 
-    # -- the machinery --
+    # -- knobs, webhooks, calls --
 
-    async def _knobs(self, _: Request) -> Json:
-        return self._board.now.model_dump()
+    async def _show_knobs(self, _: Request) -> Json:
+        return self._knobs.now.model_dump()
 
-    async def _turn(self, request: Request) -> Json:
-        return self._board.turn(**await _object(request)).model_dump()
+    async def _set_knobs(self, request: Request) -> Json:
+        return self._knobs.turn(**await _object(request)).model_dump()
 
-    async def _webhooks(self, request: Request) -> Json:
-        since = _since(request, self._delivery.last - MOST_ROWS)
+    async def _show_webhooks(self, request: Request) -> Json:
+        since = _since(request, self._delivery.last - MAX_ROWS)
         return {
             "webhooks": [
                 {
@@ -164,18 +168,18 @@ class Control:
                     "jwt": webhook.jwt,
                     "attempts": [{**asdict(attempt), "at": iso(attempt.at)} for attempt in webhook.attempts],
                 }
-                for webhook in self._delivery.since(since, MOST_ROWS)
+                for webhook in self._delivery.since(since, MAX_ROWS)
             ]
         }
 
-    async def _list_calls(self, request: Request) -> Json:
+    async def _show_calls(self, request: Request) -> Json:
         calls = self._calls.since(_since(request, 0))
         return {"calls": [{**asdict(call), "at": iso(call.at)} for call in calls]}
 
-    async def _revoke(self, _: Request) -> Json:
+    async def _revoke_tokens(self, _: Request) -> Json:
         return {"revoked": self._auth.revoke()}
 
-    async def _who(self, _: Request) -> Json:
+    async def _show_site(self, _: Request) -> Json:
         ids = self._site.ids
         return {
             "appId": ids.app,
@@ -189,19 +193,19 @@ class Control:
         }
 
 
-def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
+def _json_endpoint(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return JSONResponse(await handler(request), headers={"Cache-Control": "no-store"})
         except Refused as error:
-            status = 404 if isinstance(error, NotThere) else 409 if isinstance(error, CONFLICTS) else 400
+            status = 404 if isinstance(error, NotFound) else 409 if isinstance(error, CONFLICTS) else 400
             return JSONResponse({"error": str(error)}, status)
 
     return endpoint
 
 
 async def _object(request: Request) -> Json:
-    """The body, in which nothing stands for {}."""
+    """The body as an object; an empty body means {}."""
     body = await request.body()
     try:
         found = json.loads(body) if body.strip() else {}
@@ -232,7 +236,7 @@ def _event_changes(sent: Json) -> Json:
     for name in ("title", "zone"):
         if name in sent:
             if not isinstance(sent[name], str) or not sent[name]:
-                raise Invalid(name, "it is not a text")
+                raise Invalid(name, "it is not a string, or is empty")
             changes[name] = sent[name]
     if "status" in sent:
         if sent["status"] not in list(EventStatus):

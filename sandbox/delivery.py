@@ -1,7 +1,7 @@
-"""Sends webhooks as Wix does, and remembers the last of them.
+"""Sends webhooks as Wix does, and stores the latest of them.
 
-In: envelopes in the order things happened. Out: a POST to each receiver; what is not answered 200 within 1.25 s comes
-again on Wix's schedule, twelve times, and holds back nothing that comes later. No order is promised.
+In: envelopes in order of the changes. Out: a POST to each receiver; a webhook that is not answered 200 within 1.25 s is
+resent twelve times on Wix's schedule. Later webhooks do not wait for it, so the order is not guaranteed.
 Source: Wix, "Webhook resend policy".
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from sandbox.clock import Clock
-from sandbox.knobs import Board
+from sandbox.knobs import LiveKnobs
 
 MINUTE, HOUR = 60.0, 3600.0
 RESENDS = (
@@ -30,16 +30,16 @@ RESENDS = (
     *(2 * (8 * HOUR,)),
     12 * HOUR,
 )
-"""Seconds before each further try, counted from the failure before it."""
+"""Seconds from a failed attempt to the next one."""
 
-WITHIN = 1.25
-"""Seconds that a receiver has to answer, at Wix."""
+TIMEOUT = 1.25
+"""Wix's time-out for a receiver, in seconds."""
 
-AT_ONCE = 64
-"""Requests on their way to one receiver: a slow one delays its own webhooks and nobody else's."""
+MAX_CONCURRENT = 64
+"""Most concurrent requests to one receiver: a slow one delays only its own webhooks."""
 
-KEPT = 10_000
-"""Webhooks that are remembered."""
+MAX_KEPT = 10_000
+"""Number of webhooks that are stored."""
 
 Json = dict[str, Any]
 
@@ -48,7 +48,7 @@ log = logging.getLogger("sandbox.delivery")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: *status* is 0 where there was no answer in time, *ms* how long it took."""
+    """One attempt; *status* is 0 if there was no answer in time, *ms* is its duration."""
 
     at: float
     url: str
@@ -58,7 +58,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Webhook:
-    """One webhook, the *n*-th: the body is the same at every try."""
+    """Webhook number *n*; the body is the same at every attempt."""
 
     n: int
     type: str
@@ -70,46 +70,46 @@ class Webhook:
 
     @property
     def jwt(self) -> str:
-        """The body: signed when it is first needed."""
+        """The body, signed when it is first needed."""
         if self._jwt is None:
             self._jwt = self.sign(self.envelope, self.at)
         return self._jwt
 
 
 class Delivery:
-    """The way out. *paused* = webhooks are only remembered, for a test that posts them itself, in any order.
+    """Delivers webhooks. While *paused* they are only stored, for tests that post them themselves, in any order.
 
-    *within* is the seconds that a receiver has to answer; a test that is not about them gives more than Wix does.
+    *within* is the time-out for a receiver in seconds; tests of other things use a longer one than Wix's.
     """
 
     def __init__(
         self,
         sign: Callable[[Json, float], str],
-        board: Board,
+        knobs: LiveKnobs,
         urls: Sequence[str] = (),
         *,
         clock: Clock = time.time,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
-        dice: random.Random | None = None,
-        keep: int = KEPT,
-        within: float = WITHIN,
+        rng: random.Random | None = None,
+        keep: int = MAX_KEPT,
+        within: float = TIMEOUT,
     ) -> None:
         self.urls = tuple(urls)
         self.paused = False
         self._sign = sign
-        self._board = board
+        self._knobs = knobs
         self._clock = clock
         self._sleep = sleep
-        self._dice = dice or random.Random()  # noqa: S311 - chance, not secrecy
+        self._rng = rng or random.Random()  # noqa: S311 - randomness, not secrecy
         self._kept: deque[Webhook] = deque(maxlen=keep)
         self._within = within
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._doors: dict[str, asyncio.Semaphore] = {}
+        self._semaphores: dict[str, asyncio.Semaphore] = {}
         self._client: httpx.AsyncClient | None = None
 
     def post(self, type_: str, envelope: Json, at: float) -> None:
-        """Take one webhook; never waits."""
+        """Store one webhook and start sending it; never waits."""
         self._count += 1
         webhook = Webhook(self._count, type_, at, envelope, self._sign)
         self._kept.append(webhook)
@@ -117,18 +117,18 @@ class Delivery:
             self.send(webhook)
 
     def send(self, webhook: Webhook) -> None:
-        """Send one to every receiver, as the knobs would have it; the way back for what was taken while paused."""
-        knobs = self._board.now
+        """Start sending a webhook to every receiver, subject to the knobs, even while paused."""
+        knobs = self._knobs.now
         for url in self.urls:
-            if self._dice.random() < knobs.loss:
+            if self._rng.random() < knobs.loss:
                 continue
-            for _ in range(2 if self._dice.random() < knobs.duplicates else 1):
+            for _ in range(2 if self._rng.random() < knobs.duplicates else 1):
                 task = asyncio.get_running_loop().create_task(self._deliver(webhook, url))
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
 
     def since(self, n: int = 0, limit: int | None = None) -> list[Webhook]:
-        """The remembered webhooks after the *n*-th, oldest first."""
+        """The stored webhooks after number *n*, oldest first."""
         after = list(takewhile(lambda webhook: webhook.n > n, reversed(self._kept)))[::-1]
         return after if limit is None else after[:limit]
 
@@ -139,11 +139,11 @@ class Delivery:
 
     @property
     def pending(self) -> int:
-        """Webhooks on their way, those that wait for another try among them."""
+        """Number of deliveries in progress, those that wait for a resend included."""
         return len(self._tasks)
 
     async def aclose(self) -> None:
-        """Stop sending; what has not arrived is lost."""
+        """Stop sending; undelivered webhooks are lost."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -152,22 +152,22 @@ class Delivery:
             await self._client.aclose()
 
     async def _deliver(self, webhook: Webhook, url: str) -> None:
-        delay = self._board.now.reorder * self._dice.random()
+        delay = self._knobs.now.reorder * self._rng.random()
         if delay:
             await self._sleep(delay)
         for wait in (*RESENDS, None):
-            if await self._try(webhook, url):
+            if await self._attempt(webhook, url):
                 return
             if wait is not None:
-                await self._sleep(wait * self._board.now.resend_scale)
-        log.warning("webhook %d (%s) was given up: %s did not answer 200", webhook.n, webhook.type, url)
+                await self._sleep(wait * self._knobs.now.resend_scale)
+        log.warning("gave up webhook %d (%s): %s never answered 200", webhook.n, webhook.type, url)
 
-    async def _try(self, webhook: Webhook, url: str) -> bool:
+    async def _attempt(self, webhook: Webhook, url: str) -> bool:
         if self._client is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
-            # Nothing cancels a request: its own time-outs end it, and one that took longer in all has failed.
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONCURRENT)
+            # Only httpx's time-outs, each for one step, end a request; one that took longer in total has failed.
             self._client = httpx.AsyncClient(timeout=self._within, limits=limits, trust_env=False)
-        async with self._doors.setdefault(url, asyncio.Semaphore(AT_ONCE)):
+        async with self._semaphores.setdefault(url, asyncio.Semaphore(MAX_CONCURRENT)):
             began, at, status = time.perf_counter(), self._clock(), 0
             try:
                 response = await self._client.post(

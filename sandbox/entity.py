@@ -1,7 +1,7 @@
-"""A ticket as Wix writes it: the TicketDefinition of Ticket Definitions V3.
+"""A ticket as Wix's JSON: the TicketDefinition of Ticket Definitions V3.
 
-In: a Ticket, its Event, the knobs. Out: a dict of JSON; salesDetails and eventDetails only where they are asked for,
-and members without value left out, as Wix does.
+In: a Ticket, its Event, the knobs. Out: a dict of JSON, with salesDetails and eventDetails only on request, and without
+members that have no value, as Wix does.
 """
 
 from collections.abc import Collection
@@ -13,14 +13,14 @@ from sandbox.knobs import Knobs
 from sandbox.model import Event, Price, Pricing, Ticket
 
 FIELDS = frozenset({"SALES_DETAILS", "EVENT_DETAILS", "SEATING_DETAILS"})
-"""What may be asked for with `fields`; there is no seating plan here, so the last gives nothing."""
+"""Values of `fields` in a request; there are no seating plans here, so the last adds nothing."""
 
-MOST_PER_CHECKOUT = 50
-"""limitPerCheckout at most; the stock wins where it is smaller."""
+MAX_PER_CHECKOUT = 50
+"""Upper limit of limitPerCheckout; the stock counts if it is smaller."""
 
 
 def entity(ticket: Ticket, event: Event | None, knobs: Knobs, fields: Collection[str] = ()) -> dict[str, Any]:
-    """The definition; *event* may be None only where EVENT_DETAILS is not asked for."""
+    """The definition; *event* may be None only if *fields* does not contain EVENT_DETAILS."""
     unsold = _unsold(ticket, knobs)
     json: dict[str, Any] = {
         "id": ticket.id,
@@ -37,7 +37,7 @@ def entity(ticket: Ticket, event: Event | None, knobs: Knobs, fields: Collection
         "feeType": ticket.fee,
         "salePeriod": period(ticket),
         "saleStatus": ticket.status.value,
-        "limitPerCheckout": MOST_PER_CHECKOUT if unsold is None else min(MOST_PER_CHECKOUT, unsold),
+        "limitPerCheckout": MAX_PER_CHECKOUT if unsold is None else min(MAX_PER_CHECKOUT, unsold),
         "extendedFields": dict(ticket.extended),
     }
     if ticket.limit is not None:
@@ -59,7 +59,7 @@ def sales(ticket: Ticket, knobs: Knobs) -> dict[str, Any]:
 
 
 def pricing(ticket: Ticket, knobs: Knobs) -> dict[str, Any]:
-    """The member pricingMethod: exactly one of three members, and what Wix derives from it."""
+    """The member pricingMethod: exactly one of three members, and the values that Wix derives from it."""
     method: dict[str, Any]
     if ticket.pricing is Pricing.OPTIONS:
         options = [
@@ -100,7 +100,7 @@ def details(event: Event) -> dict[str, Any]:
 
 
 def money(price: Price, knobs: Knobs) -> dict[str, str]:
-    """Money, of which nothing reads back in a way of its own."""
+    """An amount of money; the knob free_price decides how zero is written."""
     return {"value": price.value if Decimal(price.value) else knobs.free_price, "currency": price.currency}
 
 

@@ -1,19 +1,19 @@
-"""What the sandbox refuses, as words: api.py gives each Wix's status and body, control.py a plain text.
+"""Errors for bad requests: api.py answers them with Wix's status and body, control.py with plain text.
 
-A refusal names what is wrong with the request; anything else that is raised is a bug of ours and shows as status 500.
+The text says what is wrong with the request. Any other exception is a bug and becomes status 500.
 """
 
 
 class Refused(Exception):
-    """The request cannot be done; its text says why."""
+    """The request is refused; the text says why."""
 
 
-class NotThere(Refused):
-    """No ticket, event, hold or order of this id."""
+class NotFound(Refused):
+    """There is no ticket, event, hold or order with this id."""
 
 
 class Invalid(Refused):
-    """A member of the request is wrong: its *field* as a dotted path, and Wix's name of the broken *rule*."""
+    """A member of the request is wrong: *field* is its dotted path, *rule* is Wix's name of the violated rule."""
 
     def __init__(self, field: str, text: str, rule: str = "OTHER") -> None:
         super().__init__(f"{field}: {text}")
@@ -23,24 +23,24 @@ class Invalid(Refused):
 
 
 class BadFilter(Invalid):
-    """A query's filter that Wix would not take; Count has an error code of its own for it."""
+    """The filter of a query is invalid; Count has its own error code for it."""
 
 
-class Stale(Refused):
-    """The revision that was sent is not the present one."""
+class StaleRevision(Refused):
+    """The revision in the request is not the current one."""
 
 
-class BadPeriod(Refused):
-    """A sale that ends before it starts."""
+class InvalidSalePeriod(Refused):
+    """The sale ends before it starts."""
 
 
-class TooMany(Refused):
-    """An event has as many ticket definitions as it may."""
+class TooManyTickets(Refused):
+    """The event has the maximum number of ticket definitions."""
 
 
 class NotForSale(Refused):
-    """This cannot be bought now: not on sale, hidden, over, or fewer left than wanted."""
+    """The ticket cannot be bought now: not on sale, hidden, ended, or too few left."""
 
 
-class NotUsable(Exception):
-    """The sandbox cannot start with what it was given; the text says what to do."""
+class StartupError(Exception):
+    """The sandbox cannot start with these options; the text says what to do."""

@@ -1,7 +1,7 @@
-"""Wix's filters over tickets: what can be asked of which field, and who passes. Pure.
+"""Wix's filters over tickets: the operators of each field, and which tickets match. Pure functions.
 
-In: the `filter` of a request. Out: the tickets it lets through, or BadFilter for what Wix would not take, a field
-that cannot be filtered by or an operator it does not have included.
+In: the `filter` of a request. Out: the matching tickets, or BadFilter if Wix would refuse the filter, for example
+because of a field that cannot be filtered by or an operator it does not support.
 Source: Wix, "Ticket Definitions V3: supported filters and sorting", "API query language".
 """
 
@@ -12,18 +12,18 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sandbox.clock import iso, parse
-from sandbox.draft import guid
 from sandbox.errors import BadFilter, Invalid
 from sandbox.model import Pricing, Ticket
+from sandbox.validation import guid
 
-MOST_FACETS = 20
-DEEPEST = 20
-"""Filters in filters."""
+MAX_FACETS = 20
+MAX_DEPTH = 20
+"""Deepest nesting of filters."""
 
-SETS = frozenset({"$eq", "$ne", "$in", "$nin", "$exists"})
-ORDERS = SETS | {"$gt", "$gte", "$lt", "$lte"}
+EQUALITY = frozenset({"$eq", "$ne", "$in", "$nin", "$exists"})
+ORDERED = EQUALITY | {"$gt", "$gte", "$lt", "$lte"}
 
-Test = Callable[[Ticket], bool]
+Predicate = Callable[[Ticket], bool]
 
 
 def _date(value: Any) -> float:
@@ -58,11 +58,11 @@ def _id(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What can be filtered and sorted by: how a ticket's value is got, how a request's is read, and the operators."""
+    """A field to filter and sort by: how to get a ticket's value, how to parse a request's value, and the operators."""
 
     of: Callable[[Ticket], Any]
     read: Callable[[Any], Any]
-    operators: frozenset[str] = ORDERS
+    operators: frozenset[str] = ORDERED
 
 
 def _fixed(ticket: Ticket) -> Any:
@@ -80,11 +80,13 @@ FIELDS: Mapping[str, Field] = {
     "revision": Field(lambda t: t.revision, _number),
     "pricingMethod.fixedPrice.value": Field(lambda t: (p := _fixed(t)) and Decimal(p.value), _decimal),
     "pricingMethod.fixedPrice.currency": Field(lambda t: (p := _fixed(t)) and p.currency, _text),
-    "feeType": Field(lambda t: t.fee, _text, SETS),
-    "hidden": Field(lambda t: t.hidden, _flag, SETS),
-    "saleStatus": Field(lambda t: t.status.value, _text, SETS),
-    "pricingMethod.free": Field(lambda t: t.free, _flag, SETS),
-    "pricingMethod.pricingType": Field(lambda t: "DONATION" if t.pricing is Pricing.GUEST else "STANDARD", _text, SETS),
+    "feeType": Field(lambda t: t.fee, _text, EQUALITY),
+    "hidden": Field(lambda t: t.hidden, _flag, EQUALITY),
+    "saleStatus": Field(lambda t: t.status.value, _text, EQUALITY),
+    "pricingMethod.free": Field(lambda t: t.free, _flag, EQUALITY),
+    "pricingMethod.pricingType": Field(
+        lambda t: "DONATION" if t.pricing is Pricing.GUEST else "STANDARD", _text, EQUALITY
+    ),
 }
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -96,7 +98,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def matching(filter_: Any, tickets: Iterable[Ticket]) -> list[Ticket]:
-    """The tickets that a filter lets through. Raises BadFilter."""
+    """The tickets that match a filter. Raises BadFilter."""
     test = _filter({} if filter_ is None else filter_, "filter", 0)
     return [ticket for ticket in tickets if test(ticket)]
 
@@ -104,8 +106,8 @@ def matching(filter_: Any, tickets: Iterable[Ticket]) -> list[Ticket]:
 def facets(names: Any, tickets: Sequence[Ticket]) -> dict[str, Any]:
     """How many tickets have each value of these fields. Raises Invalid."""
     asked = [] if names is None else names
-    if not isinstance(asked, list) or len(asked) > MOST_FACETS:
-        raise Invalid("facet", f"a list of at most {MOST_FACETS} fields", "MAX_SIZE")
+    if not isinstance(asked, list) or len(asked) > MAX_FACETS:
+        raise Invalid("facet", f"a list of at most {MAX_FACETS} fields", "MAX_SIZE")
     found = {}
     for name in asked:
         of = field(name, "facet").of
@@ -120,35 +122,35 @@ def _shown(name: str, value: Any) -> str:
     return iso(value) if name.endswith("Date") else str(value)
 
 
-def _filter(given: Any, where: str, depth: int) -> Test:
+def _filter(given: Any, where: str, depth: int) -> Predicate:
     if not isinstance(given, dict):
         raise BadFilter(where, "a filter is an object", "FORMAT")
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         raise BadFilter(where, "the filter is too deep")
-    tests: list[Test] = []
+    tests: list[Predicate] = []
     for name, value in given.items():
         here = f"{where}.{name}"
         if name in {"$and", "$or"}:
             if not isinstance(value, list) or not value:
                 raise BadFilter(here, "it takes a list of filters", "FORMAT")
             parts = [_filter(one, f"{here}[{place}]", depth + 1) for place, one in enumerate(value)]
-            tests.append(_joined(parts, all if name == "$and" else any))
+            tests.append(_combine(parts, all if name == "$and" else any))
         elif name == "$not":
-            tests.append(_negated(_filter(value, here, depth + 1)))
+            tests.append(_negate(_filter(value, here, depth + 1)))
         else:
             tests.append(_condition(field(name, here), value, here))
-    return _joined(tests, all)
+    return _combine(tests, all)
 
 
-def _condition(by: Field, value: Any, where: str) -> Test:
+def _condition(by: Field, value: Any, where: str) -> Predicate:
     if not isinstance(value, dict):
         return _operator(by, "$eq", value, where)
     if not value:
         raise BadFilter(where, "no operator")
-    return _joined([_operator(by, name, operand, f"{where}.{name}") for name, operand in value.items()], all)
+    return _combine([_operator(by, name, operand, f"{where}.{name}") for name, operand in value.items()], all)
 
 
-def _operator(by: Field, name: str, operand: Any, where: str) -> Test:
+def _operator(by: Field, name: str, operand: Any, where: str) -> Predicate:
     if name not in by.operators:
         raise BadFilter(where, f"the operators are {', '.join(sorted(by.operators))}")
     of = by.of
@@ -182,16 +184,16 @@ def _read(by: Field, operand: Any, where: str) -> Any:
 
 
 def field(name: Any, where: str) -> Field:
-    """The field of this name. Raises BadFilter."""
+    """The field with this name. Raises BadFilter."""
     found = FIELDS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise BadFilter(where, "it can not be filtered or sorted by")
+        raise BadFilter(where, "this field cannot be filtered or sorted by")
     return found
 
 
-def _joined(tests: Sequence[Test], how: Callable[[Iterable[bool]], bool]) -> Test:
+def _combine(tests: Sequence[Predicate], how: Callable[[Iterable[bool]], bool]) -> Predicate:
     return lambda ticket: how(test(ticket) for test in tests)
 
 
-def _negated(test: Test) -> Test:
+def _negate(test: Predicate) -> Predicate:
     return lambda ticket: not test(ticket)

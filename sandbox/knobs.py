@@ -1,6 +1,6 @@
-"""What can be turned while the sandbox runs: how it misbehaves, and what Wix's documents leave open.
+"""Settings that can change while the sandbox runs: simulated faults, and what Wix's documentation leaves open.
 
-In: changes by name. Out: one frozen Knobs that every part reads when it needs it, or Invalid naming the knob.
+In: changes by name. Out: one frozen Knobs that every module reads when it needs it, or Invalid with the knob's name.
 """
 
 from typing import Annotated, Any, Literal
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.errors import Invalid
-from sandbox.past import LONGEST
+from sandbox.history import MAX_LAG
 
 Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -16,72 +16,79 @@ Outage = Literal["none", "500", "503", "429", "401", "403", "404", "nonsense", "
 
 
 class Knobs(BaseModel):
-    """Every knob and where it stands at first."""
+    """Every knob and its default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    # -- webhooks on their way --
-    loss: Chance = Field(default=0.0, description="Probability that a webhook is silently never sent")
+    # -- delivery of webhooks --
+    loss: Chance = Field(default=0.0, description="Probability that a webhook is never sent")
     duplicates: Chance = Field(default=0.0, description="Probability that a webhook is sent twice")
-    reorder: Seconds = Field(default=0.0, description="Seconds of random delay before a webhook is sent first")
+    reorder: Seconds = Field(default=0.0, description="Longest random delay before a webhook is first sent, in seconds")
     resend_scale: Seconds = Field(
-        default=1.0, description="Factor on Wix's resend schedule: 0.01 makes its first minute 0.6 s"
+        default=1.0, description="Factor on the delays of Wix's resend schedule: with 0.01, its first minute is 0.6 s"
     )
     jwt_life: Annotated[float, Field(allow_inf_nan=False)] = Field(
         default=300_000.0,
-        description="Seconds from iat to exp; longer than the 47 h of resends, which are not signed anew",
+        description="Seconds from iat to exp; longer than the 47 h of resends, which are not signed again",
     )
 
     # -- the API --
-    read_delay: Seconds = Field(default=0.0, description="Seconds that an answer of the API is on its way")
-    read_jitter: Seconds = Field(default=0.0, description="Random seconds on top, so that answers overtake each other")
-    stale_reads: Annotated[float, Field(ge=0, le=LONGEST)] = Field(
-        default=0.0, description="Seconds that reads lag behind the world"
+    read_delay: Seconds = Field(default=0.0, description="Delay of every API response in seconds")
+    read_jitter: Seconds = Field(
+        default=0.0, description="Longest random extra delay in seconds, so that responses overtake each other"
     )
-    outage: Outage = Field(default="none", description="What is answered in place of everything")
-    outage_of: Literal["all", "api", "token"] = Field(default="all", description="What the outage is of")
-    rate_limit: Annotated[int, Field(ge=0)] = Field(default=200, description="API calls in any minute (Rate Limits)")
+    stale_reads: Annotated[float, Field(ge=0, le=MAX_LAG)] = Field(
+        default=0.0, description="Seconds by which reads lag behind changes"
+    )
+    outage: Outage = Field(default="none", description="Response to every request in place of the real one")
+    outage_of: Literal["all", "api", "token"] = Field(default="all", description="Which requests the outage affects")
+    rate_limit: Annotated[int, Field(ge=0)] = Field(
+        default=200, description="API calls in any minute (Wix, Rate limits)"
+    )
     retry_after: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="Retry-After of a 429 and 503, seconds; null for none"
+        default=None, description="Retry-After of a 429 or 503 in seconds; null for none"
     )
-    plain_429: bool = Field(default=False, description="Whether a 429 has a text body, not JSON")
-    token_life: Annotated[int, Field(ge=0)] = Field(default=14_400, description="Seconds that an access token lives")
-    bearer: bool = Field(default=False, description="Whether `Bearer <token>` is taken beside the bare token")
+    plain_429: bool = Field(default=False, description="Whether a 429 has a text body instead of JSON")
+    token_life: Annotated[int, Field(ge=0)] = Field(default=14_400, description="Seconds until an access token expires")
+    bearer: bool = Field(default=False, description="Whether `Bearer <token>` is accepted as well as the bare token")
 
     # -- the shop --
     hold_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        default=1200.0, description="Seconds that a reservation lasts"
+        default=1200.0, description="Seconds until a reservation expires"
     )
 
-    # -- what the documents leave open --
-    holds_count: bool = Field(default=True, description="Whether unsoldCount has reserved tickets taken off")
+    # -- what Wix's documentation leaves open --
+    holds_count: bool = Field(default=True, description="Whether reserved tickets are subtracted from unsoldCount")
     null_unlimited: Literal["absent", "null"] = Field(
-        default="absent", description="unsoldCount of a ticket without limit"
+        default="absent", description="unsoldCount of an unlimited ticket"
     )
-    free_price: Literal["0", "0.00"] = Field(default="0", description="How a price of nothing reads back")
+    free_price: Literal["0", "0.00"] = Field(default="0", description="How a price of zero is written")
     reservation_events: bool = Field(default=True, description="Whether ticket_reservation_* webhooks are sent")
     old_reservation_events: bool = Field(
         default=False, description="Whether the deprecated Reservation* webhooks are sent"
     )
     sale_events: bool = Field(default=True, description="Whether sale_started and sale_ended webhooks are sent")
-    stock_updates: bool = Field(default=False, description="Whether a mere sale sends ticket_definition_updated")
+    stock_updates: bool = Field(default=False, description="Whether a sale sends ticket_definition_updated")
     entity_as_string: bool = Field(default=False, description="Whether the entity of a domain event is a JSON string")
-    deleted_entity: bool = Field(default=True, description="Whether ticket_definition_deleted carries the entity")
-    account_info: bool = Field(default=True, description="Whether the envelope has accountInfo")
-    order_tickets: bool = Field(default=True, description="Whether orders list their tickets, not only invoice lines")
+    deleted_entity: bool = Field(default=True, description="Whether ticket_definition_deleted contains the entity")
+    account_info: bool = Field(default=True, description="Whether the envelope contains accountInfo")
+    order_tickets: bool = Field(
+        default=True, description="Whether orders contain their tickets, not only invoice items"
+    )
     line_ids: Literal["definition", "own"] = Field(
-        default="definition", description="invoice.items[].id: the ticket definition's, or an id of the line's own"
+        default="definition",
+        description="invoice.items[].id: the id of the ticket definition, or one of the item itself",
     )
 
 
-class Board:
-    """Where the knobs stand now."""
+class LiveKnobs:
+    """The current knobs."""
 
     def __init__(self, knobs: Knobs | None = None) -> None:
         self.now = knobs or Knobs()
 
     def turn(self, **changes: Any) -> Knobs:
-        """Change some, at once for everybody; all or none. Raises Invalid with the knob's name."""
+        """Change some knobs, all or none, with immediate effect. Raises Invalid with the knob's name."""
         try:
             self.now = Knobs.model_validate({**self.now.model_dump(), **changes})
         except ValidationError as error:

@@ -1,7 +1,7 @@
-"""The things of the world as frozen values: events, tickets, holds and orders.
+"""Events, tickets, holds and orders as frozen values.
 
-A change makes a new value, so whoever kept the old one (past.py, a webhook that is still to be sent) keeps the truth
-of its time. Moments are seconds since 1970, prices are decimal strings as Wix wants them.
+A change makes a new value, so history.py and unsent webhooks can keep the old one. Times are seconds since 1970,
+prices are decimal strings as in Wix's API.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class HoldStatus(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Wix's status of an order, as far as orders come here."""
+    """Wix's status of an order; only those that occur here."""
 
     INITIATED = "INITIATED"
     PAID = "PAID"
@@ -48,7 +48,7 @@ class OrderStatus(StrEnum):
 
 
 class Pricing(StrEnum):
-    """How a ticket is priced: the member of `pricingMethod` that is set."""
+    """How a ticket is priced: which member of `pricingMethod` is set."""
 
     FIXED = "fixed"
     OPTIONS = "options"
@@ -57,7 +57,7 @@ class Pricing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """An amount of money, of a pricing option where it has an id and a name."""
+    """An amount of money; *option* and *name* are set for a pricing option."""
 
     value: str
     currency: str
@@ -67,7 +67,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of the site; *zone* is an IANA name."""
+    """One event of the site; *zone* is an IANA time zone."""
 
     id: str
     title: str
@@ -82,7 +82,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One ticket definition with its sales: *kind* is the seed's word for it, *limit* None is without limit."""
+    """One ticket definition with its sales. *kind* is its name in seed.py; *limit* is None for unlimited."""
 
     id: str
     event: str
@@ -93,7 +93,7 @@ class Ticket:
     limit: int | None
     created: float
     updated: float
-    place: int
+    position: int
     status: SaleStatus = SaleStatus.STARTED
     start: float | None = None
     end: float | None = None
@@ -109,18 +109,18 @@ class Ticket:
 
     @property
     def left(self) -> int | None:
-        """How many can still be held or bought; None without limit."""
+        """How many can still be held or bought; None for unlimited."""
         return None if self.limit is None else max(0, self.limit - self.sold - self.reserved)
 
     @property
     def free(self) -> bool:
-        """Whether its one price is nothing."""
+        """Whether its only price is zero."""
         return self.pricing is Pricing.FIXED and Decimal(self.prices[0].value) == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """So many tickets of one kind at one price."""
+    """A line of an order: a quantity of one ticket at one price."""
 
     id: str
     ticket: str
@@ -133,7 +133,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A reservation: the stock is kept for a buyer until it *expires*."""
+    """A reservation: stock that is kept for a buyer until it *expires*."""
 
     id: str
     lines: tuple[Line, ...]
@@ -146,13 +146,13 @@ class Hold:
 
     @property
     def quantity(self) -> int:
-        """Tickets in all."""
+        """Total number of tickets."""
         return sum(line.quantity for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """One ticket of an order, as its buyer gets it."""
+class IssuedTicket:
+    """One ticket of a paid order."""
 
     number: str
     ticket: str
@@ -163,7 +163,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What somebody bought, or is about to; it has admissions once it is paid."""
+    """An order; its tickets are *issued* when it is paid."""
 
     number: str
     event: str
@@ -174,9 +174,9 @@ class Order:
     created: float
     updated: float
     status: OrderStatus = OrderStatus.INITIATED
-    admissions: tuple[Admission, ...] = ()
+    issued: tuple[IssuedTicket, ...] = ()
 
     @property
     def quantity(self) -> int:
-        """Tickets in all, canceled ones too."""
+        """Total number of tickets, canceled ones included."""
         return sum(line.quantity for line in self.lines)

@@ -1,8 +1,8 @@
-"""What Wix says of things in webhooks, innermost JSON only.
+"""The innermost JSON of webhooks.
 
-In: orders, holds, tickets and events as values. Out: dicts of JSON. Two families: flat ones (orders, old reservation
-events), which are the payload themselves, and domain events, which wrap an entity and have an id and a sequence.
-Buyers are fictional, always the same.
+In: orders, holds, tickets and events as values. Out: dicts of JSON. Flat events (orders, deprecated reservation events)
+are the payload itself; domain events wrap an entity and have an id and a sequence number. The buyer is fictional and
+always the same.
 Sources: Wix, "Orders" (Order Initiated, Confirmed, Updated), "Ticket Reservations", "Events V3", "Domain events".
 """
 
@@ -16,7 +16,7 @@ from sandbox.knobs import Knobs
 from sandbox.model import Event, Hold, HoldStatus, Line, Order, OrderStatus, Price, Ticket
 
 RATE = Decimal("2.5")
-"""Wix's fee, percent of the price."""
+"""Wix's fee in percent of the price."""
 
 CENT = Decimal("0.01")
 
@@ -30,12 +30,12 @@ Json = dict[str, Any]
 
 
 def order_initiated(order: Order, at: float, knobs: Knobs) -> Json:
-    """Checkout has begun: an invoice, and no tickets yet."""
+    """Checkout has started: an invoice, no tickets yet."""
     return {**_order(order, at), "invoice": _invoice(order, knobs), "reservationId": order.hold}
 
 
 def order_confirmed(order: Order, at: float, knobs: Knobs) -> Json:
-    """An order is paid: one entry of tickets for each ticket, and the invoice."""
+    """An order is paid: an invoice, and one entry in `tickets` per ticket."""
     return {
         **_order(order, at),
         "silent": False,
@@ -47,7 +47,7 @@ def order_confirmed(order: Order, at: float, knobs: Knobs) -> Json:
 
 
 def order_updated(order: Order, at: float, knobs: Knobs) -> Json:
-    """An order has changed, such as by a cancellation: no invoice, no reservation."""
+    """An order has changed, for example by a cancellation: no invoice, no reservation."""
     return {
         **_order(order, at),
         "method": _method(order),
@@ -95,7 +95,7 @@ def _tickets(order: Order, knobs: Knobs) -> list[Json]:
             "anonymized": False,
             "canceled": one.canceled,
         }
-        for one in order.admissions
+        for one in order.issued
     ]
 
 
@@ -147,7 +147,7 @@ def _amount(value: Decimal, currency: str) -> dict[str, str]:
 
 
 def reservation(hold: Hold) -> Json:
-    """The entity of ticket_reservation_*; once it has ended it expires no more."""
+    """The entity of ticket_reservation_*; without an expiration date once it has ended."""
     expires = {"expirationDate": iso(hold.expires)} if hold.status is HoldStatus.PENDING else {}
     return {
         "id": hold.id,
@@ -207,7 +207,7 @@ def _money(price: Price, value: Decimal | None = None) -> dict[str, str]:
 
 
 def event(event_: Event) -> Json:
-    """The entity of event_created and event_updated, as far as anybody here reads it."""
+    """The entity of event_created and event_updated; only the members that are used here."""
     known = details(event_)
     return {
         "id": event_.id,
@@ -228,7 +228,7 @@ def event_action(event_: Event, at: float, *, titled: bool) -> Json:
 
 
 def modified(before: Json, after: Json, path: str = "") -> Json:
-    """The modifiedFields of an update: a flat dotted path → the value before, for each value that is another now."""
+    """The modifiedFields of an update: dotted path → old value, for each value that changed."""
     found: Json = {}
     for name in {**before, **after}:
         was, is_ = before.get(name), after.get(name)

@@ -1,7 +1,7 @@
-"""Wix's queries over tickets: filter, sort, and one page of what is found. Pure.
+"""Wix's queries over tickets: filter, sort, and one page of the result. Pure functions.
 
-In: the `query` of a request, and the tickets. Out: a page with its metadata; or Invalid for what Wix would not take.
-Cursors hold where a page ended by value, so pages do not shift when tickets come and go.
+In: the `query` of a request, and the tickets. Out: a page with its metadata, or Invalid if Wix would refuse the query.
+A cursor contains the sort values of the last ticket, so pages do not shift when tickets are added or deleted.
 Source: Wix, "Ticket Definitions V3" (Query), "API query language".
 """
 
@@ -18,17 +18,17 @@ from sandbox.errors import Invalid
 from sandbox.filters import FIELDS, field, matching
 from sandbox.model import Ticket
 
-MOST = 100
-"""Definitions in a page."""
-MOST_SORTS = 10
+MAX_LIMIT = 100
+"""Most definitions in a page."""
+MAX_SORTS = 10
 
 Sorting = tuple[tuple[str, bool], ...]
-"""Fields to sort by, each with whether it goes down."""
+"""Fields to sort by, each with whether it is descending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of tickets and what Wix says about it."""
+    """One page of tickets and Wix's metadata."""
 
     tickets: tuple[Ticket, ...]
     metadata: dict[str, Any]
@@ -53,8 +53,8 @@ def page(query: Any, tickets: Iterable[Ticket]) -> Page:
 
 def _sorting(sort: Any) -> Sorting:
     given = [] if sort is None else sort
-    if not isinstance(given, list) or len(given) > MOST_SORTS:
-        raise Invalid("query.sort", f"a list of at most {MOST_SORTS} fields", "MAX_SIZE")
+    if not isinstance(given, list) or len(given) > MAX_SORTS:
+        raise Invalid("query.sort", f"a list of at most {MAX_SORTS} fields", "MAX_SIZE")
     found = []
     for place, one in enumerate(given):
         where = f"query.sort[{place}]"
@@ -66,13 +66,13 @@ def _sorting(sort: Any) -> Sorting:
     return tuple(found) or (("createdDate", False),)
 
 
-def _keys(ticket: Ticket, sorting: Sorting) -> list[Any]:
-    """What a ticket is sorted by, as JSON: it goes into cursors. Those of one value keep the order they came in."""
+def _sort_key(ticket: Ticket, sorting: Sorting) -> list[Any]:
+    """The values a ticket is sorted by, as JSON for cursors; the position last, so that the order is unique."""
     values = [FIELDS[name].of(ticket) for name, _ in sorting]
-    return [float(value) if isinstance(value, Decimal) else value for value in values] + [ticket.place]
+    return [float(value) if isinstance(value, Decimal) else value for value in values] + [ticket.position]
 
 
-def _order(sorting: Sorting) -> Callable[[Sequence[Any], Sequence[Any]], int]:
+def _comparator(sorting: Sorting) -> Callable[[Sequence[Any], Sequence[Any]], int]:
     backwards = [down for _, down in sorting] + [False]
 
     def compare(one: Sequence[Any], other: Sequence[Any]) -> int:
@@ -86,8 +86,8 @@ def _order(sorting: Sorting) -> Callable[[Sequence[Any], Sequence[Any]], int]:
 
 
 def _sorted(tickets: Iterable[Ticket], sorting: Sorting) -> list[Ticket]:
-    key = cmp_to_key(_order(sorting))
-    return sorted(tickets, key=lambda ticket: key(_keys(ticket, sorting)))
+    key = cmp_to_key(_comparator(sorting))
+    return sorted(tickets, key=lambda ticket: key(_sort_key(ticket, sorting)))
 
 
 def _by_cursor(asked: Mapping[str, Any], paging: Mapping[str, Any], tickets: Iterable[Ticket]) -> Page:
@@ -97,55 +97,55 @@ def _by_cursor(asked: Mapping[str, Any], paging: Mapping[str, Any], tickets: Ite
     else:
         if asked.get("filter") or asked.get("sort"):
             raise Invalid("query", "with a cursor, neither filter nor sort may be set")
-        filter_, sorting, edge, forward = _opened(paging["cursor"])
+        filter_, sorting, edge, forward = _decode_cursor(paging["cursor"])
     found = _sorted(matching(filter_, tickets), sorting)
-    compare = _order(sorting)
+    compare = _comparator(sorting)
     if edge is None:
         shown, before, after = found[:limit], False, len(found) > limit
-    elif not _fits(edge, found, sorting):
-        raise Invalid("query.cursorPaging.cursor", "it is no cursor of ours", "FORMAT")
+    elif not _comparable(edge, found, sorting):
+        raise Invalid("query.cursorPaging.cursor", "it is not a valid cursor", "FORMAT")
     elif forward:
-        rest = [one for one in found if compare(_keys(one, sorting), edge) > 0]
+        rest = [one for one in found if compare(_sort_key(one, sorting), edge) > 0]
         shown, before, after = rest[:limit], len(rest) < len(found), len(rest) > limit
     else:
-        rest = [one for one in found if compare(_keys(one, sorting), edge) < 0]
+        rest = [one for one in found if compare(_sort_key(one, sorting), edge) < 0]
         shown, before, after = rest[-limit:], len(rest) > limit, len(rest) < len(found)
     cursors = {}
     if shown and after:
-        cursors["next"] = _closed(filter_, sorting, _keys(shown[-1], sorting), forward=True)
+        cursors["next"] = _encode_cursor(filter_, sorting, _sort_key(shown[-1], sorting), forward=True)
     if shown and before:
-        cursors["prev"] = _closed(filter_, sorting, _keys(shown[0], sorting), forward=False)
+        cursors["prev"] = _encode_cursor(filter_, sorting, _sort_key(shown[0], sorting), forward=False)
     return Page(tuple(shown), {"count": len(shown), "cursors": cursors})
 
 
-def _fits(edge: Sequence[Any], found: Sequence[Ticket], sorting: Sorting) -> bool:
-    """Whether a cursor's values can be compared with the tickets': it came from outside."""
-    columns = zip(edge, *(_keys(one, sorting) for one in found), strict=True)
+def _comparable(edge: Sequence[Any], found: Sequence[Ticket], sorting: Sorting) -> bool:
+    """Whether the values of a cursor, which a client sent, can be compared with those of the tickets."""
+    columns = zip(edge, *(_sort_key(one, sorting) for one in found), strict=True)
     return all(len({type(value) for value in column} - {type(None)}) <= 1 for column in columns)
 
 
-def _closed(filter_: Any, sorting: Sorting, edge: list[Any], *, forward: bool) -> str:
+def _encode_cursor(filter_: Any, sorting: Sorting, edge: list[Any], *, forward: bool) -> str:
     text = json.dumps([filter_, sorting, edge, forward], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _opened(cursor: Any) -> tuple[Any, Sorting, list[Any], bool]:
+def _decode_cursor(cursor: Any) -> tuple[Any, Sorting, list[Any], bool]:
     try:
         text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
         filter_, sorting, edge, forward = json.loads(text)
         found = tuple((name, down) for name, down in sorting)
-        ours = len(edge) == len(found) + 1 and all(name in FIELDS for name, _ in found)
+        valid = len(edge) == len(found) + 1 and all(name in FIELDS for name, _ in found)
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
-        ours = False
-    if not ours:
-        raise Invalid("query.cursorPaging.cursor", "it is no cursor of ours", "FORMAT")
+        valid = False
+    if not valid:
+        raise Invalid("query.cursorPaging.cursor", "it is not a valid cursor", "FORMAT")
     return filter_, found, edge, forward is True
 
 
 def _limit(paging: Mapping[str, Any], where: str) -> int:
-    limit = paging.get("limit", MOST)
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
-        raise Invalid(f"{where}.limit", f"must be between 1 and {MOST}", "MAX")
+    limit = paging.get("limit", MAX_LIMIT)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
+        raise Invalid(f"{where}.limit", f"must be between 1 and {MAX_LIMIT}", "MAX")
     return limit
 
 

@@ -1,17 +1,17 @@
-"""The first event and its tickets, one of each kind that a counter must tell apart; and more for load.
+"""The first event and its tickets, one of each kind that a counter must tell apart; and more tickets for load tests.
 
-In: a world without tickets, and the ids they get. Out: the same world with them, as if it had always been so.
+In: an empty world, and the ids to use. Out: the world with these tickets, and no history of a time without them.
 """
 
 from typing import Any
 
+from sandbox.catalog import MAX_TICKETS, Catalog
 from sandbox.model import Price, Pricing
-from sandbox.programme import MOST_TICKETS, Programme
 from sandbox.site import Ids
 
 DAY = 86_400.0
 UNTIL_LATE_BIRD = 60.0
-"""Seconds from the seed to the start of the one sale that is scheduled."""
+"""Seconds from the seed to the start of the scheduled sale."""
 
 TITLE = "Harbour Lights Festival"
 ZONE = "Europe/Lisbon"
@@ -21,8 +21,8 @@ def _fixed(value: str) -> dict[str, Any]:
     return {"pricing": Pricing.FIXED, "prices": (Price(value, "USD"),)}
 
 
-def seed(world: Programme, ids: Ids, at: float) -> None:
-    """Make the first event, whose sales go by the moment *at*."""
+def seed(world: Catalog, ids: Ids, at: float) -> None:
+    """Create the first event; its sale dates are relative to the time *at*."""
     minute = at - at % 60
     world.create_event(TITLE, minute + 30 * DAY, minute + 31 * DAY, ZONE, id_=ids.event)
     adult, child, toddler = ids.options
@@ -44,17 +44,17 @@ def seed(world: Programme, ids: Ids, at: float) -> None:
     for kind, fields in tickets.items():
         given = {"start": minute - 7 * DAY, "end": minute + 30 * DAY, **fields}
         world.create(ids.event, id_=ids.tickets[kind], kind=kind, **given)
-    world.settle()
+    world.reset_history()
 
 
-def plain(world: Programme, number: int, *, limit: int | None = 1000) -> list[str]:
-    """Make so many more tickets of one price, a hundred an event, and answer their ids."""
+def plain(world: Catalog, number: int, *, limit: int | None = 1000) -> list[str]:
+    """Create *number* more tickets with one price each, 100 per event, and return their ids."""
     now = world.now()
     made: list[str] = []
     while len(made) < number:
         event = world.create_event(f"Side stage {len(world.events)}", now + 30 * DAY, now + 31 * DAY, ZONE)
-        for _ in range(min(MOST_TICKETS, number - len(made))):
+        for _ in range(min(MAX_TICKETS, number - len(made))):
             name = f"Side stage ticket {len(made) + 1}"
             made.append(world.create(event.id, kind="plain", name=name, limit=limit, **_fixed("10.00")).id)
-    world.settle()
+    world.reset_history()
     return made

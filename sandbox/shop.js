@@ -1,8 +1,8 @@
 /**
- * The shop page of our local Wix.
+ * The shop page of the local Wix.
  *
- * In: GET /sandbox/world once a second, which is the truth, and clicks. Out: the truth beside our own counter, embedded
- * as a customer would embed it. Nothing is passed from one to the other: what the counter shows it has from its server.
+ * In: GET /sandbox/world once a second, and clicks. Out: the stock at Wix beside the widget, embedded as on a
+ * customer's page. No data passes between them: the widget gets its counters from the counter server.
  */
 
 const POLL = 1_000; // ms
@@ -12,28 +12,28 @@ const RUSH = 10; // buyers
 /** @param {string} id */
 const byId = (id) => document.getElementById(id);
 
-/** An element with text. @param {string} tag @param {string} text @param {string} [className] */
+/** Create an element with text. @param {string} tag @param {string} text @param {string} [className] */
 function make(tag, text, className = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (className) made.className = className;
-  return made;
+  const element = document.createElement(tag);
+  element.textContent = text;
+  if (className) element.className = className;
+  return element;
 }
 
 /** @param {string} text @param {() => void} act */
 function button(text, act) {
-  const made = /** @type {HTMLButtonElement} */ (make("button", text));
-  made.type = "button";
-  made.addEventListener("click", act);
-  return made;
+  const element = /** @type {HTMLButtonElement} */ (make("button", text));
+  element.type = "button";
+  element.addEventListener("click", act);
+  return element;
 }
 
-/** Write only what differs, so that neither focus nor selection is lost. @param {Element} node @param {string} text */
+/** Set the text if it differs, so that focus and selection are kept. @param {Element} node @param {string} text */
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Have these rows in a list; rows of the same key stay what they are. @param {Element} list */
+/** Show these rows in a list; elements of rows with the same key are reused. @param {Element} list */
 function fill(list, rows) {
   const old = new Map([...list.children].map((row) => [row.dataset.key, row]));
   const wanted = rows.map(({ key, build, update }) => {
@@ -46,7 +46,7 @@ function fill(list, rows) {
     list.replaceChildren(...wanted);
 }
 
-/** Ask the sandbox; what it refuses is thrown, in its words. */
+/** Call the control API; throws an Error with its text. */
 async function ask(path, method = "GET", body = undefined) {
   const answer = await fetch(`/sandbox${path}`, {
     method,
@@ -67,7 +67,7 @@ const sum = (rows) => rows.reduce((total, { quantity }) => total + quantity, 0);
 
 // ---- The counter, as a customer embeds it ----
 
-class Embedding {
+class Embed {
   /** @param {string | null} server @param {string} site */
   constructor(server, site) {
     this.server = server;
@@ -76,24 +76,24 @@ class Embedding {
 
   /** Load the widget as a customer's page does. */
   load() {
-    if (!this.server) return trouble("No counter yet: start the sandbox with --webhook ADDRESS.");
+    if (!this.server) return showError("No counter server: start the sandbox with --webhook URL.");
     const script = document.createElement("script");
     script.src = `${this.server}/widget/v1/ticket-counter.js`;
     script.async = true;
-    const absent = `No counter answers at ${this.server}. Start it, then load this page again.`;
-    script.addEventListener("error", () => trouble(absent));
+    const message = `No counter server answers at ${this.server}. Start it, then reload this page.`;
+    script.addEventListener("error", () => showError(message));
     document.head.append(script);
   }
 
   /** @param {string} ticket */
   element(ticket) {
-    const made = make("ticket-counter", "See you at the door");
-    made.setAttribute("ticket", ticket);
-    made.setAttribute("site", this.site);
-    return made;
+    const element = make("ticket-counter", "Tickets at the door");
+    element.setAttribute("ticket", ticket);
+    element.setAttribute("site", this.site);
+    return element;
   }
 
-  /** The HTML that does the same. @param {string} ticket */
+  /** The HTML that embeds it. @param {string} ticket */
   snippet(ticket) {
     return [
       `<script src="${this.server}/widget/v1/ticket-counter.js" async></script>`,
@@ -104,24 +104,24 @@ class Embedding {
 }
 
 /** @param {string} text */
-function trouble(text) {
+function showError(text) {
   write(byId("trouble"), text);
 }
 
 // ---- A ticket ----
 
 class Card {
-  /** @param {string} id @param {Embedding} embedding */
-  constructor(id, embedding) {
+  /** @param {string} id @param {Embed} embed */
+  constructor(id, embed) {
     this.id = id;
     this.root = byId("ticket").content.firstElementChild.cloneNode(true);
-    /** When the last click was that the counter has not answered yet. @type {number | null} */
+    /** Time of the last click, until the counter changes. @type {number | null} */
     this.clicked = null;
     this.options = "";
     this.root.dataset.key = id;
-    this.part("window").append(embedding.element(id));
-    this.part("snippet").textContent = embedding.snippet(id);
-    this.root.addEventListener("ticket-counter", () => this.#answered());
+    this.part("window").append(embed.element(id));
+    this.part("snippet").textContent = embed.snippet(id);
+    this.root.addEventListener("ticket-counter", () => this.#changed());
     for (const act of ["buy", "hold", "rush"])
       this.root.querySelector(`[data-act=${act}]`).addEventListener("click", () => this.#act(act));
   }
@@ -131,7 +131,7 @@ class Card {
     return this.root.querySelector(`[data-${name}]`);
   }
 
-  /** Show what Wix says. @param {object} ticket @param {object[]} holds @param {number} now */
+  /** Show the stock at Wix. @param {object} ticket @param {object[]} holds @param {number} now */
   update(ticket, holds, now) {
     const { unsold, limit, prices, pricing, saleStatus, hidden } = ticket;
     const onSale = saleStatus === "SALE_STARTED" && !hidden;
@@ -151,7 +151,7 @@ class Card {
     fill(this.part("holds"), holds.map((hold) => this.#hold(hold, now)));
   }
 
-  /** Offer prices to choose from. */
+  /** Fill the select element of prices. */
   #choose(prices) {
     const texts = prices.map((price) => `${price.name ?? "Ticket"}, ${money(price)}`);
     if (texts.join() === this.options) return;
@@ -164,19 +164,20 @@ class Card {
   #hold({ id, quantity, expires }, now) {
     const build = () => {
       const row = document.createElement("li");
-      const release = button("Release", () => this.#do(() => ask(`/holds/${id}/cancel`, "POST")));
-      row.append(make("span", ""), button("Buy it", () => this.#do(() => ask(`/holds/${id}/buy`, "POST"))), release);
+      const release = button("Release", () => this.#perform(() => ask(`/holds/${id}/cancel`, "POST")));
+      const buy = button("Buy it", () => this.#perform(() => ask(`/holds/${id}/buy`, "POST")));
+      row.append(make("span", ""), buy, release);
       return row;
     };
     const seconds = Math.max(0, Math.round((Date.parse(expires) - now) / 1000));
     const left = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-    return { key: id, build, update: (row) => write(row.firstElementChild, `${quantity} in a basket for ${left}`) };
+    return { key: id, build, update: (row) => write(row.firstElementChild, `${quantity} held for ${left}`) };
   }
 
   #act(act) {
     const wanted = { quantity: 1, option: this.part("option").value || null };
-    if (act !== "rush") return this.#do(() => ask(`/tickets/${this.id}/${act}`, "POST", wanted));
-    return this.#do(async () => {
+    if (act !== "rush") return this.#perform(() => ask(`/tickets/${this.id}/${act}`, "POST", wanted));
+    return this.#perform(async () => {
       const buyer = () => ask(`/tickets/${this.id}/buy`, "POST", wanted);
       const all = await Promise.allSettled(Array.from({ length: RUSH }, buyer));
       const refused = all.filter(({ status }) => status === "rejected");
@@ -184,20 +185,20 @@ class Card {
     });
   }
 
-  async #do(deed) {
+  async #perform(act) {
     this.clicked = performance.now();
     write(this.part("lag"), "");
     write(this.part("trouble"), "");
     try {
-      await deed();
+      await act();
     } catch (error) {
       write(this.part("trouble"), error.message);
     }
     await refresh();
   }
 
-  /** The counter has changed: how long after the click that was. */
-  #answered() {
+  /** The counter has changed: show how long after the click. */
+  #changed() {
     if (this.clicked === null) return;
     const seconds = (performance.now() - this.clicked) / 1000;
     this.clicked = null;
@@ -210,8 +211,8 @@ class Card {
 /** @type {Map<string, Card>} */
 const cards = new Map();
 const lines = [];
-let embedding;
-/** From where on webhooks are asked for; at first the newest. */
+let embed;
+/** Query of the next request for webhooks; empty for the newest. */
 let webhooks = "";
 
 function showWorld({ now, event, tickets, holds, orders, knobs }) {
@@ -221,7 +222,7 @@ function showWorld({ now, event, tickets, holds, orders, knobs }) {
   fill(
     byId("tickets"),
     tickets.map((ticket) => {
-      const card = cards.get(ticket.id) ?? new Card(ticket.id, embedding);
+      const card = cards.get(ticket.id) ?? new Card(ticket.id, embed);
       cards.set(ticket.id, card);
       card.update(ticket, holds.filter((hold) => hold.ticket === ticket.id), moment);
       return { key: ticket.id, build: () => card.root };
@@ -234,7 +235,7 @@ function showWorld({ now, event, tickets, holds, orders, knobs }) {
 
 function when({ start, zone, status }) {
   const style = { dateStyle: "full", timeStyle: "short", timeZone: zone };
-  const past = { CANCELED: "Canceled", ENDED: "Over" }[status];
+  const past = { CANCELED: "Canceled", ENDED: "Ended" }[status];
   return `${past ? `${past}. ` : ""}${new Intl.DateTimeFormat("en-GB", style).format(new Date(start))}, ${zone}`;
 }
 
@@ -244,7 +245,7 @@ function orderRow({ number, ticket, quantity, status }, names) {
     const row = document.createElement("li");
     row.append(make("span", `${quantity} × ${names.get(ticket) ?? "a deleted ticket"}`, gone ? "canceled" : ""));
     if (!gone) {
-      const cancel = button("Cancel", () => deed(() => ask(`/orders/${number}/cancel`, "POST")));
+      const cancel = button("Cancel", () => perform(() => ask(`/orders/${number}/cancel`, "POST")));
       cancel.setAttribute("aria-label", `Cancel order ${number}`);
       row.append(cancel);
     }
@@ -276,7 +277,7 @@ function showWebhooks(found) {
     else lines[place] = webhook;
   }
   lines.splice(0, Math.max(0, lines.length - WEBHOOKS));
-  // Those without an answer are asked for again.
+  // Undelivered webhooks are requested again.
   const open = lines.find(({ attempts }) => !delivered(attempts));
   if (lines.length) webhooks = `?since=${open ? open.n - 1 : lines.at(-1).n}`;
   fill(byId("webhooks"), lines.toReversed().map(webhookRow));
@@ -287,9 +288,9 @@ const delivered = (attempts) => attempts.some(({ status }) => status === 200);
 function webhookRow({ n, type, attempts }) {
   const last = attempts.at(-1);
   const good = attempts.findLast(({ status }) => status === 200) ?? last;
-  let [text, look] = ["no try yet", "late"];
-  if (good?.status === 200) [text, look] = [`${good.ms} ms`, "ok"];
-  else if (good) [text, look] = [`${good.status || "no answer"}`, "failed"];
+  let [text, className] = ["not sent yet", "late"];
+  if (good?.status === 200) [text, className] = [`${good.ms} ms`, "ok"];
+  else if (good) [text, className] = [`${good.status || "no answer"}`, "failed"];
   const name = type.split(".").at(-1).replaceAll("_", " ");
   const build = () => {
     const row = document.createElement("li");
@@ -300,52 +301,52 @@ function webhookRow({ n, type, attempts }) {
     row.title = type;
     write(row.firstElementChild, name);
     write(row.lastElementChild, text);
-    row.lastElementChild.className = look;
+    row.lastElementChild.className = className;
   };
   return { key: `${n}`, build, update };
 }
 
-/** Do something that concerns no single ticket. */
-async function deed(act) {
+/** Run an action that does not belong to a ticket, and show its error. */
+async function perform(act) {
   try {
     await act();
-    trouble("");
+    showError("");
   } catch (error) {
-    trouble(error.message);
+    showError(error.message);
   }
   await refresh();
 }
 
-let lost = false;
+let failing = false;
 
 async function refresh() {
   try {
     const [world, sent] = await Promise.all([ask("/world"), ask(`/webhooks${webhooks}`)]);
     showWorld(world);
     showWebhooks(sent.webhooks);
-    if (lost) trouble("");
-    lost = false;
+    if (failing) showError("");
+    failing = false;
   } catch (error) {
-    lost = true;
-    trouble(error instanceof TypeError ? "The local Wix does not answer: it may have been stopped." : error.message);
+    failing = true;
+    showError(error instanceof TypeError ? "The local Wix does not answer: it may have been stopped." : error.message);
   }
 }
 
 byId("knobs").addEventListener("input", ({ target }) => label(target));
 byId("knobs").addEventListener("change", ({ target }) => {
   const value = target.type === "range" ? Number(target.value) : target.value;
-  deed(() => ask("/knobs", "PATCH", { [target.name]: value }));
+  perform(() => ask("/knobs", "PATCH", { [target.name]: value }));
 });
 byId("knobs").addEventListener("reset", (event) => {
   event.preventDefault();
   const named = [...byId("knobs").elements].filter(({ name }) => name);
   const normal = Object.fromEntries(named.map(({ name, type }) => [name, type === "range" ? 0 : "none"]));
-  deed(() => ask("/knobs", "PATCH", normal));
+  perform(() => ask("/knobs", "PATCH", normal));
 });
 
 const { counter, site } = await ask("/page");
-embedding = new Embedding(counter, site);
-embedding.load();
+embed = new Embed(counter, site);
+embed.load();
 for (;;) {
   await refresh();
   await new Promise((done) => setTimeout(done, POLL));

@@ -1,6 +1,6 @@
-"""The shop page: the files beside this one, and what the page must know to embed a counter as a customer would.
+"""The shop page: its files in this folder, and the address of the counter server that it embeds.
 
-In: GET. Out: shop.html, shop.js, shop.css, and the origin of the first webhook receiver, which is the counter.
+In: GET. Out: shop.html, shop.js, shop.css, and the origin of the first webhook receiver, which is the counter server.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ class Shop:
         self._folder = folder
 
     def routes(self) -> list[BaseRoute]:
-        """Every route."""
+        """All routes."""
         return [Route("/sandbox/page", self._page), *(Route(path, self._file) for path in FILES)]
 
     async def _file(self, request: Request) -> Response:

@@ -1,6 +1,6 @@
-"""Who is who: the app, the site it is installed on, its first event and tickets, and the key that signs webhooks.
+"""Ids and secrets: the app, the site it is installed on, its first event and tickets, and the key that signs webhooks.
 
-In: nothing, or what an earlier run kept (state.py). Out: one frozen Site. Nothing here changes while the sandbox runs.
+In: nothing, or what an earlier run stored (state.py). Out: one frozen Site, which never changes during a run.
 """
 
 import base64
@@ -15,18 +15,18 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 KINDS = ("fixed", "options", "guest", "free", "unlimited", "scheduled", "low", "hidden")
-"""The tickets of the seed, by a word each; what they are is in seed.py."""
+"""Names of the seeded tickets; seed.py defines them."""
 
 OPTIONS = 3
-"""Prices of the ticket with pricing options."""
+"""Number of prices of the ticket with pricing options."""
 
 KEY_BITS = 2048
-"""As every key of Wix that was seen."""
+"""The length of every observed key of Wix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """Every id, and the secrets among them."""
+    """All ids and secrets."""
 
     app: str
     instance: str
@@ -41,7 +41,7 @@ class Ids:
 
     @classmethod
     def new(cls) -> "Ids":
-        """Ids that nobody has had yet."""
+        """New random ids."""
         return cls(
             app=_guid(),
             instance=_guid(),
@@ -65,7 +65,7 @@ class Site:
 
     @classmethod
     def new(cls) -> "Site":
-        """A site of its own; making the key takes some 100 ms."""
+        """A new site; generating the key takes some 100 ms."""
         return cls(Ids.new(), new_key())
 
     @cached_property
@@ -80,12 +80,12 @@ class Site:
 
     @cached_property
     def public_line(self) -> str:
-        """The public key on one line, base64 of the PEM, as it fits into a .env file."""
+        """The public key on one line for a .env file: base64 of the PEM."""
         return base64.b64encode(self.public_pem.encode()).decode()
 
     @cached_property
     def kid(self) -> str:
-        """The key's name in the header of a JWT."""
+        """The key id in the header of a JWT."""
         return hashlib.sha256(self.public_pem.encode()).hexdigest()[:8]
 
 

@@ -1,24 +1,24 @@
 /**
- * <ticket-counter ticket="GUID">: how many tickets are left, live, as a guest in somebody's page.
+ * <ticket-counter ticket="GUID">: how many tickets are left, live, on any page.
  *
- * In: whole counters, over one WebSocket a page. Out: a sentence that is true now, or else the element's own content.
+ * In: counters, over one WebSocket per page. Out: a sentence that is true now, or the element's own content.
  *
  * @typedef {{ state: string, unsold: number?, prices: { amount: string, currency: string }[], shared: boolean,
  *   name: string?, sale: { start: string?, zone: string? } }} Counter
  */
 "use strict";
 
-// The block is the scope; a second copy finds the first, and stops.
+// The block is the scope; a second copy does nothing.
 if (!customElements.get("ticket-counter")) {
   // In ms.
-  const SILENCE = 60_000; // after which nothing is known any more
-  const HIDDEN = 60_000; // after which an unseen page lets go
-  const BEAT = 30_000; // in which a live socket speaks
-  const SETTLED = 5_000; // after which a socket makes up for failures
-  const GATHER = 50; // in which elements come and go as one
-  const [SOON, LATEST] = [500, 30_000];
-  const QUIET = 30_000; // between words to screen readers
-  const SPOKEN = 10_000; // after which they are taken back
+  const SILENCE = 60_000; // after which counters are withdrawn
+  const HIDDEN = 60_000; // after which a hidden page disconnects
+  const BEAT = 30_000; // between heartbeats
+  const SETTLED = 5_000; // after which a socket resets the back-off
+  const GATHER = 50; // in which changes of elements are batched
+  const [SOON, LATEST] = [500, 30_000]; // back-off
+  const QUIET = 30_000; // between texts for screen readers
+  const SPOKEN = 10_000; // after which they are removed
 
   const TICKETS = 50; // in one request
   const GUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
@@ -46,14 +46,14 @@ if (!customElements.get("ticket-counter")) {
     [part=name]::after, [part=price]::after { content: " " }
     [role] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }`);
 
-  /** Where this script came from: a module can tell only by its stack. */
+  /** This script's origin; a module finds it only in its stack. */
   const HOME = /https?:\S*?(?=\/widget\/v1\/ticket-counter)/.exec(
     [new Error().stack, ...Array.from(document.scripts, ({ src }) => src)].join(" "),
   )?.[0];
 
   const warn = (text) => console.warn(`<ticket-counter>: ${text}`);
 
-  const either = (one, other) => {
+  const attempt = (one, other) => {
     try {
       return one();
     } catch {
@@ -63,7 +63,7 @@ if (!customElements.get("ticket-counter")) {
 
   /** The claim, if any, and the price. @returns {[string, string]} */
   const words = (/** @type {Counter} */ { state, unsold, prices, shared, sale }, lang) => {
-    const locale = either(() => Intl.getCanonicalLocales(lang)[0], () => "en");
+    const locale = attempt(() => Intl.getCanonicalLocales(lang)[0], () => "en");
     const when = (timeZone) =>
       new Date(sale.start).toLocaleString("en", {
         day: "numeric", month: "long", year: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short", timeZone,
@@ -74,15 +74,15 @@ if (!customElements.get("ticket-counter")) {
     else if (!shared && prices.length === 1) key += "_here";
     const claim = (TEXTS[key] ?? TEXTS[state] ?? "")
       .replace("{n}", () => unsold.toLocaleString(locale))
-      .replace("{when}", () => either(() => when(sale.zone ?? undefined), () => when("UTC")));
+      .replace("{when}", () => attempt(() => when(sale.zone ?? undefined), () => when("UTC")));
 
     if (!prices.length) return [claim, ""];
     const [{ amount, currency }, ...others] = [...prices].sort((one, other) => +one.amount - +other.amount);
-    const money = either(
+    const money = attempt(
       () => new Intl.NumberFormat(locale, { style: "currency", currency }).format(amount),
       () => amount,
     );
-    // One price and shared: the buyer names it, from there on.
+    // One shared price: the buyer pays at least that.
     if (others.length ? others.some((other) => other.amount !== amount) : shared)
       return [claim, TEXTS.from.replace("{price}", () => money)];
     return [claim, +amount ? money : TEXTS.free];
@@ -90,37 +90,37 @@ if (!customElements.get("ticket-counter")) {
 
   let asleep = false;
 
-  /** A socket for up to 50 tickets, and its last word on each. */
-  class Feed {
+  /** A socket for up to 50 tickets, and the last frame of each. */
+  class Connection {
     static all = new Set();
 
-    /** Listen; answers how to stop. */
-    static join(address, ticket, hear) {
-      const fits = (feed) =>
-        feed.#address === address && (feed.#hearers.has(ticket) || feed.#hearers.size < TICKETS);
-      const feed = [...Feed.all].find(fits) ?? new Feed(address);
-      const hearers = feed.#hearers.get(ticket) ?? new Set();
-      feed.#hearers.set(ticket, hearers.add(hear));
-      if (feed.#said.has(ticket)) hear(feed.#said.get(ticket));
-      feed.#timer ||= feed.#plan(GATHER);
+    /** Subscribe; returns the function to unsubscribe. */
+    static join(address, ticket, listener) {
+      const fits = (connection) =>
+        connection.#address === address && (connection.#listeners.has(ticket) || connection.#listeners.size < TICKETS);
+      const connection = [...Connection.all].find(fits) ?? new Connection(address);
+      const listeners = connection.#listeners.get(ticket) ?? new Set();
+      connection.#listeners.set(ticket, listeners.add(listener));
+      if (connection.#frames.has(ticket)) listener(connection.#frames.get(ticket));
+      connection.#timer ||= connection.#plan(GATHER);
       return () => {
-        if (hearers.delete(hear) && !hearers.size) feed.#hearers.delete(ticket);
-        feed.#timer ||= feed.#plan(GATHER);
+        if (listeners.delete(listener) && !listeners.size) connection.#listeners.delete(ticket);
+        connection.#timer ||= connection.#plan(GATHER);
       };
     }
 
     #address;
     /** @type {Map<string, Set<(text: string) => void>>} */
-    #hearers = new Map();
+    #listeners = new Map();
     /** @type {Map<string, string>} */
-    #said = new Map();
-    /** Tickets that the socket has not spoken of yet. */
-    #owed = new Set();
+    #frames = new Map();
+    /** Tickets without a frame from this socket. */
+    #missing = new Set();
     #socket;
-    /** Its successor, until that speaks. */
+    /** Its successor, until its first frame. */
     #next;
-    /** The newest one's tickets. */
-    #asked = "";
+    /** The newest socket's tickets. */
+    #query = "";
     #began = 0;
     #heard = 0;
     #failures = 0;
@@ -128,40 +128,40 @@ if (!customElements.get("ticket-counter")) {
 
     constructor(address) {
       this.#address = address;
-      Feed.all.add(this);
+      Connection.all.add(this);
     }
 
     #plan(ms) {
-      return setTimeout(() => this.turn(), ms);
+      return setTimeout(() => this.sync(), ms);
     }
 
-    /** Have a socket for just the wanted tickets. */
-    turn(anew = false) {
+    /** Connect if the set of tickets has changed. */
+    sync(force = false) {
       clearTimeout(this.#timer);
       this.#timer = 0;
-      for (const ticket of this.#said.keys())
-        if (!this.#hearers.has(ticket) && this.#said.delete(ticket)) this.#owed.delete(ticket);
-      const query = [...this.#hearers.keys()].sort().map((ticket) => `ticket=${ticket}`).join("&");
+      for (const ticket of this.#frames.keys())
+        if (!this.#listeners.has(ticket) && this.#frames.delete(ticket)) this.#missing.delete(ticket);
+      const query = [...this.#listeners.keys()].sort().map((ticket) => `ticket=${ticket}`).join("&");
       if (!query) {
-        this.rest();
-        Feed.all.delete(this);
-        // Asked, and no socket: that was refused.
-      } else if (!asleep && (query !== this.#asked || (anew && this.#live))) this.#open(query);
+        this.disconnect();
+        Connection.all.delete(this);
+        // The same tickets without a socket: it was refused.
+      } else if (!asleep && (query !== this.#query || (force && this.#live))) this.#open(query);
     }
 
     get #live() {
       return this.#next ?? this.#socket;
     }
 
-    wake(anew) {
+    wake(force) {
       this.watch();
-      this.turn(anew || Date.now() - Math.max(this.#heard, this.#began) > BEAT);
+      this.sync(force || Date.now() - Math.max(this.#heard, this.#began) > BEAT);
     }
 
-    rest() {
+    disconnect() {
       clearTimeout(this.#timer);
       this.#timer = 0;
-      if (this.#live) this.#asked = "";
+      if (this.#live) this.#query = "";
       this.#drop(this.#socket);
       this.#drop(this.#next);
       this.#socket = this.#next = undefined;
@@ -169,24 +169,24 @@ if (!customElements.get("ticket-counter")) {
 
     #open(query) {
       this.#drop(this.#next);
-      this.#asked = query;
+      this.#query = query;
       this.#began = Date.now();
-      const socket = (this.#next = either(() => new WebSocket(this.#address + query), () => undefined));
+      const socket = (this.#next = attempt(() => new WebSocket(this.#address + query), () => undefined));
       if (!socket) return warn(`cannot connect to ${this.#address}`);
-      let spoke = Infinity;
+      let firstFrame = Infinity;
       let again;
       socket.onmessage = ({ data }) => {
         this.#heard = Date.now();
         if (socket === this.#next) {
-          // Now only the new one counts: two servers never take turns.
+          // Now only the new socket counts: two never alternate.
           this.#drop(this.#socket);
           this.#socket = socket;
           this.#next = undefined;
-          this.#owed = new Set(this.#said.keys());
-          spoke = this.#heard;
+          this.#missing = new Set(this.#frames.keys());
+          firstFrame = this.#heard;
         }
         const { ticket, bye } = JSON.parse(data);
-        if (ticket) this.#say(ticket, data);
+        if (ticket) this.#show(ticket, data);
         else if (bye) again = bye.retry_ms;
       };
       socket.onclose = ({ code, reason }) => {
@@ -194,11 +194,11 @@ if (!customElements.get("ticket-counter")) {
         else this.#next = undefined;
         if (this.#next) return;
         if (code >= 4500 && code < 5000) {
-          if (!this.#socket) this.#withdraw(this.#said.keys());
+          if (!this.#socket) this.#withdraw(this.#frames.keys());
           return warn(`${code} ${reason}: correct ticket and site, or the server's ORIGINS`);
         }
-        this.#asked = "";
-        if (Date.now() - spoke >= SETTLED) this.#failures = 0;
+        this.#query = "";
+        if (Date.now() - firstFrame >= SETTLED) this.#failures = 0;
         const [low, high] = again ?? [SOON, SOON + Math.min(LATEST, 1000 * 2 ** this.#failures++)];
         clearTimeout(this.#timer);
         this.#timer = this.#plan(low + Math.random() * (high - low));
@@ -208,57 +208,57 @@ if (!customElements.get("ticket-counter")) {
     #drop(socket) {
       if (!socket) return;
       socket.onmessage = socket.onclose = null;
-      // Closed before it is open, it would complain in the console.
+      // Closing it before it is open would log an error.
       if (socket.readyState) socket.close();
       else socket.onopen = () => socket.close();
     }
 
-    /** The last word counts, whatever its `v`. */
-    #say(ticket, text) {
-      this.#owed.delete(ticket);
-      if (!this.#hearers.has(ticket)) return;
-      this.#said.set(ticket, text);
-      for (const hear of this.#hearers.get(ticket)) hear(text);
+    /** The last frame counts, whatever its `v`. */
+    #show(ticket, text) {
+      this.#missing.delete(ticket);
+      if (!this.#listeners.has(ticket)) return;
+      this.#frames.set(ticket, text);
+      for (const listener of this.#listeners.get(ticket)) listener(text);
     }
 
     #withdraw(tickets) {
       for (const ticket of tickets) {
-        const counter = JSON.parse(this.#said.get(ticket));
-        this.#say(ticket, JSON.stringify({ ...counter, state: "unknown", unsold: null, prices: [] }));
+        const counter = JSON.parse(this.#frames.get(ticket));
+        this.#show(ticket, JSON.stringify({ ...counter, state: "unknown", unsold: null, prices: [] }));
       }
     }
 
-    /** Withdraw what nobody vouches for, replace a silent socket. */
+    /** Withdraw unverified counters, replace a silent socket. */
     watch() {
       const old = (since) => Math.abs(Date.now() - since) >= SILENCE;
-      if (old(this.#heard)) this.#withdraw(this.#said.keys());
-      // Heartbeats do not vouch for what was never spoken of.
-      else if (!this.#next && old(this.#began)) this.#withdraw(this.#owed);
-      if (this.#next ? old(this.#began) : this.#socket && old(this.#heard)) this.turn(true);
+      if (old(this.#heard)) this.#withdraw(this.#frames.keys());
+      // Heartbeats do not verify tickets without a frame.
+      else if (!this.#next && old(this.#began)) this.#withdraw(this.#missing);
+      if (this.#next ? old(this.#began) : this.#socket && old(this.#heard)) this.sync(true);
     }
   }
 
   const sleep = () => {
     asleep = true;
-    for (const feed of Feed.all) feed.rest();
+    for (const connection of Connection.all) connection.disconnect();
   };
-  const wake = (anew) => {
+  const wake = (force) => {
     asleep = false;
-    for (const feed of Feed.all) feed.wake(anew);
+    for (const connection of Connection.all) connection.wake(force);
   };
-  setInterval(() => Feed.all.forEach((feed) => feed.watch()), 1_000);
-  let hiding = 0;
-  const look = () => {
-    clearTimeout(hiding);
-    if (document.hidden) hiding = setTimeout(sleep, HIDDEN);
+  setInterval(() => Connection.all.forEach((connection) => connection.watch()), 1_000);
+  let hideTimer = 0;
+  const onVisibility = () => {
+    clearTimeout(hideTimer);
+    if (document.hidden) hideTimer = setTimeout(sleep, HIDDEN);
     else wake(false);
   };
-  document.addEventListener("visibilitychange", look);
-  // The back button revives pages, not sockets.
+  document.addEventListener("visibilitychange", onVisibility);
+  // The back button restores pages, not sockets.
   addEventListener("pagehide", sleep);
   addEventListener("pageshow", () => wake(false));
   addEventListener("online", () => wake(true));
-  look();
+  onVisibility();
 
   class TicketCounterEvent extends Event {
     constructor(/** @type {Counter} */ counter) {
@@ -283,13 +283,13 @@ if (!customElements.get("ticket-counter")) {
     #status = element("span", "role", "status");
     /** @type {Counter | null} */
     #counter = null;
-    #heard = "";
-    #place;
-    #leave;
-    #settling = false;
-    #told = "";
-    #toldAt = 0;
-    #telling = 0;
+    #frame = "";
+    #key;
+    #unsubscribe;
+    #pending = false;
+    #announced = "";
+    #announcedAt = 0;
+    #announceTimer = 0;
 
     constructor() {
       super();
@@ -303,32 +303,32 @@ if (!customElements.get("ticket-counter")) {
     }
 
     connectedCallback() {
-      this.#settle();
+      this.#update();
     }
 
     disconnectedCallback() {
-      this.#settle();
+      this.#update();
     }
 
     attributeChangedCallback() {
-      this.#settle();
+      this.#update();
     }
 
-    /** All changes at once: an element that only moves goes on as it was. */
-    #settle() {
-      if (this.#settling) return;
-      this.#settling = true;
+    /** Apply all changes at once: a moved element stays subscribed. */
+    #update() {
+      if (this.#pending) return;
+      this.#pending = true;
       queueMicrotask(() => {
-        this.#settling = false;
+        this.#pending = false;
         const ticket = this.isConnected && this.#id("ticket");
         const address = ticket && this.#address();
-        const place = address && address + ticket;
-        if (place !== this.#place) {
-          this.#leave?.();
-          this.#place = place;
+        const key = address && address + ticket;
+        if (key !== this.#key) {
+          this.#unsubscribe?.();
+          this.#key = key;
           this.#counter = null;
-          this.#heard = this.#told = "";
-          this.#leave = address ? Feed.join(address, ticket, (text) => this.#hear(text)) : undefined;
+          this.#frame = this.#announced = "";
+          this.#unsubscribe = address ? Connection.join(address, ticket, (text) => this.#receive(text)) : undefined;
         }
         this.#render();
       });
@@ -343,7 +343,7 @@ if (!customElements.get("ticket-counter")) {
     #address() {
       const server = this.getAttribute("server") ?? HOME;
       const site = this.#id("site");
-      return either(
+      return attempt(
         () => {
           const { href } = new URL(server.replace(/\/*$/, "/v1/counters?"), document.baseURI);
           return href.replace("http", "ws") + (site ? `site=${site}&` : "");
@@ -352,9 +352,9 @@ if (!customElements.get("ticket-counter")) {
       );
     }
 
-    #hear(text) {
-      if (text === this.#heard) return;
-      this.#heard = text;
+    #receive(text) {
+      if (text === this.#frame) return;
+      this.#frame = text;
       this.#counter = JSON.parse(text);
       this.#render();
       this.dispatchEvent(new TicketCounterEvent(this.#counter));
@@ -368,32 +368,32 @@ if (!customElements.get("ticket-counter")) {
       const part = (name, text) => (claim && this.hasAttribute(`show-${name}`) && text) || "";
       this.#write(this.#name, part("name", counter?.name));
       this.#write(this.#price, part("price", price));
-      if (this.#write(this.#text, claim)) this.#tell(claim, state);
+      if (this.#write(this.#text, claim)) this.#announce(claim, state);
       if (this.#slot.hidden !== !!claim) this.#slot.hidden = !!claim;
       if (!state) delete this.dataset.state;
       else if (this.dataset.state !== state) this.dataset.state = state;
     }
 
-    /** Write only what differs. */
+    /** Set the text if it differs. */
     #write(node, text) {
       if (node.textContent === text) return false;
       node.textContent = text;
       return true;
     }
 
-    /** Tell screen readers of a new state; the first is read with the page. */
-    #tell(claim, state) {
-      clearTimeout(this.#telling);
+    /** Tell screen readers a new state; the first is read with the page. */
+    #announce(claim, state) {
+      clearTimeout(this.#announceTimer);
       this.#write(this.#status, "");
-      if (!claim || state === this.#told) return;
-      if (!this.#told) this.#told = state;
+      if (!claim || state === this.#announced) return;
+      if (!this.#announced) this.#announced = state;
       else
-        this.#telling = setTimeout(() => {
-          this.#told = state;
-          this.#toldAt = Date.now();
+        this.#announceTimer = setTimeout(() => {
+          this.#announced = state;
+          this.#announcedAt = Date.now();
           this.#write(this.#status, claim);
-          this.#telling = setTimeout(() => this.#write(this.#status, ""), SPOKEN);
-        }, this.#toldAt + QUIET - Date.now());
+          this.#announceTimer = setTimeout(() => this.#write(this.#status, ""), SPOKEN);
+        }, this.#announcedAt + QUIET - Date.now());
     }
   }
 

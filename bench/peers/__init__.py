@@ -1,1 +1,1 @@
-"""The same counter as others would serve it, one program each, called with PORT REDIS_PORT CHANNEL…."""
+"""The same counter on other servers, one program each, called with PORT REDIS_PORT CHANNEL…."""

@@ -1,13 +1,13 @@
-"""A counter on Django Channels: a consumer in a group, as its tutorial has it, on uvicorn and the Redis pub/sub layer.
+"""A counter on Django Channels: a consumer in a group, as in its tutorial, on uvicorn and the Redis pub/sub layer.
 
-It runs in the environment of its own that bench/install.py makes. What `group_send` publishes comes from the viewers'
-side, as it would from a Django view or a worker in another process.
+It runs in the virtual environment that bench/install.py creates. The publisher of the benchmark sends what `group_send`
+would, as a Django view or a worker in another process does.
 """
 
 import sys
 from typing import Any
 
-import django  # type: ignore[import-not-found]  # it lives in an environment of its own
+import django  # type: ignore[import-not-found]  # only in the peers' environment
 import uvicorn
 from django.conf import settings  # type: ignore[import-not-found]
 
@@ -19,7 +19,7 @@ LAYER = {
 settings.configure(SECRET_KEY="bench", CHANNEL_LAYERS={"default": LAYER})
 django.setup()
 
-# These ask for the settings as soon as they are imported.
+# These imports need the settings.
 from channels.generic.websocket import AsyncWebsocketConsumer  # type: ignore[import-untyped]  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped]  # noqa: E402
 from django.urls import path  # type: ignore[import-not-found]  # noqa: E402
@@ -29,16 +29,16 @@ class Counters(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One viewer."""
 
     async def connect(self) -> None:
-        """Let it in."""
+        """Accept it."""
         await self.channel_layer.group_add("counters", self.channel_name)
         await self.accept()
 
     async def disconnect(self, _code: int) -> None:
-        """Let it go."""
+        """Remove it from the group."""
         await self.channel_layer.group_discard("counters", self.channel_name)
 
     async def counter(self, event: dict[str, Any]) -> None:
-        """Send what the group was sent."""
+        """Send a message of the group."""
         await self.send(text_data=event["text"])
 
 

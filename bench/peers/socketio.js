@@ -1,5 +1,5 @@
-// A counter on socket.io with its Redis adapter, published to as its Redis emitter does. Called with PORT REDIS_PORT
-// CHANNEL…; its packages are found by NODE_PATH.
+// A counter on socket.io with its Redis adapter; the benchmark publishes like its Redis emitter. Called with PORT
+// REDIS_PORT CHANNEL…; NODE_PATH leads to its packages.
 "use strict";
 
 const { createServer } = require("node:http");
@@ -16,14 +16,14 @@ async function main() {
   await Promise.all([publisher.connect(), subscriber.connect()]);
   const http = createServer();
   const io = new Server(http, {
-    // JSON, the adapter's other usual coding: the publisher's number stays readable, and V8 is quicker at it.
+    // JSON instead of msgpack: the publisher's number stays readable, and V8 parses it faster.
     adapter: createAdapter(publisher, subscriber, { parser: { encode: JSON.stringify, decode: JSON.parse } }),
     transports: ["websocket"],
     perMessageDeflate: false,
     serveClient: false,
-    pingInterval: HOUR_MS, // the viewers answer WebSocket's pings, not engine.io's own
+    pingInterval: HOUR_MS, // the viewers answer WebSocket pings, but not engine.io's
   });
-  // Its page on performance: the first request need not be kept for as long as the viewer stays.
+  // Its documentation on performance recommends to drop the first request, which needs memory.
   io.engine.on("connection", (viewer) => {
     viewer.request = null;
   });

@@ -1,4 +1,4 @@
-"""Webhooks as a tutorial takes them: a Starlette route, PyJWT, one call of redis-py a request."""
+"""Webhooks as in a tutorial: a Starlette route, PyJWT, one redis-py call per request."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ client = redis.asyncio.from_url(f"redis://127.0.0.1:{REDIS}/0")
 
 
 async def webhook(request: Request) -> Response:
-    """Take one webhook."""
+    """Accept one webhook."""
     try:
         claims = jwt.decode(await request.body(), key, algorithms=["RS256"], options={"verify_aud": False})
     except jwt.PyJWTError:

@@ -1,4 +1,4 @@
-"""A counter as a tutorial has it: Starlette, a set of sockets, a loop of send_text for each message from Redis."""
+"""A counter as in a tutorial: Starlette, a set of sockets, a loop of send_text for each message from Redis."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ viewers: set[WebSocket] = set()
 
 
 async def counters(socket: WebSocket) -> None:
-    """Keep one viewer."""
+    """Serve one viewer."""
     await socket.accept()
     viewers.add(socket)
     try:
@@ -26,7 +26,7 @@ async def counters(socket: WebSocket) -> None:
 
 
 async def listen() -> None:
-    """Send what Redis says to everyone."""
+    """Send each message from Redis to all viewers."""
     async with redis.asyncio.from_url(f"redis://127.0.0.1:{REDIS}/0").pubsub() as pubsub:
         await pubsub.subscribe(*CHANNELS)
         async for message in pubsub.listen():
@@ -37,7 +37,7 @@ async def listen() -> None:
 
 
 async def main() -> None:
-    """Serve both."""
+    """Serve viewers, and listen to Redis."""
     app = Starlette(routes=[WebSocketRoute("/v1/counters", counters)])
     config = uvicorn.Config(
         app, port=int(PORT), log_level="warning", ws_per_message_deflate=False, loop="uvloop", backlog=4096

@@ -1,4 +1,4 @@
-"""A counter as a careful tutorial has it: Starlette, a queue a socket, and a task that writes what is in it."""
+"""A counter as in a careful tutorial: Starlette, and for each socket a queue and a task that sends from it."""
 
 import asyncio
 import sys
@@ -13,19 +13,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 PORT, REDIS, *CHANNELS = sys.argv[1:]
 WAITING = 1000
-"""Messages that may wait for one viewer: more than a run has outstanding."""
+"""Size of a viewer's queue: more than a run has outstanding."""
 
 queues: set[asyncio.Queue[str]] = set()
 
 
 async def write(socket: WebSocket, queue: asyncio.Queue[str]) -> None:
-    """Send what waits for one viewer."""
+    """Send the queued messages of one viewer."""
     while True:
         await socket.send_text(await queue.get())
 
 
 async def counters(socket: WebSocket) -> None:
-    """Keep one viewer."""
+    """Serve one viewer."""
     await socket.accept()
     queue = asyncio.Queue[str](WAITING)
     queues.add(queue)
@@ -39,7 +39,7 @@ async def counters(socket: WebSocket) -> None:
 
 
 async def listen() -> None:
-    """Put what Redis says into every queue; one that is full misses it."""
+    """Put each message from Redis into every queue; a full queue drops it."""
     async with redis.asyncio.from_url(f"redis://127.0.0.1:{REDIS}/0").pubsub() as pubsub:
         await pubsub.subscribe(*CHANNELS)
         async for message in pubsub.listen():
@@ -51,7 +51,7 @@ async def listen() -> None:
 
 
 async def main() -> None:
-    """Serve both."""
+    """Serve viewers, and listen to Redis."""
     app = Starlette(routes=[WebSocketRoute("/v1/counters", counters)])
     config = uvicorn.Config(
         app, port=int(PORT), log_level="warning", ws_per_message_deflate=False, loop="uvloop", backlog=4096

@@ -11,7 +11,7 @@ viewers: set[ServerConnection] = set()
 
 
 async def counters(viewer: ServerConnection) -> None:
-    """Keep one viewer."""
+    """Serve one viewer."""
     viewers.add(viewer)
     try:
         await viewer.wait_closed()
@@ -20,7 +20,7 @@ async def counters(viewer: ServerConnection) -> None:
 
 
 async def main() -> None:
-    """Serve, and send what Redis says to everyone."""
+    """Serve viewers, and send each message from Redis to all of them."""
     async with redis.asyncio.from_url(f"redis://127.0.0.1:{REDIS}/0").pubsub() as pubsub:
         await pubsub.subscribe(*CHANNELS)
         async with serve(counters, "127.0.0.1", int(PORT), compression=None, backlog=4096):

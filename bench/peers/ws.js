@@ -1,5 +1,5 @@
 // A counter on Node's ws: a set of sockets, a loop of send for each message from Redis. Called with PORT REDIS_PORT
-// CHANNEL…; its packages are found by NODE_PATH.
+// CHANNEL…; NODE_PATH leads to its packages.
 "use strict";
 
 const { createClient } = require("redis");
@@ -16,13 +16,13 @@ async function main() {
     backlog: 4096,
     perMessageDeflate: false,
   });
-  const tell = (message) => {
+  const broadcast = (message) => {
     for (const viewer of server.clients) {
       if (viewer.readyState === WebSocket.OPEN) viewer.send(message, { binary: false });
     }
   };
-  // As buffers: a string would be encoded anew for each socket.
-  await subscriber.subscribe(channels, tell, true);
+  // As buffers: a string would be encoded again for each socket.
+  await subscriber.subscribe(channels, broadcast, true);
 }
 
 main();

@@ -221,7 +221,7 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
     at = await address(web)
     wix.send_to(at)
     order = wix.world.buy(ticket)
-    wix.world.cancel_ticket(order.number, order.admissions[0].number)
+    wix.world.cancel_ticket(order.number, order.issued[0].number)
     wix.world.cancel_hold(wix.world.hold(wix.tickets["low"]).id)
     await right(deployment, wix, ticket)
     async with httpx.AsyncClient(base_url=at, trust_env=False) as client:

@@ -1,4 +1,4 @@
-"""bench/chaos.py: the judge finds every lie that is put before it, and no other; then it judges two real runs."""
+"""bench/chaos: the judge finds every lie that is put before it, and no other; then it judges two real runs."""
 
 import asyncio
 import json
@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from bench.ordeal import faults, journal, ledger, summary, trade, verdict
-from bench.ordeal.faults import Happened
-from bench.ordeal.journal import Line
-from bench.ordeal.ledger import Entry
-from bench.ordeal.trade import Deal
-from bench.ordeal.truth import Past, Span
-from bench.ordeal.verdict import Record, Verdict
+from bench.chaos import checker, consumer, faults, logs, workload
+from bench.chaos import report as chaos_report
+from bench.chaos.checker import Record, Result
+from bench.chaos.consumer import Entry
+from bench.chaos.faults import FaultRecord
+from bench.chaos.logs import Line
+from bench.chaos.timeline import Span, Timeline
+from bench.chaos.workload import CompletedAction
 from tests.rig.percentile import percentile
 from tests.rig.report import report
 from tests.rig.server import TICKET, StartServer, until
@@ -27,17 +28,16 @@ from tests.rig.supervised_process import Ending
 from tests.rig.tcp_proxy import tcp_proxy
 from tests.rig.wix import WixRig
 
-ROOT = Path(__file__).parent.parent.parent
 MAX_STALE = 15.0
 END = 1000.0
 Told = Sequence[tuple[float, str | None]]
 
 
-def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -> Past:
+def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -> Timeline:
     """A ticket that was one thing after another, from these moments on."""
-    found = Past(lags)
+    found = Timeline(lags)
     for at, value in changes:
-        found.become(at, value)
+        found.add(at, value)
     return found
 
 
@@ -47,17 +47,17 @@ def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),
     for at, claim in told:
         found.history["t"].append((at, claim))
         found._shown["t"] = claim
-    found.sessions += [Session(0, begin - verdict.TOLD, end) for begin, end in lives]
+    found.sessions += [Session(0, begin - checker.CATCH_UP_TIME, end) for begin, end in lives]
     return found
 
 
-def judged(truth: Past, *viewers: Visitor, **more: Any) -> Verdict:
+def judged(truth: Timeline, *viewers: Visitor, **more: Any) -> Result:
     """The verdict on what these viewers showed until the end."""
-    given = {"deals": (), "faults": (), "endings": (), "unexplained": (), "changes": (), "refused": (), **more}
-    return verdict.judge(Record(END, MAX_STALE, viewers, {"t": truth}, **given))
+    given = {"actions": (), "faults": (), "endings": (), "unexplained": (), "changes": (), "refused": (), **more}
+    return checker.check(Record(END, MAX_STALE, viewers, {"t": truth}, **given))
 
 
-def broken(found: Verdict) -> dict[str, float]:
+def broken(found: Result) -> dict[str, float]:
     """The bounds that do not hold, and how far."""
     return {bound.name: bound.value for bound in found.bounds if not bound.kept}
 
@@ -74,7 +74,7 @@ def test_a_lie_is_found_to_the_second(late: float, lie: float) -> None:
 
     assert lie == pytest.approx(found.bounds[0].value, abs=0.1)
     assert (lie == 0) == found.kept
-    assert MAX_STALE + late == pytest.approx(found.oldest_living, abs=0.1)
+    assert MAX_STALE + late == pytest.approx(found.oldest_connected, abs=0.1)
 
 
 def test_what_is_withdrawn_is_never_false() -> None:
@@ -95,7 +95,7 @@ def test_what_never_was_true_is_false_at_once() -> None:
     early = judged(truth, viewer((0, "5 left"), (98, "4 left")))
 
     assert 3.0 == pytest.approx(invented.bounds[0].value, abs=0.1)
-    assert math.inf == invented.oldest_living
+    assert math.inf == invented.oldest_connected
     assert 2.0 == pytest.approx(early.bounds[0].value, abs=0.1)
 
 
@@ -106,25 +106,25 @@ def test_an_old_truth_that_comes_true_again_is_no_lie() -> None:
     found = judged(truth, viewer((0, "5 left"), (160, "4 left")))
 
     assert {} == broken(found)
-    assert 20.0 == pytest.approx(found.oldest_living, abs=0.1)
+    assert 20.0 == pytest.approx(found.oldest_connected, abs=0.1)
 
 
 @pytest.mark.parametrize(("late", "lie"), [(58.0, 0.0), (63.0, 3.0)])
 def test_without_a_connection_a_minute_more_is_allowed(late: float, lie: float) -> None:
     """Where no connection lives a claim may stand for the minute after which the page withdraws, and not longer."""
     truth = past((0, "5 left"), (100, "4 left"))
-    over = 100 + MAX_STALE + verdict.OVER + late
+    over = 100 + MAX_STALE + checker.STALE_MARGIN + late
 
     found = judged(truth, viewer((0, "5 left"), (over, "4 left"), lives=[(0, 90), (over, END)]))
 
     assert lie == pytest.approx(found.bounds[0].value, abs=0.1)
-    assert MAX_STALE + verdict.OVER + late == pytest.approx(found.oldest_cut, abs=0.1)
+    assert MAX_STALE + checker.STALE_MARGIN + late == pytest.approx(found.oldest_disconnected, abs=0.1)
 
 
 def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
     """While the link to a web is silent its viewers have the minute, and those of the other web do not."""
     truth = past((0, "5 left"), (100, "4 left"))
-    silence = Happened("link of viewers and web silent", "viewers-web0", 95, 150)
+    silence = FaultRecord("link of viewers and web silent", "viewers-web0", 95, 150)
     here, there = viewer((0, "5 left"), (151, "4 left")), viewer((0, "5 left"), (151, "4 left"))
     there.sessions[0].to = 1
 
@@ -135,7 +135,7 @@ def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
 def test_after_a_silence_there_are_seconds_to_tell() -> None:
     """Five seconds after a silence has ended its viewers must have been told."""
     truth = past((0, "5 left"), (100, "4 left"))
-    silence = Happened("web stopped and continued", "web0", 95, 150)
+    silence = FaultRecord("web stopped and continued", "web0", 95, 150)
 
     found = judged(truth, viewer((0, "5 left"), (157, "4 left")), faults=[silence])
 
@@ -171,7 +171,9 @@ def test_an_order_in_calm_is_true_when_the_last_viewer_is() -> None:
     quick, slow = viewer((0, "5 left"), (100.2, "4 left")), viewer((0, "5 left"), (102, "3 left"))
     gone = viewer((0, "5 left"), lives=[(0, 100.5)])
 
-    found = judged(truth, quick, slow, gone, deals=[Deal(100, 100, "buy", "t"), Deal(300, 300, "buy", "t")])
+    found = judged(
+        truth, quick, slow, gone, actions=[CompletedAction(100, 100, "buy", "t"), CompletedAction(300, 300, "buy", "t")]
+    )
 
     assert [pytest.approx(2.0)] == found.calm, "an order that moved nothing has no time"
 
@@ -179,10 +181,10 @@ def test_an_order_in_calm_is_true_when_the_last_viewer_is() -> None:
 def test_an_order_in_trouble_is_none_of_calm_times() -> None:
     """What is bought during a fault, just before it, or before all was healed from it, is not counted as calm."""
     truth = past((0, "9"), (50, "8"), (98.5, "7"), (105, "6"), (112, "5"), (200, "4"))
-    deals = [Deal(at, at, "buy", "t") for at in (50, 98.5, 105, 112, 200)]
+    actions = [CompletedAction(at, at, "buy", "t") for at in (50, 98.5, 105, 112, 200)]
     told = viewer((0, "9"), (50.1, "8"), (113, "5"), (200.3, "4"))
 
-    found = judged(truth, told, deals=deals, faults=[Happened("Redis killed (-9)", "redis", 100, 110)])
+    found = judged(truth, told, actions=actions, faults=[FaultRecord("Redis killed (-9)", "redis", 100, 110)])
 
     assert [pytest.approx(0.1), pytest.approx(0.3)] == found.calm
     assert 3.0 == pytest.approx(found.healings[0].healed), "from the fault's end to what was true after it"
@@ -192,7 +194,7 @@ def test_an_order_in_trouble_is_none_of_calm_times() -> None:
 def test_a_fault_that_meets_another_is_told_apart() -> None:
     """A fault that heals only after the next has begun says nothing of its kind."""
     truth = past((0, "9"), (105, "8"))
-    two = [Happened("Redis killed (-9)", "redis", 100, 110), Happened("Wix hangs", "wix", 111, 120)]
+    two = [FaultRecord("Redis killed (-9)", "redis", 100, 110), FaultRecord("Wix hangs", "wix", 111, 120)]
 
     found = judged(truth, viewer((0, "9"), (115, "8")), faults=two)
 
@@ -207,21 +209,21 @@ def test_changes_are_a_chain_or_something_is_wrong() -> None:
     facts = {"t": past((0, "a"), (1, "b"), (2, "c"))}
     whole = [Entry("t", 1, None, "a"), Entry("t", 2, "a", "b"), Entry("t", 3, "b", "c")]
 
-    assert [] == ledger.broken(whole, facts)
-    assert ["t: version 3 does not go on from 1"] == ledger.broken([whole[0], whole[2]], facts)
-    assert ["t: version 4 doubles 3"] == ledger.broken([*whole, Entry("t", 4, "b", "c")], facts)
-    assert ["t: the last change is not the present"] == ledger.broken(whole[:2], facts)
-    assert ["t: its first change has a before"] == ledger.broken(whole[1:], facts)
-    assert ["t: no change ever came"] == ledger.broken([], facts)
-    assert "t: version 2 has facts that the world never had" in ledger.broken(
+    assert [] == consumer.chain_errors(whole, facts)
+    assert ["t: version 3 does not go on from 1"] == consumer.chain_errors([whole[0], whole[2]], facts)
+    assert ["t: version 4 doubles 3"] == consumer.chain_errors([*whole, Entry("t", 4, "b", "c")], facts)
+    assert ["t: the last change is not the present"] == consumer.chain_errors(whole[:2], facts)
+    assert ["t: its first change has a before"] == consumer.chain_errors(whole[1:], facts)
+    assert ["t: no change ever came"] == consumer.chain_errors([], facts)
+    assert "t: version 2 has facts that the world never had" in consumer.chain_errors(
         [whole[0], Entry("t", 2, "a", "x")], facts
     )
-    assert "t: version 1 comes after 2" in ledger.broken([whole[0], whole[1], Entry("t", 1, "b", "c")], facts)
+    assert "t: version 1 comes after 2" in consumer.chain_errors([whole[0], whole[1], Entry("t", 1, "b", "c")], facts)
 
 
 def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
     """A warning is explained by a fault that touches its process and has it as a consequence, at its time; else not."""
-    cut_off = [Happened("link of web and Redis silent", "web0-redis", 100, 110)]
+    cut_off = [FaultRecord("link of web and Redis silent", "web0-redis", 100, 110)]
     told = [
         Line("web0", 1105.0, "listener_lost", "explained"),
         Line("web1", 1105.0, "listener_lost", "of the other process"),
@@ -230,7 +232,7 @@ def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
         Line("web0", None, "not a line of the log", "Traceback (most recent call last):"),
     ]
 
-    assert told[1:] == journal.unexplained(told, cut_off, 1000.0)
+    assert told[1:] == logs.unexplained(told, cut_off, 1000.0)
 
 
 def test_lines_are_read_as_they_are_written() -> None:
@@ -241,7 +243,7 @@ def test_lines_are_read_as_they_are_written() -> None:
     ]
     text = "\n".join([*map(json.dumps, said), "Fatal Python error", '{"event": "half'])
 
-    found = list(journal.lines("web0", text))
+    found = list(logs.lines("web0", text))
 
     assert ["listener_lost", "not a line of the log"] == [line.event for line in found]
     assert [1_795_676_400.5, None] == [line.at for line in found]
@@ -261,13 +263,13 @@ def test_ends_are_in_order_and_asked_for() -> None:
 
 def test_a_seed_is_a_plan() -> None:
     """One seed gives the same orders and faults each time, another seed others, and every fault ends before the run."""
-    assert trade.plan(7, 60) == trade.plan(7, 60) != trade.plan(8, 60)
+    assert workload.plan(7, 60) == workload.plan(7, 60) != workload.plan(8, 60)
     assert faults.plan(7, 300) == faults.plan(7, 300) != faults.plan(8, 300)
-    assert all(0 <= act.at < 60 for act in trade.plan(7, 60))
+    assert all(0 <= act.at < 60 for act in workload.plan(7, 60))
     for seed in range(20):
         plan = faults.plan(seed, 300)
         assert plan
-        assert all(faults.FIRST <= one.at <= one.at + one.seconds <= 300 - faults.LAST for one in plan)
+        assert all(faults.QUIET_START <= one.at <= one.at + one.seconds <= 300 - faults.QUIET_END for one in plan)
 
 
 def test_every_kind_of_fault_has_its_turn() -> None:
@@ -331,7 +333,7 @@ async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix
 async def chaos(*words: str, folder: Path) -> tuple[int, dict[str, Any], str]:
     """Run the command; answers its status, its JSON, and what it printed."""
     result = folder / "result.json"
-    command = [str(ROOT / "bench" / "chaos.py"), *words, "--viewers", "200", "--json", str(result)]
+    command = ["-m", "bench.chaos", *words, "--viewers", "200", "--json", str(result)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )
@@ -353,8 +355,8 @@ async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
     assert found["healings"]
     assert found["counts"]["changes"] >= 40
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n")
-    summary.write([tmp_path / "result.json"], page)
+    page.write_text(f"before\n{chaos_report.BEGIN}\nold\n{chaos_report.END}\nafter\n")
+    chaos_report.write([tmp_path / "result.json"], page)
     assert "| false claims | 0 viewer-seconds | 0 |" in page.read_text()
     assert "\nold\n" not in page.read_text()
     median = percentile(found["calm_s"], 0.5)

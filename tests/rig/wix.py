@@ -19,9 +19,9 @@ from sandbox.__main__ import Server, config, listen
 from sandbox.app import Sandbox
 from sandbox.calls import Call
 from sandbox.delivery import Webhook
-from sandbox.herald import What
-from sandbox.knobs import Board
+from sandbox.knobs import LiveKnobs
 from sandbox.model import Event, Hold, Order, Ticket
+from sandbox.observer import ChangeType
 from sandbox.site import Ids, Site, new_key
 from sandbox.world import World
 
@@ -77,7 +77,7 @@ class WixRig:
         return self.sandbox.world
 
     @property
-    def knobs(self) -> Board:
+    def knobs(self) -> LiveKnobs:
         """Turn them with `wix.knobs.turn(loss=0.5)`."""
         return self.sandbox.knobs
 
@@ -135,25 +135,25 @@ class ManualClock:
 
 
 class RecordingHerald:
-    """A Herald that records all that is announced: (what, thing), in order."""
+    """An Observer that records all changes: (what, thing), in order."""
 
     def __init__(self) -> None:
         self.recorded: list[tuple[str, Any]] = []
 
-    def ticket(self, what: What, ticket: Ticket, before: Ticket | None = None) -> None:
+    def ticket(self, what: ChangeType, ticket: Ticket, before: Ticket | None = None) -> None:
         """Record news of a ticket; not that its stock moved, which comes with every sale."""
-        if what is not What.STOCK_MOVED:
+        if what is not ChangeType.STOCK_MOVED:
             self.recorded.append((f"ticket {what}", ticket))
 
-    def hold(self, what: What, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
+    def hold(self, what: ChangeType, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
         """Record news of a hold."""
         self.recorded.append((f"hold {what}", hold))
 
-    def order(self, what: What, order: Order) -> None:
+    def order(self, what: ChangeType, order: Order) -> None:
         """Record news of an order."""
         self.recorded.append((f"order {what}", order))
 
-    def event(self, what: What, event: Event) -> None:
+    def event(self, what: ChangeType, event: Event) -> None:
         """Record news of an event."""
         self.recorded.append((f"event {what}", event))
 

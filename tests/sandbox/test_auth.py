@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.auth import Auth, Denied
-from sandbox.knobs import Board
+from sandbox.auth import Auth, TokenDenied
+from sandbox.knobs import LiveKnobs
 from tests.rig.wix import IDS, ManualClock, sandbox_site, token_request
 
 
@@ -11,7 +11,7 @@ class Door:
     """An Auth with its knobs and its clock."""
 
     def __init__(self) -> None:
-        self.board = Board()
+        self.board = LiveKnobs()
         self.clock = ManualClock()
         self.auth = Auth(sandbox_site(), self.board, clock=self.clock)
 
@@ -20,7 +20,7 @@ class Door:
 
     def admits(self, authorization: str, **more: str) -> bool:
         headers = {name.replace("_", "-"): value for name, value in more.items()}
-        return self.auth.admits({"authorization": authorization, **headers})
+        return self.auth.is_authorized({"authorization": authorization, **headers})
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_token_is_granted_for_four_hours(door: Door) -> None:
 )
 def test_a_wrong_request_gets_no_token(door: Door, changes: dict[str, Any], status: int, code: str) -> None:
     """Each fault has its status and its OAuth error."""
-    with pytest.raises(Denied) as caught:
+    with pytest.raises(TokenDenied) as caught:
         door.auth.grant(token_request(**changes))
 
     assert (status, code) == (caught.value.status, caught.value.code)
@@ -58,7 +58,7 @@ def test_a_wrong_request_gets_no_token(door: Door, changes: dict[str, Any], stat
 @pytest.mark.parametrize("body", [None, [], "x"])
 def test_no_object_gets_no_token(door: Door, body: Any) -> None:
     """A body that is no object is an invalid request."""
-    with pytest.raises(Denied):
+    with pytest.raises(TokenDenied):
         door.auth.grant(body)
 
 

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.delivery import AT_ONCE, RESENDS, WITHIN, Delivery
-from sandbox.knobs import Board
+from sandbox.delivery import MAX_CONCURRENT, RESENDS, TIMEOUT, Delivery
+from sandbox.knobs import LiveKnobs
 from tests.rig.server import until
 from tests.rig.wix import ManualClock
 
@@ -84,9 +84,9 @@ def sign(envelope: dict[str, Any], at: float) -> str:
 async def delivery(
     *urls: str, sleep: Any = asyncio.sleep, within: float = PATIENT, **knobs: Any
 ) -> AsyncIterator[Delivery]:
-    board = Board()
+    board = LiveKnobs()
     board.turn(**knobs)
-    found = Delivery(sign, board, urls, clock=ManualClock(), sleep=sleep, dice=random.Random(1), within=within)
+    found = Delivery(sign, board, urls, clock=ManualClock(), sleep=sleep, rng=random.Random(1), within=within)
     try:
         yield found
     finally:
@@ -164,7 +164,7 @@ async def test_the_schedule_is_scaled() -> None:
 
 async def test_who_is_too_slow_has_failed() -> None:
     """No answer within 1.25 s is a failure with status 0, and the webhook comes again."""
-    async with listening(Receiver(0, 200)) as receiver, delivery(receiver.url, within=WITHIN, resend_scale=0.0) as way:
+    async with listening(Receiver(0, 200)) as receiver, delivery(receiver.url, within=TIMEOUT, resend_scale=0.0) as way:
         post(way, 1)
         await until(lambda: way.pending == 0)
 
@@ -207,14 +207,14 @@ async def test_a_slow_receiver_delays_only_itself() -> None:
         listening(Receiver()) as quick,
         delivery(slow.url, quick.url) as way,
     ):
-        post(way, *range(2 * AT_ONCE))
+        post(way, *range(2 * MAX_CONCURRENT))
 
-        await until(lambda: len(quick.got) == 2 * AT_ONCE and len(slow.got) == AT_ONCE)
+        await until(lambda: len(quick.got) == 2 * MAX_CONCURRENT and len(slow.got) == MAX_CONCURRENT)
 
         slow.statuses = [200]
         slow.open.set()
         await until(lambda: way.pending == 0)
-    assert {f"signed-{n}-{n}" for n in range(2 * AT_ONCE)} == set(slow.bodies)
+    assert {f"signed-{n}-{n}" for n in range(2 * MAX_CONCURRENT)} == set(slow.bodies)
 
 
 @pytest.mark.parametrize(("loss", "duplicates", "times"), [(0.0, 1.0, 2), (1.0, 0.0, 0), (1.0, 1.0, 0)])
@@ -250,7 +250,7 @@ async def test_a_paused_delivery_only_remembers() -> None:
         return sign(envelope, at)
 
     async with listening(Receiver()) as receiver:
-        way = Delivery(count, Board(), [receiver.url])
+        way = Delivery(count, LiveKnobs(), [receiver.url])
         way.paused = True
         post(way, 1, 2)
         before = list(signed)
@@ -268,7 +268,7 @@ async def test_a_paused_delivery_only_remembers() -> None:
 
 async def test_memory_is_bounded() -> None:
     """Only the last webhooks are kept, under numbers that go on."""
-    way = Delivery(sign, Board(), keep=3)
+    way = Delivery(sign, LiveKnobs(), keep=3)
 
     post(way, *range(1, 6))
 
@@ -283,7 +283,7 @@ async def test_a_bug_is_not_silent(caplog: pytest.LogCaptureFixture) -> None:
     def broken(envelope: dict[str, Any], at: float) -> str:
         raise ZeroDivisionError
 
-    way = Delivery(broken, Board(), ["http://127.0.0.1:9/"])
+    way = Delivery(broken, LiveKnobs(), ["http://127.0.0.1:9/"])
     post(way, 1)
 
     await until(lambda: way.pending == 0)
@@ -296,7 +296,7 @@ async def test_closing_leaves_nothing() -> None:
     """After closing nothing is on its way, however long it was to wait."""
     tasks: Callable[[], int] = lambda: len(asyncio.all_tasks())  # noqa: E731
     before = tasks()
-    way = Delivery(sign, Board(), ["http://127.0.0.1:9/"])
+    way = Delivery(sign, LiveKnobs(), ["http://127.0.0.1:9/"])
     post(way, 1, 2)
     await until(lambda: all(webhook.attempts for webhook in way.since()))
 

@@ -38,7 +38,7 @@ def sampled(json_: dict[str, Any]) -> Ticket:
         limit=json_.get("initialLimit"),
         created=parse(json_["createdDate"]),
         updated=parse(json_["updatedDate"]),
-        place=1,
+        position=1,
         status=SaleStatus(json_["saleStatus"]),
         start=parse(period["startDate"]),
         end=parse(period["endDate"]),

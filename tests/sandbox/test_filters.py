@@ -24,7 +24,7 @@ DATE = "1970-01-01T00:03:20Z"
 
 def found(filter_: Any) -> str:
     """The numbers of those that pass."""
-    return "".join(str(ticket.place) for ticket in filters.matching(filter_, TICKETS))
+    return "".join(str(ticket.position) for ticket in filters.matching(filter_, TICKETS))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from sandbox.errors import Invalid
-from sandbox.knobs import Board, Knobs
+from sandbox.knobs import Knobs, LiveKnobs
 
 
 def test_a_turn_changes_what_it_names() -> None:
     """What is turned is turned for everybody at once, and the rest stays."""
-    board = Board(Knobs(loss=0.5))
+    board = LiveKnobs(Knobs(loss=0.5))
 
     board.turn(duplicates=1.0, outage="hang")
 
@@ -35,7 +35,7 @@ def test_a_turn_changes_what_it_names() -> None:
 )
 def test_a_bad_turn_names_the_knob(name: str, value: Any) -> None:
     """A value that makes no sense is refused by the knob's name, and nothing is turned."""
-    board = Board()
+    board = LiveKnobs()
 
     with pytest.raises(Invalid) as caught:
         board.turn(rate_limit=7, **{name: value})
@@ -47,7 +47,7 @@ def test_a_bad_turn_names_the_knob(name: str, value: Any) -> None:
 def test_nothing_turns_by_assignment() -> None:
     """Knobs are frozen: who read them holds one state of all."""
     with pytest.raises(ValidationError):
-        setattr(Board().now, "loss", 1.0)  # noqa: B010 - mypy would refuse the plain form
+        setattr(LiveKnobs().now, "loss", 1.0)  # noqa: B010 - mypy would refuse the plain form
 
 
 def test_every_knob_is_explained() -> None:

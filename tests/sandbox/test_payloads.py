@@ -10,11 +10,11 @@ from sandbox import payloads
 from sandbox.clock import parse
 from sandbox.knobs import Knobs
 from sandbox.model import (
-    Admission,
     Event,
     EventStatus,
     Hold,
     HoldStatus,
+    IssuedTicket,
     Line,
     Order,
     OrderStatus,
@@ -63,8 +63,8 @@ def order(json_: dict[str, Any], lines_: tuple[Line, ...], hold: str = "") -> Or
         created=parse(json_["created"]),
         updated=parse(json_["updated"]),
         status=OrderStatus(json_["status"]),
-        admissions=tuple(
-            Admission(
+        issued=tuple(
+            IssuedTicket(
                 one["ticketNumber"],
                 one["ticketDefinitionId"],
                 one["ticketName"],

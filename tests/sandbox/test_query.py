@@ -23,14 +23,14 @@ SEVEN = [ticket(place, at=float(place // 2), value=str(place % 3), limit=place %
 
 
 def places(query: Any, tickets: list[Ticket] | None = None) -> list[int]:
-    return [one.place for one in page(query, SEVEN if tickets is None else tickets).tickets]
+    return [one.position for one in page(query, SEVEN if tickets is None else tickets).tickets]
 
 
 def test_nothing_asked_is_everything_by_age() -> None:
     """Without a query all come, oldest first, with offset paging's metadata."""
     found = page(None, reversed(SEVEN))
 
-    assert [1, 2, 3, 4, 5, 6, 7] == [one.place for one in found.tickets]
+    assert [1, 2, 3, 4, 5, 6, 7] == [one.position for one in found.tickets]
     assert {"count": 7, "offset": 0, "total": 7, "tooManyToCount": False} == found.metadata
 
 
@@ -38,7 +38,7 @@ def test_a_window_has_its_total() -> None:
     """An offset page has as many as were asked for, and says how many there are in all."""
     found = page({"paging": {"limit": 3, "offset": 5}}, SEVEN)
 
-    assert [6, 7] == [one.place for one in found.tickets]
+    assert [6, 7] == [one.position for one in found.tickets]
     assert {"count": 2, "offset": 5, "total": 7, "tooManyToCount": False} == found.metadata
 
 
@@ -68,7 +68,7 @@ def test_pages_by_cursor_end_without_a_next() -> None:
     start = page({"cursorPaging": {"limit": 3, "cursor": back.metadata["cursors"]["prev"]}}, SEVEN)
 
     pages = [first, second, third, back, start]
-    assert [[1, 2, 3], [4, 5, 6], [7], [4, 5, 6], [1, 2, 3]] == [[one.place for one in p.tickets] for p in pages]
+    assert [[1, 2, 3], [4, 5, 6], [7], [4, 5, 6], [1, 2, 3]] == [[one.position for one in p.tickets] for p in pages]
     assert [{"next"}, {"next", "prev"}, {"prev"}, {"next", "prev"}, {"next"}] == [
         p.metadata["cursors"].keys() for p in pages
     ]

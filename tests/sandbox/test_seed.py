@@ -1,7 +1,7 @@
 import pytest
 
+from sandbox.catalog import MAX_TICKETS
 from sandbox.model import Pricing, SaleStatus
-from sandbox.programme import MOST_TICKETS
 from sandbox.seed import plain, seed
 from sandbox.site import KINDS
 from sandbox.world import World
@@ -65,5 +65,5 @@ def test_load_is_spread_over_events(world: World) -> None:
 
     events = [world.ticket(id_).event for id_ in made]
     assert (250, 3) == (len(set(made)), len(set(events)))
-    assert MOST_TICKETS == max(events.count(event) for event in events)
+    assert MAX_TICKETS == max(events.count(event) for event in events)
     assert 7 == world.buy(made[-1], 7).quantity

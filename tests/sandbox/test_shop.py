@@ -4,14 +4,14 @@ import httpx
 from starlette.applications import Starlette
 
 from sandbox.delivery import Delivery
-from sandbox.knobs import Board
+from sandbox.knobs import LiveKnobs
 from sandbox.shop import Shop
 from tests.rig.wix import IDS, WixRig, sandbox_site
 
 
 def client(folder: Path, *urls: str) -> httpx.AsyncClient:
     """A shop whose page is in this folder."""
-    delivery = Delivery(lambda _, __: "", Board(), urls)
+    delivery = Delivery(lambda _, __: "", LiveKnobs(), urls)
     app = Starlette(routes=Shop(sandbox_site(), delivery, folder).routes())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import state
-from sandbox.errors import NotUsable
+from sandbox.errors import StartupError
 from tests.rig.wix import IDS, sandbox_site
 
 URL = "http://127.0.0.1:9000"
@@ -80,7 +80,7 @@ def test_a_broken_file_is_told(tmp_path: Path, content: str) -> None:
     state.save(tmp_path, sandbox_site(), URL)
     (tmp_path / "sandbox.json").write_text(content)
 
-    with pytest.raises(NotUsable, match=r"sandbox\.json.*delete"):
+    with pytest.raises(StartupError, match=r"sandbox\.json.*delete"):
         state.load(tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_a_missing_key_is_told(tmp_path: Path) -> None:
     state.save(tmp_path, sandbox_site(), URL)
     (tmp_path / "private.pem").unlink()
 
-    with pytest.raises(NotUsable):
+    with pytest.raises(StartupError):
         state.load(tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_another_version_s_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "tickets": {}}))
 
-    with pytest.raises(NotUsable, match="another version"):
+    with pytest.raises(StartupError, match="another version"):
         state.load(tmp_path)
 
 
@@ -123,5 +123,5 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     """Where no folder can be made, that is said by its name."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(NotUsable, match="file"):
+    with pytest.raises(StartupError, match="file"):
         state.save(tmp_path / "file", sandbox_site(), URL)

@@ -8,9 +8,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from sandbox.knobs import Board
+from sandbox.knobs import LiveKnobs
 from sandbox.seed import seed
-from sandbox.webhooks import Scribe, signer
+from sandbox.webhooks import WebhookEmitter, signer
 from sandbox.world import World
 from tests.rig.wix import IDS, ManualClock, sandbox_site
 
@@ -27,10 +27,10 @@ class Post:
 
     def __init__(self) -> None:
         self.letters: list[tuple[str, dict[str, Any], float]] = []
-        self.board = Board()
+        self.board = LiveKnobs()
         self.clock = ManualClock()
-        self.scribe = Scribe(sandbox_site(), self.board, self.take, clock=self.clock)
-        self.world = World(self.scribe, clock=self.clock, dice=random.Random(1))
+        self.emitter = WebhookEmitter(sandbox_site(), self.board, self.take, clock=self.clock)
+        self.world = World(self.emitter, clock=self.clock, rng=random.Random(1))
         seed(self.world, IDS, self.clock())
         self.letters.clear()
 
@@ -91,8 +91,8 @@ DOINGS: dict[str, tuple[str, Callable[[Post], Any]]] = {
     ),
     "event_ended": ("event_ended", lambda post: post.world.end_event(IDS.event)),
     "event_deleted": ("event_deleted", lambda post: post.world.delete_event(IDS.event)),
-    "app_removed": ("AppRemoved", lambda post: post.scribe.app_removed()),
-    "app_installed": ("AppInstalled", lambda post: post.scribe.app_installed()),
+    "app_removed": ("AppRemoved", lambda post: post.emitter.app_removed()),
+    "app_installed": ("AppInstalled", lambda post: post.emitter.app_installed()),
 }
 
 
@@ -161,7 +161,7 @@ def test_a_body_says_by_whom_and_how_long(post: Post) -> None:
     post.world.hold(TICKET)
     [(_, envelope, at)] = post.letters
 
-    token = signer(sandbox_site(), Board(post.board.turn(jwt_life=60.0)))(envelope, at)
+    token = signer(sandbox_site(), LiveKnobs(post.board.turn(jwt_life=60.0)))(envelope, at)
 
     claims = jwt.decode(token, options={"verify_signature": False})
     assert {"alg": "RS256", "kid": sandbox_site().kid, "typ": "JWT"} == jwt.get_unverified_header(token)
@@ -222,8 +222,8 @@ def test_what_may_be_missing_can_be_left_out(post: Post) -> None:
 
 
 def test_a_silent_scribe_writes_nothing(post: Post) -> None:
-    """What happens while the scribe is silent is no news."""
-    post.scribe.silent = True
+    """What happens while the emitter is silent is no news."""
+    post.emitter.muted = True
 
     post.world.buy(TICKET)
 

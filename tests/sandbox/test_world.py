@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.errors import Invalid, NotForSale, NotThere
+from sandbox.errors import Invalid, NotForSale, NotFound
 from sandbox.model import EventStatus, HoldStatus, OrderStatus, Price, Pricing, Ticket
-from sandbox.world import Want, World
+from sandbox.world import Item, World
 from tests.rig.wix import ManualClock, RecordingHerald
 
 PRICE = Price("10.00", "USD")
@@ -21,7 +21,7 @@ class WorldRig:
     def __init__(self) -> None:
         self.herald = RecordingHerald()
         self.clock = ManualClock()
-        self.world = World(self.herald, clock=self.clock, hold_seconds=lambda: 100.0, dice=random.Random(1))
+        self.world = World(self.herald, clock=self.clock, hold_seconds=lambda: 100.0, rng=random.Random(1))
         now = self.clock()
         self.event = self.world.create_event("Fair", now + 10_000, now + 20_000)
         self.herald.recorded.clear()
@@ -53,7 +53,7 @@ def test_buying_says_everything_in_order(rig: WorldRig) -> None:
         word for word, _ in rig.herald.recorded
     ]
     begun, paid = rig.herald.recorded[1][1], rig.herald.recorded[3][1]
-    assert (OrderStatus.INITIATED, (), order) == (begun.status, begun.admissions, paid)
+    assert (OrderStatus.INITIATED, (), order) == (begun.status, begun.issued, paid)
     assert HoldStatus.CONFIRMED == rig.herald.recorded[2][1].status
     assert (8, 2, 0) == rig.stock(ticket)
     assert {} == rig.world.holds
@@ -63,10 +63,10 @@ def test_an_order_has_one_admission_a_ticket(rig: WorldRig) -> None:
     """Each ticket that was bought has a number of its own, below that of its order."""
     one, other = rig.ticket(), rig.ticket(name="Table")
 
-    order = rig.world.buy_hold(rig.world.reserve([Want(one.id, 2), Want(other.id)]).id)
+    order = rig.world.buy_hold(rig.world.reserve([Item(one.id, 2), Item(other.id)]).id)
 
-    assert [one.id, one.id, other.id] == [admission.ticket for admission in order.admissions]
-    assert [f"{order.number}{n}" for n in ("01", "02", "03")] == [admission.number for admission in order.admissions]
+    assert [one.id, one.id, other.id] == [admission.ticket for admission in order.issued]
+    assert [f"{order.number}{n}" for n in ("01", "02", "03")] == [admission.number for admission in order.issued]
     assert (OrderStatus.PAID, 3) == (order.status, order.quantity)
 
 
@@ -81,7 +81,7 @@ def test_a_hold_takes_out_and_gives_back(rig: WorldRig) -> None:
     assert (6, 0, 4) == during
     assert (10, 0, 0) == rig.stock(ticket)
     assert HoldStatus.CANCELED == rig.herald.recorded[-1][1].status
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         rig.world.cancel_hold(hold.id)
 
 
@@ -100,7 +100,7 @@ def test_a_hold_expires(rig: WorldRig) -> None:
     assert ((6, 0, 4), (10, 0, 0)) == (before, rig.stock(ticket))
     [(word, ended)] = rig.herald.recorded
     assert ("hold updated", hold.id, HoldStatus.EXPIRED, 2) == (word, ended.id, ended.status, ended.revision)
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         rig.world.buy_hold(hold.id)
 
 
@@ -159,7 +159,7 @@ def test_lines_of_one_ticket_count_together(rig: WorldRig) -> None:
     ticket = rig.ticket(limit=3, pricing=Pricing.OPTIONS, prices=OPTIONS)
 
     with pytest.raises(NotForSale, match="3 left"):
-        rig.world.reserve([Want(ticket.id, 2, "adult"), Want(ticket.id, 2, "child")])
+        rig.world.reserve([Item(ticket.id, 2, "adult"), Item(ticket.id, 2, "child")])
 
     assert (3, 0, 0) == rig.stock(ticket)
 
@@ -184,7 +184,7 @@ def test_a_canceled_order_comes_back(rig: WorldRig) -> None:
 
     assert [("order updated", canceled)] == rig.herald.recorded
     assert (10, 0, 0) == rig.stock(ticket)
-    assert all(admission.canceled for admission in canceled.admissions)
+    assert all(admission.canceled for admission in canceled.issued)
     with pytest.raises(NotForSale):
         rig.world.cancel_order(order.number)
 
@@ -203,18 +203,18 @@ def test_one_ticket_of_an_order_can_be_canceled(rig: WorldRig) -> None:
     """A ticket that is taken back is on sale again; the order is canceled when its last one is."""
     ticket = rig.ticket()
     order = rig.world.buy(ticket.id, 2)
-    first, second = (admission.number for admission in order.admissions)
+    first, second = (admission.number for admission in order.issued)
 
     after = rig.world.cancel_ticket(order.number, first)
     then = rig.stock(ticket)
     last = rig.world.cancel_ticket(order.number, second)
 
-    assert (OrderStatus.PAID, [True, False]) == (after.status, [one.canceled for one in after.admissions])
+    assert (OrderStatus.PAID, [True, False]) == (after.status, [one.canceled for one in after.issued])
     assert ((9, 1, 0), (10, 0, 0)) == (then, rig.stock(ticket))
     assert OrderStatus.CANCELED == last.status
     with pytest.raises(NotForSale):
         rig.world.cancel_ticket(order.number, first)
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         rig.world.cancel_ticket(order.number, "none")
 
 
@@ -317,7 +317,7 @@ def test_stock_is_never_lost_nor_made(steps: list[tuple[int, int]]) -> None:
                     world.initiate(holds[number % len(holds)])
                 case _:
                     rig.clock.advance(30 * number)
-        except (NotForSale, NotThere):  # sold out, or the hold has expired meanwhile
+        except (NotForSale, NotFound):  # sold out, or the hold has expired meanwhile
             pass
 
         left, sold, reserved = rig.stock(ticket)

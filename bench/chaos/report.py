@@ -1,7 +1,6 @@
-"""What runs of chaos found, for people: one on the screen, several as the tables of docs/reliability.md.
+"""Prints the result of one chaos run, and writes those of several as the tables of docs/reliability.md.
 
-In: what run.py tells, as JSON. Out: text. The words around the tables are a person's; every number in them is from
-the files.
+In: the JSON of run.py. Out: text. Every number in the tables is from the files; the rest of the page is by hand.
 """
 
 import json
@@ -14,19 +13,19 @@ from tests.rig.percentile import percentile
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- chaos -->", "<!-- end -->"
-MIXED = "two at once, or the next before all was true"
-CALM = "an order in calm times"
+MIXED = "two faults at once, or the next before recovery"
+CALM = "an order without faults"
 
 Run = dict[str, Any]
 
 
 def show(run: Run) -> None:
-    """Print what one run found."""
+    """Print the result of one run."""
     print("\n".join(_screen(run)), flush=True)
 
 
 def write(files: Sequence[Path], page: Path = PAGE) -> None:
-    """Put the tables of these runs between the markers of the page; raises SystemExit where that cannot be."""
+    """Write the tables of these runs between the markers of the page; raises SystemExit without markers or files."""
     if not files:
         raise SystemExit("--report needs the files that runs wrote with --json")
     runs = [json.loads(file.read_text()) for file in files]
@@ -49,7 +48,7 @@ def report(runs: Sequence[Run]) -> str:
     lines = [
         f"{whole}, each with {first['viewers']} viewers of {first['tickets']} tickets, {settings}. Measured {where}.",
         "",
-        "| bound | broken by | allowed |",
+        "| bound | measured | allowed |",
         "| --- | ---: | ---: |",
         *(
             f"| {bound['name']} | {_number(sum(_bound(run, bound['name']) for run in runs))} {bound['unit']} |"
@@ -57,17 +56,17 @@ def report(runs: Sequence[Run]) -> str:
             for bound in first["bounds"]
         ),
         "",
-        "| what went on | in all runs |",
+        "| count | in all runs |",
         "| --- | ---: |",
         *(f"| {name} | {sum(run['counts'][name] for run in runs):,} |" for name in first["counts"]),
         "",
         "| | seconds |",
         "| --- | ---: |",
-        f"| longest that a claim stood after it had ceased to be true, connection alive | {_worst(runs, 'connected')} |",
-        f"| the same while the connection was cut in silence, or there was none | {_worst(runs, 'cut')} |",
-        f"| latest that the judge's own loop was | {_number(max(run['loop_late_at_most_s'] for run in runs))} |",
+        f"| longest time that an outdated claim was shown, connection alive | {_worst(runs, 'connected')} |",
+        f"| the same, connection silently cut or missing | {_worst(runs, 'cut')} |",
+        f"| longest delay of the checker's event loop | {_number(max(run['loop_late_at_most_s'] for run in runs))} |",
         "",
-        f"In {share} % of all viewers' time nothing was claimed, because it could not be vouched for.",
+        f"Viewers showed no claim for {share} % of the time, because none could be verified.",
         "",
         *_table(runs),
     ]
@@ -80,12 +79,12 @@ def _screen(run: Run) -> Iterator[str]:
     for name, count in {**run["counts"], **{f"loud: {event}": count for event, count in run["loud"].items()}}.items():
         yield f"{count:>8,}  {name}"
     yield ""
-    yield f"longest false after the truth, connected {_worst([run], 'connected')} s, cut {_worst([run], 'cut')} s"
-    yield f"nothing claimed in {100 * run['withdrawn_share']:.1f} % of the time; settled in {run['settling_s']:.1f} s"
+    yield f"oldest outdated claim: connected {_worst([run], 'connected')} s, cut {_worst([run], 'cut')} s"
+    yield f"no claim for {100 * run['withdrawn_share']:.1f} % of the time; recovery took {run['settling_s']:.1f} s"
     if run["loop_too_late_times"]:
         yield (
-            f"UNFAIR: this program itself was late {run['loop_too_late_times']} times, by up to"
-            f" {run['loop_late_at_most_s']:.1f} s: the machine was too busy to judge by"
+            f"UNRELIABLE: the event loop of this program was late {run['loop_too_late_times']} times, by up to"
+            f" {run['loop_late_at_most_s']:.1f} s: the machine was too busy"
         )
     yield from run["findings"]
     yield ""
@@ -95,8 +94,8 @@ def _screen(run: Run) -> Iterator[str]:
 
 
 def _table(runs: Sequence[Run]) -> Iterator[str]:
-    """Seconds to the truth: after an order, and from the end of each kind of fault."""
-    yield "| seconds until all viewers show the truth after | times | median | p99 | worst |"
+    """Seconds until all viewers show the true state: after an order, and after the end of each kind of fault."""
+    yield "| seconds until all viewers show the true state after | times | median | p99 | max |"
     yield "| --- | ---: | ---: | ---: | ---: |"
     yield _row(CALM, [_seconds(value) for run in runs for value in run["calm_s"]])
     by_kind: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
-"""Wix's answers as HTTP: success is 200 and JSON, and every refusal has its status and its body.
+"""Wix's HTTP responses: 200 and JSON for success, and the status and body of each error.
 
-In: JSON, or what was refused. Out: responses, each with the x-wix-request-id that Wix puts on all of them.
-Sources: Wix, "Errors", "Troubleshooting" (revisions); the texts that nobody documents are ours.
+In: JSON or an error. Out: responses with the x-wix-request-id header, as all of Wix's.
+Sources: Wix, "Errors", "Troubleshooting" (revisions); texts that Wix does not document are invented.
 """
 
 import secrets
@@ -11,15 +11,15 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox.errors import BadFilter, BadPeriod, Invalid, NotThere, Refused, Stale, TooMany
+from sandbox.errors import BadFilter, Invalid, InvalidSalePeriod, NotFound, Refused, StaleRevision, TooManyTickets
 
 APPLICATION: dict[type[Refused], tuple[int, str, str]] = {
-    NotThere: (404, "NOT_FOUND", "Entity not found"),
-    Stale: (409, "INVALID_REVISION", "entity has already changed since the requested revision"),
-    BadPeriod: (428, "INVALID_SALE_PERIOD", "Invalid sale period"),
-    TooMany: (428, "TICKET_DEFINITIONS_LIMIT_REACHED", "Ticket definitions limit reached"),
+    NotFound: (404, "NOT_FOUND", "Entity not found"),
+    StaleRevision: (409, "INVALID_REVISION", "entity has already changed since the requested revision"),
+    InvalidSalePeriod: (428, "INVALID_SALE_PERIOD", "Invalid sale period"),
+    TooManyTickets: (428, "TICKET_DEFINITIONS_LIMIT_REACHED", "Ticket definitions limit reached"),
 }
-"""Refusals with an application error: status, code, description."""
+"""Errors of the request that have an application error: status, code, description."""
 
 STATUSES: dict[int, tuple[str, str, str]] = {
     401: ("UNAUTHENTICATED", "Invalid or expired token", "Unauthenticated"),
@@ -28,28 +28,28 @@ STATUSES: dict[int, tuple[str, str, str]] = {
     405: ("METHOD_NOT_ALLOWED", "Method not allowed", "Method not allowed"),
     429: ("RESOURCE_EXHAUSTED", "Too many requests", "Too many requests"),
 }
-"""What else is answered with an application error: code, description, message."""
+"""Application errors by status alone: code, description, message."""
 
 
 def ok(json: Any) -> Response:
-    """The answer to a good request."""
-    return signed(JSONResponse(json))
+    """A successful response."""
+    return with_request_id(JSONResponse(json))
 
 
-def refused(error: Refused) -> Response:
-    """The answer to a bad one."""
+def error(error: Refused) -> Response:
+    """The response to a bad request."""
     if isinstance(error, Invalid):
         return _invalid(error)
-    return signed(_application(*APPLICATION[type(error)]))
+    return with_request_id(_application(*APPLICATION[type(error)]))
 
 
-def uncountable(error: BadFilter) -> Response:
-    """What Count has for a filter that it cannot read."""
-    return signed(_application(400, "FILTER_PARSER_ERROR", str(error)))
+def invalid_count_filter(error: BadFilter) -> Response:
+    """Count's response to an invalid filter."""
+    return with_request_id(_application(400, "FILTER_PARSER_ERROR", str(error)))
 
 
 def fault(status: int, retry_after: int | None = None, *, plain: bool = False) -> Response:
-    """An answer without regard to the request: 4xx with its code, 5xx with nothing to say."""
+    """An error that does not depend on the request: 4xx with its code, 5xx with an empty message."""
     if status >= 500:
         response: Response = JSONResponse({"message": "", "details": {}}, status)
     elif plain:
@@ -58,26 +58,26 @@ def fault(status: int, retry_after: int | None = None, *, plain: bool = False) -
         response = _application(status, *STATUSES[status])
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
-    return signed(response)
+    return with_request_id(response)
 
 
-def nonsense() -> Response:
-    """Status 200 and no JSON, as a proxy in between might answer."""
-    return signed(Response("<html><body>We will be right back</body></html>", media_type="text/html"))
+def not_json() -> Response:
+    """Status 200 with HTML instead of JSON, as a proxy might answer."""
+    return with_request_id(Response("<html><body>We will be right back</body></html>", media_type="text/html"))
 
 
-class Broken(Response):
-    """An answer that ends in the middle: the server closes the connection then."""
+class Truncated(Response):
+    """A response whose body is incomplete: the server then closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
-        """Promise more than is sent."""
+        """Send fewer bytes than Content-Length says."""
         headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"ticketDefinitions": [', "more_body": True})
 
 
-def signed(response: Response) -> Response:
-    """Put a request id on it."""
+def with_request_id(response: Response) -> Response:
+    """Add a request id."""
     response.headers["x-wix-request-id"] = f"{time.time():.0f}.{secrets.randbelow(10**19):019}"
     return response
 
@@ -85,7 +85,7 @@ def signed(response: Response) -> Response:
 def _invalid(error: Invalid) -> Response:
     violation = {"field": error.field, "description": error.text, "violatedRule": error.rule, "data": {}}
     details = {"validationError": {"fieldViolations": [violation]}}
-    return signed(JSONResponse({"message": "INVALID_ARGUMENT", "details": details}, 400))
+    return with_request_id(JSONResponse({"message": "INVALID_ARGUMENT", "details": details}, 400))
 
 
 def _application(status: int, code: str, text: str, message: str | None = None) -> Response:

@@ -1,4 +1,4 @@
-from sandbox import picture
+from sandbox import overview
 from sandbox.knobs import Knobs
 from sandbox.seed import seed
 from sandbox.world import World
@@ -18,7 +18,7 @@ def test_the_world_at_a_glance() -> None:
     hold = world.hold(IDS.tickets["low"], 2)
     order = world.buy(IDS.tickets["options"], 3, IDS.options[1])
 
-    shown = picture.world(world, IDS.event, Knobs(loss=0.5))
+    shown = overview.world(world, IDS.event, Knobs(loss=0.5))
 
     assert ("2026-02-11T10:00:00.000Z", 0.5) == (shown["now"], shown["knobs"]["loss"])
     assert (IDS.event, "UPCOMING") == (shown["event"]["id"], shown["event"]["status"])
@@ -47,7 +47,7 @@ def test_what_has_no_limit_has_no_number() -> None:
     """An unlimited ticket's unsold and limit are null, a scheduled one's start is to come."""
     world, _ = seeded()
 
-    tickets = {one["kind"]: one for one in picture.world(world, IDS.event, Knobs())["tickets"]}
+    tickets = {one["kind"]: one for one in overview.world(world, IDS.event, Knobs())["tickets"]}
 
     assert (None, None) == (tickets["unlimited"]["unsold"], tickets["unlimited"]["limit"])
     assert ("SALE_SCHEDULED", "2026-02-11T10:01:00Z") == (
@@ -63,7 +63,7 @@ def test_a_look_lets_time_have_passed() -> None:
 
     clock.advance(91)
 
-    assert [] == picture.world(world, IDS.event, Knobs())["holds"]
+    assert [] == overview.world(world, IDS.event, Knobs())["holds"]
 
 
 def test_only_the_last_orders_are_shown() -> None:
@@ -72,7 +72,7 @@ def test_only_the_last_orders_are_shown() -> None:
     numbers = [world.buy(IDS.tickets["unlimited"]).number for _ in range(60)]
     world.delete_event(IDS.event)
 
-    shown = picture.world(world, IDS.event, Knobs())
+    shown = overview.world(world, IDS.event, Knobs())
 
     assert numbers[10:] == [order["number"] for order in shown["orders"]]
     assert shown["event"] is None

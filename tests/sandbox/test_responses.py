@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from sandbox import answers
-from sandbox.errors import BadFilter, BadPeriod, Invalid, NotThere, Stale, TooMany
+from sandbox import responses
+from sandbox.errors import BadFilter, Invalid, InvalidSalePeriod, NotFound, StaleRevision, TooManyTickets
 
 SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "samples" / "errors.json").read_text())
 
@@ -18,14 +18,14 @@ def said(response: Response) -> tuple[int, Any]:
 @pytest.mark.parametrize(
     ("name", "response"),
     [
-        ("404", answers.refused(NotThere(""))),
-        ("409_revision", answers.refused(Stale(""))),
-        ("428_sale_period", answers.refused(BadPeriod(""))),
-        ("401", answers.fault(401)),
-        ("403", answers.fault(403)),
-        ("404", answers.fault(404)),
-        ("429", answers.fault(429)),
-        ("500", answers.fault(500)),
+        ("404", responses.error(NotFound(""))),
+        ("409_revision", responses.error(StaleRevision(""))),
+        ("428_sale_period", responses.error(InvalidSalePeriod(""))),
+        ("401", responses.fault(401)),
+        ("403", responses.fault(403)),
+        ("404", responses.fault(404)),
+        ("429", responses.fault(429)),
+        ("500", responses.fault(500)),
     ],
 )
 def test_a_refusal_reads_as_wix_writes_it(name: str, response: Response) -> None:
@@ -35,7 +35,7 @@ def test_a_refusal_reads_as_wix_writes_it(name: str, response: Response) -> None
 
 def test_a_violation_names_its_field() -> None:
     """A bad member is a field violation with its path, what is wrong, and the rule."""
-    status, body = said(answers.refused(Invalid("a.b", "value is not a valid GUID", "FORMAT")))
+    status, body = said(responses.error(Invalid("a.b", "value is not a valid GUID", "FORMAT")))
 
     sample = SAMPLES["400_validation"]
     [expected] = sample["body"]["details"]["validationError"]["fieldViolations"]
@@ -48,7 +48,10 @@ def test_a_violation_names_its_field() -> None:
 
 def test_limits_and_filters_have_codes() -> None:
     """Too many definitions and a filter that Count cannot read have application errors of their own."""
-    many, filter_ = said(answers.refused(TooMany(""))), said(answers.uncountable(BadFilter("filter", "no")))
+    many, filter_ = (
+        said(responses.error(TooManyTickets(""))),
+        said(responses.invalid_count_filter(BadFilter("filter", "no"))),
+    )
 
     assert (428, "TICKET_DEFINITIONS_LIMIT_REACHED") == (many[0], many[1]["details"]["applicationError"]["code"])
     assert (400, "FILTER_PARSER_ERROR") == (filter_[0], filter_[1]["details"]["applicationError"]["code"])
@@ -56,14 +59,14 @@ def test_limits_and_filters_have_codes() -> None:
 
 def test_a_429_may_be_plain() -> None:
     """A 429 may have a text for a body, and a Retry-After or none."""
-    plain, bare = answers.fault(429, 7, plain=True), answers.fault(429)
+    plain, bare = responses.fault(429, 7, plain=True), responses.fault(429)
 
     assert (SAMPLES["429_bare"]["body_text"], "7") == (bytes(plain.body).decode(), plain.headers["retry-after"])
     assert "retry-after" not in bare.headers
 
 
 @pytest.mark.parametrize(
-    "response", [answers.ok({}), answers.fault(503), answers.refused(NotThere("")), answers.nonsense()]
+    "response", [responses.ok({}), responses.fault(503), responses.error(NotFound("")), responses.not_json()]
 )
 def test_every_answer_has_a_request_id(response: Response) -> None:
     """Good, bad and nonsense are all signed with an id, as Wix signs them."""
@@ -74,7 +77,7 @@ def test_every_answer_has_a_request_id(response: Response) -> None:
 
 def test_nonsense_is_not_json() -> None:
     """Nonsense comes with status 200 and is not JSON."""
-    response = answers.nonsense()
+    response = responses.not_json()
 
     assert 200 == response.status_code
     with pytest.raises(ValueError, match="Expecting"):

@@ -1,7 +1,7 @@
-"""What was measured: every figure with its unit, its peer's and the ratio; kept as JSON, shown as a table.
+"""The results: every figure with its unit and ratio, stored as JSON and printed as a table.
 
-In: rounds of figures by server. Out: text, and a file that bench/report.py makes the page of docs/ from. A file that is
-there already keeps the questions that were not asked this time, each with its own date.
+In: rounds of figures by server. Out: text, and a file from which bench/report.py writes docs/performance.md. An
+existing file keeps the scenarios that were not run this time, each with its own date.
 """
 
 import json
@@ -15,31 +15,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import end_to_end, intake, questions, servers
-from bench.questions import Figure, Question
+from bench import end_to_end, intake, scenarios, servers
+from bench.scenarios import Figure, Scenario
 
-FIGURES: dict[str, Figure] = {**questions.FIGURES, **end_to_end.FIGURES, **intake.FIGURES}
+FIGURES: dict[str, Figure] = {**scenarios.FIGURES, **end_to_end.FIGURES, **intake.FIGURES}
 
 TITLES: dict[str, str] = {**intake.TITLES, **servers.TITLES}
 
-QUESTIONS: dict[str, Question] = {
-    **questions.QUESTIONS,
-    "end_to_end": Question(end_to_end.end_to_end, (10_000,), ("ours", "limit")),
-    "intake": Question(intake.intake, (32,), intake.SERVERS),
+SCENARIOS: dict[str, Scenario] = {
+    **scenarios.SCENARIOS,
+    "end_to_end": Scenario(end_to_end.end_to_end, (10_000,), ("ours", "limit")),
+    "intake": Scenario(intake.intake, (32,), intake.SERVERS),
 }
 
 
 @dataclass(slots=True)
 class Results:
-    """All figures, by question and number of sockets."""
+    """All figures, by scenario and number of sockets."""
 
-    kept: dict[str, Any] = field(default_factory=dict)
-    where: str = ""
+    runs: dict[str, Any] = field(default_factory=dict)
+    measured_on: str = ""
     failed_ours: bool = False
 
     @classmethod
     def read(cls, path: Path | None) -> "Results":
-        """What an earlier run wrote, or nothing."""
+        """Read the results of an earlier run, if any."""
         if path is None or not path.exists():
             return cls()
         found = json.loads(path.read_text())
@@ -47,19 +47,19 @@ class Results:
 
     def add(
         self,
-        question: str,
+        scenario: str,
         sockets: int,
         seconds: float,
         found: Mapping[str, Mapping[str, list[float]]],
         failed: Mapping[str, str],
     ) -> None:
-        """Take the figures of all rounds of one question."""
+        """Add the figures of all rounds of one scenario."""
         self.failed_ours = self.failed_ours or "ours" in failed
-        self.kept[f"{question} {sockets}"] = {
+        self.runs[f"{scenario} {sockets}"] = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "rounds": max((len(several) for figures in found.values() for several in figures.values()), default=0),
             "seconds": seconds,
-            "versions": {name: servers.version(name) for name in found if name in servers.PEERS},
+            "versions": {name: servers.version(name) for name in found if name in servers.NAMES},
             "failed": dict(failed),
             "figures": [
                 _row(figure, name, several, found.get("ours", {}).get(figure))
@@ -68,19 +68,21 @@ class Results:
             ],
         }
 
-    def rows(self, question: str, sockets: int) -> list[dict[str, Any]]:
-        """The figures of one question."""
-        run = self.kept.get(f"{question} {sockets}", {})
+    def rows(self, scenario: str, sockets: int) -> list[dict[str, Any]]:
+        """The figures of one scenario."""
+        run = self.runs.get(f"{scenario} {sockets}", {})
         return list(run.get("figures", []))
 
-    def show(self, question: str, sockets: int) -> None:
-        """Print them."""
-        rows = self.rows(question, sockets)
-        print(f"\n{question}, {sockets} viewers; medians (least to most), and ours as a ratio of each")
+    def show(self, scenario: str, sockets: int) -> None:
+        """Print the figures of one scenario."""
+        rows = self.rows(scenario, sockets)
+        print(
+            f"\n{scenario}, {sockets} viewers; medians (minimum to maximum), and the ratio of ticket-counter's figure"
+        )
         for figure in dict.fromkeys(row["figure"] for row in rows):
             print(f"\n{FIGURES[figure].unit}")
             for row in (row for row in rows if row["figure"] == figure):
-                ratio = "" if row["ratio"] is None or row["server"] == "ours" else f"ours is {row['ratio']:.2f} of it"
+                ratio = "" if row["ratio"] is None or row["server"] == "ours" else f"ratio {row['ratio']:.2f}"
                 print(
                     f"  {TITLES[row['server']]:<40}{number(row['median']):>12}"
                     f"  ({number(min(row['all']))} to {number(max(row['all']))})  {ratio}"
@@ -88,12 +90,12 @@ class Results:
         print(flush=True)
 
     def write(self, path: Path) -> None:
-        """Write everything."""
-        path.write_text(json.dumps({"machine": machine(), "runs": self.kept}, indent=1) + "\n")
+        """Write all results."""
+        path.write_text(json.dumps({"machine": machine(), "runs": self.runs}, indent=1) + "\n")
 
 
 def machine() -> str:
-    """The machine as a reader knows machines: its kernel, its processor, its Python."""
+    """The machine's kernel, processor and Python."""
     model = ""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -104,12 +106,12 @@ def machine() -> str:
 
 
 def python() -> str:
-    """The Python that we run on."""
+    """The Python implementation and version."""
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 
 def number(value: float) -> str:
-    """Three digits that count, and a comma between thousands."""
+    """Format a number with three significant digits and a comma between thousands."""
     if value == 0:
         return "0"
     after = 2 - math.floor(math.log10(abs(value)))
@@ -126,7 +128,7 @@ def _row(figure: str, server: str, several: list[float], ours: list[float] | Non
         "median": middle,
         "all": several,
         "ours": statistics.median(ours) if ours else None,
-        # Of each round: what else the machine did then met both.
+        # The median of the ratios within each round: other load on the machine affected both.
         "ratio": statistics.median(map(_ratio, ours, several)) if ours else None,
     }
 

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.errors import BadPeriod, NotThere, Stale, TooMany
+from sandbox.catalog import MAX_TICKETS, Catalog
+from sandbox.errors import InvalidSalePeriod, NotFound, StaleRevision, TooManyTickets
 from sandbox.model import Event, EventStatus, Price, Pricing, SaleStatus, Ticket
-from sandbox.programme import MOST_TICKETS, Programme
 from tests.rig.wix import ManualClock, RecordingHerald
 
 FIXED: dict[str, Any] = {"name": "Seat", "pricing": Pricing.FIXED, "prices": (Price("10.00", "USD"),), "limit": 10}
@@ -16,7 +16,7 @@ class ProgrammeRig:
     def __init__(self) -> None:
         self.herald = RecordingHerald()
         self.clock = ManualClock()
-        self.programme = Programme(self.herald, clock=self.clock)
+        self.programme = Catalog(self.herald, clock=self.clock)
         now = self.clock()
         self.event: Event = self.programme.create_event("Fair", now + 1000, now + 2000, "Europe/Lisbon")
 
@@ -56,7 +56,7 @@ def test_a_stale_revision_changes_nothing(rig: ProgrammeRig) -> None:
     ticket = rig.ticket()
     after = rig.programme.update(ticket.id, 1, name="Chair")
 
-    with pytest.raises(Stale):
+    with pytest.raises(StaleRevision):
         rig.programme.update(ticket.id, 1, name="Bench")
 
     assert after == rig.programme.ticket(ticket.id)
@@ -70,7 +70,7 @@ def test_a_deleted_definition_is_gone(rig: ProgrammeRig) -> None:
     rig.programme.delete(ticket.id)
 
     assert [("ticket deleted", ticket)] == rig.herald.recorded
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         rig.programme.update(ticket.id, name="Chair")
 
 
@@ -136,9 +136,9 @@ def test_a_sale_must_end_after_it_starts(rig: ProgrammeRig, length: float) -> No
     now = rig.clock()
     ticket = rig.ticket()
 
-    with pytest.raises(BadPeriod):
+    with pytest.raises(InvalidSalePeriod):
         rig.ticket(start=now, end=now + length)
-    with pytest.raises(BadPeriod):
+    with pytest.raises(InvalidSalePeriod):
         rig.programme.update(ticket.id, start=now, end=now + length)
 
     assert {ticket.id: ticket} == rig.programme.tickets
@@ -146,10 +146,10 @@ def test_a_sale_must_end_after_it_starts(rig: ProgrammeRig, length: float) -> No
 
 def test_an_event_has_a_hundred_definitions(rig: ProgrammeRig) -> None:
     """The hundred and first definition of an event is refused, that of another event is not."""
-    for _ in range(MOST_TICKETS):
+    for _ in range(MAX_TICKETS):
         rig.ticket()
 
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyTickets):
         rig.ticket()
     other = rig.programme.create_event("Other", rig.clock() + 1, rig.clock() + 2)
     assert other.id == rig.programme.create(other.id, **FIXED).event
@@ -191,7 +191,7 @@ def test_a_deleted_event_takes_its_tickets_along(rig: ProgrammeRig) -> None:
 
     assert ["event deleted"] == rig.herald.words
     for find in (lambda: rig.programme.ticket(ticket.id), lambda: rig.programme.event(rig.event.id)):
-        with pytest.raises(NotThere):
+        with pytest.raises(NotFound):
             find()
 
 
@@ -226,7 +226,7 @@ def test_a_settled_world_has_no_yesterday(rig: ProgrammeRig) -> None:
     """After settle, even the slowest read sees what is there now."""
     ticket = rig.ticket()
 
-    rig.programme.settle()
+    rig.programme.reset_history()
 
     assert {ticket.id: ticket} == rig.programme.view(60).tickets
 

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.past import LONGEST, Past
+from sandbox.history import MAX_LAG, History
 
 
 def test_a_moment_shows_what_was_there_then() -> None:
     """At any moment a thing is what it was last made before it."""
-    past: Past[str] = Past()
+    past: History[str] = History()
     past.put("a", 10, "new")
     past.put("a", 20, "sold")
     past.put("b", 20, "late")
@@ -18,7 +18,7 @@ def test_a_moment_shows_what_was_there_then() -> None:
 
 def test_what_is_forgotten_was_always_so() -> None:
     """After forget the present reaches back for ever, and what is gone was never there."""
-    past: Past[str] = Past()
+    past: History[str] = History()
     past.put("a", 10, "old")
     past.put("a", 20, "now")
     past.put("b", 20, None)
@@ -28,10 +28,10 @@ def test_what_is_forgotten_was_always_so() -> None:
     assert {"a": "now"} == past.at(-1e12)
 
 
-@given(st.lists(st.floats(0, 300), min_size=1, max_size=30), st.floats(0, LONGEST))
+@given(st.lists(st.floats(0, 300), min_size=1, max_size=30), st.floats(0, MAX_LAG))
 def test_the_last_minute_is_never_lost(moments: list[float], lag: float) -> None:
     """However much happened, a read that lags within the limit is answered as if everything had been kept."""
-    past: Past[float] = Past()
+    past: History[float] = History()
     ordered = sorted(moments)
     for at in ordered:
         past.put("a", at, at)
@@ -45,8 +45,8 @@ def test_the_last_minute_is_never_lost(moments: list[float], lag: float) -> None
 @pytest.mark.parametrize("number", [1000])
 def test_memory_is_bounded(number: int) -> None:
     """What no read can lag behind to is dropped."""
-    past: Past[int] = Past()
+    past: History[int] = History()
     for at in range(number):
         past.put("a", at, at)
 
-    assert len(past._lines["a"]) <= LONGEST + 2
+    assert len(past._values["a"]) <= MAX_LAG + 2

@@ -1,8 +1,8 @@
-"""Everything that runs: the local Wix in this loop, a Valkey, two webs, two workers, and a link for every way between.
+"""Everything that runs: the local Wix in this event loop, a Valkey, two webs, two workers, and a link between each two.
 
-In: a folder, a seed, settings. Out: parts that can be broken and links that can be cut, by name. Each web and worker
-has a link of its own to Redis, each worker one to Wix, Wix one to the webs (which takes turns between them, as a
-balancer does that does not look), and the viewers one to each web.
+In: a folder, a seed, settings. Out: parts and links by name, which can be broken. Each web and worker has its own link
+to Redis, each worker one to Wix, and the viewers one to each web. Wix has one link to both webs, which alternates
+between them like a balancer without health checks.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from tests.rig.supervised_process import SupervisedProcess
 from tests.rig.tcp_proxy import TcpProxy, tcp_proxy
 
 NUMBERS = (0, 1)
-WIX = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
-"""Wix as it is in calm: it answers within 50 to 150 ms, sends again after 1.2 s (not 60), holds for 20 s (not 1200)."""
+WIX_KNOBS = Knobs(read_delay=0.05, read_jitter=0.1, resend_scale=0.02, hold_seconds=20.0)
+"""Wix without faults: it answers in 50 to 150 ms, resends after 1.2 s (not 60), holds for 20 s (not 1200)."""
 SETTINGS = {
     "WATCH_EVERY": "5",
     "MAX_STALE": "15",
@@ -33,14 +33,14 @@ SETTINGS = {
     "MAX_CONNECTIONS_PER_ADDRESS": "5000",
     "LOG_FORM": "json",
 }
-"""Ours: a third of the usual times and less, so that a short run can break a bound."""
-TURN_EVERY = 1.0
-"""Seconds after which webhooks go to the other web."""
-PATIENCE = 30.0
+"""The server's settings: times of a third of the defaults and less, so that a short run can break a bound."""
+ALTERNATE_EVERY = 1.0
+"""Seconds until webhooks go to the other web."""
+START_TIMEOUT = 30.0
 
 
-class Scene:
-    """What runs. *tickets* are all ids, those of the seed and more."""
+class Testbed:
+    """The running parts and their links."""
 
     def __init__(
         self, sandbox: Sandbox, redis: RedisServer, links: dict[str, TcpProxy], parts: dict[str, SupervisedProcess]
@@ -52,46 +52,46 @@ class Scene:
 
     @property
     def tickets(self) -> list[str]:
-        """Every ticket that Wix has now, in the order it was made."""
+        """All current tickets, in order of creation."""
         return list(self.sandbox.world.tickets)
 
     @property
     def site(self) -> str:
-        """The one site."""
+        """The site's id."""
         return self.sandbox.site.ids.instance
 
     @property
     def viewers_ports(self) -> list[int]:
-        """Where viewers reach each web."""
+        """The port of each web for viewers."""
         return [self.links[f"viewers-web{number}"].port for number in NUMBERS]
 
     async def kill_redis(self) -> None:
-        """Let Redis crash (kill -9)."""
+        """Kill Redis (SIGKILL)."""
         await asyncio.to_thread(self.redis.kill)
 
     async def end_redis(self) -> None:
-        """End Redis in order (SIGTERM)."""
+        """Stop Redis in order (SIGTERM)."""
         await asyncio.to_thread(self.redis.stop)
 
     def start_redis(self) -> None:
-        """Start it on the same data; whoever needs it waits."""
+        """Start Redis on the same data, without waiting until it is ready."""
         self.redis.start(wait=False)
 
-    async def take_turns(self) -> None:
-        """Let webhooks go to one web and to the other, for ever; connections that are open stay where they are."""
+    async def alternate_webhooks(self) -> None:
+        """Send webhooks to the webs in turn, for ever; open connections stay with their web."""
         link = self.links["wix-web"]
         targets = [self.links[f"viewers-web{number}"].target for number in NUMBERS]
         while True:
             for target in targets:
                 link.target = target
-                await asyncio.sleep(TURN_EVERY)
+                await asyncio.sleep(ALTERNATE_EVERY)
 
 
 @asynccontextmanager
-async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, str]) -> AsyncIterator[Scene]:
-    """Everything, running and listening, as long as the block; raises TimeoutError where it does not come up."""
+async def running_testbed(folder: Path, seed: int, tickets: int, settings: Mapping[str, str]) -> AsyncIterator[Testbed]:
+    """Run everything for the duration of the block; raises TimeoutError if a part does not start to listen."""
     async with AsyncExitStack() as stack:
-        sandbox = Sandbox(Site.new(), chance=seed, knobs=WIX)
+        sandbox = Sandbox(Site.new(), chance=seed, knobs=WIX_KNOBS)
         _fill(sandbox, tickets, random.Random(seed))
         wix = await stack.enter_async_context(_serving(sandbox))
         redis = RedisServer(folder / "redis")
@@ -105,7 +105,7 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
             return links[name].port
 
         ids = sandbox.site.ids
-        ours = {
+        shared = {
             **SETTINGS,
             "WIX_APP_ID": ids.app,
             "WIX_APP_SECRET": ids.app_secret,
@@ -118,12 +118,12 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
             store = await link(f"web{number}-redis", redis.port)
             await link(f"viewers-web{number}", port)
             own = {"PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"web{number}"] = SupervisedProcess(f"web{number}", folder, "web", {**ours, **own})
+            parts[f"web{number}"] = SupervisedProcess(f"web{number}", folder, "web", {**shared, **own})
         for number in NUMBERS:
             store = await link(f"worker{number}-redis", redis.port)
             api = await link(f"worker{number}-wix", wix)
             own = {"WIX_API_URL": f"http://127.0.0.1:{api}", "REDIS_URL": f"redis://127.0.0.1:{store}/0"}
-            parts[f"worker{number}"] = SupervisedProcess(f"worker{number}", folder, "worker", {**ours, **own})
+            parts[f"worker{number}"] = SupervisedProcess(f"worker{number}", folder, "worker", {**shared, **own})
         webhooks = await link("wix-web", webs[0])
         sandbox.delivery.urls = (f"http://127.0.0.1:{webhooks}/webhooks/wix",)
         for part in parts.values():
@@ -131,18 +131,18 @@ async def scene(folder: Path, seed: int, tickets: int, settings: Mapping[str, st
             part.start()
         for port in webs.values():
             await _listens(port)
-        yield Scene(sandbox, redis, links, parts)
+        yield Testbed(sandbox, redis, links, parts)
 
 
-def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
-    """More tickets of every kind than the seed has, with as much stock as a run sells."""
+def _fill(sandbox: Sandbox, number: int, rng: random.Random) -> None:
+    """Create more tickets of every kind, with about as much stock as a run sells."""
     world = sandbox.world
-    sandbox.scribe.silent = True
+    sandbox.emitter.muted = True
     event = sandbox.site.ids.event
     names = ("Adult", "Child")
     for place in range(number - len(world.tickets)):
         options = place % 5 == 0
-        cents = dice.randrange(500, 9000)
+        cents = rng.randrange(500, 9000)
         prices = tuple(
             Price(f"{(cents + 100 * at) / 100:.2f}", "USD", world.new_id(), name) if options else Price("0", "USD")
             for at, name in enumerate(names if options else names[:1])
@@ -153,24 +153,24 @@ def _fill(sandbox: Sandbox, number: int, dice: random.Random) -> None:
             event,
             kind="plain",
             name=f"Stand {place + 1}",
-            limit=None if place % 13 == 12 else dice.randrange(5, 120),
+            limit=None if place % 13 == 12 else rng.randrange(5, 120),
             pricing=Pricing.OPTIONS if options else Pricing.FIXED,
             prices=prices,
         )
-    world.settle()
-    sandbox.scribe.silent = False
+    world.reset_history()
+    sandbox.emitter.muted = False
 
 
 @asynccontextmanager
 async def _serving(sandbox: Sandbox) -> AsyncIterator[int]:
-    # A Wix that hangs up, or hangs, leaves requests without an answer: uvicorn calls each an error.
+    # A simulated outage leaves requests unanswered; uvicorn logs each as an error.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     listening = listen("127.0.0.1", 0)
     started = asyncio.Event()
     server = Server(config(sandbox), started.set)
     serving = asyncio.create_task(server.serve([listening]))
     try:
-        await asyncio.wait_for(started.wait(), PATIENCE)
+        await asyncio.wait_for(started.wait(), START_TIMEOUT)
         yield listening.getsockname()[1]
     finally:
         server.should_exit = True
@@ -179,13 +179,13 @@ async def _serving(sandbox: Sandbox) -> AsyncIterator[int]:
 
 
 async def _listens(port: int) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + START_TIMEOUT
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             if time.monotonic() > until:
-                raise TimeoutError(f"nobody listens on port {port}") from None
+                raise TimeoutError(f"no process listens on port {port}") from None
             await asyncio.sleep(0.1)
         else:
             writer.close()

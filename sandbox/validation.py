@@ -1,7 +1,7 @@
-"""A ticket definition as a client sends it, checked member by member.
+"""Validates a ticket definition that a client sent, member by member.
 
-In: the JSON of Create or Update. Out: fields of Ticket by name, ready for the world; or Invalid naming the member as
-Wix does. What is read-only at Wix, or unknown, is passed over.
+In: the JSON of Create or Update. Out: fields of Ticket by name, or Invalid with the member's path as Wix has it.
+Read-only and unknown members are ignored.
 Source: Wix, "Ticket Definitions V3" (object, Create, Update).
 """
 
@@ -19,7 +19,7 @@ LONGEST_OPTION = 200
 MOST_OPTIONS = 100
 LARGEST = 2**31 - 1
 MINUTE = 60.0
-"""Sale dates are rounded down to it."""
+"""Sale dates are rounded down to the minute."""
 
 _METHODS = {"fixedPrice": Pricing.FIXED, "guestPrice": Pricing.GUEST, "pricingOptions": Pricing.OPTIONS}
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -36,11 +36,11 @@ def guid(value: Any, field: str) -> str:
     return text
 
 
-def changes(json: Any, new_id: Callable[[], str], *, whole: bool, exact: bool = False) -> Fields:
-    """Read what is set; *whole* = a new definition must be complete, *exact* = sale dates keep their seconds."""
+def ticket_fields(json: Any, new_id: Callable[[], str], *, complete: bool, keep_seconds: bool = False) -> Fields:
+    """Parse a definition. *complete*: required members must be set; *keep_seconds*: do not round sale dates."""
     root = "ticketDefinition"
     sent = _mapping(json, root)
-    for member in _REQUIRED if whole else ():
+    for member in _REQUIRED if complete else ():
         if sent.get(member) is None:
             raise Invalid(f"{root}.{member}", "value is required", "REQUIRED_FIELD")
     fields: Fields = {}
@@ -50,7 +50,7 @@ def changes(json: Any, new_id: Callable[[], str], *, whole: bool, exact: bool = 
     if "pricingMethod" in sent:
         fields |= _pricing(sent["pricingMethod"], f"{root}.pricingMethod", new_id)
     if "salePeriod" in sent:
-        fields |= _period(sent["salePeriod"], f"{root}.salePeriod", exact=exact)
+        fields |= _period(sent["salePeriod"], f"{root}.salePeriod", keep_seconds=keep_seconds)
     return fields
 
 
@@ -133,13 +133,13 @@ def _money(value: Any, field: str) -> Price:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:
-        raise Invalid(f"{field}.value", "value is not a decimal string of nothing or more", "DECIMAL_VALUE")
+        raise Invalid(f"{field}.value", "value is not a decimal string of zero or more", "DECIMAL_VALUE")
     if not isinstance(currency, str) or not re.fullmatch(r"[A-Z]{3}", currency):
         raise Invalid(f"{field}.currency", "value is not a currency code", "FORMAT")
     return Price(str(amount), currency)
 
 
-def _period(value: Any, field: str, *, exact: bool) -> Fields:
+def _period(value: Any, field: str, *, keep_seconds: bool) -> Fields:
     period = _mapping(value, field)
     dates = {}
     for member in ("startDate", "endDate"):
@@ -148,7 +148,7 @@ def _period(value: Any, field: str, *, exact: bool) -> Fields:
             moment = None if text is None else parse(text)
         except (ValueError, TypeError):
             raise Invalid(f"{field}.{member}", "value is not a date and time in UTC", "FORMAT") from None
-        dates[member] = moment if moment is None or exact else moment - moment % MINUTE
+        dates[member] = moment if moment is None or keep_seconds else moment - moment % MINUTE
     shown = _flag(period.get("displayNotOnSale", True), f"{field}.displayNotOnSale")
     return {"start": dates["startDate"], "end": dates["endDate"], "shown_early": shown}
 
@@ -162,4 +162,4 @@ _READERS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "feeType": ("fee", _fee),
     "extendedFields": ("extended", _mapping),
 }
-"""Member of the JSON → field of Ticket, and who reads it."""
+"""Member of the JSON → field of Ticket, and its parser."""

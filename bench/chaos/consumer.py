@@ -1,30 +1,30 @@
-"""The log of changes as a consumer gets it that acknowledges, and whether anything of it was lost or doubled.
+"""A consumer of the log of changes, and a check that no change was lost or duplicated.
 
-In: Redis, read through a group of the run's own while it is killed and cut off. Out: every change in its order, and
-what is wrong with them: each ticket's changes must be an unbroken chain, from nothing over facts that the world had to
-those it has, with rising versions.
+In: Redis, read through a consumer group while Redis is killed and cut off. Out: all changes in order, and what is wrong
+with them: the changes of each ticket must be an unbroken chain with rising versions, from no facts to the current ones,
+and all facts must have been true at some time.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.ordeal.truth import Past
-from bench.ordeal.witness import canonical
+from bench.chaos.recorder import canonical
+from bench.chaos.timeline import Timeline
 from server.errors import RedisUnavailable
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Changes
 
-LOOK_EVERY = 0.5
+POLL_EVERY = 0.5
 GROUP, READER = "chaos", "chaos"
 IDLE = 5.0
-"""Seconds after which what was taken and not acknowledged is taken again."""
+"""Seconds until an unacknowledged entry is claimed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change: the facts before and after as canonical texts, None for none."""
+    """One change: the facts before and after as canonical JSON; None for no facts."""
 
     ticket: str
     v: int
@@ -32,15 +32,15 @@ class Entry:
     after: str | None
 
 
-class Ledger:
-    """The consumer. *entries* are by their ids in the stream, each once, however often it was given."""
+class ChangeConsumer:
+    """The consumer. *entries* has each change once, by its id in the stream."""
 
     def __init__(self, url: str, site: str) -> None:
         self.entries: dict[str, Entry] = {}
-        self.again = 0
-        """How often an entry was given that was here already: at least once means that it may be."""
+        self.redelivered = 0
+        """How often an entry was delivered again, which at-least-once delivery allows."""
         self.dropped = 0
-        """Entries that the stream lost before they were acknowledged."""
+        """Entries that the stream dropped before they were acknowledged."""
         self.unavailable = 0
         self._store = RedisClient(url, Use.WORK)
         self._changes = Changes(self._store, GROUP, READER)
@@ -48,27 +48,27 @@ class Ledger:
 
     @property
     def ordered(self) -> list[Entry]:
-        """Every change in the stream's order: what was given and lost on its way comes again, and late."""
+        """All changes in the stream's order; an entry that was lost on its way arrives later, so they are sorted."""
         return [
             self.entries[id_] for id_ in sorted(self.entries, key=lambda id_: [int(part) for part in id_.split("-")])
         ]
 
-    def present(self, facts: Mapping[str, Past]) -> bool:
-        """Whether the last change of each ticket is what it is now."""
+    def is_current(self, facts: Mapping[str, Timeline]) -> bool:
+        """Whether the last change of each ticket has its current facts."""
         last = {entry.ticket: entry.after for entry in self.ordered}
-        return all(ticket in last and last[ticket] == past.now for ticket, past in facts.items())
+        return all(ticket in last and last[ticket] == timeline.now for ticket, timeline in facts.items())
 
     async def run(self) -> None:
-        """Read and acknowledge for ever; a Redis that is away is waited for."""
+        """Read and acknowledge for ever; while Redis is unavailable, try again."""
         while True:
             try:
                 await self.read()
             except RedisUnavailable:
                 self.unavailable += 1
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_EVERY)
 
     async def read(self) -> int:
-        """Take what there is; answers how many were new."""
+        """Read all available entries; return how many were new."""
         before = len(self.entries)
         while True:
             taken = await self._changes.reclaim(self._site, IDLE)
@@ -76,7 +76,7 @@ class Ledger:
             fresh = await self._changes.read(self._site)
             batch = (*taken.changes, *fresh.changes)
             for change in batch:
-                self.again += change.entry in self.entries
+                self.redelivered += change.entry in self.entries
                 before_, after = canonical(change.before), canonical(change.after)
                 self.entries[change.entry] = Entry(change.ticket, change.v, before_, after)
             await self._changes.ack(self._site, *(change.entry for change in batch))
@@ -88,8 +88,8 @@ class Ledger:
         await self._store.aclose()
 
 
-def broken(entries: Iterable[Entry], facts: Mapping[str, Past]) -> Sequence[str]:
-    """What is wrong with these changes, given the facts that each ticket had: nothing, if none was lost or doubled."""
+def chain_errors(entries: Iterable[Entry], facts: Mapping[str, Timeline]) -> Sequence[str]:
+    """The errors in these changes, given each ticket's facts over time; none if no change was lost or duplicated."""
     last: dict[str, Entry] = {}
     wrong: list[str] = []
     for entry in entries:
@@ -104,12 +104,12 @@ def broken(entries: Iterable[Entry], facts: Mapping[str, Past]) -> Sequence[str]
             wrong.append(f"{ticket}: version {entry.v} comes after {former.v}")
         if entry.before == entry.after:
             wrong.append(f"{ticket}: version {entry.v} changes nothing")
-        if ticket not in facts or not facts[ticket].spans(entry.after):
+        if ticket not in facts or not facts[ticket].allowed_spans(entry.after):
             wrong.append(f"{ticket}: version {entry.v} has facts that the world never had")
         last[ticket] = entry
-    for ticket, past in facts.items():
+    for ticket, timeline in facts.items():
         if ticket not in last:
             wrong.append(f"{ticket}: no change ever came")
-        elif last[ticket].after != past.now:
+        elif last[ticket].after != timeline.now:
             wrong.append(f"{ticket}: the last change is not the present")
     return wrong

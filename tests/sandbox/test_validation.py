@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import draft
+from sandbox import validation
 from sandbox.clock import parse
 from sandbox.errors import Invalid
 from sandbox.model import Price, Pricing
@@ -22,7 +22,7 @@ def new_id() -> str:
 
 
 def read(json: Any, *, whole: bool = False, exact: bool = False) -> dict[str, Any]:
-    return draft.changes(json, new_id, whole=whole, exact=exact)
+    return validation.ticket_fields(json, new_id, complete=whole, keep_seconds=exact)
 
 
 def test_the_least_that_makes_a_definition() -> None:
@@ -142,4 +142,4 @@ def test_what_is_wrong_is_named(sent: Any, field: str) -> None:
 def test_a_guid_is_one(value: Any) -> None:
     """What is no GUID is refused."""
     with pytest.raises(Invalid):
-        draft.guid(value, "id")
+        validation.guid(value, "id")

@@ -1,6 +1,6 @@
-"""The world as the control API shows it: flat, small, and with no shape of Wix's.
+"""The state of the world as JSON for the control API: flat and small, not in Wix's format.
 
-In: the world. Out: JSON for the shop page and for whoever looks at a sandbox from outside.
+In: the world. Out: JSON for the shop page and for tests.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 def world(world_: World, first: str, knobs: Knobs) -> Json:
-    """Everything now: the event of the id *first*, all tickets, holds that are pending, and the last orders."""
+    """The current state: the event with the id *first*, all tickets, pending holds, and the last orders."""
     world_.tick()
     event_ = world_.events.get(first)
     return {

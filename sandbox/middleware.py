@@ -1,7 +1,7 @@
-"""What every call of Wix's API passes: the record, an outage, the token, the limit, the way.
+"""Wraps every API handler: call log, simulated outage, token, rate limit, simulated delay.
 
-In: handlers by kind. Out: endpoints that first do all this. Where the knobs delay an answer it is made at once and
-sent late, as over a slow network: it may be old when it arrives, and be overtaken.
+In: handlers by kind. Out: endpoints that do all this. A delayed response is computed at once and sent late, as over a
+slow network: it may be out of date when it arrives, and may arrive after a later one.
 """
 
 import asyncio
@@ -12,28 +12,34 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import answers
+from sandbox import responses
 from sandbox.auth import Auth
-from sandbox.calls import NO_ANSWER, TOKEN, Call, Calls
-from sandbox.knobs import Board
+from sandbox.calls import NO_ANSWER, TOKEN, Call, CallLog
+from sandbox.knobs import LiveKnobs
 
 Handler = Callable[[Request], Awaitable[Response]]
 Sleep = Callable[[float], Awaitable[Any]]
 
 
-class Gate:
-    """One for the whole API."""
+class Middleware:
+    """The checks and faults of the whole API."""
 
     def __init__(
-        self, board: Board, auth: Auth, calls: Calls, *, sleep: Sleep = asyncio.sleep, dice: random.Random | None = None
+        self,
+        knobs: LiveKnobs,
+        auth: Auth,
+        calls: CallLog,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        rng: random.Random | None = None,
     ) -> None:
-        self._board = board
+        self._knobs = knobs
         self._auth = auth
         self._calls = calls
         self._sleep = sleep
-        self._dice = dice or random.Random()  # noqa: S311 - chance, not secrecy
+        self._rng = rng or random.Random()  # noqa: S311 - randomness, not secrecy
 
-    def through(self, kind: str, handler: Handler) -> Handler:
+    def wrap(self, kind: str, handler: Handler) -> Handler:
         """The endpoint for calls of this kind."""
 
         async def endpoint(request: Request) -> Response:
@@ -41,50 +47,50 @@ class Gate:
             response = await self._outage(request, kind)
             if response is None:
                 response = self._refusal(request, kind) or await handler(request)
-                await self._on_its_way(kind)
+                await self._delay(kind)
             self._end(call, response)
             return response
 
         return endpoint
 
     async def _outage(self, request: Request, kind: str) -> Response | None:
-        knobs = self._board.now
+        knobs = self._knobs.now
         if knobs.outage_of not in {"all", TOKEN if kind == TOKEN else "api"}:
             return None
         match knobs.outage:
             case "none":
                 return None
             case "nonsense":
-                return answers.nonsense()
+                return responses.not_json()
             case "drop":
-                return answers.Broken()
+                return responses.Truncated()
             case "hang":
                 while (await request.receive())["type"] != "http.disconnect":
                     pass
-                return answers.Broken()
+                return responses.Truncated()
             case status:
                 return self._fault(int(status))
 
     def _refusal(self, request: Request, kind: str) -> Response | None:
         if kind == TOKEN:
             return None
-        if not self._auth.admits(request.headers):
+        if not self._auth.is_authorized(request.headers):
             return self._fault(401)
-        if not self._calls.admit(self._board.now.rate_limit):
+        if not self._calls.allow(self._knobs.now.rate_limit):
             return self._fault(429)
         return None
 
     def _fault(self, status: int) -> Response:
-        knobs = self._board.now
+        knobs = self._knobs.now
         wait = knobs.retry_after if status in {429, 503} else None
-        return answers.fault(status, wait, plain=status == 429 and knobs.plain_429)
+        return responses.fault(status, wait, plain=status == 429 and knobs.plain_429)
 
-    async def _on_its_way(self, kind: str) -> None:
-        knobs = self._board.now
-        delay = knobs.read_delay + knobs.read_jitter * self._dice.random()
+    async def _delay(self, kind: str) -> None:
+        knobs = self._knobs.now
+        delay = knobs.read_delay + knobs.read_jitter * self._rng.random()
         if delay and kind != TOKEN:
             await self._sleep(delay)
 
     def _end(self, call: Call, response: Response) -> None:
-        broken = isinstance(response, answers.Broken)
+        broken = isinstance(response, responses.Truncated)
         self._calls.end(call, NO_ANSWER if broken else response.status_code)

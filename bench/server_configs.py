@@ -1,7 +1,7 @@
-"""How each server is started and spoken to: a table, one recipe a server, in the order in which they are shown.
+"""How each server is started and published to: one ServerConfig per server, in the order of the tables.
 
-In: a Place to run at. Out: commands, paths, bytes. Each peer is set up as its own pages advise for many viewers: no
-compression, one process, its fastest loop; each sends every message to every viewer.
+In: a RunContext. Out: commands, paths, bytes. Each peer is configured as its documentation recommends for many viewers:
+no compression, one process, its fastest event loop. Each sends every message to every viewer.
 """
 
 import os
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from bench import install, packets
-from bench.viewers import built
+from bench.viewers import compiled
 
-HERE = Path(__file__).parent / "peers"
+PEERS = Path(__file__).parent / "peers"
 
 NGINX = """
 load_module {modules}/ngx_nchan_module.so;
@@ -50,8 +50,8 @@ log_type error
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a server runs: a folder of its own, its port, one beside it for publishers, Redis's, and the tickets."""
+class RunContext:
+    """The folder of a server, its port, a second port for publishers, Redis's port, and the tickets."""
 
     folder: Path
     port: int
@@ -62,61 +62,64 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """One server. `path` empty is ours: /v1/counters with the tickets. `feed` says to whom a publisher connects."""
+class ServerConfig:
+    """One server. An empty `path` means /v1/counters with the tickets; `publish_to` is where a publisher connects.
+
+    `greeting` is what each viewer sends after its handshake, `hello` what the publisher sends first.
+    """
 
     title: str
     version: Callable[[], str]
-    command: Callable[[Place], Sequence[str]]
-    kit: Callable[[], object] = lambda: None
-    environment: Callable[[Place], Mapping[str, str]] = lambda _: {}
+    command: Callable[[RunContext], Sequence[str]]
+    install: Callable[[], object] = lambda: None
+    environment: Callable[[RunContext], Mapping[str, str]] = lambda _: {}
     path: str = ""
     headers: str = ""
     greeting: bytes = b""
-    feed: Literal["redis", "itself", "beside"] = "redis"
+    publish_to: Literal["redis", "server", "publish_port"] = "redis"
     hello: bytes = b""
     template: Callable[[str], bytes] = packets.redis_publish
 
 
-def _ports(place: Place) -> list[str]:
-    return [str(place.port), str(place.redis), *map(packets.channel, place.tickets)]
+def _ports(context: RunContext) -> list[str]:
+    return [str(context.port), str(context.redis), *map(packets.channel, context.tickets)]
 
 
-def _limit(how: str) -> Callable[[Place], list[str]]:
-    def command(place: Place) -> list[str]:
-        port, redis, *channels = _ports(place)
-        return [str(built("limit", place.folder)), port, redis, how, *channels]
+def _limit(how: str) -> Callable[[RunContext], list[str]]:
+    def command(context: RunContext) -> list[str]:
+        port, redis, *channels = _ports(context)
+        return [str(compiled("limit", context.folder)), port, redis, how, *channels]
 
     return command
 
 
-def _python(file: str) -> Callable[[Place], list[str]]:
-    return lambda place: [sys.executable, str(HERE / file), *_ports(place)]
+def _python(file: str) -> Callable[[RunContext], list[str]]:
+    return lambda context: [sys.executable, str(PEERS / file), *_ports(context)]
 
 
-def _node(file: str) -> Callable[[Place], list[str]]:
-    return lambda place: ["node", str(HERE / file), *_ports(place)]
+def _node(file: str) -> Callable[[RunContext], list[str]]:
+    return lambda context: ["node", str(PEERS / file), *_ports(context)]
 
 
-def _channels(place: Place) -> list[str]:
-    return [str(install.pypi()), str(HERE / "channels_group.py"), *_ports(place)]
+def _channels(context: RunContext) -> list[str]:
+    return [str(install.pypi()), str(PEERS / "channels_group.py"), *_ports(context)]
 
 
-def _modules(_: Place) -> dict[str, str]:
-    # NODE_ENV as every guide to running Node in production says.
+def _modules(_: RunContext) -> dict[str, str]:
+    # NODE_ENV as guides to Node in production recommend.
     return {"NODE_PATH": str(install.npm()), "NODE_ENV": "production"}
 
 
-def _libraries(_: Place) -> dict[str, str]:
+def _libraries(_: RunContext) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": os.pathsep.join(str(one) for one in install.debian().glob("usr/lib/*-linux-gnu*"))}
 
 
-def _our_settings(place: Place) -> dict[str, str]:
-    return {"WIX_SITES": packets.SITE, **roomy(place.redis, place.port)}
+def _our_settings(context: RunContext) -> dict[str, str]:
+    return {"WIX_SITES": packets.SITE, **unlimited_settings(context.redis, context.port)}
 
 
-def roomy(redis: int, port: int) -> dict[str, str]:
-    """Settings of ours at these two ports, with room for every viewer though all come from one address."""
+def unlimited_settings(redis: int, port: int) -> dict[str, str]:
+    """Settings of ticket-counter at these two ports, without limits that viewers from one address would reach."""
     return {
         "REDIS_URL": f"redis://127.0.0.1:{redis}/0",
         "PORT": str(port),
@@ -127,16 +130,16 @@ def roomy(redis: int, port: int) -> dict[str, str]:
     }
 
 
-def _nginx(place: Place) -> list[str]:
-    root, conf = install.debian(), place.folder / "nginx.conf"
+def _nginx(context: RunContext) -> list[str]:
+    root, conf = install.debian(), context.folder / "nginx.conf"
     modules = root / "usr/lib/nginx/modules"
-    conf.write_text(NGINX.format(modules=modules, folder=place.folder, port=place.port, files=place.files))
-    return [str(root / "usr/sbin/nginx"), "-p", str(place.folder), "-c", str(conf)]
+    conf.write_text(NGINX.format(modules=modules, folder=context.folder, port=context.port, files=context.files))
+    return [str(root / "usr/sbin/nginx"), "-p", str(context.folder), "-c", str(conf)]
 
 
-def _mosquitto(place: Place) -> list[str]:
-    conf = place.folder / "mosquitto.conf"
-    conf.write_text(MOSQUITTO.format(port=place.port, publish=place.publish))
+def _mosquitto(context: RunContext) -> list[str]:
+    conf = context.folder / "mosquitto.conf"
+    conf.write_text(MOSQUITTO.format(port=context.port, publish=context.publish))
     return [str(install.debian() / "usr/sbin/mosquitto"), "-c", str(conf)]
 
 
@@ -144,71 +147,73 @@ def _starlette() -> str:
     return f"{version('starlette')}, uvicorn {version('uvicorn')}"
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "ours": Recipe(
-        "ours",
+SERVER_CONFIGS: Mapping[str, ServerConfig] = {
+    "ours": ServerConfig(
+        "ticket-counter",
         lambda: f"{version('ticket-counter')}, uvicorn {version('uvicorn')}",
         lambda _: [sys.executable, "-c", "from server.cli import main; main()", "web"],
         environment=_our_settings,
         template=packets.our_keep,
     ),
-    "limit": Recipe(
+    "limit": ServerConfig(
         "a loop in C",
         lambda: f"{platform.system()} {platform.release()}",
         _limit("each"),
     ),
-    "merged": Recipe(
+    "merged": ServerConfig(
         "a loop in C, merged",
         lambda: f"{platform.system()} {platform.release()}",
         _limit("merged"),
     ),
-    "nchan": Recipe(
+    "nchan": ServerConfig(
         "Nchan",
         lambda: f"{install.debian_version('libnginx-mod-nchan')}, nginx {install.debian_version('nginx')}",
         _nginx,
-        kit=install.nchan,
+        install=install.nchan,
         environment=_libraries,
-        feed="itself",
+        publish_to="server",
         template=packets.http_post,
     ),
-    "mosquitto": Recipe(
+    "mosquitto": ServerConfig(
         "Mosquitto",
         lambda: install.debian_version("mosquitto"),
         _mosquitto,
-        kit=install.debian,
+        install=install.debian,
         environment=_libraries,
         path="/mqtt",
         headers="Sec-WebSocket-Protocol: mqtt\r\n",
         greeting=packets.frame(2, packets.MQTT_CONNECT) + packets.frame(2, packets.MQTT_SUBSCRIBE),
-        feed="beside",
+        publish_to="publish_port",
         hello=packets.MQTT_CONNECT,
         template=packets.mqtt_publish,
     ),
-    "ws": Recipe(
+    "ws": ServerConfig(
         "Node ws",
         lambda: install.npm_version("ws"),
         _node("ws.js"),
-        kit=install.npm,
+        install=install.npm,
         environment=_modules,
     ),
-    "socketio": Recipe(
+    "socketio": ServerConfig(
         "socket.io",
         lambda: install.npm_version("socket.io"),
         _node("socketio.js"),
-        kit=install.npm,
+        install=install.npm,
         environment=_modules,
         path="/socket.io/?EIO=4&transport=websocket",
         greeting=packets.frame(1, b"40"),
         template=packets.socketio_emit,
     ),
-    "websockets": Recipe("websockets broadcast", lambda: version("websockets"), _python("websockets_broadcast.py")),
-    "starlette_loop": Recipe("Starlette, a loop of sends", _starlette, _python("starlette_loop.py")),
-    "starlette_queue": Recipe("Starlette, a queue a viewer", _starlette, _python("starlette_queue.py")),
-    "channels": Recipe(
+    "websockets": ServerConfig(
+        "websockets broadcast", lambda: version("websockets"), _python("websockets_broadcast.py")
+    ),
+    "starlette_loop": ServerConfig("Starlette, a loop of sends", _starlette, _python("starlette_loop.py")),
+    "starlette_queue": ServerConfig("Starlette, a queue per viewer", _starlette, _python("starlette_queue.py")),
+    "channels": ServerConfig(
         "Django Channels",
         lambda: f"{install.pypi_version('channels')}, Django {install.pypi_version('django')}",
         _channels,
-        kit=install.pypi,
+        install=install.pypi,
         template=packets.channels_send,
     ),
 }

@@ -1,1 +1,0 @@
-"""One run of chaos: who plays, what breaks, what was seen, and the verdict. The map is in the header of ../chaos.py."""
