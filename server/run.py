@@ -1,8 +1,8 @@
 """Runs a process: the web part, the worker, or both in one event loop; handles its signals and its end.
 
 In: settings and which parts to run. Out: an exit status. A task that ends by itself ends the process, with a log line
-that says which (a supervisor restarts it as a whole). SIGTERM and SIGINT end it in order: not ready → viewers' connections
-closed → uvicorn → worker → embedded Valkey. A second signal ends it at once. No end takes for ever: what hangs is abandoned.
+that says which (a supervisor restarts it as a whole). SIGTERM and SIGINT end it in order: not ready → viewers closed →
+uvicorn → worker → embedded Valkey. A second signal ends it at once. The end has a time limit: what hangs is abandoned.
 """
 
 import asyncio
@@ -165,7 +165,7 @@ async def _until_stopped(
     *,
     drain: float = DRAIN,
 ) -> int:
-    """Wait for a signal, or for a task that ends by itself; then end the others in order, and return the exit status."""
+    """Wait for a signal or a task that ends by itself; then end the others in order, and return the exit status."""
     signalled = asyncio.create_task(stopping.wait())
     await asyncio.wait({signalled, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
@@ -266,7 +266,7 @@ async def _check_redis(url: str, settings: Settings, within: float = REDIS_WITHI
 def _tune_garbage_collector() -> None:
     """Let the garbage collector run rarely: viewers are thousands of objects that live long, without cycles.
 
-    With Python's thresholds it walks through all of them again and again while they connect: a third of what that costs.
+    With Python's thresholds it walks through all of them again and again while they connect, a third of their cost.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -61,7 +61,7 @@ def supervise(settings: Settings, ready: Callable[[str], None]) -> int:
 
 
 def run_child(settings: Settings, report: int) -> int:
-    """Be a child: run as any web process, and report to the parent through the descriptor *report*, open until the end."""
+    """Be a child: run as any web process, and report to the parent through the descriptor *report*."""
     os.set_inheritable(report, False)
     parent = os.getppid()
     structlog.contextvars.bind_contextvars(pid=os.getpid())
@@ -131,7 +131,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
-        """Keep all children running until a signal, then wait for their ends; raises NotStarted where none can start."""
+        """Keep all children running until a signal, then wait for their ends; raises NotStarted if none can start."""
         with self._selector, _stop_signals() as signals:
             self._selector.register(signals, selectors.EVENT_READ)
             try:
@@ -235,7 +235,8 @@ class Supervisor:
     def _restart_later(self, child: Child, **reason: int | str) -> None:
         """Start a child again after the back-off, so that one that fails at once does not use up the CPU."""
         first, longest = self._backoff
-        pause = min(longest, first * 2**child.failures) * random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
+        pause = min(longest, first * 2**child.failures)
+        pause *= random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
         # Past 2 ** 30 the pause does not grow, so neither need the number.
         child.failures, child.ready_at = min(child.failures + 1, 30), None
         child.start_at = time.monotonic() + pause
@@ -251,7 +252,7 @@ class Supervisor:
                 self._stop()
 
     def _stop(self) -> None:
-        """Tell every child to end in order. It is SIGTERM whatever came: it ends a starting child without a traceback."""
+        """Tell every child to end. It is SIGTERM whatever came: it ends a starting child without a traceback."""
         self._stopping, self._kill_at = True, time.monotonic() + self._grace
         for process in self._processes():
             process.terminate()

@@ -30,7 +30,7 @@ async def follow_reconnecting(
     poll_every: float = POLL_EVERY,
     retry_every: float = RETRY_EVERY,
 ) -> AsyncGenerator[str, None]:
-    """Follow the Redis whose URL *find_url* gives, and reconnect; *report* gets a line when it goes and when it is back.
+    """Follow the Redis whose URL *find_url* gives; *report* gets a line when that goes and when it is back.
 
     Raises NotStarted or RedisUnavailable if it is unavailable at first.
     """

@@ -134,7 +134,7 @@ class CounterProtocol(asyncio.Protocol):
         # The transport closes the descriptor after this, and its number may be another's at once.
         self._line.detach()
         self._state.connections.discard(self)
-        self._state.idle.gone(self)
+        self._state.idle.remove_closing(self)
         self._unlimit()
         self._gone()
 
@@ -194,7 +194,7 @@ class CounterProtocol(asyncio.Protocol):
         metrics.dropped.labels(reason).inc()
         self._transport.abort()
 
-    def outnumbered(self) -> None:
+    def evict(self) -> None:
         """It has been sent away, and others need its place: what the kernel takes in this turn still goes out."""
         self._loop.call_soon(self._transport.abort)
 
@@ -287,7 +287,7 @@ class CounterProtocol(asyncio.Protocol):
             return
         self._open = False
         self._gone()
-        self._state.idle.dismisses(self)
+        self._state.idle.add_closing(self)
         self._transport.write(frames.close(code, reason))
         if self._waiting is None:
             self._limit(self.close_within, "unclosed")
