@@ -6,11 +6,9 @@ uvicorn → worker → embedded Valkey. A second signal ends it at once. The end
 """
 
 import asyncio
-import contextlib
 import faulthandler
 import gc
 import os
-import resource
 import signal
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
@@ -20,6 +18,7 @@ import uvloop
 
 from server import logs, valkey
 from server.errors import NotStarted, RedisUnavailable, RedisUnfit, TicketCounterError
+from server.http.descriptors import raise_limit
 from server.http.listen import address, listen
 from server.http.server import Server, http_server
 from server.redis.client import RedisClient, Use
@@ -61,7 +60,7 @@ def run_process(
     *embed* starts a Valkey where REDIS_URL is not set. A *child* of a supervisor shares its port with the others, and
     does not end at once on a second signal: its parent decides that. Raises NotStarted.
     """
-    _raise_descriptor_limit()
+    raise_limit()
     _tune_garbage_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -270,10 +269,3 @@ def _tune_garbage_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def _raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files to the hard limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError):  # macOS reports no limit, and then does not accept that value
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

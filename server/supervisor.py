@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import structlog
 
 from server import logs, metrics, run
-from server.child import exit_reason, tied_to_parent
+from server.child import exit_reason, spawn_reporting
 from server.errors import NotStarted, TicketCounterError
 from server.http.listen import address, reserved
 from server.settings import Settings
@@ -173,30 +173,14 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         try:
             metrics.create_files(self._folder, child.place)
-            child.process, pipe = self._spawn(child.place)
+            child.process, pipe = spawn_reporting(
+                self._command, {**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(child.place)}
+            )
         except OSError as error:
             self._restart_later(child, error=f"the process could not be started: {error.strerror}")
             return
         child.received, child.ready_at = b"", None
         self._selector.register(pipe, selectors.EVENT_READ, child)
-
-    def _spawn(self, place: int) -> tuple[subprocess.Popen[bytes], int]:
-        """A new process, and the end of its pipe to read from; raises OSError."""
-        reading, writing = os.pipe()
-        try:
-            process = subprocess.Popen(  # noqa: S603 - our own command
-                tied_to_parent([*self._command, f"--report={writing}"]),
-                env={**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(place)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[writing],
-                start_new_session=True,  # Ctrl+C in a terminal is for the parent
-            )
-        except OSError:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
-        return process, reading
 
     def _read_pipe(self, child: Child, pipe: int) -> None:
         if received := os.read(pipe, 65536):

@@ -5,6 +5,7 @@ outside gets. A viewer stays for hours, a webhook for milliseconds: if viewers t
 could not come in until one of them left, and no file or connection to Redis could be opened.
 """
 
+import contextlib
 import resource
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,13 @@ RESERVED_SHARE = 8
 """One in so many of those is reserved for Redis, Wix and files: no connection from outside gets it."""
 
 
+def raise_limit() -> None:
+    """Raise this process's soft limit of open files to the hard limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError):  # macOS reports no limit, and then does not accept that value
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptors:
     """All descriptors of a process, from 0 to below *limit*."""
@@ -24,7 +32,7 @@ class Descriptors:
 
     @classmethod
     def of_this_process(cls) -> Self:
-        """Those of this process at present; run.py raises the limit before."""
+        """Those of this process, by its present limit: `raise_limit` comes first."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return cls(sys.maxsize if soft == resource.RLIM_INFINITY else soft)
 

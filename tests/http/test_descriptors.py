@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.http.descriptors import Descriptors
+from server.http.descriptors import Descriptors, raise_limit
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,17 @@ def test_every_share_has_descriptors(limit: int) -> None:
     found = Descriptors(limit)
 
     assert 0 < found.for_viewers < found.first_reserved < limit
+
+
+def test_raise_limit() -> None:
+    """The soft limit of open files becomes the hard limit."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+        raise_limit()
+        assert (before[1], before[1]) == resource.getrlimit(resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_limit_of_this_process() -> None:
