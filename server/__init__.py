@@ -16,7 +16,7 @@ Roots, each imported only by those above it:
   worker.py       builds the worker process
   valkey.py       the embedded server
   http/           uvicorn as we run it:
-                  server.py listen.py connection.py idle.py descriptors.py
+                  server.py listen.py connection.py upgrade.py idle.py descriptors.py
   settings.py     the environment, validated once
 
 Stages, which never import each other and meet in Redis:

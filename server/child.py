@@ -1,13 +1,14 @@
 """Subprocesses that end with this process.
 
-In: a command. Out: the same command, which the kernel ends when the process that started it dies; and, for an error
-message, why a process ended.
+In: a command. Out: the same command, which the kernel ends when the process that started it dies; a process of it with
+a pipe to this one; and, for an error message, why a process ended.
 """
 
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _TIE = """
 import ctypes, os, signal, sys
@@ -29,6 +30,28 @@ def tied_to_parent(command: Sequence[str]) -> list[str]:
     start it in the main thread. Only Linux does this: elsewhere the process outlives this one.
     """
     return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command]
+
+
+def spawn_reporting(command: Sequence[str], environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start *command*, tied, with a further argument `--report=<descriptor>`: what it writes there can be read here.
+
+    The result is the process, and the descriptor to read from, which ends with the process. Raises OSError.
+    """
+    reading, writing = os.pipe()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            tied_to_parent([*command, f"--report={writing}"]),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[writing],
+            start_new_session=True,  # Ctrl+C in a terminal is for this process
+        )
+    except OSError:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    return process, reading
 
 
 def exit_reason(code: int) -> str:

@@ -1,6 +1,6 @@
-"""The commands. Each builds its settings, runs a root, and turns an error of ours into a line and a status.
+"""The commands. Each loads the settings and runs a part of the server.
 
-Errors that a person can mend are one line on standard error and exit status 2; anything else is a bug and shows.
+An error of errors.py is one line on standard error and exit status 2; any other is a bug, and shows its traceback.
 """
 
 import asyncio
@@ -28,18 +28,20 @@ from server.wire import guid
 
 app = typer.Typer(
     name="ticket-counter",
-    help="A live, truthful ticket counter for Wix Events sites.",
+    help="A live, truthful ticket counter for Wix Events sites.\n\n"
+    "Try `ticket-counter demo`: it needs no Wix account. Settings are environment variables: `ticket-counter settings` "
+    "lists them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on (HOST).")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one (PORT).")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on (setting HOST).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one (setting PORT).")]
 
 DEMO_HOLD = 30
-"""Seconds that a hold lasts in the demo; Wix's last some 20 minutes."""
+"""Seconds for which the demo reserves tickets in a cart; Wix does so for some 20 minutes."""
 
 
 DEMO = {
@@ -52,7 +54,7 @@ DEMO = {
     "origins": ("*",),
     "trusted_proxies": (),
 }
-"""What a demo never takes from an environment that is set up for a real site."""
+"""Settings that the demo does not take from an environment that is set up for a real site."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -72,8 +74,8 @@ def options(
 
 @app.command()
 def serve(host: Host = None, port: Port = None) -> None:
-    """Run web and worker in one process. Without REDIS_URL it brings a Valkey of its own, with its data in DATA_DIR."""
-    found = _settings(**_given(host=host, port=port))
+    """Run the whole server in one process. Without REDIS_URL it starts an embedded Valkey with its data in DATA_DIR."""
+    found = _load_settings(**_given(host=host, port=port))
     if found.web_processes > 1:
         logs.logger("run").warning("one_process", hint="`serve` is one process: WEB_PROCESSES is for `web`")
     _run(found, web=True, worker=True, embed=True)
@@ -83,15 +85,17 @@ def serve(host: Host = None, port: Port = None) -> None:
 def web(
     host: Host = None,
     port: Port = None,
-    processes: Annotated[int | None, typer.Option(help="Processes on that port, one a core (WEB_PROCESSES).")] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes that share the port (setting WEB_PROCESSES).")
+    ] = None,
     report: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run the web process alone: webhooks in, counters out. Needs REDIS_URL."""
-    found = _settings(**_given(host=host, port=port, web_processes=processes))
+    """Run only the web part: it receives webhooks and serves counters. Needs REDIS_URL."""
+    found = _load_settings(**_given(host=host, port=port, web_processes=processes))
     if report is not None:
         raise typer.Exit(supervisor.run_child(found, report))
     if found.web_processes > 1:
-        with _told():
+        with _errors_as_lines():
             status = supervisor.supervise(found, _listening)
         raise typer.Exit(status)
     _run(found, web=True, worker=False, embed=False)
@@ -99,19 +103,21 @@ def web(
 
 @app.command()
 def worker() -> None:
-    """Run the worker process alone: it re-reads tickets from Wix. Needs REDIS_URL."""
-    _run(_settings(), web=False, worker=True, embed=False)
+    """Run only the worker: it reads tickets from Wix. Needs REDIS_URL."""
+    _run(_load_settings(), web=False, worker=True, embed=False)
 
 
 @app.command()
 def demo(port: Port = None) -> None:
-    """Run everything here, beside a local Wix. Its shop page sells tickets; no account is needed."""
+    """Run a complete demo with a local simulation of Wix. It needs no account: its shop page sells tickets."""
     data = Path("data") / "demo"
-    with _told():
-        chosen = _free(8000 if port is None else port)
-    with _sandbox(data / "wix", f"http://127.0.0.1:{chosen}/webhooks/wix", "--hold-seconds", str(DEMO_HOLD)) as shop:
-        given = {name.lower(): value for name, value in dotenv_values(data / "wix" / ".env").items()}
-        found = _settings(**{**DEMO, **given, "port": chosen, "data_dir": data})
+    with _errors_as_lines():
+        chosen = _free_port(8000 if port is None else port)
+    with _running_sandbox(
+        data / "wix", f"http://127.0.0.1:{chosen}/webhooks/wix", "--hold-seconds", str(DEMO_HOLD)
+    ) as shop:
+        of_sandbox = {name.lower(): value for name, value in dotenv_values(data / "wix" / ".env").items()}
+        found = _load_settings(**{**DEMO, **of_sandbox, "port": chosen, "data_dir": data})
 
         def ready(_: str) -> None:
             console = Console()
@@ -124,30 +130,32 @@ def demo(port: Port = None) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def sandbox(context: typer.Context) -> None:
-    """Run the local Wix alone (--help for its options)."""
-    # A subprocess's place in the tree is taken over whole: signals and output are the sandbox's own.
+    """Run only the local simulation of Wix (--help lists its options)."""
+    # This process becomes the sandbox, which then gets signals and writes output itself.
     os.execv(sys.executable, [sys.executable, "-m", "sandbox", *context.args])  # noqa: S606 - our own interpreter
 
 
 @app.command(name="watch")
 def watch_(
-    tickets: Annotated[list[str] | None, typer.Argument(help="Ticket definition ids; none for all.")] = None,
+    tickets: Annotated[
+        list[str] | None, typer.Argument(help="Ids of ticket definitions; all tracked ones if none is given.")
+    ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print the published JSON as it is.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the JSON as it is published.")] = False,
 ) -> None:
-    """Print counters as they change, from Redis's public channels."""
-    found = _settings()
+    """Print each counter when it changes. Uses REDIS_URL, or the Valkey of a `serve` with the same DATA_DIR."""
+    found = _load_settings()
     ids = [
-        TicketId(guid(ticket) or _fail(f"{ticket!r} is not a ticket definition id (a GUID)"))
+        TicketId(guid(ticket) or _exit_with_error(f"{ticket!r} is not a ticket definition id (a GUID)"))
         for ticket in tickets or ()
     ]
-    with contextlib.suppress(KeyboardInterrupt), _told():
+    with contextlib.suppress(KeyboardInterrupt), _errors_as_lines():
         asyncio.run(_watch(found, ids, json=json))
 
 
 @app.command(name="settings")
 def settings_() -> None:
-    """Print all settings as a Markdown table. Each row has a name, a default and what it is for."""
+    """Print all settings as a Markdown table. Each is an environment variable, or a line of a .env file."""
     print(settings.table())  # noqa: T201 - this is what the command is for
 
 
@@ -157,30 +165,31 @@ def main() -> None:
 
 
 async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: bool) -> None:
-    def find() -> str:
-        # Asked anew each time: the socket of a `serve` that was started again may lie elsewhere.
+    def find_url() -> str:
+        # Called again for each connection: after a restart of `serve` the socket may have another path.
         embedded = None if found.redis_url else valkey.url_of(found.data_dir)
         return embedded or found.redis()
 
-    async with aclosing(watch.follow_on(find, tickets, _say)) as counters:
+    async with aclosing(watch.follow_reconnecting(find_url, tickets, _print_error)) as counters:
         async for counter in counters:
             print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
 
 
 def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given: the rest is the environment's."""
+    """The options that were given on the command line."""
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _settings(**given: Any) -> settings.Settings:
-    with _told():
+def _load_settings(**given: Any) -> settings.Settings:
+    """The settings, where *given* wins over the environment; sets up logging by them."""
+    with _errors_as_lines():
         found = settings.load(**given)
         logs.set_up(found.log_level, found.log_form)
         return found
 
 
 def _run(found: settings.Settings, *, web: bool, worker: bool, embed: bool, ready: Any = None) -> None:
-    with _told():
+    with _errors_as_lines():
         status = run_process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
     raise typer.Exit(status)
 
@@ -190,24 +199,24 @@ def _listening(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _errors_as_lines() -> Iterator[None]:
     try:
         yield
     except TicketCounterError as error:
-        _fail(str(error))
+        _exit_with_error(str(error))
 
 
-def _fail(text: str) -> Any:
-    _say(text)
+def _exit_with_error(text: str) -> Any:
+    _print_error(text)
     raise typer.Exit(2)
 
 
-def _say(text: str) -> None:
-    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the one line that a person needs
+def _print_error(text: str) -> None:
+    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the line that says what to do
 
 
-def _free(port: int) -> int:
-    """The port if nobody has it, else a free one: a demo should run, wherever."""
+def _free_port(port: int) -> int:
+    """This port, or another if it is in use: the demo should run everywhere. Raises NotStarted."""
     for wanted in (port, 0):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)) as tried:
             return int(tried.getsockname()[1])
@@ -215,11 +224,11 @@ def _free(port: int) -> int:
 
 
 @contextlib.contextmanager
-def _sandbox(state: Path, webhook: str, *more: str) -> Iterator[str]:
+def _running_sandbox(state: Path, webhook: str, *options: str) -> Iterator[str]:
     """The local Wix as a subprocess; gives the address of its shop page."""
-    command = [sys.executable, "-m", "sandbox", "--port", "0", "--webhook", webhook, "--state", str(state), *more]
-    # Tied: if this process is killed, it would keep its port for ever.
-    with subprocess.Popen(tied_to_parent(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
+    command = [sys.executable, "-m", "sandbox", "--port", "0", "--webhook", webhook, "--state", str(state), *options]
+    # Tied: else it would keep its port for ever if this process is killed.
+    with subprocess.Popen(tied_to_parent(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - our own
         try:
             address = ""
             for printed in running.stdout or ():
@@ -227,7 +236,7 @@ def _sandbox(state: Path, webhook: str, *more: str) -> Iterator[str]:
                     address = printed[printed.index("http://") :].split()[0]
                     break
             if not address:
-                _fail(f"the local Wix did not start (exit status {running.wait()})")
+                _exit_with_error(f"the local Wix did not start (exit status {running.wait()})")
             yield address
         finally:
             running.terminate()

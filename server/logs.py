@@ -77,7 +77,7 @@ def mask_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def escape_control_characters(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escape control characters, as JSON does: a client's text can neither forge a line nor move a terminal's cursor."""
+    """Escape control characters, as JSON does, so that a text can neither forge a line nor control a terminal."""
     for key, value in event.items():
         if isinstance(value, str) and _CONTROL.search(value):
             event[key] = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
@@ -87,7 +87,7 @@ def escape_control_characters(_: WrappedLogger, __: str, event: EventDict) -> Ev
 class RepeatedWarning:
     """Limits the log lines of a fault that lasts: one at once, one every *every* seconds, and one when it is over.
 
-    *event* names the warning; `<event>_no_more` is the line at its end. Each key has its own time; *clock* is in seconds.
+    *event* names the warning; `<event>_no_more` is the last line. Each key has its own time; *clock* is in seconds.
     """
 
     def __init__(

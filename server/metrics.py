@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER, PLACE = "PROMETHEUS_MULTIPROC_DIR", "METRICS_PLACE"
-"""What the supervisor sets in the environment of its children: where the files are, and which of them are the child's."""
+"""What the supervisor sets in the environment of a child: where the files are, and which of them are the child's."""
 COUNTED, LIVE = ("counter", "histogram"), "gauge_livesum"
 """The library's names for a process's files: for values that stay, and for values that hold only while it lives."""
 SIZE = 131_072

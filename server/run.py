@@ -1,16 +1,14 @@
 """Runs a process: the web part, the worker, or both in one event loop; handles its signals and its end.
 
 In: settings and which parts to run. Out: an exit status. A task that ends by itself ends the process, with a log line
-that says which (a supervisor restarts it as a whole). SIGTERM and SIGINT end it in order: not ready → viewers' connections
-closed → uvicorn → worker → embedded Valkey. A second signal ends it at once. No end takes for ever: what hangs is abandoned.
+that says which (a supervisor restarts it as a whole). SIGTERM and SIGINT end it in order: not ready → viewers closed →
+uvicorn → worker → embedded Valkey. A second signal ends it at once. The end has a time limit: what hangs is abandoned.
 """
 
 import asyncio
-import contextlib
 import faulthandler
 import gc
 import os
-import resource
 import signal
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
@@ -20,6 +18,7 @@ import uvloop
 
 from server import logs, valkey
 from server.errors import NotStarted, RedisUnavailable, RedisUnfit, TicketCounterError
+from server.http.descriptors import raise_limit
 from server.http.listen import address, listen
 from server.http.server import Server, http_server
 from server.redis.client import RedisClient, Use
@@ -60,7 +59,7 @@ def run_process(
     *embed* starts a Valkey where REDIS_URL is not set. A *child* of a supervisor shares its port with the others, and
     does not end at once on a second signal: its parent decides that. Raises NotStarted.
     """
-    _raise_descriptor_limit()
+    raise_limit()
     _tune_garbage_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -164,7 +163,7 @@ async def _until_stopped(
     *,
     drain: float = DRAIN,
 ) -> int:
-    """Wait for a signal, or for a task that ends by itself; then end the others in order, and return the exit status."""
+    """Wait for a signal or a task that ends by itself; then end the others in order, and return the exit status."""
     signalled = asyncio.create_task(stopping.wait())
     await asyncio.wait({signalled, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
@@ -265,14 +264,7 @@ async def _check_redis(url: str, settings: Settings, within: float = REDIS_WITHI
 def _tune_garbage_collector() -> None:
     """Let the garbage collector run rarely: viewers are thousands of objects that live long, without cycles.
 
-    With Python's thresholds it walks through all of them again and again while they connect: a third of what that costs.
+    With Python's thresholds it walks through all of them again and again while they connect, a third of their cost.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def _raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files to the hard limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError):  # macOS reports no limit, and then does not accept that value
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import structlog
 
 from server import logs, metrics, run
-from server.child import exit_reason, tied_to_parent
+from server.child import exit_reason, spawn_reporting
 from server.errors import NotStarted, TicketCounterError
 from server.http.listen import address, reserved
 from server.settings import Settings
@@ -61,7 +61,7 @@ def supervise(settings: Settings, ready: Callable[[str], None]) -> int:
 
 
 def run_child(settings: Settings, report: int) -> int:
-    """Be a child: run as any web process, and report to the parent through the descriptor *report*, open until the end."""
+    """Be a child: run as any web process, and report to the parent through the descriptor *report*."""
     os.set_inheritable(report, False)
     parent = os.getppid()
     structlog.contextvars.bind_contextvars(pid=os.getpid())
@@ -131,7 +131,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
-        """Keep all children running until a signal, then wait for their ends; raises NotStarted where none can start."""
+        """Keep all children running until a signal, then wait for their ends; raises NotStarted if none can start."""
         with self._selector, _stop_signals() as signals:
             self._selector.register(signals, selectors.EVENT_READ)
             try:
@@ -173,30 +173,14 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         try:
             metrics.create_files(self._folder, child.place)
-            child.process, pipe = self._spawn(child.place)
+            child.process, pipe = spawn_reporting(
+                self._command, {**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(child.place)}
+            )
         except OSError as error:
             self._restart_later(child, error=f"the process could not be started: {error.strerror}")
             return
         child.received, child.ready_at = b"", None
         self._selector.register(pipe, selectors.EVENT_READ, child)
-
-    def _spawn(self, place: int) -> tuple[subprocess.Popen[bytes], int]:
-        """A new process, and the end of its pipe to read from; raises OSError."""
-        reading, writing = os.pipe()
-        try:
-            process = subprocess.Popen(  # noqa: S603 - our own command
-                tied_to_parent([*self._command, f"--report={writing}"]),
-                env={**os.environ, metrics.FOLDER: self._folder, metrics.PLACE: str(place)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[writing],
-                start_new_session=True,  # Ctrl+C in a terminal is for the parent
-            )
-        except OSError:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
-        return process, reading
 
     def _read_pipe(self, child: Child, pipe: int) -> None:
         if received := os.read(pipe, 65536):
@@ -235,7 +219,8 @@ class Supervisor:
     def _restart_later(self, child: Child, **reason: int | str) -> None:
         """Start a child again after the back-off, so that one that fails at once does not use up the CPU."""
         first, longest = self._backoff
-        pause = min(longest, first * 2**child.failures) * random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
+        pause = min(longest, first * 2**child.failures)
+        pause *= random.uniform(0.5, 1)  # noqa: S311 - spreads starts, hides nothing
         # Past 2 ** 30 the pause does not grow, so neither need the number.
         child.failures, child.ready_at = min(child.failures + 1, 30), None
         child.start_at = time.monotonic() + pause
@@ -251,7 +236,7 @@ class Supervisor:
                 self._stop()
 
     def _stop(self) -> None:
-        """Tell every child to end in order. It is SIGTERM whatever came: it ends a starting child without a traceback."""
+        """Tell every child to end. It is SIGTERM whatever came: it ends a starting child without a traceback."""
         self._stopping, self._kill_at = True, time.monotonic() + self._grace
         for process in self._processes():
             process.terminate()

@@ -1,8 +1,8 @@
 """The embedded server: the Valkey that `serve` and `demo` start where REDIS_URL is not set.
 
-In: the folder for its data. Out: a URL for redis-py (a Unix socket, no port), and an error when the server dies. It runs
-as long as the `async with` block. At the end of the block it saves its data and exits; if this process is killed, the
-kernel ends it (child.py); if even that fails, the next start shuts the orphan down before it touches the data.
+In: the folder for its data. Out: a URL for redis-py (a Unix socket, no port), and an error if the server dies. It runs
+as long as the `async with` block; at its end it saves its data and exits. If this process is killed, the kernel
+ends it (child.py); if even that fails, the next start shuts the orphan down before it touches the data.
 
     data/lock            held by this process: one process per folder
     data/valkey/lock     held by the server itself: one writer of the data; contains its pid and its socket's path
@@ -29,7 +29,7 @@ CONF = Path(__file__).parent.parent / "redis.conf"
 """The redis.conf of this project: beside the packages, in a checkout and in an installed wheel alike."""
 
 TIME_LIMIT = 10.0
-"""Seconds a server may take to answer, or to exit. Both take some 50 ms; the last fsync of a slow disk takes seconds."""
+"""Seconds a server may take to answer or to exit. Both take some 50 ms, but the last fsync of a slow disk seconds."""
 
 LONGEST_SOCKET_PATH = 103
 """Bytes of a Unix socket's path: 107 on Linux, 103 on macOS."""

@@ -1,7 +1,7 @@
-"""Follows the public channels, as any program can: our own consumer of what we publish.
+"""Follows the public channels, as any program can: an example consumer of what this server publishes.
 
-In: tickets, or none for every tracked one. Out: each counter as it changes, as text. A Redis that goes is waited for;
-what changed meanwhile is not told.
+In: ticket ids, or none for every tracked ticket. Out: each counter as it changes, as text. While Redis is unavailable
+it waits and reconnects; changes in that time are not shown.
 """
 
 import asyncio
@@ -16,75 +16,75 @@ from server.redis.listener import Listener
 from server.store.keys import channel
 from server.store.schedule import Schedule
 
-LOOK_EVERY = 5.0
-"""Seconds between two looks for tickets that are new."""
-TRY_EVERY = 1.0
-"""Seconds between two tries to reach a Redis that went away."""
+POLL_EVERY = 5.0
+"""Seconds between two polls for new tickets."""
+RETRY_EVERY = 1.0
+"""Seconds between two attempts to reach a Redis that became unavailable."""
 
 
-async def follow_on(
-    find: Callable[[], str],
+async def follow_reconnecting(
+    find_url: Callable[[], str],
     tickets: Sequence[TicketId],
-    told: Callable[[str], None],
+    report: Callable[[str], None],
     *,
-    look_every: float = LOOK_EVERY,
-    try_every: float = TRY_EVERY,
+    poll_every: float = POLL_EVERY,
+    retry_every: float = RETRY_EVERY,
 ) -> AsyncGenerator[str, None]:
-    """Follow whatever Redis *find* has the URL of, and go on when it is back; *told* hears of it, a line each.
+    """Follow the Redis whose URL *find_url* gives; *report* gets a line when that goes and when it is back.
 
-    Raises NotStarted or RedisUnavailable where it was not there at first.
+    Raises NotStarted or RedisUnavailable if it is unavailable at first.
     """
-    there, away = False, False
+    connected_before, unavailable = False, False
     while True:
         try:
-            async with aclosing(RedisClient(find(), Use.LISTEN)) as redis:
-                # It is asked first: a follower says nothing before a counter changes.
+            async with aclosing(RedisClient(find_url(), Use.LISTEN)) as redis:
+                # Asked first, because `follow` yields nothing before a counter changes.
                 await _sites(Schedule(redis))
-                if away:
-                    told("Redis is back")
-                there, away = True, False
-                async with aclosing(follow(redis, tickets, look_every)) as counters:
+                if unavailable:
+                    report("Redis is available again")
+                connected_before, unavailable = True, False
+                async with aclosing(follow(redis, tickets, poll_every)) as counters:
                     async for counter in counters:
                         yield counter
         except (NotStarted, RedisUnavailable) as error:
-            if not there:
+            if not connected_before:
                 raise
-            if not away:
-                told(f"Redis is away, this goes on when it is back ({error})")
-            away = True
-            await asyncio.sleep(try_every)
+            if not unavailable:
+                report(f"Redis is unavailable, waiting until it is back ({error})")
+            unavailable = True
+            await asyncio.sleep(retry_every)
 
 
 async def follow(
-    redis: RedisClient, tickets: Sequence[TicketId], look_every: float = LOOK_EVERY
+    redis: RedisClient, tickets: Sequence[TicketId], poll_every: float = POLL_EVERY
 ) -> AsyncGenerator[str, None]:
-    """Yield the JSON of every counter published from now on; raises NotStarted where there is no site."""
+    """Yield the JSON of every counter published from now on; raises NotStarted if no site is known."""
     schedule = Schedule(redis)
     async with redis.listener() as listener:
-        heard: set[str] = set()
-        look_at = 0.0
+        subscribed: set[str] = set()
+        poll_at = 0.0
         while True:
             now = asyncio.get_running_loop().time()
-            if now >= look_at:
-                look_at = now + look_every
-                await _subscribe(listener, schedule, tickets, heard)
-            if not heard:
-                # There is nothing to listen to yet: the worker has not listed the site.
-                await asyncio.sleep(look_every / 10)
-                look_at = 0.0
+            if now >= poll_at:
+                poll_at = now + poll_every
+                await _subscribe(listener, schedule, tickets, subscribed)
+            if not subscribed:
+                # The worker has not listed the site yet, so there is no channel to subscribe to.
+                await asyncio.sleep(poll_every / 10)
+                poll_at = 0.0
                 continue
-            message = await listener.receive(min(1.0, look_every))
+            message = await listener.receive(min(1.0, poll_every))
             if message is not None and message.text is not None:
                 yield message.text
 
 
-async def _subscribe(listener: Listener, schedule: Schedule, tickets: Sequence[TicketId], heard: set[str]) -> None:
+async def _subscribe(listener: Listener, schedule: Schedule, tickets: Sequence[TicketId], subscribed: set[str]) -> None:
     sites = await _sites(schedule)
     wanted = {channel(site, ticket) for site in sites for ticket in tickets or await schedule.tracked(site)}
-    new = wanted - heard
+    new = wanted - subscribed
     if new:
         await listener.subscribe(*new)
-        heard |= new
+        subscribed |= new
 
 
 async def _sites(schedule: Schedule) -> Collection[SiteId]:
@@ -95,7 +95,7 @@ async def _sites(schedule: Schedule) -> Collection[SiteId]:
 
 
 def line(counter: str) -> str:
-    """One counter as a line for a person; whatever a name holds, it stays in its line."""
+    """One counter as a line for a person; control characters in a name become blanks."""
     found = json.loads(counter)
     name = "".join(sign if sign.isprintable() else " " for sign in found["name"] or "")
     left = "" if found["unsold"] is None else f"{found['unsold']} left"

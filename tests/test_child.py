@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.child import exit_reason, tied_to_parent
+from server.child import exit_reason, spawn_reporting, tied_to_parent
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,6 +52,28 @@ def test_same_pid() -> None:
         output, _ = one.communicate()
 
     assert f"{one.pid} two words\n" == output.decode()
+
+
+def test_spawn_reporting() -> None:
+    """A child gets the environment and a descriptor in its last argument, which ends with it."""
+    program = "import os, sys; os.write(int(sys.argv[1].removeprefix('--report=')), os.environ['WORD'].encode())"
+
+    process, pipe = spawn_reporting([sys.executable, "-c", program], {"WORD": "hello"})
+    report = os.read(pipe, 100), os.read(pipe, 100)
+    os.close(pipe)
+
+    assert 0 == process.wait()
+    assert (b"hello", b"") == report
+
+
+def test_spawn_reporting_fails() -> None:
+    """A child that cannot be started leaves no descriptor open."""
+    before = {*Path("/proc/self/fd").iterdir()}
+
+    with pytest.raises(OSError, match="Argument list too long"):
+        spawn_reporting(["x" * 1_000_000], {})
+
+    assert before == {*Path("/proc/self/fd").iterdir()}
 
 
 @pytest.mark.parametrize(

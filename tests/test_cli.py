@@ -35,7 +35,7 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def invoke(tmp_path: Path) -> Iterator[Invoke]:
-    """Run a command here, in an empty folder and without any setting but the given: its status, output and errors."""
+    """Run a command in this process, in an empty folder and with only the given settings: status, output, errors."""
     root, configured = logging.getLogger(), structlog.get_config()
     handlers, level = [*root.handlers], root.level
 
@@ -54,8 +54,8 @@ def invoke(tmp_path: Path) -> Iterator[Invoke]:
 # -- help --
 
 
-def test_help(invoke: Invoke) -> None:
-    """The program's help, which is shown without a command too, has each command with a whole sentence."""
+def test_help_lists_commands(invoke: Invoke) -> None:
+    """The program's help, also shown without a command, has each command with a whole sentence."""
     status, out, _ = invoke("--help")
     _, without, errors = invoke()
 
@@ -68,7 +68,7 @@ def test_help(invoke: Invoke) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS - {"sandbox"}))
-def test_help_of_each(invoke: Invoke, name: str) -> None:
+def test_help_of_command(invoke: Invoke, name: str) -> None:
     """Each command's help says what it does and what each of its options is for."""
     status, out, _ = invoke(name, "--help")
 
@@ -78,13 +78,13 @@ def test_help_of_each(invoke: Invoke, name: str) -> None:
     assert all(re.search(r"  [A-Z].+\.$", line) for line in options.splitlines())
 
 
-def test_version(invoke: Invoke) -> None:
+def test_version_option(invoke: Invoke) -> None:
     """`--version` prints the name and the version of the installed package."""
     assert (0, f"ticket-counter {version('ticket-counter')}\n", "") == invoke("--version")
 
 
-def test_commands_that_are_named() -> None:
-    """Wherever a person is told to run a command, it is one that there is."""
+def test_commands_in_texts_exist() -> None:
+    """Every command that a text tells people to run exists."""
     places = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("server/**/*.py"), *ROOT.glob("sandbox/*.py")]
     places += [ROOT / "Procfile", ROOT / ".env.example", ROOT / "scripts" / "demo"]
     named = {
@@ -97,14 +97,14 @@ def test_commands_that_are_named() -> None:
     assert {name for _, name in named} <= COMMANDS, sorted(named)
 
 
-def test_settings(invoke: Invoke) -> None:
+def test_settings_prints_table(invoke: Invoke) -> None:
     """`settings` prints the table of all settings, and needs none of them."""
     status, out, _ = invoke("settings", PORT="nonsense")
 
     assert (0, settings.table()) == (status, out.rstrip("\n"))
 
 
-# -- what cannot start --
+# -- errors at the start --
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_settings(invoke: Invoke) -> None:
         (("watch", TICKET, "11111111"), {}, "'11111111' is not a ticket definition id (a GUID)"),
     ],
 )
-def test_missing(invoke: Invoke, words: tuple[str, ...], given: dict[str, str], text: str) -> None:
-    """What is missing is said in one line, with exit status 2."""
+def test_missing_setting(invoke: Invoke, words: tuple[str, ...], given: dict[str, str], text: str) -> None:
+    """A missing or wrong input is reported in one line, with exit status 2."""
     status, out, errors = invoke(*words, **given)
 
     assert (2, "") == (status, out)
@@ -128,8 +128,8 @@ def test_missing(invoke: Invoke, words: tuple[str, ...], given: dict[str, str], 
     assert 1 == len(errors.splitlines())
 
 
-def test_all_that_is_missing(invoke: Invoke) -> None:
-    """Everything that is missing is said at once."""
+def test_all_missing_settings(invoke: Invoke) -> None:
+    """All missing settings are reported at once."""
     status, _, errors = invoke("worker")
 
     assert 2 == status
@@ -137,7 +137,7 @@ def test_all_that_is_missing(invoke: Invoke) -> None:
 
 
 def test_wrong_settings(invoke: Invoke) -> None:
-    """All wrong settings are told at once at the start, one a line, and no secret is printed."""
+    """All wrong settings are reported at once at the start, one per line, and no secret is printed."""
     wrong = {
         "PORT": "99999",
         "ORIGINS": "https://*",
@@ -161,7 +161,7 @@ def test_wrong_settings(invoke: Invoke) -> None:
 
 
 async def test_port_in_use(command: Run, redis_url: str) -> None:
-    """A port that is taken is said in one line, naming HOST and PORT; nothing runs then."""
+    """A port that is in use is reported in one line that names HOST and PORT, and nothing runs."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = command("web", "--port", port, REDIS_URL=redis_url)
@@ -175,46 +175,46 @@ async def test_port_in_use(command: Run, redis_url: str) -> None:
     assert "Traceback" not in process.err
 
 
-# -- what runs --
+# -- running processes --
 
 
-def answers(url: str) -> bool:
-    """Whether a server is there and ready."""
+def is_ready(url: str) -> bool:
+    """Whether a server answers there that it is ready."""
     try:
         return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def test_serve(invoke: Invoke) -> None:
-    """`serve` needs no REDIS_URL, says where it listens, and options win over the environment."""
+def test_serve_without_redis_url(invoke: Invoke) -> None:
+    """`serve` needs no REDIS_URL, logs its address, and options win over the environment."""
     port = free_port()
-    pressed = signal_when(signal.SIGINT, lambda: answers(f"http://localhost:{port}"))
+    signalling = signal_when(signal.SIGINT, lambda: is_ready(f"http://localhost:{port}"))
 
     status, out, errors = invoke("serve", "--port", str(port), "--host", "localhost", **{**SETTINGS, "PORT": "1"})
-    pressed.join()
+    signalling.join()
 
     assert (0, "") == (status, out)
     assert f"address=http://localhost:{port}" in errors
 
 
 def test_serve_is_one_process(invoke: Invoke) -> None:
-    """`serve` runs in one process whatever WEB_PROCESSES is, and says so."""
+    """`serve` runs in one process whatever WEB_PROCESSES is, and warns about it."""
     port = free_port()
-    pressed = signal_when(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
+    signalling = signal_when(signal.SIGINT, lambda: is_ready(f"http://127.0.0.1:{port}"))
 
     status, _, errors = invoke("serve", "--port", str(port), **{**SETTINGS, "WEB_PROCESSES": "4"})
-    pressed.join()
+    signalling.join()
 
     assert 0 == status
     assert "one_process" in errors
     assert "WEB_PROCESSES is for `web`" in errors
 
 
-def test_demo(invoke: Invoke, tmp_path: Path) -> None:
-    """`demo` prints the address of a shop page, and takes nothing of an environment that is made for a real site."""
+def test_demo_prints_shop_address(invoke: Invoke, tmp_path: Path) -> None:
+    """`demo` prints the address of a shop page, and ignores settings that are meant for a real site."""
     port = free_port()
-    pressed = signal_when(signal.SIGINT, lambda: answers(f"http://127.0.0.1:{port}"))
+    signalling = signal_when(signal.SIGINT, lambda: is_ready(f"http://127.0.0.1:{port}"))
     real = {
         "REDIS_URL": "redis://127.0.0.1:1",
         "WIX_API_KEY": "a real key",
@@ -225,7 +225,7 @@ def test_demo(invoke: Invoke, tmp_path: Path) -> None:
     }
 
     status, out, _ = invoke("demo", "--port", str(port), **real)
-    pressed.join()
+    signalling.join()
 
     shop = re.search(r"http://127\.0\.0\.1:\d+/", out)
     assert 0 == status
@@ -236,8 +236,8 @@ def test_demo(invoke: Invoke, tmp_path: Path) -> None:
     assert (tmp_path / "data" / "demo" / "valkey").is_dir()
 
 
-def test_demo_without_wix(invoke: Invoke, tmp_path: Path) -> None:
-    """A local Wix that does not start ends the demo with a line."""
+def test_demo_when_sandbox_fails(invoke: Invoke, tmp_path: Path) -> None:
+    """If the local Wix does not start, the demo ends with one line."""
     (tmp_path / "data" / "demo" / "wix").mkdir(parents=True)
     (tmp_path / "data" / "demo" / "wix" / "sandbox.json").write_text("nonsense")
 
@@ -247,7 +247,7 @@ def test_demo_without_wix(invoke: Invoke, tmp_path: Path) -> None:
 
 
 async def test_demo_counts_down(command: Run) -> None:
-    """In the demo a sale at the shop moves the counter, and SIGTERM ends all of it."""
+    """In the demo a sale in the shop lowers the counter, and SIGTERM ends everything."""
     port = free_port()
     demo = command("demo", "--port", str(port))
     await demo.says("Ctrl+C ends it")
@@ -273,7 +273,7 @@ async def test_demo_counts_down(command: Run) -> None:
     assert closed(wix)
 
 
-async def test_killed_demo(command: Run) -> None:
+async def test_killed_demo_ends_sandbox(command: Run) -> None:
     """A demo that is killed leaves no local Wix behind."""
     demo = command("demo", "--port", "0")
     await demo.says("Ctrl+C ends it")
@@ -293,7 +293,7 @@ def wix_of(demo: Command) -> str:
 
 
 def closed(url: str) -> bool:
-    """Whether nobody listens there."""
+    """Whether nothing listens there."""
     try:
         socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
     except ConnectionRefusedError:
@@ -301,18 +301,18 @@ def closed(url: str) -> bool:
     return False
 
 
-def test_free_port() -> None:
-    """A demo takes the port it is told, and another one where somebody has it."""
+def test_demo_port_in_use() -> None:
+    """The demo takes the port that it is given, or another one if that is in use."""
     free = free_port()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        other = cli._free(taken.getsockname()[1])
+        other = cli._free_port(taken.getsockname()[1])
 
         assert other not in {0, taken.getsockname()[1]}
-    assert free == cli._free(free)
+    assert free == cli._free_port(free)
 
 
-async def test_sandbox(command: Run) -> None:
-    """`sandbox` is `python -m sandbox`, options, help, signals, exit status and all."""
+async def test_sandbox_command(command: Run) -> None:
+    """`sandbox` behaves as `python -m sandbox`: options, help, signals and exit status."""
     helped, wrong = command("sandbox", "--help"), command("sandbox", "--seed-at", "nonsense")
     sandbox = command("sandbox", "--port", "0", "--tickets", "3", "--state", "kept")
     await sandbox.says("Wix sandbox: http://")
@@ -338,7 +338,7 @@ class Watching:
         self.reads = reads
 
     async def subscribed(self, ticket: str = TICKET) -> None:
-        """Wait until it listens."""
+        """Wait until it has subscribed."""
 
         async def count() -> int:
             return int((await self.reads.store.do("PUBSUB", "NUMSUB", channel(SITE, ticket)))[1])
@@ -348,14 +348,14 @@ class Watching:
 
 @pytest.fixture
 async def watched(reads: FakeReader) -> FakeReader:
-    """A reader of a site of which one ticket is tracked."""
+    """A reader of a site with one tracked ticket."""
     await reads.schedule.add_site(SiteId(SITE), reads.rules, everything=True)
     await reads.schedule.mark(SiteId(SITE), Hint("listed", (TicketId(TICKET),)))
     return reads
 
 
-async def test_watch(command: Run, redis_url: str, watched: FakeReader) -> None:
-    """`watch` prints each change of every tracked ticket as a line, and ends with Ctrl+C without another word."""
+async def test_watch_prints_changes(command: Run, redis_url: str, watched: FakeReader) -> None:
+    """`watch` prints each change of every tracked ticket as a line, and ends at Ctrl+C without further output."""
     found = Watching(command("watch", REDIS_URL=redis_url), watched)
     await found.subscribed()
 
@@ -369,20 +369,20 @@ async def test_watch(command: Run, redis_url: str, watched: FakeReader) -> None:
     assert lines == found.process.out.splitlines()
 
 
-def test_watch_until_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_url: str) -> None:
-    """Ctrl+C is how `watch` ends, and no fault."""
+def test_watch_ends_at_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_url: str) -> None:
+    """Ctrl+C ends `watch` with status 0."""
     redis_shared.ask("SADD", "tc:sites", SITE)
     counter = wire.unknown(TicketId(TICKET))
-    pressed = signal_when(signal.SIGINT, lambda: bool(redis_shared.ask("PUBLISH", channel(SITE, TICKET), counter)))
+    signalling = signal_when(signal.SIGINT, lambda: bool(redis_shared.ask("PUBLISH", channel(SITE, TICKET), counter)))
 
     status, _, errors = invoke("watch", TICKET, REDIS_URL=redis_url)
-    pressed.join()
+    signalling.join()
 
     assert (0, "") == (status, errors)
 
 
 async def test_watch_json(command: Run, redis_url: str, watched: FakeReader) -> None:
-    """`watch --json` prints what was published, to the letter; a ticket may be named in capitals."""
+    """`watch --json` prints exactly what was published; a ticket's id may be in capitals."""
     found = Watching(command("watch", "--json", OTHER.upper(), REDIS_URL=redis_url), watched)
     await found.subscribed(OTHER)
 
@@ -398,8 +398,8 @@ BESIDE = "import os; os.chdir({folder!r}); from server.cli import main; main()"
 
 
 @pytest.mark.parametrize("data", ["data", "deep/" * 30])
-async def test_watch_beside_serve(command: Run, tmp_path: Path, data: str) -> None:
-    """Without REDIS_URL `watch` finds the Valkey of a `serve` on the same DATA_DIR, and again when that is back."""
+async def test_watch_finds_valkey_of_serve(command: Run, tmp_path: Path, data: str) -> None:
+    """Without REDIS_URL `watch` finds the Valkey of a `serve` with the same DATA_DIR, also after its restart."""
     serve = command("serve", DATA_DIR=data)
     await serve.url()
     watching = command("watch", TICKET, DATA_DIR=data, program=BESIDE.format(folder=str(serve.folder)))
@@ -409,25 +409,25 @@ async def test_watch_beside_serve(command: Run, tmp_path: Path, data: str) -> No
         assert url is not None
         async with aclosing(FakeReader(url, SITE)) as reads:
             await Watching(watching, reads).subscribed()
-            # The worker's own calls fail, so the site is paused: this read does not ask.
+            # The worker's own calls fail, so the site is paused: this read bypasses the schedule.
             await reads.read(definition(TICKET, unsold), version=time.time_ns() // 1000)
         await watching.says(f"{unsold} left")
 
     await sell(3)
     await serve.stop()
-    await watching.says("Redis is away, this goes on when it is back")
+    await watching.says("Redis is unavailable, waiting until it is back")
     again = command("serve", DATA_DIR=str(serve.folder / data))
     await again.url()
     await sell(2)
     status, _ = await watching.stop(signal.SIGINT)
 
     assert 0 == status
-    assert ["away", "back"] == re.findall(r"^ticket-counter: Redis is (\w+)", watching.err, re.MULTILINE)
+    assert ["unavailable", "available"] == re.findall(r"^ticket-counter: Redis is (\w+)", watching.err, re.MULTILINE)
     assert 2 == len(watching.err.splitlines())
 
 
-async def test_watch_without_redis(command: Run) -> None:
-    """A Redis that is not there at the start is said in a line, with exit status 2."""
+async def test_watch_redis_unavailable_at_start(command: Run) -> None:
+    """A Redis that is unavailable at the start is reported in one line, with exit status 2."""
     process = command("watch", REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     status, _ = await process.ended()
 
@@ -436,8 +436,8 @@ async def test_watch_without_redis(command: Run) -> None:
     assert 1 == len(process.err.splitlines())
 
 
-async def test_watch_into_a_pipe_that_ends(redis_url: str, watched: FakeReader, tmp_path: Path) -> None:
-    """`watch | head -1` ends without a trace when its reader has had enough."""
+async def test_watch_into_closed_pipe(redis_url: str, watched: FakeReader, tmp_path: Path) -> None:
+    """`watch | head -1` ends without a traceback when the pipe is closed."""
     reading, writing = os.pipe()
     script = "from server.cli import main; main()"
     environment: dict[str, Any] = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "REDIS_URL": redis_url}
@@ -465,7 +465,7 @@ async def _subscribed(reads: FakeReader) -> bool:
     return bool((await reads.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET)))[1])
 
 
-async def test_watch_nothing(command: Run, redis_url: str) -> None:
+async def test_watch_without_site(command: Run, redis_url: str) -> None:
     """In a Redis without a site `watch` says what to start, with exit status 2."""
     process = command("watch", REDIS_URL=redis_url)
     status, _ = await process.ended()

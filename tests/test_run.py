@@ -237,7 +237,7 @@ raise SystemExit(run.run_process(settings.load(), web=True, worker=False, embed=
 
 
 async def test_hanging_task_does_not_prevent_end(command: Run, redis_url: str) -> None:
-    """A task that ignores its cancellation does not hold up the end: it comes in time, with a traceback and status 1."""
+    """A task that ignores its cancellation does not delay the end: the process exits with a traceback and status 1."""
     process = command(program=IGNORES_CANCEL, REDIS_URL=redis_url)
     await process.says("address=")
 

@@ -1,9 +1,8 @@
-"""One HTTP connection: uvicorn's class, with bounds to what it takes.
+"""One HTTP connection: uvicorn's class, with limits on what a client may send.
 
-In: bytes of strangers. Out: requests for the routes, one after another, or a viewer for live/. uvicorn takes a head of any
-size, over any time, and any number of requests at once: here no stranger fills the memory, stalls the loop or keeps a
-descriptor with a request that never ends, or that is not even begun (idle.py), and where a request ends is never in
-doubt. What it asks for, routes and live/ read.
+In: bytes of clients. Out: requests for the routes, one after another, or a viewer for live/. uvicorn accepts a head of
+any size, over any time, and any number of requests at once. Here no client can fill the memory, block the event loop or
+hold a descriptor with a request that never ends or never begins (idle.py), and the end of a request is never in doubt.
 """
 
 import asyncio
@@ -17,30 +16,31 @@ from uvicorn.server import ServerState
 
 from server import metrics
 from server.http.idle import Idle
+from server.http.upgrade import hand_over, is_websocket
 from server.live.handshake import BODY, parse_packet, refusal
 from server.live.websocket import PATH, STUCK, CounterProtocol
 
 LONGEST_HEAD = 16 * 1024
-"""Bytes of a request that are not its body: a browser with every cookie that it may send needs some 10,000."""
+"""Bytes of a request without its body: a browser with all the cookies that it may send needs some 10,000."""
 HEAD_WITHIN = 10.0
-"""Seconds from a connection's start, or the first byte of its next request, to the end of the head; for a body as well."""
+"""Seconds from a connection's start, or its next request's first byte, to the end of the head; as many for the body."""
 
 
-class Enough(Exception):
-    """The parser is to read no more of this connection."""
+class StopParsing(Exception):
+    """The parser must read no more of this connection."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One HTTP connection, until it is a WebSocket: one request after another, never two at once.
+    """One HTTP connection, until it becomes a WebSocket: one request after another, never two at once.
 
-    A request that comes whole, as nearly all do, costs a few additions; only an answer that is not taken has a timer.
+    A request in one packet, as nearly all are, costs a few additions; only a response that is not taken has a timer.
     """
 
-    longest = LONGEST_HEAD
-    within = HEAD_WITHIN
+    longest_head = LONGEST_HEAD
+    head_within = HEAD_WITHIN
     stuck = STUCK
 
-    # What uvicorn's part has at first: it is made with the first packet that is not a viewer's whole opening.
+    # Attributes of uvicorn's class, which is initialized with the first packet that is not a viewer's whole handshake.
     cycle: Any = None
     timeout_keep_alive_task: asyncio.TimerHandle | None = None
 
@@ -57,248 +57,235 @@ class HttpProtocol(HttpToolsProtocol):
         self.loop = _loop or asyncio.get_running_loop()
         self.connections = server_state.connections
         self.transport: asyncio.Transport
-        # Whether there is uvicorn's part.
-        self._begun = False
-        # The parser is between a head's first byte and its end, and then between that and the end of the body.
+        # Whether uvicorn's class is initialized.
+        self._initialized = False
+        # The parser is in a head, from its first byte to its end; or after that, until the end of the body.
         self._in_head = self._in_body = False
-        # Its present answer is the last: what comes after that request is read by nobody.
-        self._last = False
-        # Bytes of the present head; then those around the body: sizes of chunks, and fields that follow the last one.
-        self._around = 0
-        self._timer: asyncio.TimerHandle | None = None  # Set while the transport is full of what is not taken.
+        # The present response is the last: the connection reads no further request.
+        self._last_response = False
+        # Bytes of the present head; then those around the body: chunk sizes and trailer fields.
+        self._overhead = 0
+        self._stuck_timer: asyncio.TimerHandle | None = None  # Set while the client does not take its response.
         # uvicorn types only its own class here.
         state: Any = self.server_state
         self._idle: Idle = state.idle
 
-    # -- asyncio's side --
+    # -- called by asyncio --
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn gives no other
-        """Begin to wait for the first head, if there is a descriptor for that."""
+        """Wait for the first head, or refuse the connection if there is no descriptor for it."""
         self.transport = transport
         self.connections.add(self)
-        if self._idle.admits(transport.get_extra_info("socket").fileno()):
-            self._idle.awaits(self, self.within)
+        if self._idle.admit(transport.get_extra_info("socket").fileno()):
+            self._idle.add_incomplete(self, self.head_within)
         else:
             metrics.refused.labels("descriptors").inc()
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It asks for nothing any more."""
-        self._idle.leave(self)
-        self._take_back()
-        if self._begun:
+        """The connection is closed."""
+        self._idle.remove(self)
+        self._response_taken()
+        if self._initialized:
             super().connection_lost(exc)
         self.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Give the parser no more than a head may have, look how far it came, then give it more."""
-        if not self._begun:
-            # Nearly all that connect are viewers: uvicorn's part costs more than all else of letting one in.
-            if len(data) < self.longest and (opening := parse_packet(data, (PATH, self.config.root_path + PATH))):
-                self._idle.leave(self)
-                self._pass_on().answer(opening)
+        """Give the parser no more than a head may have, see how far it came, then give it more."""
+        if not self._initialized:
+            # Most connections are viewers, and to initialize uvicorn's class costs more than all else of admitting one.
+            if len(data) < self.longest_head and (opening := parse_packet(data, (PATH, self.config.root_path + PATH))):
+                self._idle.remove(self)
+                self._hand_over().answer(opening)
                 return
-            self._begin()
-        while data and not self._last:
-            room = self.longest - self._around
-            piece, data = data[:room], data[room:]
-            self._around += len(piece)
+            self._initialized, transport = True, self.transport
+            super().__init__(self.config, self.server_state, self.app_state, self.loop)
+            super().connection_made(transport)
+        while data and not self._last_response:
+            allowed = self.longest_head - self._overhead
+            piece, data = data[:allowed], data[allowed:]
+            self._overhead += len(piece)
             self._parse(piece)
             if self.transport.get_protocol() is not self:
-                return  # A WebSocket now: uvicorn too drops what came in the same packet.
-            if self._around >= self.longest and not self.transport.is_closing():
+                return  # A WebSocket now; like uvicorn, drop what came in the same packet.
+            if self._overhead >= self.longest_head and not self.transport.is_closing():
                 metrics.refused.labels("long_head").inc()
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             if self.transport.is_closing():
                 self._close()
                 return
         if self._in_head and self not in self._idle:
-            self._idle.awaits(self, self.within)
+            self._idle.add_incomplete(self, self.head_within)
 
     def pause_writing(self) -> None:
-        """What it was answered is not taken, and nothing more is answered until it is.
+        """The client does not take its response: limit the time for that.
 
-        Not so an event stream, which alone has no length: its reader is counted as a viewer and gets the newest when he
-        reads; the kernel ends one who takes nothing at all (listen.py).
+        Except for an event stream, the only response without a length: its reader is a viewer and gets the newest state
+        when it reads; if it takes nothing at all, the kernel ends the connection (listen.py).
         """
         super().pause_writing()
-        answer = self.cycle
-        if answer is None or answer.response_complete or not answer.chunked_encoding:
-            self._idle.dismisses(self)
-            self._timer = self.loop.call_later(self.stuck, self.transport.abort)
+        response = self.cycle
+        if response is None or response.response_complete or not response.chunked_encoding:
+            self._idle.add_closing(self)
+            self._stuck_timer = self.loop.call_later(self.stuck, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has taken enough of it."""
+        """The client has taken most of its response."""
         super().resume_writing()
-        self._take_back()
-        if not (self._owes or self._in_body or self._in_head or self.transport.is_closing()):
-            self._idle.keeps(self)
+        self._response_taken()
+        if not (self._response_due or self._in_body or self._in_head or self.transport.is_closing()):
+            self._idle.add_keep_alive(self)
 
-    # -- the parser's side --
+    # -- called by the parser --
 
     def _parse(self, data: bytes) -> None:
-        """Let the parser read: what it finds is told below."""
+        """Let the parser read; it calls the methods below."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError:
-            if self._owes and not self._in_body:
-                self._end_after_this()
-            elif self._owes and self.cycle.response_started:
+            if self._response_due and not self._in_body:
+                self._end_after_response()
+            elif self._response_due and self.cycle.response_started:
                 self._close()
             elif not self.transport.is_closing():
                 self.send_400_response("Invalid HTTP request received.")
 
     def on_message_begin(self) -> None:
-        """A request begins. One that does not wait for the answer to the last is not read: the connection ends with that.
+        """A request begins. If the last one is not answered yet, this one is not read, and that answer is the last.
 
-        uvicorn would queue any number of them, at a hundred times the bytes that they come in. No browser and no proxy
-        does it, and who does has to expect this (RFC 9112, section 9.3.2).
+        uvicorn would queue any number of them, each a hundred times as large as its bytes. No browser and no proxy
+        pipelines requests, and a client that does must expect this (RFC 9112, section 9.3.2).
         """
-        if self._owes:
-            self._end_after_this()
-            raise Enough
+        if self._response_due:
+            self._end_after_response()
+            raise StopParsing
         self._in_head = True
         self._unset_keepalive_if_required()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is over; its body, if there is one, is awaited as long as a head, however soon its route gives up."""
-        self._in_head, self._in_body, self._around = False, True, 0
-        self._idle.leave(self)
+        """The head is complete. A body has the same time as a head, even if its route answers without reading it."""
+        self._in_head, self._in_body, self._overhead = False, True, 0
+        self._idle.remove(self)
         upgrades, has_body = self.parser.should_upgrade(), any(name in BODY for name, _ in self.headers)
         if has_body and not upgrades:
-            self._idle.awaits(self, self.within)
+            self._idle.add_incomplete(self, self.head_within)
         elif has_body:
-            # The parser takes the end of such a head for that of the request, and its body for another.
+            # The parser would take the end of this head for the end of the request, and the body for another request.
             self._refuse(HTTPStatus.BAD_REQUEST)
-            raise Enough
+            raise StopParsing
         super().on_headers_complete()
         if upgrades and not self._should_upgrade():
-            self._end_after_this()
+            self._end_after_response()
 
     def _should_upgrade(self) -> bool:
-        """Whether it is to be a WebSocket: each header may have several lines, and HTTP/1.0 knows none (RFC 9110, 7.8)."""
-        words = {
-            word.strip().lower() for name, value in self.headers if name == b"upgrade" for word in value.split(b",")
-        }
-        return b"websocket" in words and self.parser.get_http_version() == "1.1"
+        """Overrides uvicorn's rule, which reads only the last line of each header."""
+        return is_websocket(self.headers, self.parser.get_http_version())
 
     def on_body(self, body: bytes) -> None:
-        """These bytes are the routes' to bound."""
-        self._around = max(0, self._around - len(body))
+        """These bytes are limited by the routes, not here."""
+        self._overhead = max(0, self._overhead - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is over; where it is answered already, the next one may come."""
-        self._in_body, self._around = False, 0
+        """The request is complete; if it is answered already, the next one may come."""
+        self._in_body, self._overhead = False, 0
         had_body = self in self._idle
-        self._idle.leave(self)
+        self._idle.remove(self)
         if had_body and self.cycle.response_complete:
-            # uvicorn's own wait for the next one has been taken back by this one's last bytes.
-            self._idle.keeps(self)
+            # The last bytes of the body have cancelled uvicorn's keep-alive time-out.
+            self._idle.add_keep_alive(self)
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         super().on_message_complete()
 
-    # -- uvicorn's side --
+    # -- called by uvicorn --
 
     def on_response_complete(self) -> None:
-        """A body that nobody waits for any more has to end as well; without one, the next request may come."""
+        """The response is complete: the rest of the body must come in time, or the next request may come."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
         elif self.cycle.response_complete:
             if self._in_body:
-                self._idle.awaits(self, self.within)
+                self._idle.add_incomplete(self, self.head_within)
             elif not self._in_head:
-                self._idle.keeps(self)
+                self._idle.add_keep_alive(self)
 
     def handle_websocket_upgrade(self) -> None:
-        """Pass the connection on, with the request as it was parsed here: reading it again would cost as much."""
-        # This object goes, and at once: it and its parser know each other, which only the collector would resolve.
+        """Hand the connection over, with the request as it was parsed here: parsing it again would double the cost."""
+        # This object and its parser refer to each other; without that cycle it is freed at once.
         self.parser = None  # type: ignore[assignment] # as uvicorn does at the end
-        self._pass_on().upgraded(self.scope["method"], self.url, self.headers)
+        self._hand_over().upgraded(self.scope["method"], self.url, self.headers)
 
     def timeout_keep_alive_handler(self) -> None:
-        """No other request has come."""
+        """No other request has come in time."""
         self._close()
 
-    # -- the beginning --
+    # -- called by Idle --
 
-    def _begin(self) -> None:
-        """Make uvicorn's part."""
-        self._begun = True
-        transport = self.transport
-        super().__init__(self.config, self.server_state, self.app_state, self.loop)
-        super().connection_made(transport)
-
-    def _pass_on(self) -> CounterProtocol:
-        """Let it be a WebSocket from here on, or be refused as one."""
-        self._take_back()
-        self.connections.discard(self)
-        found: Any = self.config.ws_protocol_class
-        viewer: CounterProtocol = found(self.config, self.server_state, self.app_state)
-        # Before anything is written: who writes has to hear it if the kernel does not take that.
-        self.transport.set_protocol(viewer)
-        viewer.connection_made(self.transport)
-        return viewer
-
-    # -- the end --
-
-    def late(self) -> None:
-        """What was to come has not come in time."""
-        if self._heard:
+    def timed_out(self) -> None:
+        """End the connection: the request did not become complete in time, or the last response was not taken."""
+        if self._head_incomplete:
             metrics.refused.labels("slow_head").inc()
-        self._part(HTTPStatus.REQUEST_TIMEOUT)
+        self._end(HTTPStatus.REQUEST_TIMEOUT)
 
-    def outnumbered(self) -> None:
-        """Too many ask for nothing, and this one has for longest."""
+    def evict(self) -> None:
+        """End the connection: there are too many idle ones, and this is the oldest."""
         metrics.refused.labels("outnumbered").inc()
-        self._part(HTTPStatus.SERVICE_UNAVAILABLE)
+        self._end(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    # -- helpers --
 
     @property
-    def _heard(self) -> bool:
-        """Whether a head has come in part, and nothing was said to that."""
+    def _head_incomplete(self) -> bool:
+        """Whether a part of a head has come, and no answer was given to it."""
         return self._in_head and not self.transport.is_closing()
 
     @property
-    def _owes(self) -> bool:
-        """Whether a request is to be answered yet."""
+    def _response_due(self) -> bool:
+        """Whether a request is not answered yet."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _end_after_this(self) -> None:
-        """Give the present answer, and no other; one that has no end ends here."""
-        self._last = True
+    def _hand_over(self) -> CounterProtocol:
+        self._response_taken()
+        self.connections.discard(self)
+        return hand_over(self.transport, self.config, self.server_state, self.app_state)
+
+    def _end_after_response(self) -> None:
+        """Answer the present request and no other; end now what has no end, an event stream."""
+        self._last_response = True
         self.cycle.keep_alive = False
-        if self._owes and self.cycle.chunked_encoding:
+        if self._response_due and self.cycle.chunked_encoding:
             self._close()
 
-    def _part(self, status: HTTPStatus) -> None:
-        """End it now: what the kernel takes in this turn of the loop goes out, and nothing else is waited for."""
-        if self._heard:
+    def _end(self, status: HTTPStatus) -> None:
+        """End now: what the kernel takes at once is still sent, and the rest is dropped."""
+        if self._head_incomplete:
             self._refuse(status)
-        # Else without a word, as a browser connects in advance: it would take one for the answer to its next request.
+        # Else without a response: a browser that connected in advance would take it for the answer to its next request.
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self.loop.call_soon(self.transport.abort)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        if not self._owes:
+        if not self._response_due:
             self.transport.write(refusal(status))
         self.transport.close()
 
     def _close(self) -> None:
-        """End it when it has taken its answer: for that it has as long as for a request, and a place among the idle."""
+        """Close once the client has taken its response; it has as long for that as for a head."""
         self.transport.close()
-        self._idle.awaits(self, self.within)
+        self._idle.add_incomplete(self, self.head_within)
 
-    def _take_back(self) -> None:
-        self._idle.gone(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _response_taken(self) -> None:
+        """Stop the limit on the time for that; also where the connection ends or changes its protocol."""
+        self._idle.remove_closing(self)
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
+            self._stuck_timer = None

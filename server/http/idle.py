@@ -1,12 +1,12 @@
-"""Connections that ask for nothing: whose request has not come whole, who are between two, who do not go or take.
+"""Idle connections: those without a request that is being answered, bounded in number and in time.
 
-In: connections as they begin and cease to be so. Out: an end for who keeps us waiting too long, and for the oldest when
-there are too many. One timer serves all who must hurry, as they have the same time.
+In: connections as they become idle and busy. Out: a time-out for a request that does not become complete, and eviction
+of the oldest connection if there are too many. One timer serves all time-outs, as they are equally long.
 
-The oldest goes, never the newest. A browser, a proxy and Wix send their request with the connection's first packets, so
-who has said nothing while a thousand others came is what we are flooded with; were the newest refused, a thousand
-silent strangers would keep Wix out for as long as they may be silent. And it goes from the longest of the lists: who
-floods us with silence takes from the silent, and the connections that Wix's webhooks come over stay.
+The oldest is evicted, never the newest. Browsers, proxies and Wix send their request with a connection's first packets,
+so one that has sent nothing while a thousand others came is part of a flood; if the newest were refused instead, a
+thousand silent connections would keep Wix out until they time out. It is the oldest of the longest list: a flood of
+silent connections evicts silent ones, and the keep-alive connections of Wix's webhooks stay.
 """
 
 import asyncio
@@ -15,110 +15,110 @@ from collections import OrderedDict
 from typing import Any, Protocol
 
 MOST = 1024
-"""Connections that ask for nothing, at once: 10,000 browsers that connect in one second are some 10 at a time."""
-SCARCE = 10.0
-"""Seconds that descriptors count as scarce after all were seen in use: the freed ones come back with low numbers."""
-ALWAYS = 8
-"""Connections that may ask for nothing even then: they are on their way to ask."""
+"""Idle connections at once. When 10,000 browsers connect in one second, some 10 are idle at a time."""
+SCARCE_FOR = 10.0
+"""Seconds for which descriptors count as scarce after all were in use: those that are freed have low numbers."""
+MOST_WHEN_SCARCE = 8
+"""Idle connections at once while descriptors are scarce: each is about to send its request."""
 
 
-class Idler(Protocol):
-    """A connection that asks for nothing."""
+class IdleConnection(Protocol):
+    """A connection without a request that is being answered."""
 
-    def outnumbered(self) -> None:
-        """A newer one needs its place."""
+    def evict(self) -> None:
+        """End now: a newer connection needs the place."""
 
 
-class Slow(Idler, Protocol):
-    """A connection whose request has not come whole, or whose last answer has not gone."""
+class IncompleteConnection(IdleConnection, Protocol):
+    """A connection whose request is incomplete, or whose last response was not taken yet."""
 
-    def late(self) -> None:
-        """Its time is over."""
+    def timed_out(self) -> None:
+        """End now: the time for that is over."""
 
 
 class Idle:
-    """Those of one server: from *most* on, and where no descriptor below *edge* is free, each newcomer takes a place.
+    """The idle connections of one server; each is in one of three lists, once.
 
-    So there are more only where many requests end at once: they had been let in, and are gone in seconds. Each stands
-    in one list, and once.
+    If there are *most*, or no descriptor below *first_reserved* is free, each new connection evicts one. More than
+    *most* are idle only after many requests end at once, and those time out in seconds.
     """
 
-    def __init__(self, *, most: int = MOST, edge: int = sys.maxsize, scarce: float = SCARCE) -> None:
+    def __init__(self, *, most: int = MOST, first_reserved: int = sys.maxsize, scarce_for: float = SCARCE_FOR) -> None:
         self._most = most
-        self._edge = edge
-        self._scarce = scarce
-        # From how many on a newcomer takes a place now: from *most* on, or where descriptors are scarce from a few on.
-        self._room = most
-        # The loop's time until which they count as scarce.
+        self._first_reserved = first_reserved
+        self._scarce_for = scarce_for
+        # How many there may be now: *most*, or a few while descriptors are scarce.
+        self._allowed = most
+        # Event-loop time until which descriptors count as scarce.
         self._scarce_until = 0.0
-        # Each with the loop's time at which it is late; all wait equally long, so the first is the next.
-        self._incomplete: OrderedDict[Slow, float] = OrderedDict()
-        self._between: OrderedDict[Idler, None] = OrderedDict()
-        self._leaving: OrderedDict[Idler, None] = OrderedDict()
+        # Each with its time-out in event-loop time; all wait equally long, so the first is the next.
+        self._incomplete: OrderedDict[IncompleteConnection, float] = OrderedDict()
+        self._keep_alive: OrderedDict[IdleConnection, None] = OrderedDict()
+        self._closing: OrderedDict[IdleConnection, None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._incomplete) + len(self._between) + len(self._leaving)
+        return len(self._incomplete) + len(self._keep_alive) + len(self._closing)
 
-    def __contains__(self, one: object) -> bool:
-        """Whether something is awaited of it."""
-        return one in self._incomplete
+    def __contains__(self, connection: object) -> bool:
+        """Whether a time-out runs for it."""
+        return connection in self._incomplete
 
-    def admits(self, fd: int) -> bool:
-        """Make room for a new connection with this descriptor; False if there is none: all others are in use."""
-        if fd >= self._edge:
-            self._room = min(self._most, ALWAYS)
-            self._scarce_until = asyncio.get_running_loop().time() + self._scarce
-        elif self._room < self._most and asyncio.get_running_loop().time() >= self._scarce_until:
-            self._room = self._most
-        # Nearly all come here: lengths and numbers are compared, no clock is asked.
-        if fd < self._edge and len(self) < self._room:
+    def admit(self, fd: int) -> bool:
+        """Make room for a new connection with this descriptor; False if no other can be evicted for it."""
+        if fd >= self._first_reserved:
+            self._allowed = min(self._most, MOST_WHEN_SCARCE)
+            self._scarce_until = asyncio.get_running_loop().time() + self._scarce_for
+        elif self._allowed < self._most and asyncio.get_running_loop().time() >= self._scarce_until:
+            self._allowed = self._most
+        # The hot path: it compares numbers, and reads no clock.
+        if fd < self._first_reserved and len(self) < self._allowed:
             return True
-        lists: tuple[OrderedDict[Any, Any], ...] = (self._leaving, self._incomplete, self._between)
+        lists: tuple[OrderedDict[Any, Any], ...] = (self._closing, self._incomplete, self._keep_alive)
         longest = max(lists, key=len)
         if not longest:
-            return fd < self._edge
-        oldest: Idler = longest.popitem(last=False)[0]
-        oldest.outnumbered()
+            return fd < self._first_reserved
+        oldest: IdleConnection = longest.popitem(last=False)[0]
+        oldest.evict()
         return True
 
-    def awaits(self, one: Slow, seconds: float) -> None:
-        """The rest of a request is to come, or a last answer to be taken, within so many seconds, alike for everyone."""
-        self.leave(one)
-        self.gone(one)
+    def add_incomplete(self, connection: IncompleteConnection, seconds: float) -> None:
+        """Start its time-out, equal for all: its request is incomplete, or its last response is not taken."""
+        self.remove(connection)
+        self.remove_closing(connection)
         loop = asyncio.get_running_loop()
-        due = self._incomplete[one] = loop.time() + seconds
+        due = self._incomplete[connection] = loop.time() + seconds
         if self._timer is None:
-            self._timer = loop.call_at(due, self._look)
+            self._timer = loop.call_at(due, self._expire)
 
-    def keeps(self, one: Idler) -> None:
-        """Its request is answered, and another may follow, once it has taken that answer."""
-        if one not in self._leaving:
-            self._between[one] = None
+    def add_keep_alive(self, connection: IdleConnection) -> None:
+        """Its request is answered, and another may follow; one that is closing stays so until it took the response."""
+        if connection not in self._closing:
+            self._keep_alive[connection] = None
 
-    def leave(self, one: Slow) -> None:
-        """It asks for something now, or has gone."""
-        self._incomplete.pop(one, None)
-        self._between.pop(one, None)
+    def remove(self, connection: IncompleteConnection) -> None:
+        """Its request is complete, or it has closed: it is neither incomplete nor in keep-alive any more."""
+        self._incomplete.pop(connection, None)
+        self._keep_alive.pop(connection, None)
 
-    def dismisses(self, one: Idler) -> None:
-        """It was told to go, or does not take what it was answered, and has a while; less, where its rest is awaited."""
-        if one not in self._incomplete:
-            self._between.pop(one, None)
-            self._leaving[one] = None
+    def add_closing(self, connection: IdleConnection) -> None:
+        """It was told to close, or does not take its response: its class limits that, or the time-out if one runs."""
+        if connection not in self._incomplete:
+            self._keep_alive.pop(connection, None)
+            self._closing[connection] = None
 
-    def gone(self, one: Idler) -> None:
-        """It went, or took it, whether it was to or not."""
-        self._leaving.pop(one, None)
+    def remove_closing(self, connection: IdleConnection) -> None:
+        """It has closed, or taken its response."""
+        self._closing.pop(connection, None)
 
-    def _look(self) -> None:
-        """End those who are late, and look again when the next may be."""
+    def _expire(self) -> None:
+        """End the connections whose time is over, and start the timer for the next."""
         loop = asyncio.get_running_loop()
         self._timer = None
         while self._incomplete:
-            one, due = next(iter(self._incomplete.items()))
+            connection, due = next(iter(self._incomplete.items()))
             if due > loop.time():
-                self._timer = loop.call_at(due, self._look)
+                self._timer = loop.call_at(due, self._expire)
                 return
-            del self._incomplete[one]
-            one.late()
+            del self._incomplete[connection]
+            connection.timed_out()

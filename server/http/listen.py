@@ -1,4 +1,4 @@
-"""Where the web part listens: its socket, its address for a person, and the reservation of a port for several processes.
+"""Where the web part listens: its socket, its address for a person, and a port that several processes share.
 
 In: settings. Out: a listening socket whose options every accepted connection inherits, or NotStarted with the settings
 to change.

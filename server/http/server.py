@@ -1,7 +1,7 @@
-"""Uvicorn as this house runs it: its settings, and a server that run.py starts and ends.
+"""Uvicorn's configuration, and a server that run.py starts and ends.
 
-In: the application, the limit of descriptors and settings. Out: a server, on a socket of listen.py's, whose connections
-are ours: connection.py for HTTP, live/websocket.py for WebSocket.
+In: the application, the limit of descriptors and settings. Out: a server for a socket from listen.py, whose connections
+are of this project's classes: connection.py for HTTP, live/websocket.py for WebSocket.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ log = logs.logger("front")
 
 
 class State(ServerState):
-    """What all connections of a server share."""
+    """Uvicorn's state of a server, with its idle connections."""
 
     def __init__(self, idle: Idle | None = None) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class State(ServerState):
 
 
 class Server(uvicorn.Server):
-    """Uvicorn without its signals: the process is ended by run.py, in its order."""
+    """Uvicorn without its signal handlers: run.py ends the process, in its own order."""
 
     def __init__(self, config: uvicorn.Config, idle: Idle | None = None) -> None:
         super().__init__(config)
@@ -40,17 +40,17 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Install no handlers."""
         yield
 
 
 def http_server(app: ASGIApp, descriptors: Descriptors, settings: Settings) -> Server:
-    """Uvicorn around an application, with our classes for HTTP and for WebSocket."""
+    """A server for an application; logs a warning if MAX_CONNECTIONS needs more descriptors than there are."""
     if settings.max_connections > descriptors.for_viewers:
         log.warning(
             "few_descriptors",
             viewers=descriptors.for_viewers,
-            hint=f"there are descriptors for no more, though MAX_CONNECTIONS={settings.max_connections}: "
+            hint=f"there are no descriptors for more viewers, though MAX_CONNECTIONS={settings.max_connections}: "
             f"raise the limit of open files (ulimit -Hn), now {descriptors.limit}",
         )
     return Server(
@@ -64,9 +64,9 @@ def http_server(app: ASGIApp, descriptors: Descriptors, settings: Settings) -> S
             server_header=False,
             headers=list(HEADERS),
             root_path=settings.root_path,
-            proxy_headers=False,  # live/admission.py reads them, the same way for HTTP and WebSocket
+            proxy_headers=False,  # live/admission.py reads them, alike for HTTP and WebSocket
             timeout_graceful_shutdown=5,
             backlog=BACKLOG,
         ),
-        Idle(edge=descriptors.edge),
+        Idle(first_reserved=descriptors.first_reserved),
     )

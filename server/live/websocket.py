@@ -120,7 +120,7 @@ class CounterProtocol(asyncio.Protocol):
         # The transport closes the descriptor after this, and another connection may get its number at once.
         self._sock.detach()
         self._state.connections.discard(self)
-        self._state.idle.gone(self)
+        self._state.idle.remove_closing(self)
         self._cancel_timer()
         self._leave()
 
@@ -180,7 +180,7 @@ class CounterProtocol(asyncio.Protocol):
         metrics.dropped.labels(reason).inc()
         self._transport.abort()
 
-    def outnumbered(self) -> None:
+    def evict(self) -> None:
         """It has been sent away, and its place is needed: what the kernel takes in this turn of the loop is still sent."""
         self._loop.call_soon(self._transport.abort)
 
@@ -258,7 +258,7 @@ class CounterProtocol(asyncio.Protocol):
             return
         self._open = False
         self._leave()
-        self._state.idle.dismisses(self)
+        self._state.idle.add_closing(self)
         self._transport.write(frames.close(code, reason))
         if self._waiting is None:
             self._drop_after(self.close_within, "unclosed")

@@ -18,20 +18,20 @@ from tests.rig.requests import CHUNKED, GET, HANDSHAKE, LAST, POST, STREAM, UPGR
 from tests.rig.server import TICKET, until
 
 WITHIN = 0.3
-"""Seconds for a head, here."""
+"""Seconds for a head in these tests."""
 STUCK = 0.5
-"""Seconds to take an answer, here."""
+"""Seconds to take a response in these tests."""
 A_LITTLE = 3
-"""Seconds that a busy machine may take to see that time is up."""
+"""Seconds by which a busy machine may be late."""
 KEEP_ALIVE = 1
-ROOM = LONGEST_HEAD
+LIMIT = LONGEST_HEAD
 
 
 # -- connections --
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answer at once with the path, and as many bytes as asked for; `/read` the body's size, `/stream` never ends."""
+    """Answer at once with the path and as many bytes as asked for; `/read` the body's size, `/stream` without end."""
     text, more_bytes = scope["path"], b"x" * int(scope["query_string"] or 0)
     if text == "/read":
         size, more = 0, True
@@ -49,19 +49,19 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         pass
 
 
-class Socket(asyncio.Protocol):
-    """What an upgrade leads to: it says what it was given, and then how many bytes."""
+class WebSocket(asyncio.Protocol):
+    """What an upgrade leads to: it writes the request that it was given, and then how many bytes it has received."""
 
     def __init__(self, *_: Any) -> None:
         self.count = 0
 
     def upgraded(self, method: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """The request, as it was parsed."""
-        hears = self.transport.get_protocol() is self
-        self.transport.write(b"%b %b %d %d;" % (method.encode(), url, len(headers), hears))
+        """The request, as uvicorn's parser read it."""
+        owns_transport = self.transport.get_protocol() is self
+        self.transport.write(b"%b %b %d %d;" % (method.encode(), url, len(headers), owns_transport))
 
     def answer(self, opening: Opening) -> None:
-        """The request, as it was read at once."""
+        """The request, as it was read from one packet."""
         self.transport.write(b"at once %b;" % opening.query.encode())
 
     def connection_made(self, transport: Any) -> None:
@@ -73,94 +73,94 @@ class Socket(asyncio.Protocol):
 
 
 class Quick(HttpProtocol):
-    """The same, with less patience."""
+    """The protocol with short time limits."""
 
-    within = WITHIN
+    head_within = WITHIN
     stuck = STUCK
 
 
 class Patient(Quick):
-    """As it is outside: for requests that take a slow machine some time."""
+    """The protocol with its own time limits, for requests that take a slow machine some time."""
 
-    within = HttpProtocol.within
+    head_within = HttpProtocol.head_within
     stuck = HttpProtocol.stuck
 
 
-class Line:
-    """A connection to a server, and the server's end of it."""
+class Connection:
+    """A connection to a server, with the server's protocol object as `end`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: Quick) -> None:
         self.reader, self.writer, self.end = reader, writer, end
 
-    async def say(self, *parts: bytes) -> None:
-        """Send each part in a packet of its own."""
+    async def send(self, *parts: bytes) -> None:
+        """Send each part in its own packet."""
         for part in parts:
-            before = self.taken
+            before = self.progress
             self.writer.write(part)
             await self.writer.drain()
-            await until(partial(self._took, before))
+            await until(partial(self._progressed, before))
 
     @property
-    def gone(self) -> bool:
-        """Whether the server has ended it: its descriptor is free, whatever the client does."""
+    def closed(self) -> bool:
+        """Whether the server has closed it, so that its descriptor is free whatever the client does."""
         return self.end not in self.end.connections
 
-    async def stay(self, seconds: float) -> None:
-        """So long it is not ended."""
+    async def stays_open(self, seconds: float) -> None:
+        """Assert that it is not closed for so many seconds."""
         over = asyncio.get_running_loop().time() + seconds
-        await until(lambda: self.gone or asyncio.get_running_loop().time() > over)
-        assert not self.gone
+        await until(lambda: self.closed or asyncio.get_running_loop().time() > over)
+        assert not self.closed
 
     @property
-    def taken(self) -> Any:
-        """How far the server's end has come."""
-        return self.end._around, self.end._in_body, self.end.cycle
+    def progress(self) -> Any:
+        """How far the server has read."""
+        return self.end._overhead, self.end._in_body, self.end.cycle
 
-    def _took(self, before: Any) -> bool:
-        return bool(self.taken != before)
+    def _progressed(self, before: Any) -> bool:
+        return bool(self.progress != before)
 
-    async def hear(self, text: bytes) -> bytes:
-        """What is heard up to this text."""
+    async def receive(self, text: bytes) -> bytes:
+        """What is received up to this text."""
         return await asyncio.wait_for(self.reader.readuntil(text), 30)
 
-    async def take(self, size: int) -> bytes:
-        """At least so many bytes."""
-        heard = b""
+    async def receive_bytes(self, size: int) -> bytes:
+        """Receive at least so many bytes."""
+        received = b""
         async with asyncio.timeout(30):
-            while len(heard) < size:
+            while len(received) < size:
                 part = await self.reader.read(100_000)
                 assert part
-                heard += part
-        return heard
+                received += part
+        return received
 
-    async def rest(self) -> bytes:
-        """What is heard until the connection ends, with a reset or without."""
-        heard = b""
+    async def receive_rest(self) -> bytes:
+        """What is received until the connection ends, with a reset or without."""
+        received = b""
         async with asyncio.timeout(30):
             with suppress(ConnectionError):
                 while part := await self.reader.read(100_000):
-                    heard += part
-        return heard
+                    received += part
+        return received
 
 
-Dial = Callable[..., Awaitable[Line]]
+Connect = Callable[..., Awaitable[Connection]]
 
 
 @pytest.fixture
 def idle() -> Idle:
-    """Those who ask for nothing: room for three of them."""
+    """The idle connections of the server, at most three."""
     return Idle(most=3)
 
 
 @pytest.fixture
-async def dial(idle: Idle) -> AsyncIterator[Dial]:
-    """Connect to a server of the test's own: our HTTP class around a small application.
+async def connect(idle: Idle) -> AsyncIterator[Connect]:
+    """Connect to a test server: the HTTP class around a small application.
 
-    A *slow* client takes some 20 kB, and the rest only when it is read; a *patient* server gives it time.
+    A *slow* client takes some 20 kB, and the rest only when it is read; a *patient* server has long time limits.
     """
     config = uvicorn.Config(
         app,
-        ws=Socket,
+        ws=WebSocket,
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -177,23 +177,23 @@ async def dial(idle: Idle) -> AsyncIterator[Dial]:
         return ends[-1]
 
     listening = socket.create_server(("127.0.0.1", 0))
-    # As small as the kernel makes it, so that it is soon full; inherited by what it accepts.
+    # The kernel's smallest buffer, so that it is soon full; accepted connections inherit it.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     server = await asyncio.get_running_loop().create_server(answer, sock=listening)
     async with AsyncExitStack() as stack:
 
-        async def call(*, slow: bool = False, patient: bool = False) -> Line:
+        async def call(*, slow: bool = False, patient: bool = False) -> Connection:
             nonlocal made
             number, made = len(ends), Patient if patient else Quick
-            line = socket.socket()
-            line.setblocking(False)
+            client = socket.socket()
+            client.setblocking(False)
             if slow:
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-            await asyncio.get_running_loop().sock_connect(line, listening.getsockname())
-            reader, writer = await asyncio.open_connection(sock=line, limit=1 if slow else 2**16)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            await asyncio.get_running_loop().sock_connect(client, listening.getsockname())
+            reader, writer = await asyncio.open_connection(sock=client, limit=1 if slow else 2**16)
             stack.callback(writer.close)
             await until(lambda: len(ends) > number and ends[number].transport)
-            return Line(reader, writer, ends[number])
+            return Connection(reader, writer, ends[number])
 
         yield call
     server.close()
@@ -206,446 +206,446 @@ def refused(reason: str) -> float:
 
 
 LONG = {
-    "one field": filled(GET[:-2] + b"X: ", ROOM),
-    "its name": filled(GET[:-2], ROOM),
-    "many fields": (GET[:-2] + b"X: y\r\n" * ROOM)[:ROOM],
-    "address": filled(b"GET /", ROOM),
-    "nothing": b"\r\n" * (ROOM // 2),
+    "one field": filled(GET[:-2] + b"X: ", LIMIT),
+    "its name": filled(GET[:-2], LIMIT),
+    "many fields": (GET[:-2] + b"X: y\r\n" * LIMIT)[:LIMIT],
+    "address": filled(b"GET /", LIMIT),
+    "nothing": b"\r\n" * (LIMIT // 2),
 }
 
 
 @pytest.mark.parametrize("head", LONG.values(), ids=LONG)
-@pytest.mark.parametrize("size", [1000, 7 * ROOM])
-async def test_long_head(dial: Dial, head: bytes, size: int) -> None:
-    """A head that is too long is 431 and the end, whether it comes at once or bit by bit, at first or later."""
+@pytest.mark.parametrize("size", [1000, 7 * LIMIT])
+async def test_head_too_long(connect: Connect, head: bytes, size: int) -> None:
+    """A head that is too long is answered with 431 and closed, whether in one packet or many, at first or later."""
     for before in (b"", GET):
-        line = await dial(patient=True)
+        client = await connect(patient=True)
         if before:
-            await line.say(before)
-            await line.hear(b"0\r\n\r\n")
+            await client.send(before)
+            await client.receive(b"0\r\n\r\n")
         counted = refused("long_head")
 
-        await line.say(*[head[at : at + size] for at in range(0, ROOM, size)])
-        answer = await line.rest()
+        await client.send(*[head[at : at + size] for at in range(0, LIMIT, size)])
+        answer = await client.receive_rest()
 
         assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
         assert b"connection: close\r\n" in answer
         assert counted + 1 == refused("long_head")
 
 
-async def test_longest_head(dial: Dial) -> None:
-    """A head that is just short enough is answered, as are those that come after it."""
-    head = filled(GET[:-2] + b"X: ", ROOM - 5) + b"\r\n\r\n"
-    line = await dial(patient=True)
-    assert ROOM - 1 == len(head)
+async def test_head_of_greatest_length(connect: Connect) -> None:
+    """A head that is just short enough is answered, and so are the next requests."""
+    head = filled(GET[:-2] + b"X: ", LIMIT - 5) + b"\r\n\r\n"
+    client = await connect(patient=True)
+    assert LIMIT - 1 == len(head)
 
     for request in (head, GET, head):
-        line.writer.write(request)
-        assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+        client.writer.write(request)
+        assert (await client.receive(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
 
 
-@pytest.mark.parametrize("size", [1, ROOM, 20 * ROOM])
-async def test_long_body(dial: Dial, size: int) -> None:
-    """A body is not counted, in one piece or in chunks; what comes after it is a request as ever."""
-    line = await dial(patient=True)
+@pytest.mark.parametrize("size", [1, LIMIT, 20 * LIMIT])
+async def test_body_length_not_limited(connect: Connect, size: int) -> None:
+    """A body's length is not limited here, in one piece or in chunks, and the next request is answered."""
+    client = await connect(patient=True)
     chunks = CHUNKED.replace(b"GET /", b"POST /read") + b"%x\r\n%b\r\n" % (size, b"x" * size) * 3 + b"0\r\n\r\n"
 
     for request, read in ((POST % size + b"x" * size, size), (chunks, 3 * size)):
-        line.writer.write(request)
-        assert b"\r\n%d\r\n" % read in await line.hear(b"0\r\n\r\n")
-    line.writer.write(GET)
+        client.writer.write(request)
+        assert b"\r\n%d\r\n" % read in await client.receive(b"0\r\n\r\n")
+    client.writer.write(GET)
 
-    assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
-
-
-@pytest.mark.parametrize("around", [b"1;" + b"x" * ROOM, b"0\r\nX: " + b"x" * ROOM], ids=["chunk", "trailer"])
-async def test_long_around_a_body(dial: Dial, around: bytes) -> None:
-    """What stands around a body is bounded as a head is, though its request was answered long before."""
-    line = await dial(patient=True)
-    await line.say(CHUNKED)
-    await line.hear(b"0\r\n\r\n")
-
-    await line.say(around)
-
-    assert (await line.rest()).startswith(b"HTTP/1.1 431 ")
+    assert (await client.receive(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
 
 
-async def test_long_between_pieces_of_a_body(dial: Dial) -> None:
-    """What stands between the pieces of a body is bounded in all, however little there is between two of them."""
-    line = await dial(patient=True)
-    await line.say(CHUNKED)
-    await line.hear(b"0\r\n\r\n")
+@pytest.mark.parametrize("around", [b"1;" + b"x" * LIMIT, b"0\r\nX: " + b"x" * LIMIT], ids=["chunk", "trailer"])
+async def test_chunk_extension_and_trailer_too_long(connect: Connect, around: bytes) -> None:
+    """Chunk extensions and trailers are limited as a head is, even after the response."""
+    client = await connect(patient=True)
+    await client.send(CHUNKED)
+    await client.receive(b"0\r\n\r\n")
 
-    line.writer.write((b"1;" + b"x" * 1000 + b"\r\nx\r\n") * 40)
+    await client.send(around)
 
-    assert (await line.rest()).startswith(b"HTTP/1.1 431 ")
+    assert (await client.receive_rest()).startswith(b"HTTP/1.1 431 ")
 
 
-async def test_slow_head(dial: Dial) -> None:
-    """A head that is not whole in time is 408 and the end, however busily it comes, at first or later."""
+async def test_chunk_extensions_too_long_in_all(connect: Connect) -> None:
+    """All chunk extensions of a body together are limited, however short each is."""
+    client = await connect(patient=True)
+    await client.send(CHUNKED)
+    await client.receive(b"0\r\n\r\n")
+
+    client.writer.write((b"1;" + b"x" * 1000 + b"\r\nx\r\n") * 40)
+
+    assert (await client.receive_rest()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_head_timeout(connect: Connect) -> None:
+    """A head that is not complete in time is answered with 408 and closed, although bytes keep coming."""
     for before in (b"", GET):
-        line = await dial()
+        client = await connect()
         if before:
-            await line.say(before)
-            await line.hear(b"0\r\n\r\n")
+            await client.send(before)
+            await client.receive(b"0\r\n\r\n")
         counted = refused("slow_head")
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        await line.say(GET[:-2] + b"X: ")
-        hearing = asyncio.ensure_future(line.rest())
-        while not (await asyncio.wait({hearing}, timeout=WITHIN / 10))[0]:
+        await client.send(GET[:-2] + b"X: ")
+        receiving = asyncio.ensure_future(client.receive_rest())
+        while not (await asyncio.wait({receiving}, timeout=WITHIN / 10))[0]:
             assert loop.time() < began + 30
-            line.writer.write(b"x")
+            client.writer.write(b"x")
 
-        assert hearing.result().startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert receiving.result().startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         assert WITHIN * 0.9 < loop.time() - began < WITHIN + A_LITTLE
         assert counted + 1 == refused("slow_head")
 
 
-async def test_silence(dial: Dial) -> None:
-    """Who connects and says nothing is left without a word: it could be taken for the answer to a later request."""
-    line = await dial()
+async def test_silent_connection_timeout(connect: Connect) -> None:
+    """A silent connection is closed without a response, which could be taken for that to a later request."""
+    client = await connect()
     began = asyncio.get_running_loop().time()
 
-    assert b"" == await line.rest()
+    assert b"" == await client.receive_rest()
     assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + A_LITTLE
 
 
-async def test_between_requests(dial: Dial, idle: Idle) -> None:
-    """Between two requests the time of uvicorn's keep-alive rules, and none beside it."""
-    line = await dial()
-    await line.say(GET)
-    await line.hear(b"0\r\n\r\n")
+async def test_keep_alive_timeout(connect: Connect, idle: Idle) -> None:
+    """Between two requests only uvicorn's keep-alive time-out applies."""
+    client = await connect()
+    await client.send(GET)
+    await client.receive(b"0\r\n\r\n")
     began = asyncio.get_running_loop().time()
 
-    assert (1, False) == (len(idle), line.end in idle)
-    assert b"" == await line.rest()
+    assert (1, False) == (len(idle), client.end in idle)
+    assert b"" == await client.receive_rest()
     assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began
 
 
-async def test_while_it_is_answered(dial: Dial) -> None:
-    """A whole request is answered for as long as that takes; a half one behind it ends it without a second answer."""
-    line = await dial()
-    await line.say(STREAM)
-    await line.hear(b"/stream\r\n")
-    hearing = asyncio.ensure_future(line.rest())
-    assert not (await asyncio.wait({hearing}, timeout=3 * WITHIN))[0]
+async def test_partial_request_behind_response(connect: Connect) -> None:
+    """A response has no time limit; a partial request behind it ends the connection without a second response."""
+    client = await connect()
+    await client.send(STREAM)
+    await client.receive(b"/stream\r\n")
+    receiving = asyncio.ensure_future(client.receive_rest())
+    assert not (await asyncio.wait({receiving}, timeout=3 * WITHIN))[0]
 
-    await line.say(GET[:10])
+    await client.send(GET[:10])
 
-    assert b"" == await hearing
+    assert b"" == await receiving
 
 
-async def test_a_body_that_does_not_come(dial: Dial, idle: Idle) -> None:
-    """A body that a route waits for has the time of a head, and no place that newer ones cannot take."""
-    lines = [await dial() for _ in range(3)]
-    for line in lines:
-        await line.say(POST % 10)
-    assert [True] * 3 == [line.end in idle for line in lines]
+async def test_body_timeout(connect: Connect, idle: Idle) -> None:
+    """A body that a route waits for has the time of a head, and its connection can be evicted."""
+    clients = [await connect() for _ in range(3)]
+    for client in clients:
+        await client.send(POST % 10)
+    assert [True] * 3 == [client.end in idle for client in clients]
 
-    await dial()
-    await until(lambda: lines[0].gone)
-    others = [line.gone for line in lines[1:]]
-    await until(lambda: all(line.gone for line in lines), WITHIN + A_LITTLE)
+    await connect()
+    await until(lambda: clients[0].closed)
+    newer = [client.closed for client in clients[1:]]
+    await until(lambda: all(client.closed for client in clients), WITHIN + A_LITTLE)
 
-    assert [False] * 2 == others
+    assert [False] * 2 == newer
 
 
 @pytest.mark.parametrize(("path", "status"), [(b"/read", b"400"), (b"/stream", b"200")])
-async def test_a_body_that_is_none(dial: Dial, path: bytes, status: bytes) -> None:
-    """A body that cannot be read is 400 at once, however long its route would wait; what is answered already ends."""
-    line = await dial()
-    line.writer.write(CHUNKED.replace(b"GET /", b"POST " + path))
+async def test_body_malformed(connect: Connect, path: bytes, status: bytes) -> None:
+    """A malformed body is 400 at once although its route waits; after the response it ends the connection."""
+    client = await connect()
+    client.writer.write(CHUNKED.replace(b"GET /", b"POST " + path))
     if status == b"200":
-        await until(lambda: line.end.cycle and line.end.cycle.response_started)
-    line.writer.write(b"not a size\r\n")
+        await until(lambda: client.end.cycle and client.end.cycle.response_started)
+    client.writer.write(b"not a size\r\n")
 
-    answer = await line.rest()
+    answer = await client.receive_rest()
 
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert 1 == answer.count(b"HTTP/1.1")
-    await until(lambda: line.gone)
+    await until(lambda: client.closed)
 
 
-async def test_half_a_body(dial: Dial) -> None:
-    """A body that nobody waits for any more has to be whole in time, however busily it comes."""
-    line = await dial()
+async def test_body_timeout_after_response(connect: Connect) -> None:
+    """A body that no route waits for any more must be complete in time, although bytes keep coming."""
+    client = await connect()
     began = asyncio.get_running_loop().time()
-    await line.say((POST % 1000).replace(b"/read", b"/"))
-    await line.hear(b"0\r\n\r\n")
-    hearing = asyncio.ensure_future(line.rest())
-    while not (await asyncio.wait({hearing}, timeout=WITHIN / 10))[0]:
-        line.writer.write(b"x")
+    await client.send((POST % 1000).replace(b"/read", b"/"))
+    await client.receive(b"0\r\n\r\n")
+    receiving = asyncio.ensure_future(client.receive_rest())
+    while not (await asyncio.wait({receiving}, timeout=WITHIN / 10))[0]:
+        client.writer.write(b"x")
 
-    assert b"" == hearing.result()
+    assert b"" == receiving.result()
     assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < WITHIN + A_LITTLE
 
 
-async def test_late_body(dial: Dial) -> None:
-    """After a body that was whole in time, if later than its answer, requests go on, and silence ends as ever."""
-    line = await dial()
-    await line.say((POST % 10).replace(b"/read", b"/"))
-    await line.hear(b"0\r\n\r\n")
-    await line.say(b"x" * 10)
-    line.writer.write(GET)
-    second = await line.hear(b"0\r\n\r\n")
-    await line.say((POST % 10).replace(b"/read", b"/"))
-    await line.hear(b"0\r\n\r\n")
-    await line.say(b"x" * 10)
+async def test_keep_alive_after_late_body(connect: Connect) -> None:
+    """After a body that came in time, but after its response, requests go on with the usual keep-alive time-out."""
+    client = await connect()
+    await client.send((POST % 10).replace(b"/read", b"/"))
+    await client.receive(b"0\r\n\r\n")
+    await client.send(b"x" * 10)
+    client.writer.write(GET)
+    second = await client.receive(b"0\r\n\r\n")
+    await client.send((POST % 10).replace(b"/read", b"/"))
+    await client.receive(b"0\r\n\r\n")
+    await client.send(b"x" * 10)
     began = asyncio.get_running_loop().time()
 
     assert second.startswith(b"HTTP/1.1 200 OK")
-    assert b"" == await line.rest()
+    assert b"" == await client.receive_rest()
     assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began < KEEP_ALIVE + 1
 
 
-async def test_flood(dial: Dial, idle: Idle) -> None:
-    """Over the cap who has been silent for longest ends without a word, one whose head has begun with 503."""
-    quiet = await dial()
-    begun = await dial()
-    await begun.say(GET[:10])
+async def test_oldest_idle_is_evicted(connect: Connect, idle: Idle) -> None:
+    """Over the limit the oldest idle connection is closed without a response, or with 503 if a head is incomplete."""
+    silent = await connect()
+    partial = await connect()
+    await partial.send(GET[:10])
     counted = refused("outnumbered")
-    others = [await dial() for _ in range(3)]
+    newer = [await connect() for _ in range(3)]
 
-    ended = await quiet.rest(), await begun.rest()
-    others[0].writer.write(GET)
+    ended = await silent.receive_rest(), await partial.receive_rest()
+    newer[0].writer.write(GET)
 
     assert (b"", b"HTTP/1.1 503 Service Unavailable") == (ended[0], ended[1].splitlines()[0])
     assert re.search(rb"\r\nretry-after: \d+\r\n", ended[1])
     assert counted + 2 == refused("outnumbered")
-    assert (await others[0].hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    assert (await newer[0].receive(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
     assert 3 == len(idle)
 
 
-async def test_flood_beside_a_webhook(dial: Dial) -> None:
-    """However many strangers are silent, who has asked for something before, or is being answered, stays."""
-    asked, answered = await dial(), await dial()
-    asked.writer.write(GET)
-    await asked.hear(b"0\r\n\r\n")
-    await answered.say(STREAM)
-    strangers = [await dial() for _ in range(20)]
+async def test_keep_alive_survives_silent_flood(connect: Connect) -> None:
+    """However many connections are silent, those in keep-alive or with a response under way stay."""
+    keep_alive, streaming = await connect(), await connect()
+    keep_alive.writer.write(GET)
+    await keep_alive.receive(b"0\r\n\r\n")
+    await streaming.send(STREAM)
+    silent = [await connect() for _ in range(20)]
 
-    for line in (asked, strangers[-1]):
-        line.writer.write(GET)
-        assert (await line.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
-    assert (await answered.hear(b"/stream\r\n")).startswith(b"HTTP/1.1 200 OK")
-    assert b"" == await strangers[0].rest()
+    for client in (keep_alive, silent[-1]):
+        client.writer.write(GET)
+        assert (await client.receive(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    assert (await streaming.receive(b"/stream\r\n")).startswith(b"HTTP/1.1 200 OK")
+    assert b"" == await silent[0].receive_rest()
 
 
-UNTAKEN = {
+NOT_TAKEN = {
     "small": GET.replace(b"/", b"/?50000", 1),
     "small and last": LAST.replace(b"/", b"/?50000", 1),
     "large": GET.replace(b"/", b"/?200000", 1),
     "large and last": LAST.replace(b"/", b"/?200000", 1),
     "two": GET.replace(b"/", b"/?200000", 1) * 2,
 }
-"""Requests for more than the kernel takes: the transport holds little of a small answer, which is no reason to pause."""
+"""Requests for more than the kernel takes: of a small response the transport holds too little to pause."""
 
 
-@pytest.mark.parametrize("request_", UNTAKEN.values(), ids=UNTAKEN)
-async def test_answer_not_taken(dial: Dial, request_: bytes) -> None:
-    """Who does not take an answer, whatever its size, is ended for good in a while, and frees its descriptor."""
-    line = await dial(slow=True)
-    line.writer.write(request_)
+@pytest.mark.parametrize("request_", NOT_TAKEN.values(), ids=NOT_TAKEN)
+async def test_response_not_taken(connect: Connect, request_: bytes) -> None:
+    """A client that does not take a response, whatever its size, is disconnected in time and frees its descriptor."""
+    client = await connect(slow=True)
+    client.writer.write(request_)
 
-    await until(line.end.transport.get_write_buffer_size)
+    await until(client.end.transport.get_write_buffer_size)
     began = asyncio.get_running_loop().time()
-    await until(lambda: line.gone)
+    await until(lambda: client.closed)
 
     assert WITHIN * 0.9 < asyncio.get_running_loop().time() - began < KEEP_ALIVE + WITHIN + A_LITTLE
 
 
 @pytest.mark.parametrize("size", [50_000, 200_000])
-async def test_answer_taken_late(dial: Dial, size: int) -> None:
-    """Who takes an answer late, but in time, gets all of it, and the next as ever."""
-    line = await dial(slow=True)
-    line.writer.write(GET.replace(b"/", b"/?%d" % size, 1))
-    await until(line.end.transport.get_write_buffer_size)
-    await line.stay(STUCK / 2)
+async def test_response_taken_late(connect: Connect, size: int) -> None:
+    """A client that takes a response late, but in time, gets all of it, and the next one too."""
+    client = await connect(slow=True)
+    client.writer.write(GET.replace(b"/", b"/?%d" % size, 1))
+    await until(client.end.transport.get_write_buffer_size)
+    await client.stays_open(STUCK / 2)
 
-    await line.take(size)
-    await until(lambda: not line.end.transport.get_write_buffer_size())
-    await line.stay(STUCK)
-    line.writer.write(LAST.replace(b"/", b"/again", 1))
+    await client.receive_bytes(size)
+    await until(lambda: not client.end.transport.get_write_buffer_size())
+    await client.stays_open(STUCK)
+    client.writer.write(LAST.replace(b"/", b"/again", 1))
 
-    assert (await line.rest()).endswith(b"/again\r\n0\r\n\r\n")
-
-
-async def test_stream_not_taken(dial: Dial) -> None:
-    """Who reads a stream late is not ended for that here: streams have a rule of their own."""
-    line = await dial(slow=True)
-    line.writer.write(STREAM.replace(b"/stream", b"/stream?200000"))
-    await until(line.end.transport.get_write_buffer_size)
-
-    await line.stay(2.5 * STUCK)
-
-    await line.take(200_000)
-    assert not line.gone
+    assert (await client.receive_rest()).endswith(b"/again\r\n0\r\n\r\n")
 
 
-async def test_place_of_an_answer_taken_late(dial: Dial, idle: Idle) -> None:
-    """Who does not take an answer has one place among the idle, and one among those between two requests after it."""
-    line = await dial(slow=True)
-    line.writer.write(GET.replace(b"/", b"/?200000", 1))
-    await until(lambda: line.end.transport.get_write_buffer_size() and line.end.cycle.response_complete)
-    places = [(len(idle._leaving), len(idle))]
+async def test_stream_has_no_write_timeout(connect: Connect) -> None:
+    """A slow reader of an event stream is not disconnected here: streams have a limit of their own."""
+    client = await connect(slow=True)
+    client.writer.write(STREAM.replace(b"/stream", b"/stream?200000"))
+    await until(client.end.transport.get_write_buffer_size)
 
-    await line.take(200_000)
-    await until(lambda: not line.end.transport.get_write_buffer_size())
-    places.append((len(idle._leaving), len(idle)))
-    line.writer.write(LAST)
+    await client.stays_open(2.5 * STUCK)
+
+    await client.receive_bytes(200_000)
+    assert not client.closed
+
+
+async def test_idle_list_of_slow_reader(connect: Connect, idle: Idle) -> None:
+    """A client that does not take its response is among the closing, and after that among those in keep-alive."""
+    client = await connect(slow=True)
+    client.writer.write(GET.replace(b"/", b"/?200000", 1))
+    await until(lambda: client.end.transport.get_write_buffer_size() and client.end.cycle.response_complete)
+    places = [(len(idle._closing), len(idle))]
+
+    await client.receive_bytes(200_000)
+    await until(lambda: not client.end.transport.get_write_buffer_size())
+    places.append((len(idle._closing), len(idle)))
+    client.writer.write(LAST)
 
     assert [(1, 1), (0, 1)] == places
-    assert b"HTTP/1.1 200 OK" in await line.rest()
+    assert b"HTTP/1.1 200 OK" in await client.receive_rest()
 
 
-@pytest.mark.parametrize("request_", UNTAKEN.values(), ids=UNTAKEN)
-async def test_flood_of_slow_readers(dial: Dial, request_: bytes) -> None:
-    """Over the cap who has not taken his answers for longest gives his descriptor at once, and Wix is heard."""
-    slow = [await dial(slow=True) for _ in range(3)]
-    for line in slow:
-        line.writer.write(request_)
-        await until(line.end.transport.get_write_buffer_size)
+@pytest.mark.parametrize("request_", NOT_TAKEN.values(), ids=NOT_TAKEN)
+async def test_slow_readers_are_evicted(connect: Connect, request_: bytes) -> None:
+    """Over the limit the oldest client that does not take its response is evicted at once, and webhooks come in."""
+    slow = [await connect(slow=True) for _ in range(3)]
+    for client in slow:
+        client.writer.write(request_)
+        await until(client.end.transport.get_write_buffer_size)
     began = asyncio.get_running_loop().time()
 
-    hook = [await dial() for _ in range(3)][-1]
-    hook.writer.write(GET)
+    webhook = [await connect() for _ in range(3)][-1]
+    webhook.writer.write(GET)
 
-    assert (await hook.hear(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
-    await until(lambda: slow[0].gone and slow[1].gone)
+    assert (await webhook.receive(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    await until(lambda: slow[0].closed and slow[1].closed)
     assert asyncio.get_running_loop().time() - began < WITHIN * 0.9
 
 
-@pytest.mark.parametrize("idle", [Idle(edge=0)])
-async def test_no_descriptor(dial: Dial) -> None:
-    """Where all descriptors are in use and nobody is idle, who comes is told so, and when to come back."""
+@pytest.mark.parametrize("idle", [Idle(first_reserved=0)])
+async def test_no_descriptor_free(connect: Connect) -> None:
+    """If all descriptors are in use and no connection is idle, a new one gets 503 with Retry-After."""
     counted = refused("descriptors")
 
-    line = await dial()
-    answer = await line.rest()
+    client = await connect()
+    answer = await client.receive_rest()
 
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"\r\nretry-after: " in answer
     assert counted + 1 == refused("descriptors")
 
 
-async def test_upgrade(dial: Dial) -> None:
-    """What has become a WebSocket is bounded by its own class alone, in size and in time."""
-    line = await dial()
-    line.writer.write(UPGRADE)
-    given = await line.hear(b";")
-    hearing = asyncio.ensure_future(line.hear(b"%d;" % (2 * ROOM)))
-    assert not (await asyncio.wait({hearing}, timeout=2 * WITHIN))[0]
+async def test_upgraded_connection_has_no_limits_here(connect: Connect) -> None:
+    """A connection that became a WebSocket has only the limits of its own class, in size and time."""
+    client = await connect()
+    client.writer.write(UPGRADE)
+    given = await client.receive(b";")
+    receiving = asyncio.ensure_future(client.receive(b"%d;" % (2 * LIMIT)))
+    assert not (await asyncio.wait({receiving}, timeout=2 * WITHIN))[0]
     assert b"GET / 3 1;" == given
 
-    line.writer.write(b"x" * 2 * ROOM)
+    client.writer.write(b"x" * 2 * LIMIT)
 
-    assert (await hearing).endswith(b";")
+    assert (await receiving).endswith(b";")
 
 
-async def test_viewer_at_once(dial: Dial, idle: Idle) -> None:
-    """A viewer's opening that comes in one packet is passed on before there is any of uvicorn's part; no timer is left."""
-    line = await dial(patient=True)
-    line.writer.write(HANDSHAKE)
+async def test_handshake_in_one_packet(connect: Connect, idle: Idle) -> None:
+    """A viewer's handshake in one packet is handed over before uvicorn's class is initialized, and leaves no timer."""
+    client = await connect(patient=True)
+    client.writer.write(HANDSHAKE)
 
-    assert f"at once ticket={TICKET};".encode() == await line.hear(b";")
-    assert not line.end._begun
+    assert f"at once ticket={TICKET};".encode() == await client.receive(b";")
+    assert not client.end._initialized
     assert not len(idle)
 
 
 @pytest.mark.parametrize(
     "parts", [(HANDSHAKE[:30], HANDSHAKE[30:]), (GET, HANDSHAKE), (HANDSHAKE.replace(b"GET", b"PUT"),)]
 )
-async def test_viewer_in_its_turn(dial: Dial, parts: tuple[bytes, ...]) -> None:
-    """One that comes in parts, after another request, or by another method, is read by uvicorn's parser first."""
-    line = await dial(patient=True)
-    await line.say(*parts[:-1])
-    line.writer.write(parts[-1])
-    given = await line.hear(b";")
+async def test_handshake_through_parser(connect: Connect, parts: tuple[bytes, ...]) -> None:
+    """A handshake in parts, after another request or with another method is read by uvicorn's parser."""
+    client = await connect(patient=True)
+    await client.send(*parts[:-1])
+    client.writer.write(parts[-1])
+    given = await client.receive(b";")
 
     assert b"at once" not in given
     assert b"/v1/counters" in given
-    assert line.end._begun
+    assert client.end._initialized
 
 
 @pytest.mark.parametrize("behind", [GET, UPGRADE, b"nonsense", GET[:10], GET * 10_000])
-async def test_behind_a_request(dial: Dial, idle: Idle, behind: bytes) -> None:
-    """What does not wait for an answer gets none, and takes no room: the connection ends with the answer that is due."""
-    line = await dial()
+async def test_pipelined_request(connect: Connect, idle: Idle, behind: bytes) -> None:
+    """A pipelined request gets no response and no memory: the connection ends with the response that is due."""
+    client = await connect()
 
-    line.writer.write(GET + behind)
-    answer = await line.rest()
+    client.writer.write(GET + behind)
+    answer = await client.receive_rest()
 
     assert 1 == answer.count(b"HTTP/1.1 200 OK\r\n") == answer.count(b"HTTP/1.1")
     assert b"\r\nconnection: close\r\n" in answer
     assert answer.endswith(b"/\r\n0\r\n\r\n")
-    await until(lambda: line.gone)
-    assert not line.end.pipeline
+    await until(lambda: client.closed)
+    assert not client.end.pipeline
 
 
 @pytest.mark.parametrize("behind", [GET, UPGRADE, b"nonsense", GET[:10]])
-async def test_behind_a_stream(dial: Dial, behind: bytes) -> None:
-    """What comes with the request for a stream is not read, and the stream says that it is the last answer."""
-    line = await dial()
-    line.writer.write(STREAM + behind)
+async def test_pipelined_request_behind_stream(connect: Connect, behind: bytes) -> None:
+    """What comes with the request for a stream is not read, and the stream is announced as the last response."""
+    client = await connect()
+    client.writer.write(STREAM + behind)
 
-    assert b"\r\nconnection: close\r\n" in await line.hear(b"/stream\r\n")
-    await line.stay(2 * WITHIN)
-    line.writer.close()
-    await until(lambda: not line.end.tasks)
+    assert b"\r\nconnection: close\r\n" in await client.receive(b"/stream\r\n")
+    await client.stays_open(2 * WITHIN)
+    client.writer.close()
+    await until(lambda: not client.end.tasks)
 
 
 @pytest.mark.parametrize("stray", [b"\r\n", b"\r\n\r\n"])
-async def test_an_empty_line(dial: Dial, stray: bytes) -> None:
-    """An empty line is no request (RFC 9112, section 2.2): it ends no stream and no wait for the next request."""
-    line = await dial()
-    line.writer.write(STREAM)
-    await line.hear(b"/stream\r\n")
-    other = await dial()
-    await other.say(GET)
-    await other.hear(b"0\r\n\r\n")
+async def test_empty_line_between_requests(connect: Connect, stray: bytes) -> None:
+    """An empty line is no request (RFC 9112, section 2.2): it ends neither a stream nor the keep-alive time-out."""
+    client = await connect()
+    client.writer.write(STREAM)
+    await client.receive(b"/stream\r\n")
+    other = await connect()
+    await other.send(GET)
+    await other.receive(b"0\r\n\r\n")
     began = asyncio.get_running_loop().time()
 
-    line.writer.write(stray)
+    client.writer.write(stray)
     other.writer.write(stray)
 
-    assert b"" == await other.rest()
+    assert b"" == await other.receive_rest()
     assert KEEP_ALIVE * 0.9 < asyncio.get_running_loop().time() - began
-    await line.stay(2 * WITHIN)
-    line.writer.close()
+    await client.stays_open(2 * WITHIN)
+    client.writer.close()
 
 
-BODY = b"POST /read HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
+UPGRADE_WITH_BODY = b"POST /read HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
 
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"foo, websocket"])
 @pytest.mark.parametrize("length", [b"Content-Length: 30", b"Transfer-Encoding: chunked"])
-async def test_upgrade_with_a_body(dial: Dial, protocol: bytes, length: bytes) -> None:
-    """An upgrade with a body is refused: its body would be taken for a request of its own."""
-    line = await dial()
-    line.writer.write(BODY % protocol + length + b"\r\n\r\n")
-    answer = await line.hear(b"\r\n\r\n")
+async def test_upgrade_with_body(connect: Connect, protocol: bytes, length: bytes) -> None:
+    """An upgrade with a body is refused: the body would be taken for another request."""
+    client = await connect()
+    client.writer.write(UPGRADE_WITH_BODY % protocol + length + b"\r\n\r\n")
+    answer = await client.receive(b"\r\n\r\n")
     with suppress(ConnectionError):
-        line.writer.write(GET)
+        client.writer.write(GET)
 
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"" == await line.rest()
+    assert b"" == await client.receive_rest()
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_upgrade_to_something_else(dial: Dial, *, together: bool) -> None:
-    """An upgrade to what we do not speak is an ordinary request, and the last one of its connection."""
-    line = await dial()
+async def test_upgrade_to_another_protocol(connect: Connect, *, together: bool) -> None:
+    """An upgrade to another protocol is an ordinary request, and the last one of its connection."""
+    client = await connect()
     request = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    line.writer.write(request + GET if together else request)
-    answer = await line.hear(b"0\r\n\r\n")
+    client.writer.write(request + GET if together else request)
+    answer = await client.receive(b"0\r\n\r\n")
     with suppress(ConnectionError):
-        line.writer.write(GET)
+        client.writer.write(GET)
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nconnection: close\r\n" in answer
-    assert b"" == await line.rest()
+    assert b"" == await client.receive_rest()
 
 
 @pytest.mark.parametrize(
@@ -657,77 +657,77 @@ async def test_upgrade_to_something_else(dial: Dial, *, together: bool) -> None:
     ],
     ids=["connection-twice", "upgrade-twice", "http-1.0"],
 )
-async def test_what_is_an_upgrade(dial: Dial, request_: bytes, *, upgraded: bool) -> None:
-    """Headers of several lines are one list, and HTTP/1.0 upgrades to nothing."""
-    line = await dial()
-    line.writer.write(request_)
+async def test_upgrade_headers(connect: Connect, request_: bytes, *, upgraded: bool) -> None:
+    """A header with several lines is one list, and HTTP/1.0 has no upgrades."""
+    client = await connect()
+    client.writer.write(request_)
 
-    answer = await (line.hear(b";") if upgraded else line.rest())
+    answer = await (client.receive(b";") if upgraded else client.receive_rest())
 
     assert upgraded is answer.endswith(b" 1;")
 
 
-async def test_upgrade_in_a_stream(dial: Dial) -> None:
-    """So it is when the upgrade comes later, while a stream goes on."""
-    line = await dial()
-    line.writer.write(STREAM)
-    await line.hear(b"/stream\r\n")
+async def test_upgrade_during_stream(connect: Connect) -> None:
+    """An upgrade during a stream is not read: it ends the connection."""
+    client = await connect()
+    client.writer.write(STREAM)
+    await client.receive(b"/stream\r\n")
 
-    line.writer.write(UPGRADE)
+    client.writer.write(UPGRADE)
 
-    assert b"" == await line.rest()
-    await until(lambda: not line.end.tasks)
+    assert b"" == await client.receive_rest()
+    await until(lambda: not client.end.tasks)
 
 
-async def test_upgrade_after_a_late_body(dial: Dial, idle: Idle) -> None:
-    """What was answered before its body was over ends no WebSocket that begins with the body's last byte."""
-    line = await dial()
-    await line.say((POST % 10).replace(b"/read", b"/"))
-    await line.hear(b"0\r\n\r\n")
+async def test_upgrade_after_a_late_body(connect: Connect, idle: Idle) -> None:
+    """The keep-alive time-out after an early response does not end a WebSocket that follows the late body."""
+    client = await connect()
+    await client.send((POST % 10).replace(b"/read", b"/"))
+    await client.receive(b"0\r\n\r\n")
 
-    line.writer.write(b"x" * 10 + UPGRADE)
-    await line.hear(b";")
-    hearing = asyncio.ensure_future(line.hear(b"1;"))
-    assert not (await asyncio.wait({hearing}, timeout=1.5 * KEEP_ALIVE))[0]
-    line.writer.write(b"x")
+    client.writer.write(b"x" * 10 + UPGRADE)
+    await client.receive(b";")
+    receiving = asyncio.ensure_future(client.receive(b"1;"))
+    assert not (await asyncio.wait({receiving}, timeout=1.5 * KEEP_ALIVE))[0]
+    client.writer.write(b"x")
 
-    assert b"1;" == await hearing
+    assert b"1;" == await receiving
     assert not len(idle)
 
 
-async def test_upgrade_of_a_slow_reader(dial: Dial) -> None:
-    """Who has not taken all of an answer may go on as a WebSocket: how long that may wait is then its own class's."""
-    line = await dial(slow=True)
-    line.writer.write(GET.replace(b"/", b"/?200000", 1))
-    await until(lambda: line.end.transport.get_write_buffer_size() and line.end.cycle.response_complete)
-    viewer = line.end.transport
+async def test_upgrade_of_slow_reader(connect: Connect) -> None:
+    """A client may upgrade before it has taken the last response; the WebSocket class then limits the time for that."""
+    client = await connect(slow=True)
+    client.writer.write(GET.replace(b"/", b"/?200000", 1))
+    await until(lambda: client.end.transport.get_write_buffer_size() and client.end.cycle.response_complete)
+    viewer = client.end.transport
 
-    line.writer.write(UPGRADE)
-    await until(lambda: viewer.get_protocol() is not line.end)
+    client.writer.write(UPGRADE)
+    await until(lambda: viewer.get_protocol() is not client.end)
     over = asyncio.get_running_loop().time() + 1.5 * KEEP_ALIVE
     await until(lambda: asyncio.get_running_loop().time() > over)
 
     assert not viewer.is_closing()
-    heard = await line.take(200_000)
-    line.writer.write(b"x")
-    line.writer.write_eof()
-    assert (heard + await line.rest()).endswith(b"xGET / 3 1;1;")
+    received = await client.receive_bytes(200_000)
+    client.writer.write(b"x")
+    client.writer.write_eof()
+    assert (received + await client.receive_rest()).endswith(b"xGET / 3 1;1;")
 
 
-async def test_end_behind_a_stream(dial: Dial) -> None:
-    """Who leaves a stream is gone though he had asked for more behind it: nothing goes on for nobody."""
-    line = await dial()
-    line.writer.write(STREAM + GET)
-    await line.hear(b"/stream\r\n")
+async def test_disconnect_during_stream(connect: Connect) -> None:
+    """A client that disconnects from a stream is noticed although it pipelined a request: no task is left."""
+    client = await connect()
+    client.writer.write(STREAM + GET)
+    await client.receive(b"/stream\r\n")
 
-    line.writer.close()
+    client.writer.close()
 
-    await until(lambda: not line.end.tasks)
+    await until(lambda: not client.end.tasks)
 
 
-async def test_nonsense(dial: Dial) -> None:
-    """What is no HTTP is 400 and the end."""
-    line = await dial(patient=True)
-    line.writer.write(filled(b"nonsense ", 3 * ROOM))
+async def test_malformed_request(connect: Connect) -> None:
+    """What is not HTTP is answered with 400 and closed."""
+    client = await connect(patient=True)
+    client.writer.write(filled(b"nonsense ", 3 * LIMIT))
 
-    assert (await line.rest()).startswith(b"HTTP/1.1 400 ")
+    assert (await client.receive_rest()).startswith(b"HTTP/1.1 400 ")

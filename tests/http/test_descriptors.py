@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.http.descriptors import Descriptors
+from server.http.descriptors import Descriptors, raise_limit
 
 
 @pytest.mark.parametrize(
-    ("limit", "viewers", "edge"),
+    ("limit", "viewers", "first_reserved"),
     [
         (256, 192, 248),
         (1024, 768, 992),
@@ -18,23 +18,34 @@ from server.http.descriptors import Descriptors
         (1_048_576, 1_047_552, 1_048_448),
     ],
 )
-def test_shares(limit: int, viewers: int, edge: int) -> None:
-    """Viewers get all descriptors but 1024, or three quarters of few; one in eight of the rest is only our own."""
+def test_shares_of_descriptors(limit: int, viewers: int, first_reserved: int) -> None:
+    """Viewers get all descriptors but 1024, or three quarters of few; one in eight of the others is reserved."""
     found = Descriptors(limit)
 
-    assert (viewers, edge) == (found.for_viewers, found.edge)
+    assert (viewers, first_reserved) == (found.for_viewers, found.first_reserved)
 
 
 @given(st.integers(min_value=32))
-def test_something_is_left(limit: int) -> None:
-    """However few or many there are, viewers, other connections and we ourselves each have a share."""
+def test_every_share_has_descriptors(limit: int) -> None:
+    """However many descriptors there are, viewers, other connections and the reserve each have some."""
     found = Descriptors(limit)
 
-    assert 0 < found.for_viewers < found.edge < limit
+    assert 0 < found.for_viewers < found.first_reserved < limit
 
 
-def test_of_this_process() -> None:
-    """The limit is what the kernel holds this process to; where it says that there is none, there is none."""
+def test_raise_limit() -> None:
+    """The soft limit of open files becomes the hard limit."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+        raise_limit()
+        assert (before[1], before[1]) == resource.getrlimit(resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_limit_of_this_process() -> None:
+    """The limit is the kernel's for this process; an unlimited one has room for any number of viewers."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))

@@ -25,8 +25,8 @@ from tests.rig.server import TICKET, StartServer, until
 from tests.rig.settings import valid_settings
 
 
-async def test_whole(start_server: StartServer) -> None:
-    """Our server is run so: WebSockets and requests as ever, and a long head is 431."""
+async def test_server_serves_both(start_server: StartServer) -> None:
+    """The server accepts WebSockets and requests, and answers a long head with 431."""
     running = await start_server()
     async with connect(running.ws + "/v1/counters?ticket=11111111-aaaa-4aaa-8aaa-000000000001") as viewer:
         assert "beat" in json.loads(await viewer.recv())
@@ -36,8 +36,8 @@ async def test_whole(start_server: StartServer) -> None:
     assert (200, 431) == (alive.status_code, long.status_code)
 
 
-async def test_headers_of_routes(start_server: StartServer) -> None:
-    """Whatever is asked of whichever route: no sniffing, no referrer, nothing of the server's name; a page has a policy."""
+async def test_security_headers_of_routes(start_server: StartServer) -> None:
+    """Each answer of each route forbids sniffing and referrers and names no server; each page has a policy."""
     running = await start_server(metrics_token="token")
     paths = {route.path.replace("{hash}", "0") for route in running.web.app.routes if isinstance(route, Route)}
     asked = [(method, path) for path in (*paths, "/", "/no") for method in ("GET", "HEAD", "POST", "OPTIONS", "X")]
@@ -72,8 +72,8 @@ async def test_headers_of_routes(start_server: StartServer) -> None:
     ],
     ids=["no-http", "long-head", "no-websocket-there", "no-key"],
 )
-async def test_headers_of_what_no_route_answers(start_server: StartServer, sent: bytes, status: int) -> None:
-    """What is no HTTP, too much of it, or a handshake that is refused, is answered with them as well."""
+async def test_security_headers_without_route(start_server: StartServer, sent: bytes, status: int) -> None:
+    """Answers to malformed or too long requests and refused handshakes have these headers too."""
     running = await start_server()
     reader, writer = await asyncio.open_connection(*running.url.removeprefix("http://").split(":"))
     writer.write(sent)
@@ -91,14 +91,14 @@ async def test_headers_of_what_no_route_answers(start_server: StartServer, sent:
 
 
 FEW = 256
-"""Descriptors of a process: 192 viewers, and from the 248th on its own."""
+"""Descriptors of a process: 192 for viewers, and the last 8 reserved."""
 
 LIMITED = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FEW}, {FEW})); {PROGRAM}"
 
 HOOK = POST.replace(b"/read", b"/webhooks/wix") % 5 + b"a.b.c"
 
 
-class Storm:
+class Flood:
     """Many connections to one process."""
 
     def __init__(self, url: str) -> None:
@@ -106,14 +106,14 @@ class Storm:
         self.open: list[asyncio.StreamWriter] = []
 
     async def connect(self, request: bytes = b"") -> asyncio.StreamReader:
-        """One more, that asks for this."""
+        """One more connection, which sends this request."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         self.open.append(writer)
         writer.write(request)
         return reader
 
-    async def ask(self, request: bytes) -> int:
-        """The status that one more connection is answered with; it stays open."""
+    async def status(self, request: bytes) -> int:
+        """The status of the answer to one more connection's request; it stays open."""
         reader = await self.connect(request)
         return int((await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).split()[1])
 
@@ -124,33 +124,33 @@ class Storm:
 
 
 @pytest.fixture
-async def storm(command: Run, redis_url: str) -> AsyncIterator[tuple[Command, Storm]]:
-    """A web process with few descriptors, and who besets it."""
+async def flood(command: Run, redis_url: str) -> AsyncIterator[tuple[Command, Flood]]:
+    """A web process with few descriptors, and a client that floods it."""
     web = command("web", program=LIMITED, REDIS_URL=redis_url, MAX_CONNECTIONS_PER_ADDRESS="1000")
-    found = Storm(await web.url())
+    found = Flood(await web.url())
     yield web, found
     found.end()
 
 
-STRANGERS = {
+OTHERS = {
     "silent": b"",
     "half a head": GET[:10],
     "idle": GET,
 }
 
 
-@pytest.mark.parametrize("strangers", STRANGERS.values(), ids=STRANGERS)
-async def test_few_descriptors(storm: tuple[Command, Storm], strangers: bytes) -> None:
-    """Viewers never have the last descriptors: their handshake is 503, while Wix is heard whatever strangers do."""
-    web, besieging = storm
+@pytest.mark.parametrize("others", OTHERS.values(), ids=OTHERS)
+async def test_descriptors_kept_for_webhooks(flood: tuple[Command, Flood], others: bytes) -> None:
+    """Viewers never get the last descriptors: their handshake is 503, and webhooks come in whatever others do."""
+    web, clients = flood
 
-    viewers = [await besieging.ask(HANDSHAKE) for _ in range(200)]
-    stream = await besieging.ask(HANDSHAKE.replace(b"counters?", b"counters/stream?").replace(b"Upgrade: w", b"X: w"))
+    viewers = [await clients.status(HANDSHAKE) for _ in range(200)]
+    stream = await clients.status(HANDSHAKE.replace(b"counters?", b"counters/stream?").replace(b"Upgrade: w", b"X: w"))
     for _ in range(2 * FEW):
-        await besieging.connect(strangers)
-    hooks = [await besieging.ask(HOOK) for _ in range(50)]
-    besieging.open[0].transport.abort()
-    again = await until(lambda: _opens(besieging))
+        await clients.connect(others)
+    hooks = [await clients.status(HOOK) for _ in range(50)]
+    clients.open[0].transport.abort()
+    again = await until(lambda: _opens(clients))
 
     assert [101] * 192 + [503] * 8 == viewers
     assert (503, [401] * 50, True) == (stream, hooks, again)
@@ -159,33 +159,33 @@ async def test_few_descriptors(storm: tuple[Command, Storm], strangers: bytes) -
     assert None is web.process.poll()
 
 
-async def test_refused_in_masses(storm: tuple[Command, Storm]) -> None:
-    """Viewers who were sent away and do not go take no descriptor from Wix, nor from viewers who may come in."""
-    _, besieging = storm
+async def test_refused_viewers_free_descriptors(flood: tuple[Command, Flood]) -> None:
+    """Refused viewers that do not close keep neither webhooks nor other viewers out."""
+    _, clients = flood
 
     for _ in range(2 * FEW):
-        await besieging.ask(HANDSHAKE.replace(TICKET.encode(), b"nonsense"))
-    hooks = [await besieging.ask(HOOK) for _ in range(50)]
-    viewers = [await besieging.ask(HANDSHAKE) for _ in range(50)]
+        await clients.status(HANDSHAKE.replace(TICKET.encode(), b"nonsense"))
+    hooks = [await clients.status(HOOK) for _ in range(50)]
+    viewers = [await clients.status(HANDSHAKE) for _ in range(50)]
 
     assert ([401] * 50, [101] * 50) == (hooks, viewers)
 
 
-async def _opens(besieging: Storm) -> bool:
-    return await besieging.ask(HANDSHAKE) == 101
+async def _opens(clients: Flood) -> bool:
+    return await clients.status(HANDSHAKE) == 101
 
 
-async def test_no_descriptor_at_all(storm: tuple[Command, Storm], reads: FakeReader) -> None:
-    """While the kernel gives it no descriptor a process does not spin nor end, serves who is in, and recovers."""
-    web, besieging = storm
+async def test_no_descriptor_free(flood: tuple[Command, Flood], reads: FakeReader) -> None:
+    """While no descriptor is free a process neither spins nor ends, serves its viewers, and recovers."""
+    web, clients = flood
     pid = web.process.pid
-    viewer = await besieging.connect(HANDSHAKE)
+    viewer = await clients.connect(HANDSHAKE)
     await asyncio.wait_for(viewer.readuntil(b"unknown"), 5)
 
-    taken = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(FEW)) - taken), FEW))
+    used_fds = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(FEW)) - used_fds), FEW))
     began, used = time.monotonic(), _cpu(pid)
-    outside = [await besieging.connect(HANDSHAKE) for _ in range(100)]
+    outside = [await clients.connect(HANDSHAKE) for _ in range(100)]
     for unsold in range(20, 0, -1):
         await reads.read(definition(TICKET, unsold))
         await asyncio.wait_for(viewer.readuntil(b'"unsold":%d,' % unsold), 5)
@@ -195,8 +195,8 @@ async def test_no_descriptor_at_all(storm: tuple[Command, Storm], reads: FakeRea
 
     assert share < 0.5
     assert all([await _ended(one) for one in outside])
-    assert 101 == await besieging.ask(HANDSHAKE)
-    assert 401 == await besieging.ask(HOOK)
+    assert 101 == await clients.status(HANDSHAKE)
+    assert 401 == await clients.status(HOOK)
 
 
 async def _ended(reader: asyncio.StreamReader) -> bool:
@@ -214,8 +214,8 @@ def _cpu(pid: int) -> float:
 # -- uvicorn --
 
 
-def test_signals_are_left_alone() -> None:
-    """Uvicorn takes no signals: the process has an order of its own in which it ends."""
+def test_no_signal_handlers() -> None:
+    """Uvicorn installs no signal handlers: run.py ends the process in its own order."""
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     server = Server(uvicorn.Config(_nothing, log_config=None))
 
@@ -225,8 +225,8 @@ def test_signals_are_left_alone() -> None:
     assert before == during
 
 
-async def test_front(redis_url: str) -> None:
-    """Uvicorn says nothing of itself, logs no visitor, and believes no header about who they are."""
+async def test_uvicorn_configuration(redis_url: str) -> None:
+    """Uvicorn sends no Server header, logs no requests, and trusts no proxy headers."""
     web = Web(valid_settings(redis_url=redis_url), redis_url)
     config = http_server(web.app, web.descriptors, valid_settings(root_path="/counter")).config
     await web.aclose()
@@ -239,4 +239,4 @@ async def test_front(redis_url: str) -> None:
 
 
 async def _nothing(_: Any, __: Any, ___: Any) -> None:
-    """An application that is never asked."""
+    """An application that is never called."""

@@ -430,7 +430,7 @@ async def test_place_of_one_sent_away(start_server: StartServer) -> None:
 
     viewer.bye('{"bye":{"retry_ms":[0,1]}}')
     waiting = len(idle)
-    viewer.outnumbered()
+    viewer.evict()
     heard = await asyncio.wait_for(reader.read(), 2)
     writer.close()
 
