@@ -292,7 +292,8 @@ async def test_part_with_a_bug(command: Run, redis_url: str) -> None:
 
     async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         await store.do("SET", "tc:sites", "a key of this name is a set")
-    ends = {"web": await web.ended(), "worker": await worker.ended()}
+        ends = {"web": await web.ended(), "worker": await worker.ended()}
+        await store.do("DEL", "tc:sites")
 
     for process, name in ((web, "web"), (worker, "worker")):
         assert 1 == ends[name][0]

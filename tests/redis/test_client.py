@@ -104,6 +104,7 @@ async def test_bugs_stay_themselves(store: RedisClient) -> None:
         await store.do("NONSENSE")
     with pytest.raises(KeyError):
         await store.run("mark", _broken(), [])
+    await store.do("DEL", key("S", "site"))
 
 
 def _broken() -> list[str]:
@@ -210,6 +211,7 @@ async def test_a_bug_is_its_own(ingest: RedisClient, store: RedisClient) -> None
     found = await asyncio.gather(*(mark(ingest, site) for site in "STS"), return_exceptions=True)
 
     assert [[1, 1], ResponseError, [1, 0]] == [type(one) if isinstance(one, ResponseError) else one for one in found]
+    await store.do("DEL", key("T", "site"))
 
 
 async def test_a_cancel_is_its_own(ingest: RedisClient, store: RedisClient) -> None:
