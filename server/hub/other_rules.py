@@ -6,19 +6,16 @@ this lasts longer than a restart of all processes may. Until it is read again no
 
 from collections.abc import Callable, Iterable, Sequence
 
-from server import logs
 from server.errors import RedisUnavailable
 from server.hub.topics import Topic
 from server.model import Hint, SiteId, WatchedTicket
-from server.reminder import Reminder
+from server.store.rules_warning import RulesWarning
 from server.store.schedule import Schedule
 
 MARK_EVERY = 60.0
 """Seconds between two marks of a ticket: they help only if it is a worker with our rules who reads it."""
 RESTART = 60.0
 """Seconds that a restart of all processes may take."""
-
-log = logs.logger("foreign")
 
 
 class OtherRules:
@@ -32,7 +29,7 @@ class OtherRules:
         self._marked: dict[Topic, float] = {}
         # Since when a site has had other rules than ours.
         self._since: float | None = None
-        self._warning = Reminder(log, "rules_differ", clock=now)
+        self._warning = RulesWarning(clock=now)
 
     @property
     def same_rules(self) -> bool:
@@ -65,12 +62,7 @@ class OtherRules:
                 for topic in new:
                     self.forget(topic)
                 raise
-        self._warning.say(
-            site,
-            site=site,
-            topics=len(topics),
-            hint="another process made these counters: restart all with the same LOW_AT and SHOW_AT_MOST",
-        )
+        self._warning.warn(site, topics=len(topics))
 
     def forget(self, topic: Topic) -> None:
         """Its counter is ours, or nobody watches it any more."""

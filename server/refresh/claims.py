@@ -118,7 +118,7 @@ class Refresh:
                     self._slots.release()
                     mine.release()
                     if lot.other_rules:
-                        self.snapshots.differ(site)
+                        self.snapshots.rules_warning.warn(site)
                     await self._pause(woken, min(lot.seconds, LOOK))
                     continue
                 reads.create_task(self._work(lot, mine, asked))

@@ -1,13 +1,14 @@
 """What is stored in Redis, and the scripts that write it.
 
-schedule.py   mark, watch, claim, spend, settle
-budget.py     Wix's rate limit of a site
-timing.py     how often tickets are read, how long leases last
-snapshots.py  what the last accepted read said of each ticket
-changes.py    the log of changes, by consumer group
-sites.py      the sites that Redis should know
-keys.py       the names of keys and channels
-lua/          the scripts
+schedule.py       mark, watch, claim, spend, settle
+budget.py         Wix's rate limit of a site
+timing.py         how often tickets are read, how long leases last
+snapshots.py      what the last accepted read said of each ticket
+changes.py        the log of changes, by consumer group
+sites.py          the sites that Redis should know
+rules_warning.py  the warning that processes have different rules
+keys.py           the names of keys and channels
+lua/              the scripts
 
 Every key and channel in Redis follows (tests/rig/key_table.py reads this table: a test that leaves another key fails):
 

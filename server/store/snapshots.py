@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
-from server import logs, metrics
+from server import metrics
 from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient
-from server.reminder import Reminder
 from server.store.keys import channel, key
+from server.store.rules_warning import RulesWarning
 from server.store.timing import Timing, micros
 from server.wire import canonical, counter_body
 
 TWO_DAYS = 172_800
 WEEK_MS = 7 * 86_400_000
-
-log = logs.logger("snapshots")
 
 
 class Kept(IntFlag):
@@ -90,7 +88,7 @@ class Snapshots:
         self.rules = rules
         self.timing = timing or Timing()
         self.history_ms = int(history_days * 86_400_000)
-        self._rules_differ = Reminder(log, "rules_differ")
+        self.rules_warning = RulesWarning()
 
     async def keep(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
         """Store what is newer, publish what is shown differently, log what changed.
@@ -119,17 +117,8 @@ class Snapshots:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
         if Kept.OTHER_RULES in answer:
-            self.differ(site, refused=answer.count(Kept.OTHER_RULES))
+            self.rules_warning.warn(site, refused=answer.count(Kept.OTHER_RULES))
         return answer
-
-    def differ(self, site: SiteId, **words: int) -> None:
-        """Warn that a site's rules are not ours, so that nothing of what we read of it is kept."""
-        self._rules_differ.say(
-            site,
-            site=site,
-            **words,
-            hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
-        )
 
     async def stored(self, site: SiteId, tickets: Sequence[TicketId]) -> list[StoredTicket]:
         """Those of the tickets that were ever read and found, and whether the last answer missed them too."""

@@ -81,7 +81,7 @@ async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
 
         said = [one for one in logs if one["event"] == "rules_differ"]
         assert [("warning", SITE)] == [(one["log_level"], one["site"]) for one in said]
-        assert "restart the workers with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
+        assert "restart all with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
         assert [] == wix.asked
 
 

@@ -343,8 +343,8 @@ async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
     """Who may not read a site at all, as its own rules are others, tells a person so in the same words, once."""
     async with aclosing(Site(redis_url)) as site:
         with capture_logs() as logs:
-            site.snapshots.differ(SITE_ID)
-            site.snapshots.differ(SITE_ID)
+            site.snapshots.rules_warning.warn(SITE_ID)
+            site.snapshots.rules_warning.warn(SITE_ID)
 
     assert [("rules_differ", SITE)] == [(one["event"], one["site"]) for one in logs]
 
