@@ -72,11 +72,11 @@ async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
     async with scripted(redis_url) as (desk, wix):
         await desk.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         with capture_logs() as logs:
-            running = asyncio.create_task(desk.refresh.run())
+            running = asyncio.create_task(desk.claimer.run())
             await watch(desk, SITE, TICKET)
             await until(lambda: "rules_differ" in [one["event"] for one in logs])
             await asyncio.sleep(2.5)
-            desk.refresh.stop()
+            desk.claimer.stop()
             await running
 
         said = [one for one in logs if one["event"] == "rules_differ"]
@@ -103,7 +103,7 @@ async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
         await watch(desk, SITE, TICKET)
         lot = await claimed(desk)
 
-        await desk.refresh._work(lot, asyncio.Semaphore(0), time.monotonic() - desk.schedule.timing.lease)
+        await desk.claimer._read(lot, asyncio.Semaphore(0), time.monotonic() - desk.schedule.timing.lease)
 
         assert [] == wix.asked
         assert 0 >= await desk.due(SITE, TICKET)
@@ -117,7 +117,7 @@ async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:
         await watch(desk, wix.site, ticket)
         await until(lambda: wix.calls("query"))
 
-        desk.refresh.stop()
+        desk.claimer.stop()
         assert desk.running is not None
         await desk.running
 

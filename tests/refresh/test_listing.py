@@ -7,7 +7,7 @@ from dataclasses import replace
 from structlog.testing import capture_logs
 
 from server.model import Rules, SiteId
-from server.refresh.claims import SLOTS
+from server.refresh.claims import MAX_READS
 from server.store.budget import Priority, Wait
 from server.store.keys import key
 from server.store.schedule import Listing
@@ -65,7 +65,7 @@ async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
         await desk.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
         wix.say("/query", Say(content=answer(TICKET, next="more")))
 
-        await desk.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+        await desk.claimer._read(listing, asyncio.Semaphore(0), time.monotonic())
 
         assert 1 == len(wix.of("/query"))
         assert 0 >= await desk.due(SITE, "*")
@@ -88,7 +88,7 @@ async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -
         await elapse(desk.store, SiteId(wix.site), 30)
         await desk.wix.aclose()
         desk.begin()
-        desk.running = asyncio.create_task(desk.refresh.run())
+        desk.running = asyncio.create_task(desk.claimer.run())
 
         await desk.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
 
@@ -142,10 +142,10 @@ async def test_listing_stops_between_pages(redis_url: str) -> None:
         await list_now(desk.schedule, SITE)
         gate = asyncio.Event()
         wix.say("/query", Say(200, PAGE, after=gate))
-        running = asyncio.create_task(desk.refresh.run())
+        running = asyncio.create_task(desk.claimer.run())
         await until(lambda: wix.of("/query"))
 
-        desk.refresh.stop()
+        desk.claimer.stop()
         gate.set()
         await running
 
@@ -159,7 +159,7 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
         await list_now(desk.schedule, SITE)
         gate = asyncio.Event()
         wix.say("/query", Say(200, PAGE, after=gate), Say(200, {"ticketDefinitions": []}))
-        running = asyncio.create_task(desk.refresh.run())
+        running = asyncio.create_task(desk.claimer.run())
         await until(lambda: wix.of("/query"))
 
         await list_now(desk.schedule, SITE)
@@ -167,7 +167,7 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
         with capture_logs() as logs:
             gate.set()
             await until(lambda: "listing_left" in [one["event"] for one in logs])
-        desk.refresh.stop()
+        desk.claimer.stop()
         await running
 
         assert 2 == len(wix.of("/query"))
@@ -179,9 +179,9 @@ async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
     async with scripted(redis_url) as (desk, wix):
         await list_now(desk.schedule, SITE)
         wix.say("/query", Say(404, {"message": "no such route"}))
-        running = asyncio.create_task(desk.refresh.run())
+        running = asyncio.create_task(desk.claimer.run())
         await until(lambda: desk.store.do("HGET", key(SITE, "reads"), "paused_until"))
-        desk.refresh.stop()
+        desk.claimer.stop()
         await running
 
         assert 0 < await desk.due(SITE, "*") <= 2
@@ -192,23 +192,23 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
     """Law 5: As many listings as there are calls at once, each of a site that is paused, and another site is read."""
     async with scripted(redis_url) as (desk, wix):
         gate = asyncio.Event()
-        first = [Say(content=answer(OTHER, next="more"), after=gate)] * SLOTS
+        first = [Say(content=answer(OTHER, next="more"), after=gate)] * MAX_READS
         wix.say("/query", *first, Say(content=answer(TICKET)))
-        paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
+        paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(MAX_READS)]
         for site in paused:
             await desk.add_site(site, everything=True)
-        running = asyncio.create_task(desk.refresh.run())
-        await until(lambda: len(wix.of("/query")) == SLOTS)
+        running = asyncio.create_task(desk.claimer.run())
+        await until(lambda: len(wix.of("/query")) == MAX_READS)
         for site in paused:
-            await desk.schedule.fault(site, None, 300.0)
+            await desk.schedule.pause(site, None, 300.0)
         gate.set()
 
         await watch(desk, SITE, TICKET)
 
         await until(lambda: desk.shown(SITE, TICKET))
-        desk.refresh.stop()
+        desk.claimer.stop()
         await running
-        assert SLOTS + 1 == len(wix.of("/query"))
+        assert MAX_READS + 1 == len(wix.of("/query"))
 
 
 async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
@@ -221,13 +221,13 @@ async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
         spend = desk.schedule.spend
         desk.schedule.timing = replace(desk.schedule.timing, lease=0.2)
 
-        async def slow(site: SiteId, class_: Priority) -> int | Wait:
-            paid = await spend(site, class_)
+        async def slow(site: SiteId, priority: Priority) -> int | Wait:
+            paid = await spend(site, priority)
             await asyncio.sleep(0.3)
             return paid
 
         desk.schedule.spend = slow  # type: ignore[method-assign]
-        await desk.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+        await desk.claimer._read(listing, asyncio.Semaphore(0), time.monotonic())
 
         assert [] == wix.of("/query")
         assert 2 >= await desk.due(SITE, "*")

@@ -13,7 +13,7 @@ from typing import Any
 
 from server.model import Hint, Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.refresh.claims import Refresh
+from server.refresh.claims import Claimer
 from server.refresh.reader import Reader
 from server.store.keys import key
 from server.store.schedule import Lot, Schedule
@@ -31,7 +31,7 @@ SAMPLE = json.loads((Path(__file__).parent.parent / "samples" / "definitions.jso
 
 
 class Desk:
-    """Refresh and all it reads and writes, on a Redis and a Wix."""
+    """A worker's claimer and all it reads and writes, on a Redis and a Wix."""
 
     def __init__(self, redis_url: str, wix_url: str, app: App, timing: Timing | None = None) -> None:
         self._wix = (app, wix_url)
@@ -46,7 +46,7 @@ class Desk:
         """Begin, as a process that is started does; again after one that has ended."""
         self.wix = Wix(*self._wix)
         self.reader = Reader(self.schedule, self.snapshots, self.wix)
-        self.refresh = Refresh(self.store, self.sites, self.snapshots, self.reader)
+        self.claimer = Claimer(self.store, self.sites, self.snapshots, self.reader)
 
     async def add_site(self, site: str, *, everything: bool = False) -> None:
         await self.schedule.add_site(SiteId(site), RULES, everything=everything)
@@ -75,9 +75,9 @@ async def reading(redis_url: str, wix: WixRig, timing: Timing | None = None) -> 
     desk = Desk(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
     try:
         await desk.add_site(wix.site)
-        desk.running = asyncio.create_task(desk.refresh.run())
+        desk.running = asyncio.create_task(desk.claimer.run())
         yield desk
-        desk.refresh.stop()
+        desk.claimer.stop()
         await desk.running
     finally:
         if desk.running is not None:

@@ -8,7 +8,7 @@ from server.model import EventId, Hint, Named, Pace, Rules, SiteId, TicketId, Wa
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
 from server.store.keys import WAKE, key
-from server.store.schedule import LISTING, Listing, Lot, Next, Schedule
+from server.store.schedule import LISTING, Listing, Lot, NextRead, Schedule
 from server.store.snapshots import ReadResult, Snapshots
 from server.store.timing import Timing
 from tests.rig.elapse import elapse
@@ -37,7 +37,7 @@ class ScheduledSite:
         """Take it on, with its first listing done."""
         await self.schedule.add_site(SITE_ID, Rules(), everything=everything)
         if everything:
-            await self.schedule.listed(await self.listing())
+            await self.schedule.listing_done(await self.listing())
 
     async def passes(self, seconds: float, *tickets: TicketId) -> None:
         await elapse(self.store, SITE_ID, seconds, tickets)
@@ -95,7 +95,7 @@ class ScheduledSite:
         return dict(await self.store.do("HGETALL", key(SITE, "reads")))
 
     async def settle(self, lot: Lot, *, pace: Pace = Pace.LIVE, **more: Any) -> None:
-        await self.schedule.settle(lot, [Next(ticket, pace, **more) for ticket in lot.tickets])
+        await self.schedule.settle(lot, [NextRead(ticket, pace, **more) for ticket in lot.tickets])
 
     async def scores(self, name: str = "due") -> dict[str, float]:
         """Seconds from now until each member's time."""

@@ -9,7 +9,7 @@ from server.model import Hint, Named, Pace, Rules, SiteId, TicketId, UnreportedF
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
 from server.store.keys import WAKE, key
-from server.store.schedule import Listing, Lot, Next, Schedule
+from server.store.schedule import Listing, Lot, NextRead, Schedule
 from server.store.snapshots import ReadResult
 from tests.rig.elapse import aged
 from tests.rig.monitor import monitored
@@ -23,7 +23,7 @@ async def test_adopt_makes_the_listing_due(unknown: ScheduledSite) -> None:
     """A new site is known and its listing is due once; the same settings again change nothing, new rules list again."""
     await unknown.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert {SITE_ID} == await unknown.schedule.sites()
-    await unknown.schedule.listed(await unknown.listing())
+    await unknown.schedule.listing_done(await unknown.listing())
 
     await unknown.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert isinstance(await unknown.claim(), Wait)
@@ -52,7 +52,7 @@ async def test_listing_ends_with_everything(site: ScheduledSite) -> None:
     assert isinstance(await site.claim(), Wait)
 
     await site.list_now()
-    await site.schedule.listed(await site.listing())
+    await site.schedule.listing_done(await site.listing())
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
 
@@ -66,7 +66,7 @@ async def test_listing_is_leased(site: ScheduledSite) -> None:
     listing = await site.listing()
     assert isinstance(await site.claim(), Wait)
     assert [] == await site.schedule.tracked(SITE_ID)
-    await site.schedule.listed(listing)
+    await site.schedule.listing_done(listing)
     await site.passes(598)
     assert isinstance(await site.claim(), Wait)
     await site.passes(3)
@@ -90,18 +90,18 @@ async def test_listing_goes_on(site: ScheduledSite) -> None:
     other = await site.listing()
 
     assert await site.schedule.extend(replace(listing, lease=listing.lease - 30_000_000)) is None
-    await site.schedule.listed(listing)
+    await site.schedule.listing_done(listing)
     assert await site.schedule.extend(other) is not None
 
 
 async def test_listing_is_given_back(site: ScheduledSite) -> None:
     """A listing that came to nothing is due at once; one that was asked for anew meanwhile is made anew."""
     await site.list_now()
-    await site.schedule.list_again(await site.listing())
+    await site.schedule.release(await site.listing())
 
     listing = await site.listing()
     await site.list_now()
-    await site.schedule.listed(listing)
+    await site.schedule.listing_done(listing)
     await site.listing()
 
 
@@ -109,15 +109,15 @@ async def test_listing_that_wix_fails(site: ScheduledSite) -> None:
     """Of a listing that Wix fails again and again the next begins later each time, until one has come to its end."""
     for seconds in (2, 4, 8, 16, 32, 60, 60):
         await site.list_now()
-        await site.schedule.list_again(await site.listing(), fault=True)
+        await site.schedule.listing_failed(await site.listing())
         found = await site.claim()
         assert isinstance(found, Wait)
         assert about(seconds) == found.seconds
 
     await site.list_now()
-    await site.schedule.listed(await site.listing())
+    await site.schedule.listing_done(await site.listing())
     await site.list_now()
-    await site.schedule.list_again(await site.listing(), fault=True)
+    await site.schedule.listing_failed(await site.listing())
     found = await site.claim()
     assert isinstance(found, Wait)
     assert about(2) == found.seconds
@@ -145,7 +145,7 @@ async def test_forget_leaves_nothing_for_ever(site: ScheduledSite) -> None:
     await site.schedule.remove_site(SITE_ID)
 
     await site.settle(lot)
-    await site.schedule.track(SITE_ID, lot.version, [Next(B, Pace.LIVE, start_us=lot.version + 10**9)])
+    await site.schedule.track(SITE_ID, lot.version, [NextRead(B, Pace.LIVE, start_us=lot.version + 10**9)])
     assert await site.mark(A) is None
     assert Wait(1.0) == await site.claim()
     assert frozenset() == await site.schedule.sites()
@@ -193,7 +193,7 @@ async def test_unknown_site_writes_nothing(unknown: ScheduledSite) -> None:
     assert await unknown.schedule.watch(SITE_ID, [A], counters=True) is None
     assert Wait(1.0) == await unknown.claim()
     assert Wait(1.0) == await unknown.schedule.spend(SITE_ID, Priority.HINTED)
-    assert 0.0 == await unknown.schedule.fault(SITE_ID, None, 5.0)
+    assert 0.0 == await unknown.schedule.pause(SITE_ID, None, 5.0)
 
     assert [] == await unknown.keys()
 
@@ -455,10 +455,10 @@ async def test_a_viewer_keeps_a_ticket_due(watched: ScheduledSite, pace: Pace, e
 async def test_a_viewer_makes_it_sooner(site: ScheduledSite) -> None:
     """A ticket that waits for its reconciling read is due sooner with its first viewer, at once if its read is old."""
     await site.knows(A)
-    await site.schedule.track(SITE_ID, await site.now(), [Next(A, Pace.LIVE)])
+    await site.schedule.track(SITE_ID, await site.now(), [NextRead(A, Pace.LIVE)])
     await site.passes(100, A)
     await site.knows(B)
-    await site.schedule.track(SITE_ID, await site.now(), [Next(B, Pace.LIVE)])
+    await site.schedule.track(SITE_ID, await site.now(), [NextRead(B, Pace.LIVE)])
     assert {A: about(200), B: about(300)} == await site.scores()
 
     await site.watch(A, B)
@@ -523,7 +523,7 @@ async def test_strangers_do_not_hide_what_is_there(watched: ScheduledSite) -> No
     listing = replace(listing, lease=listing.lease - 15_000_000)
     held = await watched.schedule.extend(listing)
     assert held is not None
-    await watched.schedule.listed(held)
+    await watched.schedule.listing_done(held)
     await watched.watch(strangers[30])
     assert not isinstance(await watched.claim(), Listing)
 
@@ -535,7 +535,7 @@ async def test_what_was_listed_is_no_first_read(watched: ScheduledSite) -> None:
     """Law 9: A ticket that a listing has found is watched and read whatever strangers have used up."""
     await watched.watch(*(TicketId(f"stranger-{n}") for n in range(31)))
     await watched.knows(A)
-    await watched.schedule.track(SITE_ID, await watched.now(), [Next(A, Pace.LIVE, end_us=10**16)])
+    await watched.schedule.track(SITE_ID, await watched.now(), [NextRead(A, Pace.LIVE, end_us=10**16)])
     assert await watched.due(A) is None
 
     await watched.watch(A)
@@ -567,19 +567,19 @@ async def test_hinted_first(site: ScheduledSite) -> None:
     rest = [TicketId(f"rest-{n}") for n in range(60)]
     looked_at = [TicketId(f"looked-at-{n}") for n in range(30)]
     hinted = [TicketId(f"hinted-{n}") for n in range(50)]
-    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE, start_us=1) for one in (*rest, *looked_at)])
+    await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE, start_us=1) for one in (*rest, *looked_at)])
     await site.passes(400)
     await site.watch(*looked_at)
     await site.mark(*hinted)
 
     lot = await site.lot()
 
-    assert Priority.HINTED == lot.reason
+    assert Priority.HINTED == lot.priority
     assert set(hinted) == set(lot.tickets[:50])
     assert set(looked_at) == set(lot.tickets[50:80])
     assert set(lot.tickets[80:]) < set(rest)
     assert 100 == len(lot.tickets)
-    assert Priority.REST == (await site.lot()).reason
+    assert Priority.REST == (await site.lot()).priority
 
 
 async def test_hints_without_end_starve_nobody(site: ScheduledSite) -> None:
@@ -598,17 +598,17 @@ async def test_hints_without_end_starve_nobody(site: ScheduledSite) -> None:
 async def test_viewers_that_left(watched: ScheduledSite) -> None:
     """A ticket that nobody looks at any more is read with the rest, not as a watched one."""
     await watched.watch(A)
-    assert Priority.WATCHED == (await watched.lot()).reason
+    assert Priority.WATCHED == (await watched.lot()).priority
 
     await watched.passes(31)
 
-    assert Priority.REST == (await watched.lot()).reason
+    assert Priority.REST == (await watched.lot()).priority
 
 
 async def test_a_backlog_hides_no_hint(site: ScheduledSite) -> None:
     """A hint is read first, however many tickets have been due for longer."""
     backlog = [TicketId(f"ticket-{n}") for n in range(1500)]
-    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in backlog])
+    await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE) for one in backlog])
     await site.passes(400)
     await site.mark(A)
 
@@ -704,13 +704,13 @@ async def test_a_clock_set_back_lets_new_hints_through(site: ScheduledSite) -> N
     await site.mark(A)
     await site.settle(await site.lot())
     await site.passes(-HOUR)
-    await site.schedule.listed(await site.listing())
+    await site.schedule.listing_done(await site.listing())
 
     await site.mark(A)
 
     assert {A: about(0)} == await site.scores("hinted")
     lot = await site.lot()
-    assert Priority.HINTED == lot.reason
+    assert Priority.HINTED == lot.priority
     await site.settle(lot)
     assert {A: about(2)} == await site.scores()
 
@@ -756,20 +756,20 @@ async def test_a_clock_set_back_holds_no_call(site: ScheduledSite) -> None:
     await site.passes(1)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
-    await site.schedule.fault(SITE_ID, None, 5.0)
+    await site.schedule.pause(SITE_ID, None, 5.0)
     await site.passes(-HOUR)
     held = await site.schedule.spend(SITE_ID, Priority.HINTED)
     assert isinstance(held, Wait)
     assert about(300) == held.seconds
     await site.passes(-HOUR)
-    assert about(300) == await site.schedule.fault(SITE_ID, None, 5.0)
+    assert about(300) == await site.schedule.pause(SITE_ID, None, 5.0)
     await site.passes(300)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
 async def test_a_clock_set_back_holds_no_probe(site: ScheduledSite) -> None:
     """The one call after a fault is waited for no longer than its 30 s after Redis's clock was set back."""
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
     await site.store.do("HDEL", key(SITE, "reads"), "paused_until")
     await site.passes(-HOUR)
@@ -997,7 +997,7 @@ async def test_track(site: ScheduledSite) -> None:
     """A listing gives a due time to tickets that had none, and takes none from those that had."""
     await site.mark(A)
 
-    await site.schedule.track(SITE_ID, await site.now(), [Next(A, Pace.LIVE), Next(B, Pace.LIVE)])
+    await site.schedule.track(SITE_ID, await site.now(), [NextRead(A, Pace.LIVE), NextRead(B, Pace.LIVE)])
 
     assert {A: about(0), B: about(300)} == await site.scores()
     assert {A, B} == set(await site.schedule.tracked(SITE_ID))
@@ -1038,7 +1038,7 @@ async def test_pause(
     await site.store.do("HSET", key(SITE, "reads"), "faults", faults - 1)
     site.chance = chance
 
-    assert about(expected) == await site.schedule.fault(SITE_ID, None, retry_after)
+    assert about(expected) == await site.schedule.pause(SITE_ID, None, retry_after)
 
     found = await site.schedule.spend(SITE_ID, Priority.HINTED)
     assert expected == (0 if not isinstance(found, Wait) else about(found.seconds))
@@ -1051,8 +1051,8 @@ async def test_a_call_that_hung_has_waited(site: ScheduledSite) -> None:
     lot = await site.lot()
     await site.passes(5)
 
-    assert about(8 - 5) == await site.schedule.fault(SITE_ID, aged(lot, 5), None)
-    assert about(7) == await site.schedule.fault(SITE_ID, None, 7.0)
+    assert about(8 - 5) == await site.schedule.pause(SITE_ID, aged(lot, 5), None)
+    assert about(7) == await site.schedule.pause(SITE_ID, None, 7.0)
 
 
 async def test_a_fault_gives_the_tickets_back(site: ScheduledSite) -> None:
@@ -1061,7 +1061,7 @@ async def test_a_fault_gives_the_tickets_back(site: ScheduledSite) -> None:
     lot = await site.lot()
     await site.mark(B)
 
-    await site.schedule.fault(SITE_ID, lot, 5.0)
+    await site.schedule.pause(SITE_ID, lot, 5.0)
 
     assert {A: about(0), B: about(0)} == await site.scores()
     found = await site.claim()
@@ -1076,22 +1076,22 @@ async def test_a_fault_pauses_no_other_site(site: ScheduledSite) -> None:
     other = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
     await site.schedule.add_site(other, Rules(), everything=False)
 
-    await site.schedule.fault(SITE_ID, None, 60.0)
+    await site.schedule.pause(SITE_ID, None, 60.0)
 
     assert isinstance(await site.schedule.spend(other, Priority.REST), int)
 
 
 async def test_a_pause_is_never_shortened(site: ScheduledSite) -> None:
     """Of two calls that failed at once the longer pause holds."""
-    await site.schedule.fault(SITE_ID, None, 60.0)
+    await site.schedule.pause(SITE_ID, None, 60.0)
 
-    assert about(60) == await site.schedule.fault(SITE_ID, None, 1.0)
+    assert about(60) == await site.schedule.pause(SITE_ID, None, 1.0)
 
 
 async def test_one_call_after_a_fault(site: ScheduledSite) -> None:
     """After a fault one call at a time asks whether Wix is well again, until a good answer; none comes: 30 s."""
     await site.mark(A)
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
     lot = await site.lot()
     await site.mark(B)
     await site.passes(1)
@@ -1116,7 +1116,7 @@ async def test_who_spoils_a_lot_is_got_past(site: ScheduledSite) -> None:
         lot = await site.lot()
         sizes.append(len(lot.tickets))
         if spoils in lot.tickets:
-            await site.schedule.fault(SITE_ID, lot, 0.0)
+            await site.schedule.pause(SITE_ID, lot, 0.0)
         else:
             well |= set(lot.tickets)
             await site.settle(lot)
@@ -1131,7 +1131,7 @@ async def test_a_hinted_one_that_spoils_lots_is_got_past(site: ScheduledSite) ->
     watched, others = [
         [TicketId(f"{n:08d}-{kind * 4}-4aaa-8aaa-000000000001") for n in range(10)] for kind in ("b", "c")
     ]
-    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in (*watched, *others)])
+    await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE) for one in (*watched, *others)])
     await site.passes(400)
     await site.watch(*watched)
     await site.mark(A)
@@ -1140,7 +1140,7 @@ async def test_a_hinted_one_that_spoils_lots_is_got_past(site: ScheduledSite) ->
     for _ in range(40):
         lot = await site.lot()
         if A in lot.tickets:
-            await site.schedule.fault(SITE_ID, lot, 0.0)
+            await site.schedule.pause(SITE_ID, lot, 0.0)
             await site.mark(A)
         else:
             well |= set(lot.tickets)
@@ -1161,7 +1161,7 @@ async def test_a_first_viewer_during_a_read(site: ScheduledSite, fault: bool, ex
 
     await site.watch(A)
     if fault:
-        await site.schedule.fault(SITE_ID, lot, 0.0)
+        await site.schedule.pause(SITE_ID, lot, 0.0)
     else:
         await site.settle(lot)
 
@@ -1171,10 +1171,10 @@ async def test_a_first_viewer_during_a_read(site: ScheduledSite, fault: bool, ex
 async def test_another_fault_lets_the_next_call_ask(site: ScheduledSite) -> None:
     """When the one call after a fault fails too, the next may ask as soon as its pause is over, not 30 s later."""
     await site.mark(A)
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
     lot = await site.lot()
 
-    await site.schedule.fault(SITE_ID, lot, 0.0)
+    await site.schedule.pause(SITE_ID, lot, 0.0)
 
     assert (A,) == (await site.lot()).tickets
 
@@ -1182,26 +1182,26 @@ async def test_another_fault_lets_the_next_call_ask(site: ScheduledSite) -> None
 async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: ScheduledSite) -> None:
     """When Redis is away just as the one call after a fault is answered, the next call asks at once, not 30 s later."""
     await site.mark(A)
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
 
-    await site.schedule.give_back(await site.lot())
+    await site.schedule.release(await site.lot())
 
     await site.list_now()
     listing = await site.listing()
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
-    await site.schedule.list_again(listing)
+    await site.schedule.release(listing)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
 async def test_a_good_answer_ends_the_faults(site: ScheduledSite) -> None:
     """A good answer zeroes the faults, so the next pause is a short one; it does not end a pause."""
     for _ in range(4):
-        await site.schedule.fault(SITE_ID, None, 5.0)
+        await site.schedule.pause(SITE_ID, None, 5.0)
     await site.schedule.track(SITE_ID, 0, [])
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait)
     await site.passes(6)
 
-    assert about(2) == await site.schedule.fault(SITE_ID, None, None)
+    assert about(2) == await site.schedule.pause(SITE_ID, None, None)
 
 
 # -- a cluster --
@@ -1229,7 +1229,7 @@ async def test_sites_of_a_cluster(store: RedisClient) -> None:
         lot = await schedule.claim(site, Rules())
         assert isinstance(lot, Lot)
         assert {A, B} == set(lot.tickets)
-        await schedule.settle(lot, [Next(ticket, Pace.LIVE) for ticket in lot.tickets])
+        await schedule.settle(lot, [NextRead(ticket, Pace.LIVE) for ticket in lot.tickets])
         assert isinstance(await schedule.spend(site, Priority.REST), int)
 
     assert set(sites) == await schedule.sites()

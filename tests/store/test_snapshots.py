@@ -16,7 +16,7 @@ from server.model import Definition, EventId, Hint, Pace, Rules, SaleStatus, Sit
 from server.redis.client import RedisClient, Use
 from server.store.budget import Wait
 from server.store.keys import channel, key
-from server.store.schedule import Listing, Lot, Next, Schedule
+from server.store.schedule import Listing, Lot, NextRead, Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.elapse import aged, elapse
 from tests.rig.reads import EVENT, definition
@@ -653,7 +653,7 @@ class World:
                 await self.answer(*self.flying.pop(n % len(self.flying)))
             case "fault" if self.flying:
                 lot, _ = self.flying.pop(n % len(self.flying))
-                await self.site.schedule.fault(SITE_ID, lot, 0.1)
+                await self.site.schedule.pause(SITE_ID, lot, 0.1)
             case "pass":
                 await self.passes((0.3, 1, 2, 6, 25, 31)[n])
 
@@ -665,7 +665,7 @@ class World:
 
     async def answer(self, lot: Lot, said: dict[TicketId, int]) -> None:
         await self.site.keep(lot.version, *(definition(one, number) for one, number in said.items()))
-        await self.site.schedule.settle(lot, [Next(one, Pace.LIVE) for one in said])
+        await self.site.schedule.settle(lot, [NextRead(one, Pace.LIVE) for one in said])
         for one, number in said.items():
             self.kept[one] = max(self.kept.get(one, (0, 0)), (lot.version, number))
 
@@ -706,7 +706,7 @@ def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: l
             await site.add_site(everything=True)
             listing = await site.schedule.claim(SITE_ID, Rules())
             assert isinstance(listing, Listing)
-            await site.schedule.listed(listing)
+            await site.schedule.listing_done(listing)
             world = World(site)
             for what, n in steps:
                 await world.step(what, n)
