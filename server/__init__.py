@@ -34,7 +34,8 @@ What this process knows:
                   client.py credentials.py schema.py webhooks.py signature.py deadline.py
 
 What is stored (store/__init__.py is the table of every key):
-  store/          schedule.py budget.py timing.py snapshots.py changes.py sites.py keys.py scripts.py lua/
+  store/          schedule.py budget.py timing.py snapshots.py changes.py sites.py rules_warning.py keys.py
+                  scripts.py lua/
   redis/          the driver, one server or a cluster:
                   client.py cluster.py node.py pipeline.py listener.py links.py faults.py
 

@@ -1,10 +1,10 @@
-"""Builds the worker process: refresh, and what it needs.
+"""Builds the worker process from the parts of refresh/.
 
-In: settings and the address of Redis. Out: a Worker whose `run` reads what is due until `stop`.
+In: settings and the address of Redis. Out: a Worker whose `run` reads due tickets until `stop`.
 """
 
 from server.redis.client import RedisClient, Use
-from server.refresh.claims import LOOK_EVERY, Refresh
+from server.refresh.claims import RELOAD_SITES_EVERY, Claimer
 from server.refresh.reader import Reader
 from server.settings import Settings
 from server.store.schedule import Schedule
@@ -16,27 +16,27 @@ from server.wix.client import Wix
 class Worker:
     """One worker process. Raises NotStarted where Wix's credentials are missing."""
 
-    def __init__(self, settings: Settings, redis_url: str, *, look_every: float = LOOK_EVERY) -> None:
+    def __init__(self, settings: Settings, redis_url: str, *, reload_sites_every: float = RELOAD_SITES_EVERY) -> None:
         self.settings = settings
         self.redis = RedisClient(redis_url, Use.WORK)
         schedule = Schedule(self.redis, settings.timing)
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
         snapshots = Snapshots(self.redis, settings.rules, settings.timing, history_days=settings.history_days)
-        self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything, thorough=True)
+        self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything, check_each=True)
         reader = Reader(schedule, snapshots, self.wix)
-        self.refresh = Refresh(self.redis, self.sites, snapshots, reader, look_every=look_every)
+        self.claimer = Claimer(self.redis, self.sites, snapshots, reader, reload_sites_every=reload_sites_every)
 
     async def start(self) -> None:
-        """Take on the sites of the settings and those that installed the app, under our rules."""
-        await self.sites.start(others=True)
+        """Add the sites of the settings, and all that Redis knows, with our rules."""
+        await self.sites.start(include_known=True)
 
     async def run(self) -> None:
-        """Read what is due until `stop`, then let the calls in flight end."""
-        await self.refresh.run()
+        """Read due tickets until `stop`; return when the last call in flight has ended."""
+        await self.claimer.run()
 
     def stop(self) -> None:
         """Claim nothing more."""
-        self.refresh.stop()
+        self.claimer.stop()
 
     async def aclose(self) -> None:
         """Close the connections to Redis and Wix."""

@@ -286,7 +286,8 @@ async def test_bug_ends_process(command: Run, redis_url: str) -> None:
 
     async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
         await store.do("SET", "tc:sites", "a key of this name is a set")
-    ends = {"web": await web.ended(), "worker": await worker.ended()}
+        ends = {"web": await web.ended(), "worker": await worker.ended()}
+        await store.do("DEL", "tc:sites")
 
     for process, name in ((web, "web"), (worker, "worker")):
         assert 1 == ends[name][0]

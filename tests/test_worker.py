@@ -21,7 +21,7 @@ INSTALLED = "5f0e4d3c-1111-4111-8111-00000000b777"
 async def working(redis_url: str, wix: WixRig, **given: Any) -> AsyncIterator[Worker]:
     """A worker that runs on the sandbox."""
     found = settings.load(_env_file=None, redis_url=redis_url, **{**wix.settings(), **given})
-    worker = Worker(found, redis_url, look_every=0.05)
+    worker = Worker(found, redis_url, reload_sites_every=0.05)
     await worker.start()
     running = asyncio.create_task(worker.run())
     try:

@@ -6,19 +6,16 @@ this lasts longer than a restart of all processes may take. Until it is read aga
 
 from collections.abc import Callable, Iterable, Sequence
 
-from server import logs
 from server.errors import RedisUnavailable
 from server.hub.topics import Topic
-from server.logs import RepeatedWarning
 from server.model import Hint, SiteId, WatchedTicket
+from server.store.rules_warning import RulesWarning
 from server.store.schedule import Schedule
 
 MARK_EVERY = 60.0
 """Seconds between two hints for a ticket: one helps only if a worker with our rules reads it."""
 RESTART = 60.0
 """Seconds that a restart of all processes may take."""
-
-log = logs.logger("foreign")
 
 
 class OtherRules:
@@ -32,7 +29,7 @@ class OtherRules:
         self._marked: dict[Topic, float] = {}
         # Since when a site has had other rules than ours.
         self._since: float | None = None
-        self._warning = RepeatedWarning(log, "rules_differ", clock=now)
+        self._warning = RulesWarning(clock=now)
 
     @property
     def same_rules(self) -> bool:
@@ -65,12 +62,7 @@ class OtherRules:
                 for topic in new:
                     self.discard(topic)
                 raise
-        self._warning.warn(
-            site,
-            site=site,
-            topics=len(topics),
-            hint="another process made these counters: restart all with the same LOW_AT and SHOW_AT_MOST",
-        )
+        self._warning.warn(site, topics=len(topics))
 
     def discard(self, topic: Topic) -> None:
         """Its counter was made by our rules, or it has no viewer any more."""

@@ -1,7 +1,7 @@
-"""Reads from Wix what is due, within its rate limit, and keeps what was read.
+"""Reads due tickets from Wix within its rate limit, and keeps the answers.
 
 claims.py   claims due tickets of each site and has them read
 listing.py  lists all tickets of a site, page by page
-reader.py   one Wix query for due tickets, snapshots, and what is missing from the answer
-silence.py  sites whose webhooks do not arrive
+reader.py   one query for a lot: keeps the answer, and finds out about tickets that it left out
+silence.py  warns of sites whose webhooks do not arrive
 """

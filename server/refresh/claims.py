@@ -22,139 +22,147 @@ from server.store.schedule import Listing, Lot
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 
-SLOTS = 16
-SLOTS_A_SITE = 2
-LOOK = 1.0
-"""Seconds between two looks at a schedule when nothing wakes us: a lost wake costs no more."""
-LOOK_EVERY = 5.0
-"""Seconds between two looks at which sites there are."""
+MAX_READS = 16
+MAX_READS_PER_SITE = 2
+POLL_EVERY = 1.0
+"""Seconds between two polls of a schedule without a wake-up: a lost one costs no more."""
+RELOAD_SITES_EVERY = 5.0
+"""Seconds between two reloads of the known sites."""
 
 log = logs.logger("refresh")
 
 
-class Refresh:
-    """Who has the sites of one worker process read."""
+class Claimer:
+    """Claims tickets and listings of all sites for one worker process, and runs their reads."""
 
     def __init__(
-        self, redis: RedisClient, sites: Sites, snapshots: Snapshots, reader: Reader, *, look_every: float = LOOK_EVERY
+        self,
+        redis: RedisClient,
+        sites: Sites,
+        snapshots: Snapshots,
+        reader: Reader,
+        *,
+        reload_sites_every: float = RELOAD_SITES_EVERY,
     ) -> None:
         self.redis = redis
         self.sites = sites
         self.schedule = sites.schedule
         self.snapshots = snapshots
         self.reader = reader
-        self._slots = asyncio.Semaphore(SLOTS)
+        self._slots = asyncio.Semaphore(MAX_READS)
         self._stopping = asyncio.Event()
-        self._woken: dict[SiteId, asyncio.Event] = {}
-        self._look_every = look_every
-        self._away = RepeatedWarning(log, "store_unavailable")
+        # For each site whose task runs, what wakes it.
+        self._wake_ups: dict[SiteId, asyncio.Event] = {}
+        self._reload_sites_every = reload_sites_every
+        self._unavailable = RepeatedWarning(log, "store_unavailable")
 
     async def run(self) -> None:
-        """Read until `stop`; ends when the last call in flight has. Raises what no Redis or Wix fault explains."""
+        """Claim and read until `stop`; return when the last call in flight has ended. Raises only what is a bug."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(), name="refresh: wake")
-            following: dict[SiteId, asyncio.Task[None]] = {}
+            running: dict[SiteId, asyncio.Task[None]] = {}
             while not self._stopping.is_set():
-                known = await self._known()
-                for site in known - following.keys():
-                    self._woken[site] = asyncio.Event()
-                    following[site] = group.create_task(self._follow(site), name=f"refresh: {site}")
-                for site in following.keys() - known:
-                    # Its task sees that the site is gone and ends by itself.
-                    del following[site]
-                    self._woken.pop(site).set()
-                await self._pause(self._stopping, self._look_every)
+                known = await self._reload_sites()
+                for site in known - running.keys():
+                    self._wake_ups[site] = asyncio.Event()
+                    running[site] = group.create_task(self._claim_all(site), name=f"refresh: {site}")
+                for site in running.keys() - known:
+                    # Its task finds that the site is gone, and ends by itself.
+                    del running[site]
+                    self._wake_ups.pop(site).set()
+                await self._wait(self._stopping, self._reload_sites_every)
 
     def stop(self) -> None:
         """Claim nothing more."""
         self._stopping.set()
-        for woken in self._woken.values():
-            woken.set()
+        for wake_up in self._wake_ups.values():
+            wake_up.set()
 
-    async def _known(self) -> frozenset[SiteId]:
-        """All sites; a Redis that lost some gets them back, and where its list is away those that we remember count."""
+    async def _reload_sites(self) -> frozenset[SiteId]:
+        """All known sites; those of the last reload while Redis's list is unavailable."""
         try:
             known = await self.sites.reload()
         except RedisUnavailable as error:
-            self._away.warn("sites", error=str(error))
+            self._unavailable.warn("sites", error=str(error))
             return self.sites.known
-        self._away.resolved("sites")
+        self._unavailable.resolved("sites")
         return known
 
     async def _listen(self) -> None:
-        """Wake the site that a mark names. This only saves waiting, so every fault just starts it anew."""
+        """Wake the tasks of sites that are named on the wake channel. This only saves time, so any fault just restarts it."""
         while not self._stopping.is_set():
             try:
                 async with self.redis.listener() as listener:
                     await listener.subscribe_all_nodes(WAKE)
-                    await self._hear(listener)
+                    await self._receive_wakes(listener)
             except RedisUnavailable:
-                await self._pause(self._stopping, LOOK)
+                await self._wait(self._stopping, POLL_EVERY)
 
-    async def _hear(self, listener: Listener) -> None:
+    async def _receive_wakes(self, listener: Listener) -> None:
         while not self._stopping.is_set():
-            heard = await listener.receive(LOOK)
-            if heard and heard.text and (woken := self._woken.get(SiteId(heard.text))):
-                woken.set()
+            message = await listener.receive(POLL_EVERY)
+            if message and message.text and (wake_up := self._wake_ups.get(SiteId(message.text))):
+                wake_up.set()
 
-    async def _follow(self, site: SiteId) -> None:
-        """Claim what is due of one site, again and again."""
-        woken = self._woken[site]
-        mine = asyncio.Semaphore(SLOTS_A_SITE)
+    async def _claim_all(self, site: SiteId) -> None:
+        """Claim what is due of one site, again and again, until it is removed or the process stops."""
+        wake_up = self._wake_ups[site]
+        site_slots = asyncio.Semaphore(MAX_READS_PER_SITE)
         async with asyncio.TaskGroup() as reads:
-            while not self._stopping.is_set() and self._woken.get(site) is woken:
-                await mine.acquire()
+            while not self._stopping.is_set() and self._wake_ups.get(site) is wake_up:
+                await site_slots.acquire()
                 await self._slots.acquire()
-                woken.clear()
+                wake_up.clear()
+                # Taken before the claim: the process may be suspended at any moment after it.
                 asked = time.monotonic()
                 try:
-                    lot = Wait(0) if self._stopping.is_set() else await self.schedule.claim(site, self.snapshots.rules)
+                    claim = (
+                        Wait(0) if self._stopping.is_set() else await self.schedule.claim(site, self.snapshots.rules)
+                    )
                 except RedisUnavailable as error:
-                    self._away.warn(site, site=site, error=str(error))
-                    lot = Wait(LOOK)
+                    self._unavailable.warn(site, site=site, error=str(error))
+                    claim = Wait(POLL_EVERY)
                 else:
-                    self._away.resolved(site, site=site)
-                if isinstance(lot, Wait):
+                    self._unavailable.resolved(site, site=site)
+                if isinstance(claim, Wait):
                     self._slots.release()
-                    mine.release()
-                    if lot.other_rules:
-                        self.snapshots.differ(site)
-                    await self._pause(woken, min(lot.seconds, LOOK))
+                    site_slots.release()
+                    if claim.other_rules:
+                        self.snapshots.rules_warning.warn(site)
+                    await self._wait(wake_up, min(claim.seconds, POLL_EVERY))
                     continue
-                reads.create_task(self._work(lot, mine, asked))
+                reads.create_task(self._read(claim, site_slots, asked))
 
-    async def _work(self, lot: Lot | Listing, mine: asyncio.Semaphore, asked: float) -> None:
+    async def _read(self, claim: Lot | Listing, site_slots: asyncio.Semaphore, asked: float) -> None:
+        """Read a claim that was *asked* for then (time.monotonic()), and give its slots back."""
         lister = None
         try:
-            if isinstance(lot, Listing):
-                lister = Lister(self.schedule, self.reader, lot, self._slots, self._stopping)
+            if isinstance(claim, Listing):
+                lister = Lister(self.schedule, self.reader, claim, self._slots, self._stopping)
                 await lister.run()
             else:
-                metrics.lots.labels(lot.reason).inc()
-                await self.reader.read(lot, since=asked)
+                metrics.lots.labels(claim.priority).inc()
+                await self.reader.read(claim, since=asked)
         except RedisUnavailable as error:
-            log.warning("store_unavailable", site=lot.site, error=str(error))
-            await self._give_back(lister.listing if lister else lot)
+            log.warning("store_unavailable", site=claim.site, error=str(error))
+            await self._release(lister.listing if lister else claim)
         finally:
             self._slots.release()
-            mine.release()
+            site_slots.release()
 
-    async def _give_back(self, lot: Lot | Listing) -> None:
-        """Make due again what could not be kept. Its lease would do the same, but only half a minute later."""
-        for _ in range(round(self.schedule.timing.lease / LOOK)):
+    async def _release(self, claim: Lot | Listing) -> None:
+        """Make due again what could not be stored. The end of its lease would do the same, but half a minute later."""
+        for _ in range(round(self.schedule.timing.lease / POLL_EVERY)):
             try:
-                if isinstance(lot, Listing):
-                    await self.schedule.list_again(lot)
-                else:
-                    await self.schedule.give_back(lot)
+                await self.schedule.release(claim)
             except RedisUnavailable:
-                await self._pause(self._stopping, LOOK)
+                await self._wait(self._stopping, POLL_EVERY)
             else:
                 return
 
     @staticmethod
-    async def _pause(event: asyncio.Event, seconds: float) -> None:
-        """Wait for the event, but not for longer than so many seconds."""
+    async def _wait(event: asyncio.Event, seconds: float) -> None:
+        """Wait for the event, for so many seconds at most."""
         try:
             async with asyncio.timeout(seconds):
                 await event.wait()

@@ -1,7 +1,7 @@
 """Lists all tickets of a site, page by page.
 
-In: a claimed listing. Out: kept snapshots of all its tickets, each with a due time, and marks of tracked tickets that were not
-listed. Each page is paid for from the site's budget; between two pages the lease is extended.
+In: a claimed listing. Out: kept snapshots of all its tickets, each with a due time, and hints for tracked tickets that were not
+listed. Each page is paid for from the site's budget; the lease is extended before each page.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ log = logs.logger("refresh")
 
 
 class Lister:
-    """Reads one claimed listing. It holds one of *slots*, and gives it up while it waits for the budget.
+    """Reads one claimed listing; `listing` is the claim with its newest lease.
 
-    `listing` is the claim under its newest lease. When *stopping* is set, no further page is read.
+    It holds one of *slots*, and releases it while it waits for the budget. When *stopping* is set it reads no further page.
     """
 
     def __init__(
@@ -42,37 +42,37 @@ class Lister:
         self._stopping = stopping
 
     async def run(self) -> None:
-        """Keep every ticket of the site, and mark what is tracked but was not listed. Raises RedisUnavailable."""
+        """Keep every ticket of the site, and mark tracked tickets that were not listed. Raises RedisUnavailable."""
         site = self.listing.site
         listed: set[TicketId] = set()
         cursor, more = None, True
         try:
             while more:
-                asked = await self._paid_page()
-                if asked is None:
-                    await self.schedule.list_again(self.listing)
+                paid = await self._pay_for_page()
+                if paid is None:
+                    await self.schedule.release(self.listing)
                     return
-                version, paid_at = asked
-                answer, found = await self.reader.page(site, version, cursor, since=paid_at)
+                version, asked = paid
+                result, found = await self.reader.page(site, version, cursor, since=asked)
                 if any(one.again for one in found):
-                    # The process that gave the site other rules has made another listing due.
-                    await self.schedule.list_again(self.listing)
+                    # The site has other rules now; the change has made another listing due.
+                    await self.schedule.release(self.listing)
                     return
                 await self.schedule.track(site, version, found)
-                listed |= {one.ticket for one in found} | answer.unreadable
-                cursor = answer.next
+                listed |= {one.ticket for one in found} | result.unreadable
+                cursor = result.next_cursor
                 more = cursor is not None
             absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
             if absent:
                 await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
-            await self.schedule.listed(self.listing)
+            await self.schedule.listing_done(self.listing)
             log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
         except (WixUnavailable, WixRefused, NotThere) as error:
-            await self.reader.fault(site, None, error)
-            await self.schedule.list_again(self.listing, fault=True)
+            await self.reader.pause(site, None, error)
+            await self.schedule.listing_failed(self.listing)
 
-    async def _paid_page(self) -> tuple[int, float] | None:
-        """Hold the lease until the budget has a call for a page: its version, and when it was asked for (time.monotonic()).
+    async def _pay_for_page(self) -> tuple[int, float] | None:
+        """Extend the lease until the budget has a call: its version, and when it was asked for (time.monotonic()).
 
         None when the process is to stop, or when the listing is no longer this worker's.
         """
@@ -86,7 +86,7 @@ class Lister:
             version = await self.schedule.spend(self.listing.site, Priority.REST)
             if not isinstance(version, Wait):
                 return version, asked
-            # A site that may be paused for minutes keeps no other from being read.
+            # A site that is paused for minutes must not block the reads of others.
             self._slots.release()
             try:
                 with suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""The reader: what Wix says of tickets, and what it says by leaving one out.
+"""Reads tickets from Wix, keeps the answers, and finds out about tickets that an answer left out.
 
-In: a lot or a page of a listing, claimed and paid for. Out: kept snapshots, and each ticket's next due time. Claims, and how
-many reads run at once, are claims.py's.
+In: a lot or a page of a listing, claimed and paid for. Out: kept snapshots, and each ticket's next due time. How much is
+claimed, and how many reads run at once, is decided in claims.py.
 """
 
 from collections.abc import Sequence
@@ -11,158 +11,165 @@ from dataclasses import replace
 from server import logs, metrics
 from server.errors import Malformed, NotThere, RedisUnavailable, TicketCounterError, WixRefused, WixUnavailable
 from server.model import Definition, Pace, SiteId, TicketId
-from server.refresh.silence import Silence
+from server.refresh.silence import SilentSites
 from server.store.budget import Priority, Wait
-from server.store.schedule import Lot, Next, Schedule, look_again
+from server.store.schedule import Lot, NextRead, Schedule, read_again
 from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.wix import deadline
-from server.wix.client import Answer, Wix
+from server.wix.client import QueryResult, Wix
 from server.wix.credentials import App
 
 READ_WITHIN = 0.8
-"""The part of a lease in which all calls of a claim end: the budget relies on no call arriving at Wix after the lease."""
+"""The part of a lease within which all calls of a claim end."""
 
 log = logs.logger("reader")
 
 
 class Reader:
-    """Reads for one worker process. All that it does raises RedisUnavailable; a page, what is wrong with Wix as well."""
+    """The reads of one worker process. Every method raises RedisUnavailable; `page` raises the faults of Wix too."""
 
     def __init__(self, schedule: Schedule, snapshots: Snapshots, wix: Wix) -> None:
         self.schedule = schedule
         self.snapshots = snapshots
         self.wix = wix
-        self._silence = Silence(schedule, expected=isinstance(wix.credentials, App))
+        self._silent_sites = SilentSites(schedule, expected=isinstance(wix.credentials, App))
 
     async def read(self, lot: Lot, *, since: float | None = None) -> None:
-        """Read a lot, keep what Wix answered, settle every ticket of it; *since* is when it was claimed (see `_deadline`)."""
+        """Read a lot, keep Wix's answer, settle every ticket; *since* is when the claim was asked for (see `_deadline`)."""
         with self._deadline(since):
             try:
                 found = await self._query(lot, lot.tickets)
             except (WixUnavailable, NotThere) as error:
-                # A 404 to a query is a wrong address or a gateway, and says nothing of any ticket.
-                await self.fault(lot.site, lot, error)
+                # A 404 for a query means a wrong address or a gateway, and says nothing about any ticket.
+                await self.pause(lot.site, lot, error)
                 return
             await self.schedule.settle(lot, found)
 
     async def page(
         self, site: SiteId, version: int, cursor: str | None, *, since: float | None = None
-    ) -> tuple[Answer, list[Next]]:
-        """Read a page of a site's listing, which was paid for with this *version* and *since* then, and keep it."""
+    ) -> tuple[QueryResult, list[NextRead]]:
+        """Read and keep a page of a site's listing that was paid for: *version* is the payment's, *since* when it was asked for."""
         with self._deadline(since):
-            answer = await self.wix.page(site, cursor, lambda: self._pay(site, Priority.REST))
-            return answer, await self._keep(site, version, answer)
+            result = await self.wix.page(site, cursor, lambda: self._may_call_again(site, Priority.REST))
+            return result, await self._keep(site, version, result)
 
-    async def fault(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
-        """Wix did not answer as it should: pause the site, and make due again what was to be read."""
+    async def pause(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
+        """After a fault of Wix pause the site, and make the lot due again."""
         status = 404 if isinstance(error, NotThere) else getattr(error, "status", 0)
-        paused = await self.schedule.fault(site, lot, getattr(error, "retry_after", None))
+        paused = await self.schedule.pause(site, lot, getattr(error, "retry_after", None))
         metrics.pauses.labels(str(status)).inc()
         log.warning("wix_fault", site=site, status=status, error=str(error), paused=round(paused, 3))
 
     def _deadline(self, since: float | None) -> AbstractContextManager[None]:
-        """End all calls to Wix of this block while what was claimed *since* then has its place in the budget.
+        """End all calls to Wix in this block before the lease ends, since the budget counts the claim only until then.
 
-        A moment of time.monotonic() before the claim was asked for, as the process may have been suspended; None = now.
+        *since* is when the claim was asked for (time.monotonic(); None = now): the process may have been suspended since.
         """
         return deadline.within(READ_WITHIN * self.schedule.timing.lease, since=since)
 
-    async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
+    async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[NextRead]:
         try:
-            answer = await self.wix.query(lot.site, tickets, lambda: self._pay(lot.site, lot.reason))
+            result = await self.wix.query(lot.site, tickets, lambda: self._may_call_again(lot.site, lot.priority))
         except WixRefused as error:
             log.warning("query_refused", site=lot.site, tickets=len(tickets), error=str(error))
             if len(tickets) == 1:
                 known = await self.snapshots.stored(lot.site, tickets)
-                return [Next(one.ticket, one.pace) for one in known] or await self._never(lot, tickets)
-            # One id that Wix dislikes must not hide the others.
+                return [NextRead(one.ticket, one.pace) for one in known] or await self._keep_never_there(lot, tickets)
+            # One id that Wix refuses must not hide the others.
             half = len(tickets) // 2
-            found: list[Next] = []
+            found: list[NextRead] = []
             for part in (tickets[:half], tickets[half:]):
-                if await self._paid(lot.site, lot.reason):
+                if await self._spend(lot.site, lot.priority):
                     found += await self._query(lot, part)
                 else:
-                    found += look_again(part)
+                    found += read_again(part)
             return found
-        found = await self._keep(lot.site, lot.version, answer)
-        seen = {one.ticket for one in found} | answer.unreadable
-        # An unreadable ticket is there, but proves nothing: it stays as it is and is looked at again in its turn.
-        found += [Next(ticket, Pace.LIVE) for ticket in tickets if ticket in answer.unreadable]
+        found = await self._keep(lot.site, lot.version, result)
+        seen = {one.ticket for one in found} | result.unreadable
+        # An unreadable ticket exists, but its number is not known: its snapshot stays, and it is read again in its turn.
+        found += [NextRead(ticket, Pace.LIVE) for ticket in tickets if ticket in result.unreadable]
         missing = [ticket for ticket in tickets if ticket not in seen]
-        # Only a full answer proves that something is missing.
-        return found + (await self._missing(lot, missing) if answer.next is None else look_again(missing))
+        # Only a complete answer proves that a ticket is missing.
+        return found + (await self._find_missing(lot, missing) if result.next_cursor is None else read_again(missing))
 
-    async def _keep(self, site: SiteId, version: int, answer: Answer) -> list[Next]:
-        findings = [ReadResult.of(definition, self.snapshots.rules) for definition in answer.definitions]
-        kept = await self._store(site, version, findings)
+    async def _keep(self, site: SiteId, version: int, result: QueryResult) -> list[NextRead]:
+        kept = await self._store(
+            site, version, [ReadResult.of(definition, self.snapshots.rules) for definition in result.definitions]
+        )
         return [
-            replace(_next(definition), again=Kept.OTHER_RULES in done)
-            for definition, done in zip(answer.definitions, kept, strict=True)
+            replace(_next_read(definition), again=Kept.OTHER_RULES in done)
+            for definition, done in zip(result.definitions, kept, strict=True)
         ]
 
-    async def _store(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
-        kept = await self.snapshots.keep(site, version, findings)
-        await self._silence.learn(site, kept)
+    async def _store(self, site: SiteId, version: int, results: Sequence[ReadResult]) -> list[Kept]:
+        kept = await self.snapshots.keep(site, version, results)
+        await self._silent_sites.observe(site, kept)
         return kept
 
-    async def _never(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
-        """Wix does not have these and we never did."""
+    async def _keep_never_there(self, lot: Lot, tickets: Sequence[TicketId]) -> list[NextRead]:
+        """Remember that Wix does not have these tickets, of which no snapshot is stored."""
         kept = await self._store(lot.site, lot.version, [ReadResult.never_there(ticket) for ticket in tickets])
         metrics.missing.labels("never_there").inc(len(tickets))
         return [
-            Next(ticket, Pace.NEVER, again=Kept.KEPT not in done) for ticket, done in zip(tickets, kept, strict=True)
+            NextRead(ticket, Pace.NEVER, again=Kept.KEPT not in done)
+            for ticket, done in zip(tickets, kept, strict=True)
         ]
 
-    async def _missing(self, lot: Lot, tickets: Sequence[TicketId]) -> list[Next]:
-        """Wix's answer left these out. Only what was never there, or what Wix answers 404 to by itself, is gone."""
+    async def _find_missing(self, lot: Lot, tickets: Sequence[TicketId]) -> list[NextRead]:
+        """Find out about tickets that Wix's answer left out: they were never there, or are deleted, or the answer was wrong.
+
+        A known ticket counts as deleted only if two answers left it out and a GET of it alone is answered with 404.
+        """
         if not tickets:
             return []
         known = {stored.ticket: stored for stored in await self.snapshots.stored(lot.site, tickets)}
-        found = await self._never(lot, [ticket for ticket in tickets if ticket not in known])
+        found = await self._keep_never_there(lot, [ticket for ticket in tickets if ticket not in known])
         for ticket, stored in known.items():
             if stored.pace is Pace.DEAD:
                 [kept] = await self._store(lot.site, lot.version, [ReadResult.deleted(ticket, stored.event)])
-                found.append(Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept))
+                found.append(NextRead(ticket, Pace.DEAD, again=Kept.KEPT not in kept))
             elif not stored.missing:
                 metrics.missing.labels("again").inc()
                 await self.snapshots.miss(lot.site, ticket)
-                found.append(Next(ticket, Pace.LIVE, again=True))
+                found.append(NextRead(ticket, Pace.LIVE, again=True))
             else:
-                found.append(await self._alone(lot, ticket))
+                found.append(await self._get(lot, ticket))
         return found
 
-    async def _alone(self, lot: Lot, ticket: TicketId) -> Next:
-        """Missing twice: ask for it by itself."""
-        version = await self.schedule.spend(lot.site, lot.reason)
+    async def _get(self, lot: Lot, ticket: TicketId) -> NextRead:
+        """Read one ticket by itself, and keep it, or that it is deleted."""
+        version = await self.schedule.spend(lot.site, lot.priority)
         if isinstance(version, Wait):
-            return Next(ticket, Pace.LIVE, again=True)
+            return NextRead(ticket, Pace.LIVE, again=True)
         try:
-            definition = await self.wix.get(lot.site, ticket, lambda: self._pay(lot.site, lot.reason))
+            definition = await self.wix.get(lot.site, ticket, lambda: self._may_call_again(lot.site, lot.priority))
         except NotThere:
             metrics.missing.labels("deleted").inc()
             event = next((s.event for s in await self.snapshots.stored(lot.site, [ticket])), None)
             [kept] = await self._store(lot.site, version, [ReadResult.deleted(ticket, event)])
             log.info("ticket_deleted", site=lot.site, ticket=ticket)
-            return Next(ticket, Pace.DEAD, again=Kept.KEPT not in kept)
+            return NextRead(ticket, Pace.DEAD, again=Kept.KEPT not in kept)
         except WixRefused as error:
             log.warning("get_refused", site=lot.site, ticket=ticket, error=str(error))
-            return Next(ticket, Pace.LIVE)
+            return NextRead(ticket, Pace.LIVE)
         except Malformed as error:
             log.warning("definition_unreadable", site=lot.site, ticket=ticket, error=str(error))
-            return Next(ticket, Pace.LIVE)
+            return NextRead(ticket, Pace.LIVE)
         metrics.missing.labels("found").inc()
-        [found] = await self._keep(lot.site, version, Answer((definition,), frozenset()))
+        [found] = await self._keep(lot.site, version, QueryResult((definition,), frozenset()))
         return found
 
-    async def _paid(self, site: SiteId, reason: Priority) -> bool:
-        return not isinstance(await self.schedule.spend(site, reason), Wait)
+    async def _spend(self, site: SiteId, priority: Priority) -> bool:
+        """Whether the budget had a call, which is paid for now."""
+        return not isinstance(await self.schedule.spend(site, priority), Wait)
 
-    async def _pay(self, site: SiteId, reason: Priority) -> bool:
+    async def _may_call_again(self, site: SiteId, priority: Priority) -> bool:
+        """The same for a second call with a new token: without Redis there is none."""
         try:
-            return await self._paid(site, reason)
+            return await self._spend(site, priority)
         except RedisUnavailable:
             return False
 
 
-def _next(definition: Definition) -> Next:
-    return Next(definition.id, definition.pace, definition.start_us, definition.end_us)
+def _next_read(definition: Definition) -> NextRead:
+    return NextRead(definition.id, definition.pace, definition.start_us, definition.end_us)

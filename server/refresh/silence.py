@@ -1,7 +1,7 @@
-"""Webhooks that stay away: stock falls, read after read, and none comes that tells of it.
+"""Silent sites: their stock falls, read after read, and no webhook reports it.
 
-In: what became of each read. Out: a warning with what was seen and what to look after, again while it lasts, and a line
-when it is over. No number is wrong without webhooks, only later: reads by the clock find what they would have told.
+In: what became of each read. Out: a warning that says what was seen and what to check, repeated while it lasts, and a line
+when it is over. Without webhooks no number is wrong, only late: periodic reads find what webhooks would have reported.
 """
 
 import time
@@ -14,29 +14,29 @@ from server.model import SiteId
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept
 
-SAY_EVERY = 600.0
-"""Seconds between two warnings for a site: it is a person who has to look, at another company's page."""
+WARN_EVERY = 600.0
+"""Seconds between two warnings for a site: a person has to check the app's pages at Wix, which takes a while."""
 HINT = (
-    "stock falls and no webhook tells of it, so numbers are found by the clock alone: check the address, the subscriptions "
-    "and the public key on the app's Webhooks page (where no reservations are subscribed to, carts that are being paid for "
-    "look like this as well, until the next order)"
+    "stock falls and no webhook reports it, so numbers are found by periodic reads only: check the address, the subscriptions "
+    "and the public key on the app's Webhooks page (without a subscription to reservations, carts that are being paid for "
+    "look the same until the next order)"
 )
 
 log = logs.logger("silence")
 
 
-class Silence:
-    """What one worker has said of sites whose webhooks stay away; none are *expected* where no app is there to get any."""
+class SilentSites:
+    """The warnings of one worker about silent sites; without an app no webhooks are *expected*, so there are none."""
 
     def __init__(
         self, schedule: Schedule, *, expected: bool = True, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.schedule = schedule
         self._expected = expected
-        self._warning = RepeatedWarning(log, "webhooks_silent", SAY_EVERY, clock=clock)
+        self._warning = RepeatedWarning(log, "webhooks_silent", WARN_EVERY, clock=clock)
 
-    async def learn(self, site: SiteId, kept: Iterable[Kept]) -> None:
-        """A read of the site was kept, with this outcome; raises RedisUnavailable."""
+    async def observe(self, site: SiteId, kept: Iterable[Kept]) -> None:
+        """Take what became of a read of the site, and warn if the site is silent; raises RedisUnavailable."""
         falls = sum(Kept.UNREPORTED in one for one in kept)
         metrics.untold.inc(falls)
         if not self._expected or not (falls or site in self._warning):
@@ -50,11 +50,11 @@ class Silence:
             site=site,
             falls=unreported.falls,
             minutes=round(unreported.seconds / 60),
-            last_webhook=_moment(unreported.heard_us) if unreported.heard_us else "never",
+            last_webhook=_utc(unreported.heard_us) if unreported.heard_us else "never",
             hint=HINT,
         )
 
 
-def _moment(us: int) -> str:
-    """A time of Redis's as people write it, in UTC."""
+def _utc(us: int) -> str:
+    """A time of Redis's clock as ISO 8601."""
     return f"{datetime.fromtimestamp(us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,12 +1,96 @@
 """What is stored in Redis, and the scripts that write it.
 
-schedule.py   mark, watch, claim, spend, settle
-budget.py     Wix's rate limit of a site
-timing.py     how often tickets are read, how long leases last
-snapshots.py  what the last accepted read said of each ticket
-changes.py    the log of changes, by consumer group
-sites.py      the sites that Redis should know
-scripts.py    the Lua scripts, read from lua/
-lua/          their files
-keys.py       the names of keys and channels
+schedule.py       mark, watch, claim, spend, settle
+budget.py         Wix's rate limit of a site
+timing.py         how often tickets are read, how long leases last
+snapshots.py      what the last accepted read said of each ticket
+changes.py        the log of changes, by consumer group
+sites.py          the sites that Redis should know
+rules_warning.py  the warning that processes have different rules
+keys.py           the names of keys and channels
+scripts.py        the Lua scripts, read from lua/
+lua/              their files
+
+Every key and channel in Redis follows (tests/rig/key_table.py reads this table: a test that leaves another key fails):
+
+- Words in capitals stand for any name. SITE is an app instance id; its braces keep all keys of a site in one slot of a cluster.
+- Times are by Redis's clock, in microseconds since 1970.
+- `expires` is how long a key is kept after it was last written: first as a rule, then of a site of which only watched tickets
+  are tracked, of a ticket that Wix has deleted or never had, and after the app was removed from the site.
+
+tc:sites                  set       every known site
+  by                      Schedule.add_site, Schedule.remove_site
+  expires                 never
+tc:{SITE}:site            hash      a known site
+  exists                  1
+  rules                   the hash of the rules that its counters are made by
+  all                     1: every ticket is tracked; 0: those that are watched
+  listed                  when its listing was last claimed, extended or ended
+  list_faults             faults of Wix in a row that ended its listing
+  first_next, first:N     a ring of the times of its last first reads (the budget for unknown tickets), and the next place in it
+  by                      add_site.lua, claim.lua, extend.lua, watch.lua
+  expires                 never; removed: at once
+tc:{SITE}:due             zset      tracked tickets, and * for the listing, by the time when each is due or its lease ends
+  by                      add_site.lua, mark.lua, watch.lua, claim.lua, extend.lua, settle.lua, budget.lua
+  expires                 never; removed: at once
+tc:{SITE}:hinted          zset      tickets that are read for a hint, by the time of the last hint
+  by                      mark.lua, settle.lua
+  expires                 never; removed: at once
+tc:{SITE}:watched         zset      tickets by the time until which they are watched; for a day after it
+  by                      watch.lua, settle.lua
+  expires                 never; removed: at once
+tc:{SITE}:holds           zset      TICKET:TIME of the end of each hold, all with score 0
+  by                      mark.lua, settle.lua
+  expires                 never; removed: at once
+tc:{SITE}:heard           hash      the site's webhooks
+  at                      when the newest one came
+  TYPE:at, TYPE:count     when the newest one of a type came, and how many have come
+  falls                   how often stock fell since then and no webhook reported it
+  falls:first, falls:last when it first and last fell so
+  falls:tickets           how many tickets these falls come to
+  by                      mark.lua, silence.lua
+  expires                 never; removed: at once
+tc:{SITE}:reads           hash      the site's budget, its pause, and the versions of its reads
+  tokens, filled_at       calls that might begin at once, and when that was so
+  version                 of the last call: when it was paid for, rising always
+  last_call, last_lot     when the last call and the last lot were paid for
+  lot:VERSION             of a read in flight (its version, * = a listing) the end of its lease, then when it ended
+  paused_until            when the pause after a fault of Wix ends
+  faults, probe           faults in a row, and until when the one call after a fault has its answer
+  small                   how often in a row a fault has made lots a quarter as large
+  by                      claim.lua, spend.lua, settle.lua, extend.lua, budget.lua, remove_site.lua
+  expires                 never; removed: 2 days
+tc:{SITE}:ticket:TICKET   hash      the snapshot of a ticket
+  version, read_at        of the last accepted read its version, and when it was claimed
+  v, counter              the version of the read that last changed the counter, and the counter as JSON
+  facts, unsold           the facts as JSON, and the tickets left: '' = none
+  event, pace, rules      its event ('' = unknown); live, slow, dead or never; the hash of the rules the counter was made by
+  missing                 1: Wix's last answer left it out
+  by                      keep.lua, miss.lua
+  expires                 never; watched: 2 days; deleted: 2 days; never there: 60 s; removed: 2 days
+tc:{SITE}:event:EVENT     set       the tickets of an event
+  by                      keep.lua
+  expires                 never; watched: 2 days; removed: 2 days
+tc:{SITE}:changes         stream    changes of facts, for consumer groups; entries are kept for 7 days
+  ticket, event, v        what changed, and the version of the read
+  before, after           the facts as JSON; left out of a new ticket, of a deleted one
+  by                      keep.lua, changes.py
+  expires                 never; removed: 2 days
+tc:{SITE}:history         stream    what was read and shown; entries are kept for HISTORY_DAYS
+  ticket, v, unsold       which ticket, the version of the read, and the tickets left
+  counter                 the counter as JSON, where it changed
+  by                      keep.lua
+  expires                 never; removed: 2 days
+tc:{SITE}:GROUP:parked    hash      entries of changes that a consumer group could not process
+  ENTRY                   entry id: its ticket and the reason
+  by                      changes.py
+  expires                 never; removed: never
+tc:wake                   channel   SITE, when one of its tickets or its listing has become due
+  by                      add_site.lua, mark.lua, watch.lua
+tc:{SITE}:live:TICKET     channel   the counter as JSON, when it has changed (sharded pub/sub in a cluster)
+  by                      keep.lua
+tc:probe:UUID             channel   what a process sends itself to see that pub/sub works
+  by                      redis/listener.py
+tc:{TAG}:probe:UUID       channel   the same in a cluster, for a slot of each node
+  by                      redis/links.py
 """

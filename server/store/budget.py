@@ -1,19 +1,20 @@
-"""Wix's rate limit of a site, and how urgent a call must be to use the rest of it.
+"""Wix's rate limit: how many calls a site may make, and which calls may take the last of them.
 
-The tokens are kept in Redis: lua/budget.lua. `Schedule.claim` and `Schedule.spend` take them.
+The tokens are kept in Redis (lua/budget.lua); `Schedule.claim` and `Schedule.spend` take them.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 LONGEST_PAUSE = 300.0
-"""Seconds: a Retry-After beyond this would blind the site's pages for longer than a person would wait."""
+"""Seconds: with a longer Retry-After, the site's pages would show no numbers for longer than a person would wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Wix's limit as a token bucket: never over `capacity` + 60 × `refill` = 200 calls in any minute.
+    """Wix's limit as a token bucket, with `refill` in calls a second: at most capacity + 60 × refill = 200 in any minute.
 
+    `first_reads`: how many tickets without a snapshot viewers may have read in any minute.
     Source: Wix, "Rate limits": 200 requests a minute for each app instance.
     """
 
@@ -23,12 +24,12 @@ class Budget:
 
     @property
     def watching(self) -> float:
-        """Calls a second that reads which only keep watched tickets fresh may take: half, however much is watched."""
+        """Calls a second for reads that only keep watched tickets fresh: half, however many are watched."""
         return self.refill / 2
 
 
 class Priority(StrEnum):
-    """How urgent a Wix call is; each leaves some of the budget to those before it."""
+    """How urgent a call is; each priority leaves some tokens to those above it."""
 
     HINTED = "hinted"
     WATCHED = "watched"
@@ -37,7 +38,7 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing may start before so many seconds; *foreign* = because the site's rules are not those of who asked."""
+    """No call may begin for so many seconds; `other_rules` = because the site's rules are not those of this worker."""
 
     seconds: float
     other_rules: bool = False

@@ -21,7 +21,7 @@ from server.store.keys import key
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry: `before` None = the ticket is new, `after` None = it was deleted; `v` is the version of the read."""
+    """One entry of the log: `before` None = a new ticket, `after` None = a deleted one; `v` is the version of the read."""
 
     entry: str
     ticket: TicketId
@@ -33,62 +33,62 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries for this reader, and how many the stream had dropped before anyone acknowledged them."""
+    """Entries for this consumer, and how many the stream has trimmed that were not acknowledged."""
 
     changes: tuple[Change, ...]
     lost: int = 0
 
 
 class Changes:
-    """One group's view of the changes of all sites. *group* is the consumer, *reader* this process's fixed name."""
+    """A consumer of the changes of all sites: *group* is its consumer group, *consumer* this process's fixed name in it."""
 
-    def __init__(self, redis: RedisClient, group: str, reader: str) -> None:
+    def __init__(self, redis: RedisClient, group: str, consumer: str) -> None:
         self.redis = redis
         self.group = group
-        self.reader = reader
+        self.consumer = consumer
 
     async def read(self, site: SiteId, most: int = 100) -> Batch:
-        """Take up to *most* new entries. A group that is not there is made at 0, so nothing from before is missed."""
+        """Take up to *most* new entries. A missing group is created at 0, so that it misses no earlier entry."""
         stream = key(site, "changes")
-        command = ("XREADGROUP", "GROUP", self.group, self.reader, "COUNT", most, "STREAMS", stream, ">")
+        command = ("XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", most, "STREAMS", stream, ">")
         answer = await self._grouped(site, *command)
         return Batch(tuple(_change(entry, fields) for _, entries in answer or () for entry, fields in entries))
 
     async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
-        """Take over what any reader took more than *idle* seconds ago and has not acknowledged."""
+        """Take over entries that any consumer took more than *idle* seconds ago and has not acknowledged."""
         stream = key(site, "changes")
-        command = ("XAUTOCLAIM", stream, self.group, self.reader, round(idle * 1000), "0-0", "COUNT", most)
+        command = ("XAUTOCLAIM", stream, self.group, self.consumer, round(idle * 1000), "0-0", "COUNT", most)
         _, entries, deleted = await self._grouped(site, *command)
         return Batch(tuple(_change(entry, fields) for entry, fields in entries), len(deleted))
 
     async def ack(self, site: SiteId, *entries: str) -> None:
-        """Say that the effect of these entries is done."""
+        """Acknowledge entries whose effect is done."""
         if entries:
             await self.redis.do("XACK", key(site, "changes"), self.group, *entries)
 
     async def park(self, site: SiteId, change: Change, reason: str) -> None:
-        """Set an entry aside that cannot be worked off, with the reason, and acknowledge it."""
+        """Set aside an entry that cannot be processed, with the reason, and acknowledge it."""
         parked = key(site, self.group, "parked")
         await self.redis.do("HSET", parked, change.entry, f"{change.ticket} {reason}")
         await self.ack(site, change.entry)
 
     async def missed(self, site: SiteId) -> bool:
-        """Whether the stream was trimmed beyond what this group has read: then only comparing all snapshots helps.
+        """Whether the stream was trimmed beyond what this group has read, so that all snapshots must be compared instead.
 
-        A group that is new may have missed anything. Ask before `read`, which hides it on some servers, and say
-        `caught_up` after comparing: others would never forget it.
+        A new group may have missed anything. Call it before `read`, which hides the loss on some servers, and call
+        `caught_up` after the comparison: other servers would report the loss for ever.
         """
         _, read, dropped = await self._position(site)
         return read is None or read < dropped
 
     async def caught_up(self, site: SiteId) -> None:
-        """Say that all snapshots were compared, which makes up for every entry that was dropped until now."""
+        """All snapshots were compared, which makes up for every entry that was trimmed until now."""
         last, read, dropped = await self._position(site)
         position = ("XGROUP", "SETID", key(site, "changes"), self.group, last)
         await self.redis.do(*position, "ENTRIESREAD", max(read or 0, dropped))
 
     async def _position(self, site: SiteId) -> tuple[str, int | None, int]:
-        """The last entry this group was given, how many it was given, and how many the stream has dropped."""
+        """The last entry of the stream that this group was given, how many it was given, and how many were trimmed."""
         stream = key(site, "changes")
         if not (found := await self._group(site)):
             await self._create(site)

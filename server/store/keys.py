@@ -1,14 +1,14 @@
 """The names of keys and channels in Redis."""
 
 SITES = "tc:sites"
-"""The set of all sites that are known."""
+"""The set of all known sites."""
 
 WAKE = "tc:wake"
-"""The channel that names a site whose schedule has something due now. A hint as well: who misses it looks within a second."""
+"""The channel that names a site of which something is due now. It only saves time: workers poll every second anyway."""
 
 
 def key(site: str, *parts: str) -> str:
-    """A key of a site; the braces keep all keys of a site in one slot of a cluster."""
+    """A key of a site; the braces put all keys of a site into one slot of a cluster."""
     return ":".join((f"tc:{{{site}}}", *parts))
 
 

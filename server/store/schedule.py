@@ -1,25 +1,16 @@
-"""The schedule: which ticket is due to be re-read when, and whether Wix may be called now.
+"""The schedule: when each ticket is due to be read again, and whether Wix may be called now.
 
-In: hints (mark), viewers (watch), ends of reads (settle). Out: lots of tickets to read (claim), leave for one more
-call (spend). Every decision is made by a script in Redis on Redis's clock, so any number of processes may ask; here
-are only their arguments and answers. It never calls Wix and never sees a count.
+In: hints (mark), viewers (watch), ends of reads (settle). Out: lots of tickets to read (claim), permission for one more
+call (spend), and to viewers what is stored of their tickets (watch). Scripts in Redis make every decision, by Redis's clock,
+so any number of processes may ask; this module only passes their arguments and answers. It never calls Wix, and decides
+nothing by a number of tickets.
 """
 
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from server.model import (
-    EventId,
-    Hint,
-    Pace,
-    Rules,
-    SiteId,
-    TicketId,
-    UnreportedFalls,
-    WatchedSite,
-    WatchedTicket,
-)
+from server.model import EventId, Hint, Pace, Rules, SiteId, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
@@ -29,34 +20,37 @@ from server.store.timing import Timing, micros, seconds
 LISTING = "*"
 """The member of a site's schedule that stands for listing all its tickets."""
 
-OUTLIVES = ("reads", "changes", "history")
-"""What a site leaves for two days: an app that is installed again goes on with newer versions, in the same logs."""
+KEPT_AFTER_REMOVAL = ("reads", "changes", "history")
+"""Keys of a site that are kept for two days: an app that is installed again continues the versions and the logs."""
 
 DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Leased tickets: read them with one query that begins now, under this version."""
+    """Claimed tickets: read them with one query that begins now, under this version. `lease` is when the claim ends (µs)."""
 
     site: SiteId
     version: int
     lease: int
-    reason: Priority
+    priority: Priority
     tickets: tuple[TicketId, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All tickets of this site are to be listed; no other worker will before the lease ends."""
+    """A claim to list all tickets of this site; no other worker gets it before the lease ends (µs)."""
 
     site: SiteId
     lease: int
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
-    """What a read found of one ticket, as far as its next due time goes; `again` = it was missing, look once more."""
+class NextRead:
+    """What decides when a ticket is read next: its pace, and its sale's start and end.
+
+    `again`: the answer left it out, or was not kept, so it is read again in a moment (`Timing.again`).
+    """
 
     ticket: TicketId
     pace: Pace
@@ -65,13 +59,16 @@ class Next:
     again: bool = False
 
 
-def look_again(tickets: Sequence[TicketId]) -> list[Next]:
-    """These were missing, or nobody knows: each is due again in a moment."""
-    return [Next(ticket, Pace.LIVE, again=True) for ticket in tickets]
+def read_again(tickets: Sequence[TicketId]) -> list[NextRead]:
+    """Have each of these tickets read again in a moment."""
+    return [NextRead(ticket, Pace.LIVE, again=True) for ticket in tickets]
 
 
 class Schedule:
-    """The due times of all sites. Every method raises RedisUnavailable when Redis does not take it."""
+    """The due times of all sites; *chance* gives numbers in [0, 1) for the jitter of pauses.
+
+    Every method raises RedisUnavailable when Redis does not take its command.
+    """
 
     def __init__(
         self,
@@ -89,22 +86,22 @@ class Schedule:
     # -- sites --
 
     async def add_site(self, site: SiteId, rules: Rules, *, everything: bool) -> None:
-        """Take a site on: everything = every ticket is wanted, watched or not.
+        """Add a site, or change its settings: *everything* = every ticket is tracked, watched or not.
 
-        New rules, or `everything` switched on, make the site's listing due, which keeps every ticket anew.
+        If *everything* holds, a change makes the site's listing due, which reads every ticket again.
         """
-        keys = [key(site, name) for name in ("site", "due", *OUTLIVES)]
+        keys = [key(site, name) for name in ("site", "due", *KEPT_AFTER_REMOVAL)]
         await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything), WAKE])
         await self.redis.do("SADD", SITES, site)
 
     async def remove_site(self, site: SiteId) -> None:
-        """Let a site go: nothing of it is read or marked again, and what is stored expires in two days."""
-        keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", *OUTLIVES)]
+        """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest."""
+        keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", *KEPT_AFTER_REMOVAL)]
         await self.redis.run(scripts.REMOVE_SITE, keys, [int(2 * DAY)])
         await self.redis.do("SREM", SITES, site)
 
     async def sites(self) -> frozenset[SiteId]:
-        """Every site that is known."""
+        """Every known site."""
         return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", SITES))
 
     async def tracked(self, site: SiteId) -> list[TicketId]:
@@ -112,12 +109,12 @@ class Schedule:
         return [TicketId(t) for t in await self.redis.do("ZRANGE", key(site, "due"), 0, -1) if t != LISTING]
 
     async def rules(self, site: SiteId) -> str | None:
-        """The hash of the rules under which the site was last taken on; None for an unknown site."""
+        """The hash of the rules with which the site was last added; None for an unknown site."""
         found: str | None = await self.redis.do("HGET", key(site, "site"), "rules")
         return found
 
-    async def was_let_go(self, site: SiteId) -> bool:
-        """Whether a site that is not known was forgotten of late, and not lost: its budget outlives it by two days."""
+    async def was_removed(self, site: SiteId) -> bool:
+        """Whether a site that is not known was removed in the last two days, and not lost by Redis: its budget is kept then."""
         return bool(await self.redis.do("EXISTS", key(site, "reads")))
 
     # -- hints and viewers --
@@ -134,12 +131,15 @@ class Schedule:
         return None if taken < 0 else int(taken)
 
     async def unreported_falls(self, site: SiteId) -> UnreportedFalls | None:
-        """How the stock of a site falls without any webhook; None where it does not, and for an unknown site."""
+        """The falls of a site's stock that no webhook reported, if the site is silent; else None, as for an unknown site."""
         known = await self.watch(site, ())
         return None if known is None else known.unreported_falls
 
     async def watch(self, site: SiteId, tickets: Sequence[TicketId], *, counters: bool = False) -> WatchedSite | None:
-        """Say that somebody looks at these tickets, and learn what is stored of them; None for an unknown site."""
+        """Keep these tickets fresh for their viewers, and answer what is stored of them; None for an unknown site.
+
+        With *counters*, the answer has the counter of each ticket.
+        """
         timing = self.timing
         keys = [key(site, name) for name in ("site", "due", "watched", "heard")]
         keys += [key(site, "ticket", ticket) for ticket in tickets]
@@ -156,21 +156,21 @@ class Schedule:
         answer = await self.redis.run(scripts.WATCH, keys, [*fixed, *tickets])
         if answer is None:
             return None
-        (its_rules, falls, lasted, heard), *each = answer
+        (site_rules, falls, lasted, heard), *stored = answer
         silent = falls >= timing.silent_falls and int(lasted) >= micros(timing.silent_after)
         return WatchedSite(
-            its_rules,
+            site_rules,
             UnreportedFalls(falls, seconds(int(lasted)), int(heard) or None) if silent else None,
             tuple(
                 WatchedTicket(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
-                for ticket, (v, age, rules, counter) in zip(tickets, each, strict=True)
+                for ticket, (v, age, rules, counter) in zip(tickets, stored, strict=True)
             ),
         )
 
     # -- reads --
 
     async def claim(self, site: SiteId, rules: Rules) -> Lot | Listing | Wait:
-        """Lease what one Wix query can read now for a worker with these rules, or say how long there is nothing to do."""
+        """Claim what one Wix query can read now, for a worker with these rules; or answer how long to wait."""
         timing, budget = self.timing, self.budget
         kind, *rest = await self.redis.run(
             scripts.CLAIM,
@@ -187,66 +187,72 @@ class Schedule:
         )
         match kind:
             case "read":
-                version, lease, reason, *tickets = rest
-                return Lot(site, int(version), int(lease), Priority(reason), tuple(TicketId(t) for t in tickets))
+                version, lease, priority, *tickets = rest
+                return Lot(site, int(version), int(lease), Priority(priority), tuple(TicketId(t) for t in tickets))
             case "list":
                 return Listing(site, int(rest[0]))
             case _:
                 return Wait(seconds(rest[0]), other_rules=kind == "other_rules")
 
-    async def spend(self, site: SiteId, class_: Priority) -> int | Wait:
-        """Pay for one Wix call that is no claimed read; answers its version."""
+    async def spend(self, site: SiteId, priority: Priority) -> int | Wait:
+        """Pay for one call to Wix that is not the query of a lot; answers its version, or how long to wait."""
         kind, value = await self.redis.run(
             scripts.SPEND,
             [key(site, "site"), key(site, "due"), key(site, "reads")],
-            [self.budget.capacity, self.budget.refill, micros(self.timing.lease), micros(LONGEST_PAUSE), class_],
+            [self.budget.capacity, self.budget.refill, micros(self.timing.lease), micros(LONGEST_PAUSE), priority],
         )
         return int(value) if kind == "go" else Wait(seconds(value))
 
-    async def settle(self, lot: Lot, found: Sequence[Next]) -> None:
-        """A read ended well: give each ticket its next due time."""
-        await self._settle(lot.site, "good", lot.version, lot.lease, _each(found))
+    async def settle(self, lot: Lot, found: Sequence[NextRead]) -> None:
+        """A lot was read: give each ticket its next due time."""
+        await self._settle(lot.site, "good", lot.version, lot.lease, found)
 
-    async def give_back(self, lot: Lot) -> None:
-        """A read came to nothing through no fault of Wix: its tickets are due again."""
-        await self._settle(lot.site, "none", lot.version, lot.lease, _each(look_again(lot.tickets)))
+    async def release(self, claim: Lot | Listing) -> None:
+        """A claim was not read, through no fault of Wix: its tickets, or the listing, are due again."""
+        if isinstance(claim, Listing):
+            await self._extend(claim, "back")
+        else:
+            await self._settle(claim.site, "none", claim.version, claim.lease, read_again(claim.tickets))
 
-    async def fault(self, site: SiteId, lot: Lot | None, retry_after: float | None) -> float:
-        """Wix failed: pause the site, make the lot due again. Answers the seconds of the pause."""
+    async def pause(self, site: SiteId, lot: Lot | None, retry_after: float | None) -> float:
+        """Wix failed: pause the site, make the lot due again. Answers the seconds of the pause.
+
+        *retry_after* is how many seconds Wix asked for; None = it named no time.
+        """
         version, lease, tickets = (lot.version, lot.lease, lot.tickets) if lot else (0, 0, ())
-        each = _each([Next(ticket, Pace.LIVE) for ticket in tickets])
-        return await self._settle(site, "fault", version, lease, each, retry_after=retry_after)
+        found = [NextRead(ticket, Pace.LIVE) for ticket in tickets]
+        return await self._settle(site, "fault", version, lease, found, retry_after=retry_after)
 
-    async def track(self, site: SiteId, version: int, found: Sequence[Next]) -> None:
-        """A page of a listing was read well: give a due time to those tickets that had none."""
-        await self._settle(site, "good", version, 0, _each(found))
+    async def track(self, site: SiteId, version: int, found: Sequence[NextRead]) -> None:
+        """A page of a listing was read: give a due time to those tickets that had none."""
+        await self._settle(site, "good", version, 0, found)
 
     async def extend(self, listing: Listing) -> Listing | None:
-        """A listing goes on: the same under its new lease, or None when it was asked for anew or is another's."""
+        """Extend the lease of a listing; None if it was made due meanwhile, or claimed by another worker."""
         return await self._extend(listing, "on")
 
-    async def listed(self, listing: Listing) -> None:
-        """A listing has come to its end: the next one is due in its turn."""
+    async def listing_done(self, listing: Listing) -> None:
+        """A listing is complete: the next one is due in `Timing.list_every`."""
         await self._extend(listing, "done")
 
-    async def list_again(self, listing: Listing, *, fault: bool = False) -> None:
-        """A listing came to nothing: it is due again, after a fault of Wix not quite at once."""
-        await self._extend(listing, "fault" if fault else "back")
+    async def listing_failed(self, listing: Listing) -> None:
+        """Wix failed during a listing: it is due again soon, and later with each failure in a row."""
+        await self._extend(listing, "fault")
 
     async def heard(self, site: SiteId) -> Mapping[str, str]:
-        """When each webhook type came last (`<type>:at`, µs), how often (`<type>:count`); `falls…` as in silence.lua.
+        """When each webhook type came last, and how often it came: the fields of `heard` (store/__init__.py).
 
-        Only tests use it yet: it is for a page that shows which webhooks arrive.
+        Nothing in the product reads it yet: sync and notify will, to see which webhooks arrive.
         """
         return dict(await self.redis.do("HGETALL", key(site, "heard")))
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:
-        ours, at = await self.redis.run(
+        extended, at = await self.redis.run(
             scripts.EXTEND,
             [key(listing.site, name) for name in ("site", "due", "reads")],
             [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
         )
-        return Listing(listing.site, int(at)) if ours and at else None
+        return Listing(listing.site, int(at)) if extended and at else None
 
     async def _settle(
         self,
@@ -254,7 +260,7 @@ class Schedule:
         outcome: str,
         version: int,
         lease: int,
-        each: Sequence[str | int],
+        found: Sequence[NextRead],
         *,
         retry_after: float | None = None,
     ) -> float:
@@ -275,16 +281,14 @@ class Schedule:
                 *(micros(step) for step in timing.settle),
                 self.budget.watching,
                 micros(LONGEST_PAUSE),
-                *each,
+                *(argument for one in found for argument in _arguments(one)),
             ],
         )
         return seconds(paused)
 
 
-def _each(found: Sequence[Next]) -> list[str | int]:
-    each: list[str | int] = []
-    for one in found:
-        start = "" if one.start_us is None else one.start_us
-        end = "" if one.end_us is None else one.end_us
-        each += [one.ticket, "again" if one.again else one.pace, start, end]
-    return each
+def _arguments(found: NextRead) -> tuple[str | int, ...]:
+    """The arguments that settle.lua takes for each ticket."""
+    start = "" if found.start_us is None else found.start_us
+    end = "" if found.end_us is None else found.end_us
+    return found.ticket, "again" if found.again else found.pace, start, end

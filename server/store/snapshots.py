@@ -1,32 +1,30 @@
-"""What the last accepted read said of each ticket.
+"""The snapshots: what the last accepted read said of each ticket.
 
-In: findings of one read with its version. Out: what keeping them did. Whether a finding is stored, published and
-logged is decided in lua/keep.lua, in one step.
+In: the results of one read, with its version. Out: what keeping them did. Whether a result is stored, published and logged
+is decided in lua/keep.lua, in one step.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
-from server import logs, metrics
-from server.logs import RepeatedWarning
+from server import metrics
 from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.keys import channel, key
+from server.store.rules_warning import RulesWarning
 from server.store.timing import Timing, micros
 from server.wire import canonical, counter_body
 
 TWO_DAYS = 172_800
 WEEK_MS = 7 * 86_400_000
 
-log = logs.logger("snapshots")
-
 
 class Kept(IntFlag):
-    """What became of one finding; FOREIGN = refused because the site's rules are not ours.
+    """What became of one result; OTHER_RULES = refused because the site's rules are not ours.
 
-    UNREPORTED = its stock fell since the read before, and no webhook of the site came that may have told of it.
+    CHANGED = its facts did. UNREPORTED = its stock fell since the read before, and no webhook came that may have reported it.
     """
 
     REFUSED = 0
@@ -39,7 +37,7 @@ class Kept(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What a read says of one ticket: its public body, and its facts as text ('' = there is no such ticket)."""
+    """What a read says of one ticket: its counter without `v`, and its facts, as JSON ('' = there is no such ticket)."""
 
     ticket: TicketId
     pace: Pace
@@ -50,7 +48,7 @@ class ReadResult:
 
     @classmethod
     def of(cls, definition: Definition, rules: Rules) -> "ReadResult":
-        """Wix answered this definition."""
+        """The result for a definition in Wix's answer."""
         return cls(
             definition.id,
             definition.pace,
@@ -62,18 +60,18 @@ class ReadResult:
 
     @classmethod
     def never_there(cls, ticket: TicketId) -> "ReadResult":
-        """Wix does not know it and we never did: remembered for a short while only."""
+        """The result for a ticket that neither Wix nor we ever knew: kept for a short time only, as a negative cache."""
         return cls(ticket, Pace.NEVER, counter_body(Counter.gone(ticket)))
 
     @classmethod
     def deleted(cls, ticket: TicketId, event: EventId | None) -> "ReadResult":
-        """Wix said 404 of a ticket that we knew."""
+        """The result for a ticket that was stored and for which Wix answered 404."""
         return cls(ticket, Pace.DEAD, counter_body(Counter.gone(ticket)), event=event)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTicket:
-    """What is stored of a ticket that Wix's answer left out."""
+    """What is stored of a ticket that Wix's answer left out; `missing` = the answer before did so too."""
 
     ticket: TicketId
     event: EventId | None
@@ -82,7 +80,7 @@ class StoredTicket:
 
 
 class Snapshots:
-    """The stored snapshots. Every method raises RedisUnavailable when Redis does not take it."""
+    """The snapshots in Redis. Every method raises RedisUnavailable when Redis does not take its command."""
 
     def __init__(
         self, redis: RedisClient, rules: Rules, timing: Timing | None = None, *, history_days: float = 30.0
@@ -91,14 +89,14 @@ class Snapshots:
         self.rules = rules
         self.timing = timing or Timing()
         self.history_ms = int(history_days * 86_400_000)
-        self._rules_differ = RepeatedWarning(log, "rules_differ")
+        self.rules_warning = RulesWarning()
 
-    async def keep(self, site: SiteId, version: int, findings: Sequence[ReadResult]) -> list[Kept]:
-        """Store what is newer, publish what is shown differently, log what changed.
+    async def keep(self, site: SiteId, version: int, results: Sequence[ReadResult]) -> list[Kept]:
+        """Store what is newer, publish counters that differ, log what changed; answer what became of each result.
 
         *version* is that of the read: when it was claimed, in microseconds, unless Redis's clock was set back.
         """
-        if not findings:
+        if not results:
             return []
         keys = [key(site, name) for name in ("site", "changes", "history", "heard")]
         args: list[str | int] = [
@@ -111,7 +109,7 @@ class Snapshots:
             round(self.timing.gone_for),
             micros(self.timing.webhook_ahead),
         ]
-        for one in findings:
+        for one in results:
             keys += [key(site, "ticket", one.ticket), key(site, "event", one.event or "-"), channel(site, one.ticket)]
             unsold = "" if one.unsold is None else one.unsold
             args += [one.ticket, one.pace, unsold, one.body, one.facts, one.event or ""]
@@ -120,20 +118,11 @@ class Snapshots:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"
             metrics.kept.labels(outcome).inc()
         if Kept.OTHER_RULES in answer:
-            self.differ(site, refused=answer.count(Kept.OTHER_RULES))
+            self.rules_warning.warn(site, refused=answer.count(Kept.OTHER_RULES))
         return answer
 
-    def differ(self, site: SiteId, **words: int) -> None:
-        """Warn that a site's rules are not ours, so that nothing of what we read of it is kept."""
-        self._rules_differ.warn(
-            site,
-            site=site,
-            **words,
-            hint="another process has other rules: restart the workers with the same LOW_AT and SHOW_AT_MOST",
-        )
-
     async def stored(self, site: SiteId, tickets: Sequence[TicketId]) -> list[StoredTicket]:
-        """Those of the tickets that were ever read and found, and whether the last answer missed them too."""
+        """Those of the tickets that Wix has ever had."""
         found = []
         for ticket in tickets:
             pace, event, missing = await self.redis.do("HMGET", key(site, "ticket", ticket), "pace", "event", "missing")
@@ -142,5 +131,5 @@ class Snapshots:
         return found
 
     async def miss(self, site: SiteId, ticket: TicketId) -> None:
-        """Remember that an answer left this known ticket out; the next accepted read forgets it."""
+        """Remember that Wix's answer left this known ticket out, until the next read of it is kept."""
         await self.redis.run(scripts.MISS, [key(site, "ticket", ticket)], [])

@@ -1,4 +1,4 @@
-"""How often tickets are read, how long leases last, and Redis's unit of time."""
+"""How often tickets are read, how long leases last, and Redis's unit of time, the microsecond."""
 
 import math
 from dataclasses import dataclass
@@ -6,33 +6,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Every duration that the schedule and the hub keep to, in seconds.
+    """The durations of the schedule and the hub, in seconds."""
 
-    A read may see what a webhook told `webhook_ahead` seconds later. A site is silent when its stock has fallen
-    `silent_falls` times, over `silent_after` seconds or more, and no webhook came.
-    """
-
-    lease: float = 30.0
-    watch_every: float = 15.0
-    watch_slow: float = 600.0
-    watch_for: float = 20.0
-    reconcile: float = 300.0
-    list_every: float = 600.0
-    read_gap: float = 0.5
-    max_stale: float = 90.0
-    gone_for: float = 60.0
-    settle: tuple[float, float, float] = (2.0, 8.0, 30.0)
-    again: float = 2.0
-    webhook_ahead: float = 60.0
-    silent_falls: int = 3
-    silent_after: float = 300.0
+    lease: float = 30.0  # a claim ends by itself
+    watch_every: float = 15.0  # between two reads of a watched ticket
+    watch_slow: float = 600.0  # the same, where its sale has ended or it was deleted
+    watch_for: float = 20.0  # a ticket stays watched after its viewers were last reported
+    reconcile: float = 300.0  # between two reads of any other tracked ticket
+    list_every: float = 600.0  # between two listings of a site
+    read_gap: float = 0.5  # between two lots of a site, so that hints gather
+    max_stale: float = 90.0  # a number that cannot be verified for so long is withdrawn
+    gone_for: float = 60.0  # the negative cache holds a ticket
+    settle: tuple[float, float, float] = (
+        2.0,
+        8.0,
+        30.0,
+    )  # after a hint it is read so much later again: Wix's reads may lag
+    again: float = 2.0  # until the next read of a ticket that was missing from an answer
+    webhook_ahead: float = 60.0  # a read may see so late what a webhook reported
+    silent_falls: int = 3  # a site is silent when its stock fell so often,
+    silent_after: float = 300.0  # over so long a time, and no webhook came
 
 
 def seconds(us: float) -> float:
-    """Microseconds, as Redis counts here, to seconds."""
+    """Microseconds to seconds."""
     return us / 1e6
 
 
 def micros(amount: float) -> int:
-    """Seconds to microseconds, as Redis counts here."""
+    """Seconds to whole microseconds."""
     return math.floor(amount * 1e6)

@@ -1,8 +1,8 @@
-"""Wix's API over one pooled client: tokens, and ticket definitions as definitions.
+"""The client of Wix's API: access tokens, and queries for ticket definitions, over one connection pool.
 
 In: a site and what to read. Out: model.py's definitions, or NotThere, WixRefused, WixUnavailable with the status and
-Wix's request id. It never retries, but once after a 401 with a new token, paid for by the caller; and nothing cancels
-a call of it: cancelled calls leave httpx's pool broken for good, so time-outs and a deadline below it end them.
+Wix's request id. It retries only once, after a 401, with a new token and if the caller pays. Its calls are never cancelled,
+which would leave httpx's pool broken for good: time-outs and deadline.py end them.
 Sources: Wix, "Ticket Definitions V3", "Create Access Token", "About API Keys", "Errors", "Rate Limits".
 """
 
@@ -29,31 +29,32 @@ PAGE = 100
 """Definitions in one answer, at most (Wix: cursorPaging.limit)."""
 
 TOKEN_SHARE = 0.8
-"""A token is renewed after this share of its life (4 h), so no read waits for an expired one."""
+"""A token is replaced after this share of its lifetime (4 h), so that no call is made with an expired one."""
 
 TIMEOUT = httpx.Timeout(connect=2.0, read=5.0, write=2.0, pool=2.0)
 WITHIN = 10.0
-"""Seconds for a call with all that it waits for, far below the lease of its tickets (30 s)."""
+"""Seconds for a whole call, including its token: far below the lease of its tickets (30 s)."""
 LARGEST = 16 * 1024 * 1024
-"""Bytes of an answer, unpacked: a hundred definitions are some 200 KB."""
+"""Bytes of a response after decompression: a hundred definitions are about 200 KB."""
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 
 log = logs.logger("wix")
 
 Pay = Callable[[], Awaitable[bool]]
+"""Pays for a second call from the site's budget; answers whether it could."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Definitions of one answer, the ids of those that could not be read, and the cursor of the next page."""
+class QueryResult:
+    """The definitions of one response, the ids of those that could not be read, and the cursor of the next page."""
 
     definitions: tuple[Definition, ...]
     unreadable: frozenset[TicketId]
-    next: str | None = None
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class _Response:
     status: int
     headers: httpx.Headers
     body: bytes
@@ -62,11 +63,11 @@ class _Reply:
 @dataclass(slots=True)
 class _Token:
     text: str
-    renew_at: float
+    replace_at: float
 
 
 class Wix:
-    """The API as one app or key sees it. *clock* gives seconds, from anywhere, for the life of tokens."""
+    """The API as one app, or one API key, sees it. *clock* gives seconds for the lifetime of tokens, from any start."""
 
     def __init__(
         self,
@@ -91,22 +92,22 @@ class Wix:
         self._http = self._client()
         self._retired: list[httpx.AsyncClient] = []
 
-    async def query(self, site: SiteId, tickets: Sequence[TicketId], pay: Pay) -> Answer:
-        """Read up to 100 tickets by id in one call; what Wix does not have is not in the answer."""
+    async def query(self, site: SiteId, tickets: Sequence[TicketId], pay: Pay) -> QueryResult:
+        """Read up to 100 tickets by id in one call; the result lacks those that Wix does not have."""
         body = {
             "query": {"filter": {"id": {"$in": list(tickets)}}, "cursorPaging": {"limit": PAGE}},
             "fields": FIELDS,
         }
-        return _answer(await self._call(site, "query", "POST", f"{PATH}/query", pay, json=body))
+        return _query_result(await self._call(site, "query", "POST", f"{PATH}/query", pay, json=body))
 
-    async def page(self, site: SiteId, cursor: str | None, pay: Pay) -> Answer:
-        """Read one page of all tickets of the site; with a cursor nothing but the paging may be sent."""
+    async def page(self, site: SiteId, cursor: str | None, pay: Pay) -> QueryResult:
+        """Read one page of all tickets of the site; with a cursor, Wix allows no other part of the query."""
         paging = {"limit": PAGE} if cursor is None else {"limit": PAGE, "cursor": cursor}
         body = {"query": {"cursorPaging": paging}, "fields": FIELDS}
-        return _answer(await self._call(site, "list", "POST", f"{PATH}/query", pay, json=body))
+        return _query_result(await self._call(site, "list", "POST", f"{PATH}/query", pay, json=body))
 
     async def get(self, site: SiteId, ticket: TicketId, pay: Pay) -> Definition:
-        """Read one ticket by itself. Raises NotThere: the one proof that a ticket is deleted."""
+        """Read one ticket by itself. Raises NotThere, which is the only proof that a ticket is deleted."""
         answer = await self._call(
             site, "get", "GET", f"{PATH}/{ticket}", pay, params=[("fields", name) for name in FIELDS]
         )
@@ -131,14 +132,14 @@ class Wix:
     ) -> dict[str, Any]:
         with deadline.within(self._within):
             headers = await self._authorization(site)
-            reply = await self._send(site, kind, method, path, headers=headers, **content)
-            if reply.status == httpx.codes.UNAUTHORIZED and isinstance(self.credentials, App):
-                # The token may have been revoked; a second 401 with a new one is an answer.
-                self._drop(site, headers["Authorization"])
+            response = await self._send(site, kind, method, path, headers=headers, **content)
+            if response.status == httpx.codes.UNAUTHORIZED and isinstance(self.credentials, App):
+                # The token may have been revoked; a second 401, with a new token, is final.
+                self._discard_token(site, headers["Authorization"])
                 if await pay():
                     headers = await self._authorization(site)
-                    reply = await self._send(site, kind, method, path, headers=headers, **content)
-        return _json(reply, site, kind)
+                    response = await self._send(site, kind, method, path, headers=headers, **content)
+        return _parse(response, site, kind)
 
     async def _authorization(self, site: SiteId) -> dict[str, str]:
         if isinstance(self.credentials, ApiKey):
@@ -146,13 +147,13 @@ class Wix:
                 "Authorization": self.credentials.key,
                 "wix-site-id": self.credentials.sites.get(site, site),
             }
-        # Wix takes the token bare, without "Bearer".
+        # Wix takes the token without "Bearer".
         return {"Authorization": await self._token(site, self.credentials)}
 
     async def _token(self, site: SiteId, app: App) -> str:
         async with self._locks.setdefault(site, asyncio.Lock()):
             held = self._tokens.get(site)
-            if held is None or self._clock() >= held.renew_at:
+            if held is None or self._clock() >= held.replace_at:
                 held = self._tokens[site] = await self._new_token(site, app)
             return held.text
 
@@ -163,24 +164,24 @@ class Wix:
             "client_secret": app.secret,
             "instance_id": site,
         }
-        reply = await self._send(site, "token", "POST", "/oauth2/token", json=body)
+        response = await self._send(site, "token", "POST", "/oauth2/token", json=body)
         try:
-            answer = _json(reply, site, "token")
+            answer = _parse(response, site, "token")
         except (WixRefused, NotThere) as error:
             raise WixUnavailable(
                 f"Wix gave no token for site {site}: check WIX_APP_ID, WIX_APP_SECRET and that the app is installed"
                 f" there ({error})",
-                status=reply.status,
+                status=response.status,
             ) from None
         token, lives = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not isinstance(lives, (int, float)):
             raise WixUnavailable(f"Wix's token answer for site {site} has no access_token or no expires_in")
         if not token.isascii() or not token.isprintable():
-            # It would be held for hours, and fail each call.
+            # It would be held for hours, and every call with it would fail.
             raise WixUnavailable(f"Wix's token for site {site} cannot stand in a header")
         return _Token(token, self._clock() + TOKEN_SHARE * lives)
 
-    def _drop(self, site: SiteId, used: str) -> None:
+    def _discard_token(self, site: SiteId, used: str) -> None:
         held = self._tokens.get(site)
         if held and held.text == used:
             del self._tokens[site]
@@ -192,7 +193,7 @@ class Wix:
         method: str,
         path: str,
         **content: Any,
-    ) -> _Reply:
+    ) -> _Response:
         client = self._http
         began = time.perf_counter()
         body = bytearray()
@@ -201,42 +202,42 @@ class Wix:
                 async for part in response.aiter_bytes():
                     body += part
                     if len(body) > self._largest:
-                        raise _nothing(site, kind, f"longer than {self._largest} bytes", "TooLong")
+                        raise _no_response(site, kind, f"longer than {self._largest} bytes", "TooLong")
         except httpx.HTTPError as error:
             if isinstance(error, httpx.PoolTimeout) and client is self._http:
-                # A pool that gives nothing out is broken for good: go on with a new one.
+                # A pool without a free connection is broken for good: use a new one.
                 self._retired.append(client)
                 self._http = self._client()
             name = type(error).__name__
             reason = f"not whole within {self._within:g} s, {name}" if deadline.passed() else name
-            raise _nothing(site, kind, reason, name) from None
+            raise _no_response(site, kind, reason, name) from None
         metrics.wix_calls.labels(kind, str(response.status_code)).inc()
         metrics.wix_seconds.labels(kind).observe(time.perf_counter() - began)
-        return _Reply(response.status_code, response.headers, bytes(body))
+        return _Response(response.status_code, response.headers, bytes(body))
 
 
-def _nothing(site: SiteId, kind: str, reason: str, outcome: str) -> WixUnavailable:
+def _no_response(site: SiteId, kind: str, reason: str, outcome: str) -> WixUnavailable:
     metrics.wix_calls.labels(kind, outcome).inc()
     return WixUnavailable(f"Wix gave no answer to {kind} of site {site}: {reason}")
 
 
-def _json(reply: _Reply, site: SiteId, kind: str) -> dict[str, Any]:
-    status = reply.status
-    request_id = reply.headers.get("x-wix-request-id")
+def _parse(response: _Response, site: SiteId, kind: str) -> dict[str, Any]:
+    status = response.status
+    request_id = response.headers.get("x-wix-request-id")
     where = f"{kind} of site {site} (request {request_id})"
     if status == httpx.codes.NOT_FOUND:
         raise NotThere(f"Wix answered 404 to {where}")
     if status == httpx.codes.BAD_REQUEST:
-        raise WixRefused(f"Wix answered 400 to {where}: {_reason(reply)}", request_id=request_id)
+        raise WixRefused(f"Wix answered 400 to {where}: {_reason(response)}", request_id=request_id)
     if status != httpx.codes.OK:
         raise WixUnavailable(
             f"Wix answered {status} to {where}",
             status=status,
             request_id=request_id,
-            retry_after=_retry_after(reply),
+            retry_after=_retry_after(response),
         )
     try:
-        answer = json.loads(reply.body)
+        answer = json.loads(response.body)
     except (ValueError, RecursionError) as error:
         raise WixUnavailable(
             f"Wix answered nonsense to {where}: {type(error).__name__}", status=status, request_id=request_id
@@ -246,8 +247,8 @@ def _json(reply: _Reply, site: SiteId, kind: str) -> dict[str, Any]:
     return answer
 
 
-def _answer(json_: Mapping[str, Any]) -> Answer:
-    listed = json_.get("ticketDefinitions")
+def _query_result(answer: Mapping[str, Any]) -> QueryResult:
+    listed = answer.get("ticketDefinitions")
     if not isinstance(listed, list):
         raise WixUnavailable("Wix's answer has no ticketDefinitions", status=200)
     definitions, unreadable = [], set()
@@ -259,23 +260,23 @@ def _answer(json_: Mapping[str, Any]) -> Answer:
             metrics.wix_calls.labels("definition", "unreadable").inc()
             if isinstance(one, dict) and isinstance(one.get("id"), str):
                 unreadable.add(TicketId(one["id"].lower()))
-    metadata = json_.get("metadata")
+    metadata = answer.get("metadata")
     cursors = metadata.get("cursors") if isinstance(metadata, dict) else None
     following = cursors.get("next") if isinstance(cursors, dict) else None
-    return Answer(tuple(definitions), frozenset(unreadable), following if isinstance(following, str) else None)
+    return QueryResult(tuple(definitions), frozenset(unreadable), following if isinstance(following, str) else None)
 
 
-def _reason(reply: _Reply) -> str:
+def _reason(response: _Response) -> str:
     try:
-        message = json.loads(reply.body)["message"]
+        message = json.loads(response.body)["message"]
     except (ValueError, RecursionError, KeyError, TypeError):
         return "no message"
     return str(message)[:200]
 
 
-def _retry_after(reply: _Reply) -> float | None:
+def _retry_after(response: _Response) -> float | None:
     """Seconds from Retry-After, which is a number or a date (RFC 9110, section 10.2.3)."""
-    text = reply.headers.get("retry-after", "").strip()
+    text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:

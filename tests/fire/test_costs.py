@@ -9,7 +9,7 @@ from pathlib import Path
 
 from server.model import Hint, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.store.schedule import Listing, Lot, Next, Schedule
+from server.store.schedule import Listing, Lot, NextRead, Schedule
 from tests.rig.cluster import Cluster
 from tests.rig.deployment import Deployment
 from tests.rig.fake_reader import FakeReader, definition
@@ -43,7 +43,7 @@ async def test_memory_of_redis(redis_server: Servers) -> None:
                 version = _now()
                 some = [definition(ticket, 100 + unsold) for ticket in TICKETS[start : start + 100]]
                 await reads.read(*some, version=version)
-                await reads.schedule.track(SITE_ID, version, [Next(one.id, Pace.LIVE) for one in some])
+                await reads.schedule.track(SITE_ID, version, [NextRead(one.id, Pace.LIVE) for one in some])
             if unsold == 0:
                 first = used(server)
         changed = (used(server) - first) / len(TICKETS) / 10
@@ -87,7 +87,7 @@ async def test_time_in_redis(redis_server: Servers) -> None:
             return total / 100
 
         if isinstance(listing := await schedule.claim(SITE_ID, Rules()), Listing):
-            await schedule.listed(listing)
+            await schedule.listing_done(listing)
         figures = {
             "keep of 100 that changed": await took(
                 lambda: reads.read(*(definition(one, next(_LEFT)) for one in some), version=_now())
@@ -100,7 +100,7 @@ async def test_time_in_redis(redis_server: Servers) -> None:
             "claim of 100": await took(claim, again),
         }
         figures["settle of 100"] = await took(
-            lambda: schedule.settle(lots.pop(), [Next(one, Pace.LIVE) for one in some])
+            lambda: schedule.settle(lots.pop(), [NextRead(one, Pace.LIVE) for one in some])
         )
 
     report("milliseconds of Redis: " + ", ".join(f"{name} {ms:.2f}" for name, ms in figures.items()))

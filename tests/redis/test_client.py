@@ -189,6 +189,7 @@ async def test_pipelined_error_affects_one_caller(ingest: RedisClient, store: Re
     found = await asyncio.gather(*(mark(ingest, site) for site in "STS"), return_exceptions=True)
 
     assert [[1, 1], ResponseError, [1, 0]] == [type(one) if isinstance(one, ResponseError) else one for one in found]
+    await store.do("DEL", key("T", "site"))
 
 
 async def test_pipelined_cancel_affects_one_caller(ingest: RedisClient, store: RedisClient) -> None:

@@ -72,16 +72,16 @@ async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await worker.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         with capture_logs() as logs:
-            running = asyncio.create_task(worker.refresh.run())
+            running = asyncio.create_task(worker.claimer.run())
             await watch(worker, SITE, TICKET)
             await until(lambda: "rules_differ" in [one["event"] for one in logs])
             await asyncio.sleep(2.5)
-            worker.refresh.stop()
+            worker.claimer.stop()
             await running
 
         said = [one for one in logs if one["event"] == "rules_differ"]
         assert [("warning", SITE)] == [(one["log_level"], one["site"]) for one in said]
-        assert "restart the workers with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
+        assert "restart all with the same LOW_AT and SHOW_AT_MOST" in said[0]["hint"]
         assert [] == wix.requests
 
 
@@ -103,7 +103,7 @@ async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
         await watch(worker, SITE, TICKET)
         lot = await claimed(worker)
 
-        await worker.refresh._work(lot, asyncio.Semaphore(0), time.monotonic() - worker.schedule.timing.lease)
+        await worker.claimer._read(lot, asyncio.Semaphore(0), time.monotonic() - worker.schedule.timing.lease)
 
         assert [] == wix.requests
         assert 0 >= await worker.due(SITE, TICKET)
@@ -117,7 +117,7 @@ async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:
         await watch(worker, wix.site, ticket)
         await until(lambda: wix.calls("query"))
 
-        worker.refresh.stop()
+        worker.claimer.stop()
         assert worker.running is not None
         await worker.running
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from structlog.testing import capture_logs
 
 from server.model import Rules, SiteId
-from server.refresh.claims import SLOTS
+from server.refresh.claims import MAX_READS
 from server.store.budget import Priority, Wait
 from server.store.keys import key
 from server.store.schedule import Listing
@@ -65,7 +65,7 @@ async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
         await worker.store.do("ZADD", key(SITE, "due"), listing.lease, "*")
         wix.reply("/query", Reply(content=answer(TICKET, next="more")))
 
-        await worker.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+        await worker.claimer._read(listing, asyncio.Semaphore(0), time.monotonic())
 
         assert 1 == len(wix.requests_to("/query"))
         assert 0 >= await worker.due(SITE, "*")
@@ -88,7 +88,7 @@ async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -
         await elapse(worker.store, SiteId(wix.site), 30)
         await worker.wix.aclose()
         worker.start()
-        worker.running = asyncio.create_task(worker.refresh.run())
+        worker.running = asyncio.create_task(worker.claimer.run())
 
         await worker.shows(wix.site, wix.tickets["low"], state="low", unsold=3)
 
@@ -142,10 +142,10 @@ async def test_listing_stops_between_pages(redis_url: str) -> None:
         await list_now(worker.schedule, SITE)
         gate = asyncio.Event()
         wix.reply("/query", Reply(200, PAGE, after=gate))
-        running = asyncio.create_task(worker.refresh.run())
+        running = asyncio.create_task(worker.claimer.run())
         await until(lambda: wix.requests_to("/query"))
 
-        worker.refresh.stop()
+        worker.claimer.stop()
         gate.set()
         await running
 
@@ -159,7 +159,7 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
         await list_now(worker.schedule, SITE)
         gate = asyncio.Event()
         wix.reply("/query", Reply(200, PAGE, after=gate), Reply(200, {"ticketDefinitions": []}))
-        running = asyncio.create_task(worker.refresh.run())
+        running = asyncio.create_task(worker.claimer.run())
         await until(lambda: wix.requests_to("/query"))
 
         await list_now(worker.schedule, SITE)
@@ -167,7 +167,7 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
         with capture_logs() as logs:
             gate.set()
             await until(lambda: "listing_left" in [one["event"] for one in logs])
-        worker.refresh.stop()
+        worker.claimer.stop()
         await running
 
         assert 2 == len(wix.requests_to("/query"))
@@ -179,9 +179,9 @@ async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await list_now(worker.schedule, SITE)
         wix.reply("/query", Reply(404, {"message": "no such route"}))
-        running = asyncio.create_task(worker.refresh.run())
+        running = asyncio.create_task(worker.claimer.run())
         await until(lambda: worker.store.do("HGET", key(SITE, "reads"), "paused_until"))
-        worker.refresh.stop()
+        worker.claimer.stop()
         await running
 
         assert 0 < await worker.due(SITE, "*") <= 2
@@ -192,23 +192,23 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
     """Law 5: As many listings as there are calls at once, each of a site that is paused, and another site is read."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         gate = asyncio.Event()
-        first = [Reply(content=answer(OTHER, next="more"), after=gate)] * SLOTS
+        first = [Reply(content=answer(OTHER, next="more"), after=gate)] * MAX_READS
         wix.reply("/query", *first, Reply(content=answer(TICKET)))
-        paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(SLOTS)]
+        paused = [SiteId(f"7f0e4d3c-1111-4111-8111-0000000{n:05}") for n in range(MAX_READS)]
         for site in paused:
             await worker.add_site(site, everything=True)
-        running = asyncio.create_task(worker.refresh.run())
-        await until(lambda: len(wix.requests_to("/query")) == SLOTS)
+        running = asyncio.create_task(worker.claimer.run())
+        await until(lambda: len(wix.requests_to("/query")) == MAX_READS)
         for site in paused:
-            await worker.schedule.fault(site, None, 300.0)
+            await worker.schedule.pause(site, None, 300.0)
         gate.set()
 
         await watch(worker, SITE, TICKET)
 
         await until(lambda: worker.shown(SITE, TICKET))
-        worker.refresh.stop()
+        worker.claimer.stop()
         await running
-        assert SLOTS + 1 == len(wix.requests_to("/query"))
+        assert MAX_READS + 1 == len(wix.requests_to("/query"))
 
 
 async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
@@ -221,13 +221,13 @@ async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
         spend = worker.schedule.spend
         worker.schedule.timing = replace(worker.schedule.timing, lease=0.2)
 
-        async def slow(site: SiteId, class_: Priority) -> int | Wait:
-            paid = await spend(site, class_)
+        async def slow(site: SiteId, priority: Priority) -> int | Wait:
+            paid = await spend(site, priority)
             await asyncio.sleep(0.3)
             return paid
 
         worker.schedule.spend = slow  # type: ignore[method-assign]
-        await worker.refresh._work(listing, asyncio.Semaphore(0), time.monotonic())
+        await worker.claimer._read(listing, asyncio.Semaphore(0), time.monotonic())
 
         assert [] == wix.requests_to("/query")
         assert 2 >= await worker.due(SITE, "*")

@@ -198,7 +198,7 @@ async def test_nobody_expects_webhooks_with_an_api_key(redis_url: str) -> None:
     """Webhooks belong to apps: who reads with an API key is told of no silence."""
     async with worker_on_fake_wix(redis_url) as (worker, _):
         silences = [
-            Reader(worker.schedule, worker.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silence
+            Reader(worker.schedule, worker.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silent_sites
             for credentials in (App("app", "secret"), ApiKey("key", {SiteId(SITE): SITE}))
         ]
 

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from server import metrics
 from server.model import Hint, Rules, SiteId
 from server.redis.client import RedisClient, Use
-from server.refresh.silence import Silence
+from server.refresh.silence import SilentSites
 from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept
@@ -28,7 +28,7 @@ class SellingSite:
         self.reads = FakeReader(url, SITE)
         self.schedule = Schedule(RedisClient(url, Use.WORK), Timing(silent_after=60.0))
         self.clock = ManualClock()
-        self.silence = Silence(self.schedule, clock=self.clock)
+        self.silence = SilentSites(self.schedule, clock=self.clock)
         self.left = 100
 
     async def aclose(self) -> None:
@@ -39,7 +39,7 @@ class SellingSite:
         """Let some be sold, or come back, and be found by a read; answers what is said of it. Half a minute passes."""
         self.left -= tickets
         with capture_logs() as lines:
-            await self.silence.learn(SITE_ID, [await self.reads.read(definition(TICKET, self.left))])
+            await self.silence.observe(SITE_ID, [await self.reads.read(definition(TICKET, self.left))])
         await self.passes(30)
         return [dict(one) for one in lines]
 
@@ -128,18 +128,18 @@ async def test_carts_that_come_back_late(site: SellingSite) -> None:
 
 async def test_not_expected(site: SellingSite) -> None:
     """Without an app no webhook is expected, and none is missed."""
-    site.silence = Silence(site.schedule, expected=False)
+    site.silence = SilentSites(site.schedule, expected=False)
 
     assert [[]] * 6 == [await site.sells() for _ in range(6)]
 
 
-async def test_site_that_was_let_go(site: SellingSite) -> None:
+async def test_site_that_was_removed(site: SellingSite) -> None:
     """A site that was let go is not silent."""
     await site.falls_silent()
     await site.schedule.remove_site(SITE_ID)
 
     with capture_logs() as lines:
-        await site.silence.learn(SITE_ID, [Kept.REFUSED])
-        await site.silence.learn(SITE_ID, [Kept.REFUSED])
+        await site.silence.observe(SITE_ID, [Kept.REFUSED])
+        await site.silence.observe(SITE_ID, [Kept.REFUSED])
 
     assert ["webhooks_silent_no_more"] == [one["event"] for one in lines]

@@ -27,6 +27,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from server import valkey
+from tests.rig.key_table import unlisted
 
 SERVERS = ["valkey", *(["redis-server"] if shutil.which("redis-server") else [])]
 """What `redis_server(binary=...)` can start here: the embedded Valkey, and Redis if it is installed."""
@@ -175,10 +176,11 @@ def redis_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture
-def redis_url(redis_shared: RedisServer) -> str:
-    """The address of an empty database."""
+def redis_url(redis_shared: RedisServer) -> Iterator[str]:
+    """The address of an empty database; what a test leaves in it must be in the table of server/store/__init__.py."""
     redis_shared.ask("FLUSHALL")
-    return redis_shared.url
+    yield redis_shared.url
+    assert [] == unlisted(redis_shared.port)
 
 
 @pytest.fixture

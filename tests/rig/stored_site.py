@@ -12,7 +12,7 @@ from server.model import Definition, EventId, Hint, Named, Pace, Rules, SiteId, 
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
 from server.store.keys import WAKE, key
-from server.store.schedule import LISTING, Listing, Lot, Next, Schedule
+from server.store.schedule import LISTING, Listing, Lot, NextRead, Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.store.timing import Timing
 from tests.rig.server import SITE, TICKET
@@ -56,7 +56,7 @@ class StoredSite:
     async def add_listed_site(self) -> None:
         """Take the site on, with its first listing done."""
         await self.add_site()
-        await self.schedule.listed(await self.listing())
+        await self.schedule.listing_done(await self.listing())
 
     async def passes(self, seconds: float, *tickets: TicketId) -> None:
         """Let time pass for the site, and for the snapshots of these tickets."""
@@ -112,7 +112,7 @@ class StoredSite:
 
     async def settle(self, lot: Lot, *, pace: Pace = Pace.LIVE, **more: Any) -> None:
         """End the claim of a lot whose tickets were all read."""
-        await self.schedule.settle(lot, [Next(ticket, pace, **more) for ticket in lot.tickets])
+        await self.schedule.settle(lot, [NextRead(ticket, pace, **more) for ticket in lot.tickets])
 
     async def scores(self, name: str = "due") -> dict[str, float]:
         """Seconds from now until each member's time."""

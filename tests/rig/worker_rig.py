@@ -13,7 +13,7 @@ from typing import Any
 
 from server.model import Hint, Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.refresh.claims import Refresh
+from server.refresh.claims import Claimer
 from server.refresh.reader import Reader
 from server.store.keys import key
 from server.store.schedule import Lot, Schedule
@@ -46,7 +46,7 @@ class WorkerRig:
         """Make new parts, as a process that starts does; called again it is a restart."""
         self.wix = Wix(*self._wix)
         self.reader = Reader(self.schedule, self.snapshots, self.wix)
-        self.refresh = Refresh(self.store, self.sites, self.snapshots, self.reader)
+        self.claimer = Claimer(self.store, self.sites, self.snapshots, self.reader)
 
     async def add_site(self, site: str, *, everything: bool = False) -> None:
         await self.schedule.add_site(SiteId(site), RULES, everything=everything)
@@ -75,9 +75,9 @@ async def running_worker(redis_url: str, wix: WixRig, timing: Timing | None = No
     worker = WorkerRig(redis_url, wix.url, App(settings["wix_app_id"], settings["wix_app_secret"]), timing)
     try:
         await worker.add_site(wix.site)
-        worker.running = asyncio.create_task(worker.refresh.run())
+        worker.running = asyncio.create_task(worker.claimer.run())
         yield worker
-        worker.refresh.stop()
+        worker.claimer.stop()
         await worker.running
     finally:
         if worker.running is not None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from server.model import Pace, TicketId
 from server.store.budget import Budget, Priority, Wait
 from server.store.keys import key
-from server.store.schedule import Listing, Lot, Next
+from server.store.schedule import Listing, Lot, NextRead
 from server.store.timing import Timing
 from tests.rig.redis import RedisServer
 from tests.rig.server import SITE
@@ -45,7 +45,7 @@ async def test_classes_leave_some(site: StoredSite) -> None:
 @pytest.mark.parametrize(("tokens", "expected"), [(0.5, 0), (1.5, 1), (5.5, 1), (6.5, 2), (10.5, 2), (11.5, 3)])
 async def test_claims_pay(site: StoredSite, tokens: float, expected: int) -> None:
     """Law 5: A claim pays for its call: with few tokens only hinted tickets are read, then watched ones, then any."""
-    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in (A, B)])
+    await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE) for one in (A, B)])
     await site.passes(400)
     await site.watch(B)
     await site.mark(C)
@@ -80,7 +80,7 @@ async def test_the_pages_of_a_listing_are_in_no_read_s_way(site: StoredSite) -> 
 
     found = await site.claim()
     assert isinstance(found, Lot)
-    assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
+    assert (Priority.HINTED, (A,)) == (found.priority, found.tickets)
 
 
 async def test_a_hint_behind_a_thousand_others(site: StoredSite) -> None:
@@ -95,7 +95,7 @@ async def test_a_hint_behind_a_thousand_others(site: StoredSite) -> None:
     found = await site.claim()
 
     assert isinstance(found, Lot)
-    assert (Priority.HINTED, (A,)) == (found.reason, found.tickets)
+    assert (Priority.HINTED, (A,)) == (found.priority, found.tickets)
 
 
 async def test_waits_for_a_token(site: StoredSite) -> None:
@@ -157,7 +157,7 @@ async def test_a_listing_under_way_holds_its_place(site: StoredSite) -> None:
     listing = await site.listing()
     assert 20 - 1 == await places(site)
 
-    await site.schedule.listed(replace(listing, lease=listing.lease - 10_000_000))
+    await site.schedule.listing_done(replace(listing, lease=listing.lease - 10_000_000))
 
     assert 20 == await places(site)
 

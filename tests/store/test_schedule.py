@@ -14,7 +14,7 @@ from server.model import (
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority, Wait
 from server.store.keys import WAKE, key
-from server.store.schedule import Listing, Lot, Next, Schedule
+from server.store.schedule import Listing, Lot, NextRead, Schedule
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, StoredSite, about, held
@@ -26,7 +26,7 @@ async def test_adopt_makes_the_listing_due(unknown: StoredSite) -> None:
     """A new site is known and its listing is due once; the same settings again change nothing, new rules list again."""
     await unknown.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert {SITE_ID} == await unknown.schedule.sites()
-    await unknown.schedule.listed(await unknown.listing())
+    await unknown.schedule.listing_done(await unknown.listing())
 
     await unknown.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert isinstance(await unknown.claim(), Wait)
@@ -55,7 +55,7 @@ async def test_listing_ends_with_everything(site: StoredSite) -> None:
     assert isinstance(await site.claim(), Wait)
 
     await site.list_now()
-    await site.schedule.listed(await site.listing())
+    await site.schedule.listing_done(await site.listing())
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
 
@@ -69,7 +69,7 @@ async def test_listing_is_leased(site: StoredSite) -> None:
     listing = await site.listing()
     assert isinstance(await site.claim(), Wait)
     assert [] == await site.schedule.tracked(SITE_ID)
-    await site.schedule.listed(listing)
+    await site.schedule.listing_done(listing)
     await site.passes(598)
     assert isinstance(await site.claim(), Wait)
     await site.passes(3)
@@ -93,18 +93,18 @@ async def test_listing_goes_on(site: StoredSite) -> None:
     other = await site.listing()
 
     assert await site.schedule.extend(replace(listing, lease=listing.lease - 30_000_000)) is None
-    await site.schedule.listed(listing)
+    await site.schedule.listing_done(listing)
     assert await site.schedule.extend(other) is not None
 
 
 async def test_listing_is_given_back(site: StoredSite) -> None:
     """A listing that came to nothing is due at once; one that was asked for anew meanwhile is made anew."""
     await site.list_now()
-    await site.schedule.list_again(await site.listing())
+    await site.schedule.release(await site.listing())
 
     listing = await site.listing()
     await site.list_now()
-    await site.schedule.listed(listing)
+    await site.schedule.listing_done(listing)
     await site.listing()
 
 
@@ -112,15 +112,15 @@ async def test_listing_that_wix_fails(site: StoredSite) -> None:
     """Of a listing that Wix fails again and again the next begins later each time, until one has come to its end."""
     for seconds in (2, 4, 8, 16, 32, 60, 60):
         await site.list_now()
-        await site.schedule.list_again(await site.listing(), fault=True)
+        await site.schedule.listing_failed(await site.listing())
         found = await site.claim()
         assert isinstance(found, Wait)
         assert about(seconds) == found.seconds
 
     await site.list_now()
-    await site.schedule.listed(await site.listing())
+    await site.schedule.listing_done(await site.listing())
     await site.list_now()
-    await site.schedule.list_again(await site.listing(), fault=True)
+    await site.schedule.listing_failed(await site.listing())
     found = await site.claim()
     assert isinstance(found, Wait)
     assert about(2) == found.seconds
@@ -148,7 +148,7 @@ async def test_forget_leaves_nothing_for_ever(site: StoredSite) -> None:
     await site.schedule.remove_site(SITE_ID)
 
     await site.settle(lot)
-    await site.schedule.track(SITE_ID, lot.version, [Next(B, Pace.LIVE, start_us=lot.version + 10**9)])
+    await site.schedule.track(SITE_ID, lot.version, [NextRead(B, Pace.LIVE, start_us=lot.version + 10**9)])
     assert await site.mark(A) is None
     assert Wait(1.0) == await site.claim()
     assert frozenset() == await site.schedule.sites()
@@ -212,7 +212,7 @@ async def test_sites_of_a_cluster(store: RedisClient) -> None:
         lot = await schedule.claim(site, Rules())
         assert isinstance(lot, Lot)
         assert {A, B} == set(lot.tickets)
-        await schedule.settle(lot, [Next(ticket, Pace.LIVE) for ticket in lot.tickets])
+        await schedule.settle(lot, [NextRead(ticket, Pace.LIVE) for ticket in lot.tickets])
         assert isinstance(await schedule.spend(site, Priority.REST), int)
 
     assert set(sites) == await schedule.sites()

@@ -6,7 +6,7 @@ from server.model import (
 )
 from server.store.budget import Priority, Wait
 from server.store.keys import key
-from server.store.schedule import Listing, Lot, Next
+from server.store.schedule import Listing, Lot, NextRead
 from server.store.snapshots import ReadResult
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, SITE_ID, A, B, StoredSite, about
@@ -33,19 +33,19 @@ async def test_hinted_first(site: StoredSite) -> None:
     rest = [TicketId(f"rest-{n}") for n in range(60)]
     looked_at = [TicketId(f"looked-at-{n}") for n in range(30)]
     hinted = [TicketId(f"hinted-{n}") for n in range(50)]
-    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE, start_us=1) for one in (*rest, *looked_at)])
+    await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE, start_us=1) for one in (*rest, *looked_at)])
     await site.passes(400)
     await site.watch(*looked_at)
     await site.mark(*hinted)
 
     lot = await site.lot()
 
-    assert Priority.HINTED == lot.reason
+    assert Priority.HINTED == lot.priority
     assert set(hinted) == set(lot.tickets[:50])
     assert set(looked_at) == set(lot.tickets[50:80])
     assert set(lot.tickets[80:]) < set(rest)
     assert 100 == len(lot.tickets)
-    assert Priority.REST == (await site.lot()).reason
+    assert Priority.REST == (await site.lot()).priority
 
 
 async def test_hints_without_end_starve_nobody(site: StoredSite) -> None:
@@ -64,17 +64,17 @@ async def test_hints_without_end_starve_nobody(site: StoredSite) -> None:
 async def test_viewers_that_left(watched: StoredSite) -> None:
     """A ticket that nobody looks at any more is read with the rest, not as a watched one."""
     await watched.watch(A)
-    assert Priority.WATCHED == (await watched.lot()).reason
+    assert Priority.WATCHED == (await watched.lot()).priority
 
     await watched.passes(31)
 
-    assert Priority.REST == (await watched.lot()).reason
+    assert Priority.REST == (await watched.lot()).priority
 
 
 async def test_a_backlog_hides_no_hint(site: StoredSite) -> None:
     """A hint is read first, however many tickets have been due for longer."""
     backlog = [TicketId(f"ticket-{n}") for n in range(1500)]
-    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in backlog])
+    await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE) for one in backlog])
     await site.passes(400)
     await site.mark(A)
 
@@ -170,13 +170,13 @@ async def test_a_clock_set_back_lets_new_hints_through(site: StoredSite) -> None
     await site.mark(A)
     await site.settle(await site.lot())
     await site.passes(-HOUR)
-    await site.schedule.listed(await site.listing())
+    await site.schedule.listing_done(await site.listing())
 
     await site.mark(A)
 
     assert {A: about(0)} == await site.scores("hinted")
     lot = await site.lot()
-    assert Priority.HINTED == lot.reason
+    assert Priority.HINTED == lot.priority
     await site.settle(lot)
     assert {A: about(2)} == await site.scores()
 
@@ -222,20 +222,20 @@ async def test_a_clock_set_back_holds_no_call(site: StoredSite) -> None:
     await site.passes(1)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
-    await site.schedule.fault(SITE_ID, None, 5.0)
+    await site.schedule.pause(SITE_ID, None, 5.0)
     await site.passes(-HOUR)
     held = await site.schedule.spend(SITE_ID, Priority.HINTED)
     assert isinstance(held, Wait)
     assert about(300) == held.seconds
     await site.passes(-HOUR)
-    assert about(300) == await site.schedule.fault(SITE_ID, None, 5.0)
+    assert about(300) == await site.schedule.pause(SITE_ID, None, 5.0)
     await site.passes(300)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
 async def test_a_clock_set_back_holds_no_probe(site: StoredSite) -> None:
     """The one call after a fault is waited for no longer than its 30 s after Redis's clock was set back."""
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
     await site.store.do("HDEL", key(SITE, "reads"), "paused_until")
     await site.passes(-HOUR)

@@ -8,7 +8,7 @@ from server.model import (
 )
 from server.store.budget import Priority, Wait
 from server.store.keys import key
-from server.store.schedule import Next
+from server.store.schedule import NextRead
 from tests.rig.server import SITE
 from tests.rig.stored_site import SITE_ID, A, B, StoredSite, about
 from tests.rig.time_travel import aged
@@ -33,7 +33,7 @@ async def test_pause(site: StoredSite, retry_after: float | None, chance: float,
     await site.store.do("HSET", key(SITE, "reads"), "faults", faults - 1)
     site.chance = chance
 
-    assert about(expected) == await site.schedule.fault(SITE_ID, None, retry_after)
+    assert about(expected) == await site.schedule.pause(SITE_ID, None, retry_after)
 
     found = await site.schedule.spend(SITE_ID, Priority.HINTED)
     assert expected == (0 if not isinstance(found, Wait) else about(found.seconds))
@@ -46,8 +46,8 @@ async def test_a_call_that_hung_has_waited(site: StoredSite) -> None:
     lot = await site.lot()
     await site.passes(5)
 
-    assert about(8 - 5) == await site.schedule.fault(SITE_ID, aged(lot, 5), None)
-    assert about(7) == await site.schedule.fault(SITE_ID, None, 7.0)
+    assert about(8 - 5) == await site.schedule.pause(SITE_ID, aged(lot, 5), None)
+    assert about(7) == await site.schedule.pause(SITE_ID, None, 7.0)
 
 
 async def test_a_fault_gives_the_tickets_back(site: StoredSite) -> None:
@@ -56,7 +56,7 @@ async def test_a_fault_gives_the_tickets_back(site: StoredSite) -> None:
     lot = await site.lot()
     await site.mark(B)
 
-    await site.schedule.fault(SITE_ID, lot, 5.0)
+    await site.schedule.pause(SITE_ID, lot, 5.0)
 
     assert {A: about(0), B: about(0)} == await site.scores()
     found = await site.claim()
@@ -71,22 +71,22 @@ async def test_a_fault_pauses_no_other_site(site: StoredSite) -> None:
     other = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
     await site.schedule.add_site(other, Rules(), everything=False)
 
-    await site.schedule.fault(SITE_ID, None, 60.0)
+    await site.schedule.pause(SITE_ID, None, 60.0)
 
     assert isinstance(await site.schedule.spend(other, Priority.REST), int)
 
 
 async def test_a_pause_is_never_shortened(site: StoredSite) -> None:
     """Of two calls that failed at once the longer pause holds."""
-    await site.schedule.fault(SITE_ID, None, 60.0)
+    await site.schedule.pause(SITE_ID, None, 60.0)
 
-    assert about(60) == await site.schedule.fault(SITE_ID, None, 1.0)
+    assert about(60) == await site.schedule.pause(SITE_ID, None, 1.0)
 
 
 async def test_one_call_after_a_fault(site: StoredSite) -> None:
     """After a fault one call at a time asks whether Wix is well again, until a good answer; none comes: 30 s."""
     await site.mark(A)
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
     lot = await site.lot()
     await site.mark(B)
     await site.passes(1)
@@ -111,7 +111,7 @@ async def test_who_spoils_a_lot_is_got_past(site: StoredSite) -> None:
         lot = await site.lot()
         sizes.append(len(lot.tickets))
         if spoils in lot.tickets:
-            await site.schedule.fault(SITE_ID, lot, 0.0)
+            await site.schedule.pause(SITE_ID, lot, 0.0)
         else:
             well |= set(lot.tickets)
             await site.settle(lot)
@@ -126,7 +126,7 @@ async def test_a_hinted_one_that_spoils_lots_is_got_past(site: StoredSite) -> No
     watched, others = [
         [TicketId(f"{n:08d}-{kind * 4}-4aaa-8aaa-000000000001") for n in range(10)] for kind in ("b", "c")
     ]
-    await site.schedule.track(SITE_ID, 0, [Next(one, Pace.LIVE) for one in (*watched, *others)])
+    await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE) for one in (*watched, *others)])
     await site.passes(400)
     await site.watch(*watched)
     await site.mark(A)
@@ -135,7 +135,7 @@ async def test_a_hinted_one_that_spoils_lots_is_got_past(site: StoredSite) -> No
     for _ in range(40):
         lot = await site.lot()
         if A in lot.tickets:
-            await site.schedule.fault(SITE_ID, lot, 0.0)
+            await site.schedule.pause(SITE_ID, lot, 0.0)
             await site.mark(A)
         else:
             well |= set(lot.tickets)
@@ -156,7 +156,7 @@ async def test_a_first_viewer_during_a_read(site: StoredSite, fault: bool, expec
 
     await site.watch(A)
     if fault:
-        await site.schedule.fault(SITE_ID, lot, 0.0)
+        await site.schedule.pause(SITE_ID, lot, 0.0)
     else:
         await site.settle(lot)
 
@@ -166,10 +166,10 @@ async def test_a_first_viewer_during_a_read(site: StoredSite, fault: bool, expec
 async def test_another_fault_lets_the_next_call_ask(site: StoredSite) -> None:
     """When the one call after a fault fails too, the next may ask as soon as its pause is over, not 30 s later."""
     await site.mark(A)
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
     lot = await site.lot()
 
-    await site.schedule.fault(SITE_ID, lot, 0.0)
+    await site.schedule.pause(SITE_ID, lot, 0.0)
 
     assert (A,) == (await site.lot()).tickets
 
@@ -177,23 +177,23 @@ async def test_another_fault_lets_the_next_call_ask(site: StoredSite) -> None:
 async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: StoredSite) -> None:
     """When Redis is away just as the one call after a fault is answered, the next call asks at once, not 30 s later."""
     await site.mark(A)
-    await site.schedule.fault(SITE_ID, None, 0.0)
+    await site.schedule.pause(SITE_ID, None, 0.0)
 
-    await site.schedule.give_back(await site.lot())
+    await site.schedule.release(await site.lot())
 
     await site.list_now()
     listing = await site.listing()
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
-    await site.schedule.list_again(listing)
+    await site.schedule.release(listing)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
 async def test_a_good_answer_ends_the_faults(site: StoredSite) -> None:
     """A good answer zeroes the faults, so the next pause is a short one; it does not end a pause."""
     for _ in range(4):
-        await site.schedule.fault(SITE_ID, None, 5.0)
+        await site.schedule.pause(SITE_ID, None, 5.0)
     await site.schedule.track(SITE_ID, 0, [])
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait)
     await site.passes(6)
 
-    assert about(2) == await site.schedule.fault(SITE_ID, None, None)
+    assert about(2) == await site.schedule.pause(SITE_ID, None, None)

@@ -16,7 +16,7 @@ async def test_unknown_site_writes_nothing(unknown: StoredSite) -> None:
     assert await unknown.schedule.watch(SITE_ID, [A], counters=True) is None
     assert Wait(1.0) == await unknown.claim()
     assert Wait(1.0) == await unknown.schedule.spend(SITE_ID, Priority.HINTED)
-    assert 0.0 == await unknown.schedule.fault(SITE_ID, None, 5.0)
+    assert 0.0 == await unknown.schedule.pause(SITE_ID, None, 5.0)
 
     assert [] == await unknown.keys()
 

@@ -8,7 +8,7 @@ from server.model import (
     TicketId,
 )
 from server.store.keys import key
-from server.store.schedule import Next
+from server.store.schedule import NextRead
 from tests.rig.server import SITE
 from tests.rig.stored_site import SITE_ID, A, B, StoredSite, about, held
 from tests.rig.time_travel import aged
@@ -207,7 +207,7 @@ async def test_track(site: StoredSite) -> None:
     """A listing gives a due time to tickets that had none, and takes none from those that had."""
     await site.mark(A)
 
-    await site.schedule.track(SITE_ID, await site.now(), [Next(A, Pace.LIVE), Next(B, Pace.LIVE)])
+    await site.schedule.track(SITE_ID, await site.now(), [NextRead(A, Pace.LIVE), NextRead(B, Pace.LIVE)])
 
     assert {A: about(0), B: about(300)} == await site.scores()
     assert {A, B} == set(await site.schedule.tracked(SITE_ID))

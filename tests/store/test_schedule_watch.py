@@ -12,7 +12,7 @@ from server.model import (
 )
 from server.store.budget import Budget, Wait
 from server.store.keys import WAKE, key
-from server.store.schedule import Listing, Lot, Next
+from server.store.schedule import Listing, Lot, NextRead
 from server.store.snapshots import ReadResult
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, StoredSite, about
@@ -175,10 +175,10 @@ async def test_a_viewer_keeps_a_ticket_due(watched: StoredSite, pace: Pace, expe
 async def test_a_viewer_makes_it_sooner(site: StoredSite) -> None:
     """A ticket that waits for its reconciling read is due sooner with its first viewer, at once if its read is old."""
     await site.knows(A)
-    await site.schedule.track(SITE_ID, await site.now(), [Next(A, Pace.LIVE)])
+    await site.schedule.track(SITE_ID, await site.now(), [NextRead(A, Pace.LIVE)])
     await site.passes(100, A)
     await site.knows(B)
-    await site.schedule.track(SITE_ID, await site.now(), [Next(B, Pace.LIVE)])
+    await site.schedule.track(SITE_ID, await site.now(), [NextRead(B, Pace.LIVE)])
     assert {A: about(200), B: about(300)} == await site.scores()
 
     await site.watch(A, B)
@@ -243,7 +243,7 @@ async def test_strangers_do_not_hide_what_is_there(watched: StoredSite) -> None:
     listing = replace(listing, lease=listing.lease - 15_000_000)
     held = await watched.schedule.extend(listing)
     assert held is not None
-    await watched.schedule.listed(held)
+    await watched.schedule.listing_done(held)
     await watched.watch(strangers[30])
     assert not isinstance(await watched.claim(), Listing)
 
@@ -255,7 +255,7 @@ async def test_what_was_listed_is_no_first_read(watched: StoredSite) -> None:
     """Law 9: A ticket that a listing has found is watched and read whatever strangers have used up."""
     await watched.watch(*(TicketId(f"stranger-{n}") for n in range(31)))
     await watched.knows(A)
-    await watched.schedule.track(SITE_ID, await watched.now(), [Next(A, Pace.LIVE, end_us=10**16)])
+    await watched.schedule.track(SITE_ID, await watched.now(), [NextRead(A, Pace.LIVE, end_us=10**16)])
     assert await watched.due(A) is None
 
     await watched.watch(A)

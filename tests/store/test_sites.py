@@ -19,8 +19,8 @@ from tests.rig.server import until
 OURS, INSTALLED, OTHER = (SiteId(f"5f0e4d3c-1111-4111-8111-00000000b00{number}") for number in range(3))
 
 
-def sites(schedule: Schedule, given: Collection[SiteId] = (), *, thorough: bool = False) -> Sites:
-    return Sites(schedule, given, Rules(), everything=True, thorough=thorough)
+def sites(schedule: Schedule, given: Collection[SiteId] = (), *, check_each: bool = False) -> Sites:
+    return Sites(schedule, given, Rules(), everything=True, check_each=check_each)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_taken_on_with_others(schedule: Schedule) -> None:
     """A worker takes on those that Redis knows too, under its rules."""
     await schedule.add_site(OTHER, Rules(low_at=3), everything=True)
 
-    await sites(schedule, [OURS]).start(others=True)
+    await sites(schedule, [OURS]).start(include_known=True)
 
     assert [Rules().hash] * 2 == [await schedule.rules(site) for site in (OURS, OTHER)]
 
@@ -91,7 +91,7 @@ async def test_let_go(schedule: Schedule, store: RedisClient, read: bool) -> Non
 
 async def test_a_part_is_lost(schedule: Schedule, store: RedisClient) -> None:
     """Where only a part of a cluster lost its data, its sites are taken on again, and so are all when it is the list."""
-    found = sites(schedule, thorough=True)
+    found = sites(schedule, check_each=True)
     for site in (OURS, OTHER):
         await schedule.add_site(site, Rules(), everything=True)
     await found.reload()
@@ -112,7 +112,7 @@ async def test_a_part_is_away(breakable: Cluster) -> None:
     hangs = next(master for master in breakable.masters if breakable.owner(SITES) is not master)
     breakable.flush()
     async with aclosing(RedisClient(breakable.url, Use.INGEST)) as store:
-        found = sites(Schedule(store), many, thorough=True)
+        found = sites(Schedule(store), many, check_each=True)
         its = {site for site in many if breakable.owner(key(site, "site")) is hangs}
         await store.do("PING")
         hangs.freeze()
@@ -143,9 +143,9 @@ async def test_the_list_is_away(breakable: Cluster) -> None:
         await store.do("PING")
         hangs.freeze()
         try:
-            await found.start(others=True)
+            await found.start(include_known=True)
             assert set(others) == found.known
-            for ask in (found.reload(), without.start(others=True)):
+            for ask in (found.reload(), without.start(include_known=True)):
                 with pytest.raises(RedisUnavailable):
                     await ask
         finally:

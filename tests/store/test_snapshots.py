@@ -15,7 +15,7 @@ from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
 from server.store.budget import Wait
 from server.store.keys import channel, key
-from server.store.schedule import Listing, Lot, Next
+from server.store.schedule import Listing, Lot, NextRead
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
@@ -318,8 +318,8 @@ async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
     """Who may not read a site at all, as its own rules are others, tells a person so in the same words, once."""
     async with aclosing(StoredSite(redis_url)) as site:
         with capture_logs() as logs:
-            site.snapshots.differ(SITE_ID)
-            site.snapshots.differ(SITE_ID)
+            site.snapshots.rules_warning.warn(SITE_ID)
+            site.snapshots.rules_warning.warn(SITE_ID)
 
     assert [("rules_differ", SITE)] == [(one["event"], one["site"]) for one in logs]
 
@@ -629,7 +629,7 @@ class World:
                 await self.answer(*self.flying.pop(n % len(self.flying)))
             case "fault" if self.flying:
                 lot, _ = self.flying.pop(n % len(self.flying))
-                await self.site.schedule.fault(SITE_ID, lot, 0.1)
+                await self.site.schedule.pause(SITE_ID, lot, 0.1)
             case "pass":
                 await self.passes((0.3, 1, 2, 6, 25, 31)[n])
 
@@ -641,7 +641,7 @@ class World:
 
     async def answer(self, lot: Lot, said: dict[TicketId, int]) -> None:
         await self.site.keep(lot.version, *(definition(one, number) for one, number in said.items()))
-        await self.site.schedule.settle(lot, [Next(one, Pace.LIVE) for one in said])
+        await self.site.schedule.settle(lot, [NextRead(one, Pace.LIVE) for one in said])
         for one, number in said.items():
             self.kept[one] = max(self.kept.get(one, (0, 0)), (lot.version, number))
 
@@ -682,7 +682,7 @@ def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: l
             await site.add_site(everything=True)
             listing = await site.schedule.claim(SITE_ID, Rules())
             assert isinstance(listing, Listing)
-            await site.schedule.listed(listing)
+            await site.schedule.listing_done(listing)
             world = World(site)
             for what, n in steps:
                 await world.step(what, n)

@@ -117,10 +117,10 @@ async def test_page_requests(wix: FakeWix, client: Client) -> None:
     found = client()
 
     first = await found.page(SITE_ID, None, pay)
-    last = await found.page(SITE_ID, first.next, pay)
+    last = await found.page(SITE_ID, first.next_cursor, pay)
 
     assert ([TICKET], [OTHER]) == ([one.id for one in first.definitions], [one.id for one in last.definitions])
-    assert ("cursor-2", None) == (first.next, last.next)
+    assert ("cursor-2", None) == (first.next_cursor, last.next_cursor)
     fields = ["SALES_DETAILS", "EVENT_DETAILS"]
     assert [
         {"query": {"cursorPaging": {"limit": 100}}, "fields": fields},
@@ -201,7 +201,7 @@ async def test_last_page(wix: FakeWix, client: Client, metadata: Any) -> None:
     """An answer without a cursor is the last page, however Wix leaves it out."""
     wix.reply(QUERY, Reply(content={"ticketDefinitions": [], "metadata": metadata}))
 
-    assert (await client().page(SITE_ID, None, pay)).next is None
+    assert (await client().page(SITE_ID, None, pay)).next_cursor is None
 
 
 @pytest.mark.parametrize("status", [201, 204, 302, 401, 403, 409, 428, 429, 500, 501, 503, 504])

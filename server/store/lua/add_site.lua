@@ -1,11 +1,10 @@
 -- with: clock
--- add_site: take a site on, or take on new settings of it.
--- keys   site, due, then those that had begun to expire when the site was let go
--- args   rules, 1 = every ticket is wanted, watched or not; the channel that wakes workers
--- gives  1 if its listing is due by this, else 0
--- keeps  what changed is stored and the listing that follows from it is due, in one step: a process that dies here
---        leaves no site that is never listed. Where only watched tickets are wanted a site is listed only when
---        a viewer asks for an unknown ticket (watch).
+-- add_site: add a site, or change its settings.
+-- keys   site, due, then those that began to expire when the site was removed
+-- args   rules, 1 = every ticket is tracked, watched or not; the channel that wakes workers
+-- gives  1 if this made its listing due, else 0
+-- keeps  the settings are stored and the listing is made due in one step: a process that dies here leaves no site that is
+--        never listed. Where only watched tickets are tracked, only viewers make a listing due (watch).
 
 local site, due = KEYS[1], KEYS[2]
 local rules, all, wake = ARGV[1], ARGV[2], ARGV[3]

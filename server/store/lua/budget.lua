@@ -1,22 +1,23 @@
 -- budget: the site's token bucket, its pause and the order of its reads. Needs clock.
 -- gives  budget(reads, due, capacity, refill, lease, longest pause)
---                                           the state of hash `reads`, tokens refilled until now
---        held(b)                            microseconds for which no call may start at all, or 0
---        short(b, class)                    microseconds until this class may take a token, or 0
---        pay(b, reads, lease)               takes a token; answers the version of the call that may start now
---        flies(lot, reads, lease)           this lot (its version, or '*' for a listing) is being read
--- A class leaves something for those before it: hinted reads may take the last token, watched ones leave 5, the
--- rest leaves 10. With capacity 20 and 3 tokens a second no minute sees more than 200 calls, at Wix's end either, where
--- a call may arrive long after it was paid: a lot that is being read, which has one call on its way at most, holds its
--- place in the bucket, and room that its end makes begins to fill only then. So what is on its way and what may begin at
--- once are 20 together, at any moment. Only where Redis forgets the last payments (emptied, or failed over without its
--- tail), or its clock is set forward, the bucket seems fuller than it is: by 20 calls at most, in that one minute.
--- A clock that was set back holds a site for no longer than a fault may: what is stored further ahead than anything
--- sets it is brought back, once, and the whole schedule is due. Some of it is then read too early, which is harmless
--- and gives it a new time; a sale start that is really to come gets its old one.
+--                                           the state of hash `reads`, with tokens refilled until now
+--        no_call_for(b)                     microseconds for which no call may begin, or 0
+--        no_token_for(b, priority)          microseconds until a call of this priority may take a token, or 0
+--        pay(b, reads, lease)               takes a token; answers the version of the call, which may begin now
+--        in_flight(lot, reads, lease)       this lot (its version, or '*' for a listing) is being read
+-- Each priority leaves tokens to those above it: hinted reads may take the last token, watched ones leave 5, the rest
+-- leaves 10. With capacity 20 and 3 tokens a second no minute sees more than 200 calls, and neither does Wix, where a call
+-- may arrive long after it was paid for: a lot in flight, which has one call under way at most, keeps its token's place in
+-- the bucket, and the place begins to fill only when the lot has ended. So calls under way, and calls that may begin at
+-- once, are 20 together at any moment. Only where Redis loses the last payments (emptied, or failed over without the newest
+-- writes), or its clock is set forward, the bucket seems fuller than it is: by 20 calls at most, in that one minute.
+-- A clock that was set back stops a site for no longer than a fault can: times that are further ahead than any script sets
+-- them are corrected, once, and the whole schedule is due. Some tickets are then read too early, which is harmless and gives
+-- them a new due time; a sale that really starts later gets its old one.
 
-local LEAVES = { hinted = 0, watched = 5, rest = 10 }
+local RESERVED = { hinted = 0, watched = 5, rest = 10 }
 
+-- Microseconds: a smaller difference is no clock that was set back.
 local SET_BACK = 1000000
 
 local function budget(reads, due, capacity, refill, lease, longest)
@@ -53,11 +54,11 @@ local function budget(reads, due, capacity, refill, lease, longest)
       redis.call('ZADD', due, int(now), member)
     end
   end
-  -- `lot:<version>` is when it ended; ahead of now, its lease's end: after that it is a worker's that died.
-  local flying, ends = 0, {}
+  -- `lot:<version>` is when the lot ended, or in the future the end of its lease: past that, its worker has died.
+  local lots, ends = 0, {}
   for name, text in pairs(got) do
     if string.find(name, '^lot:') then
-      flying = flying + 1
+      lots = lots + 1
       local ended = at_most(name, tonumber(text), now + lease)
       if ended <= now then
         ends[#ends + 1] = ended
@@ -67,12 +68,12 @@ local function budget(reads, due, capacity, refill, lease, longest)
   end
   table.sort(ends)
   local function fill(until_)
-    level = math.min(capacity - flying, level + math.max(0, until_ - at) / 1000000 * refill)
+    level = math.min(capacity - lots, level + math.max(0, until_ - at) / 1000000 * refill)
     at = math.max(at, until_)
   end
   for _, ended in ipairs(ends) do
     fill(ended)
-    flying = flying - 1
+    lots = lots - 1
   end
   fill(now)
   if #ends > 0 then
@@ -82,22 +83,22 @@ local function budget(reads, due, capacity, refill, lease, longest)
   return b
 end
 
-local function held(b)
+local function no_call_for(b)
   local wait = math.max(0, b.paused_until - now)
   if b.faults > 0 then
-    -- After a fault one call at a time asks whether Wix is well again.
+    -- After a fault one call at a time tries whether Wix works again.
     wait = math.max(wait, b.probe - now)
   end
   return wait
 end
 
-local function short(b, class)
-  return math.max(0, (1 + LEAVES[class] - b.tokens) / b.refill * 1000000)
+local function no_token_for(b, priority)
+  return math.max(0, (1 + RESERVED[priority] - b.tokens) / b.refill * 1000000)
 end
 
 local function pay(b, reads, lease)
-  -- Given before the call begins, so a read that began later has the higher version, whatever the order of
-  -- answers. The clock keeps it rising even if Redis lost its data.
+  -- Given before the call begins, so a read that began later has the higher version, whatever the order of answers.
+  -- The clock keeps versions rising even if Redis lost its data.
   local version = math.max(b.version + 1, now)
   redis.call('HSET', reads, 'tokens', string.format('%.6f', b.tokens - 1), 'filled_at', int(now),
     'last_call', int(now), 'version', int(version))
@@ -107,6 +108,6 @@ local function pay(b, reads, lease)
   return version
 end
 
-local function flies(lot, reads, lease)
+local function in_flight(lot, reads, lease)
   redis.call('HSET', reads, 'lot:' .. lot, int(now + lease))
 end

@@ -1,5 +1,5 @@
--- clock: the only clock of this house.
--- gives  now   microseconds since 1970 by Redis's TIME; a double holds them exactly until the year 2255
+-- clock: the only clock of the store.
+-- gives  now    Redis's TIME in microseconds since 1970; a double holds them exactly until the year 2255
 --        int(n) a whole number as text: Lua's own tostring would write 1.79e+15
 
 local time = redis.call('TIME')

@@ -1,13 +1,13 @@
 -- with: clock
--- extend: the listing of a site goes on, has ended, or is given back.
+-- extend: a listing goes on, is complete, is released, or met a fault of Wix.
 -- keys   site, due, reads
 -- args   its lease end, what became of it (on | done | back | fault); microseconds: lease, list every
--- gives  1 and its new lease end or due time ('' = none); 0 and '' if it is not ours any more (nothing was written)
--- keeps  a listing that was asked for anew, or taken by another worker, is left alone. Where only watched tickets are
---        wanted none follows by itself. After a fault of Wix the next one begins later, and later after each further one,
---        up to a tenth of `list every`: a page that always fails would else have the first ones listed without end.
---        `listed` is when one was last under way: watch asks for another only a lease after that, so it never cuts into
---        one.
+-- gives  1 and its new lease end or due time ('' = none); 0 and '' if another claim holds it (nothing was written)
+-- keeps  a listing that was made due meanwhile, or claimed by another worker, is left alone. Where only watched tickets
+--        are tracked, none follows by itself. After a fault of Wix the next one is due later, and later still after each
+--        further fault, up to a tenth of `list every`: else a page that always fails would have the pages before it listed
+--        without end. `listed` is when one was last in progress: watch makes another due only a lease after that, so it
+--        never interrupts one.
 
 local site, due, reads = unpack(KEYS)
 local score = redis.call('ZSCORE', due, '*')
@@ -19,7 +19,7 @@ local after = how == 'on' and lease or 0
 redis.call('HSET', site, 'listed', int(now))
 redis.call('HSET', reads, 'lot:*', int(now + after))
 if how == 'back' then
-  -- Its last page may have been the one call after a fault, and said nothing of Wix: the next call asks.
+  -- Its last page may have been the one call after a fault, and has no result: the next call may try.
   redis.call('HSET', reads, 'probe', 0)
 elseif how == 'fault' then
   after = math.min(every / 10, 2 ^ redis.call('HINCRBY', site, 'list_faults', 1) * 1000000)

@@ -1,5 +1,5 @@
 -- with: clock silence
--- keep: store what a read said, and announce what it changed: together or not at all.
+-- keep: store the results of a read, and announce what they changed: together or not at all.
 -- keys   site, changes, history, heard, then three a ticket: its hash, its event's set, its channel
 -- args   version of the read (when it was claimed, µs), rules of the worker, PUBLISH or SPUBLISH,
 --        milliseconds that changes are kept, and history; seconds that an untracked ticket is kept, and one that
@@ -7,12 +7,12 @@
 --        id, pace (live | slow | dead | never), unsold as read ('' = none), counter without its v, facts ('' = none),
 --        event ('' = unknown)
 -- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended, + 16 its stock fell
---        and no webhook told of it; 8 refused because the site's rules are others
+--        and no webhook reported it; 8 refused because the site has other rules
 -- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
---        nothing, and so does a worker whose rules are not the site's. That a ticket was never there is refused where one
---        is stored: another worker found it meanwhile. `v` is the version of the read that last changed what is shown:
---        where nothing shown changed, no byte, no publish and no `v` does. After a clock was set back versions are ahead of
---        it; the time of a read never is.
+--        nothing, and neither does a worker with other rules than the site. That a ticket was never there is refused where a
+--        snapshot is stored: another worker found it meanwhile. `v` is the version of the read that last changed the counter:
+--        where the counter is the same, its bytes and its `v` stay, and nothing is published. After a clock was set back
+--        versions are in the future; the time of a read never is.
 
 local FIXED, ALL = 4, 8
 local site, changes, history, heard = unpack(KEYS, 1, FIXED)
@@ -42,21 +42,21 @@ for k = FIXED + 1, #KEYS, 3 do
     local done = 1
     local v = was[2]
     local counter = was[3]
-    local shown = not (v and counter == '{"v":' .. v .. ',' .. body)
-    if shown then
+    local changed = not (v and counter == '{"v":' .. v .. ',' .. body)
+    if changed then
       v = int(version)
       counter = '{"v":' .. v .. ',' .. body
     end
     redis.call('HSET', hash, 'version', int(version), 'v', v, 'counter', counter, 'facts', facts, 'unsold', unsold,
       'read_at', read_at, 'rules', rules, 'event', event, 'pace', pace)
     redis.call('HDEL', hash, 'missing')
-    if shown then
+    if changed then
       redis.call(publish, channel, counter)
       done = done + 2
     end
-    if pace ~= 'never' and (shown or was[5] ~= unsold) then
+    if pace ~= 'never' and (changed or was[5] ~= unsold) then
       local entry = { 'ticket', ticket, 'v', int(version), 'unsold', unsold }
-      if shown then
+      if changed then
         entry[#entry + 1] = 'counter'
         entry[#entry + 1] = counter
       end
@@ -77,13 +77,13 @@ for k = FIXED + 1, #KEYS, 3 do
       done = done + 4
     end
     local number, former = tonumber(unsold), tonumber(was[5])
-    if number and former and number ~= former and moved(heard, former, number, tonumber(was[6]), late) then
+    if number and former and number ~= former and count_change(heard, former, number, tonumber(was[6]), late) then
       done = done + 16
     end
-    local stays = known[2] == '1' and pace ~= 'dead'
+    local tracked = known[2] == '1' and pace ~= 'dead'
     if facts ~= '' then
       redis.call('SADD', event_set, ticket)
-      if stays then
+      if tracked then
         redis.call('PERSIST', event_set)
       else
         redis.call('EXPIRE', event_set, expire)
@@ -91,7 +91,7 @@ for k = FIXED + 1, #KEYS, 3 do
     elseif event ~= '' then
       redis.call('SREM', event_set, ticket)
     end
-    if stays and pace ~= 'never' then
+    if tracked and pace ~= 'never' then
       redis.call('PERSIST', hash)
     else
       redis.call('EXPIRE', hash, pace == 'never' and forget or expire)

@@ -1,19 +1,18 @@
 -- with: clock
--- mark: look at these tickets again.
+-- mark: make tickets due by a hint.
 -- keys   site, due, hinted, watched, heard, holds, event
 -- args   type of the webhook ('' = none), how the tickets are named (tickets | lines | event),
 --        microseconds for which a watched ticket stays tracked, when a hold on the tickets ends (microseconds,
---        0 = none does), the channel that wakes workers, tickets…
--- gives  tickets taken (-1 = unknown site, nothing was written), and how many of them were not due before
--- keeps  only what is tracked is taken: everything where the site is `all`, else what was watched within that time.
---        Invoice lines name tickets only by custom, so a line counts only if the event knows it. A hint that
---        names no tracked ticket marks those of its event. A due time is only ever lowered: a thousand orders are
---        one member, and an order that comes during a read makes the ticket due again after it. A webhook is heard
---        whatever it names: that it came is what silence.lua asks for. The end of a hold is remembered, since then
---        tickets come back and perhaps nobody tells: in steps of 5 s, so that a rush of holds is few reads, and of
---        many tickets at once; and for an hour ahead at most.
+--        0 = no hold), the channel that wakes workers, tickets…
+-- gives  tickets marked (-1 = unknown site, nothing was written), and how many of them were not due before
+-- keeps  only tracked tickets are marked: every ticket where the site is `all`, else those watched within that time.
+--        Invoice lines have the ids of tickets only by custom, so a line counts only if it is a ticket of the event. A hint
+--        that names no tracked ticket marks those of its event. A due time is only ever lowered: a thousand orders are
+--        one member, and an order that comes during a read makes the ticket due again after it. A webhook's time is stored
+--        whatever it names, for silence.lua. The end of a hold is stored, since its tickets come back then, perhaps without
+--        a webhook: rounded up to 5 s, so that many holds are few reads, each of many tickets; and for the next hour only.
 
-local APART, LONGEST = 5000000, 3600000000
+local HOLD_STEP, LONGEST_HOLD = 5000000, 3600000000
 local FIXED = 5
 local site, due, hinted, watched, heard, holds, event = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
@@ -26,35 +25,35 @@ end
 
 local all = redis.call('HGET', site, 'all') == '1'
 local since = now - tonumber(ARGV[3])
-local ends, wake = tonumber(ARGV[4]), ARGV[5]
-local taken, fell = 0, 0
+local hold_ends, wake = tonumber(ARGV[4]), ARGV[5]
+local marked, new = 0, 0
 
-local function take(ticket)
+local function mark(ticket)
   if not all then
     local until_ = redis.call('ZSCORE', watched, ticket)
     if not until_ or tonumber(until_) < since then
       return
     end
   end
-  taken = taken + 1
+  marked = marked + 1
   redis.call('ZADD', hinted, int(now), ticket)
-  if ends > now and ends <= now + LONGEST then
-    redis.call('ZADD', holds, 0, ticket .. ':' .. int(math.ceil(ends / APART) * APART))
+  if hold_ends > now and hold_ends <= now + LONGEST_HOLD then
+    redis.call('ZADD', holds, 0, ticket .. ':' .. int(math.ceil(hold_ends / HOLD_STEP) * HOLD_STEP))
   end
-  fell = fell + redis.call('ZADD', due, 'LT', 'CH', int(now), ticket)
+  new = new + redis.call('ZADD', due, 'LT', 'CH', int(now), ticket)
 end
 
 for i = FIXED + 1, #ARGV do
   if ARGV[2] ~= 'lines' or redis.call('SISMEMBER', event, ARGV[i]) == 1 then
-    take(ARGV[i])
+    mark(ARGV[i])
   end
 end
-if taken == 0 then
+if marked == 0 then
   for _, ticket in ipairs(redis.call('SMEMBERS', event)) do
-    take(ticket)
+    mark(ticket)
   end
 end
-if fell > 0 then
+if new > 0 then
   redis.call('PUBLISH', wake, string.match(site, '{(.-)}'))
 end
-return { taken, fell }
+return { marked, new }

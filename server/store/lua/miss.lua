@@ -1,6 +1,6 @@
--- miss: an answer left out a ticket that is stored.
+-- miss: Wix's answer left out a ticket that is stored.
 -- keys   its hash
--- gives  1, or 0 if nothing is stored of it any more (nothing was written: a mark alone would never expire)
+-- gives  1, or 0 if nothing is stored of it any more (nothing was written: this field alone would never expire)
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0

@@ -1,10 +1,10 @@
--- remove_site: let a site go.
--- keys   site, due, hinted, watched, heard, holds, then those that outlive it: reads first
--- args   seconds for which what outlives it is kept
+-- remove_site: remove a site.
+-- keys   site, due, hinted, watched, heard, holds, then those that are kept for a while: reads first
+-- args   seconds for which these are kept
 -- gives  nothing
--- keeps  a site with thousands of tickets is gone in one step, within the time that a webhook has; the keys of its
---        tickets and events are found by its schedule, and lie in the same slot as the others. Even of a site that was
---        never read `reads` is left: without it the site is one that Redis has lost, and gets back.
+-- keeps  a site with thousands of tickets is removed in one step, within the time that a webhook has; the keys of its
+--        tickets and events are found by its schedule, and are in the same slot as the others. `reads` is left even of a
+--        site that was never read: without it a process would take the site for one that Redis has lost, and add it again.
 
 local site, due, reads = KEYS[1], KEYS[2], KEYS[7]
 local tickets = redis.call('ZRANGE', due, 0, -1)

@@ -1,20 +1,20 @@
 -- with: clock
--- settle: a read has ended; say when each of its tickets is due next.
+-- settle: a read has ended; set when each of its tickets is due next.
 -- keys   site, due, hinted, watched, reads, holds
 -- args   version of the read, its lease end (0 = nothing was claimed: only tickets that have no due time and
---        are wanted get one),
+--        are tracked get one),
 --        outcome: good | fault | none (the answer says nothing about Wix's health);
 --        of a fault: Retry-After in microseconds (-1 = none given), a random number in [0, 1);
 --        microseconds: watch every, watch slowly every, reconcile, again, the three settle times;
 --        Wix calls a second that watching may use; most microseconds of a pause;
 --        then four a ticket: id, pace (live | slow | dead | never | again), sale start, sale end ('' = none)
 -- gives  microseconds for which the site is paused; 0 for an unknown site (nothing was written)
--- keeps  a ticket whose due time is now or before was marked meanwhile: it stays as it is. A version, which is
---        when the read began, may be ahead of a clock that was set back; no due time is counted from there. Wix's read model
---        may lag its webhooks, so a hint, a hold's end and a sale's start or end are followed by reads until the last settle
---        time has passed. A fault pauses the site, never a ticket: its tickets are due now, the pause holds them, and the
---        next lots are small (claim). Where Wix names no time the pause counts from the last call's beginning: one that
---        hung has waited already.
+-- keeps  a ticket that is due now was marked meanwhile: its due time stays. A version, which is when the read began, may be
+--        in the future after a clock was set back; due times are counted from now then. Wix's read model may lag its
+--        webhooks, so a hint, a hold's end and a sale's start or end are followed by reads until the last settle time has
+--        passed. A fault pauses the site, never a ticket: its tickets are due now, the pause delays them, and the next lots
+--        are small (claim). Where Wix names no time, the pause counts from the beginning of the last call: one that timed
+--        out has waited already.
 
 local site, due, hinted, watched, reads, holds = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
@@ -30,7 +30,7 @@ local all = redis.call('HGET', site, 'all') == '1'
 local any_holds = redis.call('EXISTS', holds) == 1
 every = math.max(every, redis.call('ZCOUNT', watched, int(now), '+inf') / (100 * calls) * 1000000)
 
-local function soonest(ticket, pace, start, stop)
+local function next_due(ticket, pace, start, stop)
   local at = nil
   local function at_least(t)
     if not at or t < at then
@@ -39,7 +39,7 @@ local function soonest(ticket, pace, start, stop)
   end
   local function steps_after(base)
     for _, step in ipairs(steps) do
-      -- A step is done only by a read that began after it.
+      -- Only a read that began after a step completes it.
       if base + step > began then
         at_least(base + step)
         return true
@@ -57,7 +57,7 @@ local function soonest(ticket, pace, start, stop)
     redis.call('ZREM', hinted, ticket)
   end
   if any_holds then
-    -- Members are `ticket:end`, all of one score and so in the order of their ends.
+    -- Members are `ticket:end`, all with one score, and so sorted by their ends.
     local first, moment = '[' .. ticket .. ':', #ticket + 2
     local passed = redis.call('ZREVRANGEBYLEX', holds, first .. int(began), first, 'LIMIT', 0, 1)[1]
     if passed then
@@ -98,14 +98,14 @@ for i = FIXED + 1, #ARGV, 4 do
   local score = redis.call('ZSCORE', due, ticket)
   local wanted = lease == 0 and not score and (all or redis.call('ZSCORE', watched, ticket))
   score = tonumber(score or 0)
-  -- Watched since it was claimed: its time was lowered to when it would be next, and there may be reason to look sooner.
-  local looked_at = now < score and score < lease
-  if wanted or looked_at or (lease > 0 and score == lease) then
+  -- First watched after it was claimed: watch has lowered its due time, and it may have to be read sooner still.
+  local watched_since = now < score and score < lease
+  if wanted or watched_since or (lease > 0 and score == lease) then
     local at = now
     if outcome ~= 'fault' then
-      at = soonest(ticket, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+      at = next_due(ticket, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
     end
-    if looked_at then
+    if watched_since then
       redis.call('ZADD', due, 'LT', int(at or score), ticket)
     elseif at then
       redis.call('ZADD', due, int(at), ticket)
@@ -127,7 +127,7 @@ if lease > 0 then
     redis.call('HSET', reads, 'small', math.min(4, small + 1))
   end
 end
--- Whatever became of it, the next call may ask: what one that came to nothing would have said of Wix nobody knows now.
+-- Whatever the outcome, the next call may try: the result of a call without one will never be known.
 redis.call('HSET', reads, 'probe', 0)
 if outcome == 'good' then
   redis.call('HSET', reads, 'faults', 0)

@@ -1,14 +1,14 @@
--- silence: falls of stock that no webhook told of, in the site's hash `heard`. Needs clock.
--- gives  untold(heard)              what was counted since the newest webhook, in microseconds where it is a time:
---                                   falls, first, last, tickets (how many they came to), at (that webhook; 0 = none ever)
---        moved(heard, was, is, before, late)
---                                   a read found another number than the one before, which was made at `before`; true
---                                   if that is a fall of which no webhook told. One that came up to `late` earlier
---                                   may have been about it: Wix's read model lags its webhooks.
--- A webhook ends whatever was counted before it. Numbers rise in silence anyway, when a hold at a checkout ends: they
--- only take back as many tickets, since where nothing but orders is subscribed to the hold made no webhook either.
+-- silence: falls of stock that no webhook reported, in the site's hash `heard`. Needs clock.
+-- gives  unreported(heard)          what was counted since the newest webhook: falls, tickets (how many they come to); in
+--                                   microseconds: first, last, at (when that webhook came; 0 = never)
+--        count_change(heard, was, is, before, late)
+--                                   a read found another number than the read before, which was made at `before`; true
+--                                   if that is a fall that no webhook reported. A webhook that came up to `late` earlier
+--                                   may have reported it: Wix's read model lags its webhooks.
+-- A webhook ends what was counted before it. Numbers also rise without a webhook, when a hold at a checkout ends: such a rise
+-- only takes as many tickets off the count, since where only orders are subscribed to the hold had no webhook either.
 
-local function untold(heard)
+local function unreported(heard)
   local got = redis.call('HMGET', heard, 'at', 'falls', 'falls:first', 'falls:last', 'falls:tickets')
   local u = { at = tonumber(got[1] or 0), falls = 0, first = 0, last = 0, tickets = 0 }
   if got[2] and tonumber(got[3]) > u.at then
@@ -17,8 +17,8 @@ local function untold(heard)
   return u
 end
 
-local function moved(heard, was, is, before, late)
-  local u = untold(heard)
+local function count_change(heard, was, is, before, late)
+  local u = unreported(heard)
   local tickets = u.tickets + was - is
   if is > was then
     if u.falls > 0 and tickets > 0 then

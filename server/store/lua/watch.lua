@@ -1,19 +1,17 @@
 -- with: clock silence
--- watch: somebody looks at these tickets; keep them fresh, and say what is known of them.
+-- watch: tickets have viewers; keep them fresh, and answer what is stored of them.
 -- keys   site, due, watched, heard, one hash a ticket…
 -- args   microseconds: watched for, watch every, watch slowly every; Wix calls a second that watching may use,
 --        first reads a minute, microseconds of a lease, 1 = answer the counters too, the channel that wakes workers,
 --        tickets… (in the order of the hashes)
--- gives  nil for an unknown site (nothing was written), else first what is known of the site:
---        its rules; falls of stock that no webhook told of, and the microseconds from the first to the last of them;
---        when the newest webhook was heard, in microseconds (0 = none ever); then per ticket:
---        v ('' = never read), age of the last read in microseconds (a day if the clock was set back since), rules,
---        counter ('' if not asked)
--- keeps  a ticket never read costs one of the site's first reads, so strangers who ask for random ids spend
---        neither Wix's budget nor memory; one that Wix does not know is not asked for again while that is cached.
---        When they have used up the first reads, a listing finds those tickets that are real: one a lease at most.
---        A ticket that is watched already has its time from settle: touching it here would cut into a read in
---        flight.
+-- gives  nil for an unknown site (nothing was written), else first of the site: its rules; falls of stock that no webhook
+--        reported, and the microseconds from the first to the last of them; when the newest webhook came (0 = never);
+--        then per ticket: v ('' = never read), age of the last read in microseconds (a day if the clock was set back since),
+--        rules, counter ('' if not asked for)
+-- keeps  a ticket without a snapshot takes one of the site's first reads, so clients that ask for random ids use up
+--        neither Wix's budget nor memory; tickets in the negative cache take none. When the first reads are used up, a
+--        listing finds those tickets that exist, at most once in a lease. A ticket that is watched already has its due time
+--        from settle: a change here would cut short the lease of a read in flight.
 
 local FIXED = 4
 local DAY = 86400000000
@@ -26,7 +24,7 @@ local calls, firsts, lease, want, wake = tonumber(ARGV[4]), tonumber(ARGV[5]), t
 every = math.max(every, redis.call('ZCOUNT', watched, int(now), '+inf') / (100 * calls) * 1000000)
 
 local function may_read_first()
-  -- A ring with the times of the last first reads: any minute sees at most as many as it has places.
+  -- A ring with the times of the last first reads: there are at most as many in any minute as it has places.
   local place = tonumber(redis.call('HGET', site, 'first_next') or 0) % firsts
   local used_at = tonumber(redis.call('HGET', site, 'first:' .. place) or 0)
   if used_at <= now and now - used_at < 60000000 then
@@ -36,9 +34,9 @@ local function may_read_first()
   return true
 end
 
-local u = untold(heard)
+local u = unreported(heard)
 local out = { { redis.call('HGET', site, 'rules') or '', u.falls, int(u.last - u.first), int(u.at) } }
-local fell, unread = 0, false
+local new, unread = 0, false
 for i = FIXED + 1, #KEYS do
   local ticket = ARGV[8 + i - FIXED]
   local got = redis.call('HMGET', KEYS[i], 'v', 'read_at', 'rules', 'pace', want == '1' and 'counter' or '-')
@@ -46,16 +44,16 @@ for i = FIXED + 1, #KEYS do
   if not got[2] then
     if scheduled or may_read_first() then
       redis.call('ZADD', watched, int(now + watch_for), ticket)
-      -- A time further ahead than a lease is what is left of a ticket whose hash has expired: its sale's end, say.
+      -- A due time after a lease's end is left of a ticket whose hash has expired: the end of its sale, for example.
       if not scheduled or tonumber(scheduled) > now + lease then
-        fell = fell + redis.call('ZADD', due, 'LT', 'CH', int(now), ticket)
+        new = new + redis.call('ZADD', due, 'LT', 'CH', int(now), ticket)
       end
     else
       unread = true
     end
     out[#out + 1] = { '', 0, '', '' }
   else
-    -- A read that is still to come, by a clock that was set back, vouches for nothing.
+    -- A read in the future, by a clock that was set back, verifies nothing.
     local age = now - tonumber(got[2])
     age = age < 0 and DAY or age
     if got[4] ~= 'never' then
@@ -65,7 +63,7 @@ for i = FIXED + 1, #KEYS do
         local at = math.max(now, now - age + (got[4] == 'live' and every or slow))
         local lower = redis.call('ZADD', due, 'LT', 'CH', int(at), ticket)
         if at == now then
-          fell = fell + lower
+          new = new + lower
         end
       end
     end
@@ -77,10 +75,10 @@ if unread then
   local at = listed > now and now or math.max(now, listed + lease)
   local lower = redis.call('ZADD', due, 'LT', 'CH', int(at), '*')
   if at == now then
-    fell = fell + lower
+    new = new + lower
   end
 end
-if fell > 0 then
+if new > 0 then
   redis.call('PUBLISH', wake, string.match(site, '{(.-)}'))
 end
 return out
