@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from tests.rig.redis import SERVERS, RedisServer, free_port, until
 ROOT = Path(__file__).parent.parent
 
 UNTESTED = {
+    "sandbox/errors.py": "a tree of names; each is raised in the tests of the modules that raise it",
+    "sandbox/herald.py": "a protocol without code",
     "server/errors.py": "a tree of names; each is raised in the tests of those who raise it",
 }
 """Sources without a test file of their own, and why."""
@@ -96,13 +99,14 @@ def claims(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def test_each_source_has_its_tests() -> None:
-    """A source file is tested by the test file of its name, in the folder of its name."""
+    """A source file is tested by the test file of its name, in the folder of its name; the sandbox's are in tests/sandbox."""
     missing = []
-    for path in sorted(ROOT.glob("server/**/*.py")):
+    for path in sorted((*ROOT.glob("sandbox/**/*.py"), *ROOT.glob("server/**/*.py"))):
         source = path.relative_to(ROOT)
         if path.name == "__init__.py" and says_nothing(path):
             continue
-        if not ROOT.joinpath("tests", *source.parts[1:-1], f"test_{source.name}").exists():
+        folders = source.parts[1:-1] if source.parts[0] == "server" else source.parts[:-1]
+        if not ROOT.joinpath("tests", *folders, f"test_{source.name}").exists():
             missing.append(str(source))
 
     assert missing == sorted(UNTESTED)
@@ -124,6 +128,50 @@ def test_each_test_has_its_source() -> None:
             homeless.append(str(test))
 
     assert homeless == sorted(SOURCELESS)
+
+
+NAME = re.compile(r"\w+\.(?:py|lua)|\w+/")
+"""A file or a folder on a map."""
+
+
+def named_on_map(package: str) -> Iterator[str]:
+    """Find the files and folders that a package's map, its docstring, names; answers their paths below the package.
+
+    A line is `a.py  what it is`, or `a.py b.py`, or `folder/  what it is: a.py b.py`. Lines below that are indented more
+    are the folder's too.
+    """
+    text = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
+    folders: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        first, *rest = re.split(r" {2,}", line.strip(), maxsplit=1)
+        names = first.split()
+        if not names or not all(map(NAME.fullmatch, names)):
+            continue
+        indent = len(line) - len(line.lstrip())
+        while folders and folders[-1][0] >= indent:
+            folders.pop()
+        if names[0].endswith("/"):
+            yield "".join(name for _, name in folders) + names[0]
+            folders.append((indent, names[0]))
+            names = [*names[1:], *(word for word in " ".join(rest).split() if NAME.fullmatch(word))]
+        yield from ("".join(name for _, name in folders) + name for name in names)
+
+
+@pytest.mark.parametrize("package", ["server", "sandbox"])
+def test_map_names_every_file(package: str) -> None:
+    """The map in a package's docstring names each of its files, or for scripts their folder, and nothing else."""
+    there = [Path(name).relative_to(package) for name in tracked() if name.startswith(f"{package}/")]
+    files = {str(path) for path in there}
+    folders = {f"{folder}/" for path in there for folder in path.parents[:-1]}
+    named = set(named_on_map(package))
+
+    assert sorted(named - files - folders) == []
+    assert [
+        str(path)
+        for path in there
+        if path.suffix in {".py", ".lua"} and path.name != "__init__.py" and str(path) not in named
+        if path.suffix == ".py" or f"{path.parent}/" not in named
+    ] == []
 
 
 def test_each_test_is_run() -> None:
@@ -238,6 +286,72 @@ def test_limits_in_security() -> None:
 
     assert [door for door, limit in LIMITS.items() if limit not in rows[door]] == []
     assert [name for name in files if not (ROOT / name).exists()] == []
+
+
+PATH = re.compile(r"(?<![\w./:-])(?:bench|deploy|docs|sandbox|scripts|server|tests|widget)/(?:[\w./*-]*[\w/*])?")
+"""A path from the root of the repository, in prose, in backticks or in a link; `*` stands for anything in a name."""
+
+FILE = re.compile(r"(?:[\w-]+/)*[\w-]+\.(?:c|conf|css|html|js|lock|lua|md|py|svg|toml)")
+"""The name of a file, with or without some of its folders."""
+
+PLACEHOLDERS = {"server/x/y.py", "tests/x/test_y.py"}
+"""Paths of CONTRIBUTING.md in which x and y stand for any name."""
+
+
+def test_paths_in_pages() -> None:
+    """Each path, each file name in backticks and each link to a file on any page is one that exists."""
+    names = tracked()
+    wrong = []
+    for page in (ROOT / name for name in names if name.endswith(".md")):
+        text = page.read_text()
+        links = (link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link)
+        words = {word for code in re.findall(r"`([^`\n]+)`", text) for word in code.split() if FILE.fullmatch(word)}
+        found = [path for path in PATH.findall(text) if not any(ROOT.glob(path))]
+        found += [link for link in links if not (page.parent / link).exists()]
+        found += [word for word in words if not any(f"/{name}".endswith(f"/{word}") for name in names)]
+        wrong += [f"{page.relative_to(ROOT)}: {path}" for path in found if path not in PLACEHOLDERS]
+
+    assert wrong == []
+
+
+def test_places_in_security() -> None:
+    """Each row of SECURITY.md says where its limit is kept: files that exist, or the same as the row above it in its table."""
+    wrong = []
+    last = ""
+    rows = 0
+    for line in (ROOT / "SECURITY.md").read_text().splitlines():
+        if not line.startswith("|"):
+            last = ""
+            continue
+        *_, where, _ = (cell.strip() for cell in line.split("|"))
+        if where in {"where", "---"}:
+            continue
+        rows += 1
+        last = last if where == "the same" else where
+        files = re.findall(r"`([^`]+)`", last)
+        if not files or not all((ROOT / file).is_file() for file in files):
+            wrong.append(line)
+
+    assert wrong == []
+    assert rows > len(LIMITS)
+
+
+def test_wheel_holds_what_is_tracked(tmp_path: Path) -> None:
+    """The wheel holds each file of the packages that git knows, redis.conf and its metadata, and nothing else."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    [wheel] = tmp_path.iterdir()
+    metadata = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
+
+    assert {
+        "redis.conf",
+        *(name for name in tracked() if name.split("/")[0] in {"sandbox", "server", "widget"}),
+        *(f"{metadata}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")),
+    } == set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_floors() -> None:

@@ -248,7 +248,7 @@ FORGED: dict[str, bytes] = {
     "exp beyond numbers": raw(b'{"data":"{}","exp":1e999}'),
     "claims in a list": raw(b"[]"),
     "claims that are no JSON": raw(b"nonsense"),
-    "claims beyond depth": raw(b"[" * 2000),
+    "claims beyond depth": raw(b"[" * 100_000),
     "header beyond depth": by_hand(b"[" * 2000),
     "header in a list": by_hand(b"[]"),
     "header without alg": by_hand(b"{}"),
@@ -366,7 +366,7 @@ def test_another_pyjwt(step: dict[str, Any]) -> None:
         (raw(b'{"data":{}}'), "data is dict, not a JSON string"),
         (raw(b'{"data":""}'), "data is not JSON: JSONDecodeError"),
         (
-            raw(json.dumps({"data": "[" * 2000}).encode()),
+            raw(json.dumps({"data": "[" * 100_000}).encode()),
             "data is not JSON: RecursionError",
         ),
         (sign([]), "data is list, not an object"),
@@ -381,7 +381,7 @@ def test_another_pyjwt(step: dict[str, Any]) -> None:
         (in_envelope({"entityId": TICKET}), "data.data is dict, not a JSON string"),
         (in_envelope("null"), "data.data is NoneType, not an object"),
         (in_envelope("{"), "data.data is not JSON: JSONDecodeError"),
-        (in_envelope("[" * 2000), "data.data is not JSON: RecursionError"),
+        (in_envelope("[" * 100_000), "data.data is not JSON: RecursionError"),
         (in_envelope("1" * 5000), "data.data is not JSON: ValueError"),
         (
             in_envelope('{"updatedEvent":{"currentEntity":"text"}}'),
@@ -392,7 +392,7 @@ def test_another_pyjwt(step: dict[str, Any]) -> None:
             "data.data.createdEvent.entity is list, not an object",
         ),
         (
-            in_envelope(json.dumps({"deletedEvent": {"deletedEntity": '{"a":' * 2000}})),
+            in_envelope(json.dumps({"deletedEvent": {"deletedEntity": '{"a":' * 100_000}})),
             "data.data.deletedEvent.deletedEntity is not JSON: RecursionError",
         ),
     ],
