@@ -15,7 +15,7 @@ def found(**given: Any) -> Settings:
 
 
 def test_accepted_connections_inherit_timeouts() -> None:
-    """Accepted connections end when their reader takes nothing for 15 s, and are probed by keep-alive."""
+    """Accepted connections end when their reader reads nothing for 15 s, and are probed by keep-alive."""
     with (
         listen(found()) as listening,
         socket.create_connection(listening.getsockname()),
