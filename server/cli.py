@@ -228,7 +228,7 @@ def _running_sandbox(state: Path, webhook: str, *options: str) -> Iterator[str]:
     """The local Wix as a subprocess; gives the address of its shop page."""
     command = [sys.executable, "-m", "sandbox", "--port", "0", "--webhook", webhook, "--state", str(state), *options]
     # Tied: else it would keep its port for ever if this process is killed.
-    with subprocess.Popen(tied_to_parent(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - our own
+    with subprocess.Popen(tied_to_parent(command), stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - own
         try:
             address = ""
             for printed in running.stdout or ():

@@ -36,8 +36,8 @@ lots = Counter("ticket_counter_lots", "Lots of due tickets claimed, by their mos
 kept = Counter("ticket_counter_kept", "Snapshots kept, by outcome", ["outcome"])
 pauses = Counter("ticket_counter_site_pauses", "Sites paused after a fault of Wix", ["status"])
 missing = Counter("ticket_counter_missing_tickets", "Tickets that Wix's answer left out, by what followed", ["outcome"])
-untold = Counter("ticket_counter_untold_falls", "Falls of stock that a read found and no webhook reported")
-silent = Gauge(
+unreported_falls = Counter("ticket_counter_untold_falls", "Falls of stock that a read found and no webhook reported")
+silent_sites = Gauge(
     "ticket_counter_silent_sites",
     "Sites whose stock falls while no webhooks arrive, counted once in each process that watches them",
     multiprocess_mode="livesum",

@@ -45,8 +45,8 @@ _PAGE = """<!doctype html>
 class Pages:
     """The pages of one process.
 
-    *details* are the conditions under which it gets viewers, *notices* what an administrator should know besides. Both
-    and the metrics are shown only with the *token*, and to no client if there is none.
+    *details* are the conditions under which it gets viewers, *notices* are for an administrator. Both and the metrics
+    are shown only with the *token*, and never if that is None.
     """
 
     def __init__(

@@ -183,7 +183,7 @@ async def _until_stopped(
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Any]], every: float = CANCEL_EVERY) -> None:
-    """Cancel tasks and wait for them, but not for ever.
+    """Cancel tasks and wait for them, with a time limit.
 
     Each is cancelled again until it ends: on Python 3.11 asyncio.wait_for can lose a cancel (python/cpython#86296).
     """

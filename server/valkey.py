@@ -34,8 +34,6 @@ TIME_LIMIT = 10.0
 LONGEST_SOCKET_PATH = 103
 """Bytes of a Unix socket's path: 107 on Linux, 103 on macOS."""
 
-leashed = tied_to_parent  # until tests/rig imports it from child.py
-
 
 class Valkey:
     """A running server, with its `url` and its `pid`."""

@@ -89,7 +89,7 @@ class Web:
         await self.feed.start()
 
     async def run(self) -> None:
-        """Keep the counters true, for ever."""
+        """Keep the counters true until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.hub.run(), name="web: hub")
             group.create_task(self.feed.run(), name="web: feed")
@@ -99,7 +99,7 @@ class Web:
         return {"redis": self.feed.healthy, "accepting": self.admission.open, "rules": self.feed.other_rules.same_rules}
 
     def notices(self) -> Mapping[str, bool]:
-        """What /readyz tells an administrator besides; it does not keep viewers away from this process."""
+        """Notices for an administrator in /readyz; they do not keep viewers away from this process."""
         return {"webhooks_heard": self.feed.webhooks_heard}
 
     async def aclose(self) -> None:

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 
 UNTESTED = {
     "sandbox/errors.py": "a tree of names; each is raised in the tests of the modules that raise it",
-    "sandbox/herald.py": "a protocol without code",
+    "sandbox/observer.py": "a protocol without code",
     "server/errors.py": "a tree of names; each is raised in the tests of those who raise it",
 }
 """Sources without a test file of their own, and why."""

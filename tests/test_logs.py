@@ -220,18 +220,18 @@ def warned(warning: RepeatedWarning, *of: str) -> list[str]:
 def test_repeated_warning() -> None:
     """A fault that lasts is logged at once, and again when the time has passed; each key has its own time."""
     clock = ManualClock()
-    warning = RepeatedWarning(logs.logger("test"), "amiss", 60, clock=clock)
+    warning = RepeatedWarning(logs.logger("test"), "fault", 60, clock=clock)
 
-    assert ["warning amiss this"] == warned(warning, "this", "this")
+    assert ["warning fault this"] == warned(warning, "this", "this")
     clock.advance(59)
-    assert ["warning amiss that"] == warned(warning, "this", "that")
+    assert ["warning fault that"] == warned(warning, "this", "that")
     clock.advance(1)
-    assert ["warning amiss this"] == warned(warning, "this", "that")
+    assert ["warning fault this"] == warned(warning, "this", "that")
 
 
 def test_repeated_warning_resolved() -> None:
     """The end of a fault is logged once, and only if there was a warning; the next warning then comes at once."""
-    warning = RepeatedWarning(logs.logger("test"), "amiss", clock=ManualClock())
+    warning = RepeatedWarning(logs.logger("test"), "fault", clock=ManualClock())
     warned(warning, "this")
     assert "this" in warning
 
@@ -239,11 +239,11 @@ def test_repeated_warning_resolved() -> None:
         for one in ("this", "this", "that"):
             warning.resolved(one, about=one)
 
-    assert [("info", "amiss_no_more", "this")] == [(one["log_level"], one["event"], one["about"]) for one in lines]
+    assert [("info", "fault_no_more", "this")] == [(one["log_level"], one["event"], one["about"]) for one in lines]
     assert "this" not in warning
-    assert ["warning amiss this"] == warned(warning, "this")
+    assert ["warning fault this"] == warned(warning, "this")
 
 
 def test_repeated_warning_default_clock() -> None:
     """By the machine's clock, which may begin at 0, the first warning is logged at once."""
-    assert ["warning amiss "] == warned(RepeatedWarning(logs.logger("test"), "amiss"), "", "")
+    assert ["warning fault "] == warned(RepeatedWarning(logs.logger("test"), "fault"), "", "")

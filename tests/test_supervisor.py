@@ -290,17 +290,17 @@ def test_child_reports_ready(redis_url: str) -> None:
     reading, writing = os.pipe()
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         wanted = valid_settings(redis_url=redis_url, port=other.getsockname()[1])
-        said: list[bytes] = []
+        received: list[bytes] = []
 
         def listens() -> bool:
-            said.append(os.read(reading, 100))
+            received.append(os.read(reading, 100))
             return True
 
         signalling = signal_when(signal.SIGTERM, listens, times=2)
         status = run_child(wanted, writing)
         signalling.join()
 
-    assert (0, [supervisor.READY]) == (status, said)
+    assert (0, [supervisor.READY]) == (status, received)
     for end in (reading, writing):
         os.close(end)
 

@@ -33,7 +33,7 @@ class StopParsing(Exception):
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection, until it becomes a WebSocket: one request after another, never two at once.
 
-    A request in one packet, as nearly all are, costs a few additions; only a response that is not taken has a timer.
+    A request in one packet, as nearly all are, costs a few additions; only a response that is not read has a timer.
     """
 
     longest_head = LONGEST_HEAD
@@ -65,7 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._last_response = False
         # Bytes of the present head; then those around the body: chunk sizes and trailer fields.
         self._overhead = 0
-        self._stuck_timer: asyncio.TimerHandle | None = None  # Set while the client does not take its response.
+        self._stuck_timer: asyncio.TimerHandle | None = None  # Set while the client does not read its response.
         # uvicorn types only its own class here.
         state: Any = self.server_state
         self._idle: Idle = state.idle
@@ -85,7 +85,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._idle.remove(self)
-        self._response_taken()
+        self._response_read()
         if self._initialized:
             super().connection_lost(exc)
         self.connections.discard(self)
@@ -118,10 +118,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._idle.add_incomplete(self, self.head_within)
 
     def pause_writing(self) -> None:
-        """The client does not take its response: limit the time for that.
+        """The client does not read its response: limit the time for that.
 
         Except for an event stream, the only response without a length: its reader is a viewer and gets the newest state
-        when it reads; if it takes nothing at all, the kernel ends the connection (listen.py).
+        when it reads; if it reads nothing at all, the kernel ends the connection (listen.py).
         """
         super().pause_writing()
         response = self.cycle
@@ -130,9 +130,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._stuck_timer = self.loop.call_later(self.stuck, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client has taken most of its response."""
+        """The client has read most of its response."""
         super().resume_writing()
-        self._response_taken()
+        self._response_read()
         if not (self._response_due or self._in_body or self._in_head or self.transport.is_closing()):
             self._idle.add_keep_alive(self)
 
@@ -230,7 +230,7 @@ class HttpProtocol(HttpToolsProtocol):
     # -- called by Idle --
 
     def timed_out(self) -> None:
-        """End the connection: the request did not become complete in time, or the last response was not taken."""
+        """End the connection: the request did not become complete in time, or the last response was not read."""
         if self._head_incomplete:
             metrics.refused.labels("slow_head").inc()
         self._end(HTTPStatus.REQUEST_TIMEOUT)
@@ -253,7 +253,7 @@ class HttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _hand_over(self) -> CounterProtocol:
-        self._response_taken()
+        self._response_read()
         self.connections.discard(self)
         return hand_over(self.transport, self.config, self.server_state, self.app_state)
 
@@ -265,7 +265,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._close()
 
     def _end(self, status: HTTPStatus) -> None:
-        """End now: what the kernel takes at once is still sent, and the rest is dropped."""
+        """End now: what the kernel accepts at once is still sent, and the rest is dropped."""
         if self._head_incomplete:
             self._refuse(status)
         # Else without a response: a browser that connected in advance would take it for the answer to its next request.
@@ -279,11 +279,11 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _close(self) -> None:
-        """Close once the client has taken its response; it has as long for that as for a head."""
+        """Close once the client has read its response; it has as long for that as for a head."""
         self.transport.close()
         self._idle.add_incomplete(self, self.head_within)
 
-    def _response_taken(self) -> None:
+    def _response_read(self) -> None:
         """Stop the limit on the time for that; also where the connection ends or changes its protocol."""
         self._idle.remove_closing(self)
         if self._stuck_timer is not None:

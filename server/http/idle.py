@@ -30,7 +30,7 @@ class IdleConnection(Protocol):
 
 
 class IncompleteConnection(IdleConnection, Protocol):
-    """A connection whose request is incomplete, or whose last response was not taken yet."""
+    """A connection whose request is incomplete, or whose last response was not read yet."""
 
     def timed_out(self) -> None:
         """End now: the time for that is over."""
@@ -83,7 +83,7 @@ class Idle:
         return True
 
     def add_incomplete(self, connection: IncompleteConnection, seconds: float) -> None:
-        """Start its time-out, equal for all: its request is incomplete, or its last response is not taken."""
+        """Start its time-out, equal for all: its request is incomplete, or its last response is not read."""
         self.remove(connection)
         self.remove_closing(connection)
         loop = asyncio.get_running_loop()
@@ -102,13 +102,13 @@ class Idle:
         self._keep_alive.pop(connection, None)
 
     def add_closing(self, connection: IdleConnection) -> None:
-        """It was told to close, or does not take its response: its class limits that, or the time-out if one runs."""
+        """It was told to close, or does not read its response: its class limits that, or the time-out if one runs."""
         if connection not in self._incomplete:
             self._keep_alive.pop(connection, None)
             self._closing[connection] = None
 
     def remove_closing(self, connection: IdleConnection) -> None:
-        """It has closed, or taken its response."""
+        """It has closed, or read its response."""
         self._closing.pop(connection, None)
 
     def _expire(self) -> None:

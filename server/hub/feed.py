@@ -230,7 +230,7 @@ class Feed:
         self._unavailable = {site: until for site, until in self._unavailable.items() if site in sites}
         self._watched = {site: found for site, found in self._watched.items() if site in sites}
         self.other_rules.compare(found.rules for found in self._watched.values())
-        metrics.silent.set(sum(found.unreported_falls is not None for found in self._watched.values()))
+        metrics.silent_sites.set(sum(found.unreported_falls is not None for found in self._watched.values()))
 
     def _compare(self, topic: Topic, stored: WatchedTicket) -> None:
         if stored.v == topic.v:

@@ -38,7 +38,7 @@ class SilentSites:
     async def observe(self, site: SiteId, kept: Iterable[Kept]) -> None:
         """Take what became of a read of the site, and warn if the site is silent; raises RedisUnavailable."""
         falls = sum(Kept.UNREPORTED in one for one in kept)
-        metrics.untold.inc(falls)
+        metrics.unreported_falls.inc(falls)
         if not self._expected or not (falls or site in self._warning):
             return
         unreported = await self.schedule.unreported_falls(site)

@@ -20,7 +20,7 @@ from tests.rig.server import TICKET, until
 WITHIN = 0.3
 """Seconds for a head in these tests."""
 STUCK = 0.5
-"""Seconds to take a response in these tests."""
+"""Seconds to read a response in these tests."""
 A_LITTLE = 3
 """Seconds by which a busy machine may be late."""
 KEEP_ALIVE = 1
@@ -156,7 +156,7 @@ def idle() -> Idle:
 async def connect(idle: Idle) -> AsyncIterator[Connect]:
     """Connect to a test server: the HTTP class around a small application.
 
-    A *slow* client takes some 20 kB, and the rest only when it is read; a *patient* server has long time limits.
+    A *slow* client buffers some 20 kB, and the rest only when it is read; a *patient* server has long time limits.
     """
     config = uvicorn.Config(
         app,
@@ -433,19 +433,19 @@ async def test_keep_alive_survives_silent_flood(connect: Connect) -> None:
     assert b"" == await silent[0].receive_rest()
 
 
-NOT_TAKEN = {
+NOT_READ = {
     "small": GET.replace(b"/", b"/?50000", 1),
     "small and last": LAST.replace(b"/", b"/?50000", 1),
     "large": GET.replace(b"/", b"/?200000", 1),
     "large and last": LAST.replace(b"/", b"/?200000", 1),
     "two": GET.replace(b"/", b"/?200000", 1) * 2,
 }
-"""Requests for more than the kernel takes: of a small response the transport holds too little to pause."""
+"""Requests for more than the kernel accepts: of a small response the transport holds too little to pause."""
 
 
-@pytest.mark.parametrize("request_", NOT_TAKEN.values(), ids=NOT_TAKEN)
-async def test_response_not_taken(connect: Connect, request_: bytes) -> None:
-    """A client that does not take a response, whatever its size, is disconnected in time and frees its descriptor."""
+@pytest.mark.parametrize("request_", NOT_READ.values(), ids=NOT_READ)
+async def test_response_not_read(connect: Connect, request_: bytes) -> None:
+    """A client that does not read a response, whatever its size, is disconnected in time and frees its descriptor."""
     client = await connect(slow=True)
     client.writer.write(request_)
 
@@ -457,8 +457,8 @@ async def test_response_not_taken(connect: Connect, request_: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [50_000, 200_000])
-async def test_response_taken_late(connect: Connect, size: int) -> None:
-    """A client that takes a response late, but in time, gets all of it, and the next one too."""
+async def test_response_read_late(connect: Connect, size: int) -> None:
+    """A client that reads a response late, but in time, gets all of it, and the next one too."""
     client = await connect(slow=True)
     client.writer.write(GET.replace(b"/", b"/?%d" % size, 1))
     await until(client.end.transport.get_write_buffer_size)
@@ -485,7 +485,7 @@ async def test_stream_has_no_write_timeout(connect: Connect) -> None:
 
 
 async def test_idle_list_of_slow_reader(connect: Connect, idle: Idle) -> None:
-    """A client that does not take its response is among the closing, and after that among those in keep-alive."""
+    """A client that does not read its response is among the closing, and after that among those in keep-alive."""
     client = await connect(slow=True)
     client.writer.write(GET.replace(b"/", b"/?200000", 1))
     await until(lambda: client.end.transport.get_write_buffer_size() and client.end.cycle.response_complete)
@@ -500,9 +500,9 @@ async def test_idle_list_of_slow_reader(connect: Connect, idle: Idle) -> None:
     assert b"HTTP/1.1 200 OK" in await client.receive_rest()
 
 
-@pytest.mark.parametrize("request_", NOT_TAKEN.values(), ids=NOT_TAKEN)
+@pytest.mark.parametrize("request_", NOT_READ.values(), ids=NOT_READ)
 async def test_slow_readers_are_evicted(connect: Connect, request_: bytes) -> None:
-    """Over the limit the oldest client that does not take its response is evicted at once, and webhooks come in."""
+    """Over the limit the oldest client that does not read its response is evicted at once, and webhooks come in."""
     slow = [await connect(slow=True) for _ in range(3)]
     for client in slow:
         client.writer.write(request_)
@@ -696,7 +696,7 @@ async def test_upgrade_after_a_late_body(connect: Connect, idle: Idle) -> None:
 
 
 async def test_upgrade_of_slow_reader(connect: Connect) -> None:
-    """A client may upgrade before it has taken the last response; the WebSocket class then limits the time for that."""
+    """A client may upgrade before it has read the last response; the WebSocket class then limits the time for that."""
     client = await connect(slow=True)
     client.writer.write(GET.replace(b"/", b"/?200000", 1))
     await until(lambda: client.end.transport.get_write_buffer_size() and client.end.cycle.response_complete)

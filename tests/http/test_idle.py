@@ -68,7 +68,7 @@ async def test_timeout_of_next_request() -> None:
 
 
 async def test_one_place_per_connection() -> None:
-    """A connection is in one list at a time; its time-out goes on while it does not take its response."""
+    """A connection is in one list at a time; its time-out goes on while it does not read its response."""
     idle, ends = Idle(), list[tuple[str, Connection]]()
     one = Connection(ends)
     idle.add_keep_alive(one)

@@ -8,7 +8,7 @@ from tests.rig.settings import valid_settings
 
 
 def test_accepted_connections_inherit_timeouts() -> None:
-    """Accepted connections end when their reader takes nothing for 15 s, and are probed by keep-alive."""
+    """Accepted connections end when their reader reads nothing for 15 s, and are probed by keep-alive."""
     with (
         listen(valid_settings()) as listening,
         socket.create_connection(listening.getsockname()),

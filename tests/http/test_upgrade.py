@@ -50,8 +50,8 @@ async def app(_: Any, __: Any, ___: Any) -> None:
 
 async def test_hand_over() -> None:
     """After the hand-over the viewer is the connection's protocol, and gets what the client sends."""
-    ours, client = socket.socketpair()
-    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    server_end, client = socket.socketpair()
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=server_end)
     config, state, app_state = uvicorn.Config(app, ws=Viewer), ServerState(), {"hub": "a hub"}
     config.load()
 

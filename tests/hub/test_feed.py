@@ -330,11 +330,11 @@ async def test_silent_webhooks(redis_url: str) -> None:
             await shows(viewer, unsold=unsold)
 
         await until(lambda: not rig.feed.webhooks_heard)
-        await until(lambda: 1 == metrics.silent._value.get())
+        await until(lambda: 1 == metrics.silent_sites._value.get())
         rig.hub.leave(audience, viewer)
         audience.topics[0].linger_until = 0.0
         await until(lambda: rig.feed.webhooks_heard)
-        assert 0 == metrics.silent._value.get()
+        assert 0 == metrics.silent_sites._value.get()
 
         rig.watch()
         await until(lambda: not rig.feed.webhooks_heard)

@@ -65,7 +65,7 @@ async def site(redis_url: str) -> AsyncIterator[SellingSite]:
 
 async def test_told(site: SellingSite) -> None:
     """Stock that fell three times, over a while, without a webhook is told of with what was seen and what to look after."""
-    before = metrics.untold._value.get()
+    before = metrics.unreported_falls._value.get()
 
     said = [await site.sells() for _ in range(4)]
 
@@ -76,7 +76,7 @@ async def test_told(site: SellingSite) -> None:
     assert {"log_level": "warning", "event": "webhooks_silent", **expected} == warning
     for word in ("address", "subscriptions", "public key", "Webhooks page", "carts"):
         assert word in hint
-    assert 3 == metrics.untold._value.get() - before
+    assert 3 == metrics.unreported_falls._value.get() - before
 
 
 async def test_last_webhook(site: SellingSite) -> None:

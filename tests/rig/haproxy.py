@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from server import valkey
+from server.child import tied_to_parent
 from tests.rig.redis import free_port
 from tests.rig.server import until
 
@@ -50,7 +50,7 @@ async def balancer(folder: Path, urls: Sequence[str]) -> AsyncIterator[str]:
     config = folder / "haproxy.cfg"
     config.write_text(CONFIG.format(port=port, servers=servers))
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(valkey.leashed([program, "-db", "-f", str(config)]), stdout=log, stderr=log)
+        process = subprocess.Popen(tied_to_parent([program, "-db", "-f", str(config)]), stdout=log, stderr=log)
     try:
         await until(lambda: _listens(process, port, folder / "log"))
         yield f"http://127.0.0.1:{port}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server import valkey
+from server.child import tied_to_parent
 from tests.rig.server import until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,7 +42,7 @@ class Command:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **SETTINGS, **settings}
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             self.process = subprocess.Popen(
-                valkey.leashed([sys.executable, "-c", program, *words]),
+                tied_to_parent([sys.executable, "-c", program, *words]),
                 cwd=folder,
                 env={name: value for name, value in environment.items() if value},
                 stdin=subprocess.DEVNULL,

@@ -27,6 +27,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from server import valkey
+from server.child import tied_to_parent
 from tests.rig.key_table import unlisted
 
 SERVERS = ["valkey", *(["redis-server"] if shutil.which("redis-server") else [])]
@@ -67,7 +68,7 @@ class RedisServer:
         command = [self.binary, str(valkey.CONF), "--port", str(self.port), "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                valkey.leashed([*command, *shlex.split(" ".join(lines))]),
+                tied_to_parent([*command, *shlex.split(" ".join(lines))]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
