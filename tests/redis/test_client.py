@@ -83,6 +83,7 @@ async def test_bugs_are_raised_unchanged(store: RedisClient) -> None:
         await store.do("NONSENSE")
     with pytest.raises(KeyError):
         await store.run(scripts.MARK, _bug(), [])
+    await store.do("DEL", key("S", "site"))
 
 
 def _bug() -> list[str]:
