@@ -203,7 +203,7 @@ LIMITS = {
     "Time": f"{signature.LEEWAY:.0f} s",
     "Header of the token": f"{signature.LONGEST_HEADER:,} characters",
     "Size": f"{webhook.LARGEST:,} bytes",
-    "Bodies that have not come whole": f"{webhook.MOST_HELD // 1_000_000} MB",
+    "Bodies that have not come whole": f"{webhook.MOST_BUFFERED // 1_000_000} MB",
     "Slow body": f"{webhook.READ_WITHIN:.0f} s",
     "Redis away": f"{webhook.ANSWER_WITHIN} s",
     "Head of a request": f"{connection.LONGEST_HEAD // 1024} KiB",
