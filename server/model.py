@@ -1,4 +1,4 @@
-"""The words of this house as values: what a ticket is, and what may be shown of it.
+"""The domain as values: what a ticket is, what may be shown of it, and what webhooks ask for.
 
 Wix's JSON becomes a `Definition` (wix/schema.py), a `Definition` and the `Rules` become a `Counter` here, and a
 `Counter` becomes public text in wire.py. Nothing here reads a clock, a setting or a socket.
@@ -14,11 +14,11 @@ TicketId = NewType("TicketId", str)
 EventId = NewType("EventId", str)
 
 CONTRACT = 1
-"""The version of the public counter. It takes part in the rules' hash, so a change of shape re-reads every ticket."""
+"""The version of the public counter. It is part of the rules' hash, so a change of its shape has every ticket read again."""
 
 
 class State(StrEnum):
-    """What a visitor is told about a ticket."""
+    """What a visitor is shown of a ticket."""
 
     AVAILABLE = "available"
     LOW = "low"
@@ -30,12 +30,12 @@ class State(StrEnum):
 
 
 class Pace(StrEnum):
-    """How often a ticket is worth a read, as store/schedule.py knows it."""
+    """How often a ticket is read (store/schedule.py)."""
 
     LIVE = "live"
-    SLOW = "slow"  # its sale has ended: it seldom comes back
-    DEAD = "dead"  # Wix answered 404: only a viewer keeps asking, and seldom
-    NEVER = "never"  # never seen at all: the negative cache
+    SLOW = "slow"  # its sale has ended: it is seldom on sale again
+    DEAD = "dead"  # Wix answered 404: it is read for viewers only, and seldom
+    NEVER = "never"  # Wix never had it: the negative cache
 
 
 class SaleStatus(StrEnum):
@@ -67,7 +67,7 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One ticket definition as Wix answered it: `unsold` is None when unlimited, `facts` is all but its sales."""
+    """One ticket definition of Wix: `unsold` is None when unlimited, `facts` are its members without sales."""
 
     id: TicketId
     event: EventId
@@ -85,7 +85,7 @@ class Definition:
 
     @property
     def pace(self) -> Pace:
-        """How often this ticket is worth a read: one that is hidden may be shown again at any moment, by a click."""
+        """How often this ticket is read: a hidden one as often as others, since a click may show it again at any moment."""
         return Pace.SLOW if self.status is SaleStatus.ENDED else Pace.LIVE
 
 
@@ -98,14 +98,14 @@ class Rules:
 
     @property
     def hash(self) -> str:
-        """A short name of these rules: two processes with the same one show the same counters."""
+        """A short hash of these rules: two processes with the same hash show the same counters."""
         text = f"{CONTRACT}:{self.low_at}:{self.show_at_most}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """The public state of one ticket: what may be shown, nothing more."""
+    """The public state of one ticket: what may be shown, and nothing more."""
 
     ticket: TicketId
     event: EventId | None = None
@@ -118,7 +118,7 @@ class Counter:
 
     @classmethod
     def gone(cls, ticket: TicketId) -> "Counter":
-        """What is said of a ticket that is deleted, hidden, over, or was never there: the same for all four."""
+        """The counter of a ticket that is deleted, hidden, over, or was never there: the same for all four."""
         return cls(ticket, state=State.GONE)
 
     @classmethod
@@ -143,7 +143,7 @@ def _state(definition: Definition, rules: Rules) -> tuple[State, int | None]:
     unsold = definition.unsold
     shown = unsold if unsold is None or rules.show_at_most is None or unsold <= rules.show_at_most else None
     if definition.status is SaleStatus.ENDED:
-        # What is left after the end cannot be bought: as a number it is only the organiser's business.
+        # What is left after the end cannot be bought, so its number is not shown.
         return State.ENDED, None
     if definition.status is SaleStatus.SCHEDULED:
         return State.SCHEDULED, shown
@@ -158,13 +158,13 @@ class Named(StrEnum):
     """How a webhook names its tickets."""
 
     TICKETS = "tickets"  # by ticket definition id
-    LINES = "lines"  # by invoice line id, which is the ticket definition's in all that was seen, but not by contract
+    LINES = "lines"  # by invoice line id: a ticket definition id in all webhooks seen, but not documented as one
     EVENT = "event"  # only by their event
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Look at these tickets again: ids and a reason, no numbers; once more when a hold on them ends (microseconds)."""
+    """Read these tickets again: ids and a reason, no numbers; and once more when a hold on them ends (microseconds)."""
 
     reason: str
     tickets: tuple[TicketId, ...] = ()
@@ -175,7 +175,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """The app was put on a site (True) or taken from it (False)."""
+    """The app was installed on a site (True) or removed from it (False)."""
 
     installed: bool
 
@@ -191,7 +191,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class WatchedTicket:
-    """What is stored of a watched ticket: `v` None = never read; `age` in seconds; `counter` None = not asked for."""
+    """What is stored of a watched ticket: `v` None = never read, `age` of the read in seconds, `counter` None = not asked for."""
 
     ticket: TicketId
     v: int | None
@@ -202,9 +202,9 @@ class WatchedTicket:
 
 @dataclass(frozen=True, slots=True)
 class UnreportedFalls:
-    """Stock fell `falls` times within so many `seconds`, and no webhook came since before the first of them.
+    """Stock fell `falls` times within so many `seconds`, and no webhook reported it.
 
-    The newest webhook was heard at `heard_us`, Redis's time in microseconds; None = there was never any.
+    The newest webhook came at `heard_us`, by Redis's clock in microseconds; None = there was never one.
     """
 
     falls: int
@@ -214,7 +214,7 @@ class UnreportedFalls:
 
 @dataclass(frozen=True, slots=True)
 class WatchedSite:
-    """What is stored of a site: its `rules`, whether its webhooks stay away (`untold`), and its tickets as asked for."""
+    """What is stored of a site: its `rules`, the unreported falls if it is silent, and the tickets asked for."""
 
     rules: str
     unreported_falls: UnreportedFalls | None

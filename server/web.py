@@ -24,7 +24,7 @@ from server.redis.client import RedisClient, Use
 from server.settings import Settings
 from server.store.schedule import Schedule
 from server.store.sites import Sites
-from server.webhook import Intake
+from server.webhook import WebhookEndpoint
 
 
 class RootPath:
@@ -62,7 +62,7 @@ class Web:
             max_connections_per_address=settings.max_connections_per_address,
             descriptors=self.descriptors.for_viewers,
         )
-        self.intake = Intake(schedule, settings.key, settings.rules, everything=settings.everything)
+        self.webhook_endpoint = WebhookEndpoint(schedule, settings.key, settings.rules, everything=settings.everything)
         pages = Pages(
             self.details,
             self.notices,
@@ -72,7 +72,7 @@ class Web:
         )
         self.app = Starlette(
             routes=[
-                Route("/webhooks/wix", self.intake, methods=["POST"]),
+                Route("/webhooks/wix", self.webhook_endpoint, methods=["POST"]),
                 Route("/v1/counters", counters.counters, methods=["GET", "OPTIONS"]),
                 Route("/v1/counters/stream", sse.stream, methods=["GET", "OPTIONS"]),
                 *pages.routes(),

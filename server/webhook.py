@@ -1,6 +1,6 @@
 """POST /webhooks/wix: verify, mark, 200.
 
-In: a raw JWT. Out: an empty answer whose status is all Wix needs: 200 taken or not for us, 401 not signed by Wix,
+In: a raw JWT. Out: an empty response whose status is all that Wix needs: 200 taken or not for us, 401 not signed by Wix,
 413 too large, 503 when Redis does not take it, so that Wix sends it again. The work is one round trip to Redis and
 never a call to Wix; nothing of an order is stored or logged but ids.
 """
@@ -25,17 +25,18 @@ from server.wire import WEBHOOK_RETRY_AFTER
 from server.wix import signature
 
 LARGEST = 1_000_000
-"""Bytes: the largest real order has some hundred tickets of 1 kB."""
+"""Bytes of a body: the largest real order has about a hundred tickets of 1 kB."""
 GIVE_UP = 10 * LARGEST
-"""Bytes that are read of a body that is too large: who is cut off while sending does not see the answer."""
-MOST_HELD = 64 * LARGEST
-"""Bytes of bodies that have not come whole, in one process: anybody may begin one, and it is Wix's only when it is whole."""
+"""Bytes that are read of a body that is too large: a client whose connection is closed earlier may not see the response."""
+MOST_BUFFERED = 64 * LARGEST
+"""Bytes of incomplete bodies in one process: any client may send one, and only a complete one can be verified."""
 READ_WITHIN = 5.0
+"""Seconds for the body."""
 ANSWER_WITHIN = 0.9
-"""Seconds: Wix gives up after 1.25 s, and an answer that comes later is a webhook that comes again."""
+"""Seconds for Redis: Wix's time-out is 1.25 s, and after it Wix sends the webhook again."""
 
 HEADERS: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
-    # What is left of the body is not worth reading.
+    # The rest of the body is not read, so the connection cannot be used again.
     HTTPStatus.REQUEST_TIMEOUT: ((b"connection", b"close"),),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ((b"connection", b"close"),),
     HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"%d" % WEBHOOK_RETRY_AFTER),),
@@ -46,12 +47,12 @@ log = logs.logger("webhook")
 standard_log = logging.getLogger("webhook")
 
 
-class Crowded(Exception):
-    """There are too many bodies that have not come whole."""
+class BufferFull(Exception):
+    """The incomplete bodies of this process take too much memory."""
 
 
-class Intake:
-    """The webhook's route of one process, an ASGI app; a *key* of None refuses everything: no app is there to sign."""
+class WebhookEndpoint:
+    """The ASGI app of the route. With a *key* of None it refuses every webhook: without an app there are none."""
 
     def __init__(
         self,
@@ -61,51 +62,51 @@ class Intake:
         *,
         everything: bool,
         read_within: float = READ_WITHIN,
-        most_held: int = MOST_HELD,
+        most_buffered: int = MOST_BUFFERED,
     ) -> None:
         self.schedule = schedule
         self.key = key
         self.rules = rules
         self.everything = everything
         self.read_within = read_within
-        self._most_held = most_held
-        # Anybody may send any number of these: the metric counts them, the log says that they come.
+        self._most_buffered = most_buffered
+        # Any client may send any number of these: the metric counts them, the log only says that they come.
         self._forged = RepeatedWarning(log, "webhook_forged")
-        self._held = 0
+        self._buffered = 0
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Answer one webhook, in ASGI's own words: a Request and a Response would cost as much as Redis's part."""
-        await send(_start(await self._answer(receive)))
+        """Answer one webhook, in plain ASGI: a Request and a Response would take as long as Redis's part."""
+        await send(_start(await self._handle(receive)))
         await send(EMPTY)
 
-    async def _answer(self, receive: Receive) -> int:
+    async def _handle(self, receive: Receive) -> int:
         try:
-            body = await self._body(receive)
-        except Crowded:
-            return _became("none", "crowded", 503)
+            body = await self._read_body(receive)
+        except BufferFull:
+            return _count("none", "crowded", 503)
         except TimeoutError:
-            return _became("none", "slow", 408)
+            return _count("none", "slow", 408)
         except ClientDisconnect:
-            return _became("none", "left", 400)
+            return _count("none", "left", 400)
         if body is None:
-            return _became("none", "too_large", 413)
+            return _count("none", "too_large", 413)
         if self.key is None:
-            return _became("none", "no_key", 401)
+            return _count("none", "no_key", 401)
         try:
             webhook = signature.verify(body, self.key)
         except Forged as error:
             self._forged.warn(str(error), reason=str(error), size=len(body))
-            return _became("none", "forged", 401)
+            return _count("none", "forged", 401)
         except Malformed as error:
-            # Wix signed it, so it would come back for two days; what we cannot read today we cannot read then.
+            # Wix would send it again for two days, and it could not be read then either.
             log.warning("webhook_malformed", reason=str(error), size=len(body))
-            return _became("none", "malformed", 200)
-        return await self._take(webhook)
+            return _count("none", "malformed", 200)
+        return await self._act(webhook)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body, or None if it is too large: counted as it comes, since Content-Length is only a claim."""
+    async def _read_body(self, receive: Receive) -> bytes | None:
+        """The whole body, or None if it is too large: counted as it arrives, since Content-Length may be wrong."""
         parts: list[bytes] = []
-        size = held = 0
+        size = buffered = 0
         more = True
         try:
             async with asyncio.timeout(self.read_within):
@@ -117,21 +118,21 @@ class Intake:
                     more = message.get("more_body", False)
                     size += len(part)
                     if size <= LARGEST:
-                        if more and self._held + len(part) > self._most_held:
-                            raise Crowded
+                        if more and self._buffered + len(part) > self._most_buffered:
+                            raise BufferFull
                         parts.append(part)
-                        held += len(part)
-                        self._held += len(part)
+                        buffered += len(part)
+                        self._buffered += len(part)
         except TimeoutError:
             if size <= LARGEST:
                 raise
         finally:
-            self._held -= held
+            self._buffered -= buffered
         return b"".join(parts) if size <= LARGEST else None
 
-    async def _take(self, webhook: Webhook) -> int:
+    async def _act(self, webhook: Webhook) -> int:
         if webhook.meaning is None:
-            return _became(webhook.type, "ignored", 200)
+            return _count(webhook.type, "ignored", 200)
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 if isinstance(webhook.meaning, Install):
@@ -139,15 +140,15 @@ class Intake:
                 taken = await self.schedule.mark(webhook.site, webhook.meaning, webhook.type)
         except (RedisUnavailable, TimeoutError) as error:
             log.error("webhook_not_taken", type=webhook.type, site=webhook.site, error=str(error) or "too slow")
-            return _became(webhook.type, "unavailable", 503)
+            return _count(webhook.type, "unavailable", 503)
         if taken is None:
             log.info("webhook_of_unknown_site", type=webhook.type, site=webhook.site)
-            return _became(webhook.type, "unknown_site", 200)
+            return _count(webhook.type, "unknown_site", 200)
         _marks(webhook.meaning.reason).inc(taken)
         if standard_log.isEnabledFor(logging.DEBUG):
-            # structlog makes a line before it is asked whether anybody wants it, which takes as long as Redis's part.
+            # structlog builds a line before it checks the level, which takes as long as Redis's part.
             log.debug("webhook", type=webhook.type, site=webhook.site, tickets=webhook.meaning.tickets, taken=taken)
-        return _became(webhook.type, "marked" if taken else "untracked", 200)
+        return _count(webhook.type, "marked" if taken else "untracked", 200)
 
     async def _install(self, webhook: Webhook, install: Install) -> int:
         if install.installed:
@@ -156,16 +157,16 @@ class Intake:
         else:
             await self.schedule.remove_site(webhook.site)
             log.info("site_removed", site=webhook.site)
-        return _became(webhook.type, "taken", 200)
+        return _count(webhook.type, "taken", 200)
 
 
-def _became(type_: str, outcome: str, status: int) -> int:
-    """Count what became of a webhook, and answer its status."""
+def _count(type_: str, outcome: str, status: int) -> int:
+    """Count the outcome of a webhook, and answer its status."""
     _outcomes(type_, outcome).inc()
     return status
 
 
-# ReadResult a counter by its labels takes longer than to count; both have few, all of them ours.
+# Finding a counter by its labels takes longer than counting; there are few label values, and none comes from clients.
 
 
 @cache

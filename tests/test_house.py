@@ -252,7 +252,7 @@ LIMITS = {
     "Time": f"{signature.LEEWAY:.0f} s",
     "Token header": f"{signature.LONGEST_HEADER:,} characters",
     "Size": f"{webhook.LARGEST:,} bytes",
-    "Incomplete bodies": f"{webhook.MOST_HELD // 1_000_000} MB",
+    "Incomplete bodies": f"{webhook.MOST_BUFFERED // 1_000_000} MB",
     "Slow body": f"{webhook.READ_WITHIN:.0f} s",
     "Redis unavailable": f"{webhook.ANSWER_WITHIN} s",
     "Request head": f"{connection.LONGEST_HEAD // 1024} KiB",

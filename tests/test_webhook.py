@@ -324,7 +324,7 @@ async def test_too_large(running: RunningServer) -> None:
     endless = await raw(
         running, head + b"Transfer-Encoding: chunked\r\n\r\n", *[b"100000\r\n" + b"x" * 2**20 + b"\r\n"] * 12
     )
-    running.web.intake.read_within = 0.2
+    running.web.webhook_endpoint.read_within = 0.2
     claimed = await raw(running, head + b"Content-Length: 9999999999\r\n\r\n", b"x" * (LARGEST + 1))
     too_short = await raw(running, head + b"Content-Length: 5\r\n\r\n", b"x" * 100)
 
@@ -339,19 +339,19 @@ async def test_too_large(running: RunningServer) -> None:
 
 async def test_bodies_that_have_not_come_whole(running: RunningServer, sign: Sign) -> None:
     """Bodies that are begun and not ended take no more room than they may: others are told to come back, whole ones not."""
-    intake = running.web.intake
-    intake._most_held = 5000
+    endpoint = running.web.webhook_endpoint
+    endpoint._most_buffered = 5000
     before = counted("none", "crowded")
     head = b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n"
     host, port = running.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(head + b"x" * 4000)
-    await until(lambda: intake._held == 4000)
+    await until(lambda: endpoint._buffered == 4000)
 
     begun = await raw(running, head + b"x" * 2000)
     whole = await post(running, sign("order_confirmed"))
     writer.transport.abort()
-    await until(lambda: intake._held == 0)
+    await until(lambda: endpoint._buffered == 0)
 
     assert begun.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1\r\n" in begun
@@ -361,7 +361,7 @@ async def test_bodies_that_have_not_come_whole(running: RunningServer, sign: Sig
 
 async def test_endless_body(running: RunningServer) -> None:
     """Who never comes to an end is cut off after ten times what is allowed, long before his time is over."""
-    running.web.intake.read_within = 60
+    running.web.webhook_endpoint.read_within = 60
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     hearing = asyncio.ensure_future(reader.read(1))
@@ -381,7 +381,7 @@ async def test_endless_body(running: RunningServer) -> None:
 
 async def test_slow_body(running: RunningServer) -> None:
     """A body that does not come is answered 408 and the connection closed."""
-    running.web.intake.read_within = 0.1
+    running.web.webhook_endpoint.read_within = 0.1
     before = counted("none", "slow")
 
     answer = await raw(running, b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
@@ -392,7 +392,7 @@ async def test_slow_body(running: RunningServer) -> None:
 
 async def test_dripping_body(running: RunningServer) -> None:
     """A body that comes drop by drop has no more time than one that does not come at all."""
-    running.web.intake.read_within = 0.3
+    running.web.webhook_endpoint.read_within = 0.3
     before = counted("none", "slow")
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))

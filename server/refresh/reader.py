@@ -48,7 +48,7 @@ class Reader:
     async def page(
         self, site: SiteId, version: int, cursor: str | None, *, since: float | None = None
     ) -> tuple[QueryResult, list[NextRead]]:
-        """Read and keep a page of a site's listing that was paid for: *version* is the payment's, *since* when it was asked for."""
+        """Read and keep a page of a site's listing that was paid for with this *version*; *since* is as in `read`."""
         with self._deadline(since):
             result = await self.wix.page(site, cursor, lambda: self._may_call_again(site, Priority.REST))
             return result, await self._keep(site, version, result)

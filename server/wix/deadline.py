@@ -1,8 +1,8 @@
-"""A deadline for a whole call over httpx, whose own time-outs are for one read: a byte every now and then outlasts them.
+"""A time limit for a whole call over httpx, whose own time-outs are per read: a byte now and then would evade them.
 
-In: `with within(seconds)` around calls of a client on `transport()`. Out: their answers, or httpx's time-outs. It ends
-a call from below, where it waits for the network; a cancel from above would leave httpx's pool broken for good. Once it
-is ended it is over: nothing of it is sent any more, not by the kernel either.
+In: `with within(seconds)` around calls of a client with `transport()`. Out: their responses, or httpx's time-outs. It ends
+a call where it waits for the network, since a cancelled call would leave httpx's pool broken for good. After its end nothing
+of the call is sent any more, not even by the kernel.
 """
 
 import socket
@@ -19,17 +19,17 @@ import httpcore
 import httpx
 
 NO_LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-"""What the other side has not taken when a connection is closed is thrown away. The kernel would go on sending it for
-minutes, and over a link that was dead a call would reach Wix long after somebody counted on it."""
+"""Discard unsent data when a connection is closed. Else the kernel would go on sending it for minutes, and over a link that
+recovers, a call would arrive at Wix long after the budget stopped counting it."""
 
 _until: ContextVar[float] = ContextVar("until", default=inf)
 
 
 @contextmanager
 def within(seconds: float, since: float | None = None) -> Iterator[None]:
-    """Let calls of this task's wait for the network for so long in all; a block within a block ends no later than that.
+    """Limit the time that calls of this task may wait for the network in all; an inner block cannot extend an outer one.
 
-    It counts from now, or *since* then, a moment of time.monotonic().
+    The time counts from *since* (time.monotonic()), or from now.
     """
     began = time.monotonic() if since is None else since
     outer = _until.set(min(_until.get(), began + seconds))
@@ -45,14 +45,14 @@ def passed() -> bool:
 
 
 def transport(limits: httpx.Limits, tls: ssl.SSLContext | None = None) -> httpx.AsyncHTTPTransport:
-    """A transport as a client makes its own, but that it keeps the deadline; *tls* says whom to trust."""
+    """A client's default transport, but with the time limit; *tls* has the trusted certificates."""
     return _Transport(limits, tls or httpx.create_ssl_context(trust_env=False))
 
 
 class _Transport(httpx.AsyncHTTPTransport):
     def __init__(self, limits: httpx.Limits, tls: ssl.SSLContext) -> None:
         super().__init__(verify=tls, trust_env=False, limits=limits)
-        # httpx has no argument for this one; httpcore, which is the pool below it, has.
+        # httpx has no argument for the network backend; the pool of httpcore below it has.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=limits.max_connections,

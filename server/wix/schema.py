@@ -14,18 +14,18 @@ from server.model import Definition, EventId, Price, Sale, SaleStatus, TicketId
 from server.wire import guid
 
 NOT_FACTS = frozenset({"salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails"})
-"""Members that move with sales or with every edit; the rest is what sync and notify act on."""
+"""Members that change with sales or with every edit; sync and notify will act on the others."""
 
 EVENT_OVER = frozenset({"ENDED", "CANCELED", "DRAFT"})
-"""Event states in which nothing can be bought. A draft is one nobody may see yet."""
+"""Event states in which nothing can be bought; a draft is not public yet."""
 
 _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 def definition(json: Any) -> Definition:
-    """Read one ticketDefinition that was asked for with SALES_DETAILS and EVENT_DETAILS.
+    """Parse one ticketDefinition that was queried with SALES_DETAILS and EVENT_DETAILS.
 
-    Raises Malformed where a claim could not be made from it.
+    Raises Malformed where no true counter can be made from it.
     """
     entity = _object(json, "ticketDefinition")
     ticket = _id(entity.get("id"), "id")
@@ -69,7 +69,7 @@ def _stock(entity: Mapping[str, Any], ticket: str) -> tuple[int | None, bool]:
     unsold = sales.get("unsoldCount")
     if unsold is None:
         if limited:
-            # No number of a limited ticket is no knowledge; only an unlimited one may have none.
+            # Only an unlimited ticket may lack a number; of a limited one it is not known.
             raise Malformed(f"ticket {ticket}: limited, but salesDetails has no unsoldCount")
         return None, sales.get("soldOut") is True
     if isinstance(unsold, bool) or not isinstance(unsold, int):
@@ -83,7 +83,7 @@ def _prices(method: Any, ticket: str) -> tuple[tuple[Price, ...], bool]:
     if isinstance(method.get("fixedPrice"), dict):
         return (_price(method["fixedPrice"], ticket),), False
     if isinstance(method.get("guestPrice"), dict):
-        # The buyer names the price, so no number of tickets is left "at this price".
+        # The buyer chooses the price, so no number of tickets is left "at this price".
         return (_price(method["guestPrice"], ticket),), True
     details = _members(method.get("pricingOptions")).get("optionDetails")
     found = tuple(
@@ -97,7 +97,7 @@ def _price(money: Mapping[str, Any], ticket: str, option: str | None = None, nam
     value = money.get("amount") if money.get("value") is None else money["value"]
     if not _AMOUNT.fullmatch(str(value)):
         raise Malformed(f"ticket {ticket}: the price {str(value)[:40]!a} is not an amount of money")
-    # Wix reads a free price back as "0" or as "0.00": one amount must be one text, or it would look like a change.
+    # Wix returns a free price as "0" or as "0.00": one amount must be one text, or it would look like a change.
     whole, _, cents = str(value).partition(".")
     return Price(f"{int(whole)}.{cents.rstrip('0'):0<2}", _text(money.get("currency")) or "", option, name)
 

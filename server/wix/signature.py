@@ -1,9 +1,9 @@
-"""Webhooks are believed by their signature alone.
+"""Verifies webhooks, which are trusted by their signature alone.
 
 In: the raw body of a webhook. Out: its type, its site and what it asks for; or Forged, or Malformed.
 The body is one compact JWT, signed RS256 with the app's key; its claim `data` is a JSON string, in which `data` is a
-JSON string again. Sources: Wix, "About Webhooks" and "Webhook structure"; RFC 7519; RFC 8725 section 3.1 (the
-algorithm is ours to choose, not the token's).
+JSON string again. Sources: Wix, "About Webhooks" and "Webhook structure"; RFC 7519; RFC 8725 section 3.1 (the verifier
+chooses the algorithm, not the token).
 """
 
 import base64
@@ -24,28 +24,28 @@ from server.wire import guid
 from server.wix import webhooks
 
 LEEWAY = 120.0
-"""Seconds by which a clock of Wix or ours may be off."""
+"""Seconds by which Wix's clock and ours may differ."""
 
 LONGEST_HEADER = 4096
-"""Characters of a token's header, which is parsed before anything is verified: Wix's has some hundred."""
+"""Characters of a token's header, which is parsed before anything is verified: Wix's has about a hundred."""
 
 LONGEST_TYPE = 150
 """Characters of an eventType (Wix's own schema of the envelope)."""
 
 OPTIONS: Any = {"verify_aud": False, "verify_iss": False, "verify_iat": False, "verify_sub": False, "verify_jti": False}
-"""Wix's own receiver checks exp and nbf where they are there, and nothing else of the claims."""
+"""Wix's own receiver checks exp and nbf if the token has them, and no other claim."""
 
 
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/---")
-"""base64url to base64; what only base64 has becomes what it has not, and so does not pass."""
+"""base64url to base64; characters that only base64 has become invalid."""
 
 
 class Segments(PyJWS):
-    """PyJWT's signatures, with a short way for a segment that is written just as RFC 7515 has it.
+    """PyJWT's signatures, with a fast decoder for segments that are exactly as RFC 7515 has them.
 
-    PyJWT looks at each character in a loop of Python, which takes it longer than all the rest of a webhook. C does the
-    same here: strict, it takes no other character and no loose end. What does not pass is PyJWT's to judge, as is
-    everything else of a token: its header, its signature, its times.
+    PyJWT checks each character in a Python loop, which takes longer than all the rest of a webhook. binascii, which is
+    strict, does the same in C. A segment that it refuses goes to PyJWT, which also checks everything else of a token: its
+    header, its signature, its times.
     """
 
     @staticmethod
@@ -55,25 +55,25 @@ class Segments(PyJWS):
             found = binascii.a2b_base64(text, strict_mode=True)
         except binascii.Error:
             found = None
-        # The last character may have bits to spare: only one way to write them is right.
+        # The last character may have unused bits: only one way to write them is valid.
         if found is None or binascii.b2a_base64(found, newline=False) != text:
             return PyJWS._decode_base64url_segment(segment, name)  # noqa: SLF001 - this is one of its own
         return found
 
 
-def reader(inner: type[Any] = PyJWS) -> jwt.PyJWT:
-    """PyJWT with the short way, or as it comes where its inside is not the one that this was written for.
+def token_decoder(inner: type[Any] = PyJWS) -> jwt.PyJWT:
+    """PyJWT with the fast decoder; plain PyJWT where its private parts differ from those that this was written for.
 
-    That is private, and any version may change it: then webhooks take longer, and are not refused.
+    Any version may change them: webhooks then take longer, and are not refused.
     """
     found = jwt.PyJWT(OPTIONS)
     segment = getattr(inner, "_decode_base64url_segment", None)
     if hasattr(found, "_jws") and segment and [*inspect.signature(segment).parameters] == ["segment", "name"]:
-        found._jws = Segments()  # noqa: SLF001 - the object that has PyJWT's own decode gets its other half so too
+        found._jws = Segments()  # noqa: SLF001 - PyJWT has no argument for it
     return found
 
 
-_tokens = reader()
+_tokens = token_decoder()
 
 
 def public_key(text: str) -> RSAPublicKey:
@@ -126,7 +126,7 @@ def verify(body: bytes, key: RSAPublicKey) -> Webhook:
 
 
 def _open(payload: dict[str, Any], holder: str) -> None:
-    # Wix's types call the entity of a domain event a string, its webhooks carry an object: both are read.
+    # By Wix's documentation the entity of a domain event is a string, in its webhooks an object: both are read.
     inner = payload.get(holder)
     if isinstance(inner, dict):
         for member, value in inner.items():

@@ -45,8 +45,8 @@ _INSTALLS = {"AppInstalled": True, "AppRemoved": False}
 
 
 def _order(reason: str, payload: _Payload) -> Hint | None:
-    # Tickets are made after payment, so an order may name them only by its invoice lines; whose ids equal the
-    # definitions' in Wix's own example, but no page promises it.
+    # Tickets are created after payment, so an order may name them only by its invoice lines. Their ids equal the
+    # definitions' in Wix's own example, but no page documents that.
     by_ticket = _named(reason, payload.get("tickets"), "ticketDefinitionId", payload.get("eventId"))
     if by_ticket and by_ticket.tickets:
         return Hint(reason, by_ticket.tickets, by_ticket.event, Named.TICKETS)
@@ -100,13 +100,13 @@ def _named(reason: str, entries: Any, member: str, event: Any) -> Hint | None:
 
 
 def _held(hint: Hint | None, reservation: _Payload, member: str) -> Hint | None:
-    """The same hint with the time at which the reservation gives its tickets back, if it is one that will."""
+    """The same hint with the end of the reservation, if it is pending: its tickets come back then."""
     if hint is None or not str(reservation.get("status")).endswith("PENDING"):
         return hint
     try:
         return replace(hint, hold_ends_us=schema.parse_time(reservation.get(member), "of a reservation"))
     except Malformed:
-        # It would only have been one more time to look.
+        # The hint is enough: the end would only have been one more time to read.
         return hint
 
 

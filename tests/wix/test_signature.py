@@ -20,7 +20,7 @@ from jwt.utils import base64url_encode
 from server.errors import Forged, Malformed, NotStarted
 from server.model import Hint, Install, Named, Webhook
 from server.wix import webhooks
-from server.wix.signature import LEEWAY, LONGEST_HEADER, Segments, public_key, reader, verify
+from server.wix.signature import LEEWAY, LONGEST_HEADER, Segments, public_key, token_decoder, verify
 from tests.rig.fake_reader import EVENT
 from tests.rig.server import OTHER, SITE, TICKET
 
@@ -334,7 +334,7 @@ def test_segments(segment: bytes) -> None:
 
 def test_segments_are_asked() -> None:
     """The PyJWT that is installed has the step that we shorten: with another one webhooks would silently be slow."""
-    assert isinstance(reader()._jws, Segments)
+    assert isinstance(token_decoder()._jws, Segments)
     assert 3 == inspect.getsource(PyJWS._load).count(f"self.{PyJWS._decode_base64url_segment.__name__}(")
 
 
@@ -350,7 +350,7 @@ def test_segments_are_asked() -> None:
 )
 def test_another_pyjwt(step: dict[str, Any]) -> None:
     """A PyJWT whose step is not the one that we shorten is left as it comes, so that no webhook is refused for it."""
-    found = reader(type("PyJWS", (), step))
+    found = token_decoder(type("PyJWS", (), step))
 
     assert not isinstance(found._jws, Segments)
     assert REMOVED == json.loads(found.decode(GOOD, KEY.public_key(), algorithms=["RS256"], leeway=LEEWAY)["data"])
