@@ -62,7 +62,7 @@ async def test_claim_pays_from_budget_by_priority(site: StoredSite, tokens: floa
         if not await claims():
             break
         lots += 1
-        # # The other tickets of the lot become due again, for a claim of their own.
+        # The other tickets of the lot become due again, for a claim of their own.
         for one in {A: (), B: (A,), C: (A, B)}[class_]:
             await site.store.do("ZADD", key(SITE, "due"), 1, one)
 

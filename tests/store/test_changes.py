@@ -180,7 +180,7 @@ async def test_parked_change_is_kept_with_its_reason(log: Log) -> None:
     assert 0 == await log.pending()
 
 
-# # -- missed changes --
+# -- missed changes --
 
 
 async def test_new_group_has_missed_changes(log: Log) -> None:

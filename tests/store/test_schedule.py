@@ -168,7 +168,7 @@ async def test_remove_site_takes_two_round_trips(site: StoredSite, redis_url: st
         await site.schedule.remove_site(SITE_ID)
         sent = [words[0] for words in await commands.all()]
 
-    # # A script that Redis has not cached yet is sent twice.
+    # A script that Redis has not cached yet is sent twice.
     assert ["EVALSHA", "SREM"] == [one for one in sent if one not in {"HELLO", "CLIENT", "ECHO", "EVAL"}]
 
 
@@ -238,7 +238,7 @@ async def test_wake_reaches_a_worker_on_any_node(store: RedisClient) -> None:
             await schedule.mark(site, Hint("order", (A,)))
 
         heard: set[str | None] = set()
-        # # The nodes of a new cluster still forward each other earlier messages.
+        # The nodes of a new cluster still forward each other earlier messages.
         while heard < set(sites) and (one := await listener.receive(2)):
             heard.add(one.text)
     assert set(sites) == heard

@@ -205,7 +205,7 @@ async def test_clock_set_back_keeps_sale_times(watched: StoredSite) -> None:
 
 async def test_clock_set_back_resets_first_reads(watched: StoredSite) -> None:
     """First reads used up before Redis's clock was set back are available again after it."""
-    await watched.watch(*(TicketId(f"stranger-{n}") for n in range(30)))
+    await watched.watch(*(TicketId(f"random-{n}") for n in range(30)))
     await watched.passes(-HOUR)
 
     await watched.watch(A)

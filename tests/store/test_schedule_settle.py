@@ -103,7 +103,7 @@ async def test_end_of_a_hold_makes_a_ticket_due(watched: StoredSite) -> None:
         await watched.passes(max(0.0, due))
         passed += max(0.0, due)
         lot = await watched.lot()
-        if passed > 35:  # # the viewer has left, and the hint's own steps are over
+        if passed > 35:  # the viewer has left, and the hint's own steps are over
             reads.append(passed)
         await watched.settle(lot)
 

@@ -44,16 +44,16 @@ async def test_watch_wakes_a_worker_for_a_first_read(watched: StoredSite) -> Non
 
 async def test_first_reads_are_limited(watched: StoredSite) -> None:
     """Law 9: Requests for random tickets cause at most 30 first reads in any minute, and the rest are not stored."""
-    strangers = [TicketId(f"stranger-{n}") for n in range(100)]
-    await watched.watch(*strangers)
-    assert set(strangers[:30]) == set(await watched.scores("due")) == set(await watched.scores("watched"))
+    random_ids = [TicketId(f"random-{n}") for n in range(100)]
+    await watched.watch(*random_ids)
+    assert set(random_ids[:30]) == set(await watched.scores("due")) == set(await watched.scores("watched"))
 
     await watched.passes(30)
-    await watched.watch(*strangers)
+    await watched.watch(*random_ids)
     assert 30 == len(await watched.scores("due"))
 
     await watched.passes(31)
-    await watched.watch(*strangers)
+    await watched.watch(*random_ids)
     assert 60 == len(await watched.scores("due"))
 
 
@@ -234,19 +234,19 @@ async def test_watched_reads_have_their_own_gap(watched: StoredSite) -> None:
 
 async def test_random_ids_make_a_listing_due(watched: StoredSite) -> None:
     """Law 9: When random ids have used up the first reads a listing is due, half a minute apart, not during another."""
-    strangers = [TicketId(f"stranger-{n}") for n in range(31)]
-    await watched.watch(*strangers[:30])
+    random_ids = [TicketId(f"random-{n}") for n in range(31)]
+    await watched.watch(*random_ids[:30])
     assert isinstance(await watched.claim(), Lot)
 
-    await watched.watch(strangers[30])
+    await watched.watch(random_ids[30])
     listing = await watched.listing()
     await watched.passes(15)
-    await watched.watch(strangers[30])
+    await watched.watch(random_ids[30])
     listing = replace(listing, lease=listing.lease - 15_000_000)
     held = await watched.schedule.extend(listing)
     assert held is not None
     await watched.schedule.listed(held)
-    await watched.watch(strangers[30])
+    await watched.watch(random_ids[30])
     assert not isinstance(await watched.claim(), Listing)
 
     await watched.passes(30)
@@ -255,7 +255,7 @@ async def test_random_ids_make_a_listing_due(watched: StoredSite) -> None:
 
 async def test_listed_ticket_uses_no_first_read(watched: StoredSite) -> None:
     """Law 9: A ticket that a listing found is watched and read even if random ids have used up the first reads."""
-    await watched.watch(*(TicketId(f"stranger-{n}") for n in range(31)))
+    await watched.watch(*(TicketId(f"random-{n}") for n in range(31)))
     await watched.knows(A)
     await watched.schedule.track(SITE_ID, await watched.now(), [Next(A, Pace.LIVE, end_us=10**16)])
     assert await watched.due(A) is None

@@ -192,7 +192,7 @@ async def test_read_at_is_never_in_the_future(site: StoredSite) -> None:
     assert now <= int(stored["read_at"]) < now + 5 * 10**6
 
 
-# # -- unreported falls --
+# -- unreported falls --
 
 
 class SellingSite:
@@ -422,7 +422,7 @@ async def test_changes_and_history_are_trimmed(site: StoredSite) -> None:
 
     for name, (old, young) in days.items():
         left = [entry["v"] for entry in await site.log(name)]
-        assert left.count(str(old)) < 100, name  # # whole blocks are trimmed, so some remain
+        assert left.count(str(old)) < 100, name  # whole blocks are trimmed, so some remain
         assert 200 == left.count(str(young)), name
         assert "7000" == left[-1]
 
@@ -613,7 +613,7 @@ class Simulation:
     def __init__(self, site: StoredSite) -> None:
         self.site = site
         self.truth = {A: 100, B: 100}
-        # # Lots in flight, each with Wix's answer at the time of the call; and the newest stored answer of each ticket.
+        # Lots in flight, each with Wix's answer at the time of the call; and the newest stored answer of each ticket.
         self.in_flight: list[tuple[Lot, dict[TicketId, int]]] = []
         self.kept: dict[TicketId, tuple[int, int]] = {}
 
