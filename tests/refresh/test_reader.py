@@ -84,7 +84,7 @@ async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -
         wix.knobs.turn(outage="none")
 
         await worker.shows(wix.site, ticket, unsold=119)
-        # # One call, and the second one that a 401 allows.
+        # One call, and the second one that a 401 allows.
         assert 1 <= failed <= 2
 
         async def well() -> bool:

@@ -84,7 +84,7 @@ async def test_warning_has_the_time_of_the_last_webhook(site: SellingSite) -> No
     ten_o_clock = 1_770_804_000 * 10**6
     await site.schedule.redis.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
 
-    # # Before the warning 90 s pass: the test moves stored times into the past.
+    # Before the warning 90 s pass: the test moves stored times into the past.
     [*_, said] = [await site.sells() for _ in range(4)]
 
     assert ["2026-02-11T10:00:00Z"] == [one["last_webhook"] for one in said]
