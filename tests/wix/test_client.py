@@ -80,7 +80,7 @@ def listed(*definitions: Any, **metadata: Any) -> Reply:
     return Reply(content={"ticketDefinitions": list(definitions), "metadata": metadata})
 
 
-# # -- requests --
+# -- requests --
 
 
 async def test_token_request(wix: FakeWix, client: Client) -> None:
@@ -180,7 +180,7 @@ async def test_redirects_are_not_followed(wix: FakeWix, client: Client) -> None:
     assert [] == wix.requests_to("/elsewhere")
 
 
-# # -- answers --
+# -- answers --
 
 
 async def test_query_returns_readable_and_names_unreadable_definitions(wix: FakeWix, client: Client) -> None:
@@ -338,7 +338,7 @@ async def test_meaningless_answer_counts_as_unavailable(
         raise error
 
 
-# # -- no answer --
+# -- no answer --
 
 
 async def test_hanging_call_times_out(wix: FakeWix, client: Client) -> None:
@@ -642,7 +642,7 @@ async def test_no_call_without_a_token(wix: FakeWix, client: Client, answer: Rep
     assert 1 == len(wix.requests_to(QUERY))
 
 
-# # -- metrics --
+# -- metrics --
 
 
 def counted(kind: str, outcome: str) -> float:

@@ -182,7 +182,7 @@ async def test_abandoned_call_sends_nothing_more() -> None:
             taken += len(part)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        # # The server accepts this little before it reads.
+        # The server accepts this little before it reads.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         serving = await asyncio.start_server(late, sock=listening, limit=4096)
         async with serving, client() as http:

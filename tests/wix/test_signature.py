@@ -62,7 +62,7 @@ def check(body: bytes) -> Webhook:
     return verify(body, KEY.public_key())
 
 
-# # -- accepted --
+# -- accepted --
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_entity_as_text_or_object(slug: str, holder: str, member: str, sent: Cal
     assert Hint(f"reservation_{slug}", (TICKET,)) == found.meaning  # type: ignore[arg-type]
 
 
-# # -- forged --
+# -- forged --
 
 GOOD = sign()
 HEAD, CLAIMS, SIGNATURE = GOOD.split(b".")
@@ -356,7 +356,7 @@ def test_unknown_pyjwt_is_left_unchanged(step: dict[str, Any]) -> None:
     assert REMOVED == json.loads(found.decode(GOOD, KEY.public_key(), algorithms=["RS256"], leeway=LEEWAY)["data"])
 
 
-# # -- signed and malformed --
+# -- signed and malformed --
 
 
 @pytest.mark.parametrize(
