@@ -1,4 +1,4 @@
-"""Ten thousand messages that nobody should send, over WebSockets: each gets the close that it deserves, and no more."""
+"""Ten thousand invalid messages over WebSockets: each gets the right close code, and nothing else happens."""
 
 import asyncio
 import json
@@ -23,14 +23,14 @@ from tests.rig.wix import WixRig
 MESSAGES = 10_000
 AT_ONCE = 16
 GOOD = 50
-"""Viewers who say nothing, as pages do."""
+"""Viewers that send nothing, as pages do."""
 MANY = {"MAX_CONNECTIONS": "1000", "MAX_CONNECTIONS_PER_ADDRESS": "1000"}
 ANSWERS = 5.0
-"""Seconds in which a connection that is to end must have ended: as long as a close may take (live/websocket.py)."""
+"""Seconds in which a connection must be closed: as long as a close may take (live/websocket.py)."""
 LATE = 0.1
-"""Seconds by which the loop may be late."""
+"""Seconds by which the event loop may be late."""
 TORN = 0
-"""In place of a code: the stranger goes in the middle of a frame."""
+"""In place of a code: the client leaves in the middle of a frame."""
 
 Dice = random.Random
 
@@ -38,7 +38,7 @@ Dice = random.Random
 def frame(
     op: int, payload: bytes, *, fin: bool = True, reserved: int = 0, masked: bool = True, size: int = -1
 ) -> bytes:
-    """A frame, of a *size* that may be a lie."""
+    """A frame, whose *size* may be false."""
     length = len(payload) if size < 0 else size
     head = bytes((fin << 7 | reserved << 4 | op,))
     bit = masked << 7
@@ -55,12 +55,12 @@ def frame(
 
 
 def deep(dice: Dice) -> bytes:
-    """JSON that no recursive reader survives."""
+    """JSON too deep for any recursive parser."""
     return frame(1, dice.choice((b"[" * 1100, b"[" * 4096, b'{"":' * 1024)))
 
 
 def wrong_type(dice: Dice) -> bytes:
-    """JSON that is none of our words, and text that is no JSON."""
+    """JSON that is no known message, and text that is no JSON."""
     values: tuple[Any, ...] = (
         None,
         True,
@@ -77,13 +77,13 @@ def wrong_type(dice: Dice) -> bytes:
 
 
 def unasked(dice: Dice) -> bytes:
-    """Pings, pongs, and a message in parts."""
+    """Pings, pongs, and a fragmented message."""
     parts = frame(1, b'{"a', fin=False) + frame(9, b"in between") + frame(0, b'":1}')
     return dice.choice((frame(9, dice.randbytes(125)), frame(10, b""), parts))
 
 
 def broken(dice: Dice) -> bytes:
-    """What is no frame of a client."""
+    """A frame that a client must not send."""
     return dice.choice(
         (
             frame(1, b"x", reserved=dice.randrange(1, 8)),
@@ -97,7 +97,7 @@ def broken(dice: Dice) -> bytes:
             frame(8, dice.choice((0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65_535)).to_bytes(2, "big")),
             b"GET /v1/counters HTTP/1.1\r\nHost: here\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + dice.randbytes(50),
-            # Any bytes whose first says that they are no frame.
+            # Any bytes whose first one makes them no valid frame.
             bytes((dice.randrange(256) | 0x10,)) + dice.randbytes(dice.randrange(1, 200)),
         )
     )
@@ -114,7 +114,7 @@ def bad_text(dice: Dice) -> bytes:
 
 
 def too_big(dice: Dice) -> bytes:
-    """More than may be said at once, in one frame or several, or announced only."""
+    """A message over the size limit, in one frame or several, or announced only."""
     return dice.choice(
         (
             frame(1, b"x" * 5000),
@@ -126,7 +126,7 @@ def too_big(dice: Dice) -> bytes:
 
 
 def too_much(dice: Dice) -> bytes:
-    """A message without an end, and more messages than anybody has to say."""
+    """An endless message, and more messages than the limit."""
     parts = frame(1, b"", fin=False) + frame(0, b"", fin=False) * 100
     return dice.choice((parts, b"".join(wrong_type(dice) for _ in range(21)), frame(9, b"?") * 21))
 
@@ -141,13 +141,13 @@ DESERVED = {broken: 1002, binary: 1003, bad_text: 1007, too_much: 1008, too_big:
 
 
 @dataclass
-class Stranger:
-    """Says so much that he may, then what he may not."""
+class JunkClient:
+    """A client that sends some ignored messages, then one that must be closed."""
 
     dice: Dice
 
     async def visit(self, port: int, path: str) -> tuple[str, int, int, int | None]:
-        """One connection: what was said at last, how many messages, the code that it deserved and the one it got."""
+        """One connection: the last message's kind, the number of messages, and the expected and the actual close code."""
         last = self.dice.choice((*DESERVED,))
         said = [self.dice.choice(IGNORED)(self.dice) for _ in range(self.dice.randrange(6))]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -157,7 +157,7 @@ class Stranger:
                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
             )
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-            await self._say(writer, b"".join([*said, last(self.dice)]))
+            await self._send(writer, b"".join([*said, last(self.dice)]))
             code = TORN if DESERVED[last] == TORN else await asyncio.wait_for(_code(reader), ANSWERS)
         finally:
             if self.dice.random() < 0.5:
@@ -165,8 +165,8 @@ class Stranger:
             writer.close()
         return last.__name__, len(said) + 1, DESERVED[last], code
 
-    async def _say(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        """In one piece, or in two."""
+    async def _send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Send it in one piece, or in two."""
         cut = self.dice.randrange(len(data)) if self.dice.random() < 0.5 else 0
         if cut:
             writer.write(data[:cut])
@@ -175,7 +175,7 @@ class Stranger:
 
 
 async def _code(reader: asyncio.StreamReader) -> int | None:
-    """The code of the server's close, whatever it says before; None where it goes without one."""
+    """The code of the server's close, whatever it sends before; None if it closes without one."""
     try:
         while True:
             first, size = await reader.readexactly(2)
@@ -189,13 +189,13 @@ async def _code(reader: asyncio.StreamReader) -> int | None:
 
 
 def levels(log: str) -> set[str]:
-    """The levels of all lines; `none` is that of a line that is none of ours, such as a traceback's."""
+    """The levels of all lines; `none` is that of a line of no known format, such as a traceback's."""
     found = (re.match(r"\S+ \[(\w+) *\]", line) for line in log.splitlines())
     return {one[1] if one else "none" for one in found}
 
 
-async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """10,000 junk messages get closes by the rules alone; the log has no error, the loop is not late, viewers are right."""
+async def test_junk_messages_get_the_right_close_codes(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """10,000 junk messages get the right close codes; no error is logged, the event loop is not late, viewers are right."""
     ticket = wix.tickets["fixed"]
     deployment = Deployment(command, redis_server().url, wix.settings(), **MANY)
     deployment.worker()
@@ -210,17 +210,17 @@ async def test_junk(command: Run, redis_server: Servers, wix: WixRig) -> None:
         await until(lambda: loop_lag.delays(0, time.monotonic()), 20)
         began = time.monotonic()
 
-        async def strange(seed: int) -> None:
+        async def send_junk(seed: int) -> None:
             nonlocal sent
-            stranger = Stranger(random.Random(seed))
+            client = JunkClient(random.Random(seed))
             while sent < MESSAGES:
-                name, messages, deserved, code = await stranger.visit(port, f"/v1/counters?ticket={ticket}")
+                name, messages, deserved, code = await client.visit(port, f"/v1/counters?ticket={ticket}")
                 sent += messages
                 got[f"{name}: {deserved}"][code] += 1
 
         async with asyncio.TaskGroup() as group:
             for seed in range(AT_ONCE):
-                group.create_task(strange(seed))
+                group.create_task(send_junk(seed))
         ended = time.monotonic()
         wix.world.buy(ticket)
         await until(lambda: visitors.wrong(wix) == 0)

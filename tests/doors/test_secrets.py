@@ -1,4 +1,4 @@
-"""No secret and no person in anything that is printed, told or kept, whatever happens in a whole run."""
+"""No secret and no personal data is printed, reported or stored, whatever happens in a whole run."""
 
 import asyncio
 import copy
@@ -46,7 +46,7 @@ STRANGERS = {
     "referer": "https://hush.example/page?token=hush-referer",
     "origin": "https://hush-origin.example",
 }
-"""What clients say of themselves, which is their business."""
+"""What clients send about themselves, which is their own business."""
 UPGRADE = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
 IN_A_QUERY = "hush-in-a-query"
 IN_A_FRAME = "hush-in-a-frame"
@@ -54,7 +54,7 @@ FORGED_LINE = "2027-01-01 forged-line"
 
 
 class Secrets:
-    """Every word that must stay where it is, as far as they are known by now."""
+    """Every word that must not get out, as far as they are known by now."""
 
     def __init__(self, wix: WixRig) -> None:
         self.wix = wix
@@ -65,7 +65,7 @@ class Secrets:
         self.tokens = 0
 
     def look(self) -> None:
-        """Learn what there is now: tokens that were given, webhooks that were signed, orders and who bought them."""
+        """Learn the current ones: tokens, signed webhooks, orders and their buyers."""
         tokens = set(self.wix.sandbox.auth._tokens)
         self.tokens += len(tokens - self.words)
         self.words |= tokens
@@ -80,13 +80,13 @@ class Secrets:
 
 
 def _parts(token: str) -> set[str]:
-    """What of a token tells something: its claims and its signature, in part too."""
+    """The parts of a token that reveal something: its claims and its signature, also cut."""
     _, claims, signature = token.split(".")
     return {claims[:60], claims[-60:], signature[:40]}
 
 
 def personal(wix: WixRig) -> dict[str, Any]:
-    """An order as Wix sends it, with all that a form of an organiser may ask for."""
+    """An order as Wix sends it, with all that an organiser's form may ask for."""
     envelope = copy.deepcopy(wix.confirmed()[-1].envelope)
     text = envelope["data"].replace("Ada", PERSON["firstName"]).replace("ada@example.com", PERSON["email"])
     data = json.loads(text)
@@ -99,20 +99,20 @@ def personal(wix: WixRig) -> dict[str, Any]:
 
 
 def forged(wix: WixRig) -> list[bytes]:
-    """Bodies that no app should believe, each with something in it that nobody should read."""
+    """Bodies that must be refused, each with something that must not be logged."""
     sign = signer(wix.sandbox.site, wix.knobs)
     envelope = personal(wix)
     good = sign(envelope, time.time())
-    stranger = rsa.generate_private_key(65537, 2048)
+    other_key = rsa.generate_private_key(65537, 2048)
     claims = {"data": json.dumps(envelope)}
     return [
         good[:-8].encode(),
         jwt.encode(claims, "", "none").encode(),
-        jwt.encode(claims, stranger, "RS256").encode(),
+        jwt.encode(claims, other_key, "RS256").encode(),
         jwt.encode(claims, "x" * 64, "HS256", headers={"kid": PERSON["email"]}).encode(),
         json.dumps(envelope).encode(),
         f"Bearer {METRICS_TOKEN}\r\n{FORGED_LINE}".encode(),
-        # Signed by Wix, and yet not to be read.
+        # Signed by Wix, and still malformed.
         sign({**envelope, "data": envelope["data"][:-1]}, time.time()).encode(),
         sign({**envelope, "data": json.dumps(PERSON["email"])}, time.time()).encode(),
         sign({**envelope, "eventType": PERSON["email"]}, time.time()).encode(),
@@ -121,8 +121,8 @@ def forged(wix: WixRig) -> list[bytes]:
     ]
 
 
-async def strangers(url: str, site: str, ticket: str) -> None:
-    """Clients that say more than they should, in each place that there is."""
+async def careless_clients(url: str, site: str, ticket: str) -> None:
+    """Clients that send more than they should, in every place possible."""
     split = urlsplit(url)
     query = f"ticket={ticket}&token={IN_A_QUERY}&access_token={IN_A_QUERY}"
     paths = [
@@ -164,13 +164,13 @@ async def strangers(url: str, site: str, ticket: str) -> None:
 
 
 async def address(web: Command) -> str:
-    """Where it listens, in whichever form it says so."""
+    """The address on which it listens, in whichever form it logs that."""
     found = await until(lambda: re.search(r"address\W+(http://[\d.:]+)", web.err), 15)
     return str(found[1])
 
 
 async def right(deployment: Deployment, wix: WixRig, ticket: str) -> None:
-    """Wait until what is kept is what Wix has."""
+    """Wait until what is stored is what Wix has."""
     await until(lambda: deployment.right(wix, [ticket]), 30)
 
 
@@ -199,14 +199,16 @@ def _told(deployment: Deployment, before: int) -> bool:
 
 
 def lock_out(redis: RedisServer) -> None:
-    """From now on nobody is let in."""
+    """From now on Redis accepts no client."""
     redis.ask("ACL", "SETUSER", USER, "off")
     redis.ask("CLIENT", "KILL", "USER", USER)
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer], wix: WixRig, form: str) -> None:
-    """Nothing that is printed at DEBUG, measured, told of readiness or kept in Redis holds a secret or a person."""
+async def test_no_secret_or_personal_data_leaks(
+    command: Run, redis_server: Callable[..., RedisServer], wix: WixRig, form: str
+) -> None:
+    """No log line at DEBUG, metric, readiness report or key in Redis holds a secret or personal data."""
     redis = redis_server()
     redis.ask("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
     url = redis.url.replace("redis://", f"redis://{USER}:{PASSWORD}@")
@@ -216,7 +218,7 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
     ticket = wix.tickets["fixed"]
     wix.knobs.turn(resend_scale=0.02)
 
-    # A whole day, in short: orders and holds, some of them taken back.
+    # A whole day, in short: orders and holds, some of them cancelled.
     worker, web = deployment.worker(), deployment._start("web")
     at = await address(web)
     wix.send_to(at)
@@ -227,10 +229,10 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
     async with httpx.AsyncClient(base_url=at, trust_env=False) as client:
         statuses = [(await client.post("/webhooks/wix", content=body)).status_code for body in forged(wix)]
         statuses.append((await client.post("/webhooks/wix", content=_signed(wix))).status_code)
-    await strangers(at, wix.site, ticket)
+    await careless_clients(at, wix.site, ticket)
     await outages(deployment, wix, secrets, ticket)
 
-    # Redis does not answer, then does not let us in.
+    # Redis does not answer, then refuses the connection.
     for away, back in (
         (redis.freeze, redis.thaw),
         (lambda: lock_out(redis), lambda: redis.ask("ACL", "SETUSER", USER, "on")),
@@ -242,7 +244,7 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
         back()
         await right(deployment, wix, ticket)
 
-    # Who may look behind the scenes sees no more; and processes that are set up wrong say why.
+    # The owner's pages reveal no more; and wrongly configured processes log why.
     told_to_us = ""
     async with httpx.AsyncClient(base_url=at, trust_env=False) as client:
         for path in ("/metrics", "/readyz"):
@@ -267,7 +269,7 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
     assert set() == secrets.found(deployment.log)
     assert set() == secrets.found(told_to_us)
     assert set() == secrets.found(kept)
-    # It was looked where something is.
+    # The search was not over empty texts.
     for word in ("webhook_forged", "webhook_malformed", "store_unavailable", "wix_fault", ticket):
         assert word in deployment.log
     assert "ticket_counter_webhooks_total" in told_to_us
@@ -278,12 +280,12 @@ async def test_whole_run(command: Run, redis_server: Callable[..., RedisServer],
 
 
 def _signed(wix: WixRig) -> bytes:
-    """An order of a person, as Wix signs it."""
+    """An order with personal data, as Wix signs it."""
     return signer(wix.sandbox.site, wix.knobs)(personal(wix), time.time()).encode()
 
 
 def _everything(redis: RedisServer) -> str:
-    """All that was ever written to Redis, from its own log of that, and what it has printed."""
+    """All that was ever written to Redis, from its append-only log, and all it has printed."""
     redis.stop()
     files: Iterable[Path] = (path for path in redis.folder.rglob("*") if path.is_file())
     return "".join(path.read_bytes().decode("latin-1") for path in files)

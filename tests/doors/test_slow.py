@@ -1,7 +1,7 @@
-"""Clients who begin a request and never end it: slowhttptest's, and heads without an end. Wix's webhooks go on meanwhile.
+"""Clients that begin a request and never end it: slowhttptest's, and endless heads. Wix's webhooks go on meanwhile.
 
-slowhttptest is Debian's; it opens its connections once, feeds each every few seconds, and ends when the server has closed
-them all, or after a time.
+slowhttptest (a Debian package) opens its connections once, feeds each every few seconds, and ends when the server
+has closed them all, or after a time.
 """
 
 import asyncio
@@ -30,20 +30,20 @@ from tests.rig.wix import WixRig
 SLOW = 500
 """Connections of slowhttptest, of each kind."""
 A_SECOND = 250
-"""Of them come."""
+"""New connections a second."""
 SECONDS = 25
-"""The attack's length, unless all are closed before."""
+"""The longest duration of the attack in seconds."""
 CLOSED_WITHIN = 15.0
 CUT_WITHIN = 64 * 1024
 GROWTH = 15 * 1024
 """KB of memory."""
 WEBHOOKS = 50
-"""A second."""
+"""In one second."""
 KINDS = {
     "heads": ("-H", "/v1/counters", "-t", "GET"),
     "bodies": ("-B", "/webhooks/wix", "-t", "POST", "-s", "100000"),
 }
-"""slowhttptest's words, and where it goes."""
+"""The options of slowhttptest, and the path that it attacks."""
 
 
 def resident(pid: int) -> int:
@@ -54,7 +54,7 @@ def resident(pid: int) -> int:
 
 
 async def attack(folder: Path, url: str, kind: str) -> float:
-    """Let slowhttptest come; answers the seconds until it had no connection left, however long it would have stayed."""
+    """Run slowhttptest; returns the seconds until it had no connection left, however long it would have stayed."""
     program = shutil.which("slowhttptest")
     assert program, "slowhttptest is not installed: apt-get install slowhttptest"
     how, path, *more = KINDS[kind]
@@ -74,13 +74,13 @@ async def attack(folder: Path, url: str, kind: str) -> float:
             await process.wait()
     seconds = time.monotonic() - began
     told = list(csv.DictReader((folder / "seen.csv").read_text().splitlines()))
-    # It had all of them open at once: else this would be no attack.
+    # It had all of them open at once: otherwise this would be no attack.
     assert SLOW == max(int(row["Connected"]) for row in told), told
     return seconds if b"No open connections left" in said else float("inf")
 
 
 async def endless_head(url: str, cuts: list[tuple[int, bytes]], pause: float) -> None:
-    """Send a head that does not end, again and again; of each: the bytes until the server spoke, and what it said."""
+    """Send an endless head again and again; note for each the bytes until the server answered, and the answer."""
     where = urlsplit(url)
     line = b"x-stranger: " + b"x" * 1010 + b"\r\n"
     while True:
@@ -104,15 +104,17 @@ async def endless_head(url: str, cuts: list[tuple[int, bytes]], pause: float) ->
 
 
 async def look(pid: int, sizes: list[int]) -> None:
-    """Note the memory of a process, for ever."""
+    """Note the memory of a process, until cancelled."""
     while True:
         sizes.append(resident(pid))
         await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, kind: str) -> None:
-    """500 slow requests and four endless heads cost webhooks no time and us no memory, and are ended in time."""
+async def test_slow_requests_do_not_delay_webhooks(
+    command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, kind: str
+) -> None:
+    """500 slow requests and four endless heads delay no webhook, cost no memory, and are ended in time."""
     tickets = wix.sandbox.add(10, limit=100_000)
     deployment = Deployment(command, redis_server().url, wix.settings())
     url = await deployment.web()
@@ -125,12 +127,12 @@ async def test_slow_strangers(command: Run, redis_server: Servers, wix: WixRig, 
         await until(lambda: sender.pending == 0)
         sender.attempts.clear()
         before = resident(web.process.pid)
-        strangers: list[Coroutine[None, None, None]] = [
+        attackers: list[Coroutine[None, None, None]] = [
             *(endless_head(url, paced, 0.005) for _ in range(2)),
             *(endless_head(url, flooding, 0) for _ in range(2)),
             look(web.process.pid, sizes),
         ]
-        busy = [asyncio.create_task(one) for one in strangers]
+        busy = [asyncio.create_task(one) for one in attackers]
         trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], WEBHOOKS, SECONDS))
         closed = await attack(tmp_path / "slow", url, kind)
         for one in [*busy, trading]:

@@ -1,4 +1,4 @@
-"""Wix's limit, with several workers and sites: what reaches Wix is counted by Wix, in every minute that there was."""
+"""Wix's rate limit, with several workers and sites: the sandbox counts the calls that reach it, in every minute."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ LIMIT = 200
 """Calls of one site in any minute (Wix, "Rate limits")."""
 
 
-async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers) -> None:
+async def test_refused_site_does_not_harm_other_sites(command: Run, redis_server: Servers) -> None:
     """Law 5: While Wix refuses one of three sites none has over 200 calls in a minute, and the others stay as quick."""
     async with AsyncExitStack() as stack:
         wix = await stack.enter_async_context(several_sites(3))
@@ -46,7 +46,7 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
         sold = 0
 
         async def phase(seconds: float, **knobs: object) -> list[float]:
-            """Seconds to the truth at the sites that are well, with these knobs turned at the other."""
+            """Seconds from order to viewer at the healthy sites, with these knobs turned at the other."""
             refused.wix.knobs.turn(**knobs)
             nonlocal sold
             sold += await buy_steadily(all_buyers, 2000 / 60, seconds)
@@ -79,8 +79,8 @@ async def test_a_refused_site_harms_no_other(command: Run, redis_server: Servers
     assert during <= 2 * before
 
 
-async def test_calls_that_are_held_up(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """Law 5: However late calls arrive, or workers stand still meanwhile, no minute sees over 200, and 190 can be used."""
+async def test_delayed_calls_stay_within_the_rate_limit(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Law 5: However late calls arrive, or workers are suspended, no minute has over 200, and 190 can be used."""
     tickets = wix.sandbox.add(600)
     address = urlsplit(wix.url)
     async with tcp_proxy(address.hostname or "", address.port or 0) as proxy:
@@ -120,7 +120,7 @@ async def test_calls_that_are_held_up(command: Run, redis_server: Servers, wix: 
     assert 190 <= most <= LIMIT
 
 
-async def test_quota(command: Run, redis_server: Servers, wix: WixRig) -> None:
+async def test_rate_limit_holds_under_5000_webhooks(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 4: 5,000 webhooks on 500 tickets in 20 s stay within 200 calls a minute, and all is fresh 30 s later."""
     tickets = wix.sandbox.add(500, limit=100_000)
     wix.sandbox.delivery.paused = True
@@ -151,9 +151,9 @@ async def test_quota(command: Run, redis_server: Servers, wix: WixRig) -> None:
     assert 30 >= seconds
 
 
-async def test_the_same_event_a_thousand_times(command: Run, redis_server: Servers) -> None:
-    """Law 2: One order told 1,000 times among older ones costs 6 reads in 35 s, and no number goes back."""
-    # Its late sale has begun: nothing but these orders makes a ticket due.
+async def test_same_webhook_a_thousand_times(command: Run, redis_server: Servers) -> None:
+    """Law 2: One order sent 1,000 times among older ones costs 6 reads in 35 s, and no number goes back."""
+    # Its late sale has begun: only these orders make a ticket due.
     async with several_sites(1, seeded_at=time.time() - 120) as town:
         [wix] = town.sites
         [ticket] = wix.sandbox.add(1, limit=1000)
@@ -175,7 +175,7 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
                 sender.send(jwt)
 
             async def sales() -> None:
-                """More is sold meanwhile, without a word: reads that overtake each other differ."""
+                """More is sold meanwhile without webhooks: reads that overtake each other differ."""
                 for _ in range(20):
                     wix.world.buy(ticket)
                     await asyncio.sleep(0.1)
@@ -192,15 +192,17 @@ async def test_the_same_event_a_thousand_times(command: Run, redis_server: Serve
     report(f"{len(jwts)} webhooks in {seconds:.1f} s: p99 {1000 * slowest:.0f} ms, {reads} reads in 35 s")
     assert {200} == {one.status for one in answers}
     assert 0.2 >= slowest
-    # Where this machine takes longer than a second to post them, each further second is two reads more.
+    # If this machine takes longer than a second to post them, each further second is two reads more.
     assert 3 <= reads <= 6 + 2 * max(0.0, seconds - 1)
     assert sorted({v for v, _ in told}) == [v for v, _ in told]
     assert sorted((unsold for _, unsold in told), reverse=True) == [unsold for _, unsold in told]
     assert 1000 - 41 == viewer.unsold(ticket)
 
 
-async def test_what_nobody_hinted_at_waits(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """Law 5: With the budget nearly gone hinted tickets are read on, while watched ones and the listing wait their turn."""
+async def test_tickets_without_hints_wait_when_the_budget_is_low(
+    command: Run, redis_server: Servers, wix: WixRig
+) -> None:
+    """Law 5: With the budget nearly used up hinted tickets are still read, while watched ones and the listing wait."""
     tickets = wix.sandbox.add(400)
     hinted, watched = tickets[:360], [TicketId(one) for one in tickets[360:]]
     deployment = Deployment(command, redis_server().url, wix.settings())

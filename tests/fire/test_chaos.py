@@ -1,4 +1,4 @@
-"""bench/chaos: the judge finds every lie that is put before it, and no other; then it judges two real runs."""
+"""bench/chaos: its checker finds every false number that it is given, and no other; then it checks two real runs."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ Told = Sequence[tuple[float, str | None]]
 
 
 def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -> Timeline:
-    """A ticket that was one thing after another, from these moments on."""
+    """A ticket that had these values, each from its moment on."""
     found = Timeline(lags)
     for at, value in changes:
         found.add(at, value)
@@ -42,7 +42,7 @@ def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -
 
 
 def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),)) -> Visitor:
-    """Somebody who was told these things of the one ticket over connections that lived then, to web 0."""
+    """A viewer that received these claims of the one ticket over connections that lived then, to web 0."""
     found = Visitor(Visitors([], lambda _: None), ["t"], random.Random(1))
     for at, claim in told:
         found.history["t"].append((at, claim))
@@ -58,7 +58,7 @@ def judged(truth: Timeline, *viewers: Visitor, **more: Any) -> Result:
 
 
 def broken(found: Result) -> dict[str, float]:
-    """The bounds that do not hold, and how far."""
+    """The bounds that do not hold, and by how much."""
     return {bound.name: bound.value for bound in found.bounds if not bound.kept}
 
 
@@ -66,8 +66,8 @@ def broken(found: Result) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("late", "lie"), [(9.0, 0.0), (11.0, 1.0)])
-def test_a_lie_is_found_to_the_second(late: float, lie: float) -> None:
-    """What stands MAX_STALE + 11 s after its end is a lie of one second; MAX_STALE + 9 s are allowed."""
+def test_false_number_is_found_to_the_second(late: float, lie: float) -> None:
+    """A number shown MAX_STALE + 11 s after its end is false for one second; MAX_STALE + 9 s are allowed."""
     truth = past((0, "5 left"), (100, "4 left"))
 
     found = judged(truth, viewer((0, "5 left"), (100 + MAX_STALE + late, "4 left")))
@@ -77,8 +77,8 @@ def test_a_lie_is_found_to_the_second(late: float, lie: float) -> None:
     assert MAX_STALE + late == pytest.approx(found.oldest_connected, abs=0.1)
 
 
-def test_what_is_withdrawn_is_never_false() -> None:
-    """A viewer who claims nothing while the number moves is right all the time."""
+def test_withdrawn_number_is_never_false() -> None:
+    """A viewer that claims nothing while the number changes is right all the time."""
     truth = past((0, "5 left"), (100, "4 left"))
 
     found = judged(truth, viewer((0, "5 left"), (110, None), (900, "4 left")))
@@ -87,8 +87,8 @@ def test_what_is_withdrawn_is_never_false() -> None:
     assert 0.79 == pytest.approx(found.withdrawn, abs=0.01)
 
 
-def test_what_never_was_true_is_false_at_once() -> None:
-    """A claim that the world never had is a lie from its first moment, and so is one that comes before its time."""
+def test_number_that_was_never_true_is_false_at_once() -> None:
+    """A number that the ticket never had is false from its first moment, and so is one that is shown too early."""
     truth = past((0, "5 left"), (100, "4 left"))
 
     invented = judged(truth, viewer((0, "5 left"), (101, "4 left"), (200, "7 left"), (203, "4 left")))
@@ -99,7 +99,7 @@ def test_what_never_was_true_is_false_at_once() -> None:
     assert 2.0 == pytest.approx(early.bounds[0].value, abs=0.1)
 
 
-def test_an_old_truth_that_comes_true_again_is_no_lie() -> None:
+def test_number_that_becomes_true_again_is_not_false() -> None:
     """A number that a cancelled order brings back is true again."""
     truth = past((0, "5 left"), (100, "4 left"), (115, "5 left"), (140, "4 left"))
 
@@ -110,8 +110,8 @@ def test_an_old_truth_that_comes_true_again_is_no_lie() -> None:
 
 
 @pytest.mark.parametrize(("late", "lie"), [(58.0, 0.0), (63.0, 3.0)])
-def test_without_a_connection_a_minute_more_is_allowed(late: float, lie: float) -> None:
-    """Where no connection lives a claim may stand for the minute after which the page withdraws, and not longer."""
+def test_disconnected_viewer_has_a_minute_more(late: float, lie: float) -> None:
+    """Without a connection a number may be shown for the minute after which the page withdraws it, and no longer."""
     truth = past((0, "5 left"), (100, "4 left"))
     over = 100 + MAX_STALE + checker.STALE_MARGIN + late
 
@@ -121,7 +121,7 @@ def test_without_a_connection_a_minute_more_is_allowed(late: float, lie: float) 
     assert MAX_STALE + checker.STALE_MARGIN + late == pytest.approx(found.oldest_disconnected, abs=0.1)
 
 
-def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
+def test_silent_link_excuses_only_its_own_viewers() -> None:
     """While the link to a web is silent its viewers have the minute, and those of the other web do not."""
     truth = past((0, "5 left"), (100, "4 left"))
     silence = FaultRecord("link of viewers and web silent", "viewers-web0", 95, 150)
@@ -132,8 +132,8 @@ def test_a_silent_link_excuses_its_own_viewers_alone() -> None:
     assert ["false claims"] == list(broken(judged(truth, there, faults=[silence])))
 
 
-def test_after_a_silence_there_are_seconds_to_tell() -> None:
-    """Five seconds after a silence has ended its viewers must have been told."""
+def test_viewers_are_updated_soon_after_a_silence() -> None:
+    """Five seconds after a silence has ended its viewers must have been updated."""
     truth = past((0, "5 left"), (100, "4 left"))
     silence = FaultRecord("web stopped and continued", "web0", 95, 150)
 
@@ -142,8 +142,8 @@ def test_after_a_silence_there_are_seconds_to_tell() -> None:
     assert {"false claims": pytest.approx(2.0, abs=0.1)} == broken(found)
 
 
-def test_a_lag_of_wix_is_no_lie_of_ours() -> None:
-    """What Wix answers while its reads lag counts as true while it answers that, and no longer."""
+def test_lag_of_wix_makes_no_number_false() -> None:
+    """What Wix answers while its reads lag counts as true for as long as it answers that, and no longer."""
     told = viewer((0, "5 left"), (138, "4 left"))
 
     lagging = judged(past((0, "5 left"), (100, "4 left"), lags=[((90.0, 130.0), 20.0)]), told)
@@ -153,8 +153,8 @@ def test_a_lag_of_wix_is_no_lie_of_ours() -> None:
     assert {"false claims": pytest.approx(3.0, abs=0.1)} == broken(too_late)
 
 
-def test_who_shows_another_thing_at_the_end_never_healed() -> None:
-    """A viewer who shows what is no more true at the end, or nothing, never healed."""
+def test_wrong_number_at_the_end_never_healed() -> None:
+    """A viewer that shows a number that is no longer true at the end, or nothing, never healed."""
     truth = past((0, "5 left"), (990, "4 left"))
 
     found = judged(truth, viewer((0, "5 left")), viewer((0, None)), viewer((0, "5 left"), (991, "4 left")))
@@ -165,8 +165,8 @@ def test_who_shows_another_thing_at_the_end_never_healed() -> None:
 # -- times --
 
 
-def test_an_order_in_calm_is_true_when_the_last_viewer_is() -> None:
-    """The time of an order ends when the last connected viewer of its ticket shows what was true at it, or later."""
+def test_calm_order_ends_when_the_last_viewer_is_right() -> None:
+    """The time of an order ends when the last connected viewer of its ticket shows a number of that moment or later."""
     truth = past((0, "5 left"), (100, "4 left"), (101, "3 left"))
     quick, slow = viewer((0, "5 left"), (100.2, "4 left")), viewer((0, "5 left"), (102, "3 left"))
     gone = viewer((0, "5 left"), lives=[(0, 100.5)])
@@ -178,8 +178,8 @@ def test_an_order_in_calm_is_true_when_the_last_viewer_is() -> None:
     assert [pytest.approx(2.0)] == found.calm, "an order that moved nothing has no time"
 
 
-def test_an_order_in_trouble_is_none_of_calm_times() -> None:
-    """What is bought during a fault, just before it, or before all was healed from it, is not counted as calm."""
+def test_orders_during_faults_are_not_calm() -> None:
+    """An order during a fault, just before it, or before everything healed from it, does not count as calm."""
     truth = past((0, "9"), (50, "8"), (98.5, "7"), (105, "6"), (112, "5"), (200, "4"))
     actions = [CompletedAction(at, at, "buy", "t") for at in (50, 98.5, 105, 112, 200)]
     told = viewer((0, "9"), (50.1, "8"), (113, "5"), (200.3, "4"))
@@ -191,7 +191,7 @@ def test_an_order_in_trouble_is_none_of_calm_times() -> None:
     assert found.healings[0].alone
 
 
-def test_a_fault_that_meets_another_is_told_apart() -> None:
+def test_overlapping_faults_are_reported_separately() -> None:
     """A fault that heals only after the next has begun says nothing of its kind."""
     truth = past((0, "9"), (105, "8"))
     two = [FaultRecord("Redis killed (-9)", "redis", 100, 110), FaultRecord("Wix hangs", "wix", 111, 120)]
@@ -204,8 +204,8 @@ def test_a_fault_that_meets_another_is_told_apart() -> None:
 # -- changes, logs, ends --
 
 
-def test_changes_are_a_chain_or_something_is_wrong() -> None:
-    """One change left out, given twice under two versions, out of order, or made up is found; a whole chain is not."""
+def test_changes_form_a_complete_chain() -> None:
+    """A change that is missing, given twice, out of order or invented is found; a whole chain is accepted."""
     facts = {"t": past((0, "a"), (1, "b"), (2, "c"))}
     whole = [Entry("t", 1, None, "a"), Entry("t", 2, "a", "b"), Entry("t", 3, "b", "c")]
 
@@ -221,8 +221,8 @@ def test_changes_are_a_chain_or_something_is_wrong() -> None:
     assert "t: version 1 comes after 2" in consumer.chain_errors([whole[0], whole[1], Entry("t", 1, "b", "c")], facts)
 
 
-def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
-    """A warning is explained by a fault that touches its process and has it as a consequence, at its time; else not."""
+def test_log_line_is_explained_by_a_fault_of_its_process() -> None:
+    """A warning is explained only by a fault of its process, at its time, that has it as a consequence."""
     cut_off = [FaultRecord("link of web and Redis silent", "web0-redis", 100, 110)]
     told = [
         Line("web0", 1105.0, "listener_lost", "explained"),
@@ -235,8 +235,8 @@ def test_a_line_is_explained_by_a_fault_of_its_process_then() -> None:
     assert told[1:] == logs.unexplained(told, cut_off, 1000.0)
 
 
-def test_lines_are_read_as_they_are_written() -> None:
-    """Loud lines are those of WARNING and above and whatever is no line of the log; a line that a kill cut is passed."""
+def test_only_warnings_and_unknown_lines_are_loud() -> None:
+    """Loud lines are those of WARNING and above and those of no known format; a line that a kill cut is skipped."""
     said = [
         {"event": "listening", "level": "info", "timestamp": "2026-11-26T07:00:00Z"},
         {"event": "listener_lost", "level": "warning", "timestamp": "2026-11-26T07:00:00.5Z"},
@@ -249,7 +249,7 @@ def test_lines_are_read_as_they_are_written() -> None:
     assert [1_795_676_400.5, None] == [line.at for line in found]
 
 
-def test_ends_are_in_order_and_asked_for() -> None:
+def test_unexpected_process_end_breaks_a_bound() -> None:
     """A process that ended by itself, with another status than 0, or too long after SIGTERM breaks a bound."""
     well = [Ending(1, "web0", 0, asked=True, seconds=4.0), Ending(2, "web0", -9, asked=True)]
     ill = [Ending(3, "web1", 0, asked=False), Ending(4, "web1", 1, asked=True), Ending(5, "web1", 0, True, 12.5)]
@@ -261,7 +261,7 @@ def test_ends_are_in_order_and_asked_for() -> None:
 # -- plans --
 
 
-def test_a_seed_is_a_plan() -> None:
+def test_seed_determines_the_plan() -> None:
     """One seed gives the same orders and faults each time, another seed others, and every fault ends before the run."""
     assert workload.plan(7, 60) == workload.plan(7, 60) != workload.plan(8, 60)
     assert faults.plan(7, 300) == faults.plan(7, 300) != faults.plan(8, 300)
@@ -272,8 +272,8 @@ def test_a_seed_is_a_plan() -> None:
         assert all(faults.QUIET_START <= one.at <= one.at + one.seconds <= 300 - faults.QUIET_END for one in plan)
 
 
-def test_every_kind_of_fault_has_its_turn() -> None:
-    """Ten runs of 300 s break everything in every way."""
+def test_every_kind_of_fault_occurs() -> None:
+    """Ten runs of 300 s have every kind of fault on every part."""
     done = {one.kind for seed in range(1, 11) for one in faults.plan(seed, 300)}
 
     assert set(faults.KINDS) == done
@@ -282,8 +282,8 @@ def test_every_kind_of_fault_has_its_turn() -> None:
 # -- viewers --
 
 
-async def test_a_viewer_withdraws_as_the_widget_does(start_server: StartServer, wix: WixRig) -> None:
-    """A viewer shows what he is told, withdraws it once nothing has come for so long, and shows it again when it does."""
+async def test_simulated_visitor_withdraws_as_the_widget_does(start_server: StartServer, wix: WixRig) -> None:
+    """A visitor shows what it receives, withdraws it when nothing has come for too long, and shows it again afterwards."""
     server = await start_server(worker=True, **wix.settings())
     async with tcp_proxy("127.0.0.1", int(server.url.rpartition(":")[2])) as proxy:
         visitors = Visitors([proxy.port], lambda _: None, silence=3.0)
@@ -306,8 +306,8 @@ async def test_a_viewer_withdraws_as_the_widget_does(start_server: StartServer, 
     assert 2 == len(someone.sessions), "a silent socket is replaced"
 
 
-async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix: WixRig) -> None:
-    """A viewer who is told `bye` keeps his number and comes back within the time that it names."""
+async def test_simulated_visitor_reconnects_after_bye(start_server: StartServer, wix: WixRig) -> None:
+    """A visitor that receives `bye` keeps its number and reconnects within the time that it names."""
     server = await start_server(worker=True, **wix.settings())
     visitors = Visitors([int(server.url.rpartition(":")[2])], lambda _: None)
     visitors.fill(1, [TICKET], random.Random(1))
@@ -331,7 +331,7 @@ async def test_a_viewer_comes_back_as_he_is_asked(start_server: StartServer, wix
 
 
 async def chaos(*words: str, folder: Path) -> tuple[int, dict[str, Any], str]:
-    """Run the command; answers its status, its JSON, and what it printed."""
+    """Run the command; returns its status, its JSON, and what it printed."""
     result = folder / "result.json"
     command = ["-m", "bench.chaos", *words, "--viewers", "200", "--json", str(result)]
     process = await asyncio.create_subprocess_exec(
@@ -343,8 +343,8 @@ async def chaos(*words: str, folder: Path) -> tuple[int, dict[str, Any], str]:
     return status, json.loads(result.read_text()) if result.exists() else {}, said.decode()
 
 
-async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
-    """Law 8: thirty seconds in which Redis and a worker are killed end with status 0, and the report has their figures."""
+async def test_chaos_run_keeps_every_bound(tmp_path: Path) -> None:
+    """Law 8: Thirty seconds in which Redis and a worker are killed end with status 0, and the report has their figures."""
     broken_ways = ("--only", "Redis killed (-9)", "--only", "worker killed (-9)")
 
     status, found, said = await chaos("--seed", "3", "--seconds", "30", *broken_ways, folder=tmp_path)
@@ -363,8 +363,8 @@ async def test_an_honest_run_keeps_every_bound(tmp_path: Path) -> None:
     report(f"30 s of chaos: {len(found['calm_s'])} orders in calm true after {median:.2f} s (median)")
 
 
-async def test_a_run_with_a_liar_is_found_out(tmp_path: Path) -> None:
-    """Where webhooks are refused and numbers may grow old unseen, the command says so and ends with status 1."""
+async def test_chaos_run_finds_false_numbers(tmp_path: Path) -> None:
+    """If webhooks are refused and numbers become stale unnoticed, the command reports that and ends with status 1."""
     lies = ("--set", "WIX_PUBLIC_KEY=", "--set", "MAX_STALE=300", "--set", "WATCH_EVERY=200", "--set", "RECONCILE=300")
     one_fault = ("--only", "Wix hangs")
 

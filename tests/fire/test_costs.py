@@ -1,4 +1,4 @@
-"""What each part costs and holds, for docs/scaling.md: each figure beside the bound that the house keeps."""
+"""What each part costs and holds, for docs/scaling.md: each figure with the bound that is tested."""
 
 import asyncio
 import os
@@ -27,12 +27,12 @@ TICKETS = [TicketId(f"33333333-aaaa-4aaa-8aaa-{number:012}") for number in range
 
 
 def used(server: RedisServer) -> int:
-    """Bytes that a server has in use."""
+    """Bytes that a server uses."""
     return int(server.ask("INFO", "memory")["used_memory"])
 
 
-async def test_memory_of_redis(redis_server: Servers) -> None:
-    """A tracked ticket is some 2 kB of Redis, and a change of its number some 500 bytes for as long as it is kept."""
+async def test_memory_of_redis_for_each_ticket(redis_server: Servers) -> None:
+    """A tracked ticket takes about 2 kB of Redis, and a change of its number about 500 bytes for as long as it is kept."""
     server = redis_server()
     async with aclosing(FakeReader(server.url, SITE)) as reads:
         await reads.schedule.add_site(SITE_ID, Rules(), everything=True)
@@ -54,8 +54,8 @@ async def test_memory_of_redis(redis_server: Servers) -> None:
     assert 1000 > changed
 
 
-async def test_time_in_redis(redis_server: Servers) -> None:
-    """No script holds Redis for longer than some milliseconds, whatever it is given at once."""
+async def test_scripts_block_redis_for_milliseconds(redis_server: Servers) -> None:
+    """No script blocks Redis for longer than some milliseconds, however much it gets at once."""
     server = redis_server()
     some = TICKETS[:100]
     async with aclosing(FakeReader(server.url, SITE)) as reads:
@@ -69,14 +69,14 @@ async def test_time_in_redis(redis_server: Servers) -> None:
                 lots.append(lot)
 
         async def again() -> None:
-            """Make all of them due, whatever the budget says."""
+            """Make all of them due, whatever the budget allows."""
             server.ask("DEL", f"tc:{{{SITE}}}:reads")
             await schedule.mark(SITE_ID, Hint("load", tuple(some)))
 
         async def took(
             call: Callable[[], Awaitable[object]], before: Callable[[], Awaitable[object]] | None = None
         ) -> float:
-            """Milliseconds of Redis a call, over 100."""
+            """Milliseconds of Redis for each call, over 100 calls."""
             total = 0.0
             for _ in range(100):
                 if before:
@@ -121,8 +121,10 @@ def _scripts(server: RedisServer) -> float:
     return sum(float(stats.get(f"cmdstat_{name}", {}).get("usec", 0)) for name in ("eval", "evalsha")) / 1000
 
 
-async def test_connections(command: Run, redis_server: Servers, cluster: Cluster, wix: WixRig) -> None:
-    """A process has at most twelve connections to a server of Redis, however much is watched and sold, and to each master."""
+async def test_connections_to_redis_are_limited(
+    command: Run, redis_server: Servers, cluster: Cluster, wix: WixRig
+) -> None:
+    """A process has at most twelve connections to each Redis server or master, however much is watched and sold."""
     found = {}
     cluster.flush()
     tickets = wix.sandbox.add(50)
@@ -168,7 +170,7 @@ def cpu(process: Command) -> float:
 
 
 async def test_cpu_of_a_worker(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """A worker takes less than 100 ms of a core for a read of 100 tickets: a core reads three sites as fast as Wix lets it."""
+    """A worker takes less than 100 ms of a core to read 100 tickets: one core reads three sites at Wix's rate limit."""
     tickets = wix.sandbox.add(600)
     deployment = Deployment(command, redis_server().url, wix.settings())
     worker = deployment.worker()
@@ -192,8 +194,8 @@ async def test_cpu_of_a_worker(command: Run, redis_server: Servers, wix: WixRig)
     assert 0.1 > idle
 
 
-async def test_marks_of_a_cluster(redis_url: str, cluster_url: str) -> None:
-    """To mark costs a web process less than three times as much on a cluster: what comes together goes together there too."""
+async def test_marking_on_a_cluster_costs_little_more(redis_url: str, cluster_url: str) -> None:
+    """Marking on a cluster costs a web process less than three times as much: concurrent commands are still batched."""
     rates = {}
     for name, url in (("one server", redis_url), ("three masters", cluster_url)):
         async with aclosing(RedisClient(url, Use.INGEST)) as store:

@@ -1,4 +1,4 @@
-"""Thousands of viewers whose process goes, in order and without a word: where they are then, and what that costs."""
+"""Thousands of viewers whose process ends, in order or abruptly: where they are then, and what that costs."""
 
 import asyncio
 import signal
@@ -33,9 +33,9 @@ MANY = {"MAX_CONNECTIONS_PER_ADDRESS": "20000", "METRICS_TOKEN": TOKEN}
 """All of a test's viewers have one address."""
 LEAVING, HERD = 2000, 5000
 WEBHOOKS = 100
-"""A second."""
+"""In one second."""
 A_LITTLE = 2.0
-"""Seconds beside those that are promised: viewers, balancer and both processes share two cores."""
+"""Seconds beyond the promised ones: viewers, balancer and both processes share two cores."""
 
 
 async def figures(client: httpx.AsyncClient, url: str) -> dict[str, float]:
@@ -46,18 +46,20 @@ async def figures(client: httpx.AsyncClient, url: str) -> dict[str, float]:
 
 
 async def webhooks(client: httpx.AsyncClient, url: str) -> float:
-    """How many a process has got."""
+    """How many webhooks a process has got."""
     found = await figures(client, url)
     return sum(value for name, value in found.items() if name.startswith("ticket_counter_webhooks_total"))
 
 
 async def watching(client: httpx.AsyncClient, url: str) -> float:
-    """How many look at counters of a process over WebSockets."""
+    """How many viewers of a process use WebSockets."""
     return (await figures(client, url))['ticket_counter_viewers{kind="ws"}']
 
 
-async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path) -> None:
-    """Law 11: 2,000 viewers of a process that ends under load hear when to return, do, and are right; no webhook fails."""
+async def test_rolling_restart_moves_2000_viewers(
+    command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path
+) -> None:
+    """Law 11: 2,000 viewers of a process that ends under load get `bye`, return and are right; no webhook fails."""
     tickets = wix.sandbox.add(10, limit=100_000)
     wix.knobs.turn(reservation_events=False)
     deployment = Deployment(command, redis_server().url, wix.settings(), TRUSTED_PROXIES="127.0.0.1", **MANY)
@@ -102,7 +104,7 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
 
     left = list(visitors.ends(began))
     moments = [end.at - began for _, end in left]
-    # Who comes while the balancer has not noticed is told that it is full, and comes again: nobody here.
+    # A viewer that comes before the balancer has noticed would be refused as full, and retry: none does here.
     back = [page.back(end) or 0.0 for page, end in left]
     statuses = Counter(one.status for one in sender.attempts)
     late = percentile((one.seconds for one in sender.attempts), 0.99)
@@ -124,8 +126,8 @@ async def test_rolling_restart(command: Run, redis_server: Servers, wix: WixRig,
     assert "Traceback" not in deployment.log
 
 
-class Asked:
-    """What a Redis is asked by others than those who were connected at first; what a script does is no question."""
+class NewClientCommands:
+    """The commands that a Redis gets from clients not connected at first; commands of scripts do not count."""
 
     def __init__(self, redis: RedisServer) -> None:
         self.names: Counter[str] = Counter()
@@ -133,17 +135,19 @@ class Asked:
         self._known = {line.partition(" addr=")[2].split()[0] for line in lines}
 
     async def listen(self, monitor: Monitor) -> None:
-        """Count for ever."""
+        """Count until cancelled."""
         async for heard in monitor.listen():
             if heard["client_type"] != "lua" and f"{heard['client_address']}:{heard['client_port']}" not in self._known:
                 self.names[heard["command"].split()[0]] += 1
 
 
-async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """5,000 viewers of a process that was killed come back as pages do: no call to Wix, next to nothing of Redis, no jam.
+async def test_reconnecting_viewers_do_not_overload_redis_or_wix(
+    command: Run, redis_server: Servers, wix: WixRig
+) -> None:
+    """5,000 viewers of a killed process come back as pages do: no call to Wix, few commands to Redis, no late event loop.
 
-    Counted is what the process asks of Redis that was started in its place, from its first command on: a script is one,
-    whatever it does. It may ask three times a ticket and once a second. Reads of Wix are as far apart as may be, so that none falls into that time by itself.
+    Counted are the Redis commands of the process that was started in its place, from its first command on: a script is one
+    command. It may send three for each ticket and one a second. Reads of Wix are so rare that none is due in that time.
     """
     redis = redis_server()
     tickets = wix.sandbox.add(20, limit=1000)
@@ -161,7 +165,7 @@ async def test_herd(command: Run, redis_server: Servers, wix: WixRig) -> None:
     ):
         await visitors.add(HERD)
         calls = len(counted_calls(wix))
-        asked = Asked(redis)
+        asked = NewClientCommands(redis)
         counting = asyncio.create_task(asked.listen(monitor))
 
         killed = time.monotonic()

@@ -1,4 +1,4 @@
-"""What falls into a gap: Redis dies, goes silent, hangs up, fails over, is emptied or full, under viewers and orders."""
+"""Redis dies, goes silent, hangs up, fails over, loses its data or is full, during orders and with viewers."""
 
 import asyncio
 import time
@@ -27,12 +27,12 @@ from tests.rig.wix import WixRig
 
 VIEWERS = 50
 COME_BACK = range(4000, 4500)
-"""Codes with which a socket is closed that is welcome later."""
+"""Close codes after which a client may reconnect."""
 
 
 @asynccontextmanager
-async def crowd(url: str, buyers: Buyers, number: int = VIEWERS) -> AsyncIterator[list[RecordingViewer]]:
-    """So many viewers of a shop's tickets, who all know the truth when the block begins."""
+async def several_viewers(url: str, buyers: Buyers, number: int = VIEWERS) -> AsyncIterator[list[RecordingViewer]]:
+    """So many viewers of a shop's tickets, which all show the true numbers when the block begins."""
     async with AsyncExitStack() as stack:
         viewers = [
             await stack.enter_async_context(websocket_viewer(url, buyers.wix.site, buyers.tickets))
@@ -42,15 +42,15 @@ async def crowd(url: str, buyers: Buyers, number: int = VIEWERS) -> AsyncIterato
         yield viewers
 
 
-async def converge(buyers: Buyers, viewers: Sequence[RecordingViewer], seconds: float) -> float:
-    """Wait until all of them know the truth, at most so long; answers how long it took."""
+async def until_all_know(buyers: Buyers, viewers: Sequence[RecordingViewer], seconds: float) -> float:
+    """Wait, at most so long, until all of them show the true numbers; returns how long it took."""
     began = time.monotonic()
     await until(lambda: all(map(buyers.knows, viewers)), seconds)
     return time.monotonic() - began
 
 
-async def back(server: RedisServer) -> float:
-    """Start a server again and wait until it answers; when that was, by the clock of the machine."""
+async def started_again(server: RedisServer) -> float:
+    """Start a server again and wait until it answers; returns when that was, by the clock of the machine."""
     server.start(wait=False)
     async with Redis(port=server.port, socket_connect_timeout=0.1) as redis:
 
@@ -64,7 +64,7 @@ async def back(server: RedisServer) -> float:
     return time.time()
 
 
-async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
+async def test_killed_redis_loses_no_webhook(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """A Redis that is killed and comes back has lost no webhook that was answered 200, and all works 3 s later."""
     server = redis_server()
     buyers, after = (Buyers(wix, wix.sandbox.add(number, limit=100_000)) for number in (10, 1))
@@ -72,7 +72,7 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
     deployment.worker()
     url = await deployment.web()
     async with (
-        crowd(url, buyers) as viewers,
+        several_viewers(url, buyers) as viewers,
         websocket_viewer(url, wix.site, after.tickets) as viewer,
         webhook_sender(url, wix=wix) as sender,
     ):
@@ -83,13 +83,13 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
         killed = time.time()
         await asyncio.sleep(2)
         started = time.time()
-        there = await back(server)
+        there = await started_again(server)
 
         after.buy()
         await until(lambda: after.knows(viewer), 3)
         works = time.time() - there
         sold = await selling + 1
-        late = await converge(buyers, viewers, 15)
+        late = await until_all_know(buyers, viewers, 15)
         await until(lambda: not sender.pending)
 
     heard = server.ask("HGETALL", key(wix.site, "heard"))
@@ -108,10 +108,10 @@ async def test_killed(command: Run, redis_server: Servers, wix: WixRig) -> None:
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["listening", "both"])
-async def test_silence(
+async def test_silent_link_is_noticed_and_healed(
     start_server: StartServer, redis_shared: RedisServer, redis_url: str, wix: WixRig, both: bool
 ) -> None:
-    """Law 6: A link that is cut in silence is noticed in 6 s; who watches is right 8 s after, or 5 s after it heals."""
+    """Law 6: A link that is cut silently is noticed in 6 s; viewers are right 8 s after, or 5 s after it heals."""
     buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
     worker = await start_server(worker=True, **wix.settings())
     wix.send_to(worker.url)
@@ -119,7 +119,7 @@ async def test_silence(
         through = f"redis://127.0.0.1:{proxy.port}/0"
         links = {"redis_url": through} if both else {"listens_to": through}
         web = await start_server(**{**wix.settings(), **links})
-        async with crowd(web.url, buyers) as viewers:
+        async with several_viewers(web.url, buyers) as viewers:
             before = metrics.silent_links._value.get()
             selling = asyncio.create_task(buy_steadily([buyers], 10, 5))
             proxy.silence()
@@ -128,19 +128,19 @@ async def test_silence(
             noticed = time.monotonic() - began
             await selling
             if not both:
-                await converge(buyers, viewers, 8 - (time.monotonic() - began))
+                await until_all_know(buyers, viewers, 8 - (time.monotonic() - began))
             right = time.monotonic() - began
-            # It goes on being cut, and being sold.
+            # The cut continues, and so do the orders.
             await buy_steadily([buyers], 10, 14.5 - (time.monotonic() - began))
-            late = 0.0 if both else await converge(buyers, viewers, 8)
+            late = 0.0 if both else await until_all_know(buyers, viewers, 8)
             await asyncio.sleep(max(0.0, 15 - (time.monotonic() - began)))
             await proxy.heal()
-            healed = await converge(buyers, viewers, 5)
+            healed = await until_all_know(buyers, viewers, 5)
 
-            # The new link is as good as the old one was.
+            # The new link works as well as the old one.
             await until(lambda: web.web.feed.healthy)
             buyers.buy()
-            again = await converge(buyers, viewers, 2)
+            again = await until_all_know(buyers, viewers, 2)
 
     kept = f"all right {right:.1f} s after the cut and {late:.1f} s after the last order in it, " if not both else ""
     report(
@@ -149,8 +149,8 @@ async def test_silence(
 
 
 @pytest.mark.parametrize("kind", ["pubsub", "normal"])
-async def test_hung_up(command: Run, redis_server: Servers, wix: WixRig, kind: str) -> None:
-    """Law 6: However often Redis hangs up on us, every topic is subscribed and read again, and nobody keeps an old number."""
+async def test_closed_links_are_subscribed_again(command: Run, redis_server: Servers, wix: WixRig, kind: str) -> None:
+    """Law 6: However often Redis closes links, every topic is subscribed and read again, and no old number stays."""
     server = redis_server()
     wix.knobs.turn(resend_scale=0.02)
     buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
@@ -158,14 +158,14 @@ async def test_hung_up(command: Run, redis_server: Servers, wix: WixRig, kind: s
     deployment.worker()
     url = await deployment.web()
     wix.send_to(url)
-    async with crowd(url, buyers) as viewers, Redis.from_url(server.url, decode_responses=True) as redis:
+    async with several_viewers(url, buyers) as viewers, Redis.from_url(server.url, decode_responses=True) as redis:
         selling = asyncio.create_task(buy_steadily([buyers], 20, 10))
         killed = 0
         while not selling.done():
             killed += await redis.client_kill_filter(_type=kind, skipme=True)
             await asyncio.sleep(0.3)
         await selling
-        late = await converge(buyers, viewers, 10)
+        late = await until_all_know(buyers, viewers, 10)
         subscribed = dict(await redis.pubsub_numsub(*(channel(wix.site, ticket) for ticket in buyers.tickets)))
 
     report(f"{killed} connections closed in 10 s of 20 orders a second; all right {late:.2f} s after the last order")
@@ -181,10 +181,10 @@ async def _followed(master: RedisServer, replica: RedisServer) -> bool:
 
 
 @pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "stays"])
-async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_up: bool) -> None:
-    """Behind one address a replica takes over, and the tail that it did not have is read from Wix; versions go on.
+async def test_failover_to_a_replica(command: Run, redis_server: Servers, wix: WixRig, hangs_up: bool) -> None:
+    """A replica takes over behind one address, and the changes that it lacked are read from Wix; versions still rise.
 
-    The old master hangs up, or stays as a replica that takes no writes, and is left for that.
+    The old master closes its connections, or stays as a replica that accepts no writes, and is left for that.
     """
     old, new = redis_server(), redis_server(repl_diskless_sync_delay="0")
     wix.knobs.turn(resend_scale=0.02)
@@ -195,11 +195,11 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
         deployment.worker()
         url = await deployment.web()
         wix.send_to(url)
-        async with crowd(url, buyers) as viewers:
+        async with several_viewers(url, buyers) as viewers:
             await until(lambda: _followed(old, new))
             copying.silence()
             await buy_steadily([buyers], 20, 2)
-            await converge(buyers, viewers, 5)
+            await until_all_know(buyers, viewers, 5)
             seen = max(one.counter["v"] for viewer in viewers for one in viewer.received)
             lost = sum(
                 old.ask("HGET", name, "version") != new.ask("HGET", name, "version")
@@ -217,7 +217,7 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
                 old.ask("REPLICAOF", "127.0.0.1", new.port)
             await selling
             over = time.monotonic() - began
-            late = await converge(buyers, viewers, 12)
+            late = await until_all_know(buyers, viewers, 12)
             fresh = min(viewer.last[ticket]["v"] for viewer in viewers for ticket in buyers.tickets)
             ours = [line for line in new.ask("CLIENT", "LIST").splitlines() if "cmd=evalsha" in line]
 
@@ -233,8 +233,8 @@ async def test_failover(command: Run, redis_server: Servers, wix: WixRig, hangs_
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["WIX_SITES", "installed"])
-async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: bool) -> None:
-    """A Redis that was emptied under viewers is filled from Wix without a restart, sites that no setting names too."""
+async def test_emptied_redis_is_filled_from_wix(command: Run, redis_server: Servers, wix: WixRig, given: bool) -> None:
+    """A Redis that lost its data under viewers is filled from Wix without a restart, also for sites not in the settings."""
     server = redis_server()
     buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
     settings = wix.settings() if given else {**wix.settings(), "wix_sites": ""}
@@ -259,16 +259,16 @@ async def test_emptied(command: Run, redis_server: Servers, wix: WixRig, given: 
                 codes.append(closed.rcvd.code if closed.rcvd else 1006)
             await asyncio.sleep(0.05)
 
-    async with crowd(url, buyers) as viewers:
+    async with several_viewers(url, buyers) as viewers:
         server.ask("FLUSHALL")
         began = time.monotonic()
         coming = asyncio.create_task(comes(100))
         await buy_steadily([buyers], 20, 3)
-        await converge(buyers, viewers, 15)
+        await until_all_know(buyers, viewers, 15)
         healed = time.monotonic() - began
-        async with crowd(url, buyers, 5) as late:
+        async with several_viewers(url, buyers, 5) as late:
             buyers.buy()
-            quick = await converge(buyers, [*viewers, *late], 3)
+            quick = await until_all_know(buyers, [*viewers, *late], 3)
         await coming
 
     report(f"all right {healed:.1f} s after FLUSHALL under orders, then {quick:.2f} s after an order")
@@ -282,14 +282,16 @@ async def _served(url: str, wix: WixRig) -> bool:
     return answer.status_code == httpx.codes.OK
 
 
-async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """Law 8: While Redis is full webhooks are refused and numbers withdrawn; when there is room all is right again."""
+async def test_full_redis_refuses_webhooks_and_withdraws_numbers(
+    command: Run, redis_server: Servers, wix: WixRig
+) -> None:
+    """Law 8: While Redis is full webhooks are refused and numbers withdrawn; once it has room all is right again."""
     server = redis_server()
     buyers = Buyers(wix, wix.sandbox.add(10, limit=100_000))
     deployment = Deployment(command, server.url, wix.settings(), WATCH_EVERY="2", MAX_STALE="8")
     deployment.worker()
     url = await deployment.web()
-    async with crowd(url, buyers) as viewers, webhook_sender(url, wix=wix) as sender:
+    async with several_viewers(url, buyers) as viewers, webhook_sender(url, wix=wix) as sender:
         selling = asyncio.create_task(buy_steadily([buyers], 20, 20))
         await asyncio.sleep(1)
         server.ask("CONFIG", "SET", "maxmemory", 1)
@@ -301,7 +303,7 @@ async def test_full(command: Run, redis_server: Servers, wix: WixRig) -> None:
         await selling
         room = time.time()
         server.ask("CONFIG", "SET", "maxmemory", 0)
-        healed = await converge(buyers, viewers, 15)
+        healed = await until_all_know(buyers, viewers, 15)
         await until(lambda: not sender.pending)
 
     refused = [one for one in sender.attempts if one.at > full + 0.1 and one.ended < room]

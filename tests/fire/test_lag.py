@@ -1,4 +1,4 @@
-"""Wix's answers lag behind its webhooks, and some things come without any: numbers are right in time all the same."""
+"""Wix's answers lag behind its webhooks, and some changes have no webhook: numbers are right in time all the same."""
 
 import asyncio
 import json
@@ -16,17 +16,17 @@ from tests.rig.several_sites import several_sites
 from tests.rig.wix import WixRig
 
 LAGS = (0, 3, 8, 20)
-"""Seconds that reads are behind, a site each."""
+"""Seconds by which reads lag, one for each site."""
 NEXT_STEP, LAST_STEP = 8, 30
-"""Seconds after a webhook of the read that sees what is 3 s behind, and of the last one that it causes."""
+"""Seconds after a webhook of the first read that sees data 3 s old, and of the last read that it causes."""
 A_READ = 5.0
-"""Seconds that a read may take from its due time, on a machine that has other work: 0.5 s of that are the gap of reads."""
+"""Seconds that a read may take from its due time, on a busy machine: 0.5 s of that are the gap between reads."""
 APART = 5
 """Seconds by which ends of holds are rounded up."""
 
 
 class LaggingSite:
-    """Ten tickets of one site that nobody watches, how often each is read, and when all are right."""
+    """Ten unwatched tickets of one site, how often each is read, and when all are right."""
 
     def __init__(self, deployment: Deployment, wix: WixRig, lag: int) -> None:
         self.deployment = deployment
@@ -46,7 +46,7 @@ class LaggingSite:
         return await self.deployment.right(self.wix, self.tickets)
 
     def sell(self) -> None:
-        """One of each: the order is begun and paid, a webhook each."""
+        """Sell one of each: the order is begun and paid, with a webhook each."""
         self._versions.clear()
         self.wix.knobs.turn(stale_reads=self.lag)
         for ticket in self.tickets:
@@ -54,13 +54,13 @@ class LaggingSite:
 
     @property
     def reads(self) -> int:
-        """How often that ticket was read that was read most, since they were sold."""
+        """How often the most-read ticket was read since they were sold."""
         each: list[Sequence[str | None]] = list(zip(*self._versions, strict=True))
         return max(sum(one != other for one, other in pairwise(versions)) for versions in each)
 
 
-async def test_lag(command: Run, redis_server: Servers) -> None:
-    """What 20 webhooks on 10 tickets told of is right with the first read after a webhook that can see it."""
+async def test_lagging_wix_is_read_until_right(command: Run, redis_server: Servers) -> None:
+    """After 20 webhooks on 10 tickets numbers are right with the first read after a webhook that can see the order."""
     async with AsyncExitStack() as stack:
         wix = await stack.enter_async_context(several_sites(len(LAGS)))
         deployment = Deployment(command, redis_server().url, wix.settings())
@@ -100,8 +100,8 @@ async def test_lag(command: Run, redis_server: Servers) -> None:
     assert 1 + 4 >= max(reads)
 
 
-async def test_moments(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """A hold's end, a sale's start and its end are found when they come: nobody looks, and no webhook tells of them."""
+async def test_ends_of_holds_and_sale_times_need_no_webhook(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """A hold's end, a sale's start and its end are found in time without viewers and webhooks."""
     held, starts, ends = (wix.tickets[kind] for kind in ("fixed", "options", "free"))
     wix.sandbox.delivery.paused = True
     comes = time.time() + 60
@@ -117,7 +117,7 @@ async def test_moments(command: Run, redis_server: Servers, wix: WixRig) -> None
         return counter.get("state"), counter.get("unsold")
 
     async def shown(ticket: str, *expected: object) -> float:
-        """Seconds of the clock at which this is shown."""
+        """Waits until this is shown; returns the clock's seconds then."""
 
         async def same() -> bool:
             return await state(ticket) == expected

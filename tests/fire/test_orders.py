@@ -1,4 +1,4 @@
-"""No order is lost: ten thousand of them, while each part that stands between Wix and a number is away for a while."""
+"""No order is lost: ten thousand of them, while worker, Redis and Wix are each unavailable for a while."""
 
 import asyncio
 import logging
@@ -19,21 +19,21 @@ from tests.rig.wix import WixRig
 
 ORDERS = 10_000
 SECONDS = 120
-"""So long they are placed: the sandbox that brings their webhooks shares a core with all that is measured."""
+"""They are placed in these seconds: the sandbox that sends their webhooks shares a core with all that is measured."""
 TOKEN = "only-for-this-test"
 
 
 async def test_no_order_is_lost(
     command: Run, redis_server: Servers, wix: WixRig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """10,000 orders, placed while worker, Redis and Wix are away one after the other, all end in right numbers."""
+    """10,000 orders, placed while worker, Redis and Wix are unavailable one after the other, all end in right numbers."""
     caplog.set_level(logging.WARNING, "sandbox.delivery")
     tickets = wix.sandbox.add(200, limit=100_000)
-    # Wix's schedule of resends, a minute and ten and an hour, is run a hundred times as fast; its outage lasts a whole
+    # Wix's schedule of resends, a minute and ten and an hour, runs a hundred times as fast; its outage lasts a whole
     # minute.
     wix.knobs.turn(resend_scale=0.01, reservation_events=False)
     redis = redis_server()
-    # Nothing but webhooks tells of what nobody watches: the clock would come by tomorrow.
+    # Only webhooks make unwatched tickets due: the reconciling read would come tomorrow.
     deployment = Deployment(command, redis.url, wix.settings(), RECONCILE="86400")
     worker = deployment.worker()
     url = await deployment.web(METRICS_TOKEN=TOKEN)
@@ -93,7 +93,7 @@ async def test_no_order_is_lost(
 
 
 async def send(wix: WixRig, sent: list[Webhook]) -> None:
-    """Let Wix send what an app subscribes to that wants only the one webhook it needs, and note each."""
+    """Let Wix send only the one webhook that the app needs, and note each."""
     delivery = wix.sandbox.delivery
     delivery.paused = True
     last = delivery.last
@@ -106,7 +106,7 @@ async def send(wix: WixRig, sent: list[Webhook]) -> None:
 
 
 async def webhooks(url: str) -> tuple[int, int]:
-    """How many orders' webhooks that web process has taken, and how many it could not take."""
+    """How many webhooks of orders that web process has accepted, and how many it has refused."""
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         text = (await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})).text
     found = re.findall(r'ticket_counter_webhooks_total\{outcome="(\w+)",type="[^"]+"\} ([0-9.e+]+)', text)

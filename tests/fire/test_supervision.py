@@ -1,4 +1,4 @@
-"""Parts that end by themselves are started again and go on; parts that stand still are not believed, and go on as well."""
+"""Processes that end are started again and continue; suspended ones are not trusted, and continue as well."""
 
 import asyncio
 import json
@@ -30,14 +30,14 @@ from tests.rig.wix import WixRig
 VIEWERS = 200
 MANY = {"MAX_CONNECTIONS": "1000", "MAX_CONNECTIONS_PER_ADDRESS": "1000"}
 RIGHT_WITHIN = 10.0
-"""Seconds in which viewers of a process that goes on again are right, or claim nothing."""
+"""Seconds in which viewers of a process that continues are right, or claim nothing."""
 AGAIN = 60.0
-"""Seconds in which all is right again that was started again and again: pages wait for half a minute at the most."""
+"""Seconds in which all is right again after repeated restarts: pages wait for half a minute at most."""
 
 
 @asynccontextmanager
 async def supervised(*parts: SupervisedProcess) -> AsyncIterator[None]:
-    """Run these, and start again what ends, as long as the block."""
+    """Run these, and restart each that ends, until the block ends."""
     for part in parts:
         part.start()
     try:
@@ -53,7 +53,7 @@ def ended(part: SupervisedProcess) -> list[int]:
     return [one.status for one in part.endings if not one.asked]
 
 
-# -- what is wrong in Redis --
+# -- wrong data in Redis --
 
 BOTH, WORKER = {"web", "worker"}, {"worker"}
 RUINS = {
@@ -66,14 +66,14 @@ RUINS = {
     "reads": ("reads", WORKER),
     "history": ("history", WORKER),
 }
-"""Keys that are read or written by each task that asks Redis for more than a publish, and whose task that is."""
+"""Keys that are used by each task that sends Redis more than a publish, and the processes of that task."""
 
 
 @pytest.mark.parametrize("ruin", RUINS)
-async def test_a_key_of_the_wrong_type(
+async def test_wrong_redis_key_type_ends_the_process(
     command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, ruin: str
 ) -> None:
-    """Law 10: A task that finds in Redis what cannot be ends its process with a line; mended, all goes on, nothing is lost."""
+    """Law 10: A task that finds a key of the wrong type ends its process with a log line; after repair nothing is lost."""
     redis = redis_server()
     ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
     name, whose = RUINS[ruin]
@@ -115,8 +115,8 @@ async def test_a_key_of_the_wrong_type(
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "{}", '{"v":9999999999999999999,"ticket":0}', '{"v":1,"unsold":7}'])
-async def test_a_publish_that_is_no_counter(command: Run, redis_server: Servers, wix: WixRig, text: str) -> None:
-    """What somebody else publishes where counters are harms no process, and viewers have the true number again soon."""
+async def test_invalid_publish_harms_no_process(command: Run, redis_server: Servers, wix: WixRig, text: str) -> None:
+    """An invalid message on a counter channel harms no process, and viewers have the true number again soon."""
     redis = redis_server()
     ticket = wix.tickets["fixed"]
     deployment = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", **MANY)
@@ -136,11 +136,11 @@ async def test_a_publish_that_is_no_counter(command: Run, redis_server: Servers,
     assert "Traceback" not in deployment.log
 
 
-# -- what ends --
+# -- processes that end --
 
 
-async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
-    """Law 10: `serve` ends with its Valkey and says so; started again on the same data, its viewers are back and right."""
+async def test_serve_ends_with_its_valkey(wix: WixRig, tmp_path: Path) -> None:
+    """Law 10: `serve` ends with its Valkey and logs it; restarted on the same data, its viewers are back and right."""
     port = free_port()
     given = {name.upper(): value for name, value in wix.settings().items()}
     data = tmp_path / "data"
@@ -171,8 +171,8 @@ async def test_serve_without_its_valkey(wix: WixRig, tmp_path: Path) -> None:
     assert re.search(r"part_ended .*the embedded Valkey server has ended \(killed by SIGKILL\)", serve.lives[0].err)
 
 
-async def test_a_member_of_a_crew(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """Of a crew under load one member is killed: the viewers of the other notice nothing, and all are right soon."""
+async def test_killed_web_child_affects_only_its_own_viewers(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Under load one of several web processes is killed: viewers of the other notice nothing, and all are right soon."""
     tickets = wix.sandbox.add(5, limit=10_000)
     deployment = Deployment(command, redis_server().url, wix.settings(), **MANY)
     deployment.worker()
@@ -207,12 +207,14 @@ def children(process: Command) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-# -- what stands still --
+# -- suspended processes --
 
 
 @pytest.mark.parametrize("max_stale", [6, 90])
-async def test_a_web_stands_still(command: Run, redis_server: Servers, wix: WixRig, max_stale: int) -> None:
-    """A web that stood still for 20 s and goes on shows true numbers within 10 s, or none; its viewers stay its own."""
+async def test_suspended_web_shows_no_false_number(
+    command: Run, redis_server: Servers, wix: WixRig, max_stale: int
+) -> None:
+    """A web that was suspended for 20 s shows true numbers within 10 s, or none; its viewers stay connected to it."""
     tickets = wix.sandbox.add(5, limit=10_000)
     deployment = Deployment(
         command, redis_server().url, wix.settings(), WATCH_EVERY="2", MAX_STALE=str(max_stale), **MANY
@@ -247,8 +249,8 @@ async def test_a_web_stands_still(command: Run, redis_server: Servers, wix: WixR
 MAX_STALE = 6
 
 
-async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """Law 8: While the one worker stands still nobody sees a number after MAX_STALE + 10 s, who comes then neither; it heals."""
+async def test_suspended_worker_withdraws_numbers(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Law 8: While the only worker is suspended no viewer sees a number after MAX_STALE + 10 s; then all heals."""
     ticket = wix.tickets["fixed"]
     deployment = Deployment(
         command, redis_server().url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE), **MANY
@@ -267,7 +269,7 @@ async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix:
         for kind in (websocket_viewer, sse_viewer, polling_viewer):
             async with kind(url, wix.site, [ticket]) as viewer:
                 newcomers.append(await until(lambda viewer=viewer: viewer.state(ticket)))  # type: ignore[misc]
-        # Longer than a lease: what it had claimed is another's by then.
+        # Longer than a lease: what it had claimed belongs to another by then.
         await until(lambda: time.monotonic() - began > Timing().lease + 2, 60)
         still = visitors.showing_false(wix)
 
@@ -285,10 +287,10 @@ async def test_the_worker_stands_still(command: Run, redis_server: Servers, wix:
     assert "Traceback" not in deployment.log
 
 
-async def test_one_of_two_workers_stands_still(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """What a worker has claimed that stands still is read by the other when the lease is over; what it says later is old."""
+async def test_other_worker_reads_claims_of_a_suspended_one(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Tickets claimed by a suspended worker are read by the other after the lease; the late answer is refused as older."""
     held, *others = wix.sandbox.add(20, limit=10_000)
-    # Nothing but webhooks makes a ticket due.
+    # Only webhooks make a ticket due.
     settings = {"WATCH_EVERY": "600", "MAX_STALE": "1200", "RECONCILE": "86400"}
     deployment = Deployment(command, redis_server().url, wix.settings(), **settings, **MANY)
     first, second = (deployment.worker().process for _ in range(2))
@@ -301,9 +303,9 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
         for one in (first, second):
             one.send_signal(signal.SIGSTOP)
         wix.world.buy(held)
-        # A webhook that came after the claim would have it read again at once.
+        # A webhook after the claim would make it due again at once.
         await until(lambda: wix.sandbox.delivery.pending == 0)
-        # Wix answers the first when it does not listen any more.
+        # Wix answers the first when it no longer listens.
         wix.knobs.turn(read_delay=2.0)
         asked = len(wix.calls("query"))
         first.send_signal(signal.SIGCONT)
@@ -318,7 +320,7 @@ async def test_one_of_two_workers_stands_still(command: Run, redis_server: Serve
         untold = sum(page.shows(held) != expected_counters(wix, [held])[held] for page in watching_it)
         await until(lambda: visitors.wrong(wix) == 0, lease + 10)
         right = time.monotonic() - claimed
-        # What the first read before it stood still is older than what is there, and it reads on.
+        # Its read from before the suspension is older than the stored one, and it reads on.
         second.send_signal(signal.SIGSTOP)
         first.send_signal(signal.SIGCONT)
         wix.world.buy(held)

@@ -1,4 +1,4 @@
-"""A number that cannot be verified is withdrawn from everybody, whatever keeps us from it, and comes back by itself."""
+"""A number that cannot be verified is withdrawn from every viewer, whatever the cause, and comes back by itself."""
 
 import asyncio
 import signal
@@ -20,14 +20,14 @@ from tests.rig.wix import WixRig
 
 MAX_STALE = 6
 WITHIN = MAX_STALE + 10
-"""Seconds in which everybody must have been told."""
+"""Seconds in which every viewer must have been updated."""
 FAULT = 18
 """Seconds that a fault lasts, if it does not end by itself."""
 
 
 @dataclass
-class Scene:
-    """All that can be broken."""
+class RunningParts:
+    """Everything that can be broken."""
 
     wix: WixRig
     deployment: Deployment
@@ -35,63 +35,63 @@ class Scene:
     redis: RedisServer
 
 
-async def wix_is_down(scene: Scene) -> None:
-    scene.wix.knobs.turn(outage="503")
+async def wix_is_down(parts: RunningParts) -> None:
+    parts.wix.knobs.turn(outage="503")
 
 
-async def wix_hangs(scene: Scene) -> None:
-    scene.wix.knobs.turn(outage="hang")
+async def wix_hangs(parts: RunningParts) -> None:
+    parts.wix.knobs.turn(outage="hang")
 
 
-async def wix_is_well(scene: Scene) -> None:
-    scene.wix.knobs.turn(outage="none")
+async def wix_is_well(parts: RunningParts) -> None:
+    parts.wix.knobs.turn(outage="none")
 
 
-async def budget_is_gone(scene: Scene) -> None:
-    scene.wix.knobs.turn(rate_limit=0)
+async def budget_is_gone(parts: RunningParts) -> None:
+    parts.wix.knobs.turn(rate_limit=0)
 
 
-async def budget_is_back(scene: Scene) -> None:
-    scene.wix.knobs.turn(rate_limit=200)
+async def budget_is_back(parts: RunningParts) -> None:
+    parts.wix.knobs.turn(rate_limit=200)
 
 
-async def site_is_paused(scene: Scene) -> None:
-    """One answer says to come back after the time of a fault, and a little; Wix is well again at once."""
-    refused = len(scene.wix.calls("query"))
-    scene.wix.knobs.turn(outage="429", retry_after=FAULT + 2)
-    await until(lambda: len(scene.wix.calls("query")) > refused)
-    scene.wix.knobs.turn(outage="none")
+async def site_is_paused(parts: RunningParts) -> None:
+    """One answer says to retry after the fault's time and a little more; Wix works again at once."""
+    refused = len(parts.wix.calls("query"))
+    parts.wix.knobs.turn(outage="429", retry_after=FAULT + 2)
+    await until(lambda: len(parts.wix.calls("query")) > refused)
+    parts.wix.knobs.turn(outage="none")
 
 
-async def pause_is_over(_: Scene) -> None:
+async def pause_is_over(_: RunningParts) -> None:
     pass
 
 
-async def worker_is_killed(scene: Scene) -> None:
-    await scene.worker.stop(signal.SIGKILL)
+async def worker_is_killed(parts: RunningParts) -> None:
+    await parts.worker.stop(signal.SIGKILL)
 
 
-async def worker_is_started(scene: Scene) -> None:
-    scene.deployment.worker()
+async def worker_is_started(parts: RunningParts) -> None:
+    parts.deployment.worker()
 
 
-async def redis_is_frozen(scene: Scene) -> None:
-    scene.redis.freeze()
+async def redis_is_frozen(parts: RunningParts) -> None:
+    parts.redis.freeze()
 
 
-async def redis_is_thawed(scene: Scene) -> None:
-    scene.redis.thaw()
+async def redis_is_thawed(parts: RunningParts) -> None:
+    parts.redis.thaw()
 
 
-async def redis_is_killed(scene: Scene) -> None:
-    scene.redis.kill()
+async def redis_is_killed(parts: RunningParts) -> None:
+    parts.redis.kill()
 
 
-async def redis_is_started(scene: Scene) -> None:
-    scene.redis.start(wait=False)
+async def redis_is_started(parts: RunningParts) -> None:
+    parts.redis.start(wait=False)
 
 
-Act = Callable[[Scene], Awaitable[None]]
+Act = Callable[[RunningParts], Awaitable[None]]
 CAUSES: dict[str, tuple[Act, Act]] = {
     "wix-is-down": (wix_is_down, wix_is_well),
     "wix-hangs": (wix_hangs, wix_is_well),
@@ -104,13 +104,15 @@ CAUSES: dict[str, tuple[Act, Act]] = {
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixRig, cause: str) -> None:
-    """Law 8: Those who watch and those who come then see no number after MAX_STALE + 10 s, and the true one when it can be."""
+async def test_unverified_number_is_withdrawn_and_comes_back(
+    command: Run, redis_server: Servers, wix: WixRig, cause: str
+) -> None:
+    """Law 8: Old and new viewers see no number after MAX_STALE + 10 s, and the true one when it can be verified again."""
     breaks, heals = CAUSES[cause]
     ticket, unwatched = wix.tickets["fixed"], wix.tickets["free"]
     redis = redis_server()
     deployment = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE))
-    scene = Scene(wix, deployment, deployment.worker(), redis)
+    parts = RunningParts(wix, deployment, deployment.worker(), redis)
     url = await deployment.web()
     await until(lambda: deployment.right(wix, [ticket, unwatched]), 20)
     loop = asyncio.get_running_loop()
@@ -121,7 +123,7 @@ async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixR
         ]
         await until(lambda: all(viewer.unsold(ticket) == 120 for viewer in viewers))
 
-        await breaks(scene)
+        await breaks(parts)
         wix.world.buy(ticket, 20)
         wix.world.buy(unwatched, 5)
         began = loop.time()
@@ -132,7 +134,7 @@ async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixR
             assert ["unknown"] * 3 == await newcomer(url, wix.site, one)
 
         await until(lambda: loop.time() - began > FAULT, FAULT)
-        await heals(scene)
+        await heals(parts)
         healed = loop.time()
         assert [[]] * 3 == [
             [one for one in viewer.numbers(ticket, began + WITHIN) if one.at < healed] for viewer in viewers
@@ -144,7 +146,7 @@ async def test_withdrawn_and_back(command: Run, redis_server: Servers, wix: WixR
 
 
 async def newcomer(url: str, site: str, ticket: str) -> list[str]:
-    """What those are told who come now, in each of the three ways."""
+    """The states that a new viewer gets, in each of the three ways."""
     states = []
     for kind in (websocket_viewer, sse_viewer):
         async with kind(url, site, [ticket]) as viewer:

@@ -1,4 +1,4 @@
-"""A Wix that refuses, hangs, and takes its tokens back, while webhooks go on."""
+"""Wix refuses, hangs, and revokes its tokens, while webhooks go on."""
 
 import asyncio
 import time
@@ -16,8 +16,8 @@ from tests.rig.wix import WixRig
 from tests.rig.wix_calls import counted_calls
 
 
-async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """Law 5: 20 s of 429 and 10 s of silence cost 5 calls and no webhook; then all is fresh in 10 s and stays well."""
+async def test_outage_of_wix_costs_few_calls_and_no_webhook(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """Law 5: 20 s of 429 and 10 s without answers cost 5 calls and no webhook; then all is fresh in 10 s and stays so."""
     tickets = wix.sandbox.add(300, limit=100_000)
     deployment = Deployment(command, redis_server().url, wix.settings())
     for _ in range(2):
@@ -66,8 +66,8 @@ async def test_an_outage(command: Run, redis_server: Servers, wix: WixRig) -> No
     assert {200} == later
 
 
-async def test_a_revoked_token(command: Run, redis_server: Servers, wix: WixRig) -> None:
-    """A token that is revoked while hundreds of reads are due costs two requests a process, no update, and no secrecy."""
+async def test_revoked_token_costs_two_requests(command: Run, redis_server: Servers, wix: WixRig) -> None:
+    """A token revoked while hundreds of reads are due costs two requests a process, no update, and leaks no secret."""
     tickets = wix.sandbox.add(300)
     wix.sandbox.delivery.paused = True
     deployment = Deployment(command, redis_server().url, wix.settings(), LOG_LEVEL="DEBUG")

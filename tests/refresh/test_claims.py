@@ -12,8 +12,8 @@ from tests.rig.wix import WixRig
 from tests.rig.worker_rig import claimed, mark, running_worker, watch, worker_on_fake_wix
 
 
-async def test_watched_is_read(redis_url: str, wix: WixRig) -> None:
-    """A ticket that somebody begins to watch is read from Wix and kept, with its number and its price."""
+async def test_watched_ticket_is_read_from_wix(redis_url: str, wix: WixRig) -> None:
+    """A newly watched ticket is read from Wix and stored, with its number and its price."""
     async with running_worker(redis_url, wix) as worker:
         await watch(worker, wix.site, wix.tickets["fixed"])
 
@@ -21,8 +21,8 @@ async def test_watched_is_read(redis_url: str, wix: WixRig) -> None:
         assert ["query"] == [call.kind for call in wix.calls() if call.kind != "token"]
 
 
-async def test_hint_is_read_again(redis_url: str, wix: WixRig) -> None:
-    """A hint makes a watched ticket be read again at once, and what was sold meanwhile is kept."""
+async def test_hinted_ticket_is_read_again(redis_url: str, wix: WixRig) -> None:
+    """A hint makes a watched ticket be read again at once, and later sales are stored."""
     ticket = wix.tickets["fixed"]
     async with running_worker(redis_url, wix) as worker:
         await watch(worker, wix.site, ticket)
@@ -34,7 +34,7 @@ async def test_hint_is_read_again(redis_url: str, wix: WixRig) -> None:
         await worker.shows(wix.site, ticket, unsold=118)
 
 
-async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
+async def test_hundred_tickets_are_read_in_one_call(redis_url: str, wix: WixRig) -> None:
     """Law 4: A hundred due tickets are one call to Wix."""
     tickets = wix.sandbox.add(100)
     async with running_worker(redis_url, wix) as worker:
@@ -53,22 +53,22 @@ async def test_a_hundred_in_one_call(redis_url: str, wix: WixRig) -> None:
         assert 1 == len(wix.calls("query")) - before
 
 
-async def test_other_sites_go_on(redis_url: str, wix: WixRig) -> None:
-    """Law 5: A site that Wix refuses does not hold up the others."""
-    stranger = "5f0e4d3c-1111-4111-8111-00000000b999"
+async def test_refused_site_does_not_delay_others(redis_url: str, wix: WixRig) -> None:
+    """Law 5: A site that Wix refuses does not delay the others."""
+    refused = "5f0e4d3c-1111-4111-8111-00000000b999"
     async with running_worker(redis_url, wix) as worker:
-        await worker.add_site(stranger)
-        await watch(worker, stranger, wix.tickets["fixed"])
-        await until(lambda: worker.store.do("HGET", key(stranger, "reads"), "paused_until"))
+        await worker.add_site(refused)
+        await watch(worker, refused, wix.tickets["fixed"])
+        await until(lambda: worker.store.do("HGET", key(refused, "reads"), "paused_until"))
 
         await watch(worker, wix.site, wix.tickets["fixed"])
 
         await worker.shows(wix.site, wix.tickets["fixed"], unsold=120)
-        assert {} == await worker.shown(stranger, wix.tickets["fixed"])
+        assert {} == await worker.shown(refused, wix.tickets["fixed"])
 
 
-async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
-    """A worker that may not read a site, as it has another process's rules, says so once a minute at most."""
+async def test_other_rules_are_logged_once_a_minute(redis_url: str) -> None:
+    """A worker that may not read a site, because another process has other rules, logs that once a minute at most."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await worker.schedule.add_site(SiteId(SITE), Rules(low_at=99), everything=False)
         with capture_logs() as logs:
@@ -85,8 +85,8 @@ async def test_workers_with_other_rules_say_so(redis_url: str) -> None:
         assert [] == wix.requests
 
 
-async def test_strangers_do_not_hide_a_ticket(redis_url: str, wix: WixRig) -> None:
-    """Law 9: Where only watched tickets are wanted a real one is found soon, whatever random ids have been asked for."""
+async def test_random_ids_do_not_hide_a_real_ticket(redis_url: str, wix: WixRig) -> None:
+    """Law 9: Where only watched tickets are tracked a real one is found soon, even after requests for many random ids."""
     async with running_worker(redis_url, wix) as worker:
         await watch(worker, wix.site, *(f"99999999-aaaa-4aaa-8aaa-0000000{n:05}" for n in range(50)))
         await worker.shows(wix.site, "99999999-aaaa-4aaa-8aaa-000000000000", state="gone")
@@ -97,8 +97,8 @@ async def test_strangers_do_not_hide_a_ticket(redis_url: str, wix: WixRig) -> No
         assert 10 > len(wix.calls("query"))
 
 
-async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
-    """Law 5: A worker that stood still between its claim and its call makes none: its tickets are due again."""
+async def test_expired_lot_is_not_read(redis_url: str) -> None:
+    """Law 5: A worker that was suspended between its claim and its call makes none: its tickets are due again."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, TICKET)
         lot = await claimed(worker)
@@ -109,8 +109,8 @@ async def test_a_lot_that_waited_too_long_is_not_read(redis_url: str) -> None:
         assert 0 >= await worker.due(SITE, TICKET)
 
 
-async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:
-    """Law 11: A stop claims nothing more, and what was claimed is read to its end and kept."""
+async def test_stop_finishes_claimed_reads(redis_url: str, wix: WixRig) -> None:
+    """Law 11: After a stop nothing more is claimed, and claimed tickets are read and stored."""
     ticket = wix.tickets["fixed"]
     async with running_worker(redis_url, wix) as worker:
         wix.knobs.turn(read_delay=0.3)
@@ -124,8 +124,8 @@ async def test_stop_lets_a_call_end(redis_url: str, wix: WixRig) -> None:
         assert 120 == (await worker.shown(wix.site, ticket))["unsold"]
 
 
-async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
-    """A Redis that goes away and comes back is gone on with: nothing claimed is lost."""
+async def test_worker_continues_after_redis_restarts(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
+    """After Redis was unavailable the worker continues: nothing claimed is lost."""
     # On a busy disk `everysec` may lose what it acknowledged, even if only the process is killed.
     server = redis_server(appendfsync="always")
     ticket = wix.tickets["fixed"]
@@ -150,8 +150,10 @@ async def test_redis_comes_back(redis_server: Callable[..., RedisServer], wix: W
         assert not worker.running.done()
 
 
-async def test_what_cannot_be_kept_is_due_again(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
-    """A read that Redis did not take is made again when Redis is back, not only when its lease ends."""
+async def test_unstored_read_is_repeated_when_redis_is_back(
+    redis_server: Callable[..., RedisServer], wix: WixRig
+) -> None:
+    """A read that Redis did not store is repeated when Redis is back, not only when its lease ends."""
     # On a busy disk `everysec` may lose what it acknowledged, even if only the process is killed.
     server = redis_server(appendfsync="always")
     ticket = wix.tickets["fixed"]
@@ -168,8 +170,8 @@ async def test_what_cannot_be_kept_is_due_again(redis_server: Callable[..., Redi
         await worker.shows(wix.site, ticket, unsold=120)
 
 
-async def test_site_that_is_removed_is_left(redis_url: str, wix: WixRig) -> None:
-    """A site whose app was removed is not read any more, and is again once it is back."""
+async def test_removed_site_is_not_read(redis_url: str, wix: WixRig) -> None:
+    """A site whose app was removed is not read any more, and is read again when the app is back."""
     ticket = wix.tickets["fixed"]
     async with running_worker(redis_url, wix) as worker:
         await watch(worker, wix.site, ticket)

@@ -22,7 +22,7 @@ from tests.rig.worker_rig import RULES, answer, running_worker, watch, worker_on
 
 
 async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
-    """Where every ticket is wanted the site is listed page by page, and each ticket gets a snapshot and a due time."""
+    """Where every ticket is tracked the site is listed page by page, and each ticket gets a snapshot and a due time."""
     tickets = wix.sandbox.add(150)
     async with running_worker(redis_url, wix) as worker:
         await worker.add_site(wix.site, everything=True)
@@ -35,8 +35,8 @@ async def test_listing_finds_every_ticket(redis_url: str, wix: WixRig) -> None:
         assert 2 == len(wix.calls("query"))
 
 
-async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> None:
-    """A tracked ticket that a full listing does not have is marked, read, and found to be deleted: a tombstone."""
+async def test_ticket_missing_from_a_listing_is_read(redis_url: str, wix: WixRig) -> None:
+    """A tracked ticket that is missing from a full listing is marked, read, and found to be deleted: a tombstone."""
     ticket = wix.tickets["fixed"]
     async with running_worker(redis_url, wix, Timing(again=0.1)) as worker:
         await worker.add_site(wix.site, everything=True)
@@ -55,7 +55,7 @@ async def test_unlisted_ticket_is_looked_for(redis_url: str, wix: WixRig) -> Non
         assert "after" not in fields
 
 
-async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
+async def test_listing_under_changed_rules_is_not_done(redis_url: str) -> None:
     """A listing whose pages are refused is not done."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await list_now(worker.schedule, SITE)
@@ -71,7 +71,7 @@ async def test_rules_that_change_during_a_listing(redis_url: str) -> None:
         assert 0 >= await worker.due(SITE, "*")
 
 
-async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -> None:
+async def test_interrupted_listing_is_repeated(redis_url: str, wix: WixRig) -> None:
     """Law 11: A worker that dies in the middle of a listing delays it for its lease, not until the next one."""
     wix.sandbox.add(150)
     async with running_worker(redis_url, wix) as worker:
@@ -98,8 +98,8 @@ async def test_listing_that_was_cut_is_made_again(redis_url: str, wix: WixRig) -
         await until(ended)
 
 
-async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
-    """A listing during which Redis is restarted is made again when Redis is back."""
+async def test_listing_is_repeated_after_a_redis_restart(redis_server: Callable[..., RedisServer], wix: WixRig) -> None:
+    """A listing during which Redis is restarted is repeated when Redis is back."""
     # On a busy disk `everysec` may lose what it acknowledged, even if only the process is killed.
     server = redis_server(appendfsync="always")
     tickets = wix.sandbox.add(150)
@@ -118,8 +118,8 @@ async def test_listing_outlives_redis(redis_server: Callable[..., RedisServer], 
             await worker.shows(wix.site, ticket, unsold=1000)
 
 
-async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
-    """However long its pages take, a listing is one worker's: another one that looks finds nothing to list."""
+async def test_only_one_worker_lists_a_site(redis_url: str, wix: WixRig) -> None:
+    """However long its pages take, a listing belongs to one worker: another one finds nothing to list."""
     wix.sandbox.add(150)
     timing = Timing(lease=1.5)
     async with running_worker(redis_url, wix, timing) as worker, running_worker(redis_url, wix, timing):
@@ -137,8 +137,8 @@ async def test_one_worker_lists(redis_url: str, wix: WixRig) -> None:
 PAGE = {"ticketDefinitions": [], "metadata": {"cursors": {"next": "more"}}}
 
 
-async def test_listing_stops_between_pages(redis_url: str) -> None:
-    """Law 11: A worker that is stopped in a listing reads no further page, and the listing is due at once."""
+async def test_stopped_worker_reads_no_further_page(redis_url: str) -> None:
+    """Law 11: A worker that is stopped during a listing reads no further page, and the listing is due at once."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await list_now(worker.schedule, SITE)
         gate = asyncio.Event()
@@ -154,8 +154,8 @@ async def test_listing_stops_between_pages(redis_url: str) -> None:
         assert 0 >= await worker.due(SITE, "*")
 
 
-async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
-    """A listing that was begun anew meanwhile, after a change of rules, reads no further page."""
+async def test_superseded_listing_reads_no_further_page(redis_url: str) -> None:
+    """A listing that was started again meanwhile, after a change of rules, reads no further page."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await list_now(worker.schedule, SITE)
         gate = asyncio.Event()
@@ -175,7 +175,7 @@ async def test_listing_that_was_taken_is_left(redis_url: str) -> None:
         assert await worker.store.do("ZSCORE", key(SITE, "due"), "*") is None
 
 
-async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
+async def test_failed_listing_pauses_the_site_and_is_due_again(redis_url: str) -> None:
     """Law 5: A listing that Wix fails pauses the site and is due soon after."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await list_now(worker.schedule, SITE)
@@ -189,8 +189,8 @@ async def test_listing_that_fails_is_due_again(redis_url: str) -> None:
         assert {} == await worker.shown(SITE, TICKET)
 
 
-async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -> None:
-    """Law 5: As many listings as there are calls at once, each of a site that is paused, and another site is read."""
+async def test_waiting_listings_do_not_block_reads(redis_url: str) -> None:
+    """Law 5: While as many listings as calls allowed at once wait, each of a paused site, another site is read."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         gate = asyncio.Event()
         first = [Reply(content=answer(OTHER, next="more"), after=gate)] * MAX_READS
@@ -212,8 +212,8 @@ async def test_listings_that_wait_keep_no_site_from_being_read(redis_url: str) -
         assert MAX_READS + 1 == len(wix.requests_to("/query"))
 
 
-async def test_a_page_that_waited_too_long_is_not_read(redis_url: str) -> None:
-    """Law 5: A worker that stood still between paying for a page and asking for it does not: its place is no more its own."""
+async def test_expired_page_is_not_read(redis_url: str) -> None:
+    """Law 5: A worker that was suspended between paying for a page and requesting it does not: its payment has expired."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await list_now(worker.schedule, SITE)
         listing = await worker.schedule.claim(SiteId(SITE), RULES)

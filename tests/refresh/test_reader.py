@@ -19,20 +19,20 @@ from tests.rig.wix import WixRig
 from tests.rig.worker_rig import RULES, SAMPLE, answer, claimed, mark, running_worker, watch, worker_on_fake_wix
 
 
-async def test_never_there_costs_no_get(redis_url: str, wix: WixRig) -> None:
-    """Law 9: A ticket that Wix does not know and we never did is gone for a while, without a call of its own."""
-    stranger = "99999999-aaaa-4aaa-8aaa-000000000099"
+async def test_unknown_ticket_costs_no_get(redis_url: str, wix: WixRig) -> None:
+    """Law 9: A ticket that neither Wix nor Redis knows is gone for a while, without a call of its own."""
+    never_there = "99999999-aaaa-4aaa-8aaa-000000000099"
     async with running_worker(redis_url, wix) as worker:
-        await watch(worker, wix.site, stranger)
+        await watch(worker, wix.site, never_there)
 
-        await worker.shows(wix.site, stranger, state="gone")
-        await watch(worker, wix.site, stranger)
+        await worker.shows(wix.site, never_there, state="gone")
+        await watch(worker, wix.site, never_there)
         assert ["query"] == [call.kind for call in wix.calls() if call.kind != "token"]
-        assert 0 < await worker.store.do("TTL", key(wix.site, "ticket", stranger)) <= 60
+        assert 0 < await worker.store.do("TTL", key(wix.site, "ticket", never_there)) <= 60
 
 
-async def test_missing_once_proves_nothing(redis_url: str, reads: FakeReader) -> None:
-    """A known ticket that one answer leaves out keeps its number and is looked for again; only Wix's own 404 ends it."""
+async def test_only_a_404_deletes_a_missing_ticket(redis_url: str, reads: FakeReader) -> None:
+    """A known ticket that is missing from one answer keeps its number and is read again; only Wix's own 404 deletes it."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 3))
         await watch(worker, SITE, TICKET)
@@ -50,8 +50,10 @@ async def test_missing_once_proves_nothing(redis_url: str, reads: FakeReader) ->
 
 
 @pytest.mark.parametrize(("answer", "unsold"), [(SAMPLE, 3), ({"id": TICKET}, 7)])
-async def test_missing_but_there(redis_url: str, reads: FakeReader, answer: Any, unsold: int) -> None:
-    """A known ticket that queries leave out and that is there by itself is kept as it is answered, if we can read it."""
+async def test_missing_ticket_is_kept_as_its_own_get_answers(
+    redis_url: str, reads: FakeReader, answer: Any, unsold: int
+) -> None:
+    """A known ticket that is missing from queries but answered by itself is stored as answered, if it can be parsed."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 7))
         await watch(worker, SITE, TICKET)
@@ -67,7 +69,7 @@ async def test_missing_but_there(redis_url: str, reads: FakeReader, answer: Any,
 
 @pytest.mark.parametrize("outage", ["500", "503", "429", "403", "401", "nonsense", "drop"])
 async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -> None:
-    """Law 5: While Wix fails the site is paused and asked by one call at a time; then its tickets are read as due."""
+    """Law 5: While Wix fails the site is paused and gets one call at a time; then its tickets are read as due."""
     ticket = wix.tickets["fixed"]
     async with running_worker(redis_url, wix) as worker:
         await watch(worker, wix.site, ticket)
@@ -82,7 +84,7 @@ async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -
         wix.knobs.turn(outage="none")
 
         await worker.shows(wix.site, ticket, unsold=119)
-        # One call, and the one more that a 401 is worth.
+        # One call, and the second one that a 401 allows.
         assert 1 <= failed <= 2
 
         async def well() -> bool:
@@ -91,8 +93,8 @@ async def test_fault_pauses_the_site(redis_url: str, wix: WixRig, outage: Any) -
         await until(well)
 
 
-async def test_retry_after_is_kept(redis_url: str, wix: WixRig) -> None:
-    """A site pauses for as long as Wix says, and nothing asks it meanwhile."""
+async def test_retry_after_pauses_the_site(redis_url: str, wix: WixRig) -> None:
+    """A site pauses for as long as Wix says, and gets no call meanwhile."""
     async with running_worker(redis_url, wix) as worker:
         wix.knobs.turn(rate_limit=0, retry_after=120)
 
@@ -105,8 +107,8 @@ async def test_retry_after_is_kept(redis_url: str, wix: WixRig) -> None:
         assert 1 == len(wix.calls("query"))
 
 
-async def test_one_refused_id_does_not_hide_the_others(redis_url: str) -> None:
-    """A batch that Wix answers 400 to is read in halves, each paid for, until the one that it dislikes is alone."""
+async def test_refused_lot_is_halved_until_the_bad_id_is_alone(redis_url: str) -> None:
+    """A batch that Wix answers with 400 is read in halves, each paid for, until the refused id is alone."""
     tickets = [f"11111111-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, *tickets)
@@ -121,8 +123,8 @@ async def test_one_refused_id_does_not_hide_the_others(redis_url: str) -> None:
             assert "gone" == (await worker.shown(SITE, ticket))["state"]
 
 
-async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: FakeReader) -> None:
-    """A known ticket that Wix answers 400 to, in a query or by itself, keeps its number and is due in its turn."""
+async def test_refused_known_ticket_keeps_its_number(redis_url: str, reads: FakeReader) -> None:
+    """A known ticket for which Wix answers 400, in a query or by itself, keeps its number and is due as usual."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 3))
         await watch(worker, SITE, TICKET)
@@ -142,7 +144,7 @@ async def test_a_refused_id_that_we_know_stays(redis_url: str, reads: FakeReader
 
 
 async def test_404_to_a_query_is_a_fault(redis_url: str, reads: FakeReader) -> None:
-    """Law 5: A 404 to a query, read or listing, is a wrong address: the site pauses, and no ticket is called gone."""
+    """Law 5: A 404 to a query, read or listing, means a wrong address: the site pauses, and no ticket is deleted."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await reads.read(definition(TICKET, 3))
         await watch(worker, SITE, TICKET, OTHER)
@@ -160,8 +162,8 @@ async def test_404_to_a_query_is_a_fault(redis_url: str, reads: FakeReader) -> N
         assert [] == [one for one in wix.requests if one.method == "GET"]
 
 
-async def test_rules_that_change_during_a_read(redis_url: str) -> None:
-    """What was claimed under rules that are others by now is not taken for read: somebody else reads it, soon."""
+async def test_read_under_changed_rules_is_due_again(redis_url: str) -> None:
+    """A ticket claimed under rules that have changed since does not count as read: another worker reads it soon."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, TICKET)
         lot = await claimed(worker)
@@ -174,8 +176,8 @@ async def test_rules_that_change_during_a_read(redis_url: str) -> None:
         assert 0 >= await worker.due(SITE, TICKET)
 
 
-async def test_silence_is_told(redis_url: str, wix: WixRig) -> None:
-    """A worker tells that no webhook comes, when what it reads falls again and again, and that they come again."""
+async def test_silence_is_logged(redis_url: str, wix: WixRig) -> None:
+    """A worker logs that no webhook comes when stock falls repeatedly, and logs the end of the silence."""
     ticket = wix.tickets["fixed"]
     async with running_worker(redis_url, wix, Timing(watch_every=0.1, silent_after=0.3)) as worker:
         await watch(worker, wix.site, ticket)
@@ -194,8 +196,8 @@ async def test_silence_is_told(redis_url: str, wix: WixRig) -> None:
         assert 1 == len([one for one in logs if one["event"] == "webhooks_silent"])
 
 
-async def test_nobody_expects_webhooks_with_an_api_key(redis_url: str) -> None:
-    """Webhooks belong to apps: who reads with an API key is told of no silence."""
+async def test_silence_is_not_logged_with_an_api_key(redis_url: str) -> None:
+    """Webhooks belong to apps: with an API key no silence is logged."""
     async with worker_on_fake_wix(redis_url) as (worker, _):
         silences = [
             Reader(worker.schedule, worker.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silent_sites
@@ -205,8 +207,8 @@ async def test_nobody_expects_webhooks_with_an_api_key(redis_url: str) -> None:
     assert [True, False] == [one._expected for one in silences]
 
 
-async def test_half_of_a_refused_lot_that_cannot_be_paid(redis_url: str) -> None:
-    """Where the budget has no call left for the halves of a lot that Wix refused, both are due again, not one."""
+async def test_unpaid_halves_of_a_refused_lot_are_due_again(redis_url: str) -> None:
+    """If the budget has no call left for the halves of a lot that Wix refused, both are due again, not one."""
     tickets = [f"99999999-aaaa-4aaa-8aaa-00000000000{n}" for n in range(4)]
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, *tickets)
@@ -220,8 +222,8 @@ async def test_half_of_a_refused_lot_that_cannot_be_paid(redis_url: str) -> None
         assert all([await worker.due(SITE, ticket) <= 0 for ticket in tickets])
 
 
-async def test_found_by_another_meanwhile(redis_url: str) -> None:
-    """A ticket that an answer left out and that another worker has found since is looked at again, and is not gone."""
+async def test_ticket_found_by_another_worker_is_not_gone(redis_url: str) -> None:
+    """A ticket that an answer left out and that another worker has found since is read again, and is not gone."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, TICKET)
         lot = await claimed(worker)
@@ -239,8 +241,8 @@ async def test_found_by_another_meanwhile(redis_url: str) -> None:
         assert 0 >= await worker.due(SITE, TICKET)
 
 
-async def test_an_answer_that_is_not_full_proves_nothing(redis_url: str) -> None:
-    """What is missing from an answer that has another page may be on that: it is not gone, and is looked at again."""
+async def test_ticket_missing_from_an_incomplete_answer_is_not_gone(redis_url: str) -> None:
+    """A ticket missing from an answer that has another page may be on that page: it is not gone, and is read again."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, TICKET, OTHER)
         wix.reply("/query", Reply(content=answer(TICKET, next="more")))
@@ -252,8 +254,8 @@ async def test_an_answer_that_is_not_full_proves_nothing(redis_url: str) -> None
         assert 0 >= await worker.due(SITE, OTHER)
 
 
-async def test_unreadable_is_left_as_it_was(redis_url: str) -> None:
-    """A definition of a shape that we cannot read proves nothing: its ticket keeps what it had, and is due in its turn."""
+async def test_unreadable_definition_changes_nothing(redis_url: str) -> None:
+    """A definition that cannot be parsed proves nothing: its ticket keeps its snapshot, and is due as usual."""
     async with worker_on_fake_wix(redis_url) as (worker, wix):
         await watch(worker, SITE, TICKET)
         wix.reply("/query", Reply(200, {"ticketDefinitions": [{"id": TICKET, "eventId": "nonsense"}]}))

@@ -22,7 +22,7 @@ SITE_ID = SiteId(SITE)
 
 
 class SellingSite:
-    """A site that sells, a worker that reads it and tells of its silence, and what it has told."""
+    """A site that sells, a worker that reads it and logs its silence, and the lines that it has logged."""
 
     def __init__(self, url: str) -> None:
         self.reads = FakeReader(url, SITE)
@@ -36,7 +36,7 @@ class SellingSite:
         await self.schedule.redis.aclose()
 
     async def sells(self, tickets: int = 1) -> list[dict[str, Any]]:
-        """Let some be sold, or come back, and be found by a read; answers what is said of it. Half a minute passes."""
+        """Let some be sold, or come back, and read the site; returns the lines logged for it. Half a minute passes."""
         self.left -= tickets
         with capture_logs() as lines:
             await self.silence.observe(SITE_ID, [await self.reads.read(definition(TICKET, self.left))])
@@ -51,7 +51,7 @@ class SellingSite:
         await self.schedule.mark(SITE_ID, Hint("order"), "order")
 
     async def falls_silent(self) -> None:
-        """Sell until it has been said."""
+        """Sell until the silence is logged."""
         while "webhooks_silent" not in [one["event"] for one in await self.sells()]:
             assert self.left > 90
 
@@ -63,8 +63,8 @@ async def site(redis_url: str) -> AsyncIterator[SellingSite]:
         yield found
 
 
-async def test_told(site: SellingSite) -> None:
-    """Stock that fell three times, over a while, without a webhook is told of with what was seen and what to look after."""
+async def test_silence_is_logged_with_its_evidence(site: SellingSite) -> None:
+    """Stock that fell three times, over a while, without a webhook is logged with what was seen and what to check."""
     before = metrics.unreported_falls._value.get()
 
     said = [await site.sells() for _ in range(4)]
@@ -79,19 +79,19 @@ async def test_told(site: SellingSite) -> None:
     assert 3 == metrics.unreported_falls._value.get() - before
 
 
-async def test_last_webhook(site: SellingSite) -> None:
-    """It says when a webhook was heard last, by Redis's clock and in UTC."""
+async def test_warning_has_the_time_of_the_last_webhook(site: SellingSite) -> None:
+    """The warning has the time of the last webhook, by Redis's clock and in UTC."""
     ten_o_clock = 1_770_804_000 * 10**6
     await site.schedule.redis.do("HSET", key(SITE, "heard"), "at", ten_o_clock + 90 * 10**6 + 999_999)
 
-    # Until it is told 90 s pass, which here is that the past moves away.
+    # Before the warning 90 s pass: the test moves stored times into the past.
     [*_, said] = [await site.sells() for _ in range(4)]
 
     assert ["2026-02-11T10:00:00Z"] == [one["last_webhook"] for one in said]
 
 
-async def test_told_seldom(site: SellingSite) -> None:
-    """While it lasts it is said again every ten minutes, however often stock falls."""
+async def test_silence_is_logged_every_ten_minutes(site: SellingSite) -> None:
+    """While it lasts a silence is logged again every ten minutes, however often stock falls."""
     await site.falls_silent()
 
     said = [await site.sells() for _ in range(40)]
@@ -100,8 +100,8 @@ async def test_told_seldom(site: SellingSite) -> None:
     assert [23, 43] == [lines[0]["falls"] for lines in said if lines]
 
 
-async def test_over(site: SellingSite) -> None:
-    """With the first webhook it is over: that is said once, by the next read, whether that finds a change or none."""
+async def test_end_of_silence_is_logged_once(site: SellingSite) -> None:
+    """The first webhook ends the silence: that is logged once, by the next read, whether that finds a change or none."""
     await site.falls_silent()
     assert [] == await site.sells(0)
 
@@ -113,28 +113,28 @@ async def test_over(site: SellingSite) -> None:
     assert [[], []] == [await site.sells() for _ in range(2)]
 
 
-async def test_carts(site: SellingSite) -> None:
-    """Where only orders are subscribed to, carts that were left and came back are no silence."""
+async def test_returned_carts_are_no_silence(site: SellingSite) -> None:
+    """When the app subscribes only to orders, carts that were left and came back are no silence."""
     for _ in range(5):
         assert [[], []] == [await site.sells(2), await site.sells(-2)]
 
 
-async def test_carts_that_come_back_late(site: SellingSite) -> None:
-    """A silence that was carts only, which all came back, is over."""
+async def test_carts_that_come_back_late_end_a_silence(site: SellingSite) -> None:
+    """A silence that was only carts, which all came back, is over."""
     await site.falls_silent()
 
     assert ["webhooks_silent_no_more"] == [one["event"] for one in await site.sells(-3)]
 
 
-async def test_not_expected(site: SellingSite) -> None:
-    """Without an app no webhook is expected, and none is missed."""
+async def test_no_silence_where_no_webhook_is_expected(site: SellingSite) -> None:
+    """Without an app no webhook is expected, and no silence is logged."""
     site.silence = SilentSites(site.schedule, expected=False)
 
     assert [[]] * 6 == [await site.sells() for _ in range(6)]
 
 
-async def test_site_that_was_removed(site: SellingSite) -> None:
-    """A site that was let go is not silent."""
+async def test_removed_site_is_not_silent(site: SellingSite) -> None:
+    """A site that was removed is not silent."""
     await site.falls_silent()
     await site.schedule.remove_site(SITE_ID)
 

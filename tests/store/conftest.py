@@ -1,4 +1,4 @@
-"""The site that the schedule is tested with: unknown, with every ticket wanted, or with only watched ones."""
+"""The site that the schedule is tested with: unknown, with every ticket tracked, or with only watched ones."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -17,13 +17,13 @@ async def unknown(redis_url: str) -> AsyncIterator[StoredSite]:
 
 @pytest.fixture
 async def site(unknown: StoredSite) -> StoredSite:
-    """A site of which every ticket is wanted."""
+    """A site that tracks every ticket."""
     await unknown.add_listed_site()
     return unknown
 
 
 @pytest.fixture
 async def watched(unknown: StoredSite) -> StoredSite:
-    """A site of which only watched tickets are wanted."""
+    """A site that tracks only watched tickets."""
     await unknown.add_site(everything=False)
     return unknown

@@ -20,7 +20,7 @@ A, B = TicketId(TICKET), TicketId(OTHER)
 
 
 class Log:
-    """A site whose tickets change, and two readers of the same group."""
+    """A site whose tickets change, and two consumers of the same group."""
 
     def __init__(self, url: str, site: SiteId = SITE_ID) -> None:
         self.store = RedisClient(url, Use.WORK)
@@ -49,7 +49,7 @@ class Log:
         return [*(await self.changes.read(self.site, most)).changes]
 
     async def names(self) -> list[str]:
-        """The names of what is new, which is acknowledged."""
+        """Read and acknowledge new changes; returns their names."""
         found = await self.read()
         await self.changes.ack(self.site, *(one.entry for one in found))
         return names(found)
@@ -67,12 +67,12 @@ def names(found: list[Change] | tuple[Change, ...]) -> list[str]:
 
 @pytest.fixture(params=SERVERS)
 async def log(redis_server: Callable[..., RedisServer], request: pytest.FixtureRequest) -> AsyncIterator[Log]:
-    """The log of a site, on each kind of server: they count differently what a group has read."""
+    """The change log of a site, on each kind of server: they count a group's read entries differently."""
     async with aclosing(Log(redis_server(request.param).url)) as found:
         yield await found.add_site()
 
 
-async def test_before_and_after(log: Log) -> None:
+async def test_entry_has_facts_before_and_after(log: Log) -> None:
     """An entry says which ticket changed, in which read, and its facts before and after."""
     await log.change("Stalls", "Balcony", "")
 
@@ -85,24 +85,24 @@ async def test_before_and_after(log: Log) -> None:
     assert (balcony, None, 7_003) == (deleted.before, deleted.after, deleted.v)
 
 
-async def test_an_unknown_event(log: Log) -> None:
-    """A deletion may not know its ticket's event any more."""
+async def test_deletion_of_an_unknown_event(log: Log) -> None:
+    """The entry of a deletion may lack the ticket's event."""
     await log.change("Stalls")
     await log.snapshots.keep(SITE_ID, 7_009, [ReadResult.deleted(A, None)])
 
     assert [EventId(EVENT), None] == [one.event for one in await log.read()]
 
 
-async def test_group_begins_at_the_beginning(log: Log) -> None:
-    """A group that was not there is made at 0: what changed before the first look is read too."""
+async def test_new_group_reads_from_the_beginning(log: Log) -> None:
+    """A missing group is created at 0, so changes from before its first read are read too."""
     await log.change("first", "second")
 
     assert ["first", "second"] == await log.names()
     assert [] == await log.names()
 
 
-async def test_nothing_has_changed_yet(log: Log) -> None:
-    """A site without any change has nothing to read, reclaim or acknowledge, and does not fail."""
+async def test_site_without_changes(log: Log) -> None:
+    """A site without any change has nothing to read, reclaim or acknowledge, and nothing fails."""
     assert Batch(()) == await log.changes.read(SITE_ID)
     assert Batch(()) == await log.changes.reclaim(SITE_ID, 0)
     await log.changes.ack(SITE_ID)
@@ -112,15 +112,15 @@ async def test_nothing_has_changed_yet(log: Log) -> None:
     assert ["first"] == await log.names()
 
 
-async def test_at_most(log: Log) -> None:
-    """A reader takes no more than it asks for; what it leaves is there for the next."""
+async def test_read_returns_at_most_the_count_asked_for(log: Log) -> None:
+    """A reader takes no more than it asks for; the rest is there for the next read."""
     await log.change("first", "second", "third")
 
     assert ["first", "second"] == names(await log.read(2))
     assert ["third"] == names((await log.twin.read(SITE_ID)).changes)
 
 
-async def test_groups_do_not_share(log: Log) -> None:
+async def test_each_group_reads_every_change(log: Log) -> None:
     """Each group gets every change; readers of one group share them."""
     await log.change("first")
     other = Changes(log.store, "notify", "one")
@@ -130,8 +130,8 @@ async def test_groups_do_not_share(log: Log) -> None:
     assert ["first"] == names((await other.read(SITE_ID)).changes)
 
 
-async def test_acknowledged_after_the_effect(log: Log) -> None:
-    """Law 12: What was read stays pending until it is acknowledged, and is gone from there after."""
+async def test_read_changes_stay_pending_until_acknowledged(log: Log) -> None:
+    """Law 12: A change that was read stays pending until it is acknowledged."""
     await log.change("first", "second")
     first, second = await log.read()
     assert 2 == await log.pending()
@@ -143,8 +143,8 @@ async def test_acknowledged_after_the_effect(log: Log) -> None:
     await log.changes.ack(SITE_ID, second.entry)
 
 
-async def test_taken_over(log: Log) -> None:
-    """Law 12: What a reader took and did not acknowledge is taken over by another once it has been idle for long."""
+async def test_unacknowledged_changes_are_reclaimed(log: Log) -> None:
+    """Law 12: A change that a reader did not acknowledge is taken over by another once it has been idle for long."""
     await log.change("first", "second")
     first, _ = await log.read()
     await log.changes.ack(SITE_ID, first.entry)
@@ -157,8 +157,8 @@ async def test_taken_over(log: Log) -> None:
     assert Batch(()) == await log.changes.reclaim(SITE_ID, 60)
 
 
-async def test_deleted_before_acknowledged(log: Log) -> None:
-    """What the stream dropped before it was acknowledged cannot be taken over, and is counted as lost."""
+async def test_trimmed_pending_changes_are_counted_as_lost(log: Log) -> None:
+    """A change that was trimmed before it was acknowledged cannot be taken over, and is counted as lost."""
     await log.change("first", "second", "third")
     await log.read()
     await log.trim(1)
@@ -169,8 +169,8 @@ async def test_deleted_before_acknowledged(log: Log) -> None:
     assert 0 == (await log.twin.reclaim(SITE_ID, 0)).lost
 
 
-async def test_parked(log: Log) -> None:
-    """What cannot be worked off is set aside with its reason, and no longer pending."""
+async def test_parked_change_is_kept_with_its_reason(log: Log) -> None:
+    """A change that cannot be processed is set aside with its reason, and is no longer pending."""
     await log.change("first")
     [first] = await log.read()
 
@@ -180,11 +180,11 @@ async def test_parked(log: Log) -> None:
     assert 0 == await log.pending()
 
 
-# -- what was missed --
+# -- missed changes --
 
 
-async def test_a_new_group_may_have_missed_anything(log: Log) -> None:
-    """A group that was never there has missed changes by definition, until it has compared everything."""
+async def test_new_group_has_missed_changes(log: Log) -> None:
+    """A new group counts as having missed changes until it has compared everything."""
     assert await log.changes.missed(SITE_ID)
     assert await log.changes.missed(SITE_ID)
 
@@ -197,8 +197,8 @@ async def test_a_new_group_may_have_missed_anything(log: Log) -> None:
     assert not await log.changes.missed(SITE_ID)
 
 
-async def test_one_group_of_two(log: Log) -> None:
-    """What another group has read or missed is nothing to this one."""
+async def test_groups_miss_changes_independently(log: Log) -> None:
+    """What one group has read or missed does not affect another."""
     await log.change("first")
     await log.names()
     other = Changes(log.store, "notify", "one")
@@ -207,8 +207,8 @@ async def test_one_group_of_two(log: Log) -> None:
     assert not await log.changes.missed(SITE_ID)
 
 
-async def test_trimmed_after_it_was_read(log: Log) -> None:
-    """A stream that drops only what the group has read lets it miss nothing."""
+async def test_trimming_read_changes_misses_nothing(log: Log) -> None:
+    """When only read changes are trimmed, the group has missed nothing."""
     await log.change("first", "second", "third")
     await log.names()
 
@@ -217,8 +217,8 @@ async def test_trimmed_after_it_was_read(log: Log) -> None:
     assert not await log.changes.missed(SITE_ID)
 
 
-async def test_trimmed_before_it_was_read(log: Log) -> None:
-    """A stream that drops what the group has not read yet lets it miss that, until it has compared everything."""
+async def test_trimming_unread_changes_is_reported_as_missed(log: Log) -> None:
+    """When unread changes are trimmed, the group has missed changes until it has compared everything."""
     await log.change("first")
     await log.names()
     await log.change(*(f"unread-{n}" for n in range(100)))
@@ -236,8 +236,8 @@ async def test_trimmed_before_it_was_read(log: Log) -> None:
     assert not await log.changes.missed(SITE_ID)
 
 
-async def test_caught_up_moves_nothing(log: Log) -> None:
-    """Having compared everything, a group goes on where it was: nothing is skipped, nothing read twice."""
+async def test_caught_up_does_not_move_the_group(log: Log) -> None:
+    """After comparing everything a group continues where it was: nothing is skipped, nothing read twice."""
     await log.change("first", "second", "third")
     await log.read(1)
 
@@ -247,8 +247,8 @@ async def test_caught_up_moves_nothing(log: Log) -> None:
     assert 3 == await log.pending()
 
 
-async def test_lost_group(log: Log) -> None:
-    """A group that somebody destroyed is made again at 0, and has missed changes."""
+async def test_destroyed_group_is_recreated(log: Log) -> None:
+    """A group that was destroyed is created again at 0, and has missed changes."""
     await log.change("first", "second")
     await log.names()
     await log.changes.caught_up(SITE_ID)
@@ -261,8 +261,8 @@ async def test_lost_group(log: Log) -> None:
 
 
 @pytest.mark.parametrize("call", ["read", "reclaim", "missed", "caught_up"])
-async def test_emptied_redis_heals(log: Log, call: str) -> None:
-    """After a Redis that lost everything any call makes the group anew, and what changes then is read."""
+async def test_any_call_recreates_the_group_after_data_loss(log: Log, call: str) -> None:
+    """After Redis lost its data any call creates the group again, and later changes are read."""
     await log.change("first")
     await log.names()
     await log.store.do("FLUSHALL")
@@ -282,16 +282,16 @@ async def test_emptied_redis_heals(log: Log, call: str) -> None:
     assert ["second"] == await log.names()
 
 
-async def test_two_readers_at_first(log: Log) -> None:
-    """Of two readers that find no group one makes it, and the other does not fail for that."""
+async def test_two_readers_create_the_group_once(log: Log) -> None:
+    """When two readers find no group one creates it, and the other does not fail."""
     await log.changes._create(SITE_ID)
     await log.twin._create(SITE_ID)
 
     assert [] == await log.names()
 
 
-async def test_a_key_of_another_kind(log: Log) -> None:
-    """An error that no missing group explains is a bug, and shows."""
+async def test_wrong_key_type_raises(log: Log) -> None:
+    """An error that is not about a missing group is a bug, and is raised."""
     await log.store.do("SET", key(SITE, "changes"), "text")
 
     with pytest.raises(ResponseError, match="WRONGTYPE"):
@@ -300,8 +300,8 @@ async def test_a_key_of_another_kind(log: Log) -> None:
         await log.changes._create(SITE_ID)
 
 
-async def test_no_redis(redis_server: Callable[..., RedisServer]) -> None:
-    """Without Redis nothing is read, and the reader may come back."""
+async def test_unavailable_redis_raises_and_may_be_retried(redis_server: Callable[..., RedisServer]) -> None:
+    """Without Redis a read fails, and may be retried."""
     server = redis_server()
     async with aclosing(Log(server.url)) as log:
         server.kill()
@@ -331,7 +331,7 @@ async def test_changes_on_a_cluster(cluster_url: str) -> None:
 
 
 async def _idle(log: Log, seconds: float) -> None:
-    """Make what reader one has taken look as old as that."""
+    """Make what reader one has taken look as many seconds old."""
     entries = await log.store.do("XRANGE", key(SITE, "changes"), "-", "+")
     ids = [entry for entry, _ in entries]
     options = ("IDLE", int(seconds * 1000), "JUSTID")

@@ -22,8 +22,8 @@ from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, StoredSite, about
 # -- sites --
 
 
-async def test_adopt_makes_the_listing_due(unknown: StoredSite) -> None:
-    """A new site is known and its listing is due once; the same settings again change nothing, new rules list again."""
+async def test_add_site_makes_the_listing_due(unknown: StoredSite) -> None:
+    """A new site is stored and its listing is due once; the same settings again change nothing, new rules list again."""
     await unknown.schedule.add_site(SITE_ID, Rules(), everything=True)
     assert {SITE_ID} == await unknown.schedule.sites()
     await unknown.schedule.listing_done(await unknown.listing())
@@ -35,7 +35,7 @@ async def test_adopt_makes_the_listing_due(unknown: StoredSite) -> None:
     assert isinstance(await unknown.claim(Rules(low_at=3)), Listing)
 
 
-async def test_adopt_wakes(unknown: StoredSite) -> None:
+async def test_add_site_wakes_a_worker(unknown: StoredSite) -> None:
     """A worker is woken for the listing of a new site."""
     async with unknown.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
@@ -48,8 +48,8 @@ async def test_adopt_wakes(unknown: StoredSite) -> None:
     assert SITE == heard.text
 
 
-async def test_listing_ends_with_everything(site: StoredSite) -> None:
-    """A site of which only watched tickets are wanted is listed when somebody asks for it, and not again by itself."""
+async def test_site_without_everything_is_listed_only_on_request(site: StoredSite) -> None:
+    """A site that tracks only watched tickets is listed on request, and not periodically."""
     await site.schedule.add_site(SITE_ID, Rules(), everything=False)
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
@@ -60,8 +60,8 @@ async def test_listing_ends_with_everything(site: StoredSite) -> None:
     assert isinstance(await site.claim(), Wait)
 
 
-async def test_listing_is_leased(site: StoredSite) -> None:
-    """The member * is the listing: one worker gets it, and nobody again until ten minutes after its end."""
+async def test_listing_is_leased_to_one_worker(site: StoredSite) -> None:
+    """The member * is the listing: one worker gets it, and no other until ten minutes after its end."""
     await site.passes(598)
     assert isinstance(await site.claim(), Wait)
 
@@ -76,8 +76,8 @@ async def test_listing_is_leased(site: StoredSite) -> None:
     await site.listing()
 
 
-async def test_listing_goes_on(site: StoredSite) -> None:
-    """Law 11: A listing is one worker's while it goes on page by page; of one that died it is due half a minute later."""
+async def test_listing_lease_is_extended_page_by_page(site: StoredSite) -> None:
+    """Law 11: A listing stays with one worker while it reads pages; if that worker dies, it is due 30 s later."""
     await site.list_now()
     listing = await site.listing()
     for _ in range(4):
@@ -97,8 +97,8 @@ async def test_listing_goes_on(site: StoredSite) -> None:
     assert await site.schedule.extend(other) is not None
 
 
-async def test_listing_is_given_back(site: StoredSite) -> None:
-    """A listing that came to nothing is due at once; one that was asked for anew meanwhile is made anew."""
+async def test_failed_listing_is_due_again(site: StoredSite) -> None:
+    """A listing that was given back is due at once; one that was requested again meanwhile starts over."""
     await site.list_now()
     await site.schedule.release(await site.listing())
 
@@ -108,8 +108,8 @@ async def test_listing_is_given_back(site: StoredSite) -> None:
     await site.listing()
 
 
-async def test_listing_that_wix_fails(site: StoredSite) -> None:
-    """Of a listing that Wix fails again and again the next begins later each time, until one has come to its end."""
+async def test_listing_backs_off_while_wix_fails(site: StoredSite) -> None:
+    """While Wix fails a site's listings each next one is delayed longer, until one succeeds."""
     for seconds in (2, 4, 8, 16, 32, 60, 60):
         await site.list_now()
         await site.schedule.listing_failed(await site.listing())
@@ -126,8 +126,8 @@ async def test_listing_that_wix_fails(site: StoredSite) -> None:
     assert about(2) == found.seconds
 
 
-async def test_other_rules_claim_nothing(site: StoredSite) -> None:
-    """Law 3: A worker with other rules takes neither a listing nor a ticket: what it read would be refused."""
+async def test_worker_with_other_rules_claims_nothing(site: StoredSite) -> None:
+    """Law 3: A worker with other rules claims neither a listing nor a ticket: its reads would be refused."""
     await site.mark(A)
     await site.list_now()
     before = await site.reads()
@@ -139,8 +139,8 @@ async def test_other_rules_claim_nothing(site: StoredSite) -> None:
     assert (A,) == (await site.lot()).tickets
 
 
-async def test_forget_leaves_nothing_for_ever(site: StoredSite) -> None:
-    """A site that is let go is not read, marked or settled any more, and every key it had expires."""
+async def test_removed_site_expires(site: StoredSite) -> None:
+    """A removed site is not read, marked or settled any more, and all its keys expire."""
     await site.knows(A)
     await held(site, A, 600)
     lot = await site.lot()
@@ -160,20 +160,20 @@ async def test_forget_leaves_nothing_for_ever(site: StoredSite) -> None:
     assert all([0 < await site.store.do("TTL", one) <= 172_800 for one in left])
 
 
-async def test_forget_asks_redis_twice(site: StoredSite, redis_url: str) -> None:
-    """A site of however many tickets is let go within the time that a webhook has."""
+async def test_remove_site_takes_two_round_trips(site: StoredSite, redis_url: str) -> None:
+    """A site of any number of tickets is removed within the time limit of a webhook."""
     await site.knows(*(TicketId(f"ticket-{n}") for n in range(100)))
 
     async with monitored(redis_url) as commands:
         await site.schedule.remove_site(SITE_ID)
         sent = [words[0] for words in await commands.all()]
 
-    # A script that Redis has not seen yet goes twice.
+    # A script that Redis has not cached yet is sent twice.
     assert ["EVALSHA", "SREM"] == [one for one in sent if one not in {"HELLO", "CLIENT", "ECHO", "EVAL"}]
 
 
-async def test_adopted_again(site: StoredSite) -> None:
-    """An app that is installed again goes on with newer versions, in logs that no longer expire."""
+async def test_site_that_is_added_again(site: StoredSite) -> None:
+    """An app that is installed again continues with newer versions, in logs that no longer expire."""
     await site.knows(A)
     await site.mark(A)
     lot = await site.lot()
@@ -192,13 +192,13 @@ async def test_adopted_again(site: StoredSite) -> None:
 
 @pytest.fixture
 async def store(cluster_url: str) -> AsyncIterator[RedisClient]:
-    """A client of three masters."""
+    """A client of a cluster with three masters."""
     async with aclosing(RedisClient(cluster_url, Use.WORK)) as found:
         yield found
 
 
-async def test_sites_of_a_cluster(store: RedisClient) -> None:
-    """Each script touches one slot: twenty sites spread over three masters are marked, watched, claimed and settled."""
+async def test_schedule_on_a_cluster(store: RedisClient) -> None:
+    """Each script touches one slot: twenty sites on three masters are marked, watched, claimed and settled."""
     schedule = Schedule(store)
     sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
 
@@ -221,8 +221,8 @@ async def test_sites_of_a_cluster(store: RedisClient) -> None:
     assert set(sites[5:]) == await schedule.sites()
 
 
-async def test_wake_reaches_every_node(store: RedisClient) -> None:
-    """A worker of a cluster is woken by marks of any site, whichever node it listens to."""
+async def test_wake_reaches_a_worker_on_any_node(store: RedisClient) -> None:
+    """A worker of a cluster is woken by hints of any site, whichever node it listens to."""
     schedule = Schedule(store)
     sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
     for site in sites:
@@ -238,7 +238,7 @@ async def test_wake_reaches_every_node(store: RedisClient) -> None:
             await schedule.mark(site, Hint("order", (A,)))
 
         heard: set[str | None] = set()
-        # The nodes of a cluster that has just begun still tell each other of what was said before.
+        # The nodes of a new cluster still forward each other earlier messages.
         while heard < set(sites) and (one := await listener.receive(2)):
             heard.add(one.text)
     assert set(sites) == heard

@@ -12,8 +12,8 @@ from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, SITE_ID, A, B, StoredSite, about
 
 
-async def test_nothing_due(site: StoredSite) -> None:
-    """A claim with nothing to read says how long that will last: until the next due time."""
+async def test_claim_with_nothing_due_waits_until_the_next_due_time(site: StoredSite) -> None:
+    """A claim with nothing to read returns the wait until the next due time."""
     await site.mark(A)
     await site.settle(await site.lot())
 
@@ -23,13 +23,13 @@ async def test_nothing_due(site: StoredSite) -> None:
     assert about(2) == found.seconds
 
 
-async def test_nothing_scheduled(watched: StoredSite) -> None:
-    """A site without any ticket is looked at once a second."""
+async def test_site_without_tickets_is_polled_each_second(watched: StoredSite) -> None:
+    """A site without any ticket is polled once a second."""
     assert Wait(1.0) == await watched.claim()
 
 
-async def test_hinted_first(site: StoredSite) -> None:
-    """Law 4: A lot has at most 100 tickets: those of hints first, then watched ones, then the rest."""
+async def test_lot_takes_hinted_then_watched_then_others(site: StoredSite) -> None:
+    """Law 4: A lot has at most 100 tickets: hinted ones first, then watched ones, then the rest."""
     rest = [TicketId(f"rest-{n}") for n in range(60)]
     looked_at = [TicketId(f"looked-at-{n}") for n in range(30)]
     hinted = [TicketId(f"hinted-{n}") for n in range(50)]
@@ -48,8 +48,8 @@ async def test_hinted_first(site: StoredSite) -> None:
     assert Priority.REST == (await site.lot()).priority
 
 
-async def test_hints_without_end_starve_nobody(site: StoredSite) -> None:
-    """Of more tickets than a lot has, all hinted at anew after each read, each is read in its turn."""
+async def test_endless_hints_starve_no_ticket(site: StoredSite) -> None:
+    """When more tickets than fit in a lot are hinted again after each read, each is read in its turn."""
     hinted = [TicketId(f"ticket-{n:03}") for n in range(300)]
     read: list[TicketId] = []
     for _ in range(3):
@@ -61,8 +61,8 @@ async def test_hints_without_end_starve_nobody(site: StoredSite) -> None:
     assert set(hinted) == set(read)
 
 
-async def test_viewers_that_left(watched: StoredSite) -> None:
-    """A ticket that nobody looks at any more is read with the rest, not as a watched one."""
+async def test_ticket_without_viewers_is_read_with_the_rest(watched: StoredSite) -> None:
+    """A ticket without viewers is no longer read as a watched one."""
     await watched.watch(A)
     assert Priority.WATCHED == (await watched.lot()).priority
 
@@ -71,8 +71,8 @@ async def test_viewers_that_left(watched: StoredSite) -> None:
     assert Priority.REST == (await watched.lot()).priority
 
 
-async def test_a_backlog_hides_no_hint(site: StoredSite) -> None:
-    """A hint is read first, however many tickets have been due for longer."""
+async def test_hint_is_claimed_before_a_backlog(site: StoredSite) -> None:
+    """A hinted ticket is read first, however many tickets have been due for longer."""
     backlog = [TicketId(f"ticket-{n}") for n in range(1500)]
     await site.schedule.track(SITE_ID, 0, [NextRead(one, Pace.LIVE) for one in backlog])
     await site.passes(400)
@@ -81,8 +81,8 @@ async def test_a_backlog_hides_no_hint(site: StoredSite) -> None:
     assert A == (await site.lot()).tickets[0]
 
 
-async def test_lease(site: StoredSite) -> None:
-    """Law 11: A claimed ticket is nobody else's for 30 s; after that a worker that died has given it back."""
+async def test_claimed_ticket_is_leased_for_30_seconds(site: StoredSite) -> None:
+    """Law 11: A claimed ticket belongs to one worker for 30 s; then it is due again, in case that worker died."""
     await site.mark(A)
     lot = await site.lot()
     assert lot.version + 30_000_000 == lot.lease
@@ -95,7 +95,7 @@ async def test_lease(site: StoredSite) -> None:
     assert ((A,), True) == (again.tickets, again.version > lot.version)
 
 
-async def test_versions_rise(site: StoredSite) -> None:
+async def test_versions_rise_even_after_data_loss(site: StoredSite) -> None:
     """Law 2: Every read has a higher version than all before, even if Redis lost its data in between."""
     versions = []
     for loss in (False, False, True, False):
@@ -112,8 +112,8 @@ async def test_versions_rise(site: StoredSite) -> None:
     assert sorted(versions) == versions
 
 
-async def test_versions_rise_with_a_clock_that_fell(site: StoredSite) -> None:
-    """Law 2: A clock that was set back does not make a version smaller than the last one given."""
+async def test_versions_rise_when_the_clock_is_set_back(site: StoredSite) -> None:
+    """Law 2: After a clock was set back the next version is still greater than the last one."""
     future = await site.now() + 10**9
     await site.store.do("HSET", key(SITE, "reads"), "version", future)
 
@@ -121,10 +121,10 @@ async def test_versions_rise_with_a_clock_that_fell(site: StoredSite) -> None:
 
 
 HOUR = 3600
-"""Seconds by which a clock was set back: all that was remembered is so much ahead."""
+"""Seconds by which the clock was set back: all stored times are that far in the future."""
 
 
-async def test_a_clock_set_back_vouches_for_nothing(watched: StoredSite) -> None:
+async def test_clock_set_back_makes_numbers_stale(watched: StoredSite) -> None:
     """Law 8: After Redis's clock was set back a number is stale and read at once, and is fresh by the new clock then."""
     await watched.knows(A)
     await watched.watch(A)
@@ -145,8 +145,8 @@ async def test_a_clock_set_back_vouches_for_nothing(watched: StoredSite) -> None
     assert {A: about(20)} == await watched.scores("watched")
 
 
-async def test_a_clock_set_back_hides_no_hint(site: StoredSite) -> None:
-    """Law 2: What was marked before Redis's clock was set back is read at once, under a higher version, and again after."""
+async def test_clock_set_back_keeps_earlier_hints(site: StoredSite) -> None:
+    """Law 2: Tickets hinted before Redis's clock was set back are read at once, under a higher version, and again after."""
     await site.mark(A)
     before = await site.lot()
     await site.settle(before)
@@ -165,8 +165,8 @@ async def test_a_clock_set_back_hides_no_hint(site: StoredSite) -> None:
     assert {A: about(2), B: about(2)} == await site.scores()
 
 
-async def test_a_clock_set_back_lets_new_hints_through(site: StoredSite) -> None:
-    """A ticket that is marked after Redis's clock was set back is read at once, and 2 s later."""
+async def test_clock_set_back_lets_new_hints_through(site: StoredSite) -> None:
+    """A ticket that is hinted after Redis's clock was set back is read at once, and 2 s later."""
     await site.mark(A)
     await site.settle(await site.lot())
     await site.passes(-HOUR)
@@ -181,8 +181,8 @@ async def test_a_clock_set_back_lets_new_hints_through(site: StoredSite) -> None
     assert {A: about(2)} == await site.scores()
 
 
-async def test_sale_times_outlast_a_clock_set_back(watched: StoredSite) -> None:
-    """A sale start far ahead is due once when Redis's clock was set back, and then again when the sale starts."""
+async def test_clock_set_back_keeps_sale_times(watched: StoredSite) -> None:
+    """After Redis's clock was set back a distant sale start is due once, and then again when the sale starts."""
     await watched.watch(A)
     lot = await watched.lot()
     await watched.store.do("DEL", key(SITE, "watched"))
@@ -203,9 +203,9 @@ async def test_sale_times_outlast_a_clock_set_back(watched: StoredSite) -> None:
     assert isinstance(await watched.claim(), Wait)
 
 
-async def test_first_reads_outlast_a_clock_set_back(watched: StoredSite) -> None:
-    """Strangers who were there before Redis's clock was set back do not use up the first reads until it caught up."""
-    await watched.watch(*(TicketId(f"stranger-{n}") for n in range(30)))
+async def test_clock_set_back_resets_first_reads(watched: StoredSite) -> None:
+    """First reads used up before Redis's clock was set back are available again after it."""
+    await watched.watch(*(TicketId(f"random-{n}") for n in range(30)))
     await watched.passes(-HOUR)
 
     await watched.watch(A)
@@ -213,8 +213,8 @@ async def test_first_reads_outlast_a_clock_set_back(watched: StoredSite) -> None
     assert A in await watched.scores()
 
 
-async def test_a_clock_set_back_holds_no_call(site: StoredSite) -> None:
-    """Law 5: A budget that was used up, and a pause, end in their time after Redis's clock was set back."""
+async def test_clock_set_back_blocks_no_call(site: StoredSite) -> None:
+    """Law 5: A used-up budget and a pause end within their usual time after Redis's clock was set back."""
     while not isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), Wait):
         pass
     await site.passes(-HOUR)
@@ -233,8 +233,8 @@ async def test_a_clock_set_back_holds_no_call(site: StoredSite) -> None:
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
-async def test_a_clock_set_back_holds_no_probe(site: StoredSite) -> None:
-    """The one call after a fault is waited for no longer than its 30 s after Redis's clock was set back."""
+async def test_clock_set_back_blocks_no_trial_call(site: StoredSite) -> None:
+    """After Redis's clock was set back other calls wait for the one call after a fault for no longer than its 30 s."""
     await site.schedule.pause(SITE_ID, None, 0.0)
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
     await site.store.do("HDEL", key(SITE, "reads"), "paused_until")
@@ -246,7 +246,7 @@ async def test_a_clock_set_back_holds_no_probe(site: StoredSite) -> None:
     assert about(30) == held.seconds
 
 
-async def test_gap_between_reads(site: StoredSite) -> None:
+async def test_gap_between_reads_of_a_site(site: StoredSite) -> None:
     """Two reads of a site are half a second apart, so that hints gather; with over 100 due there is no gap."""
     await site.mark(A)
     await site.lot()

@@ -28,7 +28,9 @@ from tests.rig.time_travel import aged
         (3600.0, 1.0, 1, 300),
     ],
 )
-async def test_pause(site: StoredSite, retry_after: float | None, chance: float, faults: int, expected: float) -> None:
+async def test_fault_pauses_the_site(
+    site: StoredSite, retry_after: float | None, chance: float, faults: int, expected: float
+) -> None:
     """A fault pauses the site: for Retry-After, at most 5 minutes, else for a random part of 2, 4, then 8 s."""
     await site.store.do("HSET", key(SITE, "reads"), "faults", faults - 1)
     site.chance = chance
@@ -39,7 +41,7 @@ async def test_pause(site: StoredSite, retry_after: float | None, chance: float,
     assert expected == (0 if not isinstance(found, Wait) else about(found.seconds))
 
 
-async def test_a_call_that_hung_has_waited(site: StoredSite) -> None:
+async def test_pause_after_a_hung_call_counts_from_its_beginning(site: StoredSite) -> None:
     """Where Wix gave no answer the pause counts from the call's beginning; a Retry-After counts from the answer."""
     await site.store.do("HSET", key(SITE, "reads"), "faults", 2)
     await site.mark(A)
@@ -50,8 +52,8 @@ async def test_a_call_that_hung_has_waited(site: StoredSite) -> None:
     assert about(7) == await site.schedule.pause(SITE_ID, None, 7.0)
 
 
-async def test_a_fault_gives_the_tickets_back(site: StoredSite) -> None:
-    """Law 5: A fault makes its tickets due now, and the pause holds them: the site waits, no ticket is punished."""
+async def test_fault_makes_the_tickets_due_again(site: StoredSite) -> None:
+    """Law 5: A fault makes its tickets due now; the pause delays the site, not single tickets."""
     await site.mark(A, B)
     lot = await site.lot()
     await site.mark(B)
@@ -66,8 +68,8 @@ async def test_a_fault_gives_the_tickets_back(site: StoredSite) -> None:
     assert {A, B} == set((await site.lot()).tickets)
 
 
-async def test_a_fault_pauses_no_other_site(site: StoredSite) -> None:
-    """Law 5: The pause of one site is nothing to the others."""
+async def test_fault_pauses_no_other_site(site: StoredSite) -> None:
+    """Law 5: The pause of one site does not affect the others."""
     other = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
     await site.schedule.add_site(other, Rules(), everything=False)
 
@@ -76,15 +78,15 @@ async def test_a_fault_pauses_no_other_site(site: StoredSite) -> None:
     assert isinstance(await site.schedule.spend(other, Priority.REST), int)
 
 
-async def test_a_pause_is_never_shortened(site: StoredSite) -> None:
+async def test_pause_is_never_shortened(site: StoredSite) -> None:
     """Of two calls that failed at once the longer pause holds."""
     await site.schedule.pause(SITE_ID, None, 60.0)
 
     assert about(60) == await site.schedule.pause(SITE_ID, None, 1.0)
 
 
-async def test_one_call_after_a_fault(site: StoredSite) -> None:
-    """After a fault one call at a time asks whether Wix is well again, until a good answer; none comes: 30 s."""
+async def test_one_trial_call_after_a_fault(site: StoredSite) -> None:
+    """After a fault only one call at a time is allowed until one succeeds, or until 30 s have passed without an answer."""
     await site.mark(A)
     await site.schedule.pause(SITE_ID, None, 0.0)
     lot = await site.lot()
@@ -100,8 +102,8 @@ async def test_one_call_after_a_fault(site: StoredSite) -> None:
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
-async def test_who_spoils_a_lot_is_got_past(site: StoredSite) -> None:
-    """After each fault in a row a lot is smaller, and its tickets come last: one that Wix cannot answer for stops no other."""
+async def test_failing_ticket_does_not_block_other_tickets(site: StoredSite) -> None:
+    """After each fault in a row lots get smaller and their tickets come last, so a failing ticket blocks no other."""
     tickets = [TicketId(f"{n:08d}-aaaa-4aaa-8aaa-000000000001") for n in range(60)]
     spoils, well = tickets[7], set[TicketId]()
     sizes = []
@@ -121,8 +123,8 @@ async def test_who_spoils_a_lot_is_got_past(site: StoredSite) -> None:
     assert 30 > len(sizes)
 
 
-async def test_a_hinted_one_that_spoils_lots_is_got_past(site: StoredSite) -> None:
-    """However urgent the ticket is that Wix cannot answer for, the less urgent ones are read too."""
+async def test_failing_hinted_ticket_does_not_block_less_urgent_ones(site: StoredSite) -> None:
+    """However urgent a ticket is for which Wix fails, the less urgent ones are read too."""
     watched, others = [
         [TicketId(f"{n:08d}-{kind * 4}-4aaa-8aaa-000000000001") for n in range(10)] for kind in ("b", "c")
     ]
@@ -148,8 +150,8 @@ async def test_a_hinted_one_that_spoils_lots_is_got_past(site: StoredSite) -> No
 
 
 @pytest.mark.parametrize(("fault", "expected"), [(False, 2), (True, 0)])
-async def test_a_first_viewer_during_a_read(site: StoredSite, fault: bool, expected: float) -> None:
-    """Who looks at a ticket while it is read for a hint delays none of the reads that follow the hint."""
+async def test_first_viewer_during_a_read_delays_no_settle_read(site: StoredSite, fault: bool, expected: float) -> None:
+    """A viewer that comes while a ticket is read for a hint delays none of the reads that follow the hint."""
     await site.knows(A)
     await site.mark(A)
     lot = await site.lot()
@@ -163,8 +165,8 @@ async def test_a_first_viewer_during_a_read(site: StoredSite, fault: bool, expec
     assert about(expected) == await site.due(A)
 
 
-async def test_another_fault_lets_the_next_call_ask(site: StoredSite) -> None:
-    """When the one call after a fault fails too, the next may ask as soon as its pause is over, not 30 s later."""
+async def test_failed_trial_call_lets_the_next_one_start(site: StoredSite) -> None:
+    """When the one call after a fault fails too, the next may start as soon as its pause is over, not 30 s later."""
     await site.mark(A)
     await site.schedule.pause(SITE_ID, None, 0.0)
     lot = await site.lot()
@@ -174,8 +176,8 @@ async def test_another_fault_lets_the_next_call_ask(site: StoredSite) -> None:
     assert (A,) == (await site.lot()).tickets
 
 
-async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: StoredSite) -> None:
-    """When Redis is away just as the one call after a fault is answered, the next call asks at once, not 30 s later."""
+async def test_abandoned_trial_call_lets_the_next_one_start(site: StoredSite) -> None:
+    """When Redis fails as the one call after a fault is answered, the next call may start at once, not 30 s later."""
     await site.mark(A)
     await site.schedule.pause(SITE_ID, None, 0.0)
 
@@ -188,7 +190,7 @@ async def test_a_call_that_comes_to_nothing_lets_the_next_one_ask(site: StoredSi
     assert isinstance(await site.schedule.spend(SITE_ID, Priority.HINTED), int)
 
 
-async def test_a_good_answer_ends_the_faults(site: StoredSite) -> None:
+async def test_good_answer_resets_the_fault_count(site: StoredSite) -> None:
     """A good answer zeroes the faults, so the next pause is a short one; it does not end a pause."""
     for _ in range(4):
         await site.schedule.pause(SITE_ID, None, 5.0)

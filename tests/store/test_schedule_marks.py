@@ -22,7 +22,7 @@ async def test_unknown_site_writes_nothing(unknown: StoredSite) -> None:
 
 
 async def test_mark_is_one_round_trip(site: StoredSite) -> None:
-    """Law 1: A hint of however many tickets is one command."""
+    """Law 1: A hint of any number of tickets is one command."""
 
     async def asked() -> int:
         stats = await site.store.do("INFO", "commandstats")
@@ -36,8 +36,8 @@ async def test_mark_is_one_round_trip(site: StoredSite) -> None:
     assert before + 1 == await asked()
 
 
-async def test_mark_takes_everything(site: StoredSite) -> None:
-    """Where every ticket is wanted a hint takes those that were never seen, and remembers who said so."""
+async def test_mark_takes_new_tickets_where_all_are_tracked(site: StoredSite) -> None:
+    """Where every ticket is tracked a hint takes new ones too, and the webhook's type and time are stored."""
     assert 2 == await site.mark(A, B)
 
     assert {A: about(0), B: about(0)} == await site.scores("due")
@@ -47,8 +47,8 @@ async def test_mark_takes_everything(site: StoredSite) -> None:
     assert about(0) == (await site.now() - int(heard[f"{ORDER}:at"])) / 1e6
 
 
-async def test_mark_takes_what_was_watched_within_a_day(watched: StoredSite) -> None:
-    """Where only watched tickets are wanted a hint takes those that were watched within a day, no others."""
+async def test_mark_takes_tickets_watched_within_a_day(watched: StoredSite) -> None:
+    """Where only watched tickets are tracked a hint takes those that were watched within a day, and no others."""
     await watched.watch(A)
     await watched.passes(86_300)
     await watched.watch(B)
@@ -61,7 +61,7 @@ async def test_mark_takes_what_was_watched_within_a_day(watched: StoredSite) -> 
 
 @pytest.mark.parametrize("named", Named)
 async def test_mark_falls_back_on_the_event(watched: StoredSite, named: Named) -> None:
-    """An order that names no tracked ticket marks its event's tracked tickets, however it names them."""
+    """An order that names no tracked ticket marks its event's tracked tickets, whatever kind of ids it has."""
     await watched.knows(A, B)
     await watched.watch(A)
 
@@ -70,8 +70,8 @@ async def test_mark_falls_back_on_the_event(watched: StoredSite, named: Named) -
     assert (1, {A}) == (marked, set(await watched.scores("hinted")))
 
 
-async def test_lines_count_only_if_the_event_knows_them(site: StoredSite) -> None:
-    """Of invoice lines, which name tickets only by custom, those count that the event knows; none of them, all do."""
+async def test_invoice_lines_count_only_if_the_event_has_them(site: StoredSite) -> None:
+    """Of invoice lines those count that name tickets of the event; if none does, all its tickets are marked."""
     await site.knows(A, B)
 
     assert 1 == await site.mark(A, C, event=EVENT, named=Named.LINES)
@@ -80,7 +80,7 @@ async def test_lines_count_only_if_the_event_knows_them(site: StoredSite) -> Non
     assert {A, B} == set(await site.scores("hinted"))
 
 
-async def test_due_times_only_fall(site: StoredSite) -> None:
+async def test_repeated_hints_never_delay_a_ticket(site: StoredSite) -> None:
     """Law 4: A thousand orders are one member of the schedule, due when the first of them came."""
     await site.mark(A)
     await site.passes(5)
@@ -91,8 +91,8 @@ async def test_due_times_only_fall(site: StoredSite) -> None:
     assert {A: about(0)} == await site.scores("hinted")
 
 
-async def test_wake_only_if_a_time_fell(site: StoredSite) -> None:
-    """A worker is woken by a hint that made something due, and not by one that found it due."""
+async def test_hint_wakes_only_if_it_made_something_due(site: StoredSite) -> None:
+    """A worker is woken by a hint that makes a ticket due, and not by one for a ticket that is due already."""
     async with site.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
         assert await listener.receive(2)
@@ -106,8 +106,8 @@ async def test_wake_only_if_a_time_fell(site: StoredSite) -> None:
     assert [SITE, SITE, "end"] == [one.text for one in heard if one]
 
 
-async def test_mark_during_a_claim_reads_again(site: StoredSite) -> None:
-    """An order that comes during a read lowers the lease, and the end of that read leaves it: it is read once more."""
+async def test_mark_during_a_read_causes_another_read(site: StoredSite) -> None:
+    """An order that comes during a read makes the ticket due at once, and the end of that read leaves it due."""
     await site.mark(A, B)
     lot = await site.lot()
     assert (about(30), about(30)) == (await site.due(A), await site.due(B))

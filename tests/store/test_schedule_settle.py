@@ -44,7 +44,7 @@ SETTLED: dict[str, tuple[dict[str, Any], float | None]] = {
 
 
 @pytest.mark.parametrize("case", SETTLED)
-async def test_settle(site: StoredSite, case: str) -> None:
+async def test_settle_schedules_the_next_read(site: StoredSite, case: str) -> None:
     """After a read a ticket is due at the earliest of: settle steps of a hint, sale start or end, viewers, reconciling."""
     given_, expected = SETTLED[case]
     await site.mark(A)
@@ -62,7 +62,7 @@ async def test_settle(site: StoredSite, case: str) -> None:
     assert expected == (None if (due := await site.due(A)) is None else about(due))
 
 
-async def test_settle_steps(site: StoredSite) -> None:
+async def test_settle_steps_after_a_hint(site: StoredSite) -> None:
     """A hint is followed by reads 2, 8 and 30 s after it, as Wix may answer late; then it is forgotten."""
     await site.mark(A)
     reads = []
@@ -81,7 +81,7 @@ async def test_settle_steps(site: StoredSite) -> None:
 
 
 async def ends(site: StoredSite) -> list[tuple[str, float]]:
-    """The ends of holds that are remembered, as tickets and seconds from now."""
+    """The stored ends of holds, as tickets and seconds from now."""
     now = await site.now()
     pairs = [one.rpartition(":") for one in await site.store.do("ZRANGE", key(SITE, "holds"), 0, -1)]
     return [(ticket, (int(moment) - now) / 1e6) for ticket, _, moment in pairs]
@@ -92,8 +92,8 @@ def within_5_s(seconds: float) -> Any:
     return pytest.approx(seconds + 2.25, abs=2.75)
 
 
-async def test_end_of_a_hold(watched: StoredSite) -> None:
-    """The end of a hold is a due time of its own, followed by reads as a hint is, without any viewer or webhook then."""
+async def test_end_of_a_hold_makes_a_ticket_due(watched: StoredSite) -> None:
+    """The end of a hold is a due time of its own, followed by settle reads, without any viewer or webhook then."""
     await watched.watch(A)
     await watched.lot()
     await held(watched, A, 1200)
@@ -103,7 +103,7 @@ async def test_end_of_a_hold(watched: StoredSite) -> None:
         await watched.passes(max(0.0, due))
         passed += max(0.0, due)
         lot = await watched.lot()
-        if passed > 35:  # its viewer has left, and the hint's own steps are over
+        if passed > 35:  # the viewer has left, and the hint's own steps are over
             reads.append(passed)
         await watched.settle(lot)
 
@@ -112,8 +112,8 @@ async def test_end_of_a_hold(watched: StoredSite) -> None:
     assert [] == await ends(watched)
 
 
-async def test_ends_of_many_holds(watched: StoredSite) -> None:
-    """A rush of holds is one due time in 5 s, the same for all tickets, and each is kept until it has passed."""
+async def test_ends_of_many_holds_are_rounded(watched: StoredSite) -> None:
+    """Many holds are one due time in 5 s, the same for all tickets, and each is kept until it has passed."""
     site = watched
     await site.watch(A, B)
     for second in range(300):
@@ -136,23 +136,23 @@ async def test_ends_of_many_holds(watched: StoredSite) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, 3601, 10**7])
-async def test_no_end_of_a_hold(site: StoredSite, seconds: float) -> None:
-    """A hold that is over, or that would end after more than an hour, is a hint as any other."""
+async def test_hold_with_no_future_end_is_a_plain_hint(site: StoredSite, seconds: float) -> None:
+    """A hold that is over, or that would end after more than an hour, is treated as any other hint."""
     assert 1 == await held(site, A, seconds)
 
     assert about(0) == await site.due(A)
     assert [] == await ends(site)
 
 
-async def test_holds_of_untracked_tickets(watched: StoredSite) -> None:
-    """Law 9: A hold on a ticket that nobody wants is not remembered."""
+async def test_hold_of_an_untracked_ticket_is_not_stored(watched: StoredSite) -> None:
+    """Law 9: A hold on an untracked ticket is not stored."""
     assert 0 == await held(watched, A, 600)
 
     assert [] == await ends(watched)
 
 
-async def test_holds_of_one_ticket(site: StoredSite) -> None:
-    """A ticket's holds are its own, also where the name of one begins with that of another."""
+async def test_holds_of_tickets_with_a_common_prefix(site: StoredSite) -> None:
+    """Each ticket has its own holds, even if its id is a prefix of another's."""
     one, ten = TicketId("ticket-1"), TicketId("ticket-10")
     await held(site, ten, 100)
     await site.mark(one)
@@ -167,8 +167,8 @@ async def test_holds_of_one_ticket(site: StoredSite) -> None:
     assert [ten] == [ticket for ticket, _ in await ends(site)]
 
 
-async def test_a_second_order_starts_the_steps_anew(site: StoredSite) -> None:
-    """Steps count from the last hint, and orders in between make no more of them."""
+async def test_second_order_restarts_the_settle_steps(site: StoredSite) -> None:
+    """Steps count from the last hint, and orders in between add no more of them."""
     await site.mark(A)
     await site.settle(await site.lot())
     await site.passes(5)
@@ -180,8 +180,8 @@ async def test_a_second_order_starts_the_steps_anew(site: StoredSite) -> None:
     assert about(2) == await site.due(A)
 
 
-async def test_steps_are_done_by_reads_that_began_later(site: StoredSite) -> None:
-    """A read that was slow has not done the steps that passed while it waited: they are due at once."""
+async def test_slow_read_does_not_complete_later_settle_steps(site: StoredSite) -> None:
+    """A slow read does not complete the steps that passed while it waited: they are due at once."""
     await site.mark(A)
     lot = await site.lot()
     await site.passes(10)
@@ -191,8 +191,8 @@ async def test_steps_are_done_by_reads_that_began_later(site: StoredSite) -> Non
     assert about(2 - 10) == await site.due(A)
 
 
-async def test_a_lot_of_another_worker_is_left(site: StoredSite) -> None:
-    """A worker that answers after its lease ended does not settle what another worker reads by now."""
+async def test_late_answer_does_not_settle_another_workers_lot(site: StoredSite) -> None:
+    """A worker that answers after its lease ended does not settle tickets that another worker reads by now."""
     await site.mark(A)
     slow = await site.lot()
     await site.passes(30)
@@ -203,8 +203,8 @@ async def test_a_lot_of_another_worker_is_left(site: StoredSite) -> None:
     assert about(30) == await site.due(A)
 
 
-async def test_track(site: StoredSite) -> None:
-    """A listing gives a due time to tickets that had none, and takes none from those that had."""
+async def test_track_schedules_only_new_tickets(site: StoredSite) -> None:
+    """A listing gives a due time to tickets that had none, and changes none of the others."""
     await site.mark(A)
 
     await site.schedule.track(SITE_ID, await site.now(), [NextRead(A, Pace.LIVE), NextRead(B, Pace.LIVE)])
@@ -213,8 +213,8 @@ async def test_track(site: StoredSite) -> None:
     assert {A, B} == set(await site.schedule.tracked(SITE_ID))
 
 
-async def test_viewers_are_forgotten(watched: StoredSite) -> None:
-    """Who looked at a ticket more than a day ago is no longer remembered."""
+async def test_viewers_are_forgotten_after_a_day(watched: StoredSite) -> None:
+    """A ticket that was last watched more than a day ago is no longer stored as watched."""
     await watched.watch(A)
     await watched.passes(86_430)
     await watched.watch(B)

@@ -20,7 +20,7 @@ from tests.rig.time_travel import aged
 
 
 async def test_watch_makes_a_first_read_due(watched: StoredSite) -> None:
-    """A ticket that was never read is due when somebody looks at it, and stays watched for 20 s."""
+    """A ticket that was never read is due when a viewer comes, and stays watched for 20 s."""
     [seen] = await watched.seen(A)
 
     assert (A, None, None) == (seen.ticket, seen.v, seen.counter)
@@ -29,8 +29,8 @@ async def test_watch_makes_a_first_read_due(watched: StoredSite) -> None:
     assert {} == await watched.scores("hinted")
 
 
-async def test_watch_wakes_for_a_first_read(watched: StoredSite) -> None:
-    """The first viewer of a ticket does not wait until a worker looks by itself."""
+async def test_watch_wakes_a_worker_for_a_first_read(watched: StoredSite) -> None:
+    """The first viewer of a ticket does not wait until a worker polls."""
     async with watched.store.listener() as listener:
         await listener.subscribe_all_nodes(WAKE)
         assert await listener.receive(2)
@@ -42,23 +42,23 @@ async def test_watch_wakes_for_a_first_read(watched: StoredSite) -> None:
     assert SITE == heard.text
 
 
-async def test_first_reads_are_few(watched: StoredSite) -> None:
-    """Law 9: Strangers who ask for random tickets cause 30 first reads in any minute, and are not remembered beyond."""
-    strangers = [TicketId(f"stranger-{n}") for n in range(100)]
-    await watched.watch(*strangers)
-    assert set(strangers[:30]) == set(await watched.scores("due")) == set(await watched.scores("watched"))
+async def test_first_reads_are_limited(watched: StoredSite) -> None:
+    """Law 9: Requests for random tickets cause at most 30 first reads in any minute, and the rest are not stored."""
+    random_ids = [TicketId(f"random-{n}") for n in range(100)]
+    await watched.watch(*random_ids)
+    assert set(random_ids[:30]) == set(await watched.scores("due")) == set(await watched.scores("watched"))
 
     await watched.passes(30)
-    await watched.watch(*strangers)
+    await watched.watch(*random_ids)
     assert 30 == len(await watched.scores("due"))
 
     await watched.passes(31)
-    await watched.watch(*strangers)
+    await watched.watch(*random_ids)
     assert 60 == len(await watched.scores("due"))
 
 
-async def test_what_is_scheduled_is_no_first_read(site: StoredSite) -> None:
-    """A ticket that is due anyway costs none of the first reads."""
+async def test_scheduled_ticket_uses_no_first_read(site: StoredSite) -> None:
+    """A ticket that is due anyway uses none of the first reads."""
     await site.mark(*(TicketId(f"ticket-{n}") for n in range(40)))
 
     await site.watch(*(TicketId(f"ticket-{n}") for n in range(40)))
@@ -66,8 +66,8 @@ async def test_what_is_scheduled_is_no_first_read(site: StoredSite) -> None:
     assert 40 == len(await site.scores("watched"))
 
 
-async def test_a_ticket_whose_snapshot_has_expired(watched: StoredSite) -> None:
-    """A ticket that nobody looked at for so long is read at once for who does, though its sale ends in a month."""
+async def test_ticket_with_an_expired_snapshot_is_read_at_once(watched: StoredSite) -> None:
+    """A ticket whose snapshot has expired is read at once for a new viewer, though its sale ends in a month."""
     await watched.watch(A)
     lot = await watched.lot()
     await watched.passes(25)
@@ -83,8 +83,8 @@ async def test_a_ticket_whose_snapshot_has_expired(watched: StoredSite) -> None:
     assert about(30) == await watched.due(A), "a read that is under way is not cut into"
 
 
-async def test_what_was_never_there_is_not_asked_for(watched: StoredSite) -> None:
-    """Law 9: A ticket that Wix does not know costs nothing while that is remembered, one first read after it."""
+async def test_ticket_unknown_to_wix_is_not_read_again(watched: StoredSite) -> None:
+    """Law 9: A ticket that Wix does not know costs nothing while that is stored, and one first read after it."""
     await watched.watch(A)
     lot = await watched.lot()
     await watched.snapshots.keep(SITE_ID, lot.version, [ReadResult.never_there(A)])
@@ -101,8 +101,8 @@ async def test_what_was_never_there_is_not_asked_for(watched: StoredSite) -> Non
     assert {A: about(0)} == await watched.scores("due")
 
 
-async def test_watch_tells_what_is_stored(watched: StoredSite) -> None:
-    """A viewer's call answers version, age and rules of the last read, and the counter only if it was asked for."""
+async def test_watch_returns_the_stored_snapshot(watched: StoredSite) -> None:
+    """A viewer's call returns version, age and rules of the last read, and the counter only if it was asked for."""
     await watched.knows(A)
     await watched.passes(7, A)
 
@@ -114,8 +114,8 @@ async def test_watch_tells_what_is_stored(watched: StoredSite) -> None:
     assert (seen.v, None) == (brief.v, brief.counter)
 
 
-async def test_watch_tells_of_the_site(watched: StoredSite) -> None:
-    """The same call answers the site's rules and whether its webhooks stay away, and without tickets writes nothing."""
+async def test_watch_returns_the_rules_and_silence_of_the_site(watched: StoredSite) -> None:
+    """The same call returns the site's rules and whether its webhooks are missing, and without tickets writes nothing."""
     before = await watched.keys()
 
     known = await watched.schedule.watch(SITE_ID, [])
@@ -131,8 +131,10 @@ async def test_watch_tells_of_the_site(watched: StoredSite) -> None:
 @pytest.mark.parametrize(
     ("falls", "minutes", "silent"), [(3, 5, True), (2, 60, False), (3, 4.9, False), (50, 0, False), (50, 60, True)]
 )
-async def test_silent_is_often_and_for_long(watched: StoredSite, falls: int, minutes: float, silent: bool) -> None:
-    """A site is silent when its stock fell three times, the last of them five minutes after the first, and no webhook came."""
+async def test_silent_site_needs_several_falls_over_minutes(
+    watched: StoredSite, falls: int, minutes: float, silent: bool
+) -> None:
+    """A site is silent when its stock fell three times over at least five minutes, and no webhook came."""
     heard = await watched.now()
     first = heard + 7
     last = first + round(minutes * 60e6)
@@ -147,8 +149,8 @@ async def test_silent_is_often_and_for_long(watched: StoredSite, falls: int, min
     assert WatchedSite(Rules().hash, None) == await watched.schedule.watch(SITE_ID, [])
 
 
-async def test_a_mark_that_no_webhook_made(watched: StoredSite) -> None:
-    """Only webhooks are heard: other reasons to look again leave a silence as it is, and any webhook ends it."""
+async def test_only_webhooks_end_a_silence(watched: StoredSite) -> None:
+    """Only webhooks end a silence, and any webhook does; other reasons for a read do not."""
     await watched.schedule.mark(SITE_ID, Hint("rules", (A,)))
     assert {} == await watched.schedule.heard(SITE_ID)
 
@@ -162,8 +164,8 @@ async def test_a_mark_that_no_webhook_made(watched: StoredSite) -> None:
 
 
 @pytest.mark.parametrize(("pace", "expected"), [(Pace.LIVE, 15 - 7), (Pace.SLOW, 600 - 7), (Pace.DEAD, 600 - 7)])
-async def test_a_viewer_keeps_a_ticket_due(watched: StoredSite, pace: Pace, expected: float) -> None:
-    """A watched ticket is due 15 s after its last read; gone or ended, 10 minutes after."""
+async def test_watched_ticket_is_due_by_its_pace(watched: StoredSite, pace: Pace, expected: float) -> None:
+    """A watched ticket is due 15 s after its last read; if deleted or ended, 10 minutes after."""
     await watched.knows(A, pace=pace)
     await watched.passes(7, A)
 
@@ -172,7 +174,7 @@ async def test_a_viewer_keeps_a_ticket_due(watched: StoredSite, pace: Pace, expe
     assert {A: about(expected)} == await watched.scores("due")
 
 
-async def test_a_viewer_makes_it_sooner(site: StoredSite) -> None:
+async def test_first_viewer_makes_a_ticket_due_sooner(site: StoredSite) -> None:
     """A ticket that waits for its reconciling read is due sooner with its first viewer, at once if its read is old."""
     await site.knows(A)
     await site.schedule.track(SITE_ID, await site.now(), [NextRead(A, Pace.LIVE)])
@@ -186,8 +188,8 @@ async def test_a_viewer_makes_it_sooner(site: StoredSite) -> None:
     assert {A: about(0), B: about(15)} == await site.scores()
 
 
-async def test_watching_on_leaves_a_read_in_flight(watched: StoredSite) -> None:
-    """Who goes on watching does not cut into the lease of a read, which settles the next time itself."""
+async def test_watching_again_leaves_a_read_in_flight(watched: StoredSite) -> None:
+    """Watching again does not shorten the lease of a read, which settles the next due time itself."""
     await watched.knows(A)
     await watched.watch(A)
     await watched.passes(16, A)
@@ -200,8 +202,8 @@ async def test_watching_on_leaves_a_read_in_flight(watched: StoredSite) -> None:
     assert {A: about(15)} == await watched.scores("due")
 
 
-async def test_watching_uses_half_the_budget(watched: StoredSite) -> None:
-    """However many tickets are watched, reading them uses at most half the budget: their times are stretched."""
+async def test_watched_tickets_use_half_the_budget(watched: StoredSite) -> None:
+    """However many tickets are watched, reading them uses at most half the budget: their due times are stretched."""
     watched.schedule.budget = Budget(refill=0.02, first_reads=100)
     await watched.knows(A)
     await watched.watch(*(TicketId(f"ticket-{n}") for n in range(30)))
@@ -216,7 +218,7 @@ async def test_watching_uses_half_the_budget(watched: StoredSite) -> None:
 
 
 async def test_watched_reads_have_their_own_gap(watched: StoredSite) -> None:
-    """FakeReader that only keep watched tickets fresh are two in three calls of the budget's rate apart, at most."""
+    """Reads that only keep watched tickets fresh are at least the time of two tokens apart."""
     await watched.watch(*(TicketId(f"ticket-{n}") for n in range(30)))
     await watched.lot()
     await watched.passes(61)
@@ -230,30 +232,30 @@ async def test_watched_reads_have_their_own_gap(watched: StoredSite) -> None:
     assert pytest.approx(2 / 3, abs=0.1) == found.seconds
 
 
-async def test_strangers_do_not_hide_what_is_there(watched: StoredSite) -> None:
-    """Law 9: When random ids have used up the first reads a listing is due, half a minute apart, not within another."""
-    strangers = [TicketId(f"stranger-{n}") for n in range(31)]
-    await watched.watch(*strangers[:30])
+async def test_random_ids_make_a_listing_due(watched: StoredSite) -> None:
+    """Law 9: When random ids have used up the first reads a listing is due, half a minute apart, not during another."""
+    random_ids = [TicketId(f"random-{n}") for n in range(31)]
+    await watched.watch(*random_ids[:30])
     assert isinstance(await watched.claim(), Lot)
 
-    await watched.watch(strangers[30])
+    await watched.watch(random_ids[30])
     listing = await watched.listing()
     await watched.passes(15)
-    await watched.watch(strangers[30])
+    await watched.watch(random_ids[30])
     listing = replace(listing, lease=listing.lease - 15_000_000)
     held = await watched.schedule.extend(listing)
     assert held is not None
     await watched.schedule.listing_done(held)
-    await watched.watch(strangers[30])
+    await watched.watch(random_ids[30])
     assert not isinstance(await watched.claim(), Listing)
 
     await watched.passes(30)
     await watched.listing()
 
 
-async def test_what_was_listed_is_no_first_read(watched: StoredSite) -> None:
-    """Law 9: A ticket that a listing has found is watched and read whatever strangers have used up."""
-    await watched.watch(*(TicketId(f"stranger-{n}") for n in range(31)))
+async def test_listed_ticket_uses_no_first_read(watched: StoredSite) -> None:
+    """Law 9: A ticket that a listing found is watched and read even if random ids have used up the first reads."""
+    await watched.watch(*(TicketId(f"random-{n}") for n in range(31)))
     await watched.knows(A)
     await watched.schedule.track(SITE_ID, await watched.now(), [NextRead(A, Pace.LIVE, end_us=10**16)])
     assert await watched.due(A) is None

@@ -18,14 +18,14 @@ def test_included_files_come_first() -> None:
     assert (claim.name, claim.text) == (scripts.CLAIM.name, scripts.CLAIM.text)
 
 
-def test_constants_are_named_after_files() -> None:
+def test_script_constants_are_named_after_files() -> None:
     """The constant of each script is the name of its file in capitals."""
     assert {script.name.upper() for script in READ.values()} == set(READ)
 
 
 @pytest.mark.parametrize("path", sorted(scripts.FOLDER.glob("*.lua")), ids=lambda path: path.stem)
-def test_no_json_is_decoded(path: Path) -> None:
-    """No file decodes JSON, which would break large integers and empty lists; each begins with what it is."""
+def test_no_script_decodes_json(path: Path) -> None:
+    """No file decodes JSON, which would break large integers and empty lists; each begins with its description."""
     text = path.read_text()
 
     assert "cjson" not in text
@@ -33,6 +33,6 @@ def test_no_json_is_decoded(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(scripts.FOLDER.glob("*.lua")), ids=lambda path: path.stem)
-def test_every_file_is_used(path: Path) -> None:
+def test_every_lua_file_is_used(path: Path) -> None:
     """Every file in lua/ is part of a script."""
     assert any(path.read_text() in script.text for script in READ.values())

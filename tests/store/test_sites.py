@@ -29,8 +29,8 @@ async def schedule(store: RedisClient) -> Schedule:
     return Schedule(store)
 
 
-async def test_taken_on(schedule: Schedule) -> None:
-    """The sites of the settings are known from the start, those that Redis knows already are left as they are."""
+async def test_start_adds_sites_of_the_settings(schedule: Schedule) -> None:
+    """The sites of the settings are added at the start; those that Redis has already are left unchanged."""
     await schedule.add_site(OTHER, Rules(low_at=3), everything=True)
     found = sites(schedule, [OURS])
 
@@ -40,8 +40,8 @@ async def test_taken_on(schedule: Schedule) -> None:
     assert [Rules().hash, Rules(low_at=3).hash] == [await schedule.rules(site) for site in (OURS, OTHER)]
 
 
-async def test_taken_on_with_others(schedule: Schedule) -> None:
-    """A worker takes on those that Redis knows too, under its rules."""
+async def test_thorough_start_adds_stored_sites_too(schedule: Schedule) -> None:
+    """A worker adds the sites that Redis has too, under its own rules."""
     await schedule.add_site(OTHER, Rules(low_at=3), everything=True)
 
     await sites(schedule, [OURS]).start(include_known=True)
@@ -49,8 +49,8 @@ async def test_taken_on_with_others(schedule: Schedule) -> None:
     assert [Rules().hash] * 2 == [await schedule.rules(site) for site in (OURS, OTHER)]
 
 
-async def test_lost(schedule: Schedule, store: RedisClient) -> None:
-    """A Redis that was emptied gets every site back that it knew, be it from the settings or not, and lists it anew."""
+async def test_sites_are_restored_after_data_loss(schedule: Schedule, store: RedisClient) -> None:
+    """After Redis lost its data every known site is restored, from the settings or not, and listed again."""
     found = sites(schedule, [OURS])
     await found.start()
     await schedule.add_site(INSTALLED, Rules(), everything=True)
@@ -67,8 +67,8 @@ async def test_lost(schedule: Schedule, store: RedisClient) -> None:
 
 
 @pytest.mark.parametrize("read", [True, False])
-async def test_let_go(schedule: Schedule, store: RedisClient, read: bool) -> None:
-    """A site that was let go stays gone, whether it was ever read or not, for everyone who knew it."""
+async def test_removed_site_stays_removed(schedule: Schedule, store: RedisClient, read: bool) -> None:
+    """A removed site stays removed in every process, whether it was ever read or not."""
     found = sites(schedule, [OURS])
     await found.start()
     await schedule.add_site(INSTALLED, Rules(), everything=True)
@@ -89,8 +89,8 @@ async def test_let_go(schedule: Schedule, store: RedisClient, read: bool) -> Non
     assert {OURS, INSTALLED} == await found.reload()
 
 
-async def test_a_part_is_lost(schedule: Schedule, store: RedisClient) -> None:
-    """Where only a part of a cluster lost its data, its sites are taken on again, and so are all when it is the list."""
+async def test_sites_are_restored_after_partial_data_loss(schedule: Schedule, store: RedisClient) -> None:
+    """When one master of a cluster lost its data its sites are restored, and all are if it held the list."""
     found = sites(schedule, check_each=True)
     for site in (OURS, OTHER):
         await schedule.add_site(site, Rules(), everything=True)
@@ -106,8 +106,8 @@ async def test_a_part_is_lost(schedule: Schedule, store: RedisClient) -> None:
     assert {OURS, OTHER} == await schedule.sites()
 
 
-async def test_a_part_is_away(breakable: Cluster) -> None:
-    """A part of a cluster that hangs keeps nobody from the start, delays the others once, and gets its sites when it is back."""
+async def test_start_with_a_hanging_master(breakable: Cluster) -> None:
+    """A hanging master prevents no start, delays the others once, and gets its sites when it is back."""
     many = [SiteId(f"00000000-1111-4111-8111-{number:012}") for number in range(60)]
     hangs = next(master for master in breakable.masters if breakable.owner(SITES) is not master)
     breakable.flush()
@@ -132,8 +132,8 @@ async def test_a_part_is_away(breakable: Cluster) -> None:
         await until(all_known)
 
 
-async def test_the_list_is_away(breakable: Cluster) -> None:
-    """While the master that has the list of sites hangs a process starts all the same, with the sites that it is given."""
+async def test_start_without_the_list_of_sites(breakable: Cluster) -> None:
+    """While the master that has the list of sites hangs, a process starts with the sites of its settings."""
     many = [SiteId(f"00000000-1111-4111-8111-{number:012}") for number in range(60)]
     hangs = breakable.owner(SITES)
     breakable.flush()
@@ -160,8 +160,8 @@ async def test_the_list_is_away(breakable: Cluster) -> None:
         await until(all_listed)
 
 
-async def test_nobody_there(redis_server: Callable[..., RedisServer]) -> None:
-    """Without any Redis there is no start and no look, and what was known is not forgotten over it."""
+async def test_start_and_reload_fail_without_redis(redis_server: Callable[..., RedisServer]) -> None:
+    """Without Redis both start and reload fail, and known sites are not forgotten."""
     server = redis_server()
     async with aclosing(RedisClient(server.url, Use.INGEST)) as store:
         found = sites(Schedule(store), [OURS])

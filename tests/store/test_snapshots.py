@@ -42,7 +42,7 @@ return {
 
 @pytest.fixture
 async def site(redis_url: str) -> AsyncIterator[StoredSite]:
-    """A known site of which every ticket is wanted."""
+    """A known site that tracks every ticket."""
     async with aclosing(StoredSite(redis_url)) as found:
         yield await found.add_site()
 
@@ -64,13 +64,13 @@ async def test_first_read(site: StoredSite) -> None:
     assert {A} == set(await site.store.do("SMEMBERS", key(SITE, "event", EVENT)))
 
 
-async def test_no_findings(site: StoredSite) -> None:
-    """Nothing found is nothing to keep."""
+async def test_empty_answer_keeps_nothing(site: StoredSite) -> None:
+    """An empty answer stores nothing."""
     assert [] == await site.keep(7_000)
 
 
-async def test_older_is_refused(site: StoredSite) -> None:
-    """Law 2: A read that began earlier than the one kept, or the same one again, is refused and changes nothing."""
+async def test_older_read_is_refused(site: StoredSite) -> None:
+    """Law 2: A read that began earlier than the stored one, or the same one again, is refused and changes nothing."""
     await site.keep(7_000, definition(A, 3))
     before = await everything(site)
 
@@ -81,8 +81,8 @@ async def test_older_is_refused(site: StoredSite) -> None:
     assert [KEPT | SHOWN] == await site.keep(7_001, definition(A, 2))
 
 
-async def test_other_rules_are_refused(site: StoredSite, redis_url: str) -> None:
-    """A worker whose rules are not the site's keeps nothing, and so does one whose site is not known."""
+async def test_read_under_other_rules_is_refused(site: StoredSite, redis_url: str) -> None:
+    """A worker whose rules are not the site's stores nothing, nor does one whose site is unknown."""
     async with aclosing(StoredSite(redis_url, rules=Rules(low_at=2))) as other:
         before = await everything(site)
 
@@ -93,7 +93,7 @@ async def test_other_rules_are_refused(site: StoredSite, redis_url: str) -> None
         assert before == await everything(site)
 
 
-async def test_new_rules_are_kept_anew(redis_url: str) -> None:
+async def test_new_rules_announce_a_new_counter(redis_url: str) -> None:
     """After a change of rules the same answer makes another counter, which is announced, and no change of facts."""
     async with aclosing(StoredSite(redis_url)) as old, aclosing(StoredSite(redis_url, rules=Rules(low_at=2))) as new:
         await old.add_site()
@@ -106,15 +106,15 @@ async def test_new_rules_are_kept_anew(redis_url: str) -> None:
         assert [Kept.OTHER_RULES] == await old.keep(7_002, definition(A, 3))
 
 
-async def test_each_finding_for_itself(site: StoredSite) -> None:
-    """Of one answer each ticket is judged by itself: newer ones are kept, older ones refused."""
+async def test_each_ticket_of_an_answer_is_kept_separately(site: StoredSite) -> None:
+    """Of one answer each ticket is judged separately: newer ones are stored, older ones refused."""
     await site.keep(7_005, definition(A, 3))
 
     assert [Kept.REFUSED, NEW] == await site.keep(7_003, definition(A, 1), definition(B, 1))
 
 
-async def test_outcomes_are_counted(site: StoredSite) -> None:
-    """What became of a finding is counted: announced, kept without a change, refused."""
+async def test_keep_outcomes_are_counted(site: StoredSite) -> None:
+    """The outcome of each read is counted: announced, stored without a change, or refused."""
 
     def counted() -> list[float]:
         return [metrics.kept.labels(name)._value.get() for name in ("announced", "same", "refused")]
@@ -129,8 +129,8 @@ async def test_outcomes_are_counted(site: StoredSite) -> None:
 # -- what is announced --
 
 
-async def test_published_once_and_only_if_shown(site: StoredSite) -> None:
-    """A counter is published when what it shows has changed, once, and as the text that is stored."""
+async def test_counter_is_published_once_when_it_changes(site: StoredSite) -> None:
+    """A counter is published once when its public state has changed, as the text that is stored."""
     async with site.store.listener() as listener:
         await listener.subscribe(channel(SITE, A))
         assert await listener.receive(2)
@@ -148,8 +148,8 @@ async def test_published_once_and_only_if_shown(site: StoredSite) -> None:
     assert ["7000", "7003"] == [first[5:9], second[5:9]]
 
 
-async def test_bytes_stay_still_above_the_threshold(redis_url: str) -> None:
-    """Above SHOW_AT_MOST no read leaves a trace in what is public: same v, same bytes, no publish."""
+async def test_public_bytes_do_not_change_above_the_threshold(redis_url: str) -> None:
+    """Above SHOW_AT_MOST no read changes anything public: same v, same bytes, no publish."""
     async with aclosing(StoredSite(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
         await site.add_site()
         await site.keep(7_000, definition(A, 200))
@@ -170,8 +170,8 @@ async def test_bytes_stay_still_above_the_threshold(redis_url: str) -> None:
         assert [KEPT | SHOWN] == await site.keep(7_100, definition(A, 10))
 
 
-async def test_read_at_follows_each_read(site: StoredSite) -> None:
-    """A read that changes nothing still tells how fresh the counter is."""
+async def test_read_at_is_updated_by_each_read(site: StoredSite) -> None:
+    """A read that changes nothing still updates how fresh the counter is."""
     await site.keep(7_000, definition(A, 3))
 
     assert [KEPT] == await site.keep(7_005, definition(A, 3))
@@ -180,7 +180,7 @@ async def test_read_at_follows_each_read(site: StoredSite) -> None:
     assert ("7000", "7005", "7005") == (stored["v"], stored["version"], stored["read_at"])
 
 
-async def test_read_at_is_never_to_come(site: StoredSite) -> None:
+async def test_read_at_is_never_in_the_future(site: StoredSite) -> None:
     """Law 8: A version ahead of a clock that was set back makes no number fresh for longer than a read does."""
     now = int((await site.store.do("TIME"))[0]) * 10**6
     ahead = now + 3600 * 10**6
@@ -192,17 +192,17 @@ async def test_read_at_is_never_to_come(site: StoredSite) -> None:
     assert now <= int(stored["read_at"]) < now + 5 * 10**6
 
 
-# -- falls that no webhook told of --
+# -- unreported falls --
 
 
-class Till:
+class SellingSite:
     """A site whose ticket sells: each read comes so many seconds after the one before."""
 
     def __init__(self, site: StoredSite) -> None:
         self.site = site
 
     async def reads(self, unsold: int | None, after: float = 15, ticket: TicketId = A) -> bool:
-        """Let the time pass and read; answers whether that was a fall which no webhook told of."""
+        """Let the time pass and read; returns whether that was an unreported fall."""
         await self.passes(after)
         second, micro = await self.site.store.do("TIME")
         [kept] = await self.site.keep(int(second) * 10**6 + int(micro), definition(ticket, unsold))
@@ -217,92 +217,92 @@ class Till:
         await elapse(self.site.store, SITE_ID, seconds, (A, B))
 
     async def counted(self) -> tuple[int, int, int]:
-        """Falls, the seconds over which they came, and the tickets that they came to."""
+        """Falls, the seconds over which they came, and the number of tickets by which stock fell."""
         heard = await self.site.schedule.heard(SITE_ID)
         first, last = (int(heard.get(f"falls:{name}", 0)) for name in ("first", "last"))
         return int(heard.get("falls", 0)), round((last - first) / 1e6), int(heard.get("falls:tickets", 0))
 
 
 @pytest.fixture
-async def till(site: StoredSite) -> Till:
-    return Till(site)
+async def selling_site(site: StoredSite) -> SellingSite:
+    return SellingSite(site)
 
 
-async def test_a_fall_without_a_webhook(till: Till) -> None:
-    """Stock that fell while no webhook came is counted: how often, over what time, and how many tickets; no other change."""
-    assert not await till.reads(9)
-    assert await till.reads(8)
-    assert not await till.reads(8)
-    assert await till.reads(5, ticket=A)
-    assert not await till.reads(4, ticket=B)
-    assert await till.reads(3, ticket=B)
+async def test_fall_without_a_webhook_is_counted(selling_site: SellingSite) -> None:
+    """Stock that fell without a webhook is counted: how often, over what time, and by how many tickets."""
+    assert not await selling_site.reads(9)
+    assert await selling_site.reads(8)
+    assert not await selling_site.reads(8)
+    assert await selling_site.reads(5, ticket=A)
+    assert not await selling_site.reads(4, ticket=B)
+    assert await selling_site.reads(3, ticket=B)
 
-    assert (3, 60, 5) == await till.counted()
+    assert (3, 60, 5) == await selling_site.counted()
 
 
 @pytest.mark.parametrize(("unsold", "then"), [(None, 5), (5, None), (None, None)])
-async def test_a_limit_is_no_fall(till: Till, unsold: int | None, then: int | None) -> None:
-    """That a ticket gets a limit or loses it is no fall of its stock."""
-    await till.reads(unsold)
+async def test_new_or_removed_limit_is_no_fall(selling_site: SellingSite, unsold: int | None, then: int | None) -> None:
+    """That a ticket gets or loses its limit is no fall of its stock."""
+    await selling_site.reads(unsold)
 
-    assert not await till.reads(then)
-    assert (0, 0, 0) == await till.counted()
-
-
-async def test_a_fall_that_a_webhook_told_of(till: Till) -> None:
-    """A webhook explains what falls after it, even a minute later, as far as Wix's reads may lag behind; not for longer."""
-    await till.reads(9)
-    await till.hears(after=5)
-    assert not await till.reads(8, after=2)
-    assert not await till.reads(7, after=40)
-    assert not await till.reads(6, after=15)
-    assert not await till.reads(5, after=15)
-    assert (0, 0, 0) == await till.counted()
-
-    assert await till.reads(4, after=15)
+    assert not await selling_site.reads(then)
+    assert (0, 0, 0) == await selling_site.counted()
 
 
-async def test_a_webhook_ends_the_count(till: Till) -> None:
-    """A webhook that comes after falls was on its way: it ends the count, and what falls in silence later begins another."""
+async def test_fall_after_a_webhook_is_not_counted(selling_site: SellingSite) -> None:
+    """A webhook explains falls after it, even a minute later, for as long as Wix's reads may lag; not for longer."""
+    await selling_site.reads(9)
+    await selling_site.hears(after=5)
+    assert not await selling_site.reads(8, after=2)
+    assert not await selling_site.reads(7, after=40)
+    assert not await selling_site.reads(6, after=15)
+    assert not await selling_site.reads(5, after=15)
+    assert (0, 0, 0) == await selling_site.counted()
+
+    assert await selling_site.reads(4, after=15)
+
+
+async def test_webhook_resets_the_fall_count(selling_site: SellingSite) -> None:
+    """A webhook that comes after falls was late: it ends the count, and later unreported falls begin another."""
     for unsold in (9, 8, 7):
-        await till.reads(unsold)
-    await till.hears()
-    await till.reads(7)
+        await selling_site.reads(unsold)
+    await selling_site.hears()
+    await selling_site.reads(7)
 
-    assert not await till.reads(6)
-    assert await till.reads(4, after=70) is False
-    assert await till.reads(3)
+    assert not await selling_site.reads(6)
+    assert await selling_site.reads(4, after=70) is False
+    assert await selling_site.reads(3)
 
-    assert (1, 0, 1) == await till.counted()
+    assert (1, 0, 1) == await selling_site.counted()
 
 
-async def test_what_comes_back(till: Till) -> None:
-    """Tickets that come back were in a cart: the falls count no more when all have, and do while some are missing."""
+async def test_tickets_that_come_back_cancel_falls(selling_site: SellingSite) -> None:
+    """Tickets that come back were in a cart: the falls are cancelled when all have come back, and not before."""
     for unsold in (9, 7, 4, 6):
-        assert (unsold in {7, 4}) == await till.reads(unsold)
-    assert (2, 15, 3) == await till.counted()
+        assert (unsold in {7, 4}) == await selling_site.reads(unsold)
+    assert (2, 15, 3) == await selling_site.counted()
 
-    assert not await till.reads(9)
-    assert (0, 0, 0) == await till.counted()
-    assert not await till.reads(20)
-    assert await till.reads(19)
-    assert (1, 0, 1) == await till.counted()
+    assert not await selling_site.reads(9)
+    assert (0, 0, 0) == await selling_site.counted()
+    assert not await selling_site.reads(20)
+    assert await selling_site.reads(19)
+    assert (1, 0, 1) == await selling_site.counted()
 
 
-async def test_refused_reads_are_no_fall(till: Till) -> None:
-    """A read that is not kept, as a newer one was or its rules are others, says nothing of falls."""
-    await till.reads(9)
+async def test_refused_read_is_no_fall(selling_site: SellingSite) -> None:
+    """A read that is refused, as older or under other rules, counts no fall."""
+    await selling_site.reads(9)
 
-    assert [Kept.REFUSED] == await till.site.keep(7_000, definition(A, 3))
+    assert [Kept.REFUSED] == await selling_site.site.keep(7_000, definition(A, 3))
 
-    assert (0, 0, 0) == await till.counted()
+    assert (0, 0, 0) == await selling_site.counted()
 
 
 # -- other rules --
 
 
-async def test_other_rules_are_told_of(redis_url: str) -> None:
-    """A worker with other rules than the site's tells a person so, once a minute at most."""
+async def test_other_rules_are_logged_once_a_minute(redis_url: str) -> None:
+    """A worker with other rules than the site's logs that, once a minute at most."""
     async with aclosing(StoredSite(redis_url)) as site, aclosing(StoredSite(redis_url, rules=Rules(low_at=2))) as other:
         await site.add_site()
         with capture_logs() as logs:
@@ -314,8 +314,8 @@ async def test_other_rules_are_told_of(redis_url: str) -> None:
     ]
 
 
-async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
-    """Who may not read a site at all, as its own rules are others, tells a person so in the same words, once."""
+async def test_site_with_other_rules_is_logged_once(redis_url: str) -> None:
+    """A worker that may not read a site, as its own rules differ, logs that in the same words, once."""
     async with aclosing(StoredSite(redis_url)) as site:
         with capture_logs() as logs:
             site.snapshots.rules_warning.warn(SITE_ID)
@@ -327,7 +327,7 @@ async def test_a_worker_says_it_of_a_site(redis_url: str) -> None:
 # -- history and changes --
 
 
-async def test_history(redis_url: str) -> None:
+async def test_history_records_changed_numbers_and_counters(redis_url: str) -> None:
     """History has an entry when the number or the counter changed, with the counter only if that changed."""
     async with aclosing(StoredSite(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
         await site.add_site()
@@ -345,15 +345,15 @@ async def test_history(redis_url: str) -> None:
         assert {A} == {entry["ticket"] for entry in entries}
 
 
-async def test_unlimited_in_history(site: StoredSite) -> None:
+async def test_unlimited_ticket_has_no_number_in_history(site: StoredSite) -> None:
     """An unlimited ticket has no number in history, rather than a zero."""
     await site.keep(7_000, definition(A, None))
 
     assert [""] == [entry["unsold"] for entry in await site.log("history")]
 
 
-async def test_change_of_facts(site: StoredSite) -> None:
-    """A change of facts is logged with before and after, whatever happens to the numbers; numbers alone are no change."""
+async def test_change_of_facts_is_logged(site: StoredSite) -> None:
+    """A change of facts is logged with before and after, whatever the numbers do; numbers alone are no change."""
     await site.keep(7_000, definition(A, 3))
     assert [KEPT | SHOWN] == await site.keep(7_001, definition(A, 2))
 
@@ -365,7 +365,7 @@ async def test_change_of_facts(site: StoredSite) -> None:
     assert {"id": A, "name": "General admission"} == json.loads(change["before"])
 
 
-async def test_deleted(site: StoredSite) -> None:
+async def test_deleted_ticket_is_logged_once(site: StoredSite) -> None:
     """A deleted ticket is gone for viewers, a change with no after, and no longer one of its event; only once."""
     await site.keep(7_000, definition(A, 3), definition(B, 3))
 
@@ -379,8 +379,8 @@ async def test_deleted(site: StoredSite) -> None:
     assert "" == (await site.log("history"))[-1]["unsold"]
 
 
-async def test_comes_back(site: StoredSite) -> None:
-    """A ticket that was deleted and is there again is new: a change with no before, and stays as others do."""
+async def test_deleted_ticket_that_is_back_is_new(site: StoredSite) -> None:
+    """A deleted ticket that exists again is new: a change with no before, and it does not expire."""
     await site.keep(7_000, ReadResult.deleted(A, EventId(EVENT)))
 
     assert [NEW] == await site.keep(7_001, definition(A, 3))
@@ -389,7 +389,7 @@ async def test_comes_back(site: StoredSite) -> None:
     assert -1 == await site.ttl("ticket", A)
 
 
-async def test_never_there(site: StoredSite) -> None:
+async def test_unknown_ticket_is_gone_for_a_minute(site: StoredSite) -> None:
     """Law 9: A ticket that Wix does not know is gone for a minute, without history, changes or a place in an event."""
     assert [KEPT | SHOWN] == await site.keep(7_000, ReadResult.never_there(A))
 
@@ -399,8 +399,8 @@ async def test_never_there(site: StoredSite) -> None:
     assert [] == await site.store.do("KEYS", key("*", "event", "*"))
 
 
-async def test_there_after_all(site: StoredSite) -> None:
-    """A ticket that Wix knows a moment later is kept as a new one and does not expire."""
+async def test_unknown_ticket_that_appears_is_kept(site: StoredSite) -> None:
+    """A ticket that Wix knows a moment later is stored as a new one and does not expire."""
     await site.keep(7_000, ReadResult.never_there(A))
 
     assert [NEW] == await site.keep(7_001, definition(A, 3))
@@ -408,7 +408,7 @@ async def test_there_after_all(site: StoredSite) -> None:
     assert ("live", -1) == ((await site.read())["pace"], await site.ttl("ticket", A))
 
 
-async def test_trimming(site: StoredSite) -> None:
+async def test_changes_and_history_are_trimmed(site: StoredSite) -> None:
     """Changes older than a week and history older than its days are trimmed as new entries come."""
     now_ms = int((await site.store.do("TIME"))[0]) * 1000
     days = {"changes": (8, 6), "history": (31, 29)}
@@ -427,7 +427,7 @@ async def test_trimming(site: StoredSite) -> None:
         assert "7000" == left[-1]
 
 
-async def test_history_days(redis_url: str) -> None:
+async def test_history_days_setting(redis_url: str) -> None:
     """History is kept for as many days as the settings say."""
     async with aclosing(StoredSite(redis_url)) as site:
         site.snapshots = Snapshots(site.store, Rules(), history_days=0.5)
@@ -444,8 +444,8 @@ async def test_history_days(redis_url: str) -> None:
 # -- what expires --
 
 
-async def test_untracked_expire(redis_url: str) -> None:
-    """Law 9: Where only watched tickets are wanted a snapshot and its event's set expire two days after the last read."""
+async def test_untracked_snapshots_expire(redis_url: str) -> None:
+    """Law 9: Where only watched tickets are tracked a snapshot and its event's set expire two days after the last read."""
     async with aclosing(StoredSite(redis_url)) as site:
         await site.add_site(everything=False)
 
@@ -471,8 +471,8 @@ def about_two_days(seconds: int) -> bool:
 
 
 @pytest.mark.parametrize("was", [definition(A, 3), ReadResult.deleted(A, None)])
-async def test_never_there_is_refused_where_one_is_stored(site: StoredSite, was: Any) -> None:
-    """Law 3: An answer without a ticket says nothing of one that another worker found meanwhile."""
+async def test_never_there_is_refused_where_a_snapshot_is_stored(site: StoredSite, was: Any) -> None:
+    """Law 3: An answer without a ticket does not overwrite a snapshot that another worker stored meanwhile."""
     await site.keep(7_000, was)
     before = await site.read()
 
@@ -483,15 +483,15 @@ async def test_never_there_is_refused_where_one_is_stored(site: StoredSite, was:
     assert [Kept.KEPT] == await site.keep(7_003, ReadResult.never_there(B))
 
 
-async def test_a_miss_of_what_has_expired(site: StoredSite) -> None:
-    """A ticket whose snapshot is gone by now leaves no trace that would never go."""
+async def test_miss_of_an_expired_snapshot_stores_nothing(site: StoredSite) -> None:
+    """A miss of a ticket whose snapshot has expired creates no key that would never expire."""
     await site.snapshots.miss(SITE_ID, A)
 
     assert {} == await site.read()
 
 
-async def test_known(site: StoredSite) -> None:
-    """Of tickets that an answer left out those are known that were once found; a miss is remembered until the next read."""
+async def test_stored_tells_known_tickets_and_their_misses(site: StoredSite) -> None:
+    """Of tickets missing from an answer the known ones are returned, and a miss is stored until the next read."""
     never = TicketId("33333333-aaaa-4aaa-8aaa-000000000003")
     await site.keep(7_000, definition(A, 3, status=SaleStatus.ENDED), ReadResult.never_there(never))
     event = EventId(EVENT)
@@ -506,16 +506,16 @@ async def test_known(site: StoredSite) -> None:
     assert [StoredTicket(A, None, Pace.DEAD, missing=False)] == await site.snapshots.stored(SITE_ID, [A])
 
 
-async def test_nothing_stored(site: StoredSite) -> None:
-    """Of a ticket that was never read there is nothing."""
+async def test_ticket_that_was_never_read_is_not_stored(site: StoredSite) -> None:
+    """A ticket that was never read has no snapshot."""
     assert {} == await site.read()
 
 
 # -- all or nothing --
 
 
-async def test_stored_when_heard(site: StoredSite) -> None:
-    """Law 3: Who hears a counter finds it stored, in history, and its change of facts logged."""
+async def test_published_counter_is_already_stored(site: StoredSite) -> None:
+    """Law 3: When a counter is received it is already stored, in history, and its change of facts logged."""
     async with site.store.listener() as listener:
         await listener.subscribe(channel(SITE, A))
         assert await listener.receive(2)
@@ -530,8 +530,8 @@ async def test_stored_when_heard(site: StoredSite) -> None:
             assert step + 1 == len(await site.log("changes"))
 
 
-async def test_kept_in_one_step(site: StoredSite) -> None:
-    """Law 3: Nobody ever sees a part of an answer: all its tickets, history and changes come at the same moment."""
+async def test_answer_is_kept_in_one_step(site: StoredSite) -> None:
+    """Law 3: No reader ever sees a part of an answer: all its tickets, history and changes appear at the same moment."""
     tickets = [TicketId(f"ticket-{n}") for n in range(100)]
     keys = [
         key(SITE, "ticket", tickets[0]),
@@ -558,8 +558,8 @@ async def test_kept_in_one_step(site: StoredSite) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_nothing_in_a_full_redis(redis_server: Callable[..., RedisServer], server: str) -> None:
-    """Law 3: A Redis that is full takes nothing of an answer and announces nothing."""
+async def test_full_redis_keeps_nothing(redis_server: Callable[..., RedisServer], server: str) -> None:
+    """Law 3: A full Redis stores nothing of an answer and announces nothing."""
     full = redis_server(server)
     async with aclosing(StoredSite(full.url)) as site:
         await site.add_site()
@@ -588,7 +588,7 @@ CONTENT: dict[str, tuple[str | int, ...]] = {
 
 
 async def everything(site: StoredSite) -> dict[str, Any]:
-    """Every key with all it holds."""
+    """Every key with its whole value."""
     found = {}
     for one in await site.store.do("KEYS", "*"):
         command, *rest = CONTENT[await site.store.do("TYPE", one)]
@@ -607,14 +607,14 @@ STEPS = st.lists(
 )
 
 
-class World:
+class Simulation:
     """A Wix with one number for each ticket, and workers whose answers come in any order."""
 
     def __init__(self, site: StoredSite) -> None:
         self.site = site
         self.truth = {A: 100, B: 100}
-        # Lots on their way, each with what Wix said when it was asked, and the newest one kept of each ticket.
-        self.flying: list[tuple[Lot, dict[TicketId, int]]] = []
+        # Lots in flight, each with Wix's answer at the time of the call; and the newest stored answer of each ticket.
+        self.in_flight: list[tuple[Lot, dict[TicketId, int]]] = []
         self.kept: dict[TicketId, tuple[int, int]] = {}
 
     async def step(self, what: str, n: int) -> None:
@@ -625,10 +625,10 @@ class World:
                 await self.site.schedule.mark(SITE_ID, Hint("order", (ticket,)))
             case "claim":
                 await self.claim()
-            case "answer" if self.flying:
-                await self.answer(*self.flying.pop(n % len(self.flying)))
-            case "fault" if self.flying:
-                lot, _ = self.flying.pop(n % len(self.flying))
+            case "answer" if self.in_flight:
+                await self.answer(*self.in_flight.pop(n % len(self.in_flight)))
+            case "fault" if self.in_flight:
+                lot, _ = self.in_flight.pop(n % len(self.in_flight))
                 await self.site.schedule.pause(SITE_ID, lot, 0.1)
             case "pass":
                 await self.passes((0.3, 1, 2, 6, 25, 31)[n])
@@ -636,7 +636,7 @@ class World:
     async def claim(self) -> Lot | Listing | Wait:
         found = await self.site.schedule.claim(SITE_ID, Rules())
         if isinstance(found, Lot):
-            self.flying.append((found, {one: self.truth[one] for one in found.tickets}))
+            self.in_flight.append((found, {one: self.truth[one] for one in found.tickets}))
         return found
 
     async def answer(self, lot: Lot, said: dict[TicketId, int]) -> None:
@@ -647,22 +647,22 @@ class World:
 
     async def passes(self, seconds: float) -> None:
         await elapse(self.site.store, SITE_ID, seconds, (A, B))
-        self.flying = [(aged(lot, seconds), said) for lot, said in self.flying]
+        self.in_flight = [(aged(lot, seconds), said) for lot, said in self.in_flight]
         self.kept = {one: (version - int(seconds * 1e6), number) for one, (version, number) in self.kept.items()}
 
-    async def holds(self) -> None:
-        """What must hold at any moment."""
+    async def check(self) -> None:
+        """Check what must be true at any moment."""
         for ticket, (version, number) in self.kept.items():
             stored = await self.site.read(ticket)
             assert (str(number), str(version)) == (stored["unsold"], stored["version"])
         hinted = set(await self.site.store.do("ZRANGE", key(SITE, "hinted"), 0, -1))
         assert hinted <= set(await self.site.schedule.tracked(SITE_ID))
 
-    async def rest(self) -> None:
-        """Let everything come to its end: workers answer, and read on until no hint is left."""
+    async def finish(self) -> None:
+        """Finish: workers answer, and read on until no hint is left."""
         for _ in range(50):
-            while self.flying:
-                await self.answer(*self.flying.pop())
+            while self.in_flight:
+                await self.answer(*self.in_flight.pop())
             if not await self.site.store.do("ZCARD", key(SITE, "hinted")):
                 return
             found = await self.claim()
@@ -673,7 +673,7 @@ class World:
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
-def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: list[Step]) -> None:
+def test_any_interleaving_keeps_the_newest_read(redis_shared: RedisServer, steps: list[Step]) -> None:
     """Law 2: Whatever the order of hints, claims, answers, faults and time, the newest read stands and no hint is lost."""
     redis_shared.ask("FLUSHALL")
 
@@ -683,23 +683,23 @@ def test_any_interleaving_ends_on_the_newest(redis_shared: RedisServer, steps: l
             listing = await site.schedule.claim(SITE_ID, Rules())
             assert isinstance(listing, Listing)
             await site.schedule.listing_done(listing)
-            world = World(site)
+            simulation = Simulation(site)
             for what, n in steps:
-                await world.step(what, n)
-                await world.holds()
-            await world.rest()
-            await world.holds()
+                await simulation.step(what, n)
+                await simulation.check()
+            await simulation.finish()
+            await simulation.check()
 
             hinted = {(A, B)[n % 2] for what, n in steps if what == "hint"}
-            assert {one: world.truth[one] for one in hinted} == {one: world.kept[one][1] for one in hinted}
+            assert {one: simulation.truth[one] for one in hinted} == {one: simulation.kept[one][1] for one in hinted}
 
     asyncio.run(run())
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(range(6)))
-def test_any_order_of_answers(redis_shared: RedisServer, order: list[int]) -> None:
-    """Law 2: In whatever order six answers are kept, the one that began last stands, and each is published as it rises."""
+def test_any_order_of_answers_keeps_the_newest_read(redis_shared: RedisServer, order: list[int]) -> None:
+    """Law 2: In whatever order six answers are stored, the one that began last stands, and only newer ones are sent out."""
     redis_shared.ask("FLUSHALL")
 
     async def run() -> tuple[list[Kept], str]:
@@ -717,8 +717,8 @@ def test_any_order_of_answers(redis_shared: RedisServer, order: list[int]) -> No
 # -- a cluster --
 
 
-async def test_kept_on_a_cluster(cluster_url: str) -> None:
-    """On a cluster each site's counters are stored on its own node and heard by a sharded listener, twenty sites over."""
+async def test_keep_on_a_cluster(cluster_url: str) -> None:
+    """On a cluster the counters of twenty sites are stored on each site's node and received by a sharded listener."""
     sites = [SiteId(f"5f0e4d3c-1111-4111-8111-{n:012x}") for n in range(20)]
     async with aclosing(StoredSite(cluster_url)) as site, site.store.listener() as listener:
         await listener.subscribe(*(channel(one, A) for one in sites))
@@ -740,8 +740,8 @@ async def test_kept_on_a_cluster(cluster_url: str) -> None:
             assert [A, B] == [one.ticket for one in await site.snapshots.stored(site.site, [A, B])]
 
 
-def test_finding_of_a_hidden_ticket() -> None:
-    """A hidden ticket is gone for viewers, while what it is stays among the facts."""
+def test_hidden_ticket_is_gone_and_keeps_its_facts() -> None:
+    """A hidden ticket is gone for viewers, while its definition stays among the facts."""
     found = ReadResult.of(replace(definition(A, 3), visible=False), Rules())
 
     assert '"state":"gone"' in found.body

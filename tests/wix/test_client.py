@@ -35,7 +35,7 @@ Client = Callable[..., Wix]
 
 @pytest.fixture
 async def wix() -> AsyncIterator[FakeWix]:
-    """A Wix that does as the test tells it."""
+    """A Wix that answers as the test says."""
     async with running() as found:
         yield found
 
@@ -53,8 +53,8 @@ async def client(wix: FakeWix) -> AsyncIterator[Client]:
         yield make
 
 
-class Purse:
-    """Pays for a second call, or does not; and counts."""
+class FakeBudget:
+    """Pays for a second call, or refuses to; and counts."""
 
     def __init__(self, *, full: bool = True) -> None:
         self.full = full
@@ -70,7 +70,7 @@ async def pay() -> bool:
 
 
 async def fault(wix: Wix, site: SiteId = SITE_ID) -> TicketCounterError:
-    """The error that a query ends in."""
+    """The error that a query raises."""
     with pytest.raises(TicketCounterError) as caught:
         await wix.query(site, TICKETS, pay)
     return caught.value
@@ -80,11 +80,11 @@ def listed(*definitions: Any, **metadata: Any) -> Reply:
     return Reply(content={"ticketDefinitions": list(definitions), "metadata": metadata})
 
 
-# -- what is asked --
+# -- requests --
 
 
 async def test_token_request(wix: FakeWix, client: Client) -> None:
-    """A token is asked for with the app's id, its secret and the instance, as JSON and without authorization."""
+    """A token is requested with the app's id, its secret and the instance, as JSON and without authorization."""
     await client().query(SITE_ID, TICKETS, pay)
 
     [asked] = wix.requests_to(TOKEN)
@@ -128,7 +128,7 @@ async def test_page_requests(wix: FakeWix, client: Client) -> None:
     ] == [asked.body for asked in wix.requests_to(QUERY)]
 
 
-async def test_get_request(wix: FakeWix, client: Client) -> None:
+async def test_get_ticket_request(wix: FakeWix, client: Client) -> None:
     """One ticket is read by its path, with its fields in the query string, and nothing in the body."""
     wix.reply(TICKET, Reply(content={"ticketDefinition": SAMPLES["fixed"]}))
 
@@ -142,8 +142,8 @@ async def test_get_request(wix: FakeWix, client: Client) -> None:
     assert asked.body is None
 
 
-async def test_app_authorization(wix: FakeWix, client: Client) -> None:
-    """An app shows its token bare, without `Bearer`, and names no site."""
+async def test_app_authorization_header(wix: FakeWix, client: Client) -> None:
+    """An app sends its token bare, without `Bearer`, and names no site."""
     await client().query(SITE_ID, TICKETS, pay)
 
     [asked] = wix.requests_to(QUERY)
@@ -151,8 +151,8 @@ async def test_app_authorization(wix: FakeWix, client: Client) -> None:
     assert "wix-site-id" not in asked.headers
 
 
-async def test_key_authorization(wix: FakeWix, client: Client) -> None:
-    """An API key is shown bare beside the site's id, or the instance's where no other is known; no token is fetched."""
+async def test_api_key_authorization_header(wix: FakeWix, client: Client) -> None:
+    """An API key is sent bare with the site's id, or the instance's where no other is known; no token is fetched."""
     found = client(KEY)
 
     await found.query(SITE_ID, TICKETS, pay)
@@ -163,14 +163,14 @@ async def test_key_authorization(wix: FakeWix, client: Client) -> None:
     ]
 
 
-async def test_address_with_a_slash(wix: FakeWix, client: Client) -> None:
+async def test_address_with_a_trailing_slash(wix: FakeWix, client: Client) -> None:
     """An address that ends in a slash is the same address."""
     await client(url=f"{wix.url}/").query(SITE_ID, TICKETS, pay)
 
     assert [TOKEN, f"/events/v3{QUERY}"] == [asked.path for asked in wix.requests]
 
 
-async def test_redirects(wix: FakeWix, client: Client) -> None:
+async def test_redirects_are_not_followed(wix: FakeWix, client: Client) -> None:
     """Redirects are not followed: a token goes to Wix's address and to no other."""
     wix.reply(QUERY, Reply(302, headers={"location": f"{wix.url}/elsewhere"}))
 
@@ -180,11 +180,11 @@ async def test_redirects(wix: FakeWix, client: Client) -> None:
     assert [] == wix.requests_to("/elsewhere")
 
 
-# -- what is answered --
+# -- answers --
 
 
-async def test_answers(wix: FakeWix, client: Client) -> None:
-    """Every definition of an answer is given, and one that cannot be read is named, whatever else is in it."""
+async def test_query_returns_readable_and_names_unreadable_definitions(wix: FakeWix, client: Client) -> None:
+    """Every readable definition of an answer is returned, and an unreadable one is named."""
     broken = {**SAMPLES["options"], "id": OTHER.upper(), "salesDetails": {"unsoldCount": "48"}}
     wix.reply(QUERY, listed(SAMPLES["fixed"], broken, SAMPLES["sold_out"], "nonsense", {"id": 7}, None))
     before = counted("definition", "unreadable")
@@ -197,7 +197,7 @@ async def test_answers(wix: FakeWix, client: Client) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, [], {}, {"cursors": None}, {"cursors": []}, {"cursors": {"next": 2}}])
-async def test_last_page(wix: FakeWix, client: Client, metadata: Any) -> None:
+async def test_last_page_has_no_cursor(wix: FakeWix, client: Client, metadata: Any) -> None:
     """An answer without a cursor is the last page, however Wix leaves it out."""
     wix.reply(QUERY, Reply(content={"ticketDefinitions": [], "metadata": metadata}))
 
@@ -205,8 +205,8 @@ async def test_last_page(wix: FakeWix, client: Client, metadata: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 302, 401, 403, 409, 428, 429, 500, 501, 503, 504])
-async def test_any_other_status(wix: FakeWix, client: Client, status: int) -> None:
-    """Every status but 200, 400 and 404 means that Wix gave no answer now, and is told with Wix's request id."""
+async def test_unexpected_status_raises_unavailable(wix: FakeWix, client: Client, status: int) -> None:
+    """Every status but 200, 400 and 404 means that Wix is unavailable, and is reported with Wix's request id."""
     wix.reply(QUERY, Reply(status))
 
     error = await fault(client())
@@ -217,7 +217,7 @@ async def test_any_other_status(wix: FakeWix, client: Client, status: int) -> No
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-async def test_no_retry(wix: FakeWix, client: Client, status: int) -> None:
+async def test_failed_call_is_not_retried(wix: FakeWix, client: Client, status: int) -> None:
     """Law 5: No failed call is repeated here: that is for the budget to decide."""
     wix.reply(QUERY, Reply(status))
     found = client()
@@ -244,8 +244,10 @@ async def test_no_retry(wix: FakeWix, client: Client, status: int) -> None:
         (429, "Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
     ],
 )
-async def test_retry_after(wix: FakeWix, client: Client, status: int, text: str, seconds: float | None) -> None:
-    """Retry-After is told as seconds; one that is neither a number nor a date is as none."""
+async def test_retry_after_in_seconds(
+    wix: FakeWix, client: Client, status: int, text: str, seconds: float | None
+) -> None:
+    """Retry-After is returned as seconds, or as none if it is neither a number nor a date."""
     wix.reply(QUERY, Reply(status, headers={"retry-after": text}))
 
     error = await fault(client())
@@ -255,8 +257,8 @@ async def test_retry_after(wix: FakeWix, client: Client, status: int, text: str,
 
 
 @pytest.mark.parametrize("usegmt", [True, False])
-async def test_retry_after_date(wix: FakeWix, client: Client, usegmt: bool) -> None:
-    """A Retry-After that is a date is told as the seconds from now to then."""
+async def test_retry_after_as_a_date(wix: FakeWix, client: Client, usegmt: bool) -> None:
+    """A Retry-After that is a date is returned as the seconds from now until then."""
     moment = datetime.now(UTC) + timedelta(seconds=60)
     wix.reply(QUERY, Reply(429, headers={"retry-after": format_datetime(moment, usegmt=usegmt)}))
 
@@ -267,8 +269,8 @@ async def test_retry_after_date(wix: FakeWix, client: Client, usegmt: bool) -> N
     assert 50 < error.retry_after <= 60
 
 
-async def test_not_there(wix: FakeWix, client: Client) -> None:
-    """Only a 404 proves that a ticket is not there."""
+async def test_get_404_proves_that_a_ticket_is_absent(wix: FakeWix, client: Client) -> None:
+    """Only a 404 proves that a ticket does not exist."""
     wix.reply(TICKET, Reply(404, {"message": "Entity not found"}))
 
     with pytest.raises(NotThere, match=f"Wix answered 404 to get of site {SITE}"):
@@ -277,7 +279,7 @@ async def test_not_there(wix: FakeWix, client: Client) -> None:
 
 @pytest.mark.parametrize("content", [{}, {"ticketDefinition": None}, {"ticketDefinition": {"id": TICKET}}])
 async def test_get_without_a_definition(wix: FakeWix, client: Client, content: Any) -> None:
-    """A 200 without a readable definition is no proof of anything: it is malformed, not absent."""
+    """A 200 without a readable definition proves nothing: it is malformed, not absent."""
     wix.reply(TICKET, Reply(content=content))
 
     with pytest.raises(Malformed):
@@ -296,8 +298,8 @@ async def test_get_without_a_definition(wix: FakeWix, client: Client, content: A
         (b"[" * 100_000, "no message"),
     ],
 )
-async def test_refused(wix: FakeWix, client: Client, content: Any, reason: str) -> None:
-    """A 400 means that the request is wrong; Wix's reason is told, as far as it gives one, and short."""
+async def test_refused_request_reports_the_reason(wix: FakeWix, client: Client, content: Any, reason: str) -> None:
+    """A 400 means that the request is wrong; Wix's reason is reported, if it gives one, and shortened."""
     wix.reply(QUERY, Reply(400, content))
 
     with pytest.raises(WixRefused, match=f": {reason}$") as caught:
@@ -322,8 +324,10 @@ async def test_refused(wix: FakeWix, client: Client, content: Any, reason: str) 
         ({"ticketDefinitions": {}}, "has no ticketDefinitions"),
     ],
 )
-async def test_nonsense(wix: FakeWix, client: Client, content: Any, reason: str) -> None:
-    """A 200 that is no answer proves nothing: it is as if Wix had not answered."""
+async def test_meaningless_answer_counts_as_unavailable(
+    wix: FakeWix, client: Client, content: Any, reason: str
+) -> None:
+    """A 200 with a meaningless body proves nothing: it is as if Wix had not answered."""
     wix.reply(QUERY, Reply(content=content))
 
     error = await fault(client())
@@ -334,11 +338,11 @@ async def test_nonsense(wix: FakeWix, client: Client, content: Any, reason: str)
         raise error
 
 
-# -- no answer at all --
+# -- no answer --
 
 
-async def test_hanging(wix: FakeWix, client: Client) -> None:
-    """A call that Wix does not answer in time ends by its own time-out, and the next one is made as ever."""
+async def test_hanging_call_times_out(wix: FakeWix, client: Client) -> None:
+    """A call that Wix does not answer in time ends by its own time-out, and the next one is made as usual."""
     found = client(timeout=SHORT)
     await found.query(SITE_ID, TICKETS, pay)
     wix.hold()
@@ -354,8 +358,8 @@ async def test_hanging(wix: FakeWix, client: Client) -> None:
     assert () == after.definitions
 
 
-async def test_cut(wix: FakeWix, client: Client) -> None:
-    """A connection that drops in the middle of an answer is no answer, and the next call makes a new one."""
+async def test_dropped_connection_is_replaced(wix: FakeWix, client: Client) -> None:
+    """A connection that drops in the middle of an answer is no answer, and the next call opens a new one."""
     wix.reply(QUERY, Reply(content={"ticketDefinitions": []}, cut=True), listed(SAMPLES["fixed"]))
     found = client()
 
@@ -370,8 +374,8 @@ async def test_cut(wix: FakeWix, client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", [QUERY, TOKEN])
-async def test_drip(wix: FakeWix, client: Client, path: str) -> None:
-    """An answer that comes byte by byte ends with the call's deadline, though each read is in time; the next goes well."""
+async def test_dripping_answer_ends_at_the_deadline(wix: FakeWix, client: Client, path: str) -> None:
+    """An answer that comes byte by byte ends with the call's deadline, though each read is in time; the next succeeds."""
     found = client(within=0.3)
     wix.reply(path, Reply(content={"ticketDefinitions": []}, drip=0.05))
     kind = {QUERY: "query", TOKEN: "token"}[path]
@@ -390,16 +394,16 @@ async def test_drip(wix: FakeWix, client: Client, path: str) -> None:
     assert () == after.definitions
 
 
-async def test_slow_but_in_time(wix: FakeWix, client: Client) -> None:
-    """An answer that comes slowly, but within the deadline, is as good as any."""
+async def test_slow_answer_within_the_deadline(wix: FakeWix, client: Client) -> None:
+    """An answer that comes slowly, but within the deadline, is accepted."""
     wix.reply(QUERY, Reply(content={"ticketDefinitions": []}, drip=0.001))
 
     assert () == (await client().query(SITE_ID, TICKETS, pay)).definitions
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_endless(wix: FakeWix, client: Client, packed: bool) -> None:
-    """An answer that is too long, unpacked, is not read to its end, and its connection is not used again."""
+async def test_too_long_answer_is_not_read_to_its_end(wix: FakeWix, client: Client, packed: bool) -> None:
+    """An answer that is too long when decompressed is not read to its end, and its connection is not used again."""
     body = b" " * 100_000
     headers = {"content-encoding": "gzip"} if packed else {}
     wix.reply(QUERY, Reply(content=gzip.compress(body) if packed else body, headers=headers), listed(SAMPLES["fixed"]))
@@ -415,24 +419,24 @@ async def test_endless(wix: FakeWix, client: Client, packed: bool) -> None:
     assert [3] == [one.unsold for one in after.definitions]
 
 
-async def test_packed(wix: FakeWix, client: Client) -> None:
-    """A packed answer is unpacked."""
+async def test_compressed_answer_is_decompressed(wix: FakeWix, client: Client) -> None:
+    """A compressed answer is decompressed."""
     body = json.dumps({"ticketDefinitions": [SAMPLES["fixed"]]}).encode()
     wix.reply(QUERY, Reply(content=gzip.compress(body), headers={"content-encoding": "gzip"}))
 
     assert [3] == [one.unsold for one in (await client().query(SITE_ID, TICKETS, pay)).definitions]
 
 
-async def test_nobody_there(client: Client) -> None:
-    """An address at which nobody listens is no answer."""
+async def test_refused_connection_is_unavailable(client: Client) -> None:
+    """An address on which no server listens counts as no answer."""
     error = await fault(client(KEY, url=f"http://127.0.0.1:{free_port()}"))
 
     assert isinstance(error, WixUnavailable)
     assert str(error).endswith(": ConnectError")
 
 
-async def test_pool_used_up(wix: FakeWix, client: Client) -> None:
-    """Calls that find no free connection in time fail, and later ones go over a new pool, though the old one hangs."""
+async def test_exhausted_pool_is_replaced(wix: FakeWix, client: Client) -> None:
+    """Calls that find no free connection in time fail, and later ones use a new pool, though the old one hangs."""
     found = client(KEY, timeout=httpx.Timeout(5, pool=0.1), limits=httpx.Limits(max_connections=2))
     wix.hold()
     calls = [asyncio.create_task(found.query(SITE_ID, TICKETS, pay)) for _ in range(20)]
@@ -450,8 +454,8 @@ async def test_pool_used_up(wix: FakeWix, client: Client) -> None:
     assert [()] * 2 == [call.result().definitions for call in calls if call not in later and not call.exception()]
 
 
-async def test_cancelled_calls(wix: FakeWix, client: Client) -> None:
-    """Should calls be cancelled all the same, a pool that this left broken for good costs one call, not all."""
+async def test_cancelled_calls_break_the_pool_only_once(wix: FakeWix, client: Client) -> None:
+    """If cancelled calls break a pool for good, that costs one call, not all."""
     found = client(KEY, timeout=httpx.Timeout(5, pool=0.1), limits=httpx.Limits(max_connections=10))
 
     async def answers(within: float = 5) -> bool:
@@ -475,7 +479,7 @@ async def test_cancelled_calls(wix: FakeWix, client: Client) -> None:
 # -- tokens --
 
 
-async def test_one_token_for_many(wix: FakeWix, client: Client) -> None:
+async def test_one_token_for_concurrent_calls(wix: FakeWix, client: Client) -> None:
     """However many calls begin at once, their site's token is fetched once."""
     found = client()
 
@@ -485,8 +489,8 @@ async def test_one_token_for_many(wix: FakeWix, client: Client) -> None:
     assert ["token-1"] * 20 == [asked.headers["authorization"] for asked in wix.requests_to(QUERY)]
 
 
-async def test_a_token_a_site(wix: FakeWix, client: Client) -> None:
-    """Each site has a token of its own, asked for by its instance."""
+async def test_each_site_has_its_own_token(wix: FakeWix, client: Client) -> None:
+    """Each site has its own token, requested for its instance."""
     found = client()
 
     for site in (SITE_ID, ELSEWHERE, SITE_ID):
@@ -509,46 +513,46 @@ async def test_token_is_renewed_early(wix: FakeWix, client: Client) -> None:
     assert ["token-1", "token-1", "token-2", "token-2", "token-3"] == used
 
 
-async def test_revoked_token(wix: FakeWix, client: Client) -> None:
-    """A 401 is answered by one new token and one more call, paid for."""
+async def test_revoked_token_is_replaced(wix: FakeWix, client: Client) -> None:
+    """After a 401 one new token is fetched and the call is repeated once, paid for."""
     wix.reply(QUERY, Reply(401), listed(SAMPLES["fixed"]))
-    purse = Purse()
+    budget = FakeBudget()
 
-    found = await client().query(SITE_ID, TICKETS, purse.pay)
+    found = await client().query(SITE_ID, TICKETS, budget.pay)
 
     assert [3] == [one.unsold for one in found.definitions]
-    assert 1 == purse.paid
+    assert 1 == budget.paid
     assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.requests_to(QUERY)]
 
 
-async def test_refused_token(wix: FakeWix, client: Client) -> None:
-    """A second 401, with a new token, is an answer: there is never a third call."""
+async def test_second_401_is_final(wix: FakeWix, client: Client) -> None:
+    """A second 401, with a new token, is final: there is never a third call."""
     wix.reply(QUERY, Reply(401))
-    purse = Purse()
+    budget = FakeBudget()
 
     with pytest.raises(WixUnavailable) as caught:
-        await client().query(SITE_ID, TICKETS, purse.pay)
+        await client().query(SITE_ID, TICKETS, budget.pay)
 
     assert 401 == caught.value.status
-    assert (1, 2, 2) == (purse.paid, len(wix.requests_to(QUERY)), len(wix.requests_to(TOKEN)))
+    assert (1, 2, 2) == (budget.paid, len(wix.requests_to(QUERY)), len(wix.requests_to(TOKEN)))
 
 
-async def test_unpaid_retry(wix: FakeWix, client: Client) -> None:
-    """Law 5: Without leave to pay for it the second call is not made; the token is new next time."""
+async def test_unpaid_retry_is_not_made(wix: FakeWix, client: Client) -> None:
+    """Law 5: If the budget does not pay for it the second call is not made; the token is new next time."""
     wix.reply(QUERY, Reply(401), listed())
-    purse = Purse(full=False)
+    budget = FakeBudget(full=False)
     found = client()
 
     with pytest.raises(WixUnavailable) as caught:
-        await found.query(SITE_ID, TICKETS, purse.pay)
+        await found.query(SITE_ID, TICKETS, budget.pay)
 
-    assert (401, 1, 1) == (caught.value.status, purse.paid, len(wix.requests_to(QUERY)))
-    await found.query(SITE_ID, TICKETS, purse.pay)
+    assert (401, 1, 1) == (caught.value.status, budget.paid, len(wix.requests_to(QUERY)))
+    await found.query(SITE_ID, TICKETS, budget.pay)
     assert ["token-1", "token-2"] == [asked.headers["authorization"] for asked in wix.requests_to(QUERY)]
 
 
-async def test_revoked_for_many(wix: FakeWix, client: Client) -> None:
-    """Calls that learn together of a revoked token share one new token."""
+async def test_concurrent_calls_share_a_new_token(wix: FakeWix, client: Client) -> None:
+    """Calls that find at the same time that a token is revoked share one new token."""
     found = client()
     await found.query(SITE_ID, TICKETS, pay)
     wix.reply(QUERY, *[Reply(401)] * 10, listed())
@@ -562,8 +566,8 @@ async def test_revoked_for_many(wix: FakeWix, client: Client) -> None:
     assert 2 == len(wix.requests_to(TOKEN))
 
 
-async def test_late_news_of_a_revoked_token(wix: FakeWix, client: Client) -> None:
-    """A call that learns late of a token revoked meanwhile takes the new one, and does not throw it away."""
+async def test_late_401_does_not_discard_the_new_token(wix: FakeWix, client: Client) -> None:
+    """A call that gets a late 401 for a token that has been replaced uses the new one, and does not discard it."""
     late = asyncio.Event()
     found = client()
     await found.query(SITE_ID, TICKETS, pay)
@@ -581,20 +585,20 @@ async def test_late_news_of_a_revoked_token(wix: FakeWix, client: Client) -> Non
     assert 2 == len(wix.requests_to(TOKEN))
 
 
-async def test_key_is_not_renewed(wix: FakeWix, client: Client) -> None:
-    """A 401 to an API key is an answer at once: there is no other key."""
+async def test_api_key_is_not_renewed(wix: FakeWix, client: Client) -> None:
+    """A 401 to an API key is final: there is no other key."""
     wix.reply(QUERY, Reply(401))
-    purse = Purse()
+    budget = FakeBudget()
 
     with pytest.raises(WixUnavailable):
-        await client(KEY).query(SITE_ID, TICKETS, purse.pay)
+        await client(KEY).query(SITE_ID, TICKETS, budget.pay)
 
-    assert (0, 1) == (purse.paid, len(wix.requests))
+    assert (0, 1) == (budget.paid, len(wix.requests))
 
 
 @pytest.mark.parametrize("status", [400, 404])
-async def test_wrong_credentials(wix: FakeWix, client: Client, status: int) -> None:
-    """An app that Wix does not know, or that is not installed, is told what to check; no ticket is called absent."""
+async def test_wrong_credentials_report_what_to_check(wix: FakeWix, client: Client, status: int) -> None:
+    """If Wix does not know the app, or it is not installed, the error says what to check; no ticket is called absent."""
     wix.reply(TOKEN, Reply(status, {"error": "invalid_client", "message": "no such app"}))
 
     error = await fault(client())
@@ -624,8 +628,8 @@ async def test_wrong_credentials(wix: FakeWix, client: Client, status: int) -> N
         (Reply(cut=True), 0),
     ],
 )
-async def test_no_token(wix: FakeWix, client: Client, answer: Reply, status: int) -> None:
-    """Without a token there is no call, and the next call asks for one again."""
+async def test_no_call_without_a_token(wix: FakeWix, client: Client, answer: Reply, status: int) -> None:
+    """Without a token there is no call, and the next call requests one again."""
     wix.reply(TOKEN, answer)
     found = client()
 
@@ -638,7 +642,7 @@ async def test_no_token(wix: FakeWix, client: Client, answer: Reply, status: int
     assert 1 == len(wix.requests_to(QUERY))
 
 
-# -- what is counted --
+# -- metrics --
 
 
 def counted(kind: str, outcome: str) -> float:
@@ -646,7 +650,7 @@ def counted(kind: str, outcome: str) -> float:
 
 
 async def test_calls_are_counted(wix: FakeWix, client: Client) -> None:
-    """Every call is counted by its kind and by its status, or by what came in place of one."""
+    """Every call is counted by its kind and by its status, or by the error that replaced one."""
     kinds = [
         ("token", "200"),
         ("query", "200"),

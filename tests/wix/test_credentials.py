@@ -5,8 +5,8 @@ from server.model import SiteId
 from server.wix.credentials import ApiKey, App
 
 
-def test_secrets_do_not_show() -> None:
-    """Neither a secret nor a key is in what is printed of its holder."""
+def test_secrets_are_not_in_the_repr() -> None:
+    """Neither a secret nor a key is in the printed form of its object."""
     assert "app-secret" not in repr(App("app", "app-secret"))
     assert "IST.key" not in repr(ApiKey("IST.key", {SiteId("instance"): "site"}))
 

@@ -24,7 +24,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def server(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """The address of one that answers so, until the client leaves."""
+    """The address of a server that answers like this, until the client leaves."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -52,7 +52,7 @@ async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate of 127.0.0.1 with its key, signed by itself."""
+    """A self-signed certificate of 127.0.0.1 with its key."""
     secret = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -78,7 +78,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("fast", [0, len(HEAD)])
-async def test_drip(fast: int) -> None:
+async def test_dripping_answer_ends_at_the_deadline(fast: int) -> None:
     """A head or a body that comes byte by byte, each in time for its own read, ends with the deadline."""
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,8 +98,8 @@ async def test_drip(fast: int) -> None:
         assert 0.2 <= time.monotonic() - began < 1
 
 
-async def test_silent_tls() -> None:
-    """A server that never says a word of TLS is left at the deadline."""
+async def test_silent_tls_handshake_ends_at_the_deadline() -> None:
+    """A server that never answers the TLS handshake is left at the deadline."""
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -112,8 +112,8 @@ async def test_silent_tls() -> None:
         assert 0.2 <= time.monotonic() - began < 1
 
 
-async def test_tls(certificate: Path) -> None:
-    """The deadline holds over TLS too, on a connection that was made before, and whoever is not trusted is refused."""
+async def test_deadline_holds_over_tls(certificate: Path) -> None:
+    """The deadline holds over TLS too, on a connection that was open before, and an untrusted server is refused."""
     ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ours.load_cert_chain(certificate)
     trusting = ssl.create_default_context(cafile=str(certificate))
@@ -123,19 +123,19 @@ async def test_tls(certificate: Path) -> None:
         writer.write(HEAD + b"ok")
         await reader.read()
 
-    async with server(once, tls=ours) as url, client(tls=trusting) as http, client() as stranger:
+    async with server(once, tls=ours) as url, client(tls=trusting) as http, client() as untrusting:
         with deadline.within(5):
             first = await http.get(url)
         with deadline.within(0.2), pytest.raises(httpx.ReadTimeout):
             await http.get(url)
         with pytest.raises(httpx.ConnectError):
-            await stranger.get(url)
+            await untrusting.get(url)
 
     assert "ok" == first.text
 
 
-async def test_no_time_left() -> None:
-    """After the deadline nothing is begun: no connection is made, and none that is open is written to."""
+async def test_passed_deadline_begins_nothing() -> None:
+    """After the deadline nothing is begun: no connection is opened, and none that is open is written to."""
     asked = []
 
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -155,7 +155,7 @@ async def test_no_time_left() -> None:
     assert 1 == len(asked)
 
 
-async def test_a_block_within_a_block() -> None:
+async def test_nested_deadlines() -> None:
     """Of two deadlines the earlier one holds; one may count from a moment that has passed."""
     with deadline.within(5):
         with deadline.within(0):
@@ -169,8 +169,8 @@ async def test_a_block_within_a_block() -> None:
         assert not deadline.passed()
 
 
-async def test_what_is_given_up_is_not_sent() -> None:
-    """Law 5: Of a call that is given up nothing reaches Wix that was not there already, though the kernel holds it."""
+async def test_abandoned_call_sends_nothing_more() -> None:
+    """Law 5: An abandoned call sends nothing more to Wix, though the kernel has buffered it."""
     gave_up = asyncio.Event()
     body = b"x" * 200_000
     taken = 0
@@ -182,7 +182,7 @@ async def test_what_is_given_up_is_not_sent() -> None:
             taken += len(part)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        # What it accepts takes this little before somebody reads.
+        # The server accepts this little before it reads.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         serving = await asyncio.start_server(late, sock=listening, limit=4096)
         async with serving, client() as http:
@@ -195,8 +195,8 @@ async def test_what_is_given_up_is_not_sent() -> None:
     assert len(body) / 2 > taken
 
 
-async def test_without_a_deadline() -> None:
-    """Outside of the block httpx's own time-outs rule, and none where it has none; connections are used again."""
+async def test_without_a_deadline_httpx_time_outs_hold() -> None:
+    """Outside of the block httpx's own time-outs hold, or none if it has none; connections are used again."""
     connections = []
 
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -213,8 +213,8 @@ async def test_without_a_deadline() -> None:
     assert 1 == len(connections)
 
 
-async def test_of_each_task() -> None:
-    """A deadline is its own task's: a call that runs beside is not cut, and the pool goes on."""
+async def test_each_task_has_its_own_deadline() -> None:
+    """A deadline belongs to its own task: a concurrent call is not cut, and the pool continues."""
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -34,16 +34,16 @@ FIXED = DEFINITIONS["fixed"]
         ("scheduled", 50, State.SCHEDULED, ["30.00"], False),
     ],
 )
-def test_each_kind(name: str, unsold: int | None, state: State, amounts: list[str], shared: bool) -> None:
-    """Each kind of ticket that Wix sells is read as what it is."""
+def test_each_kind_of_ticket(name: str, unsold: int | None, state: State, amounts: list[str], shared: bool) -> None:
+    """Each kind of ticket that Wix sells is parsed as what it is."""
     found = schema.definition(DEFINITIONS[name])
 
     assert (unsold, amounts, shared) == (found.unsold, [price.amount for price in found.prices], found.shared)
     assert state == Counter.of(found, Rules()).state
 
 
-def test_a_definition() -> None:
-    """Every member that is shown or decides about a read comes from where Wix documents it."""
+def test_definition_is_parsed_completely() -> None:
+    """Every member that is shown or decides about a read is parsed from where Wix documents it."""
     found = schema.definition(FIXED)
 
     assert (TICKET, EVENT, "General admission") == (found.id, found.event, found.name)
@@ -90,8 +90,8 @@ def test_one_option_is_one_price() -> None:
         (8.5, "8.50"),
     ],
 )
-def test_amounts(value: Any, amount: str) -> None:
-    """One amount of money is one text, however Wix writes it, to the last digit."""
+def test_amounts_have_one_form(value: Any, amount: str) -> None:
+    """An amount of money has one text, however Wix writes it, to the last digit."""
     found = schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", "value", to=value))
 
     assert [Price(amount, "USD")] == [*found.prices]
@@ -99,7 +99,7 @@ def test_amounts(value: Any, amount: str) -> None:
 
 @given(st.decimals(0, 10**9, places=4), st.integers(0, 3), st.integers(0, 3))
 def test_equal_amounts_are_equal_texts(amount: Any, before: int, after: int) -> None:
-    """Zeros in front of an amount or behind it change nothing of what is shown."""
+    """Zeros at either end of an amount do not change its text."""
     texts = {f"{amount:f}", f"{'0' * before}{amount:f}{'0' * after}"}
 
     assert 1 == len({schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", "value", to=t)) for t in texts})
@@ -112,8 +112,8 @@ def test_equal_amounts_are_equal_texts(amount: Any, before: int, after: int) -> 
         *("\N{ARABIC-INDIC DIGIT THREE}", "9" * 21, "0." + "1" * 21, True, [], {}, 1e300),
     ],
 )
-def test_no_amount(value: Any) -> None:
-    """What is not an amount of money in plain digits is refused, and told short."""
+def test_bad_amount_is_refused(value: Any) -> None:
+    """An amount that is not in plain digits is refused, and reported shortened."""
     with pytest.raises(Malformed, match=f"^ticket {TICKET}: the price .* is not an amount of money$") as caught:
         schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", "value", to=value))
 
@@ -123,8 +123,8 @@ def test_no_amount(value: Any) -> None:
 @pytest.mark.parametrize(
     "money", [{"amount": "25.00"}, {"value": None, "amount": "25"}, {"value": "25", "amount": "9"}]
 )
-def test_older_money(money: dict[str, Any]) -> None:
-    """`value` is read first, and `amount`, its older name, where there is none."""
+def test_older_name_of_the_price_amount(money: dict[str, Any]) -> None:
+    """`value` is read first, and `amount`, its older name, if there is none."""
     found = schema.definition(changed(FIXED, "pricingMethod", "fixedPrice", to=money))
 
     assert [Price("25.00", "")] == [*found.prices]
@@ -140,8 +140,8 @@ def test_older_money(money: dict[str, Any]) -> None:
         (("pricingMethod",), {"pricingOptions": {"optionDetails": [None, "x"]}}),
     ],
 )
-def test_no_price(path: tuple[str], to: Any) -> None:
-    """A ticket without a price is shown without one: its number is as true."""
+def test_ticket_without_a_price(path: tuple[str], to: Any) -> None:
+    """A ticket without a price is shown without one: its number is still true."""
     found = schema.definition(changed(FIXED, *path, to=to))
 
     assert ((), False, 3) == (found.prices, found.shared, found.unsold)
@@ -164,7 +164,7 @@ def test_no_price(path: tuple[str], to: Any) -> None:
         (("eventDetails",), [], True),
     ],
 )
-def test_visible(path: tuple[str, ...], to: Any, visible: bool) -> None:
+def test_visibility_of_a_ticket(path: tuple[str, ...], to: Any, visible: bool) -> None:
     """A ticket is shown unless it is hidden, or its event is over, cancelled or still a draft."""
     assert visible == schema.definition(changed(FIXED, *path, to=to)).visible
 
@@ -179,8 +179,8 @@ def test_visible(path: tuple[str, ...], to: Any, visible: bool) -> None:
         (None, SaleStatus.STARTED),
     ],
 )
-def test_status(status: Any, expected: SaleStatus) -> None:
-    """The sale's status is Wix's, and started where Wix leaves it out, as for a ticket without a sale period."""
+def test_sale_status(status: Any, expected: SaleStatus) -> None:
+    """The sale's status is Wix's, and started if Wix leaves it out, as for a ticket without a sale period."""
     assert expected == schema.definition(changed(FIXED, "saleStatus", to=status)).status
 
 
@@ -193,15 +193,15 @@ def test_status(status: Any, expected: SaleStatus) -> None:
         ("2026-01-10T09:00:00", 1_768_035_600_000_000),
     ],
 )
-def test_times(text: str, moment: int) -> None:
-    """A time is read in microseconds since 1970, in UTC where it names no zone, and shown as Wix wrote it."""
+def test_times_are_parsed(text: str, moment: int) -> None:
+    """A time is parsed to microseconds since 1970, in UTC if it names no zone, and shown as Wix wrote it."""
     found = schema.definition(changed(FIXED, "salePeriod", "startDate", to=text))
 
     assert (moment, text) == (found.start_us, found.sale.start)
 
 
 @pytest.mark.parametrize("period", [MISSING, None, {}, {"startDate": None, "endDate": None}, {"startDate": ""}])
-def test_no_period(period: Any) -> None:
+def test_sale_without_beginning_or_end(period: Any) -> None:
     """A ticket may be on sale without a beginning or an end."""
     found = schema.definition(changed(FIXED, "salePeriod", to=period))
 
@@ -209,8 +209,8 @@ def test_no_period(period: Any) -> None:
 
 
 @pytest.mark.parametrize("settings", [MISSING, None, [], {}, {"timeZoneId": None}, {"timeZoneId": 7}])
-def test_no_zone(settings: Any) -> None:
-    """Without a time zone, as while an event's date is open, none is shown."""
+def test_event_without_a_time_zone(settings: Any) -> None:
+    """If the event has no time zone, as while its date is open, none is shown."""
     assert schema.definition(changed(FIXED, "eventDetails", "dateAndTimeSettings", to=settings)).sale.zone is None
 
 
@@ -229,15 +229,15 @@ def test_no_zone(settings: Any) -> None:
         (MISSING, False, None, False),
     ],
 )
-def test_stock(sales: Any, limited: Any, unsold: int | None, sold_out: bool) -> None:
-    """The number is Wix's, never below 0; none, or one left out, means unlimited where the ticket is not limited."""
+def test_stock_is_parsed(sales: Any, limited: Any, unsold: int | None, sold_out: bool) -> None:
+    """The number is Wix's, never below 0; none, or a missing one, means unlimited where the ticket is not limited."""
     found = schema.definition(changed(changed(FIXED, "salesDetails", to=sales), "limited", to=limited))
 
     assert (unsold, sold_out) == (found.unsold, found.sold_out)
 
 
 @pytest.mark.parametrize(
-    ("path", "to", "told"),
+    ("path", "to", "reason"),
     [
         (("id",), MISSING, "id is 'None', not a GUID"),
         (("id",), "x" * 200, f"id is '{'x' * 60}', not a GUID"),
@@ -258,31 +258,31 @@ def test_stock(sales: Any, limited: Any, unsold: int | None, sold_out: bool) -> 
         (("pricingMethod", "fixedPrice"), {}, "the price 'None' is not an amount of money"),
     ],
 )
-def test_malformed(path: tuple[str, ...], to: Any, told: str) -> None:
-    """What a claim cannot be made from is refused, and the member at fault is named, short and in ASCII."""
+def test_malformed_definition_names_the_bad_member(path: tuple[str, ...], to: Any, reason: str) -> None:
+    """A definition without the members that a counter needs is refused, and names the bad member, short and in ASCII."""
     with pytest.raises(Malformed) as caught:
         schema.definition(changed(FIXED, *path, to=to))
 
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
     assert str(caught.value).isascii()
 
 
 @pytest.mark.parametrize("json_", [None, [], "text", 7])
-def test_no_object(json_: Any) -> None:
+def test_definition_that_is_no_object_is_refused(json_: Any) -> None:
     """A definition that is no object is refused by name."""
     with pytest.raises(Malformed, match=r"^ticketDefinition is \w+, not an object$"):
         schema.definition(json_)
 
 
 def test_ids_are_lower_case() -> None:
-    """Ids are one, however they are written."""
+    """Ids are equal in upper and lower case."""
     found = schema.definition({**FIXED, "id": TICKET.upper(), "eventId": EVENT.upper()})
 
     assert (TICKET, EVENT) == (found.id, found.event)
 
 
-def test_facts() -> None:
-    """Facts are the definition but for what moves with sales and with every edit."""
+def test_facts_exclude_sales_and_edit_times() -> None:
+    """Facts are the definition without what changes with sales and with every edit."""
     facts = schema.definition({**FIXED, "seatingDetails": {"places": []}}).facts
 
     gone = {"salesDetails", "limitPerCheckout", "revision", "updatedDate"}
@@ -291,7 +291,7 @@ def test_facts() -> None:
 
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 50))
 def test_sales_are_no_facts(unsold: int, sold: int, most: int) -> None:
-    """However many are sold, the facts stay the same text, so that sync and notify are left in peace."""
+    """However many are sold, the facts stay the same text, so that sync and notify do nothing."""
     sales = {"unsoldCount": unsold, "soldCount": sold, "reservedCount": 100 - sold, "soldOut": unsold == 0}
     moved = {"salesDetails": sales, "limitPerCheckout": most, "revision": str(sold), "updatedDate": str(unsold)}
 
@@ -299,8 +299,8 @@ def test_sales_are_no_facts(unsold: int, sold: int, most: int) -> None:
 
 
 @given(st.integers(21, 10**6), st.integers(0, 10**6), st.integers(0, 50))
-def test_redaction(unsold: int, sold: int, most: int) -> None:
-    """Nothing in Wix's answer that tells a number above SHOW_AT_MOST comes through to the counter."""
+def test_numbers_above_the_threshold_are_redacted(unsold: int, sold: int, most: int) -> None:
+    """Nothing in Wix's answer that reveals a number above SHOW_AT_MOST gets into the counter."""
     sales = {"unsoldCount": unsold, "soldCount": sold, "reservedCount": sold // 2, "soldOut": False}
     moved = {"salesDetails": sales, "limitPerCheckout": most, "revision": str(sold), "actualLimit": unsold + sold}
     rules = Rules(low_at=10, show_at_most=20)
@@ -314,8 +314,8 @@ def test_redaction(unsold: int, sold: int, most: int) -> None:
 
 
 @given(st.sampled_from(sorted(DEFINITIONS)), st.data())
-def test_any_definition(name: str, data: st.DataObject) -> None:
-    """Whatever stands in place of a member, a definition is read or refused as malformed, and can be written as text."""
+def test_any_definition_is_parsed_or_malformed(name: str, data: st.DataObject) -> None:
+    """Whatever replaces a member, a definition is parsed or refused as malformed, and can be serialised."""
     sample = DEFINITIONS[name]
     path = data.draw(st.sampled_from(paths(sample)))
     found: Definition | None = None
@@ -327,5 +327,5 @@ def test_any_definition(name: str, data: st.DataObject) -> None:
         assert text.encode()
         assert canonical(found.facts).encode()
         counter = json.loads(text)
-        told = [counter["name"], *counter["sale"].values(), *(one for p in counter["prices"] for one in p.values())]
-        assert all(one is None or isinstance(one, str) for one in told)
+        texts = [counter["name"], *counter["sale"].values(), *(one for p in counter["prices"] for one in p.values())]
+        assert all(one is None or isinstance(one, str) for one in texts)

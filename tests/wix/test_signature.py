@@ -39,7 +39,7 @@ Spoil = Callable[[bytes], bytes]
 def sign(
     envelope: Any = None, key: Any = KEY, algorithm: str = "RS256", *, headers: Any = None, **claims: Any
 ) -> bytes:
-    """A webhook as Wix signs it, but for what is given."""
+    """A webhook as Wix signs it, except for the given parts."""
     data = json.dumps(REMOVED if envelope is None else envelope)
     return jwt.encode({"data": data, **claims}, key, algorithm, headers=headers).encode()
 
@@ -50,7 +50,7 @@ def by_hand(header: bytes, payload: bytes = b"{}", signature: bytes = b"x") -> b
 
 
 def raw(claims: bytes) -> bytes:
-    """Claims that need not be claims, well signed."""
+    """Claims of any content, correctly signed."""
     return jwt.api_jws.encode(claims, KEY, "RS256").encode()
 
 
@@ -62,7 +62,7 @@ def check(body: bytes) -> Webhook:
     return verify(body, KEY.public_key())
 
 
-# -- what is believed --
+# -- accepted --
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def check(body: bytes) -> Webhook:
         ("app_installed", Install(installed=True)),
     ],
 )
-def test_signed(name: str, meaning: Hint | Install) -> None:
-    """What Wix signed is read through its three layers: the claims, the envelope, the payload."""
+def test_signed_webhook_is_parsed(name: str, meaning: Hint | Install) -> None:
+    """A webhook that Wix signed is parsed through its three layers: the claims, the envelope, the payload."""
     sample = SAMPLES[name]
     now = int(time.time())
 
@@ -108,8 +108,8 @@ def test_signed(name: str, meaning: Hint | Install) -> None:
         {"iss": lambda now: "someone", "aud": lambda now: ["another"], "sub": lambda now: 7, "jti": lambda now: 7},
     ],
 )
-def test_claims_of_good_tokens(claims: dict[str, Callable[[float], Any]]) -> None:
-    """Times may be missing or off by two minutes, and other claims are nothing to us, as in Wix's own receiver."""
+def test_accepted_claims(claims: dict[str, Callable[[float], Any]]) -> None:
+    """Times may be missing or off by two minutes, and other claims are ignored, as in Wix's own receiver."""
     now = time.time()
     token = raw(
         json.dumps({"data": json.dumps(REMOVED), **{name: value(now) for name, value in claims.items()}}).encode()
@@ -119,16 +119,16 @@ def test_claims_of_good_tokens(claims: dict[str, Callable[[float], Any]]) -> Non
 
 
 @pytest.mark.parametrize(("before", "after"), [(b"", b"\n"), (b"", b"\r\n"), (b" \t\n", b" ")])
-def test_white_space_around(before: bytes, after: bytes) -> None:
-    """White space around the token does not spoil it."""
+def test_white_space_around_the_token(before: bytes, after: bytes) -> None:
+    """White space around the token is ignored."""
     assert "AppRemoved" == check(before + sign() + after).type
 
 
 @pytest.mark.parametrize(
     "type_", ["AppInstalled2", "wix.events.v3.ticket_definition_", "wix.stores.v1.product_changed"]
 )
-def test_unknown_type(type_: str) -> None:
-    """A type that is not for us is believed and asks for nothing, and its payload is not even looked at."""
+def test_unknown_type_is_accepted_and_ignored(type_: str) -> None:
+    """A webhook of an unknown type is accepted and ignored, and its payload is not parsed."""
     found = check(in_envelope("[" * 5000, type_))
 
     assert Webhook("unknown", SITE, None) == found  # type: ignore[arg-type]
@@ -145,8 +145,8 @@ def test_unknown_type(type_: str) -> None:
         ("deleted", "deletedEvent", "deletedEntity", dict),
     ],
 )
-def test_entity(slug: str, holder: str, member: str, sent: Callable[[Any], Any]) -> None:
-    """The entity of a domain event is read as a JSON string, as Wix types it, and as an object, as Wix sends it."""
+def test_entity_as_text_or_object(slug: str, holder: str, member: str, sent: Callable[[Any], Any]) -> None:
+    """The entity of a domain event is parsed as a JSON string, as Wix types it, and as an object, as Wix sends it."""
     entity = {"tickets": [{"ticketDefinitionId": TICKET}]}
     payload = {holder: {member: sent(entity), "modifiedFields": "text"}}
 
@@ -155,7 +155,7 @@ def test_entity(slug: str, holder: str, member: str, sent: Callable[[Any], Any])
     assert Hint(f"reservation_{slug}", (TICKET,)) == found.meaning  # type: ignore[arg-type]
 
 
-# -- what is forged --
+# -- forged --
 
 GOOD = sign()
 HEAD, CLAIMS, SIGNATURE = GOOD.split(b".")
@@ -163,14 +163,14 @@ NOW = int(time.time())
 
 
 def hmac(key: bytes, bits: int = 256) -> bytes:
-    """A token signed with what everyone may know, which PyJWT itself refuses to make."""
+    """A token signed with a publicly known key, which PyJWT itself refuses to make."""
     algorithm = jwt.algorithms.HMACAlgorithm(getattr(jwt.algorithms.HMACAlgorithm, f"SHA{bits}"))
     text = base64url_encode(b'{"alg":"HS%d","typ":"JWT"}' % bits) + b"." + CLAIMS
     return text + b"." + base64url_encode(algorithm.sign(text, key))
 
 
-def of_stranger(header: bytes, claims: bytes = b'{"data":"{}"}') -> bytes:
-    """A token whose header no library would write, signed by a stranger as RS256 would be."""
+def signed_by_another_key(header: bytes, claims: bytes = b'{"data":"{}"}') -> bytes:
+    """A token whose header no library would write, signed with another key as RS256 would be."""
     algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
     text = base64url_encode(header) + b"." + base64url_encode(claims)
     return text + b"." + base64url_encode(algorithm.sign(text, STRANGER))
@@ -219,16 +219,16 @@ FORGED: dict[str, bytes] = {
     "key of its own": sign(key=STRANGER, headers={"jwk": JWK}),
     "keys elsewhere": sign(key=STRANGER, headers=ELSEWHERE),
     "key in a file": sign(key=STRANGER, headers={"kid": "../../../../dev/null"}),
-    "alg in small letters": of_stranger(b'{"alg":"rs256"}'),
-    "alg with an end": of_stranger(b'{"alg":"RS256\\u0000"}'),
-    "alg twice": of_stranger(b'{"alg":"none","alg":"RS256"}'),
+    "alg in small letters": signed_by_another_key(b'{"alg":"rs256"}'),
+    "alg with an end": signed_by_another_key(b'{"alg":"RS256\\u0000"}'),
+    "alg twice": signed_by_another_key(b'{"alg":"none","alg":"RS256"}'),
     "alg twice, none last": by_hand(b'{"alg":"RS256","alg":"none"}', b'{"data":"{}"}', b""),
-    "alg by another writing": of_stranger(b'{"\\u0061lg":"RS256"}'),
-    "deep in the header": of_stranger(b'{"alg":"RS256","x":' + b"[" * 900 + b"]" * 900 + b"}"),
-    "long header": of_stranger(b'{"alg":"RS256","x":"' + b"x" * LONGEST_HEADER + b'"}'),
+    "alg by another writing": signed_by_another_key(b'{"\\u0061lg":"RS256"}'),
+    "deep in the header": signed_by_another_key(b'{"alg":"RS256","x":' + b"[" * 900 + b"]" * 900 + b"}"),
+    "long header": signed_by_another_key(b'{"alg":"RS256","x":"' + b"x" * LONGEST_HEADER + b'"}'),
     "long header, well signed": sign(headers={"x": "x" * LONGEST_HEADER}),
-    "long claims": of_stranger(b'{"alg":"RS256"}', b'{"data":"' + b"x" * 700_000 + b'"}'),
-    "compressed": of_stranger(b'{"alg":"RS256","zip":"DEF"}', zlib.compress(b'{"data":"{}"}')),
+    "long claims": signed_by_another_key(b'{"alg":"RS256"}', b'{"data":"' + b"x" * 700_000 + b'"}'),
+    "compressed": signed_by_another_key(b'{"alg":"RS256","zip":"DEF"}', zlib.compress(b'{"data":"{}"}')),
     "encrypted": b".".join((base64url_encode(b'{"alg":"RSA-OAEP","enc":"A256GCM"}'), b"x", b"x", b"x", b"x")),
     "as JSON": json.dumps(
         {"protected": HEAD.decode(), "payload": CLAIMS.decode(), "signature": SIGNATURE.decode()}
@@ -261,14 +261,14 @@ FORGED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_forged(name: str) -> None:
-    """What Wix did not sign, or not now, or not with RS256, is forged; the reason never repeats what came."""
+def test_forged_webhook_is_refused(name: str) -> None:
+    """A token not signed by Wix, out of date or not RS256 is forged; the reason never repeats the content."""
     with pytest.raises(Forged, match=r"^not a token signed by Wix: \w+$"):
         check(FORGED[name])
 
 
-def test_nothing_is_fetched() -> None:
-    """Where a well signed token says that its key is elsewhere, ours is taken all the same, and nobody is asked."""
+def test_key_named_in_a_token_is_never_fetched() -> None:
+    """If a correctly signed token names another key, the configured one is used, and nothing is fetched."""
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         elsewhere.setblocking(False)
         url = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/keys"
@@ -280,23 +280,23 @@ def test_nothing_is_fetched() -> None:
     assert "AppRemoved" == found.type
 
 
-def test_last_of_two() -> None:
-    """Of two members of one name in what Wix signed the last one holds, as for every reader of JSON that it may have."""
+def test_last_of_two_equal_members_counts() -> None:
+    """Of two members with the same name in what Wix signed the last one counts, as in every common JSON parser."""
     twice = json.dumps(REMOVED)[:-1] + ',"eventType":"AppInstalled"}'
 
     assert Install(installed=True) == check(raw(json.dumps({"data": twice}).encode())).meaning
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(by_hand))
-def test_any_body(body: bytes) -> None:
-    """Whatever a stranger sends is forged, and nothing else happens."""
+def test_any_unsigned_body_is_forged(body: bytes) -> None:
+    """Any body that Wix did not sign is forged, and nothing else happens."""
     with pytest.raises(Forged):
         check(body)
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 127))
-def test_any_change(place: int, by: int) -> None:
-    """A token that is changed in any byte is forged, but for the last one's bits that mean nothing."""
+def test_any_changed_byte_makes_a_token_forged(place: int, by: int) -> None:
+    """A token with any byte changed is forged, except for the unused bits of the last one."""
     body = bytearray(GOOD)
     body[place] ^= by
 
@@ -318,7 +318,7 @@ SEGMENTS = st.one_of(
 )
 
 
-def judged(by: type[PyJWS], segment: bytes) -> bytes | str:
+def decoded(by: type[PyJWS], segment: bytes) -> bytes | str:
     try:
         return by._decode_base64url_segment(segment, "x")
     except jwt.DecodeError as error:
@@ -327,13 +327,13 @@ def judged(by: type[PyJWS], segment: bytes) -> bytes | str:
 
 @given(SEGMENTS)
 @settings(max_examples=1000)
-def test_segments(segment: bytes) -> None:
-    """A segment is taken or refused just as PyJWT itself would, with the same bytes and the same words."""
-    assert judged(PyJWS, segment) == judged(Segments, segment)
+def test_segments_are_decoded_as_pyjwt_does(segment: bytes) -> None:
+    """A segment is accepted or refused exactly as by PyJWT, with the same bytes and the same words."""
+    assert decoded(PyJWS, segment) == decoded(Segments, segment)
 
 
-def test_segments_are_asked() -> None:
-    """The PyJWT that is installed has the step that we shorten: with another one webhooks would silently be slow."""
+def test_pyjwt_uses_the_faster_segment_decoder() -> None:
+    """The installed PyJWT calls the step that is replaced: with another PyJWT webhooks would silently be slow."""
     assert isinstance(token_decoder()._jws, Segments)
     assert 3 == inspect.getsource(PyJWS._load).count(f"self.{PyJWS._decode_base64url_segment.__name__}(")
 
@@ -348,19 +348,19 @@ def test_segments_are_asked() -> None:
         {"_decode_base64url_segment": lambda self, segment, name: segment},
     ],
 )
-def test_another_pyjwt(step: dict[str, Any]) -> None:
-    """A PyJWT whose step is not the one that we shorten is left as it comes, so that no webhook is refused for it."""
+def test_unknown_pyjwt_is_left_unchanged(step: dict[str, Any]) -> None:
+    """A PyJWT without the expected step is left unchanged, so that no webhook is refused because of it."""
     found = token_decoder(type("PyJWS", (), step))
 
     assert not isinstance(found._jws, Segments)
     assert REMOVED == json.loads(found.decode(GOOD, KEY.public_key(), algorithms=["RS256"], leeway=LEEWAY)["data"])
 
 
-# -- what is signed and malformed --
+# -- signed and malformed --
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reason"),
     [
         (raw(b"{}"), "data is NoneType, not a JSON string"),
         (raw(b'{"data":{}}'), "data is dict, not a JSON string"),
@@ -397,16 +397,16 @@ def test_another_pyjwt(step: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_malformed(body: bytes, told: str) -> None:
-    """What Wix signed in another shape is malformed; the layer and the member at fault are named, its value is not."""
+def test_malformed_webhook_names_layer_and_member(body: bytes, reason: str) -> None:
+    """A signed webhook of another shape is malformed; the layer and the bad member are named, its value is not."""
     with pytest.raises(Malformed) as caught:
         check(body)
 
-    assert told == str(caught.value)
+    assert reason == str(caught.value)
 
 
-def test_longest_type() -> None:
-    """A type of 150 characters is a name, as Wix allows."""
+def test_longest_event_type() -> None:
+    """A type may have 150 characters, as Wix allows."""
     assert "unknown" == check(sign({**REMOVED, "eventType": "x" * 150})).type
 
 
@@ -414,8 +414,8 @@ def test_longest_type() -> None:
     st.sampled_from(sorted(webhooks.KNOWN)),
     st.text(max_size=100) | st.dictionaries(st.text(), st.text()).map(json.dumps),
 )
-def test_any_payload(type_: str, data: str) -> None:
-    """Whatever Wix signs is a webhook or malformed."""
+def test_any_signed_payload_is_parsed_or_malformed(type_: str, data: str) -> None:
+    """Any payload that Wix signs is a webhook or malformed."""
     try:
         found = check(in_envelope(data, type_))
     except Malformed:
@@ -445,8 +445,8 @@ def wrapped(text: str) -> str:
         wrapped(PEM),
     ],
 )
-def test_key(text: str) -> None:
-    """The key is read as a PEM, as one with its line breaks written out, and as base64 of one, wrapped or not."""
+def test_key_formats(text: str) -> None:
+    """The key is read as a PEM, as one with escaped line breaks, and as base64 of one, wrapped or not."""
     key = public_key(text)
 
     assert KEY.public_key().public_numbers() == key.public_numbers()
@@ -454,7 +454,7 @@ def test_key(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("", "is not a readable PEM public key"),
         ("my key", "is neither a PEM nor base64 of one"),
@@ -478,10 +478,10 @@ def test_key(text: str) -> None:
         ),
     ],
 )
-def test_no_key(text: str, told: str) -> None:
-    """What is no public key of an app is refused by the setting's name, with what is wrong, and is not repeated."""
+def test_bad_key_is_refused(text: str, reason: str) -> None:
+    """A text that is no public key of an app is refused with the setting's name and the reason, and is not repeated."""
     with pytest.raises(NotStarted) as caught:
         public_key(text)
 
-    assert str(caught.value).startswith(f"WIX_PUBLIC_KEY {told}")
+    assert str(caught.value).startswith(f"WIX_PUBLIC_KEY {reason}")
     assert not text or text not in str(caught.value)

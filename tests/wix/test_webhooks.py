@@ -29,7 +29,7 @@ def hint(
 
 
 def meaning(type_: str, payload: dict[str, Any]) -> Hint | Install | None:
-    """What a webhook asks for; nothing, if its type is not one that we handle."""
+    """What a webhook asks for; nothing, if its type is not handled."""
     return webhooks.KNOWN[type_](payload) if type_ in webhooks.KNOWN else None
 
 
@@ -83,8 +83,8 @@ MEANINGS: dict[str, Hint | Install | None] = {
 
 
 @pytest.mark.parametrize("name", MEANINGS)
-def test_each_webhook(name: str) -> None:
-    """Each webhook asks for the tickets that it is about, once each and in order, or for its event's, or for nothing."""
+def test_each_webhook_names_its_tickets(name: str) -> None:
+    """Each webhook asks for its tickets, once each and in order, or for its event's, or for nothing."""
     sample = {**EVENTS, **UNSEEN}[name]
 
     assert MEANINGS[name] == meaning(sample["eventType"], sample["data"])
@@ -103,8 +103,8 @@ def test_each_webhook(name: str) -> None:
         ({"expirationDate": "2026-02-11T11:18:30+01:00"}, HOLD_ENDS),
     ],
 )
-def test_end_of_a_hold(changes: dict[str, Any], ends: int | None) -> None:
-    """Only a reservation that is pending ends by itself; when, is a time to look and no more: one that is none is left out."""
+def test_end_of_a_hold_is_parsed(changes: dict[str, Any], ends: int | None) -> None:
+    """Only a pending reservation ends by itself; an invalid end is ignored."""
     data = copy.deepcopy(EVENTS["ticket_reservation_created"]["data"])
     data["createdEvent"]["entity"] |= changes
 
@@ -114,7 +114,7 @@ def test_end_of_a_hold(changes: dict[str, Any], ends: int | None) -> None:
 
 
 def test_each_type_is_tested() -> None:
-    """Every type that we act on is in the table above, and so is every sample."""
+    """Every handled type is in the table above, and so is every sample."""
     samples = {**EVENTS, **UNSEEN}
 
     assert samples.keys() == MEANINGS.keys()
@@ -141,7 +141,7 @@ def test_each_type_is_tested() -> None:
         ({}, None),
     ],
 )
-def test_what_an_order_names(payload: dict[str, Any], expected: Hint | None) -> None:
+def test_tickets_of_an_order(payload: dict[str, Any], expected: Hint | None) -> None:
     """An order names its tickets, else its invoice's lines within its event, else the event, else nothing."""
     assert expected == meaning("wix.events.ticketing.events.OrderPaid", payload)
 
@@ -150,20 +150,20 @@ def test_what_an_order_names(payload: dict[str, Any], expected: Hint | None) -> 
     "payload", [{}, {"deletedEvent": {}}, {"deletedEvent": None}, {"createdEvent": {"entity": []}}]
 )
 @pytest.mark.parametrize("type_", sorted(webhooks.KNOWN.keys() - {"AppInstalled", "AppRemoved"}))
-def test_nothing_named(type_: str, payload: dict[str, Any]) -> None:
+def test_webhook_that_names_nothing(type_: str, payload: dict[str, Any]) -> None:
     """A webhook that names nothing, as a deletion may, asks for nothing."""
     assert meaning(type_, payload) is None
 
 
 @pytest.mark.parametrize("type_", ["", "AppInstalled2", "wix.events.v3.ticket_definition_", "wix.stores.v1.changed"])
-def test_other_types(type_: str) -> None:
-    """A type that is not ours, however much it looks like one, is not known."""
+def test_unknown_types_are_ignored(type_: str) -> None:
+    """A similar but unknown type is ignored."""
     assert type_ not in webhooks.KNOWN
 
 
 @given(st.sampled_from(sorted(MEANINGS)), st.data())
-def test_any_webhook(name: str, data: st.DataObject) -> None:
-    """Whatever stands in place of a member of a webhook, it asks for GUIDs in lower case, or for nothing."""
+def test_any_webhook_asks_for_guids_or_nothing(name: str, data: st.DataObject) -> None:
+    """Whatever replaces a member of a webhook, it asks for GUIDs in lower case, or for nothing."""
     sample = {**EVENTS, **UNSEEN}[name]
     path = data.draw(st.sampled_from(paths(sample["data"])))
 
@@ -174,8 +174,8 @@ def test_any_webhook(name: str, data: st.DataObject) -> None:
         assert all(one == guid(one) for one in (*found.tickets, *([found.event] if found.event else [])))
 
 
-def test_nobody_in_a_hint() -> None:
-    """Of an order's personal data nothing is in what follows from it."""
+def test_no_personal_data_in_a_hint() -> None:
+    """No personal data of an order is in the hint that it becomes."""
     found = repr(meaning(EVENTS["order_confirmed"]["eventType"], EVENTS["order_confirmed"]["data"]))
 
     assert [] == [word for word in ("Ada", "Example", "@", "2QXK", "6a5b4c3d") if word in found]
