@@ -47,13 +47,13 @@ async def rig(redis_url: str) -> AsyncIterator[Rig]:
 @pytest.mark.parametrize(
     ("v", "rules", "expected"), [(None, "", True), (7, OURS, True), (7, THEIRS, False), (7, "", False)]
 )
-async def test_counter_is_ours_if_its_rules_are_the_same(rig: Rig, v: int | None, rules: str, expected: bool) -> None:
-    """A counter is ours if it was made by our rules; a ticket that was never read counts as ours too."""
+async def test_counter_made_by_the_same_rules(rig: Rig, v: int | None, rules: str, expected: bool) -> None:
+    """A counter has the same rules if this process's rules made it, or if its ticket was never read."""
     assert expected == rig.other_rules.are_ours(WatchedTicket(TicketId(TICKET), v, 0.0, rules, None))
 
 
 async def test_ticket_is_marked_once_a_minute(rig: Rig) -> None:
-    """A ticket is marked once a minute, however many rounds find it; one that was ours meanwhile is marked at once."""
+    """A ticket is marked once a minute, however many rounds find it; one that had the same rules meanwhile is marked at once."""
     assert set() == await rig.marked()
     assert {TICKET} == await rig.marked(rig.topic)
     rig.clock.advance(30)

@@ -29,7 +29,7 @@ LIST = ("https://shop.example", "http://127.0.0.1:8080", "https://*.wixsite.com"
 
 @pytest.mark.parametrize("origins", [(), ("*",), ("https://shop.example", "*")])
 def test_every_origin_is_admitted_by_default(origins: tuple[str, ...]) -> None:
-    """With `*` in the list, or no list, pages of every origin may read and frame, and so may clients without an origin."""
+    """With `*` in the list, or no list, pages of every origin may read and frame, as may clients without one."""
     admission = Admission(SITES, origins)
 
     assert admission.all_origins
@@ -121,7 +121,7 @@ def test_frame_ancestors() -> None:
     ],
 )
 def test_address_of_a_client(peer: str, forwarded: str | None, address: str) -> None:
-    """A client's address is the right-most hop not added by a trusted proxy, IPv6 by its /64; malformed ones share one."""
+    """A client's address is the right-most hop not added by a trusted proxy, IPv6 by its /64; malformed ones are one."""
     admission = Admission(SITES, proxies=("10.0.0.0/8", "fd00::/8"))
 
     assert address == admission.address(peer, forwarded)

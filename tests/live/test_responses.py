@@ -95,7 +95,7 @@ async def test_client_without_origin(start_server: StartServer, reads: FakeReade
 
 
 async def test_cors_preflight(start_server: StartServer) -> None:
-    """A preflight request says what may be sent, whatever its query; an origin that is not listed gets no such headers."""
+    """A preflight request is told what may be sent, whatever its query; one of another origin is not."""
     running = await start_server(origins="https://shop.example")
 
     for path in ("/v1/counters", "/v1/counters/stream"):

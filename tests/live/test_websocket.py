@@ -85,7 +85,7 @@ async def test_several_tickets_on_one_socket(start_server: StartServer, reads: F
 async def test_many_viewers_cost_redis_one_subscription_and_one_read(
     start_server: StartServer, reads: FakeReader, redis_url: str
 ) -> None:
-    """A hundred viewers who all get their number cost Redis one subscription and one read."""
+    """A hundred viewers that all get their number cost Redis one subscription and one read."""
     running = await start_server(max_connections_per_address=1000)
     await reads.read(definition(TICKET, 3))
 
