@@ -1,4 +1,4 @@
-"""From a purchase at Wix to what viewers see: the whole house, with the sandbox as Wix."""
+"""From a purchase at Wix to what viewers see: all parts, with the sandbox as Wix."""
 
 import asyncio
 import json
@@ -27,12 +27,12 @@ def viewer_of(running: RunningServer, *tickets: str) -> AbstractAsyncContextMana
     return websocket_viewer(running.url, None, tickets)
 
 
-Whole = Callable[..., Awaitable[RunningServer]]
+StartDeployment = Callable[..., Awaitable[RunningServer]]
 
 
 @pytest.fixture
-def whole(start_server: StartServer, wix: WixRig) -> Whole:
-    """Start web and worker on the sandbox, which sends its webhooks there."""
+def start_deployment(start_server: StartServer, wix: WixRig) -> StartDeployment:
+    """Start web and worker with the sandbox as Wix, which sends its webhooks to them."""
 
     async def start(**given: Any) -> RunningServer:
         running = await start_server(worker=True, **{**wix.settings(), **given})
@@ -43,7 +43,7 @@ def whole(start_server: StartServer, wix: WixRig) -> Whole:
 
 
 async def post(running: RunningServer, jwts: Sequence[str]) -> set[int]:
-    """Post webhooks over many connections at once; answers the statuses."""
+    """Post webhooks over many connections at once; returns the statuses."""
     waiting = iter(jwts)
 
     async def sender() -> set[int]:
@@ -53,9 +53,9 @@ async def post(running: RunningServer, jwts: Sequence[str]) -> set[int]:
     return set().union(*await asyncio.gather(*(sender() for _ in range(AT_ONCE))))
 
 
-async def test_purchase_is_seen_in_a_second(whole: Whole, wix: WixRig) -> None:
-    """What is bought at Wix is seen by every viewer within a second, and so is what a hold takes and gives back."""
-    running = await whole()
+async def test_purchase_is_shown_in_a_second(start_deployment: StartDeployment, wix: WixRig) -> None:
+    """Each purchase at Wix is shown to every viewer within a second, and so is each hold and its release."""
+    running = await start_deployment()
     ticket = wix.tickets["low"]
     async with viewer_of(running, ticket) as first, viewer_of(running, ticket, wix.tickets["fixed"]) as second:
         await until(lambda: first.unsold(ticket) == second.unsold(ticket) == 3)
@@ -69,10 +69,10 @@ async def test_purchase_is_seen_in_a_second(whole: Whole, wix: WixRig) -> None:
         await until(lambda: first.unsold(ticket) == second.unsold(ticket) == 2, 2)
 
 
-async def test_expired_hold_comes_back(whole: Whole, wix: WixRig) -> None:
-    """A hold that expires gives its tickets back to the page without anybody doing anything."""
+async def test_expired_hold_is_shown(start_deployment: StartDeployment, wix: WixRig) -> None:
+    """The tickets of an expired hold are shown as available again without anyone doing anything."""
     wix.knobs.turn(hold_seconds=2)
-    running = await whole()
+    running = await start_deployment()
     ticket = wix.tickets["low"]
     async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 3)
@@ -83,9 +83,11 @@ async def test_expired_hold_comes_back(whole: Whole, wix: WixRig) -> None:
         await until(lambda: viewer.unsold(ticket) == 3)
 
 
-async def test_the_page_changes_without_reload(whole: Whole, wix: WixRig, page: Page, site: HostSite) -> None:
+async def test_page_changes_without_reload(
+    start_deployment: StartDeployment, wix: WixRig, page: Page, site: HostSite
+) -> None:
     """In a real browser the sentence changes when a ticket is sold, without a reload."""
-    running = await whole()
+    running = await start_deployment()
     ticket = wix.tickets["low"]
     script = f'<script src="{running.url}/widget/v1/ticket-counter.js"></script>'
     await page.goto(site.put("/", f'{script}<ticket-counter ticket="{ticket}">soon</ticket-counter>'))
@@ -96,57 +98,57 @@ async def test_the_page_changes_without_reload(whole: Whole, wix: WixRig, page: 
     await page.get_by_text("Only 2 left at this price.").wait_for()
 
 
-async def test_rush_on_one_ticket(whole: Whole, wix: WixRig) -> None:
+async def test_rush_on_one_ticket(start_deployment: StartDeployment, wix: WixRig) -> None:
     """Law 4: A thousand orders for one ticket within a second cost at most 8 queries, and end on the right number."""
-    running = await whole()
+    running = await start_deployment()
     [ticket] = wix.sandbox.add(1, limit=1500)
     async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 1500)
-        jwts = bought(wix, [ticket], 1000)
+        jwts = buy_without_webhooks(wix, [ticket], 1000)
         before, began = queries(wix), time.monotonic()
 
         assert {200} == await post(running, jwts)
         seconds = time.monotonic() - began
 
         await until(lambda: viewer.unsold(ticket) == 500)
-        # Where this machine takes longer than a second to post them, each further second is two reads more.
+        # If this machine takes longer than a second to post them, each further second is two more reads.
         assert queries(wix) - before <= 8 + 2 * max(0.0, seconds - 1)
 
 
-async def test_rush_on_many_tickets(whole: Whole, wix: WixRig) -> None:
+async def test_rush_on_many_tickets(start_deployment: StartDeployment, wix: WixRig) -> None:
     """Law 4: A thousand orders over 300 tickets cost at most 24 queries, and every ticket ends on its number."""
     tickets = wix.sandbox.add(300)
-    running = await whole()
-    await until(lambda: agree(running, wix, tickets), 20)
-    jwts = bought(wix, tickets, 1000)
+    running = await start_deployment()
+    await until(lambda: stored_as_in_wix(running, wix, tickets), 20)
+    jwts = buy_without_webhooks(wix, tickets, 1000)
     before = queries(wix)
 
     assert {200} == await post(running, jwts)
 
-    await until(lambda: agree(running, wix, tickets), 15)
+    await until(lambda: stored_as_in_wix(running, wix, tickets), 15)
     assert queries(wix) - before <= 24
 
 
-async def test_twice_in_any_order_with_losses(whole: Whole, wix: WixRig) -> None:
-    """Orders delivered twice, in any order, a fifth of them never, end on the right numbers: law 2, and the clock."""
+async def test_duplicate_reordered_and_lost_webhooks(start_deployment: StartDeployment, wix: WixRig) -> None:
+    """Orders delivered twice and in any order, a fifth of them never, end on the right numbers: law 2, and the clock."""
     tickets = wix.sandbox.add(80)
-    running = await whole(watch_every=1, reconcile=5)
-    await until(lambda: agree(running, wix, tickets), 20)
+    running = await start_deployment(watch_every=1, reconcile=5)
+    await until(lambda: stored_as_in_wix(running, wix, tickets), 20)
     watched = tickets[:40]
     async with viewer_of(running, *watched) as viewer:
         dice = random.Random(2)
-        jwts = [jwt for jwt in bought(wix, tickets, 400) if dice.random() > 0.2] * 2
+        jwts = [jwt for jwt in buy_without_webhooks(wix, tickets, 400) if dice.random() > 0.2] * 2
         dice.shuffle(jwts)
 
         assert {200} == await post(running, jwts)
 
         await until(lambda: all(viewer.unsold(one) == wix.world.tickets[one].left for one in watched), 2 * 1 + 2)
-        await until(lambda: agree(running, wix, tickets), 5 + 2)
+        await until(lambda: stored_as_in_wix(running, wix, tickets), 5 + 2)
 
 
-async def test_silence_of_wix_is_healed(whole: Whole, wix: WixRig) -> None:
+async def test_changes_without_webhooks_are_found(start_deployment: StartDeployment, wix: WixRig) -> None:
     """Without a single webhook a watched number is true again within two rounds of reading."""
-    running = await whole(watch_every=1)
+    running = await start_deployment(watch_every=1)
     ticket = wix.tickets["low"]
     async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 3)
@@ -157,9 +159,9 @@ async def test_silence_of_wix_is_healed(whole: Whole, wix: WixRig) -> None:
         await until(lambda: viewer.unsold(ticket) == 2, 4)
 
 
-async def test_outage_withdraws_and_heals(whole: Whole, wix: WixRig) -> None:
-    """Law 8: While Wix answers nothing usable the number is withdrawn after MAX_STALE, and back when Wix is."""
-    running = await whole(watch_every=1, max_stale=5)
+async def test_number_is_withdrawn_during_an_outage_of_wix(start_deployment: StartDeployment, wix: WixRig) -> None:
+    """Law 8: While Wix is out of order the number is withdrawn after MAX_STALE; afterwards it is shown again."""
+    running = await start_deployment(watch_every=1, max_stale=5)
     ticket = wix.tickets["low"]
     async with viewer_of(running, ticket) as viewer:
         await until(lambda: viewer.unsold(ticket) == 3)
@@ -173,12 +175,12 @@ async def test_outage_withdraws_and_heals(whole: Whole, wix: WixRig) -> None:
         await until(lambda: viewer.unsold(ticket) == 2, 12)
 
 
-async def test_both_answers_to_what_is_open(whole: Whole, wix: WixRig) -> None:
-    """Whichever way Wix turns out to do what its documents leave open, the numbers are right."""
+async def test_undocumented_variants_of_wix(start_deployment: StartDeployment, wix: WixRig) -> None:
+    """Whichever variant Wix uses where its documents leave it open, the numbers are right."""
     wix.knobs.turn(
         null_unlimited="null", free_price="0.00", entity_as_string=True, order_tickets=False, account_info=False
     )
-    running = await whole()
+    running = await start_deployment()
     unlimited, free, low = (wix.tickets[kind] for kind in ("unlimited", "free", "low"))
     async with viewer_of(running, unlimited, free, low) as viewer:
         await until(lambda: viewer.unsold(low) == 3 and viewer.unsold(free) == 15 and unlimited in viewer.last)
@@ -190,12 +192,12 @@ async def test_both_answers_to_what_is_open(whole: Whole, wix: WixRig) -> None:
         await until(lambda: viewer.unsold(low) == 2, 2)
 
 
-async def test_subscribers_of_redis_see_each_change_once(whole: Whole, wix: WixRig) -> None:
+async def test_public_channel_has_each_change_once(start_deployment: StartDeployment, wix: WixRig) -> None:
     """Law 3: A program on the public channel gets each change of a counter once, as the documented JSON."""
-    running = await whole()
+    running = await start_deployment()
     ticket = wix.tickets["low"]
     redis = Redis.from_url(running.web.settings.redis(), decode_responses=True)
-    await until(lambda: agree(running, wix, [ticket]))
+    await until(lambda: stored_as_in_wix(running, wix, [ticket]))
     async with redis.pubsub() as pubsub:
         await pubsub.subscribe(f"tc:{{{wix.site}}}:live:{ticket}")
         await pubsub.get_message(timeout=2)
@@ -217,7 +219,7 @@ async def test_subscribers_of_redis_see_each_change_once(whole: Whole, wix: WixR
     await redis.aclose()
 
 
-async def agree(running: RunningServer, wix: WixRig, tickets: Sequence[str]) -> bool:
+async def stored_as_in_wix(running: RunningServer, wix: WixRig, tickets: Sequence[str]) -> bool:
     """Whether what is stored of these tickets is what Wix has."""
     async with Redis.from_url(running.web.settings.redis(), decode_responses=True) as redis:
         texts = [await redis.hget(f"tc:{{{wix.site}}}:ticket:{ticket}", "counter") for ticket in tickets]
@@ -226,8 +228,8 @@ async def agree(running: RunningServer, wix: WixRig, tickets: Sequence[str]) -> 
     ]
 
 
-def bought(wix: WixRig, tickets: Sequence[str], number: int) -> list[str]:
-    """Sell so many over these tickets; answers their Order Confirmed webhooks, which nobody has sent."""
+def buy_without_webhooks(wix: WixRig, tickets: Sequence[str], number: int) -> list[str]:
+    """Sell so many over these tickets; returns their Order Confirmed webhooks, which are not sent."""
     wix.sandbox.delivery.paused = True
     since = wix.sandbox.delivery.last
     dice = random.Random(number)
@@ -237,5 +239,5 @@ def bought(wix: WixRig, tickets: Sequence[str], number: int) -> list[str]:
 
 
 def queries(wix: WixRig) -> int:
-    """How often tickets were read so far; listings count too, and token calls do not."""
+    """How often tickets were read so far, by queries and listings; token calls do not count."""
     return len(wix.calls("query"))

@@ -35,8 +35,8 @@ SCHEDULED, STARTED, ENDED = SaleStatus.SCHEDULED, SaleStatus.STARTED, SaleStatus
         (3, {"visible": False, "status": ENDED}, State.GONE, None),
     ],
 )
-def test_states(unsold: int | None, more: dict[str, Any], state: State, shown: int | None) -> None:
-    """A ticket is hidden first, then ended, scheduled, sold out and low; what ended or is hidden has no number."""
+def test_state_of_a_ticket(unsold: int | None, more: dict[str, Any], state: State, shown: int | None) -> None:
+    """Hidden comes before ended, scheduled, sold out and low; a ticket that is ended or hidden has no number."""
     counter = Counter.of(definition(TICKET, unsold, **more), Rules())
 
     assert (state, shown) == (counter.state, counter.unsold)
@@ -55,22 +55,24 @@ def test_states(unsold: int | None, more: dict[str, Any], state: State, shown: i
         (None, STARTED, State.AVAILABLE, None),
     ],
 )
-def test_thresholds(unsold: int | None, status: SaleStatus, state: State, shown: int | None) -> None:
+def test_low_at_and_show_at_most_include_their_number(
+    unsold: int | None, status: SaleStatus, state: State, shown: int | None
+) -> None:
     """LOW_AT and SHOW_AT_MOST include their own number, on sale and before."""
     counter = Counter.of(definition(TICKET, unsold, status=status), Rules(low_at=5, show_at_most=20))
 
     assert (state, shown) == (counter.state, counter.unsold)
 
 
-def test_the_limit_holds_for_low_numbers_too() -> None:
+def test_show_at_most_holds_for_low_numbers_too() -> None:
     """Even under rules that the settings refuse, a number above SHOW_AT_MOST is not shown."""
     counter = Counter.of(definition(TICKET, 4), Rules(low_at=5, show_at_most=3))
 
     assert (State.LOW, None) == (counter.state, counter.unsold)
 
 
-def test_nothing_is_low_at_zero() -> None:
-    """With LOW_AT 0 the last ticket is available, and none is sold out."""
+def test_no_ticket_is_low_if_low_at_is_zero() -> None:
+    """With LOW_AT 0 the last ticket is available, and with none left it is sold out."""
     states = [Counter.of(definition(TICKET, unsold), Rules(low_at=0)).state for unsold in (1, 0)]
 
     assert [State.AVAILABLE, State.SOLD_OUT] == states
@@ -83,8 +85,8 @@ def test_nothing_is_low_at_zero() -> None:
     ),
     rules=st.builds(Rules, st.integers(0, 50), st.none() | st.integers(0, 50)),
 )
-def test_what_may_be_shown(unsold: int | None, more: dict[str, Any], rules: Rules) -> None:
-    """Whatever the ticket and the rules, the number shown is Wix's own, or 0 if sold out, or none above the limit."""
+def test_number_shown_is_exact_or_absent(unsold: int | None, more: dict[str, Any], rules: Rules) -> None:
+    """For any ticket and rules, the number shown is Wix's own, 0 if sold out, or absent above the limit."""
     counter = Counter.of(definition(TICKET, unsold, **more), rules)
 
     assert counter.unsold in ({0} if counter.state is State.SOLD_OUT else {None, unsold})
@@ -94,7 +96,7 @@ def test_what_may_be_shown(unsold: int | None, more: dict[str, Any], rules: Rule
         assert 0 < unsold <= rules.low_at
 
 
-def test_the_rest_is_passed_on() -> None:
+def test_name_prices_and_sale_are_shown_as_read() -> None:
     """A visible ticket shows its event, name, prices and sale as they were read."""
     prices = (Price("20.00", "USD", "a", "Adult"), Price("8.50", "USD", "b", "Child"))
     sale = Sale("2026-01-10T09:00:00Z", "2026-06-20T18:00:00Z", "Europe/Berlin")
@@ -105,16 +107,16 @@ def test_the_rest_is_passed_on() -> None:
     assert (prices, True, sale) == (counter.prices, counter.shared, counter.sale)
 
 
-def test_gone_tells_nothing() -> None:
-    """A hidden ticket and one that never was are told apart by nothing."""
+def test_hidden_and_deleted_tickets_look_the_same() -> None:
+    """A hidden ticket and one that never existed have the same counter."""
     hidden = definition(TICKET, 3, visible=False, name="Secret show", shared=True)
 
     assert Counter.gone(TicketId(TICKET)) == Counter.of(hidden, Rules())
     assert Counter(TicketId(TICKET), state=State.GONE) == Counter.gone(TicketId(TICKET))
 
 
-def test_unknown_is_the_default() -> None:
-    """A counter of which nothing is said says unknown, and no number."""
+def test_counter_is_unknown_by_default() -> None:
+    """A counter without values is unknown and has no number."""
     counter = Counter(TicketId(TICKET))
 
     assert (State.UNKNOWN, None, (), None) == (counter.state, counter.unsold, counter.prices, counter.event)
@@ -130,13 +132,13 @@ def test_unknown_is_the_default() -> None:
         (False, ENDED, Pace.SLOW),
     ],
 )
-def test_pace(visible: bool, status: SaleStatus, pace: Pace) -> None:
-    """What cannot be bought any more is read seldom, what is or will be on sale is read often."""
+def test_pace_of_reads(visible: bool, status: SaleStatus, pace: Pace) -> None:
+    """A ticket that can no longer be bought is read seldom, one that is or will be on sale is read often."""
     assert pace == definition(TICKET, visible=visible, status=status).pace
 
 
-def test_rules_have_a_name() -> None:
-    """Equal rules have one name, and each setting that shapes a counter changes it."""
+def test_rules_hash() -> None:
+    """Equal rules have one hash, and each setting that shapes a counter changes it."""
     names = {Rules(low, most).hash for low in (1, 10, 11) for most in (None, 0, 1, 10)}
 
     assert Rules().hash == Rules(10, None).hash
@@ -144,8 +146,8 @@ def test_rules_have_a_name() -> None:
     assert {12} == {len(name) for name in names}
 
 
-def test_facts_do_not_make_a_counter() -> None:
-    """Two definitions that differ only in facts are equal: what is shown is decided without them."""
+def test_definitions_that_differ_only_in_facts_are_equal() -> None:
+    """Two definitions that differ only in facts are equal: no counter depends on facts."""
     one = definition(TICKET, 3)
     other = replace(one, facts={"description": "another text"})
 
@@ -153,7 +155,7 @@ def test_facts_do_not_make_a_counter() -> None:
     assert Counter.of(one, Rules()) == Counter.of(other, Rules())
 
 
-def test_values_hold_still() -> None:
+def test_definitions_are_immutable() -> None:
     """A definition cannot be changed after it was read."""
     found: Definition = definition(TICKET, 3)
 
@@ -161,8 +163,8 @@ def test_values_hold_still() -> None:
         found.unsold = 4  # type: ignore[misc]
 
 
-def test_a_hint_has_no_number() -> None:
-    """A hint holds ids and a reason; by itself it names tickets by their own id."""
+def test_hint_holds_no_number() -> None:
+    """A hint holds ids and a reason; without more it names tickets by their own id."""
     assert ("order", (), None, Named.TICKETS) == (
         (hint := Hint("order")).reason,
         hint.tickets,

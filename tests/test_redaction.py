@@ -32,7 +32,7 @@ RULES = Rules(low_at=3, show_at_most=5)
 EACH: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture],
-    # Stories are short as they are: to look for a shorter one would take minutes.
+    # Stories are short already: shrinking would take minutes.
     "phases": [Phase.explicit, Phase.reuse, Phase.generate],
 }
 NUMBERS = itertools.count(1)
@@ -41,7 +41,7 @@ NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True)
 class Step:
-    """What a read finds on the two sites: the same, but for a number that is not shown on either."""
+    """What a read finds on the two sites: the same, except for a number that is shown on neither."""
 
     counts: tuple[int | None, int | None]
     name: str
@@ -50,7 +50,7 @@ class Step:
 
     @property
     def shows(self) -> tuple[str, int | None, str | None]:
-        """The state, the number and the name that may be told."""
+        """The state, the number and the name that may be shown."""
         count = self.counts[0] if self.counts[0] == self.counts[1] else None
         count = count if count is not None and count <= 5 else None
         if self.hidden:
@@ -63,7 +63,7 @@ class Step:
         return state, count, self.name
 
     def found(self, ticket: str, number: int) -> Definition:
-        """What Wix answers on the one or the other, read as the worker reads it."""
+        """What Wix answers for this site, read as the worker reads it."""
         entity, count = copy.deepcopy(SAMPLE), self.counts[number]
         entity |= {"id": ticket, "name": self.name, "saleStatus": self.status, "hidden": self.hidden}
         entity["revision"] = str(count)
@@ -94,18 +94,18 @@ STEP = st.builds(
 STORY = st.lists(STEP, min_size=1, max_size=8)
 
 
-def fresh() -> str:
+def new_ticket() -> str:
     """A ticket that no example before this one had."""
     return f"11111111-aaaa-4aaa-8aaa-{next(NUMBERS):012}"
 
 
-def news(story: Sequence[Step]) -> list[int]:
-    """The steps at which what may be told is something else than before."""
+def steps_that_show_a_change(story: Sequence[Step]) -> list[int]:
+    """The steps after which something else may be shown than before."""
     return [at for at, step in enumerate(story) if at == 0 or step.shows != story[at - 1].shows]
 
 
-async def keep(reads: Sequence[FakeReader], ticket: str, step: Step) -> int:
-    """Let the workers of both sites keep what the step finds, under the same version."""
+async def keep_on_both(reads: Sequence[FakeReader], ticket: str, step: Step) -> int:
+    """Store what the step finds on both sites, under the same version."""
     version = time.time_ns() // 1000
     for number, one in enumerate(reads):
         await one.read(step.found(ticket, number), version=version)
@@ -117,9 +117,9 @@ async def keep(reads: Sequence[FakeReader], ticket: str, step: Step) -> int:
 
 @settings(max_examples=60, **EACH)
 @given(STORY)
-async def test_published(redis_url: str, story: list[Step]) -> None:
-    """Nothing that is published or stored to be shown, no version and no moment of it, depends on what is not shown."""
-    ticket = fresh()
+async def test_hidden_numbers_do_not_show_in_redis(redis_url: str, story: list[Step]) -> None:
+    """Nothing published or stored to be shown, no version and no time of it, depends on a number that is not shown."""
+    ticket = new_ticket()
     seen: list[list[WatchedTicket]] = [[], []]
     versions = []
     async with AsyncExitStack() as stack:
@@ -131,24 +131,24 @@ async def test_published(redis_url: str, story: list[Step]) -> None:
         for one in reads:
             await one.schedule.add_site(one.site, RULES, everything=True)
         for step in story:
-            versions.append(await keep(reads, ticket, step))
+            versions.append(await keep_on_both(reads, ticket, step))
             await redis.publish("step", "over")
             for number, one in enumerate(reads):
                 known = await one.schedule.watch(one.site, [TicketId(ticket)], counters=True)
                 seen[number] += known.tickets if known else ()
-        told = await published(heard, len(story))
-    ours, theirs = (told[one] for one in channels)
+        messages = await published_in_steps(heard, len(story))
+    ours, theirs = (messages[one] for one in channels)
 
     assert ours == theirs
     assert [(one.v, one.rules, one.counter) for one in seen[0]] == [(one.v, one.rules, one.counter) for one in seen[1]]
-    assert [at for at, _ in ours] == news(story)
-    assert [versions[at] for at in news(story)] == [json.loads(text)["v"] for _, text in ours]
-    assert [story[at].shows for at in news(story)] == [shown(text) for _, text in ours]
+    assert [at for at, _ in ours] == steps_that_show_a_change(story)
+    assert [versions[at] for at in steps_that_show_a_change(story)] == [json.loads(text)["v"] for _, text in ours]
+    assert [story[at].shows for at in steps_that_show_a_change(story)] == [shown(text) for _, text in ours]
 
 
-async def published(heard: PubSub, steps: int) -> dict[str, list[tuple[int, str]]]:
-    """What each channel said, and in which step."""
-    told: dict[str, list[tuple[int, str]]] = {}
+async def published_in_steps(heard: PubSub, steps: int) -> dict[str, list[tuple[int, str]]]:
+    """What each channel published, and in which step."""
+    messages: dict[str, list[tuple[int, str]]] = {}
     step = 0
     async for message in heard.listen():
         if message["type"] != "message":
@@ -158,21 +158,21 @@ async def published(heard: PubSub, steps: int) -> dict[str, list[tuple[int, str]
             if step == steps:
                 break
         else:
-            told.setdefault(message["channel"], []).append((step, message["data"]))
-    return told
+            messages.setdefault(message["channel"], []).append((step, message["data"]))
+    return messages
 
 
 def shown(text: str) -> tuple[str, int | None, str | None]:
-    """The state, the number and the name that a counter tells."""
+    """The state, the number and the name that a counter shows."""
     counter = json.loads(text)
     return counter["state"], counter["unsold"], counter["name"]
 
 
-# -- on the wire --
+# -- over HTTP and WebSocket --
 
 
-class Outside:
-    """Somebody who looks at one site in each way that there is, and keeps every byte but the time of day."""
+class SiteViewer:
+    """A client that reads one site in every way there is, and keeps every byte except the date."""
 
     def __init__(self, running: RunningServer, site: str, ticket: str) -> None:
         self.running = running
@@ -194,10 +194,10 @@ class Outside:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def look(self, version: int) -> None:
-        """Take everything up to this version, over the socket and over the stream.
+    async def read_until(self, version: int) -> None:
+        """Read everything up to this version, over the WebSocket and over the stream.
 
-        What was decided in the moment in which one comes may be told him twice, whatever it is.
+        A change at the moment in which a viewer joins may be sent twice, whatever it is.
         """
         wanted = f'{{"v":{version},'
         while not self.frames or wanted not in self.frames[-1]:
@@ -208,7 +208,7 @@ class Outside:
             self.events += [line] if line.startswith('data: {"v"') and line not in self.events[-1:] else []
 
     async def poll(self) -> None:
-        """Ask for the counters, and again with what the answer was named."""
+        """Request the counters, and again with the ETag of the answer."""
         for etag in ("", '"x"'):
             answer = await self.running.http.get(f"/v1/counters{self.query}", headers={"If-None-Match": etag})
             self.answers.append((answer.status_code, answer.content, _without_date(answer)))
@@ -223,34 +223,38 @@ def _without_date(response: httpx.Response) -> list[tuple[bytes, bytes]]:
 
 @settings(max_examples=12, **EACH)
 @given(STORY)
-async def test_on_the_wire(start_server: StartServer, servers: list[RunningServer], story: list[Step]) -> None:
-    """No frame, event, body, header, ETag or status of any way to look depends on what is not shown."""
+async def test_hidden_numbers_do_not_show_on_the_wire(
+    start_server: StartServer, servers: list[RunningServer], story: list[Step]
+) -> None:
+    """No frame, event, body, header, ETag or status depends on a number that is not shown."""
     if not servers:
         more = {"low_at": RULES.low_at, "show_at_most": RULES.show_at_most, "max_connections_per_address": 1000}
         servers.append(await start_server(wix_sites=",".join(SITES), **more))
     [running] = servers
-    ticket = fresh()
+    ticket = new_ticket()
     async with AsyncExitStack() as stack:
         url = running.web.settings.redis()
         reads = [await stack.enter_async_context(aclosing(FakeReader(url, site, RULES))) for site in SITES]
-        both: list[Outside] = []
+        both: list[SiteViewer] = []
         for at, step in enumerate(story):
-            version = await keep(reads, ticket, step)
-            both = both or [await stack.enter_async_context(Outside(running, site, ticket)) for site in SITES]
+            version = await keep_on_both(reads, ticket, step)
+            both = both or [await stack.enter_async_context(SiteViewer(running, site, ticket)) for site in SITES]
             for one in both:
-                if at in news(story):
-                    await one.look(version)
+                if at in steps_that_show_a_change(story):
+                    await one.read_until(version)
                 await one.poll()
-        # What should not have been said would come before this.
-        last = await keep(reads, ticket, Step((1, 1), "the end", "SALE_STARTED", hidden=False))
+        # Anything that should not have been sent would arrive before this.
+        last = await keep_on_both(reads, ticket, Step((1, 1), "the end", "SALE_STARTED", hidden=False))
         for one in both:
-            await one.look(last)
+            await one.read_until(last)
     ours, theirs = both
 
     assert ours.frames == theirs.frames
     assert ours.events == theirs.events
     assert ours.answers == theirs.answers
-    assert [*(story[at].shows for at in news(story)), ("low", 1, "the end")] == [shown(text) for text in ours.frames]
+    assert [*(story[at].shows for at in steps_that_show_a_change(story)), ("low", 1, "the end")] == [
+        shown(text) for text in ours.frames
+    ]
 
 
 @pytest.fixture

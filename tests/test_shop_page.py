@@ -1,4 +1,4 @@
-"""The shop page of our local Wix in a real browser, with everything real behind it: sandbox, server, worker, Redis."""
+"""The sandbox's shop page in a real browser, with everything real behind it: sandbox, server, worker, Redis."""
 
 from playwright.async_api import Locator, Page, expect
 
@@ -6,8 +6,10 @@ from tests.rig.server import StartServer, until
 from tests.rig.wix import WixRig
 
 
-async def test_truth_and_claim(start_server: StartServer, wix: WixRig, page: Page, console_errors: list[str]) -> None:
-    """In the shop of our local Wix each ticket shows the truth and, by our counter, the same, after each deed of a buyer."""
+async def test_shop_page_shows_stock_and_counter(
+    start_server: StartServer, wix: WixRig, page: Page, console_errors: list[str]
+) -> None:
+    """In the sandbox's shop each ticket's stock and counter agree after each action of a buyer."""
     running = await start_server(worker=True, **wix.settings())
     wix.send_to(running.url)
     wix.knobs.turn(hold_seconds=900.0)
@@ -40,7 +42,7 @@ async def test_truth_and_claim(start_server: StartServer, wix: WixRig, page: Pag
     assert [] == [one for one in console_errors if "409" not in one]
 
 
-async def test_knobs(start_server: StartServer, wix: WixRig, page: Page) -> None:
+async def test_shop_page_turns_the_sandbox_s_knobs(start_server: StartServer, wix: WixRig, page: Page) -> None:
     """The shop's knobs turn the sandbox's, and go back to normal together."""
     running = await start_server(**wix.settings())
     wix.send_to(running.url)

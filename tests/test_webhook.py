@@ -26,7 +26,7 @@ from tests.rig.server import OTHER, SITE, TICKET, RunningServer, StartServer, un
 from tests.rig.tcp_proxy import tcp_proxy
 
 SAMPLES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "samples" / "webhooks.json").read_text())
-STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
+UNKNOWN_SITE = "5f0e4d3c-9999-4111-8111-00000000b009"
 ORDER = "wix.events.ticketing.events.OrderConfirmed"
 PERSONAL = ("ada", "Example", "ada@example.com", "6a5b4c3d-7777", "2QXK-91TB")
 
@@ -72,13 +72,13 @@ async def running(start_server: StartServer, public_key: str) -> RunningServer:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A look into Redis."""
+    """A client that looks into Redis."""
     client = Redis.from_url(redis_url, decode_responses=True)
     yield client
     await client.aclose()
 
 
-def counted(type_: str, outcome: str) -> float:
+def webhook_count(type_: str, outcome: str) -> float:
     return REGISTRY.get_sample_value("ticket_counter_webhooks_total", {"type": type_, "outcome": outcome}) or 0.0
 
 
@@ -88,19 +88,19 @@ async def post(running: RunningServer, body: bytes, **headers: str) -> httpx.Res
     return response
 
 
-async def due(redis: Redis, site: str = SITE) -> set[str]:
+async def due_tickets(redis: Redis, site: str = SITE) -> set[str]:
     return {str(ticket) for ticket in await redis.zrange(f"tc:{{{site}}}:due", 0, -1)}
 
 
-async def raw(running: RunningServer, *parts: bytes) -> bytes:
-    """Send bytes as they are, and read until the server closes."""
+async def send_raw(running: RunningServer, *parts: bytes) -> bytes:
+    """Send these bytes and read until the server closes."""
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     for part in parts:
         writer.write(part)
     answer = b""
     with contextlib.suppress(ConnectionError):
-        # Who is cut off while sending may see the cut before the answer.
+        # A client that is cut off while it sends may see that before the answer.
         while some := await asyncio.wait_for(reader.read(65536), 10):
             answer += some
     writer.transport.abort()
@@ -108,19 +108,19 @@ async def raw(running: RunningServer, *parts: bytes) -> bytes:
 
 
 async def test_order_marks_its_tickets(running: RunningServer, redis: Redis, sign: Sign) -> None:
-    """An order makes its tickets due now, and is answered 200 with nothing."""
-    before = counted(ORDER, "marked")
+    """An order makes its tickets due now, and is answered 200 with an empty body."""
+    before = webhook_count(ORDER, "marked")
 
     response = await post(running, sign("order_confirmed"))
 
     assert 200 == response.status_code
-    assert {TICKET, OTHER} <= await due(redis)
+    assert {TICKET, OTHER} <= await due_tickets(redis)
     assert {TICKET, OTHER} == set(await redis.zrange(f"tc:{{{SITE}}}:hinted", 0, -1))
     assert "1" == await redis.hget(f"tc:{{{SITE}}}:heard", f"{ORDER}:count")
-    assert before + 1 == counted(ORDER, "marked")
+    assert before + 1 == webhook_count(ORDER, "marked")
 
 
-async def test_one_round_trip(running: RunningServer, redis: Redis, sign: Sign) -> None:
+async def test_webhook_is_one_round_trip_to_redis(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """Law 1: The webhook's work is one Redis round trip."""
     await post(running, sign("order_confirmed"))
     asked: list[str] = []
@@ -131,35 +131,35 @@ async def test_one_round_trip(running: RunningServer, redis: Redis, sign: Sign) 
             word = one["command"].split()[0]
             if one["command"] == "ECHO done":
                 break
-            # The hub asks for the sites and publishes its probe, perhaps on a connection that is new.
+            # The hub reads the sites and publishes its probe, perhaps on a new connection.
             if one["client_type"] != "lua" and word not in {"PUBLISH", "SMEMBERS", "HELLO", "CLIENT"}:
                 asked.append(word)
 
     assert ["EVALSHA"] == asked
 
 
-async def test_many_at_once(running: RunningServer, redis: Redis, sign: Sign) -> None:
-    """Webhooks that come together are each answered for themselves: marked, of a stranger's site, forged, malformed."""
-    good, strange = sign("order_confirmed"), sign("order_confirmed", site=STRANGER)
-    bodies = [good, strange, good[:-8], sign(ORDER, "[]")] * 10
-    before = [counted(ORDER, "marked"), counted(ORDER, "unknown_site")]
+async def test_concurrent_webhooks_have_their_own_answers(running: RunningServer, redis: Redis, sign: Sign) -> None:
+    """Each of many concurrent webhooks gets its own answer: marked, of an unknown site, forged, malformed."""
+    good, other_site = sign("order_confirmed"), sign("order_confirmed", site=UNKNOWN_SITE)
+    bodies = [good, other_site, good[:-8], sign(ORDER, "[]")] * 10
+    before = [webhook_count(ORDER, "marked"), webhook_count(ORDER, "unknown_site")]
 
     answers = await asyncio.gather(*(post(running, body) for body in bodies))
 
     assert [200, 200, 401, 200] * 10 == [one.status_code for one in answers]
-    assert [one + 10 for one in before] == [counted(ORDER, "marked"), counted(ORDER, "unknown_site")]
+    assert [one + 10 for one in before] == [webhook_count(ORDER, "marked"), webhook_count(ORDER, "unknown_site")]
     assert "10" == await redis.hget(f"tc:{{{SITE}}}:heard", f"{ORDER}:count")
 
 
-async def test_many_at_once_while_frozen(
+async def test_concurrent_webhooks_while_redis_is_frozen(
     start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
-    """However many come while Redis is frozen, all are answered 503 before Wix gives up; none was taken by mistake."""
+    """All webhooks that arrive while Redis is frozen are answered 503 before Wix gives up, and none is marked."""
     server = redis_server()
     running = await start_server(redis_url=server.url, wix_public_key=public_key)
     good = sign("order_confirmed")
     await post(running, good)
-    before = counted(ORDER, "marked"), counted(ORDER, "unavailable")
+    before = webhook_count(ORDER, "marked"), webhook_count(ORDER, "unavailable")
     server.freeze()
     began = time.monotonic()
 
@@ -174,7 +174,7 @@ async def test_many_at_once_while_frozen(
     assert 1 <= time.monotonic() - began
     assert {503} == {status for status, _ in found}
     assert 1.25 > max(seconds for _, seconds in found)
-    assert (before[0], before[1] + 40) == (counted(ORDER, "marked"), counted(ORDER, "unavailable"))
+    assert (before[0], before[1] + 40) == (webhook_count(ORDER, "marked"), webhook_count(ORDER, "unavailable"))
     assert await until(lambda: post_until(running, good))
 
 
@@ -185,23 +185,23 @@ async def test_event_marks_its_tickets(running: RunningServer, redis: Redis, sig
     response = await post(running, sign("event_canceled"))
 
     assert 200 == response.status_code
-    assert TICKET in await due(redis)
+    assert TICKET in await due_tickets(redis)
 
 
-async def test_untracked(start_server: StartServer, redis: Redis, public_key: str, sign: Sign) -> None:
-    """Where only watched tickets are tracked, an order for one that nobody watches is 200 and costs nothing."""
+async def test_untracked_order_is_ignored(start_server: StartServer, redis: Redis, public_key: str, sign: Sign) -> None:
+    """If only watched tickets are tracked, an order for an unwatched one is 200 and makes nothing due."""
     running = await start_server(wix_public_key=public_key, track="watched")
-    before = counted(ORDER, "untracked")
+    before = webhook_count(ORDER, "untracked")
 
     response = await post(running, sign("order_confirmed"))
 
     assert 200 == response.status_code
-    assert set() == await due(redis)
-    assert before + 1 == counted(ORDER, "untracked")
+    assert set() == await due_tickets(redis)
+    assert before + 1 == webhook_count(ORDER, "untracked")
 
 
-async def test_forged(running: RunningServer, redis: Redis, sign: Sign) -> None:
-    """What Wix did not sign is 401 without a reason, and nothing is written."""
+async def test_forged_webhook_is_401(running: RunningServer, redis: Redis, sign: Sign) -> None:
+    """A webhook that Wix did not sign is 401 without a reason, and nothing is written."""
     good = sign("order_confirmed")
     head, claims, signature = good.split(b".")
     foreign = rsa.generate_private_key(65537, 2048)
@@ -220,135 +220,137 @@ async def test_forged(running: RunningServer, redis: Redis, sign: Sign) -> None:
     keys = set(await redis.keys())
 
     for what, body in bodies.items():
-        before = counted("none", "forged")
+        before = webhook_count("none", "forged")
         headers = {"Content-Encoding": "gzip"} if what == "gzip" else {}
 
         response = await post(running, body, **headers)
 
         assert (what, 401) == (what, response.status_code)
-        assert before + 1 == counted("none", "forged")
+        assert before + 1 == webhook_count("none", "forged")
     assert keys == set(await redis.keys())
 
 
-async def test_forged_many_times(running: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
-    """The log says once a minute what strangers send, whatever their pace; the metric has every one."""
-    before = counted("none", "forged")
+async def test_forged_webhooks_are_logged_once_a_minute(
+    running: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Forged webhooks are logged once a minute, however many arrive; the metric counts every one."""
+    before = webhook_count("none", "forged")
 
     for body in (b"nonsense", b"a.b.c") * 10:
         assert 401 == (await post(running, body)).status_code
 
-    assert before + 20 == counted("none", "forged")
+    assert before + 20 == webhook_count("none", "forged")
     lines = [line for line in capsys.readouterr().out.splitlines() if "webhook_forged" in line]
     assert 2 == len(lines) == len({line.partition("reason")[2] for line in lines})
 
 
-async def test_white_space_around(running: RunningServer, sign: Sign) -> None:
-    """A line break after the token does not spoil it."""
+async def test_white_space_around_the_token(running: RunningServer, sign: Sign) -> None:
+    """A line break after the token does no harm."""
     assert 200 == (await post(running, b"\n" + sign("order_confirmed") + b"\r\n")).status_code
 
 
-async def test_no_key(start_server: StartServer, sign: Sign) -> None:
-    """Without WIX_PUBLIC_KEY nothing can be believed, so all is 401."""
+async def test_without_public_key_every_webhook_is_401(start_server: StartServer, sign: Sign) -> None:
+    """Without WIX_PUBLIC_KEY nothing can be verified, so every webhook is 401."""
     running = await start_server()
 
     assert 401 == (await post(running, sign("order_confirmed"))).status_code
 
 
-async def test_malformed(running: RunningServer, sign: Sign) -> None:
-    """What Wix signed but we cannot read is 200: it would only come back for two days."""
+async def test_malformed_webhook_is_200(running: RunningServer, sign: Sign) -> None:
+    """A webhook that Wix signed but that cannot be read is 200: Wix would only repeat it for two days."""
     for data in ("[]", '"text"', "{", "[" * 100_000, "null"):
-        before = counted("none", "malformed")
+        before = webhook_count("none", "malformed")
 
         response = await post(running, sign(ORDER, data))
 
         assert (data, 200) == (data, response.status_code)
-        assert before + 1 == counted("none", "malformed")
+        assert before + 1 == webhook_count("none", "malformed")
 
 
-async def test_unknown_type(running: RunningServer, redis: Redis, sign: Sign) -> None:
-    """A type that is not for us is 200, and no stranger's word becomes a label."""
-    before = counted("unknown", "ignored"), set(await redis.keys())
+async def test_webhook_of_an_unknown_type(running: RunningServer, redis: Redis, sign: Sign) -> None:
+    """A webhook of a type that is not used is 200, and its type becomes no label of the metric."""
+    before = webhook_count("unknown", "ignored"), set(await redis.keys())
 
     response = await post(running, sign("wix.stores.v1.product_changed", {"entityId": TICKET}))
 
     assert 200 == response.status_code
-    assert (before[0] + 1, before[1]) == (counted("unknown", "ignored"), set(await redis.keys()))
-    assert 0.0 == counted("wix.stores.v1.product_changed", "ignored")
+    assert (before[0] + 1, before[1]) == (webhook_count("unknown", "ignored"), set(await redis.keys()))
+    assert 0.0 == webhook_count("wix.stores.v1.product_changed", "ignored")
 
 
-async def test_unknown_site(running: RunningServer, redis: Redis, sign: Sign) -> None:
-    """Law 9: An order of a site that is not ours is 200 and leaves no key."""
-    before = counted(ORDER, "unknown_site"), set(await redis.keys())
+async def test_webhook_of_an_unknown_site(running: RunningServer, redis: Redis, sign: Sign) -> None:
+    """Law 9: An order of a site that is not known is 200 and leaves no key."""
+    before = webhook_count(ORDER, "unknown_site"), set(await redis.keys())
 
-    response = await post(running, sign("order_confirmed", site=STRANGER))
+    response = await post(running, sign("order_confirmed", site=UNKNOWN_SITE))
 
     assert 200 == response.status_code
-    assert (before[0] + 1, before[1]) == (counted(ORDER, "unknown_site"), set(await redis.keys()))
+    assert (before[0] + 1, before[1]) == (webhook_count(ORDER, "unknown_site"), set(await redis.keys()))
 
 
-async def test_install_and_remove(running: RunningServer, redis: Redis, sign: Sign) -> None:
-    """A site that installs the app is known, and all its tickets wanted; one that removes it is forgotten."""
-    installed = await post(running, sign("app_installed", site=STRANGER))
+async def test_app_installed_and_removed(running: RunningServer, redis: Redis, sign: Sign) -> None:
+    """A site that installs the app becomes known, and all its tickets are read; one that removes it is forgotten."""
+    installed = await post(running, sign("app_installed", site=UNKNOWN_SITE))
     known = await running.web.schedule.sites()
-    wanted = await due(redis, STRANGER)
-    removed = await post(running, sign("app_removed", site=STRANGER))
+    wanted = await due_tickets(redis, UNKNOWN_SITE)
+    removed = await post(running, sign("app_removed", site=UNKNOWN_SITE))
 
     assert (200, 200) == (installed.status_code, removed.status_code)
-    assert {SITE, STRANGER} == known
+    assert {SITE, UNKNOWN_SITE} == known
     assert {"*"} == wanted
     assert {SiteId(SITE)} == await running.web.schedule.sites()
-    assert set() == await due(redis, STRANGER)
-    assert 200 == (await post(running, sign("order_confirmed", site=STRANGER))).status_code
-    assert set() == await due(redis, STRANGER)
+    assert set() == await due_tickets(redis, UNKNOWN_SITE)
+    assert 200 == (await post(running, sign("order_confirmed", site=UNKNOWN_SITE))).status_code
+    assert set() == await due_tickets(redis, UNKNOWN_SITE)
 
 
-async def test_other_methods(running: RunningServer) -> None:
-    """Only POST is taken."""
+async def test_other_methods_are_refused(running: RunningServer) -> None:
+    """Only POST is accepted."""
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):
         assert (method, 405) == (method, (await running.http.request(method, "/webhooks/wix")).status_code)
 
 
-async def test_too_large(running: RunningServer) -> None:
-    """More than a megabyte is 413, counted as it comes: with its length, in chunks, or with a length that lies."""
+async def test_too_large_webhook_is_413(running: RunningServer) -> None:
+    """More than a megabyte is 413, whether with its length, in chunks, or with a wrong length."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b"x" * 100_000
 
     head = b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\n"
-    before = counted("none", "too_large")
+    before = webhook_count("none", "too_large")
 
     at_once = await running.http.post("/webhooks/wix", content=b"x" * (LARGEST + 1))
     chunked = await running.http.post("/webhooks/wix", content=chunks())
     allowed = await running.http.post("/webhooks/wix", content=b"x" * LARGEST)
-    endless = await raw(
+    endless = await send_raw(
         running, head + b"Transfer-Encoding: chunked\r\n\r\n", *[b"100000\r\n" + b"x" * 2**20 + b"\r\n"] * 12
     )
     running.web.webhook_endpoint.read_within = 0.2
-    claimed = await raw(running, head + b"Content-Length: 9999999999\r\n\r\n", b"x" * (LARGEST + 1))
-    too_short = await raw(running, head + b"Content-Length: 5\r\n\r\n", b"x" * 100)
+    claimed = await send_raw(running, head + b"Content-Length: 9999999999\r\n\r\n", b"x" * (LARGEST + 1))
+    too_short = await send_raw(running, head + b"Content-Length: 5\r\n\r\n", b"x" * 100)
 
     assert (413, 413, 401) == (at_once.status_code, chunked.status_code, allowed.status_code)
     assert "close" == at_once.headers["connection"]
     assert claimed.startswith(b"HTTP/1.1 413 ")
     assert endless.startswith(b"HTTP/1.1 413 ") or not endless
-    # What follows the five bytes is no request: that is the server's business, not the webhook's.
+    # The bytes after the first five are no request: the server answers them, not the webhook.
     assert too_short.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 400 "))
-    assert before + 4 == counted("none", "too_large")
+    assert before + 4 == webhook_count("none", "too_large")
 
 
-async def test_bodies_that_have_not_come_whole(running: RunningServer, sign: Sign) -> None:
-    """Bodies that are begun and not ended take no more room than they may: others are told to come back, whole ones not."""
+async def test_memory_for_incomplete_bodies_is_limited(running: RunningServer, sign: Sign) -> None:
+    """Incomplete bodies take limited memory: over the limit another one is asked to come back, a complete one is not."""
     endpoint = running.web.webhook_endpoint
     endpoint._most_buffered = 5000
-    before = counted("none", "crowded")
+    before = webhook_count("none", "crowded")
     head = b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n"
     host, port = running.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(head + b"x" * 4000)
     await until(lambda: endpoint._buffered == 4000)
 
-    begun = await raw(running, head + b"x" * 2000)
+    begun = await send_raw(running, head + b"x" * 2000)
     whole = await post(running, sign("order_confirmed"))
     writer.transport.abort()
     await until(lambda: endpoint._buffered == 0)
@@ -356,11 +358,11 @@ async def test_bodies_that_have_not_come_whole(running: RunningServer, sign: Sig
     assert begun.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1\r\n" in begun
     assert 200 == whole.status_code
-    assert before + 1 == counted("none", "crowded")
+    assert before + 1 == webhook_count("none", "crowded")
 
 
-async def test_endless_body(running: RunningServer) -> None:
-    """Who never comes to an end is cut off after ten times what is allowed, long before his time is over."""
+async def test_endless_body_is_cut_off(running: RunningServer) -> None:
+    """A client that sends without end is cut off after ten times the limit, long before the time-out."""
     running.web.webhook_endpoint.read_within = 60
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -379,21 +381,21 @@ async def test_endless_body(running: RunningServer) -> None:
     assert sent < 30 * LARGEST
 
 
-async def test_slow_body(running: RunningServer) -> None:
-    """A body that does not come is answered 408 and the connection closed."""
+async def test_slow_body_is_408(running: RunningServer) -> None:
+    """A body that does not arrive is answered 408, and the connection is closed."""
     running.web.webhook_endpoint.read_within = 0.1
-    before = counted("none", "slow")
+    before = webhook_count("none", "slow")
 
-    answer = await raw(running, b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+    answer = await send_raw(running, b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert before + 1 == counted("none", "slow")
+    assert before + 1 == webhook_count("none", "slow")
 
 
-async def test_dripping_body(running: RunningServer) -> None:
-    """A body that comes drop by drop has no more time than one that does not come at all."""
+async def test_body_that_arrives_byte_by_byte_is_408(running: RunningServer) -> None:
+    """A body that arrives byte by byte has no more time than one that does not arrive at all."""
     running.web.webhook_endpoint.read_within = 0.3
-    before = counted("none", "slow")
+    before = webhook_count("none", "slow")
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     began = time.monotonic()
@@ -406,12 +408,12 @@ async def test_dripping_body(running: RunningServer) -> None:
     writer.transport.abort()
 
     assert hearing.result().startswith(b"HTTP/1.1 408 ")
-    assert before + 1 == counted("none", "slow")
+    assert before + 1 == webhook_count("none", "slow")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip"])
-async def test_compressed(running: RunningServer, sign: Sign, coding: str) -> None:
-    """Nothing is unpacked, whatever a body says of itself: as it came it is signed by Wix or it is not."""
+async def test_compressed_webhook_is_not_unpacked(running: RunningServer, sign: Sign, coding: str) -> None:
+    """A body is never decompressed, whatever its Content-Encoding: only its bytes as received may be signed by Wix."""
     good = sign("order_confirmed")
 
     packed = await post(running, zlib.compress(good), **{"Content-Encoding": coding})
@@ -420,19 +422,19 @@ async def test_compressed(running: RunningServer, sign: Sign, coding: str) -> No
     assert (401, 200) == (packed.status_code, plain.status_code)
 
 
-async def test_client_that_leaves(running: RunningServer) -> None:
-    """A client that goes in the middle of its body is counted, and harms nothing."""
-    before = counted("none", "left")
+async def test_client_that_disconnects_is_counted(running: RunningServer) -> None:
+    """A client that disconnects in the middle of its body is counted, and harms nothing."""
+    before = webhook_count("none", "left")
     host, port = running.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /webhooks/wix HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
     await writer.drain()
     writer.transport.abort()
 
-    await until(lambda: counted("none", "left") == before + 1)
+    await until(lambda: webhook_count("none", "left") == before + 1)
 
 
-async def test_redis_dead_or_frozen(
+async def test_webhook_while_redis_is_dead_or_frozen(
     start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
     """While Redis is dead or frozen the answer is 503 well before Wix gives up, and 200 again after."""
@@ -462,10 +464,10 @@ async def test_redis_dead_or_frozen(
     assert max(seconds) < 1.25
 
 
-async def test_slow_redis(
+async def test_webhook_while_redis_is_slow(
     start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
-    """However many answers of a slow Redis a webhook needs, its own answer comes before Wix gives up."""
+    """However many answers of a slow Redis a webhook needs, its own answer is sent before Wix gives up."""
     server = redis_server()
     async with tcp_proxy("127.0.0.1", server.port) as proxy:
         running = await start_server(redis_url=f"redis://127.0.0.1:{proxy.port}/0", wix_public_key=public_key)
@@ -483,32 +485,34 @@ async def test_slow_redis(
     assert seconds < 1.25
 
 
-async def test_redis_full(
+async def test_webhook_while_redis_is_out_of_memory(
     start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
 ) -> None:
-    """While Redis is out of memory the answer is 503, so that Wix sends it again."""
+    """While Redis is out of memory the answer is 503, so that Wix sends the webhook again."""
     server = redis_server()
     running = await start_server(redis_url=server.url, wix_public_key=public_key)
     server.ask("CONFIG", "SET", "maxmemory", "1mb")
-    before = counted(ORDER, "unavailable")
+    before = webhook_count(ORDER, "unavailable")
 
     full = await post(running, sign("order_confirmed"))
     server.ask("CONFIG", "SET", "maxmemory", "0")
     after = await post(running, sign("order_confirmed"))
 
     assert (503, 200) == (full.status_code, after.status_code)
-    assert before + 1 == counted(ORDER, "unavailable")
+    assert before + 1 == webhook_count(ORDER, "unavailable")
 
 
-async def test_nobody_in_the_log(redis_url: str, redis: Redis, command: Run, public_key: str, sign: Sign) -> None:
-    """Neither a name nor an address of an order is printed or stored, even at DEBUG, whatever becomes of it."""
+async def test_no_personal_data_is_logged_or_stored(
+    redis_url: str, redis: Redis, command: Run, public_key: str, sign: Sign
+) -> None:
+    """No name and no address of an order is printed or stored, even at DEBUG, whatever happens to it."""
     web = command("web", REDIS_URL=redis_url, WIX_PUBLIC_KEY=public_key, LOG_LEVEL="DEBUG", LOG_FORM="json")
     await web.says('"address"')
     url = next(json.loads(line)["address"] for line in web.err.splitlines() if '"address"' in line)
     bodies = (
         sign("order_confirmed"),
         sign("order_initiated"),
-        sign("order_confirmed", site=STRANGER),
+        sign("order_confirmed", site=UNKNOWN_SITE),
         sign("order_confirmed")[:-4],
         json.dumps(SAMPLES["order_confirmed"]).encode(),
         sign(ORDER, json.dumps(SAMPLES["order_confirmed"]["data"])[:-1]),
@@ -518,7 +522,7 @@ async def test_nobody_in_the_log(redis_url: str, redis: Redis, command: Run, pub
             await client.post("/webhooks/wix", content=body)
     await web.says("webhook_malformed")
     await web.stop()
-    stored = await everything(redis)
+    stored = await redis_content(redis)
 
     assert TICKET in web.err
     seen = web.err + web.out + stored
@@ -527,8 +531,8 @@ async def test_nobody_in_the_log(redis_url: str, redis: Redis, command: Run, pub
     assert [] == [part for part in (body.decode()[100:160] for body in bodies) if part in seen]
 
 
-async def everything(client: Redis) -> str:
-    """All that Redis holds, as text."""
+async def redis_content(client: Redis) -> str:
+    """Everything that Redis holds, as text."""
     found = []
     for name in await client.keys():
         match await client.type(name):

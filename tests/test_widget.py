@@ -16,8 +16,8 @@ EVENTS = """() => {
 }"""
 
 
-async def test_loaded_anyhow(site: HostSite, page: Page, console_errors: list[str]) -> None:
-    """As a classic script, as a module, imported, or all of them twice: one element, one socket, nothing left in the page."""
+async def test_widget_loaded_in_any_way(site: HostSite, page: Page, console_errors: list[str]) -> None:
+    """As a classic script, as a module, imported, or all twice: one element, one socket, no global variables."""
     for number, tags in enumerate(
         (
             LOADED,
@@ -38,8 +38,8 @@ async def test_loaded_anyhow(site: HostSite, page: Page, console_errors: list[st
     assert [] == console_errors
 
 
-async def test_where_the_server_is(site: HostSite, page: Page) -> None:
-    """The server is where the script came from, with what stands before /widget, however it finds out; or an attribute's."""
+async def test_address_of_the_server(site: HostSite, page: Page) -> None:
+    """The server is where the script came from, with the path before /widget, or what the `server` attribute says."""
     tag = f'<ticket-counter ticket="{TICKET}" site="{OTHER}"></ticket-counter>'
     await page.goto(site.put("/", f'{tag}<script src="/prefix{SCRIPT}"></script>'))
     below = await site.socket(1)
@@ -57,10 +57,10 @@ async def test_where_the_server_is(site: HostSite, page: Page) -> None:
     assert "site" not in elsewhere.query
 
 
-async def test_strict_policy(
+async def test_strict_content_security_policy(
     start_server: StartServer, reads: FakeReader, site: HostSite, page: Page, console_errors: list[str]
 ) -> None:
-    """A page whose policy allows the script and the socket, and nothing else, gets everything, its look too."""
+    """A page whose policy allows only the script and the socket gets everything, with the styles."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
     policy = f"default-src 'none'; script-src {running.url}; connect-src {running.ws}"
@@ -75,9 +75,9 @@ async def test_strict_policy(
     assert [] == console_errors
 
 
-async def test_embed(start_server: StartServer, reads: FakeReader, page: Page, console_errors: list[str]) -> None:
-    """The page for iframes shows its tickets, each by its name where there are several, also to a list of origins."""
-    # The page reads from its own server, which no list names but by PUBLIC_URL.
+async def test_embed_page(start_server: StartServer, reads: FakeReader, page: Page, console_errors: list[str]) -> None:
+    """The page for iframes shows its tickets, by name if there are several, also with a list of origins."""
+    # The page reads from its own server, which is in the list only by PUBLIC_URL.
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     running = await start_server(port=port, public_url=url, origins="https://shop.example")
@@ -92,8 +92,8 @@ async def test_embed(start_server: StartServer, reads: FakeReader, page: Page, c
     assert [] == [one for one in console_errors if "favicon" not in one and "404" not in one]
 
 
-async def test_without_script(site: HostSite, browser: Browser) -> None:
-    """Without scripts the element's content is all there is, and it stands."""
+async def test_page_without_scripts(site: HostSite, browser: Browser) -> None:
+    """Without scripts the element's own content is shown."""
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
 
@@ -104,7 +104,7 @@ async def test_without_script(site: HostSite, browser: Browser) -> None:
 
 
 async def test_faulty_attributes(site: HostSite, page: Page) -> None:
-    """A faulty element keeps its own content and harms no other; one whose ticket comes later begins then, in silence."""
+    """An element with wrong attributes keeps its content; one that gets its ticket later starts then, silently."""
     warnings = warnings_of(page)
     faulty = '<ticket-counter ticket="nonsense">Ask us</ticket-counter><ticket-counter>Soon</ticket-counter>'
     await page.goto(site.put("/", LOADED + TAG + faulty))
@@ -122,8 +122,8 @@ async def test_faulty_attributes(site: HostSite, page: Page) -> None:
     assert ['<ticket-counter>: ticket="nonsense" is not a GUID'] == warnings
 
 
-async def test_another_ticket(site: HostSite, page: Page) -> None:
-    """An element that is given another ticket shows nothing of the old one while it waits for the new."""
+async def test_element_gets_another_ticket(site: HostSite, page: Page) -> None:
+    """An element that gets another ticket shows nothing of the old one while it waits for the new."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
     await first.send(counter())
@@ -140,8 +140,8 @@ async def test_another_ticket(site: HostSite, page: Page) -> None:
     await shows(page, "Tickets at the door")
 
 
-async def test_moved(site: HostSite, page: Page) -> None:
-    """An element that is moved in the page goes on as it was: same socket, same text, no event, nothing written."""
+async def test_element_moved_in_the_page(site: HostSite, page: Page) -> None:
+    """An element that is moved in the page keeps its socket and text, with no event and nothing written."""
     await page.goto(site.put("/", f"{LOADED}{TAG}<main></main>"))
     socket = await site.socket(1)
     await socket.send(counter())
@@ -160,14 +160,14 @@ async def test_moved(site: HostSite, page: Page) -> None:
     await socket.send(counter(v=2), counter(v=3, unsold=2))
     await shows(page, "Only 2 left at this price.")
 
-    # One text for another; the frame that said the same again wrote nothing.
+    # One text replaced another; the frame with the same content wrote nothing.
     assert 1 == await page.evaluate("writes")
     assert [["ticket-counter", "low", 3, True], ["ticket-counter", "low", 2, True]] == await page.evaluate("heard")
     assert 1 == len(site.sockets)
 
 
 async def test_event_and_property(site: HostSite, page: Page) -> None:
-    """Each change is an event that crosses shadow roots and carries the counter, which the element also keeps."""
+    """Each change is an event that crosses shadow roots and carries the counter, which is also a property."""
     await page.goto(site.put("/", f"{LOADED}<div></div>"))
     await page.evaluate(EVENTS)
     await page.evaluate(
@@ -179,14 +179,14 @@ async def test_event_and_property(site: HostSite, page: Page) -> None:
     await socket.send(counter(), counter(), counter(v=2, unsold=0, state="sold_out"))
     await until(lambda: page.evaluate("heard.length === 2"))
 
-    # Seen from outside, what is in a shadow root is its host.
+    # Outside a shadow root, the event's target is the host.
     assert [["div", "low", 3, True], ["div", "sold_out", 0, True]] == await page.evaluate("heard")
     element = "document.querySelector('div').shadowRoot.querySelector('ticket-counter')"
     assert "General admission" == await page.evaluate(f"{element}.counter.name")
 
 
-async def test_styled_from_outside(site: HostSite, page: Page) -> None:
-    """A page styles the parts and the states, and hides the element as any other; a change of digits moves nothing."""
+async def test_page_styles_the_element(site: HostSite, page: Page) -> None:
+    """A page styles parts and states, and hides the element like any other; changing digits moves nothing."""
     style = """<style>
       ticket-counter::part(text) { color: rgb(1, 2, 3) }
       ticket-counter[data-state=sold_out]::part(text) { color: rgb(4, 5, 6) }

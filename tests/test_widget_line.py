@@ -35,7 +35,7 @@ async def seen(page: Page, kind: str, number: int) -> None:
     assert number == await page.evaluate(f"seen.{kind}")
 
 
-async def test_one_socket(site: HostSite, page: Page) -> None:
+async def test_one_socket_per_page(site: HostSite, page: Page) -> None:
     """All elements of a page share one socket, each ticket named once, however it is written."""
     tags = f'{TAG}<ticket-counter ticket=" {TICKET.upper()}"></ticket-counter><ticket-counter ticket="{OTHER}"></ticket-counter>'
     await page.goto(site.put("/", LOADED + tags))
@@ -48,8 +48,8 @@ async def test_one_socket(site: HostSite, page: Page) -> None:
     assert ([TICKET, OTHER], 1) == (socket.tickets, len(site.sockets))
 
 
-async def test_coming_and_going(site: HostSite, page: Page) -> None:
-    """A new set of tickets gets a new socket; the old one is heard until that has spoken, and the last element's is closed."""
+async def test_elements_added_and_removed(site: HostSite, page: Page) -> None:
+    """A new set of tickets gets a new socket, and the old one stays until that has answered; the last is closed."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
     await first.send(counter())
@@ -77,20 +77,22 @@ async def test_coming_and_going(site: HostSite, page: Page) -> None:
     assert [[TICKET], [TICKET, OTHER, THIRD], [TICKET, THIRD]] == [one.tickets for one in site.sockets]
 
 
-async def test_over_fifty(site: HostSite, page: Page) -> None:
-    """More tickets than one request may name are shared out over several sockets."""
+async def test_over_fifty_tickets_use_several_sockets(site: HostSite, page: Page) -> None:
+    """More tickets than one request may name are spread over several sockets."""
     tickets = [f"00000000-0000-4000-8000-{number:012}" for number in range(51)]
     tags = "".join(f'<ticket-counter ticket="{one}"></ticket-counter>' for one in tickets)
 
     await page.goto(site.put("/", LOADED + tags))
 
-    # A page that comes in pieces is asked for in pieces first.
+    # The elements of a page that loads in parts are requested in parts first.
     await until(lambda: [1, 50] == sorted(len(one.tickets) for one in site.open))
     assert set(tickets) == {ticket for one in site.open for ticket in one.tickets}
 
 
-async def test_planned_restart(start_server: StartServer, reads: FakeReader, site: HostSite, page: Page) -> None:
-    """Law 11: A viewer who is told goodbye keeps what it shows, comes back in the time it was given, and goes on."""
+async def test_planned_restart_of_the_server(
+    start_server: StartServer, reads: FakeReader, site: HostSite, page: Page
+) -> None:
+    """Law 11: After a bye the page keeps what it shows, reconnects in the time it was given, and continues."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
     await page.goto(site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + TAG))
@@ -110,10 +112,10 @@ async def test_planned_restart(start_server: StartServer, reads: FakeReader, sit
     [({"origins": "https://shop.example"}, "", 4501), ({}, f'site="{OTHER}"', 4500)],
     ids=["origin", "site"],
 )
-async def test_refused(
+async def test_refused_page_does_not_reconnect(
     start_server: StartServer, site: HostSite, page: Page, *, settings: dict[str, Any], attribute: str, code: int
 ) -> None:
-    """A page that the server refuses does not come back, and its owner is told once why."""
+    """A page that the server refuses does not reconnect, and logs the reason once."""
     running = await start_server(**settings)
     warnings = warnings_of(page)
     tries: list[str] = []
@@ -130,8 +132,8 @@ async def test_refused(
     assert "Tickets at the door" == await text(page)
 
 
-async def test_refused_later(site: HostSite, page: Page) -> None:
-    """A server that refuses a page which it let in before no longer vouches for anything."""
+async def test_page_refused_later_shows_no_number(site: HostSite, page: Page) -> None:
+    """When the server refuses a page that it admitted before, the number is withdrawn."""
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
     await socket.send(counter())
@@ -142,8 +144,8 @@ async def test_refused_later(site: HostSite, page: Page) -> None:
     await shows(page, "Tickets at the door")
 
 
-async def test_gone_before_it_opened(site: HostSite, page: Page, console_errors: list[str]) -> None:
-    """A socket that nobody needs any more when it opens is closed then, without a word in the console."""
+async def test_socket_no_longer_needed_when_it_opens(site: HostSite, page: Page, console_errors: list[str]) -> None:
+    """A socket that is not needed any more when it opens is closed then, without a line in the console."""
     await page.add_init_script(COUNTED)
     await page.clock.install()
     site.door.clear()
@@ -161,8 +163,8 @@ async def test_gone_before_it_opened(site: HostSite, page: Page, console_errors:
     assert [] == console_errors
 
 
-async def test_silence(site: HostSite, page: Page) -> None:
-    """Law 8: What nobody has vouched for in 60 seconds is withdrawn, and another connection is tried."""
+async def test_silent_socket_is_replaced(site: HostSite, page: Page) -> None:
+    """Law 8: A number not verified for 60 seconds is withdrawn, and another connection is tried."""
     await page.add_init_script(COUNTED)
     await page.clock.install()
     await page.goto(site.put("/", LOADED + TAG))
@@ -185,8 +187,8 @@ async def test_silence(site: HostSite, page: Page) -> None:
     await until(lambda: first.ended)
 
 
-async def test_heartbeats_vouch_for_nothing_unsaid(site: HostSite, page: Page) -> None:
-    """Law 8: A new connection that beats but says nothing of a ticket does not keep its old number standing."""
+async def test_heartbeats_verify_no_number_of_an_old_connection(site: HostSite, page: Page) -> None:
+    """Law 8: A new connection that sends heartbeats but no counter does not keep the old number shown."""
     await page.add_init_script(COUNTED)
     await page.clock.install()
     await page.goto(site.put("/", LOADED + TAG))
@@ -209,7 +211,7 @@ async def test_heartbeats_vouch_for_nothing_unsaid(site: HostSite, page: Page) -
 
 
 async def test_retry_in_the_time_given(site: HostSite, page: Page) -> None:
-    """A goodbye's earliest and latest time are kept to."""
+    """The earliest and latest time of a bye are kept."""
     await page.add_init_script(COUNTED)
     await page.clock.install(time=START)
     await page.goto(site.put("/", LOADED + TAG))
@@ -226,8 +228,8 @@ async def test_retry_in_the_time_given(site: HostSite, page: Page) -> None:
     await seen(page, "sockets", 2)
 
 
-async def test_retries_spread(site: HostSite, page: Page) -> None:
-    """Each failure doubles the time from which the next wait is drawn, up to 30 s; a life of 5 s forgives them all."""
+async def test_retries_back_off(site: HostSite, page: Page) -> None:
+    """Each failure doubles the longest wait, up to 30 s; a connection that lasts 5 s resets it."""
     await page.add_init_script(COUNTED + "Math.random = () => 0.999")
     await page.clock.install(time=START)
     await page.goto(site.put("/", LOADED + TAG))
@@ -256,7 +258,7 @@ async def test_retries_spread(site: HostSite, page: Page) -> None:
 
 
 async def test_hidden_page(site: HostSite, page: Page) -> None:
-    """A hidden page keeps its socket for a minute; seen again it connects at once and shows nothing old meanwhile."""
+    """A hidden page keeps its socket for a minute; when visible it reconnects at once and shows nothing old meanwhile."""
     await page.clock.install()
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
@@ -279,8 +281,8 @@ async def test_hidden_page(site: HostSite, page: Page) -> None:
     await shows(page, "Only 1 left at this price.")
 
 
-async def test_back_and_forth(site: HostSite, page: Page) -> None:
-    """A page that is left closes its socket and opens one when it comes back; so it does when the network is back."""
+async def test_page_left_and_visited_again(site: HostSite, page: Page) -> None:
+    """A page that is left closes its socket and reconnects when it is visited again, or when the network is back."""
     await page.goto(site.put("/", LOADED + TAG))
     first = await site.socket(1)
     await first.send(counter())

@@ -14,10 +14,10 @@ START, STARTED = "2030-01-01T12:00:00Z", "2030-01-01T12:00:20Z"
 HOSTILE = '<img src=x onerror="alert(1)"> & {n} $& \u202e'
 
 
-async def test_each_state(
+async def test_sentence_of_each_state(
     start_server: StartServer, reads: FakeReader, site: HostSite, page: Page, console_errors: list[str]
 ) -> None:
-    """Each state is told in a sentence that is true of it, live; where nothing is known the page's own words stand."""
+    """Each state has a true sentence, live; if nothing is known the page's own words are shown."""
     running = await start_server()
     await page.goto(site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + TAG))
     await page.wait_for_function("document.querySelector('ticket-counter').counter?.state === 'unknown'")
@@ -50,10 +50,10 @@ async def test_each_state(
     assert [] == console_errors
 
 
-async def test_hostile_name(
+async def test_hostile_name_is_shown_as_text(
     start_server: StartServer, reads: FakeReader, site: HostSite, page: Page, console_errors: list[str]
 ) -> None:
-    """A name is shown letter by letter, whatever it looks like."""
+    """A name is shown character by character, whatever it looks like."""
     running = await start_server()
     await reads.read(definition(TICKET, 3, name=HOSTILE))
     tag = f'<ticket-counter ticket="{TICKET}" show-name show-price></ticket-counter>'
@@ -61,15 +61,15 @@ async def test_hostile_name(
     await page.goto(site.put("/", f'<script src="{running.url}{SCRIPT}"></script>' + tag))
     await shows(page, f"{HOSTILE} $25.00 Only 3 left at this price.")
 
-    # Nor does a name that turns the direction of writing turn what follows it.
+    # A name that changes the writing direction does not change that of what follows.
     boxes = [await page.locator(f"ticket-counter [part={part}]").bounding_box() for part in ("name", "price", "text")]
     assert boxes == sorted(boxes, key=lambda box: box["x"] if box else 0)
     assert 0 == await page.locator("img").count()
     assert [] == console_errors
 
 
-async def test_last_word_counts(site: HostSite, page: Page) -> None:
-    """What was received last is shown, whatever its version: only the server compares them."""
+async def test_last_counter_received_is_shown(site: HostSite, page: Page) -> None:
+    """The counter received last is shown, whatever its version: only the server compares versions."""
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
 
@@ -78,8 +78,8 @@ async def test_last_word_counts(site: HostSite, page: Page) -> None:
     await shows(page, "Only 5 left at this price.")
 
 
-async def test_prices(site: HostSite, page: Page) -> None:
-    """A price is what a buyer will pay at least, to the last digit, in the currency's own way."""
+async def test_price_is_the_least_that_a_buyer_pays(site: HostSite, page: Page) -> None:
+    """A price is the least that a buyer will pay, to the last digit, in the currency's own format."""
     tag = TAG.replace(">", " show-price>", 1)
     await page.goto(site.put("/", f"<html lang=en-US>{LOADED}{tag}"))
     socket = await site.socket(1)
@@ -104,8 +104,8 @@ async def test_prices(site: HostSite, page: Page) -> None:
         await expect(price).to_have_text(expected)
 
 
-async def test_languages(site: HostSite, page: Page, console_errors: list[str]) -> None:
-    """Numbers follow the language of the page, or of the element; one that is no language does no harm."""
+async def test_numbers_follow_the_language(site: HostSite, page: Page, console_errors: list[str]) -> None:
+    """Numbers follow the language of the page, or of the element; an invalid language does no harm."""
     tag = TAG.replace(">", " show-price>", 1)
     await page.goto(site.put("/", f"<html lang=de>{LOADED}{tag}"))
     await (await site.socket(1)).send(counter(state="available", unsold=1200))
@@ -120,8 +120,8 @@ async def test_languages(site: HostSite, page: Page, console_errors: list[str]) 
     assert [] == console_errors
 
 
-async def test_unknown_zone(site: HostSite, page: Page) -> None:
-    """A sale start is told at the place of the event, and in UTC where the browser does not know its zone."""
+async def test_unknown_time_zone(site: HostSite, page: Page) -> None:
+    """A sale start is shown in the event's time zone, or in UTC if the browser does not know the zone."""
     await page.goto(site.put("/", LOADED + TAG))
     socket = await site.socket(1)
     start = "2030-07-01T18:30:00Z"
@@ -133,8 +133,8 @@ async def test_unknown_zone(site: HostSite, page: Page) -> None:
     await shows(page, "On sale from July 1, 2030 at 6:30 PM UTC.")
 
 
-async def test_screen_readers(site: HostSite, page: Page) -> None:
-    """A status region tells of a new state, never of the first nor of each sale, at most twice a minute, and not for long."""
+async def test_screen_readers_are_notified_of_states(site: HostSite, page: Page) -> None:
+    """A status region announces a new state, not the first nor each sale, at most twice a minute, for some seconds."""
     await page.clock.install(time=START)
     await page.goto(site.put("/", LOADED + TAG))
     await page.clock.pause_at(STARTED)

@@ -29,18 +29,18 @@ def query(*tickets: str, **more: str) -> str:
     return urlencode([*(("ticket", one) for one in tickets), *more.items()])
 
 
-# -- what strangers send --
+# -- queries of clients --
 
 
-def test_a_query() -> None:
-    """Tickets are lower-cased, duplicates fall, their order is kept, and other parameters are ignored."""
+def test_query_is_parsed() -> None:
+    """Tickets are lower-cased, duplicates are removed, their order is kept, and other parameters are ignored."""
     found = wire.wanted(f"ticket={OTHER.upper()}&utm_source=x&ticket={TICKET}&ticket={OTHER}&site={SITE.upper()}&x")
 
     assert wire.Wanted(SITE, (OTHER, TICKET)) == found  # type: ignore[arg-type]
 
 
-def test_no_site_need_be_named() -> None:
-    """Without `site` a request is for the only one there is."""
+def test_query_without_a_site() -> None:
+    """A request without `site` is for the only site there is."""
     assert wire.wanted(query(TICKET)).site is None
 
 
@@ -67,8 +67,8 @@ def test_no_site_need_be_named() -> None:
         ("&" * 200, "query", "the query string has more than 200 parameters"),
     ],
 )
-def test_a_bad_query(text: str, field: str, reason: str) -> None:
-    """What names no counter is refused by the parameter at fault, and its value is told short and in ASCII."""
+def test_malformed_query_is_refused(text: str, field: str, reason: str) -> None:
+    """A query that names no counter is refused with the wrong parameter, whose value is repeated short and in ASCII."""
     with pytest.raises(BadRequest) as caught:
         wire.wanted(text)
 
@@ -78,8 +78,8 @@ def test_a_bad_query(text: str, field: str, reason: str) -> None:
     assert len(str(caught.value)) < 400
 
 
-def test_most_tickets() -> None:
-    """Fifty tickets fit in a request, fifty-one do not, and one named twice is one."""
+def test_number_of_tickets_in_a_query_is_limited() -> None:
+    """Fifty tickets fit in a request, fifty-one do not, and one named twice counts once."""
     tickets = [f"{number:08x}-aaaa-4aaa-8aaa-000000000001" for number in range(51)]
 
     assert tuple(tickets[:50]) == wire.wanted(query(*tickets[:50], *tickets[:5])).tickets
@@ -88,7 +88,7 @@ def test_most_tickets() -> None:
 
 
 @given(st.lists(GUIDS, min_size=1, max_size=20), st.none() | GUIDS, st.data())
-def test_any_good_query(tickets: list[str], site: str | None, data: st.DataObject) -> None:
+def test_any_valid_query_is_parsed(tickets: list[str], site: str | None, data: st.DataObject) -> None:
     """Any spelling of any GUIDs between any other parameters gives those GUIDs, each once, in order."""
     pairs = [("ticket", data.draw(st.sampled_from([one, one.upper()]))) for one in tickets]
     if site:
@@ -102,8 +102,8 @@ def test_any_good_query(tickets: list[str], site: str | None, data: st.DataObjec
 
 
 @given(st.text(alphabet="ticketsTS=&%;+0123456789abcdef-\xff\x00", max_size=300) | st.text(max_size=300))
-def test_any_query(text: str) -> None:
-    """Any query string is answered: with GUIDs, or with the parameter that is wrong."""
+def test_any_query_is_parsed_or_refused(text: str) -> None:
+    """Any query string gives GUIDs, or the parameter that is wrong."""
     tickets: tuple[TicketId, ...] = ()
     field = None
     try:
@@ -117,8 +117,8 @@ def test_any_query(text: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_a_guid_is_ascii(text: str) -> None:
-    """Nothing but hexadecimal digits in five groups is a GUID, whatever lower-casing makes of a letter."""
+def test_guid_is_ascii(text: str) -> None:
+    """Only hexadecimal digits in five groups are a GUID, whatever lower-casing makes of a character."""
     found = wire.guid(text)
 
     assert found is None or (found.isascii() and [8, 4, 4, 4, 12] == [len(part) for part in found.split("-")])
@@ -140,8 +140,8 @@ def counter(**more: Any) -> Counter:
     return Counter(TicketId(TICKET), **{**given, **more})
 
 
-def test_a_counter_as_text() -> None:
-    """The public JSON of a counter is the contract's, member by member and in its order, led by v."""
+def test_counter_as_public_json() -> None:
+    """The JSON of a counter has exactly the documented members in their order, v first."""
     text = wire.with_v(1_770_804_000_000_001, wire.counter_body(counter()))
 
     assert (
@@ -152,7 +152,7 @@ def test_a_counter_as_text() -> None:
     ) == text
 
 
-def test_unknown_says_nothing() -> None:
+def test_unknown_counter_has_no_values() -> None:
     """An unknown counter has its ticket and its state, and no other member with a value."""
     found = json.loads(wire.unknown(TicketId(TICKET)))
 
@@ -162,8 +162,8 @@ def test_unknown_says_nothing() -> None:
 
 
 @given(st.integers(0, 2**63), TEXTS, st.lists(PRICES, max_size=3).map(tuple), SALES)
-def test_any_counter_is_json(v: int, name: str, prices: tuple[Price, ...], sale: Sale) -> None:
-    """Whatever an organiser writes, a counter is one line of JSON that says the same, and v is found without parsing."""
+def test_any_counter_is_one_line_of_json(v: int, name: str, prices: tuple[Price, ...], sale: Sale) -> None:
+    """Any counter is one line of JSON with the same values, and v is found without parsing."""
     text = wire.with_v(v, wire.counter_body(counter(name=name, prices=prices, sale=sale)))
 
     found = json.loads(text)
@@ -173,14 +173,14 @@ def test_any_counter_is_json(v: int, name: str, prices: tuple[Price, ...], sale:
 
 
 @pytest.mark.parametrize("text", ["", "x", '{"ticket":"x"}', ' {"v":1,', '{"v":-1,', '{"v":1}', "tc:probe"])
-def test_v_of_another_text(text: str) -> None:
-    """What is no counter of ours has version 0, so it never replaces one."""
+def test_version_of_another_text_is_zero(text: str) -> None:
+    """A text that is no counter has version 0, so it never replaces one."""
     assert 0 == wire.v_of(text)
 
 
 @given(st.sampled_from(State), TEXTS | st.just('"state":"gone"') | st.just('","state":"ended'))
-def test_what_stays_true(state: State, name: str) -> None:
-    """Only gone and ended stay true without a read, and no name can pass for them."""
+def test_states_that_stay_true(state: State, name: str) -> None:
+    """Only gone and ended stay true without a read, and no name can be mistaken for them."""
     text = wire.with_v(1, wire.counter_body(counter(state=state, name=name, prices=(Price("1.00", name, name, name),))))
 
     assert (state in {State.GONE, State.ENDED}) == wire.stays_true(text)
@@ -194,8 +194,10 @@ def test_what_stays_true(state: State, name: str) -> None:
     st.sampled_from(SaleStatus),
     st.booleans(),
 )
-def test_redaction(limits: tuple[int, int], one: int, other: int, status: SaleStatus, visible: bool) -> None:
-    """Above SHOW_AT_MOST no byte of a counter tells two numbers apart."""
+def test_redacted_counters_are_equal(
+    limits: tuple[int, int], one: int, other: int, status: SaleStatus, visible: bool
+) -> None:
+    """Above SHOW_AT_MOST no byte of a counter depends on the number."""
     rules = Rules(*limits)
     texts = {
         wire.counter_body(
@@ -211,15 +213,15 @@ def test_redaction(limits: tuple[int, int], one: int, other: int, status: SaleSt
 
 
 @given(JSON)
-def test_dumps(value: Any) -> None:
-    """JSON is written so that it reads back the same, without a blank between its parts."""
+def test_json_is_compact_and_reads_back_the_same(value: Any) -> None:
+    """JSON reads back the same, and has no blanks between its parts."""
     assert value == json.loads(wire.dumps(value))
     assert '{"b":[1,2],"a":"é"}' == wire.dumps({"b": [1, 2], "a": "é"})
 
 
 @given(st.dictionaries(TEXTS, JSON, max_size=6), st.randoms())
-def test_canonical(value: dict[str, Any], chance: Any) -> None:
-    """Canonical JSON is the same however the members stand, so a mere re-ordering is no change."""
+def test_canonical_json_ignores_the_order_of_members(value: dict[str, Any], chance: Any) -> None:
+    """Canonical JSON does not depend on the order of members, so reordering alone is no change."""
     members = list(value.items())
     chance.shuffle(members)
 
@@ -227,8 +229,8 @@ def test_canonical(value: dict[str, Any], chance: Any) -> None:
     assert value == json.loads(wire.canonical(value))
 
 
-def test_half_an_emoji() -> None:
-    """A name that Wix cut in the middle of an emoji is shown with a replacement for the rest, and can be sent."""
+def test_name_cut_in_the_middle_of_an_emoji() -> None:
+    """A name that Wix cut in the middle of an emoji gets a replacement character for the rest, and can be sent."""
     name = json.loads(r'"Gala \ud83c"')
 
     text = wire.counter_body(counter(name=name))
@@ -243,8 +245,8 @@ def test_half_an_emoji() -> None:
 
 
 @given(st.integers(0, 2**53))
-def test_words_between_counters(moment: int) -> None:
-    """A beat carries the server's time, a bye the window in which to come back."""
+def test_heartbeat_and_bye(moment: int) -> None:
+    """A heartbeat carries the server's time, a bye the earliest and latest time to come back."""
     assert {"beat": moment} == json.loads(wire.beat(moment))
     assert {"bye": {"retry_ms": [500, moment]}} == json.loads(wire.bye(500, moment))
 
@@ -263,16 +265,16 @@ def parsed(frame: bytes) -> Frame:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 100_000])
-def test_frame_sizes(size: int) -> None:
-    """A text frame of any size is read back whole: each of the three ways to write a length meets its bounds."""
+def test_text_frame_of_any_size(size: int) -> None:
+    """A text frame of any size is read back whole, at the bounds of each of the three ways to write a length."""
     frame = parsed(wire.ws_text("x" * size))
 
     assert (Opcode.TEXT, True, size) == (frame.opcode, frame.fin, len(frame.data))
 
 
 @given(st.text(max_size=300))
-def test_frames(text: str) -> None:
-    """A text frame holds exactly the text, unmasked, and no extension's bits."""
+def test_text_frame_holds_the_text(text: str) -> None:
+    """A text frame holds exactly the text, unmasked and without extension bits."""
     frame = parsed(wire.ws_text(text))
 
     assert text == bytes(frame.data).decode()
@@ -280,8 +282,8 @@ def test_frames(text: str) -> None:
 
 
 @given(st.sampled_from(["beat", "bye"]), JSON)
-def test_events(name: str, value: Any) -> None:
-    """A server-sent event is one data line, named or not, whatever the JSON in it says."""
+def test_server_sent_event_is_one_data_line(name: str, value: Any) -> None:
+    """A server-sent event is one data line, named or not, whatever JSON it holds."""
     data = wire.sse_data(wire.dumps(value)).decode()
     event = wire.sse_event(name, wire.dumps(value)).decode()
 
@@ -290,8 +292,8 @@ def test_events(name: str, value: Any) -> None:
     assert f"event: {name}\n{data}" == event
 
 
-def test_close_codes() -> None:
-    """Codes of our own tell a client by their range whether to come back."""
+def test_close_codes_say_whether_to_come_back() -> None:
+    """The range of an application's close code tells a client whether to come back."""
     ours = {code.name: int(code) for code in wire.Close if code >= 4000}
 
     assert {"FULL": 4000, "BAD_REQUEST": 4500, "ORIGIN": 4501} == ours

@@ -23,8 +23,8 @@ from tests.rig.server import OTHER, SITE, TICKET, until
 from tests.rig.tcp_proxy import tcp_proxy
 
 
-async def test_subscribed_first(redis_url: str) -> None:
-    """Law 6: The subscription is confirmed before the snapshot is read, so nothing falls between."""
+async def test_subscription_is_confirmed_before_the_snapshot_is_read(redis_url: str) -> None:
+    """Law 6: The subscription is confirmed before the snapshot is read, so no change is lost between the two."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
@@ -37,7 +37,7 @@ async def test_subscribed_first(redis_url: str) -> None:
         await shows(viewer, unsold=3)
 
 
-async def test_one_subscription_a_topic(redis_url: str) -> None:
+async def test_one_subscription_per_topic(redis_url: str) -> None:
     """However many viewers watch a ticket, this process is subscribed to it once."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
@@ -51,8 +51,8 @@ async def test_one_subscription_a_topic(redis_url: str) -> None:
         assert 1 == count
 
 
-async def test_storm(redis_url: str) -> None:
-    """A storm of viewers, before a topic is open and while it is, costs Redis one subscription and one read a ticket."""
+async def test_many_viewers_cost_redis_one_subscription_and_one_read_per_ticket(redis_url: str) -> None:
+    """However many viewers join, before a topic is open or after, Redis has one subscription and read per ticket."""
     async with HubRig(redis_url, round_every=60) as rig, monitored(redis_url) as commands:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 48))
 
@@ -60,39 +60,39 @@ async def test_storm(redis_url: str) -> None:
             return [[rig.watch(*some)[0] for _ in range(500)] for some in ((TICKET,), (TICKET, OTHER), (OTHER,))]
 
         early = storm()
-        await until(lambda: [{(3,)}, {(3, 48)}, {(48,)}] == [_seen(some) for some in early])
+        await until(lambda: [{(3,)}, {(3, 48)}, {(48,)}] == [_numbers_shown(some) for some in early])
         late = storm()
 
-        assert [{(3,)}, {(3, 48)}, {(48,)}] == [_seen(some) for some in late]
+        assert [{(3,)}, {(3, 48)}, {(48,)}] == [_numbers_shown(some) for some in late]
         for ticket in (TICKET, OTHER):
             assert (1, 1) == (await commands.subscribed(channel(SITE, ticket)), await commands.read(ticket))
 
 
-def _seen(viewers: list[FakeViewer]) -> set[tuple[int | None, ...]]:
-    """The different things that they were shown: one, if they all saw the same."""
+def _numbers_shown(viewers: list[FakeViewer]) -> set[tuple[int | None, ...]]:
+    """The different sequences of numbers that these viewers got: one, if all got the same."""
     return {tuple(sorted(viewer.unsolds, key=str)) for viewer in viewers}
 
 
-def changed(topic: Topic, v: int, *, unsold: int) -> str:
-    """Its counter, of which three are unsold, with this version and number."""
+def counter_with(topic: Topic, v: int, *, unsold: int) -> str:
+    """The topic's counter with this version and this number; it had three unsold."""
     body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', f'"unsold":{unsold}')
     return wire.with_v(v, body)
 
 
-async def stored(rig: HubRig, v: int, counter: str, *more: str | int) -> None:
-    """Have this in Redis of the ticket, with no word to anybody."""
+async def store_silently(rig: HubRig, v: int, counter: str, *more: str | int) -> None:
+    """Store this counter of the ticket in Redis without publishing it."""
     await rig.store.do("HSET", key(SITE, "ticket", TICKET), "v", v, "counter", counter, *more)
 
 
-async def test_older_is_dropped(redis_url: str) -> None:
-    """Law 2: A counter with an older version than the one shown is not shown, whenever it comes."""
+async def test_older_counter_is_dropped(redis_url: str) -> None:
+    """Law 2: A counter with an older version than the one shown is not shown, whenever it arrives."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
         [topic] = audience.topics
         await shows(viewer, unsold=3)
 
-        old = changed(topic, topic.v - 1, unsold=9)
+        old = counter_with(topic, topic.v - 1, unsold=9)
         await rig.store.do("PUBLISH", topic.channel, old)
         await rig.reads.read(definition(TICKET, 2))
         await shows(viewer, unsold=2)
@@ -100,8 +100,8 @@ async def test_older_is_dropped(redis_url: str) -> None:
         assert 9 not in viewer.unsolds
 
 
-async def test_stale_is_withdrawn_and_comes_back(redis_url: str) -> None:
-    """Law 8: A number that has not been verified for MAX_STALE is withdrawn from who is here and who comes now."""
+async def test_stale_number_is_withdrawn_and_shown_again(redis_url: str) -> None:
+    """Law 8: A number not verified for MAX_STALE is withdrawn from all viewers until it is verified again."""
     async with HubRig(redis_url, Timing(max_stale=0.5)) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
@@ -112,14 +112,14 @@ async def test_stale_is_withdrawn_and_comes_back(redis_url: str) -> None:
         late, _ = rig.watch()
         assert "unknown" == late.last["state"]
 
-        # Verified again without any change: nothing is published, the round finds it.
+        # Verified again without any change: nothing is published, so only a round notices.
         await rig.reads.read(definition(TICKET, 3))
         await shows(viewer, unsold=3)
         assert topic.verified
 
 
-async def test_gone_and_ended_stand(redis_url: str) -> None:
-    """Law 8: What is gone or ended is not withdrawn: it does not become false with time."""
+async def test_gone_and_ended_are_not_withdrawn(redis_url: str) -> None:
+    """Law 8: The states gone and ended are not withdrawn: they do not become false with time."""
     async with HubRig(redis_url, Timing(max_stale=0.2)) as rig:
         await rig.reads.read(definition(TICKET, 3))
         await rig.reads.read(definition(OTHER, 3))
@@ -134,33 +134,33 @@ async def test_gone_and_ended_stand(redis_url: str) -> None:
 
 
 async def test_lost_message_is_found_in_two_rounds(redis_url: str) -> None:
-    """A change whose publish never came is shown after the stored version differed in two rounds."""
+    """A change whose message was lost is shown once the stored version differed in two rounds."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
         [topic] = audience.topics
         await shows(viewer, unsold=3)
 
-        await stored(rig, topic.v + 5, changed(topic, topic.v + 5, unsold=1))
+        await store_silently(rig, topic.v + 5, counter_with(topic, topic.v + 5, unsold=1))
 
         await shows(viewer, unsold=1)
 
 
-async def test_lost_tail_is_accepted(redis_url: str) -> None:
-    """A Redis that came back with an older counter is believed after two rounds: there is no other."""
+async def test_older_counter_of_a_restored_redis_is_accepted(redis_url: str) -> None:
+    """An older counter of a Redis that lost its latest writes is accepted after two rounds: there is no newer one."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
         [topic] = audience.topics
         await shows(viewer, unsold=3)
 
-        await stored(rig, topic.v - 5, changed(topic, topic.v - 5, unsold=4))
+        await store_silently(rig, topic.v - 5, counter_with(topic, topic.v - 5, unsold=4))
 
         await shows(viewer, unsold=4)
 
 
-async def test_a_lost_tail_is_as_old_as_it_is(redis_url: str) -> None:
-    """Law 8: What a Redis came back with is not vouched for by a read that it has forgotten."""
+async def test_older_counter_of_a_restored_redis_may_be_stale(redis_url: str) -> None:
+    """Law 8: When Redis lost its latest writes, a number is as old as the read that is still stored."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
@@ -169,15 +169,15 @@ async def test_a_lost_tail_is_as_old_as_it_is(redis_url: str) -> None:
 
         hour_ago = int(await rig.store.do("HGET", key(SITE, "ticket", TICKET), "read_at")) - 3_600_000_000
         older = topic.v - 5
-        await stored(rig, older, changed(topic, older, unsold=4), "read_at", hour_ago)
+        await store_silently(rig, older, counter_with(topic, older, unsold=4), "read_at", hour_ago)
         await until(lambda: topic.v == older)
         await shows(viewer, state="unknown")
 
         assert 4 not in viewer.unsolds
 
 
-async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
-    """Law 2: However often what is stored was said before a publish came, and is heard after it, nothing older comes back."""
+async def test_message_that_overtakes_a_read_is_kept(redis_url: str) -> None:
+    """Law 2: However often a message arrives before the answer of an earlier read, no older counter is shown again."""
     async with HubRig(redis_url) as rig:
         left = 99
         await rig.reads.read(definition(TICKET, left))
@@ -201,8 +201,8 @@ async def test_an_answer_that_a_publish_overtakes(redis_url: str) -> None:
         assert viewer.unsolds == list(range(99, 89, -1))
 
 
-async def test_a_confirmation_during_a_read(redis_url: str) -> None:
-    """Law 6: What was published between a read and a new subscription is read after that, not in a later round."""
+async def test_confirmation_during_a_read_causes_another_read(redis_url: str) -> None:
+    """Law 6: A change between a read and a new subscription is read right after the subscription is confirmed."""
     async with HubRig(redis_url, round_every=60.0) as rig:
         await rig.reads.read(definition(TICKET, 3))
         answered, asked, gate = rig.schedule.watch, asyncio.Event(), asyncio.Event()
@@ -219,7 +219,7 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
         await asked.wait()
         newer = 9_000_000_000_000_000
         counter = wire.with_v(newer, f'"ticket":"{TICKET}","state":"low","unsold":1,"prices":[]}}')
-        await stored(rig, newer, counter)
+        await store_silently(rig, newer, counter)
         rig.confirmed.clear()
         await rig.listening.do("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: topic in rig.confirmed)
@@ -228,8 +228,8 @@ async def test_a_confirmation_during_a_read(redis_url: str) -> None:
         await until(lambda: viewer.last.get("unsold") == 1, 10)
 
 
-async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a topic that was closed between two parts of a round nothing is remembered."""
+async def test_topic_closed_during_a_round_is_forgotten(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that is closed between two parts of a round leaves nothing in memory."""
     monkeypatch.setattr(feed, "READ_AT_ONCE", 1)
     async with HubRig(redis_url, linger=0.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
@@ -256,8 +256,8 @@ async def test_closed_during_a_round(redis_url: str, monkeypatch: pytest.MonkeyP
         assert topic not in rig.feed.other_rules._marked
 
 
-async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: Callable[..., RedisServer]) -> None:
-    """While Redis takes nothing it is asked at one pace, however many topics opened and closed meanwhile."""
+async def test_unavailable_site_is_read_again_twice_a_second(redis_server: Callable[..., RedisServer]) -> None:
+    """While Redis refuses commands, reads are repeated at one rate, however many topics open and close meanwhile."""
     server = redis_server()
     async with HubRig(server.url, round_every=60.0) as rig:
         read, times = rig.feed._read_wanted, 0
@@ -281,8 +281,8 @@ async def test_a_site_that_is_away_is_asked_again_twice_a_second(redis_server: C
         assert 1 <= times <= 6
 
 
-async def test_other_rules_are_not_shown(redis_url: str) -> None:
-    """A counter made by other settings than ours is unknown here, and its ticket is marked."""
+async def test_counter_of_other_rules_is_not_shown(redis_url: str) -> None:
+    """A counter made by other rules than this process has is shown as unknown, and its ticket is marked."""
     async with HubRig(redis_url) as rig:
         viewer, _ = rig.watch()
         await shows(viewer, state="unknown")
@@ -296,8 +296,8 @@ async def test_other_rules_are_not_shown(redis_url: str) -> None:
         await shows(fresh, state="unknown", unsold=None)
 
 
-async def test_a_site_with_other_rules(redis_url: str) -> None:
-    """A site that is watched here and has other rules than ours is told of, once until it has ours again."""
+async def test_site_with_other_rules_is_logged_once(redis_url: str) -> None:
+    """A watched site with other rules than this process has is logged once, until it has the same rules again."""
     async with HubRig(redis_url) as rig:
         with capture_logs() as logs:
             viewer, _ = rig.watch()
@@ -307,8 +307,8 @@ async def test_a_site_with_other_rules(redis_url: str) -> None:
             await other.read(definition(TICKET, 50))
             await until(lambda: rig.feed.other_rules._since is not None)
             await until(lambda: _score(rig, "hinted"))
-            rounds = await _watched(rig)
-            await until(lambda: _later(rig, rounds, 3))
+            rounds = await _watched_at(rig)
+            await until(lambda: _rounds_passed(rig, rounds, 3))
         await other.aclose()
         assert [SITE] == [one["site"] for one in logs if one["event"] == "rules_differ"]
 
@@ -320,8 +320,8 @@ async def test_a_site_with_other_rules(redis_url: str) -> None:
         assert {} == rig.feed.other_rules._marked
 
 
-async def test_silent_webhooks(redis_url: str) -> None:
-    """A site whose stock falls without any webhook is told of while it is watched here, until a webhook is heard."""
+async def test_silent_site_is_reported_while_watched(redis_url: str) -> None:
+    """A site whose stock falls without webhooks is reported while it is watched here, until a webhook arrives."""
     async with HubRig(redis_url, Timing(silent_after=0.0)) as rig:
         viewer, audience = rig.watch()
         for unsold in (9, 8, 7, 6):
@@ -342,7 +342,7 @@ async def test_silent_webhooks(redis_url: str) -> None:
         await until(lambda: rig.feed.webhooks_heard)
 
 
-async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServer]) -> None:
+async def test_reconnect_reads_every_topic_again(redis_server: Callable[..., RedisServer]) -> None:
     """Law 6: After a lost connection every channel is confirmed on a new one, and every topic is read again."""
     server = redis_server()
     async with HubRig(server.url, round_every=60.0) as rig:
@@ -352,7 +352,7 @@ async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServe
         await until(lambda: all(topic.verified for topic in topics))
 
         await rig.store.do("CLIENT", "KILL", "TYPE", "pubsub")
-        # What is published while nobody listens reaches nobody.
+        # What is published while there is no subscriber is lost.
         await rig.reads.read(definition(TICKET, 2), definition(OTHER, 1))
 
         await until(lambda: {2, 1} <= {json.loads(topic.shown or "{}").get("unsold") for topic in topics})
@@ -360,7 +360,7 @@ async def test_reconnect_reads_everything(redis_server: Callable[..., RedisServe
 
 
 async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> None:
-    """Law 6: A Redis that was killed and comes back is listened to again, and what changed meanwhile is shown."""
+    """Law 6: After a restart of Redis its channels are subscribed to again, and changes made meanwhile are shown."""
     server = redis_server()
     async with HubRig(server.url) as rig:
         await rig.reads.read(definition(TICKET, 3))
@@ -378,7 +378,7 @@ async def test_restart_of_redis(redis_server: Callable[..., RedisServer]) -> Non
 
 
 async def test_frozen_redis_is_noticed(redis_server: Callable[..., RedisServer]) -> None:
-    """A link on which nothing comes any more is noticed by our own probe within some seconds."""
+    """The feed's own probe notices within some seconds that nothing arrives on the link any more."""
     server = redis_server()
     async with HubRig(server.url) as rig:
         viewer, _ = rig.watch()
@@ -394,7 +394,7 @@ async def test_frozen_redis_is_noticed(redis_server: Callable[..., RedisServer])
 
 
 async def test_topic_lingers_then_closes(redis_url: str) -> None:
-    """A topic stays open for a while after its last viewer, then its subscription ends; a viewer keeps it."""
+    """A topic stays open for a while after its last viewer left, unless a new one joins; then its subscription ends."""
     async with HubRig(redis_url, linger=0.3) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
@@ -412,13 +412,13 @@ async def test_topic_lingers_then_closes(redis_url: str) -> None:
         assert {} == rig.hub.topics
 
 
-async def _watched(rig: HubRig) -> float:
+async def _watched_at(rig: HubRig) -> float:
     return float(await rig.store.do("ZSCORE", key(SITE, "watched"), TICKET) or 0)
 
 
-async def _later(rig: HubRig, before: float, rounds: int) -> bool:
-    """Whether some more rounds of 0.1 s have passed since."""
-    return await _watched(rig) > before + rounds * 100_000
+async def _rounds_passed(rig: HubRig, before: float, rounds: int) -> bool:
+    """Whether so many more rounds of 0.1 s have passed since."""
+    return await _watched_at(rig) > before + rounds * 100_000
 
 
 async def _score(rig: HubRig, name: str) -> str | None:
@@ -426,21 +426,24 @@ async def _score(rig: HubRig, name: str) -> str | None:
     return found
 
 
-async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -> None:
-    """Law 8: While Redis does not answer for one site its numbers alone are withdrawn; those of others stay and open."""
+async def test_redis_unavailable_for_one_site(redis_server: Callable[..., RedisServer]) -> None:
+    """Law 8: While Redis answers nothing for one site, only its numbers are withdrawn; other sites' topics open."""
     server = redis_server()
-    away = SiteId("00000000-1111-4111-8111-00000000b002")
-    async with HubRig(server.url, Timing(max_stale=1.5)) as rig, aclosing(FakeReader(server.url, away)) as its:
-        await rig.schedule.add_site(away, Rules(), everything=False)
+    unavailable_site = SiteId("00000000-1111-4111-8111-00000000b002")
+    async with (
+        HubRig(server.url, Timing(max_stale=1.5)) as rig,
+        aclosing(FakeReader(server.url, unavailable_site)) as other_reads,
+    ):
+        await rig.schedule.add_site(unavailable_site, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 3))
-        await its.read(definition(TICKET, 5))
+        await other_reads.read(definition(TICKET, 5))
         viewer, audience = rig.watch()
-        lost = FakeViewer()
-        rig.hub.join(lost, away, [TicketId(TICKET)])
+        other_viewer = FakeViewer()
+        rig.hub.join(other_viewer, unavailable_site, [TicketId(TICKET)])
         await shows(viewer, unsold=3)
-        await shows(lost, unsold=5)
+        await shows(other_viewer, unsold=5)
 
-        # Whose keys these are not is refused them: as if their node were away, and nobody else's.
+        # Only this site's keys stay readable, as if the node of the other site were unavailable.
         server.ask("ACL", "SETUSER", "default", "resetkeys", f"~tc:{{{SITE}}}:*", "~tc:sites")
 
         read = rig.hub.now()
@@ -448,28 +451,28 @@ async def test_part_of_redis_is_away(redis_server: Callable[..., RedisServer]) -
         async def withdrawn() -> bool:
             nonlocal read
             if rig.hub.now() > read + 0.5:
-                # Verified again without any change: nothing is published, only a round finds it.
+                # Verified again without any change: nothing is published, so only a round notices.
                 await rig.reads.read(definition(TICKET, 3))
                 read = rig.hub.now()
-            return {"state": "unknown"}.items() <= lost.last.items()
+            return {"state": "unknown"}.items() <= other_viewer.last.items()
 
         with capture_logs() as logs:
             await until(withdrawn)
             await rig.reads.read(definition(OTHER, 48))
             fresh, _ = rig.watch(OTHER)
-            rig.hub.join(FakeViewer(), away, [TicketId(OTHER)])
+            rig.hub.join(FakeViewer(), unavailable_site, [TicketId(OTHER)])
             await shows(fresh, unsold=48)
         assert audience.topics[0].verified
         assert [3] == viewer.unsolds
-        assert [away] == [one["site"] for one in logs if one["event"] == "store_unavailable"]
+        assert [unavailable_site] == [one["site"] for one in logs if one["event"] == "store_unavailable"]
 
         server.ask("ACL", "SETUSER", "default", "allkeys")
-        await its.read(definition(TICKET, 4))
-        await shows(lost, unsold=4)
+        await other_reads.read(definition(TICKET, 4))
+        await shows(other_viewer, unsold=4)
 
 
 async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServer]) -> None:
-    """Law 6: A link that is cut in the moment in which topics are opened costs a new link, no channel and no process."""
+    """Law 6: A link that is cut while topics are being opened costs a new link, but no channel and no process."""
     server = redis_server()
     tickets = [f"33333333-aaaa-4aaa-8aaa-{number:012}" for number in range(60)]
     async with HubRig(server.url) as rig:
@@ -487,8 +490,8 @@ async def test_link_cut_while_topics_open(redis_server: Callable[..., RedisServe
             await shows(viewer, unsold=3)
 
 
-async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
-    """Law 6: While there is no link to listen on, what is watched is looked at each second, and no number gets old."""
+async def test_topics_are_polled_without_a_link(redis_shared: RedisServer, redis_url: str) -> None:
+    """Law 6: While there is no link, watched topics are polled each second, and no number becomes stale."""
     async with (
         tcp_proxy("127.0.0.1", redis_shared.port) as proxy,
         HubRig(redis_url, through=f"redis://127.0.0.1:{proxy.port}/0", round_every=60.0) as rig,
@@ -511,27 +514,27 @@ async def test_deaf(redis_shared: RedisServer, redis_url: str) -> None:
         await shows(viewer, unsold=6)
 
 
-async def test_many_sites_on_a_part_that_hangs(breakable: Cluster) -> None:
-    """However many sites a part of a cluster has that hangs, the others' topics open and their numbers come at once."""
+async def test_many_sites_on_a_hanging_node(breakable: Cluster) -> None:
+    """However many sites are on a cluster node that hangs, the other sites' topics open and change at once."""
     breakable.flush()
     hangs = next(master for master in breakable.masters if master is not breakable.owner(key(SITE, "site")))
     sites = [SiteId(f"{number:08}-1111-4111-8111-00000000b001") for number in range(600)]
-    away = [site for site in sites if breakable.owner(key(site, "site")) is hangs][:100]
+    hanging_sites = [site for site in sites if breakable.owner(key(site, "site")) is hangs][:100]
     async with HubRig(breakable.url) as rig:
-        for site in away:
+        for site in hanging_sites:
             await rig.schedule.add_site(site, Rules(), everything=False)
         await rig.reads.read(definition(TICKET, 9), definition(OTHER, 9))
         viewer, _ = rig.watch()
         await shows(viewer, unsold=9)
-        for site in away:
+        for site in hanging_sites:
             rig.hub.join(FakeViewer(), site, [TicketId(TICKET)])
         await until(lambda: all(topic.state is TopicState.OPEN for topic in rig.hub.topics.values()))
         hangs.freeze()
         try:
             took = []
             for unsold in range(8, 0, -1):
-                # Of the part that hangs something is asked all the time: also by who comes.
-                rig.hub.join(FakeViewer(), away[unsold], [TicketId(OTHER)])
+                # The hanging node gets requests all the time, also for new viewers.
+                rig.hub.join(FakeViewer(), hanging_sites[unsold], [TicketId(OTHER)])
                 began = rig.hub.now()
                 await rig.reads.read(definition(TICKET, unsold))
                 await shows(viewer, unsold=unsold)

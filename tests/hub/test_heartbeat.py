@@ -13,8 +13,8 @@ from tests.rig.hub_rig import FakeViewer
 from tests.rig.server import SITE, until
 
 
-class Listener(FakeViewer):
-    """A viewer that remembers when it was beaten to, in seconds."""
+class TimedViewer(FakeViewer):
+    """A viewer that records when it got its heartbeats, in seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Listener(FakeViewer):
 
 
 def audience(heartbeat: Heartbeat, *viewers: FakeViewer) -> Audience:
-    """One more that these are in."""
+    """A new audience with these viewers."""
     begun = Audience(SiteId(SITE), [])
     begun.others.update(viewers)
     heartbeat.add(begun)
@@ -41,10 +41,10 @@ async def running(heartbeat: Heartbeat) -> AsyncIterator[None]:
     await asyncio.wait({turning})
 
 
-async def test_not_all_at_once() -> None:
-    """Each turn every viewer has one beat, and those of different audiences have it at different times."""
+async def test_beats_are_spread_over_the_period() -> None:
+    """Each period every viewer gets one heartbeat, and different audiences get theirs at different times."""
     heartbeat = Heartbeat(0.5)
-    here = [[Listener(), Listener()] for _ in range(SLOTS)]
+    here = [[TimedViewer(), TimedViewer()] for _ in range(SLOTS)]
     begun = [audience(heartbeat, *pair) for pair in here]
 
     async with running(heartbeat):
@@ -58,10 +58,10 @@ async def test_not_all_at_once() -> None:
         assert all(later - earlier > 0.3 for earlier, later in pairwise(viewer.times))
 
 
-async def test_no_beats_are_made_up_for() -> None:
-    """Law 7: A process that was stopped for many turns gives each viewer as long for its pong as ever."""
+async def test_missed_beats_are_not_made_up_for() -> None:
+    """Law 7: After a process was stopped for many periods, each viewer has as long for its pong as before."""
     heartbeat = Heartbeat(0.4)
-    viewer = Listener()
+    viewer = TimedViewer()
     begun = audience(heartbeat, viewer)
 
     async with running(heartbeat):
@@ -73,10 +73,10 @@ async def test_no_beats_are_made_up_for() -> None:
     assert all(later - earlier > 0.3 for earlier, later in pairwise(viewer.times))
 
 
-async def test_many_small_audiences_are_one_turn() -> None:
-    """However busy the loop is, a spoke of small audiences waits for it once, and not for each of them."""
+async def test_small_audiences_of_a_slot_share_one_turn_of_the_loop() -> None:
+    """However busy the loop is, all small audiences of a slot wait for it once, not once each."""
     heartbeat = Heartbeat(0.1)
-    here = [Listener() for _ in range(5 * SLOTS)]
+    here = [TimedViewer() for _ in range(5 * SLOTS)]
     begun = [audience(heartbeat, viewer) for viewer in here]
     turns = list[int]()
 
@@ -91,9 +91,9 @@ async def test_many_small_audiences_are_one_turn() -> None:
 
 
 async def test_ended_audience_is_forgotten() -> None:
-    """An audience that ended is held by no spoke."""
+    """The heartbeat keeps no reference to an audience that ended."""
     heartbeat = Heartbeat(0.1)
-    stays, viewer = audience(heartbeat, Listener()), Listener()
+    stays, viewer = audience(heartbeat, TimedViewer()), TimedViewer()
     ended = weakref.ref(audience(heartbeat, viewer))
     async with running(heartbeat):
         await until(lambda: viewer.beats or ended() is None)

@@ -20,26 +20,26 @@ from tests.rig.hub_rig import SITE_ID, FakeViewer, HubRig, shows
 from tests.rig.server import OTHER, SITE, TICKET, until
 
 
-class Wire(FakeViewer):
-    """A viewer with a socket: what the kernel did not take is remembered."""
+class SocketViewer(FakeViewer):
+    """A viewer with a socket; it records the bytes that the kernel did not take."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rests: list[bytes] = []
-        self.same_rules, self.theirs = socket.socketpair()
-        self.same_rules.setblocking(False)
-        self.theirs.setblocking(False)
+        self.server_end, self.client_end = socket.socketpair()
+        self.server_end.setblocking(False)
+        self.client_end.setblocking(False)
 
     def write_rest(self, rest: bytes) -> None:
         self.rests.append(rest)
 
     def close(self) -> None:
-        self.same_rules.close()
-        self.theirs.close()
+        self.server_end.close()
+        self.client_end.close()
 
 
 async def changed(hub: Hub, ticket: str, v: int, unsold: int) -> Topic:
-    """Let a counter come, as the feed does."""
+    """Give the hub a counter with this version and number, as the feed does."""
     topic = hub._topic(SITE_ID, TicketId(ticket))
     topic.read()
     topic.take(f'{{"v":{v},"unsold":{unsold}}}', hub.now() + 60)
@@ -48,7 +48,7 @@ async def changed(hub: Hub, ticket: str, v: int, unsold: int) -> Topic:
 
 
 async def test_changes_are_merged(redis_url: str) -> None:
-    """Law 7: A hundred changes at once are a few writes, at most one frame a ticket in each, and end on the last."""
+    """Law 7: A hundred changes at once are a few writes with at most one frame per ticket each, ending on the last."""
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 500), definition(OTHER, 500))
         viewer, _ = rig.watch(TICKET, OTHER)
@@ -64,8 +64,8 @@ async def test_changes_are_merged(redis_url: str) -> None:
         assert all(len(write) <= 2 for write in viewer.writes)
 
 
-async def test_first_change_at_once() -> None:
-    """The first change is written in the same turn, those that follow within the flush time together after it."""
+async def test_first_change_is_written_at_once() -> None:
+    """The first change is written at once; those that follow within the flush time are written together after it."""
     hub = Hub()
     running = asyncio.create_task(hub.run())
     viewer = FakeViewer()
@@ -87,21 +87,21 @@ async def test_first_change_at_once() -> None:
     await asyncio.wait({running})
 
 
-async def test_same_bytes_for_an_audience() -> None:
-    """Who watches the same tickets is one audience, and gets the same bytes in one write; others get only theirs."""
+async def test_audience_gets_the_same_bytes_in_one_write() -> None:
+    """Viewers of the same tickets are one audience and get the same bytes in one write; others get only theirs."""
     hub = Hub()
     running = asyncio.create_task(hub.run())
-    both, one = [Wire(), Wire()], Wire()
+    both, one = [SocketViewer(), SocketViewer()], SocketViewer()
     for viewer in both:
-        hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)]).add_fast(viewer.same_rules, viewer)
-    hub.audience(SITE_ID, [TicketId(OTHER)]).add_fast(one.same_rules, one)
+        hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)]).add_fast(viewer.server_end, viewer)
+    hub.audience(SITE_ID, [TicketId(OTHER)]).add_fast(one.server_end, one)
 
     ticket = await changed(hub, TICKET, 1, 9)
     other = await changed(hub, OTHER, 1, 8)
     await until(lambda: received(one))
 
-    assert other.ws == one.theirs.recv(4096)
-    assert {ticket.ws + other.ws} == {viewer.theirs.recv(4096) for viewer in both}
+    assert other.ws == one.client_end.recv(4096)
+    assert {ticket.ws + other.ws} == {viewer.client_end.recv(4096) for viewer in both}
     assert 2 == len(hub._audiences)
     for viewer in (*both, one):
         viewer.close()
@@ -109,62 +109,62 @@ async def test_same_bytes_for_an_audience() -> None:
     await asyncio.wait({running})
 
 
-def received(viewer: Wire) -> bool:
+def received(viewer: SocketViewer) -> bool:
     try:
-        return bool(viewer.theirs.recv(1, socket.MSG_PEEK))
+        return bool(viewer.client_end.recv(1, socket.MSG_PEEK))
     except BlockingIOError:
         return False
 
 
-def test_what_is_not_taken_is_left_behind() -> None:
-    """A socket that does not take all of a frame is handed the rest, byte for byte; the others are not held up."""
-    full, free = Wire(), Wire()
+def test_rest_of_a_partly_sent_frame_is_kept() -> None:
+    """A viewer whose socket takes only a part of a frame is handed the exact rest; others are not delayed."""
+    full, free = SocketViewer(), SocketViewer()
     data = os.urandom(4096)
     sent = 0
     while not full.rests:
-        write([full.same_rules, free.same_rules], [full, free], data)
+        write([full.server_end, free.server_end], [full, free], data)
         sent += 1
 
     taken = b""
     while received(full):
-        taken += full.theirs.recv(1 << 20)
+        taken += full.client_end.recv(1 << 20)
     assert data * sent == taken + full.rests[0]
-    assert data == free.theirs.recv(4096)
+    assert data == free.client_end.recv(4096)
     full.close()
     free.close()
 
 
-def test_full_socket_blocks_nobody() -> None:
-    """A socket that takes nothing at all is handed everything."""
-    full = Wire()
+def test_full_socket_does_not_block() -> None:
+    """A viewer whose socket takes nothing at all is handed the whole frame."""
+    full = SocketViewer()
     for size in (4096, 1):
         with contextlib.suppress(BlockingIOError):
             while True:
-                full.same_rules.send(b"x" * size)
+                full.server_end.send(b"x" * size)
 
-    assert 1 == write([full.same_rules], [full], b"frame")
+    assert 1 == write([full.server_end], [full], b"frame")
 
     assert [b"frame"] == full.rests
     full.close()
 
 
 def test_dead_socket_is_dropped() -> None:
-    """A socket whose other end is gone is dropped, and the next one is written to."""
-    dead, alive = Wire(), Wire()
-    dead.theirs.close()
+    """A socket whose other end is closed is dropped, and the next one is written to."""
+    dead, alive = SocketViewer(), SocketViewer()
+    dead.client_end.close()
 
-    assert 1 == write([dead.same_rules, alive.same_rules], [dead, alive], b"frame")
+    assert 1 == write([dead.server_end, alive.server_end], [dead, alive], b"frame")
 
     assert "dead" == dead.dropped
-    assert b"frame" == alive.theirs.recv(100)
+    assert b"frame" == alive.client_end.recv(100)
     dead.close()
     alive.close()
 
 
-def test_number_of_another_is_not_written_to() -> None:
-    """A closed connection's descriptor may be another's at once: what is written to the old one does not come there."""
-    old, new = Wire(), Wire()
-    line = socket.SocketType(new.same_rules.family, new.same_rules.type, new.same_rules.proto, new.same_rules.fileno())
+def test_reused_file_descriptor_is_not_written_to() -> None:
+    """When a closed connection's file descriptor is reused, frames for the old connection do not reach the new one."""
+    old, new = SocketViewer(), SocketViewer()
+    line = socket.SocketType(new.server_end.family, new.server_end.type, new.server_end.proto, new.server_end.fileno())
     line.detach()
 
     assert 0 == write([line], [old], b"frame")
@@ -176,8 +176,8 @@ def test_number_of_another_is_not_written_to() -> None:
 
 
 @contextlib.contextmanager
-def crowd(audience: Audience, size: int) -> Iterator[None]:
-    """So many more viewers, who take everything and share one descriptor: what UDP does not hold is lost."""
+def more_viewers(audience: Audience, size: int) -> Iterator[None]:
+    """Add so many viewers that take everything and share one file descriptor: what UDP cannot hold is lost."""
     with socket.socket(type=socket.SOCK_DGRAM) as sink, socket.socket(type=socket.SOCK_DGRAM) as source:
         sink.bind(("127.0.0.1", 0))
         source.connect(sink.getsockname())
@@ -190,7 +190,7 @@ def crowd(audience: Audience, size: int) -> Iterator[None]:
             line.detach()
 
 
-async def turns_until_received(viewer: Wire) -> int:
+async def turns_until_received(viewer: SocketViewer) -> int:
     turns = 0
     while not received(viewer):
         turns += 1
@@ -199,38 +199,38 @@ async def turns_until_received(viewer: Wire) -> int:
 
 
 @contextlib.asynccontextmanager
-async def audiences(number: int) -> AsyncIterator[tuple[Hub, list[Audience]]]:
-    """A hub that runs, and so many full audiences of the same two tickets, in the order in which they are written to."""
+async def full_audiences(number: int) -> AsyncIterator[tuple[Hub, list[Audience]]]:
+    """A running hub and so many full audiences of the same two tickets, in the order in which they are written to."""
     hub = Hub()
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
     with contextlib.ExitStack() as stack:
         for _ in range(number):
             audience = hub.audience(SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
-            stack.enter_context(crowd(audience, MAX_AUDIENCE))
+            stack.enter_context(more_viewers(audience, MAX_AUDIENCE))
         yield hub, list(audience.topics[0].audiences)
     running.cancel()
     await asyncio.wait({running})
 
 
-def replace(audience: Audience, viewer: Wire) -> None:
-    """Let somebody come in the place of one of a crowd."""
+def replace_viewer(audience: Audience, viewer: SocketViewer) -> None:
+    """Replace one of the audience's viewers with this one."""
     del audience.fast[next(iter(audience.fast))]
-    audience.add_fast(viewer.same_rules, viewer)
+    audience.add_fast(viewer.server_end, viewer)
 
 
-async def test_others_work_meanwhile() -> None:
-    """While thousands are written to, the loop turns: nothing else waits for the last of them."""
-    last = Wire()
-    async with audiences(4) as (hub, everyone):
-        replace(everyone[-1], last)
+async def test_loop_turns_during_a_large_flush() -> None:
+    """While thousands of viewers are written to, the event loop turns: other tasks do not wait for the last write."""
+    last = SocketViewer()
+    async with full_audiences(4) as (hub, everyone):
+        replace_viewer(everyone[-1], last)
         await changed(hub, TICKET, 1, 9)
         assert await turns_until_received(last) >= 3
     last.close()
 
 
-async def test_small_audiences_let_others_work() -> None:
-    """A thousand who each watch something else besides cost more than a thousand alike: the loop turns now and then."""
+async def test_loop_turns_during_a_flush_of_small_audiences() -> None:
+    """A thousand audiences of one viewer cost more than one audience of a thousand, so the loop turns in between."""
     hub = Hub()
     for number in range(1000):
         hub.join(FakeViewer(), SITE_ID, [TicketId(TICKET), TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}")])
@@ -244,8 +244,8 @@ async def test_small_audiences_let_others_work() -> None:
     assert 5 <= turns <= 20
 
 
-async def test_no_audience_is_too_large() -> None:
-    """Who comes joins those with room, and only where all are full begins another; one that all have left ends."""
+async def test_audience_size_is_limited() -> None:
+    """A viewer joins an audience that is not full; if all are full, a new one begins; one without viewers ends."""
     hub = Hub(max_audience=2)
     viewers = [FakeViewer() for _ in range(6)]
     one, same, two, too = (hub.join(viewer, SITE_ID, [TicketId(TICKET)]) for viewer in viewers[:4])
@@ -266,25 +266,25 @@ async def test_no_audience_is_too_large() -> None:
     assert three is hub.join(viewers[0], SITE_ID, [TicketId(TICKET)])
 
 
-async def test_who_falls_behind_during_a_flush() -> None:
-    """Law 7: Who falls behind while others are written to is told too, once; who has caught up by then is written to."""
-    first, behind, again, left = some = [Wire() for _ in range(4)]
+async def test_viewer_that_falls_behind_during_a_flush() -> None:
+    """Law 7: A viewer that falls behind during a flush gets each change once; one that caught up is written to."""
+    first, behind, again, left = some = [SocketViewer() for _ in range(4)]
     before = metrics.ws_frames._value.get()
-    async with audiences(2) as (hub, [written, next_]):
-        replace(written, first)
+    async with full_audiences(2) as (hub, [written, next_]):
+        replace_viewer(written, first)
         for viewer in (behind, again, left):
-            replace(next_, viewer)
+            replace_viewer(next_, viewer)
 
         topic = await changed(hub, TICKET, 7, 0)
         await turns_until_received(first)
-        next_.add_slow(behind.same_rules, behind)
-        next_.add_slow(again.same_rules, again)
-        next_.add_fast(again.same_rules, again)
-        hub.leave(next_, left, left.same_rules)
+        next_.add_slow(behind.server_end, behind)
+        next_.add_slow(again.server_end, again)
+        next_.add_fast(again.server_end, again)
+        hub.leave(next_, left, left.server_end)
         await until(lambda: received(again))
 
     assert [[topic.shown]] == behind.writes
-    assert topic.ws == again.theirs.recv(4096)
+    assert topic.ws == again.client_end.recv(4096)
     assert [] == first.writes + again.writes + left.writes
     assert [False, False] == [received(viewer) for viewer in (behind, left)]
     assert before + 2 * MAX_AUDIENCE - 2 == metrics.ws_frames._value.get()
@@ -293,42 +293,42 @@ async def test_who_falls_behind_during_a_flush() -> None:
 
 
 async def test_change_during_a_flush() -> None:
-    """What changes while others are written to goes along to the rest in one write, and to the others once, after it."""
-    first, last = Wire(), Wire()
-    async with audiences(2) as (hub, everyone):
+    """A change during a flush joins the write of the audiences still to come; the others get it once after it."""
+    first, last = SocketViewer(), SocketViewer()
+    async with full_audiences(2) as (hub, everyone):
         for audience, viewer in zip(everyone, (first, last), strict=True):
-            replace(audience, viewer)
+            replace_viewer(audience, viewer)
 
         topic = await changed(hub, TICKET, 7, 0)
         await turns_until_received(first)
         other = await changed(hub, OTHER, 7, 3)
         await turns_until_received(last)
-        assert topic.ws == first.theirs.recv(4096)
-        assert topic.ws + other.ws == last.theirs.recv(4096)
+        assert topic.ws == first.client_end.recv(4096)
+        assert topic.ws + other.ws == last.client_end.recv(4096)
 
         await until(lambda: received(first))
         topic = await changed(hub, TICKET, 8, 1)
         await until(lambda: received(last))
-        assert other.ws + topic.ws == first.theirs.recv(4096)
-        assert topic.ws == last.theirs.recv(4096)
+        assert other.ws + topic.ws == first.client_end.recv(4096)
+        assert topic.ws == last.client_end.recv(4096)
     first.close()
     last.close()
 
 
 @given(st.lists(st.lists(st.sampled_from((TICKET, OTHER)), max_size=2), max_size=12))
 async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
-    """Law 7: Whenever changes come, each is with everyone within as many writes as there are audiences.
+    """Law 7: Whenever changes come, each reaches every viewer within as many writes as there are audiences.
 
-    And none is written to twice in a flush: whatever changes how often, a viewer gets one write in each.
+    No viewer is written to twice in one flush, however often something changes.
     """
     writes: list[tuple[FakeViewer, set[str]]] = []
 
-    class Watching(FakeViewer):
+    class RecordingViewer(FakeViewer):
         def show(self, topics: Collection[Topic]) -> None:
             writes.append((self, {topic.ticket for topic in topics}))
 
     hub = Hub(max_audience=1)
-    here = [Watching() for _ in range(5)]
+    here = [RecordingViewer() for _ in range(5)]
     for viewer in here:
         hub.join(viewer, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
     changes, starts = list[tuple[int, str]](), [0]
@@ -346,13 +346,15 @@ async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
 
     assert not hub._work.is_set()
     for start, ticket in changes:
-        assert set(here) == {viewer for viewer, told in writes[start : start + len(here)] if ticket in told}
+        assert set(here) == {
+            viewer for viewer, changed_tickets in writes[start : start + len(here)] if ticket in changed_tickets
+        }
     for start, end in itertools.pairwise([*starts, len(writes)]):
         assert end - start == len({viewer for viewer, _ in writes[start:end]})
 
 
 async def test_topics_linger(redis_url: str) -> None:
-    """A topic without viewers is kept for a while, so that a reload finds it warm, and is forgotten then."""
+    """A topic without viewers is kept for a while, so that a reload of a page finds it open, and is then forgotten."""
     hub = Hub(linger=0.05)
     closed = list[Topic]()
     hub.closed = closed.append
@@ -366,53 +368,53 @@ async def test_topics_linger(redis_url: str) -> None:
     hub.close_idle()
     assert [] == closed
     assert {} == hub._audiences
-    await until(lambda: _look(hub, closed))
+    await until(lambda: _closed_by_now(hub, closed))
     assert [topic] == closed
     assert {} == hub.topics
 
 
-def _look(hub: Hub, closed: list[Topic]) -> list[Topic]:
-    """What has been closed by now."""
+def _closed_by_now(hub: Hub, closed: list[Topic]) -> list[Topic]:
+    """Close idle topics; the topics that have been closed by now."""
     hub.close_idle()
     return closed
 
 
-# -- tickets that were never seen to be one --
+# -- unconfirmed tickets --
 
 
-def ask(hub: Hub, *numbers: int) -> tuple[FakeViewer, Audience]:
-    """A viewer of tickets that somebody invented."""
+def join_invented(hub: Hub, *numbers: int) -> tuple[FakeViewer, Audience]:
+    """A viewer of invented tickets."""
     viewer = FakeViewer()
     return viewer, hub.join(viewer, SITE_ID, [TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}") for number in numbers])
 
 
-def numbers(hub: Hub) -> list[int]:
-    """Those of them that are topics, as they would give way."""
+def unconfirmed_numbers(hub: Hub) -> list[int]:
+    """The numbers of the unconfirmed topics, in the order in which they would be closed."""
     assert set(hub.unconfirmed) <= set(hub.topics.values())
     return [int(topic.ticket[-12:]) for topic in hub.unconfirmed]
 
 
-async def test_invented_tickets_linger_shortly() -> None:
-    """A ticket that was never seen to be one lingers for a moment only; one that is seen to be while it does, as any."""
+async def test_unconfirmed_topic_lingers_shortly() -> None:
+    """An unconfirmed topic lingers for a moment only; one that is confirmed meanwhile lingers as long as any other."""
     hub = Hub(linger=60, unconfirmed_linger=0.05)
     closed = list[Topic]()
     hub.closed = closed.append
-    viewer, audience = ask(hub, 1)
+    viewer, audience = join_invented(hub, 1)
     [invented] = audience.topics
     late, watching = FakeViewer(), hub.audience(SITE_ID, [TicketId(TICKET)])
     hub.leave(watching, late)
 
     hub.leave(audience, viewer)
     topic = await changed(hub, TICKET, 1, 9)
-    await until(lambda: _look(hub, closed))
+    await until(lambda: _closed_by_now(hub, closed))
 
     assert [invented] == closed
     assert {topic.channel: topic} == hub.topics
-    assert [] == numbers(hub)
+    assert [] == unconfirmed_numbers(hub)
 
 
-async def test_what_is_gone_is_not_proven() -> None:
-    """Who is told that a ticket is gone has not shown that it ever was; who has seen one go has."""
+async def test_gone_does_not_confirm_a_ticket() -> None:
+    """A topic whose first state is gone stays unconfirmed; one that had another state before is confirmed."""
     hub = Hub()
     for ticket in (TICKET, OTHER):
         hub.join(FakeViewer(), SITE_ID, [TicketId(ticket)])
@@ -429,16 +431,16 @@ async def test_what_is_gone_is_not_proven() -> None:
     assert [OTHER] == [topic.ticket for topic in hub.unconfirmed]
 
 
-async def test_oldest_invention_gives_way() -> None:
-    """Law 9: Over the cap those who ask for what was never seen to be a ticket go, the oldest first; no others do."""
+async def test_oldest_unconfirmed_topic_is_closed_over_the_limit() -> None:
+    """Law 9: Over the limit the viewers of the oldest unconfirmed topics are closed first, and no other viewers."""
     hub = Hub(unconfirmed=Unconfirmed(3))
     before = metrics.refused.labels("unknown_tickets")._value.get()
     real = FakeViewer()
     hub.join(real, SITE_ID, [TicketId(TICKET)])
     await changed(hub, TICKET, 1, 9)
-    first, both, third = ask(hub, 1)[0], ask(hub, 2, 1)[0], ask(hub, 3)[0]
+    first, both, third = join_invented(hub, 1)[0], join_invented(hub, 2, 1)[0], join_invented(hub, 3)[0]
 
-    fourth = ask(hub, 4)[0]
+    fourth = join_invented(hub, 4)[0]
     new = FakeViewer()
     hub.join(new, SITE_ID, [TicketId(OTHER)])
     await changed(hub, OTHER, 1, 8)
@@ -446,37 +448,37 @@ async def test_oldest_invention_gives_way() -> None:
     assert [None, Close.FULL, Close.FULL] == [viewer.code for viewer in (real, first, both)]
     assert [None, None, None] == [viewer.code for viewer in (third, fourth, new)]
     assert [wire.bye(*wire.CROWDED_RETRY_MS)] == first.writes[-1]
-    assert [3, 4] == numbers(hub)
+    assert [3, 4] == unconfirmed_numbers(hub)
     assert before + 2 == metrics.refused.labels("unknown_tickets")._value.get()
     assert {TICKET, OTHER} < {topic.ticket for topic in hub.topics.values()}
 
 
-async def test_all_who_watch_give_way() -> None:
-    """A topic that has to give way is closed when everybody who watches it has been sent away, in whichever audience."""
+async def test_all_viewers_of_a_topic_over_the_limit_are_closed() -> None:
+    """A topic over the limit is closed after all its viewers are, whichever audience they are in."""
     hub = Hub(max_audience=1, unconfirmed=Unconfirmed(2))
-    first = [ask(hub, 1)[0] for _ in range(3)]
-    ask(hub, 2)
-    ask(hub, 3)
+    first = [join_invented(hub, 1)[0] for _ in range(3)]
+    join_invented(hub, 2)
+    join_invented(hub, 3)
 
     assert [Close.FULL] * 3 == [viewer.code for viewer in first]
-    assert [2, 3] == numbers(hub)
+    assert [2, 3] == unconfirmed_numbers(hub)
 
 
-async def test_what_nobody_watches_gives_way_first() -> None:
-    """Of what was never seen to be a ticket, that which is only polled goes before anybody who watches has to."""
+async def test_unwatched_unconfirmed_topic_is_closed_first() -> None:
+    """Over the limit, unconfirmed topics that are only polled are closed before those that have viewers."""
     hub = Hub(unconfirmed=Unconfirmed(3))
-    watching = ask(hub, 1)[0]
+    watching = join_invented(hub, 1)[0]
     for number in range(2, 100):
-        poller, audience = ask(hub, number)
+        poller, audience = join_invented(hub, number)
         hub.leave(audience, poller)
 
     assert None is watching.code
     assert 3 == len(hub.topics)
-    assert 1 == numbers(hub)[-1]
+    assert 1 == unconfirmed_numbers(hub)[-1]
 
 
-async def test_inventions_in_redis(redis_url: str) -> None:
-    """Law 9: However many invented tickets are asked for, subscriptions are bounded, soon gone, and real ones right."""
+async def test_invented_tickets_have_few_subscriptions_in_redis(redis_url: str) -> None:
+    """Law 9: However many invented tickets are requested, subscriptions stay few and real tickets stay right."""
     async with HubRig(redis_url, unconfirmed=Unconfirmed(20), unconfirmed_linger=0.2) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 4))
         viewer, _ = rig.watch()
@@ -485,31 +487,31 @@ async def test_inventions_in_redis(redis_url: str) -> None:
         async def subscribed() -> int:
             return len(await rig.store.do("PUBSUB", "CHANNELS", f"{channel(SITE, '')}*"))
 
-        asked = [ask(rig.hub, *range(10 * turn, 10 * turn + 10)) for turn in range(100)]
+        asked = [join_invented(rig.hub, *range(10 * turn, 10 * turn + 10)) for turn in range(100)]
         late, _ = rig.watch(OTHER)
         await shows(late, unsold=4)
         assert len(rig.hub.topics) <= 22
-        await until(lambda: _are(subscribed, 12))
+        await until(lambda: _count_is(subscribed, 12))
         assert 99 == sum(Close.FULL == viewer.code for viewer, _ in asked)
         await rig.reads.read(definition(TICKET, 2))
         await shows(viewer, unsold=2)
 
         for one, audience in asked:
             rig.hub.leave(audience, one)
-        await until(lambda: _are(subscribed, 2))
+        await until(lambda: _count_is(subscribed, 2))
 
 
-async def _are(count: Callable[[], Awaitable[int]], wanted: int) -> bool:
+async def _count_is(count: Callable[[], Awaitable[int]], wanted: int) -> bool:
     return await count() == wanted
 
 
-async def test_late_leave_of_one_sent_away() -> None:
-    """Who leaves some time after being sent away takes nobody with it who has come for the same since."""
+async def test_late_leave_of_a_closed_viewer() -> None:
+    """A viewer that leaves some time after it was closed does not affect viewers that joined the same ticket since."""
     hub = Hub(unconfirmed=Unconfirmed(2))
-    sent, old = ask(hub, 1)
-    ask(hub, 2)
-    ask(hub, 3)
-    again, new = ask(hub, 1)
+    sent, old = join_invented(hub, 1)
+    join_invented(hub, 2)
+    join_invented(hub, 3)
+    again, new = join_invented(hub, 1)
 
     hub.leave(old, sent)
 
@@ -525,8 +527,8 @@ STEPS = st.lists(
 )
 
 
-class Leaver(FakeViewer):
-    """A viewer that leaves as soon as it is sent away, as a socket does."""
+class LeavingViewer(FakeViewer):
+    """A viewer that leaves as soon as it is closed, as a WebSocket does."""
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
@@ -540,8 +542,8 @@ class Leaver(FakeViewer):
 
 
 @given(STEPS)
-async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
-    """Law 9: Whoever comes, leaves and learns: a bounded number of inventions, and nobody in an audience left behind."""
+async def test_any_sequence_of_joins_and_leaves_keeps_unconfirmed_topics_bounded(steps: list[tuple[str, int]]) -> None:
+    """Law 9: However viewers join, leave and get counters, unconfirmed topics are few and no audience is left over."""
     hub = Hub(linger=0, unconfirmed_linger=0, unconfirmed=Unconfirmed(4))
     opened, closed = list[Topic](), list[Topic]()
     hub.opened, hub.closed = opened.append, closed.append
@@ -552,7 +554,7 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
             viewer = FakeViewer()
             here.append((viewer, hub.join(viewer, SITE_ID, tickets)))
         elif what == "socket":
-            leaver = Leaver(hub)
+            leaver = LeavingViewer(hub)
             leaver.audience = hub.join(leaver, SITE_ID, tickets)
             here.append((leaver, leaver.audience))
         elif what == "leave" and here:
@@ -573,8 +575,8 @@ async def test_any_crowd_of_inventions(steps: list[tuple[str, int]]) -> None:
         assert len(closed) == len(set(closed))
 
 
-async def test_known_is_shown_at_once() -> None:
-    """Who joins a topic that is known is shown it before anything else happens."""
+async def test_known_counter_is_shown_at_once() -> None:
+    """A viewer that joins a topic whose counter is known gets it before anything else happens."""
     hub = Hub()
     await changed(hub, TICKET, 1, 9)
     viewer = FakeViewer()
@@ -586,7 +588,7 @@ async def test_known_is_shown_at_once() -> None:
     assert [viewer] == hub.viewers
 
 
-async def test_beats(redis_url: str) -> None:
+async def test_every_viewer_gets_heartbeats(redis_url: str) -> None:
     """Every viewer gets a heartbeat again and again, whether anything changes or not."""
     async with HubRig(redis_url, beat_every=0.05) as rig:
         viewers = [rig.watch()[0] for _ in range(3)]
@@ -594,17 +596,17 @@ async def test_beats(redis_url: str) -> None:
         await until(lambda: all(viewer.beats > 1 for viewer in viewers))
 
 
-async def test_farewell_in_waves(redis_url: str) -> None:
-    """Law 11: Viewers are sent away in waves, each with a time at which to come back."""
+async def test_viewers_are_closed_in_waves(redis_url: str) -> None:
+    """Law 11: Viewers are closed in waves, each with a time at which to come back."""
     async with HubRig(redis_url) as rig:
         viewers = [rig.watch()[0] for _ in range(30)]
 
-        def told() -> int:
+        def notified() -> int:
             return sum(any("bye" in write[0] for write in viewer.writes) for viewer in viewers)
 
         ending = asyncio.create_task(rig.hub.close_all(500, 5000, 0.5))
-        await until(told)
-        assert told() < 30
+        await until(notified)
+        assert notified() < 30
         await ending
 
-        assert 30 == told()
+        assert 30 == notified()

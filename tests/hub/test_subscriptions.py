@@ -33,7 +33,7 @@ class Rig:
         self.hub.opened = self.subscriptions.open
 
     def topic(self, ticket: str, site: str = SITE) -> Topic:
-        """One more topic with a viewer."""
+        """A new topic with a viewer."""
         [topic] = self.hub.audience(SiteId(site), [TicketId(ticket)]).topics
         return topic
 
@@ -42,7 +42,7 @@ class Rig:
         await self.store.do(self.store.publish_command, topic.channel, text)
 
     async def received(self, topic: Topic, text: str | None) -> None:
-        """Wait until this was received."""
+        """Wait until this text, or a confirmation, was received."""
         await until(lambda: (topic.ticket, text) in self.all)
 
 
@@ -62,7 +62,7 @@ async def listening(url: str, through: str | None = None) -> AsyncIterator[Rig]:
 
 
 async def test_subscribe_receive_unsubscribe(redis_url: str) -> None:
-    """A topic that opens is subscribed to and confirmed, its messages are received, and it is unsubscribed when it closes."""
+    """An opened topic is subscribed to and confirmed, its messages are received, and closing it unsubscribes."""
     async with listening(redis_url) as rig:
         await until(lambda: rig.subscriptions.healthy)
         topic = rig.topic(TICKET)
@@ -143,7 +143,7 @@ async def test_lost_link_is_replaced_at_once(redis_url: str) -> None:
 
 
 async def test_silent_link_is_replaced(redis_shared: RedisServer, redis_url: str) -> None:
-    """Law 6: A link on which nothing arrives is left in some 5 s, and subscriptions work again when the network does."""
+    """Law 6: A link on which nothing arrives is given up in about 5 s; a new one works when the network does."""
     async with (
         tcp_proxy("127.0.0.1", redis_shared.port) as proxy,
         listening(redis_url, f"redis://127.0.0.1:{proxy.port}/0") as rig,
@@ -162,8 +162,8 @@ async def test_silent_link_is_replaced(redis_shared: RedisServer, redis_url: str
         await until(lambda: rig.subscriptions.healthy)
 
 
-async def test_without_redis(redis_server: Servers) -> None:
-    """While there is no Redis nothing is subscribed; it is used as soon as it is there."""
+async def test_start_without_redis(redis_server: Servers) -> None:
+    """While Redis is unavailable nothing is subscribed; it is used as soon as it is available."""
     server = redis_server()
     server.kill()
     async with listening(server.url) as rig:
@@ -179,25 +179,25 @@ async def test_without_redis(redis_server: Servers) -> None:
 
 
 async def test_one_master_of_a_cluster_hangs(breakable: Cluster) -> None:
-    """While one master of a cluster hangs, messages of the others arrive, the process is healthy, and knows which topics have no link."""
+    """While one master of a cluster hangs, the others' messages arrive, and its own topics are not connected."""
     hangs, other, _ = breakable.masters
     sites = [f"{number:08}-1111-4111-8111-00000000b001" for number in range(300)]
-    deaf, well = (
+    hanging_site, other_site = (
         next(site for site in sites if breakable.owner(channel(site, TICKET)) is one) for one in (hangs, other)
     )
     async with listening(breakable.url) as rig:
-        its, theirs = rig.topic(TICKET, deaf), rig.topic(OTHER, well)
-        await rig.received(its, None)
-        await rig.received(theirs, None)
+        hanging_topic, other_topic = rig.topic(TICKET, hanging_site), rig.topic(OTHER, other_site)
+        await rig.received(hanging_topic, None)
+        await rig.received(other_topic, None)
         await until(lambda: rig.subscriptions.healthy)
         hangs.freeze()
         try:
-            await until(lambda: not rig.subscriptions.connected(its), PROBE_TIMEOUT + 3)
+            await until(lambda: not rig.subscriptions.connected(hanging_topic), PROBE_TIMEOUT + 3)
             rig.all.clear()
-            await rig.publish(theirs, "text")
-            await rig.received(theirs, "text")
-            assert (True, True) == (rig.subscriptions.healthy, rig.subscriptions.connected(theirs))
+            await rig.publish(other_topic, "text")
+            await rig.received(other_topic, "text")
+            assert (True, True) == (rig.subscriptions.healthy, rig.subscriptions.connected(other_topic))
         finally:
             hangs.thaw()
-        await rig.received(its, None)
-        assert rig.subscriptions.connected(its)
+        await rig.received(hanging_topic, None)
+        assert rig.subscriptions.connected(hanging_topic)

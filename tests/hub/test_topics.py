@@ -22,7 +22,7 @@ def topic() -> Topic:
 
 @given(st.permutations(range(6)))
 def test_any_order_ends_on_the_newest(order: list[int]) -> None:
-    """Law 2: In whatever order publishes arrive, what is shown last is the newest, and no older one after it."""
+    """Law 2: In whatever order messages arrive, the newest counter is shown last, and no older one after it."""
     one = topic()
     best = -1
     for v in order:
@@ -32,8 +32,8 @@ def test_any_order_ends_on_the_newest(order: list[int]) -> None:
         assert best == json.loads(str(one.shown))["unsold"]
 
 
-def test_silent_while_it_opens() -> None:
-    """A topic that opens shows nothing, so that nobody is told `unknown` for an instant; then it says so."""
+def test_opening_topic_shows_nothing() -> None:
+    """A topic that opens shows nothing until a time-out, so that no viewer gets `unknown` for an instant."""
     one = Topic(SiteId(SITE), TicketId(TICKET), 10.0)
 
     assert not one.decide(9.9)
@@ -42,8 +42,8 @@ def test_silent_while_it_opens() -> None:
     assert wire.unknown(TicketId(TICKET)) == one.shown
 
 
-def test_stale_is_unknown() -> None:
-    """Law 8: A counter is shown until the time to which it was verified, and again when it is verified anew."""
+def test_stale_counter_is_unknown() -> None:
+    """Law 8: A counter is shown until the time to which it was verified, and again when it is verified again."""
     one = topic()
     one.take('{"v":1,"unsold":3}', 5.0)
 
@@ -57,8 +57,8 @@ def test_stale_is_unknown() -> None:
     assert '{"v":1,"unsold":3}' == one.shown
 
 
-def test_gone_stands() -> None:
-    """Law 8: What is gone does not become false with time."""
+def test_gone_never_becomes_stale() -> None:
+    """Law 8: The state gone does not become false with time."""
     one = topic()
     one.take(GONE, 5.0)
 
@@ -67,8 +67,8 @@ def test_gone_stands() -> None:
     assert GONE == one.shown
 
 
-def test_other_rules_are_unknown() -> None:
-    """A counter that was made by other settings than ours is not shown."""
+def test_counter_of_other_rules_is_unknown() -> None:
+    """A counter that was made by other rules than this process has is not shown."""
     one = topic()
     one.take('{"v":1,"unsold":3}', 5.0)
     one.same_rules = False
@@ -79,8 +79,8 @@ def test_other_rules_are_unknown() -> None:
     assert not one.verified
 
 
-def test_frames_are_built_with_what_is_shown() -> None:
-    """The frames of a topic say what it shows, in each way of listening."""
+def test_frames_hold_the_counter_shown() -> None:
+    """A topic's WebSocket frame and SSE event hold the counter that it shows."""
     one = topic()
     one.take('{"v":1,"unsold":3}', 5.0)
 
@@ -90,8 +90,8 @@ def test_frames_are_built_with_what_is_shown() -> None:
     assert wire.sse_data(str(one.shown)) == one.sse
 
 
-def test_audience() -> None:
-    """A viewer is in its audience once: among the fast while it takes everything, else among the others."""
+def test_viewer_is_in_its_audience_once() -> None:
+    """A viewer is in its audience once: in `fast` while its socket takes everything, else in `others`."""
     one, viewer = topic(), FakeViewer()
     audience = Audience(SiteId(SITE), [one])
     line = socket.SocketType()

@@ -12,8 +12,8 @@ def topic(number: int, address: str = ONE) -> Topic:
     return Topic(SiteId("site"), TicketId(f"ticket-{number}"), 0.0, address)
 
 
-def test_the_oldest_gives_way() -> None:
-    """Over the cap those go first that nobody watches, and then those that were asked for first."""
+def test_unwatched_then_oldest_topic_is_over_the_limit() -> None:
+    """Over the limit, topics without viewers are closed first, then those that were requested first."""
     unconfirmed = Unconfirmed(2)
     first, second, third, fourth = (topic(number) for number in range(4))
     for one in (first, second):
@@ -32,8 +32,8 @@ def test_the_oldest_gives_way() -> None:
     assert [second, fourth] == list(unconfirmed)
 
 
-def test_asked_for_again() -> None:
-    """Who is asked for again is among the newest once more, and counts once for who asked first."""
+def test_topic_requested_again_becomes_the_newest() -> None:
+    """A topic that is requested again is the newest, and counts once, for the address that requested it first."""
     unconfirmed = Unconfirmed(10, most_per_address=2)
     first, second = topic(1), topic(2)
     for one in (first, second, first):
@@ -44,8 +44,8 @@ def test_asked_for_again() -> None:
     unconfirmed.admit(1, ONE)
 
 
-def test_an_address_has_its_share() -> None:
-    """Law 9: An address that has asked for its share gets no more until some are confirmed or gone; others do."""
+def test_unconfirmed_topics_per_address_are_limited() -> None:
+    """Law 9: An address at its limit gets no more topics until some are confirmed or closed; other addresses do."""
     unconfirmed = Unconfirmed(10, most_per_address=3)
     mine = [topic(number) for number in range(2)]
     for one in mine:
@@ -61,6 +61,6 @@ def test_an_address_has_its_share() -> None:
     unconfirmed.admit(2, ONE)
 
 
-def test_a_first_request_is_never_too_much() -> None:
-    """Who has asked for nothing yet may ask for a whole page."""
+def test_first_request_of_an_address_is_always_admitted() -> None:
+    """An address without unconfirmed topics may request a whole page of tickets."""
     Unconfirmed(10, most_per_address=3).admit(50, ONE)

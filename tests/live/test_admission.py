@@ -28,8 +28,8 @@ LIST = ("https://shop.example", "http://127.0.0.1:8080", "https://*.wixsite.com"
 
 
 @pytest.mark.parametrize("origins", [(), ("*",), ("https://shop.example", "*")])
-def test_everyone(origins: tuple[str, ...]) -> None:
-    """With `*` in the list, or no list, pages of every origin may read and frame, and so may no page at all."""
+def test_every_origin_is_admitted_by_default(origins: tuple[str, ...]) -> None:
+    """With `*` in the list, or no list, pages of every origin may read and frame, as may clients without one."""
     admission = Admission(SITES, origins)
 
     assert admission.all_origins
@@ -71,21 +71,21 @@ def test_everyone(origins: tuple[str, ...]) -> None:
         ("\x00\xff", False),
     ],
 )
-def test_origins(origin: str | None, admitted: bool) -> None:
-    """A list admits exactly its origins, and sub-domains where it has a wildcard; nonsense is no fault of ours."""
+def test_listed_origins_are_admitted(origin: str | None, admitted: bool) -> None:
+    """A list admits exactly its origins, and sub-domains where it has a wildcard; a malformed origin is refused."""
     admission = Admission(SITES, LIST)
 
     assert not admission.all_origins
     assert admitted == admission.allows(origin)
 
 
-def test_null_by_name_only() -> None:
-    """A page without an origin (a file, a sandboxed frame) is admitted only where the list says so."""
+def test_null_origin_is_admitted_only_if_listed() -> None:
+    """A page without an origin (a file, a sandboxed frame) is admitted only if the list contains `null`."""
     assert not Admission(SITES, ("https://shop.example",)).allows("null")
 
 
 def test_frame_ancestors() -> None:
-    """Who may read may frame, as far as a policy can name them."""
+    """An origin that may read may also frame, as far as a policy can name it."""
     assert (
         "http://127.0.0.1:8080 https://shop.example https://*.wixsite.com http://*.dev.example:3000"
         == Admission(SITES, LIST).frame_ancestors()
@@ -120,8 +120,8 @@ def test_frame_ancestors() -> None:
         ("local", "203.0.113.1", "unknown"),
     ],
 )
-def test_address(peer: str, forwarded: str | None, address: str) -> None:
-    """A client counts by the right-most hop that no proxy of ours added, IPv6 by its /64, nonsense as one stranger."""
+def test_address_of_a_client(peer: str, forwarded: str | None, address: str) -> None:
+    """A client's address is the right-most hop not added by a trusted proxy, IPv6 by its /64; malformed ones are one."""
     admission = Admission(SITES, proxies=("10.0.0.0/8", "fd00::/8"))
 
     assert address == admission.address(peer, forwarded)
@@ -129,14 +129,14 @@ def test_address(peer: str, forwarded: str | None, address: str) -> None:
 
 @pytest.mark.parametrize("proxy", ["::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "192.0.2.1"])
 @pytest.mark.parametrize("peer", ["192.0.2.1", "::ffff:192.0.2.1"])
-def test_a_proxy_written_as_ipv6(proxy: str, peer: str) -> None:
-    """An IPv4 address is the same in both ways of writing it, of a peer and in the list of proxies."""
+def test_ipv4_proxy_written_as_ipv6(proxy: str, peer: str) -> None:
+    """An IPv4 address is the same in both notations, for a peer and in the list of proxies."""
     assert "203.0.113.9" == Admission(SITES, proxies=[proxy]).address(peer, "203.0.113.9")
     assert "198.51.100.1" == Admission(SITES, proxies=[proxy]).address("198.51.100.1", "203.0.113.9")
 
 
-def test_no_proxy_is_trusted_unless_named() -> None:
-    """Without a list nobody's X-Forwarded-For is believed, not even this machine's."""
+def test_no_proxy_is_trusted_by_default() -> None:
+    """Without a list of proxies X-Forwarded-For is never trusted, not even from this machine."""
     assert "127.0.0.1" == Admission(SITES).address("127.0.0.1", "203.0.113.1")
 
 
@@ -157,7 +157,7 @@ def refused(reason: str) -> float:
 
 
 def test_connection_limits() -> None:
-    """There is room for so many in all and so many of an address, and again when one leaves."""
+    """Connections are limited in all and per address; one that leaves makes place for another."""
     admission = Admission(SITES, max_connections=3, max_connections_per_address=2)
 
     assert [True, True, False] == [entered(admission, "a") for _ in range(3)]
@@ -171,7 +171,7 @@ def test_connection_limits() -> None:
 
 
 def test_closing_process_admits_none() -> None:
-    """When the process is closing no connection is admitted, and those that are there leave as ever."""
+    """When the process is closing no connection is admitted; present ones leave as usual."""
     admission = Admission(SITES)
     assert entered(admission, "a")
     admission.open = False
@@ -181,8 +181,8 @@ def test_closing_process_admits_none() -> None:
     assert 0 == admission._count
 
 
-def test_out_of_descriptors() -> None:
-    """No more viewers are admitted than there are descriptors, whatever the limit says; there is room when one leaves."""
+def test_viewers_are_limited_by_file_descriptors() -> None:
+    """No more viewers are admitted than there are file descriptors, whatever the limit says, until one leaves."""
     admission = Admission(SITES, max_connections=9, descriptors=2)
 
     admitted = [entered(admission, one) for one in "abc"]
@@ -193,7 +193,7 @@ def test_out_of_descriptors() -> None:
     assert (False, True) == (admission.out_of_descriptors, entered(admission, "c"))
 
 
-def test_admitted() -> None:
+def test_admitted_request_has_site_tickets_and_address() -> None:
     """A request is admitted with its site, its tickets in their order, and the address that it is counted for."""
     assert Admitted(ONE, TICKETS, "a") == Admission(SITES, LIST).admit(Hub(), "https://shop.example", QUERY, "a")
 
@@ -206,10 +206,10 @@ def test_admitted() -> None:
         (None, f"site={TWO}&{QUERY}", UnknownSite, (404, 4500), "site"),
     ],
 )
-def test_refusals(
+def test_refused_request_is_counted_and_answered(
     origin: str | None, query: str, error: type[Refused], answer: tuple[int, int], field: str | None
 ) -> None:
-    """A request that is refused is counted by its reason, takes no place, and has its answer over HTTP and WebSocket."""
+    """A refused request is counted by its reason, takes no place, and has an HTTP status and a close code."""
     admission = Admission(SITES, LIST)
     reason = "origin" if origin else "request"
     before = refused(reason)
@@ -222,7 +222,7 @@ def test_refusals(
 
 
 def test_refused_while_no_site_is_known() -> None:
-    """While no site is known a request may be repeated: 503, and a code after which a client comes back."""
+    """While no site is known a request may be repeated: 503, and a close code after which a client reconnects."""
     before = refused("no_site")
 
     with pytest.raises(NoSiteYet):
@@ -232,8 +232,8 @@ def test_refused_while_no_site_is_known() -> None:
     assert before + 1 == refused("no_site")
 
 
-def test_refused_while_closing_and_full() -> None:
-    """The metric tells apart whether the process closes, or which of its limits was reached."""
+def test_refusals_are_counted_by_reason() -> None:
+    """The metric says whether the process is closing, or which of its limits was reached."""
     full = {
         "closing": Admission(SITES),
         "descriptors": Admission(SITES, descriptors=0),
@@ -264,19 +264,19 @@ def test_named_site() -> None:
     assert (TWO, TICKETS) == resolve(Wanted(TWO, TICKETS), {ONE, TWO})
 
 
-def test_only_site() -> None:
-    """While one site is known it need not be named."""
+def test_only_site_need_not_be_named() -> None:
+    """While one site is known a request need not name it."""
     assert (ONE, TICKETS) == resolve(Wanted(None, TICKETS), {ONE})
 
 
 @pytest.mark.parametrize("site", [None, ONE])
-def test_no_site_yet(site: SiteId | None) -> None:
-    """While no site is known at all nobody is sent away for good: Redis may be new, or have lost its data."""
+def test_no_site_is_known_yet(site: SiteId | None) -> None:
+    """While no site is known at all the refusal is not final: Redis may be new, or have lost its data."""
     with pytest.raises(NoSiteYet):
         resolve(Wanted(site, TICKETS), set())
 
 
-def test_site_needed() -> None:
+def test_site_must_be_named_if_there_are_several() -> None:
     """With more than one site the request has to name its own; the error says how."""
     with pytest.raises(BadRequest, match="add &site=<app instance id>") as caught:
         resolve(Wanted(None, TICKETS), {ONE, TWO})
@@ -285,6 +285,6 @@ def test_site_needed() -> None:
 
 
 def test_unknown_site() -> None:
-    """A site that is not ours is unknown, however many are."""
+    """A site that is not known is refused, however many are known."""
     with pytest.raises(UnknownSite, match=TWO):
         resolve(Wanted(TWO, TICKETS), {ONE})

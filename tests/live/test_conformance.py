@@ -10,8 +10,8 @@ LEFT_OUT = ("9.*", "12.*", "13.*")
 """Messages of megabytes, and compression: both are off by design."""
 
 
-async def test_autobahn(tmp_path: Path) -> None:
-    """Our protocol class passes every core case of Autobahn's suite (RFC 6455), against an echo with its size limit raised."""
+async def test_autobahn_suite_passes(tmp_path: Path) -> None:
+    """The WebSocket protocol class, with a raised size limit, passes every core case of Autobahn's suite (RFC 6455)."""
     port = free_port()
     excluded = [word for case in LEFT_OUT for word in ("-x", case)]
     async with asgi_server(app, port, Echo):
@@ -21,7 +21,7 @@ async def test_autobahn(tmp_path: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        told, _ = await process.communicate()
+        output, _ = await process.communicate()
 
-    assert told.decode().splitlines()[-1] == "247 cases passed"
+    assert output.decode().splitlines()[-1] == "247 cases passed"
     assert 0 == process.returncode

@@ -18,8 +18,8 @@ STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
 # -- JSON --
 
 
-async def test_json(start_server: StartServer, reads: FakeReader) -> None:
-    """A poller gets the stored counters whole, in the order asked for, each once."""
+async def test_poll_returns_the_stored_counters(start_server: StartServer, reads: FakeReader) -> None:
+    """A poll returns the stored counters whole, in the order of the request, each once."""
     running = await start_server()
     await reads.read(definition(TICKET, 3), definition(OTHER, 48, name="Family day"))
 
@@ -32,8 +32,8 @@ async def test_json(start_server: StartServer, reads: FakeReader) -> None:
     assert stored in response.text
 
 
-async def test_json_headers(start_server: StartServer, reads: FakeReader) -> None:
-    """An answer may be shared for a second, tells the server's time, and is told apart by what the client accepts."""
+async def test_headers_of_a_poll(start_server: StartServer, reads: FakeReader) -> None:
+    """An answer may be shared for a second, has the server's time, and varies by what the client accepts."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
 
@@ -49,8 +49,8 @@ async def test_json_headers(start_server: StartServer, reads: FakeReader) -> Non
     assert "server" not in headers
 
 
-async def test_etag(start_server: StartServer, reads: FakeReader) -> None:
-    """The ETag is the body's: it stays while nothing shown has changed, and then does not."""
+async def test_etag_changes_with_the_body(start_server: StartServer, reads: FakeReader) -> None:
+    """The ETag stays the same while nothing shown has changed, and changes with the body."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
     first = await get(running, TICKET)
@@ -64,8 +64,8 @@ async def test_etag(start_server: StartServer, reads: FakeReader) -> None:
     assert first.headers["etag"] != third.headers["etag"]
 
 
-async def test_not_modified(start_server: StartServer, reads: FakeReader) -> None:
-    """Who has the answer already gets 304 without a body, with the headers a shared cache needs."""
+async def test_not_modified_is_304(start_server: StartServer, reads: FakeReader) -> None:
+    """A client that has the answer already gets 304 without a body, with the headers that a shared cache needs."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
     etag = (await get(running, TICKET)).headers["etag"]
@@ -85,7 +85,7 @@ async def test_not_modified(start_server: StartServer, reads: FakeReader) -> Non
     assert [304, 304, 304, 304, 200, 200] == [*found.values()]
 
 
-async def test_above_the_limit_nothing_moves(start_server: StartServer, redis_url: str) -> None:
+async def test_sales_above_the_limit_change_neither_body_nor_etag(start_server: StartServer, redis_url: str) -> None:
     """Above SHOW_AT_MOST neither body nor ETag tells that tickets are sold."""
     running = await start_server(show_at_most=20)
     reads = FakeReader(redis_url, SITE, Rules(show_at_most=20))
@@ -100,8 +100,8 @@ async def test_above_the_limit_nothing_moves(start_server: StartServer, redis_ur
     assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
 
 
-async def test_unknown_is_not_kept(start_server: StartServer) -> None:
-    """Law 8: What nobody has read yet is unknown after a short wait, and no cache keeps that, nor is it ever 304."""
+async def test_unknown_counter_is_not_cached(start_server: StartServer) -> None:
+    """Law 8: A ticket that was never read is unknown after a short wait, which is neither cached nor ever 304."""
     running = await start_server()
     began = time.monotonic()
 
@@ -113,8 +113,8 @@ async def test_unknown_is_not_kept(start_server: StartServer) -> None:
     assert counters.FIRST_READ_WITHIN <= time.monotonic() - began < counters.FIRST_READ_WITHIN + 1
 
 
-async def test_one_unknown_of_two(start_server: StartServer, reads: FakeReader) -> None:
-    """An answer with one unknown counter is not kept, whatever else is in it."""
+async def test_one_unknown_counter_of_two_is_not_cached(start_server: StartServer, reads: FakeReader) -> None:
+    """An answer with one unknown counter is not cached, whatever else is in it."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
 
@@ -124,8 +124,8 @@ async def test_one_unknown_of_two(start_server: StartServer, reads: FakeReader) 
     assert "no-store" == response.headers["cache-control"]
 
 
-async def test_a_name_is_no_state(start_server: StartServer, reads: FakeReader) -> None:
-    """A ticket that is called so is not unknown."""
+async def test_ticket_named_like_a_state(start_server: StartServer, reads: FakeReader) -> None:
+    """A ticket whose name looks like the state unknown is not unknown."""
     running = await start_server()
     await reads.read(definition(TICKET, 3, name='"state":"unknown"'))
 
@@ -135,8 +135,8 @@ async def test_a_name_is_no_state(start_server: StartServer, reads: FakeReader) 
     assert "etag" in response.headers
 
 
-async def test_first_read_is_waited_for(start_server: StartServer, reads: FakeReader) -> None:
-    """A poller who comes first gets the number as soon as it is read, not on his next turn."""
+async def test_poll_waits_for_the_first_read(start_server: StartServer, reads: FakeReader) -> None:
+    """The first poll of a ticket gets the number as soon as it is read, not only at the next poll."""
     running = await start_server()
     asking = asyncio.create_task(get(running, TICKET))
     await until(lambda: running.web.hub.topics)
@@ -146,8 +146,8 @@ async def test_first_read_is_waited_for(start_server: StartServer, reads: FakeRe
     assert {TICKET: ("low", 3)} == shown(await asking)
 
 
-async def test_pollers_leave(start_server: StartServer, reads: FakeReader) -> None:
-    """A poller is a viewer only while he waits."""
+async def test_poller_is_a_viewer_only_while_it_waits(start_server: StartServer, reads: FakeReader) -> None:
+    """A poller is a viewer only while it waits."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
 
@@ -157,7 +157,7 @@ async def test_pollers_leave(start_server: StartServer, reads: FakeReader) -> No
     assert 0 == running.web.admission._count
 
 
-async def test_head(start_server: StartServer, reads: FakeReader) -> None:
+async def test_head_of_counters(start_server: StartServer, reads: FakeReader) -> None:
     """HEAD answers as GET does, without the body."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -169,7 +169,7 @@ async def test_head(start_server: StartServer, reads: FakeReader) -> None:
     assert {**got.headers, "date": ""} == {**response.headers, "date": ""}
 
 
-async def test_other_methods(start_server: StartServer) -> None:
+async def test_other_methods_are_refused(start_server: StartServer) -> None:
     """A counter can only be read."""
     running = await start_server()
 
@@ -179,8 +179,10 @@ async def test_other_methods(start_server: StartServer) -> None:
         assert {"GET", "HEAD", "OPTIONS"} == set(response.headers["allow"].split(", "))
 
 
-async def test_storm_of_pollers(start_server: StartServer, reads: FakeReader, redis_url: str) -> None:
-    """A storm of pollers, before a topic is open and while it is, costs Redis one subscription and one read a ticket."""
+async def test_many_pollers_cost_redis_one_subscription_and_one_read_per_ticket(
+    start_server: StartServer, reads: FakeReader, redis_url: str
+) -> None:
+    """However many polls come, before a topic is open or after, Redis has one subscription and read per ticket."""
     running = await start_server(max_connections_per_address=1000)
     await reads.read(definition(TICKET, 3))
 
@@ -199,8 +201,8 @@ async def test_storm_of_pollers(start_server: StartServer, reads: FakeReader, re
 # -- streams --
 
 
-async def test_stream_by_accept(start_server: StartServer, reads: FakeReader) -> None:
-    """Who accepts an event stream gets one at the counters' own address."""
+async def test_accept_header_selects_the_stream(start_server: StartServer, reads: FakeReader) -> None:
+    """A client that accepts an event stream gets one at the counters' own address."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
 
@@ -222,13 +224,13 @@ async def test_stream_by_accept(start_server: StartServer, reads: FakeReader) ->
         ("", False),
     ],
 )
-def test_who_accepts_a_stream(accept: str, streams: bool) -> None:
-    """A stream is for those who name it, and do not decline it in the same breath."""
+def test_accept_header_must_name_the_stream(accept: str, streams: bool) -> None:
+    """A stream is for clients that name it in `Accept` and do not decline it there."""
     assert streams == counters._accepts_stream(accept)
 
 
-async def test_declined_stream(start_server: StartServer, reads: FakeReader) -> None:
-    """Who gives a stream a weight of nothing gets JSON."""
+async def test_stream_with_weight_zero_is_declined(start_server: StartServer, reads: FakeReader) -> None:
+    """A client that gives the stream a weight of 0 gets JSON."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
 
@@ -237,8 +239,8 @@ async def test_declined_stream(start_server: StartServer, reads: FakeReader) -> 
     assert {TICKET: ("low", 3)} == shown(response)
 
 
-async def test_full(start_server: StartServer) -> None:
-    """Beyond the cap of an address streams and pollers are 503 with a time to come back; a place freed is free."""
+async def test_limit_per_address(start_server: StartServer) -> None:
+    """Over the limit per address streams and polls are 503 with a time to come back; a freed place is free."""
     running = await start_server(max_connections_per_address=1)
 
     async with stream(running) as first:
@@ -262,8 +264,8 @@ async def test_full(start_server: StartServer) -> None:
     assert 200 == free.status_code
 
 
-async def test_pollers_are_counted(start_server: StartServer) -> None:
-    """Law 9: Who only polls has no more places than a viewer has, while he waits."""
+async def test_waiting_pollers_count_towards_the_limit(start_server: StartServer) -> None:
+    """Law 9: A poller takes a place like any viewer while it waits."""
     running = await start_server(max_connections_per_address=3)
 
     found = await asyncio.gather(*(get(running, str(uuid4())) for _ in range(10)))
@@ -273,8 +275,10 @@ async def test_pollers_are_counted(start_server: StartServer) -> None:
     assert 0 == running.web.admission._count
 
 
-async def test_sent_away_for_inventions(start_server: StartServer, reads: FakeReader) -> None:
-    """Law 9: Who has to give way with tickets that nobody knows is told when to come back; others go on as before."""
+async def test_stream_of_an_unconfirmed_ticket_over_the_limit_is_closed(
+    start_server: StartServer, reads: FakeReader
+) -> None:
+    """Law 9: A stream or poll closed because of too many unknown tickets gets a time to come back; others continue."""
     running = await start_server()
     running.web.hub.unconfirmed.most = 1
     await reads.read(definition(TICKET, 3))
@@ -304,8 +308,8 @@ async def test_sent_away_for_inventions(start_server: StartServer, reads: FakeRe
 
 
 @pytest.mark.parametrize("way", ["?", "/stream?"])
-async def test_share_of_an_address(start_server: StartServer, way: str) -> None:
-    """Law 9: Who asks for more unknown tickets than an address may is told to come back, by either way."""
+async def test_unknown_tickets_per_address_are_limited(start_server: StartServer, way: str) -> None:
+    """Law 9: An address over its limit of unknown tickets is asked to come back, by a stream and by a poll."""
     running = await start_server()
     running.web.hub.unconfirmed.most_per_address = 1
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))

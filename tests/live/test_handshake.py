@@ -25,14 +25,14 @@ BROWSER = [
 ]
 
 
-def changed(name: bytes, value: bytes | None) -> list[tuple[bytes, bytes]]:
-    """The browser's headers with one of another value, or without it."""
+def browser_headers_with(name: bytes, value: bytes | None) -> list[tuple[bytes, bytes]]:
+    """The browser's headers with another value of this one, or without it."""
     rest = [(one, found) for one, found in BROWSER if one != name]
     return rest if value is None else [*rest, (name, value)]
 
 
-def core(headers: list[tuple[bytes, bytes]]) -> tuple[int, str | None]:
-    """What websockets' core answers: its status, and its Sec-WebSocket-Accept."""
+def websockets_answer(headers: list[tuple[bytes, bytes]]) -> tuple[int, str | None]:
+    """The answer of the websockets package: its status, and its Sec-WebSocket-Accept."""
     server = ServerProtocol()
     server.receive_data(b"GET / HTTP/1.1\r\n" + b"".join(b"%b: %b\r\n" % one for one in headers) + b"\r\n")
     [request] = server.events_received()
@@ -53,12 +53,12 @@ def test_sample_of_the_rfc() -> None:
 
 
 @given(st.binary(min_size=16, max_size=16))
-def test_answers_as_the_core_does(nonce: bytes) -> None:
-    """Every key of 16 bytes gets the answer that websockets' own core gives."""
-    headers = changed(b"sec-websocket-key", base64.b64encode(nonce))
+def test_accept_key_is_that_of_websockets(nonce: bytes) -> None:
+    """Every key of 16 bytes gets the answer that the websockets package gives."""
+    headers = browser_headers_with(b"sec-websocket-key", base64.b64encode(nonce))
     found = parse_headers("", dict(headers))
 
-    status, accept = core(headers)
+    status, accept = websockets_answer(headers)
     assert found is not None
     assert (101, accept) == (status, found.answer.split(b"Accept: ")[1].split(b"\r\n")[0].decode())
 
@@ -80,9 +80,9 @@ def test_answers_as_the_core_does(nonce: bytes) -> None:
         (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==\n"),
     ],
 )
-def test_out_of_the_ordinary(name: bytes, value: bytes | None) -> None:
-    """What a browser would not send is left to the core, which says what is wrong with it."""
-    assert parse_headers("", dict(changed(name, value))) is None
+def test_unusual_headers_are_left_to_websockets(name: bytes, value: bytes | None) -> None:
+    """A header that no browser would send is left to the websockets package, which says what is wrong."""
+    assert parse_headers("", dict(browser_headers_with(name, value))) is None
 
 
 @pytest.mark.parametrize(
@@ -90,20 +90,20 @@ def test_out_of_the_ordinary(name: bytes, value: bytes | None) -> None:
     [("POST", BROWSER), ("GET", [*BROWSER, (b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA==")])],
     ids=["another-method", "a-key-twice"],
 )
-def test_refused_by_the_core(method: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """Only a GET opens a WebSocket, and a header that must be there once is."""
+def test_invalid_handshakes_are_refused_by_websockets(method: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """Only a GET opens a WebSocket, and a header that must be there once is there once."""
     assert isinstance(parse(method, b"/v1/counters", headers, PATHS), bytes)
 
 
-def test_firefox() -> None:
+def test_firefox_s_connection_header() -> None:
     """Firefox asks to keep the connection alive as well."""
-    assert parse_headers("", dict(changed(b"connection", b"keep-alive, Upgrade"))) is not None
+    assert parse_headers("", dict(browser_headers_with(b"connection", b"keep-alive, Upgrade"))) is not None
 
 
-def test_headers() -> None:
-    """What decides about a viewer is there as text; what was not sent is none."""
+def test_headers_are_read_as_text() -> None:
+    """The headers that decide about a viewer are text, and None if they were not sent."""
     found = parse_headers("ticket=1", dict([*BROWSER, (b"x-forwarded-for", b"203.0.113.1")]))
-    bare = parse_headers("", dict(changed(b"origin", None)))
+    bare = parse_headers("", dict(browser_headers_with(b"origin", None)))
 
     assert found is not None
     assert bare is not None
@@ -113,8 +113,8 @@ def test_headers() -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("more", [[], [(b"x-forwarded-for", b"198.51.100.1"), (b"x-forwarded-for", b"203.0.113.1")]])
-def test_read(path: str, more: list[tuple[bytes, bytes]]) -> None:
-    """A request is opened alike, whether it is ordinary or has a header twice, on each path that is served."""
+def test_handshake_is_parsed_on_each_path(path: str, more: list[tuple[bytes, bytes]]) -> None:
+    """A request is opened in the same way whether or not a header is repeated, on each path that is served."""
     found = parse("GET", f"{path}?ticket=1".encode(), [*BROWSER, *more], PATHS)
 
     assert isinstance(found, Opening)
@@ -133,9 +133,9 @@ def test_read(path: str, more: list[tuple[bytes, bytes]]) -> None:
         ("POST", "/v1/counters", b"", b"", 405),
     ],
 )
-def test_read_in_vain(method: str, path: str, name: bytes, value: bytes | None, status: int) -> None:
-    """What is no request for one of our WebSockets gets the answer that says so."""
-    headers = changed(name, value) if name else BROWSER
+def test_other_requests_are_refused(method: str, path: str, name: bytes, value: bytes | None, status: int) -> None:
+    """A request that opens none of the WebSockets gets the answer that says so."""
+    headers = browser_headers_with(name, value) if name else BROWSER
 
     found = parse(method, path.encode(), headers, PATHS)
 
@@ -143,8 +143,8 @@ def test_read_in_vain(method: str, path: str, name: bytes, value: bytes | None, 
     assert found.startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_refusal() -> None:
-    """A refusal for want of room says when to come back, not to everyone the same; any other only that it is one."""
+def test_refusal_says_when_to_come_back() -> None:
+    """A refusal because of a limit has a varying time to come back; any other has none."""
     full = [refusal(HTTPStatus.SERVICE_UNAVAILABLE) for _ in range(200)]
     long = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
@@ -162,8 +162,8 @@ def test_refusal() -> None:
 
 
 def parsed(data: bytes) -> tuple[str, bytes, list[tuple[bytes, bytes]]] | None:
-    """What uvicorn's parser finds in the same bytes, if it takes all of them for one request to upgrade."""
-    found = Found()
+    """The request that uvicorn's parser reads from the same bytes, if all of them are one request to upgrade."""
+    found = ParsedRequest()
     parser = httptools.HttpRequestParser(found)
     try:
         parser.feed_data(data)
@@ -175,19 +175,19 @@ def parsed(data: bytes) -> tuple[str, bytes, list[tuple[bytes, bytes]]] | None:
     return None
 
 
-class Found:
-    """What a parser has come by."""
+class ParsedRequest:
+    """What the parser has read."""
 
     def __init__(self) -> None:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
 
     def on_url(self, url: bytes) -> None:
-        """A part of it."""
+        """Take a part of the URL."""
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """Take one header."""
         self.headers.append((name.lower(), value))
 
 
@@ -195,8 +195,8 @@ def packet(headers: Iterable[tuple[bytes, bytes]], start: bytes = b"GET /v1/coun
     return b"\r\n".join([start, *(b"%b: %b" % one for one in headers), b"", b""])
 
 
-def test_a_browser_s_first_packet() -> None:
-    """A browser's opening that comes whole is granted as the same request is that uvicorn's parser has read."""
+def test_handshake_in_one_packet() -> None:
+    """A handshake that arrives whole is granted as if uvicorn's parser had read it."""
     headers = [*BROWSER, (b"Cookie", b'a=b; c="d e"'), (b"X-Forwarded-For", b"192.0.2.1")]
     data = packet(headers, b"GET /below/v1/counters?ticket=a HTTP/1.1")
     request = parsed(data)
@@ -224,8 +224,8 @@ def test_a_browser_s_first_packet() -> None:
         packet(BROWSER, b"GET /v1/other HTTP/1.1"),
         packet(BROWSER, b"GET http://host/v1/counters HTTP/1.1"),
         packet(BROWSER).replace(b"\r\n", b"\n"),
-        packet(changed(b"sec-websocket-key", None)),
-        packet(changed(b"connection", b"close")),
+        packet(browser_headers_with(b"sec-websocket-key", None)),
+        packet(browser_headers_with(b"connection", b"close")),
         packet([*BROWSER, (b"Origin", b"https://another.example")]),
         packet([*BROWSER, (b"Content-Length", b"0")]),
         packet([*BROWSER, (b"transfer-encoding", b"chunked")]),
@@ -240,8 +240,8 @@ def test_a_browser_s_first_packet() -> None:
         packet([*BROWSER, (b"", b"no name")]),
     ],
 )
-def test_not_a_whole_opening(data: bytes) -> None:
-    """What is not one ordinary opening, or can be read in more than one way, is left to the parsers."""
+def test_unusual_first_packet_is_left_to_the_parsers(data: bytes) -> None:
+    """A packet that is not exactly one ordinary handshake, or is ambiguous, is left to the parsers."""
     assert parse_packet(data, PATHS) is None
 
 
@@ -258,10 +258,10 @@ def test_not_a_whole_opening(data: bytes) -> None:
     st.sampled_from([b"GET /v1/counters?ticket=a HTTP/1.1", b"GET /v1/counters?%2e#c HTTP/1.1", b"GET * HTTP/1.1"]),
     st.permutations(BROWSER),
 )
-def test_granted_as_what_is_parsed(
+def test_first_packet_is_granted_only_if_the_parser_would(
     more: list[tuple[bytes, bytes]], start: bytes, browser: list[tuple[bytes, bytes]]
 ) -> None:
-    """Whatever is granted by its first packet would be granted if uvicorn's parser had read it, and not otherwise."""
+    """A request that is granted by its first packet would also be granted if uvicorn's parser had read it."""
     data = packet([*browser, *more], start)
     found = parse_packet(data, PATHS)
 

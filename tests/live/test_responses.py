@@ -17,7 +17,7 @@ BAD: dict[str, tuple[int, str, str]] = {
 
 
 async def test_bad_request_names_the_parameter(start_server: StartServer) -> None:
-    """A request that names no counter is told which parameter is at fault; the page may read that, no cache keeps it."""
+    """A malformed request gets the name of the wrong parameter; the page may read it, and no cache keeps it."""
     running = await start_server()
 
     for path in ("/v1/counters", "/v1/counters/stream"):
@@ -33,8 +33,8 @@ async def test_bad_request_names_the_parameter(start_server: StartServer) -> Non
             )
 
 
-async def test_site_is_needed_with_several(start_server: StartServer) -> None:
-    """Once more than one site is known the request has to name its own."""
+async def test_site_must_be_named_if_there_are_several(start_server: StartServer) -> None:
+    """Once more than one site is known a request has to name its own."""
     running = await start_server(wix_sites=f"{SITE},{STRANGER}")
 
     without = await get(running, TICKET)
@@ -45,7 +45,7 @@ async def test_site_is_needed_with_several(start_server: StartServer) -> None:
 
 
 async def test_refused_while_closing(start_server: StartServer, reads: FakeReader) -> None:
-    """Law 11: A process that is closing sends pollers and streams away, and says when to come back."""
+    """Law 11: A process that is closing refuses polls and streams, and says when to come back."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
     running.web.admission.open = False
@@ -59,8 +59,8 @@ async def test_refused_while_closing(start_server: StartServer, reads: FakeReade
         assert None is response.json()["error"]["field"]
 
 
-async def test_origins_of_a_list(start_server: StartServer, reads: FakeReader) -> None:
-    """With a list, a page in it is echoed, one that is not is 403, and caches are told that it depends on that."""
+async def test_listed_origins_in_cors_headers(start_server: StartServer, reads: FakeReader) -> None:
+    """With a list, a listed origin is echoed, another one is 403, and caches are told that the answer varies by it."""
     running = await start_server(origins="https://shop.example,https://*.wixsite.com")
     await reads.read(definition(TICKET, 3))
     found: dict[str, set[tuple[int, str | None]]] = {}
@@ -84,7 +84,7 @@ async def test_origins_of_a_list(start_server: StartServer, reads: FakeReader) -
 
 
 async def test_client_without_origin(start_server: StartServer, reads: FakeReader) -> None:
-    """A client that is no browser names no origin and is let in; the answer is nobody's by name."""
+    """A client that is no browser sends no origin and is admitted; the answer names no origin."""
     running = await start_server(origins="https://shop.example")
     await reads.read(definition(TICKET, 3))
 
@@ -95,7 +95,7 @@ async def test_client_without_origin(start_server: StartServer, reads: FakeReade
 
 
 async def test_cors_preflight(start_server: StartServer) -> None:
-    """A browser that asks first is told what it may send, whatever its query; a foreign page is told nothing."""
+    """A preflight request is told what may be sent, whatever its query; one of another origin is not."""
     running = await start_server(origins="https://shop.example")
 
     for path in ("/v1/counters", "/v1/counters/stream"):
@@ -114,8 +114,8 @@ async def test_cors_preflight(start_server: StartServer) -> None:
         assert "access-control-allow-origin" not in foreign.headers
 
 
-async def test_forwarded_addresses(start_server: StartServer) -> None:
-    """Behind a trusted proxy each address has places of its own, though the header comes in parts."""
+async def test_forwarded_addresses_have_their_own_limits(start_server: StartServer) -> None:
+    """Behind a trusted proxy each address has its own limit, even if the header comes in parts."""
     running = await start_server(max_connections_per_address=1, trusted_proxies="127.0.0.0/8,10.0.0.0/8")
     path = running.counters(TICKET).replace("?", "/stream?")
     found = []

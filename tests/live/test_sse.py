@@ -14,8 +14,8 @@ def watching() -> float:
     return REGISTRY.get_sample_value("ticket_counter_viewers", {"kind": "sse"}) or 0.0
 
 
-async def test_stream(start_server: StartServer, reads: FakeReader) -> None:
-    """A stream starts with a beat and the counter, then carries each change whole."""
+async def test_stream_sends_the_counter_then_each_change(start_server: StartServer, reads: FakeReader) -> None:
+    """A stream starts with a heartbeat and the counter, then sends each change whole."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
     before = time.time() * 1000
@@ -35,7 +35,7 @@ async def test_stream(start_server: StartServer, reads: FakeReader) -> None:
 
 
 async def test_stream_headers(start_server: StartServer) -> None:
-    """Nobody keeps a stream and no proxy holds it back."""
+    """No cache keeps a stream and no proxy buffers it."""
     running = await start_server()
 
     async with stream(running) as found:
@@ -50,8 +50,8 @@ async def test_stream_headers(start_server: StartServer) -> None:
     assert "content-length" not in headers
 
 
-async def test_stream_of_many(start_server: StartServer, reads: FakeReader) -> None:
-    """One stream carries all its tickets, and a ticket that nobody has read is unknown until somebody has."""
+async def test_stream_of_several_tickets(start_server: StartServer, reads: FakeReader) -> None:
+    """One stream carries all its tickets; one that was never read is unknown until it is read."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
     path = running.counters(TICKET, OTHER).replace("?", "/stream?")
@@ -65,8 +65,8 @@ async def test_stream_of_many(start_server: StartServer, reads: FakeReader) -> N
     assert ("available", 48) == after
 
 
-async def test_stream_beats(start_server: StartServer) -> None:
-    """A stream beats for as long as it is open, so that a silent one can be told from a dead one."""
+async def test_stream_sends_heartbeats(start_server: StartServer) -> None:
+    """A stream sends heartbeats as long as it is open, so that a silent one can be told from a dead one."""
     running = await start_server()
 
     async with stream(running) as found:
@@ -79,7 +79,7 @@ async def test_stream_beats(start_server: StartServer) -> None:
         assert ("beat", {"beat": 2}) == await found.next()
 
 
-async def test_stream_bye(start_server: StartServer, reads: FakeReader) -> None:
+async def test_stream_says_bye_before_a_planned_end(start_server: StartServer, reads: FakeReader) -> None:
     """Law 11: Before a planned end a stream says when to come back; then it ends."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
@@ -93,8 +93,8 @@ async def test_stream_bye(start_server: StartServer, reads: FakeReader) -> None:
     await until(lambda: not running.web.hub.viewers and not running.web.admission._count)
 
 
-async def test_stream_leaves(start_server: StartServer) -> None:
-    """A viewer who goes is neither watched for nor counted any more."""
+async def test_closed_stream_leaves_the_hub(start_server: StartServer) -> None:
+    """A viewer that disconnects is neither watched for nor counted any more."""
     running = await start_server()
     before = watching()
 
@@ -106,8 +106,8 @@ async def test_stream_leaves(start_server: StartServer) -> None:
     await until(lambda: (0, before) == (running.web.admission._count, watching()))
 
 
-async def test_stream_head(start_server: StartServer) -> None:
-    """HEAD of a stream answers its headers and ends; it is no viewer."""
+async def test_head_of_a_stream(start_server: StartServer) -> None:
+    """HEAD of a stream returns its headers and ends; it is no viewer."""
     running = await start_server()
     path = running.counters(TICKET)
 
@@ -120,8 +120,8 @@ async def test_stream_head(start_server: StartServer) -> None:
     assert [] == running.web.hub.viewers
 
 
-async def test_slow_stream_gets_the_newest(start_server: StartServer, reads: FakeReader) -> None:
-    """Law 7: Who reads late gets the newest counter and none of those in between."""
+async def test_slow_stream_gets_the_newest_counter(start_server: StartServer, reads: FakeReader) -> None:
+    """Law 7: A client that reads late gets the newest counter and none of those in between."""
     running = await start_server()
     await reads.read(definition(TICKET, 99))
     watcher = StreamViewer()
@@ -143,8 +143,8 @@ async def test_slow_stream_gets_the_newest(start_server: StartServer, reads: Fak
     running.web.hub.leave(audience, watcher)
 
 
-async def test_last_word() -> None:
-    """Law 11: A heartbeat does not take the place of a goodbye that the reader has not got yet."""
+async def test_heartbeat_does_not_replace_a_bye() -> None:
+    """Law 11: A heartbeat does not replace a bye that the client has not received yet."""
     viewer = StreamViewer()
 
     viewer.bye(wire.bye(500, 5000))

@@ -25,8 +25,8 @@ from tests.rig.redis_monitor import monitored
 from tests.rig.server import OTHER, SITE, TICKET, RunningServer, StartServer, until
 
 
-async def frame(socket: ClientConnection) -> dict[str, Any]:
-    """The next counter; heartbeats are passed over."""
+async def next_message(socket: ClientConnection) -> dict[str, Any]:
+    """The next message that is not a heartbeat."""
     while True:
         found: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
         if "beat" not in found:
@@ -42,7 +42,7 @@ async def close_code(socket: ClientConnection) -> int:
 
 
 async def test_snapshot_then_changes(start_server: StartServer, reads: FakeReader) -> None:
-    """A viewer gets a beat and the counter at once, then each change, whole."""
+    """A viewer gets a heartbeat and the counter at once, then each change, whole."""
     running = await start_server()
     await reads.read(definition(TICKET, 3))
 
@@ -50,7 +50,7 @@ async def test_snapshot_then_changes(start_server: StartServer, reads: FakeReade
         first = json.loads(await asyncio.wait_for(socket.recv(), 5))
         second = json.loads(await asyncio.wait_for(socket.recv(), 5))
         await reads.read(definition(TICKET, 2))
-        third = await frame(socket)
+        third = await next_message(socket)
 
     assert ["beat"] == list(first)
     assert (TICKET, "low", 3) == (second["ticket"], second["state"], second["unsold"])
@@ -58,39 +58,41 @@ async def test_snapshot_then_changes(start_server: StartServer, reads: FakeReade
     assert third["v"] > second["v"]
 
 
-async def test_unread_is_unknown_until_read(start_server: StartServer, reads: FakeReader) -> None:
-    """A ticket that nobody has read is shown as unknown, then as it is, without another request."""
+async def test_unread_ticket_is_unknown_until_it_is_read(start_server: StartServer, reads: FakeReader) -> None:
+    """A ticket that was never read is shown as unknown, then as it is, without another request."""
     running = await start_server()
 
     async with connect(running.ws + running.counters(TICKET)) as socket:
-        before = await frame(socket)
+        before = await next_message(socket)
         await reads.read(definition(TICKET, 3))
-        after = await frame(socket)
+        after = await next_message(socket)
 
     assert ("unknown", None) == (before["state"], before["unsold"])
     assert ("low", 3) == (after["state"], after["unsold"])
 
 
-async def test_several_tickets_one_socket(start_server: StartServer, reads: FakeReader) -> None:
+async def test_several_tickets_on_one_socket(start_server: StartServer, reads: FakeReader) -> None:
     """One socket carries all the tickets of its URL, each as a frame of its own."""
     running = await start_server()
     await reads.read(definition(TICKET, 3), definition(OTHER, 48))
 
     async with connect(running.ws + running.counters(TICKET, OTHER.upper(), TICKET)) as socket:
-        found = {(one := await frame(socket))["ticket"]: one["unsold"] for _ in range(2)}
+        found = {(one := await next_message(socket))["ticket"]: one["unsold"] for _ in range(2)}
 
     assert {TICKET: 3, OTHER: 48} == found
 
 
-async def test_storm(start_server: StartServer, reads: FakeReader, redis_url: str) -> None:
-    """A storm of viewers who all get their number costs Redis one subscription and one read."""
+async def test_many_viewers_cost_redis_one_subscription_and_one_read(
+    start_server: StartServer, reads: FakeReader, redis_url: str
+) -> None:
+    """A hundred viewers that all get their number cost Redis one subscription and one read."""
     running = await start_server(max_connections_per_address=1000)
     await reads.read(definition(TICKET, 3))
 
     async with monitored(redis_url) as commands, contextlib.AsyncExitStack() as stack:
         url = running.ws + running.counters(TICKET)
         sockets = await asyncio.gather(*(stack.enter_async_context(connect(url)) for _ in range(100)))
-        found = [(await frame(socket))["unsold"] for socket in sockets]
+        found = [(await next_message(socket))["unsold"] for socket in sockets]
         counts = await commands.subscribed(channel(SITE, TICKET)), await commands.read(TICKET)
 
     assert [3] * 100 == found
@@ -106,8 +108,8 @@ async def test_storm(start_server: StartServer, reads: FakeReader, redis_url: st
         (f"ticket={TICKET}&site={OTHER}", "is not known here"),
     ],
 )
-async def test_bad_request(start_server: StartServer, query: str, reason: str) -> None:
-    """A request that names no counter is accepted and closed with 4500 and the reason: a browser can read that."""
+async def test_bad_request_is_closed_with_4500(start_server: StartServer, query: str, reason: str) -> None:
+    """A malformed request is accepted and closed with 4500 and the reason, which a browser can read."""
     running = await start_server()
 
     async with connect(f"{running.ws}/v1/counters?{query}") as socket:
@@ -116,40 +118,40 @@ async def test_bad_request(start_server: StartServer, query: str, reason: str) -
         assert reason in socket.close_reason
 
 
-async def test_foreign_origin(start_server: StartServer) -> None:
-    """A page that is not in ORIGINS is closed with 4501, one that is gets in."""
+async def test_origin_that_is_not_listed_is_closed_with_4501(start_server: StartServer) -> None:
+    """A page that is not in ORIGINS is closed with 4501, one that is in it is admitted."""
     running = await start_server(origins="https://shop.example,https://*.wixsite.com")
 
     async with connect(running.ws + running.counters(TICKET), origin="https://evil.example") as socket:  # type: ignore[arg-type]
         assert 4501 == await close_code(socket)
     async with connect(running.ws + running.counters(TICKET), origin="https://a.wixsite.com") as socket:  # type: ignore[arg-type]
-        assert "unknown" == (await frame(socket))["state"]
+        assert "unknown" == (await next_message(socket))["state"]
 
 
-async def test_full(start_server: StartServer) -> None:
-    """Beyond the cap of an address a viewer is closed with 4000, and there is room again when one leaves."""
+async def test_limit_per_address(start_server: StartServer) -> None:
+    """Over the limit per address a viewer is closed with 4000, until another one leaves."""
     running = await start_server(max_connections_per_address=1)
     url = running.ws + running.counters(TICKET)
 
     async with connect(url) as first:
-        await frame(first)
+        await next_message(first)
         async with connect(url) as second:
             assert 4000 == await close_code(second)
     await until(lambda: not running.web.hub.viewers)
     async with connect(url) as third:
-        assert "unknown" == (await frame(third))["state"]
+        assert "unknown" == (await next_message(third))["state"]
 
 
-async def test_forwarded_address_counts_only_from_trusted(start_server: StartServer) -> None:
+async def test_forwarded_address_counts_only_from_a_trusted_proxy(start_server: StartServer) -> None:
     """X-Forwarded-For gives a viewer an address of its own only if the peer is a trusted proxy."""
     for trusted, code in (("127.0.0.0/8", None), ("10.0.0.0/8", 4000)):
         running = await start_server(max_connections_per_address=1, trusted_proxies=trusted)
         url = running.ws + running.counters(TICKET)
         async with connect(url, additional_headers={"X-Forwarded-For": "198.51.100.1"}) as first:
-            await frame(first)
+            await next_message(first)
             async with connect(url, additional_headers={"X-Forwarded-For": "198.51.100.2"}) as second:
                 if code is None:
-                    assert "unknown" == (await frame(second))["state"]
+                    assert "unknown" == (await next_message(second))["state"]
                 else:
                     assert code == await close_code(second)
 
@@ -165,8 +167,8 @@ async def test_other_paths_are_refused(start_server: StartServer) -> None:
 
 
 @pytest.mark.parametrize("more", [[], [("X-One", "a"), ("X-One", "b")]], ids=["ordinary", "out of the ordinary"])
-async def test_deflate_is_declined(start_server: StartServer, more: list[tuple[str, str]]) -> None:
-    """No extension is agreed to, whatever a browser offers, and in whatever way it asks."""
+async def test_compression_is_declined(start_server: StartServer, more: list[tuple[str, str]]) -> None:
+    """No extension is agreed to, whatever a browser offers and however it is written."""
     running = await start_server()
 
     async with connect(running.ws + running.counters(TICKET), additional_headers=more) as socket:
@@ -174,14 +176,14 @@ async def test_deflate_is_declined(start_server: StartServer, more: list[tuple[s
         assert "Sec-WebSocket-Extensions" not in socket.response.headers
 
 
-async def test_client_frames(start_server: StartServer) -> None:
-    """Text is ignored, binary closed with 1003, over 4 KB with 1009, more than there is any need for with 1008."""
+async def test_close_codes_for_messages_of_clients(start_server: StartServer) -> None:
+    """Text is ignored; binary is closed with 1003, more than 4 KB with 1009, too many messages with 1008."""
     running = await start_server()
     url = running.ws + running.counters(TICKET)
 
     async with connect(url) as socket:
         await socket.send("hello")
-        await frame(socket)
+        await next_message(socket)
         await (await socket.ping())
         await socket.send(b"\x00")
         assert 1003 == await close_code(socket)
@@ -204,10 +206,10 @@ async def test_client_frames(start_server: StartServer) -> None:
         assert 1008 == await close_code(socket)
 
 
-async def test_pongs_that_were_asked_for(start_server: StartServer) -> None:
-    """A client that answers pings may do so for ever: only a pong that nobody asked for counts as talk."""
+async def test_pongs_to_pings_are_not_counted(start_server: StartServer) -> None:
+    """A client that answers pings may do so forever: only an unsolicited pong counts towards the message rate."""
     running = await start_server()
-    reader, writer = await raw(running)
+    reader, writer = await raw_client(running)
     [viewer] = await until(lambda: list(running.web.hub.viewers))
     assert isinstance(viewer, websocket.CounterProtocol)
     pong = b"\x8a\x80\0\0\0\0"
@@ -226,14 +228,14 @@ async def test_pongs_that_were_asked_for(start_server: StartServer) -> None:
     assert struct.pack("!BBH", 0x88, heard[heard.rindex(b"\x88") + 1], 1008) == heard[heard.rindex(b"\x88") :][:4]
 
 
-async def test_talk_after_a_close(start_server: StartServer) -> None:
-    """Who goes on talking after our close, or his own, is not listened to, nor waited for: he is cut off at once."""
+async def test_frames_after_a_close_are_ignored(start_server: StartServer) -> None:
+    """A client that sends more after either side's close is not read and not waited for: it is cut off at once."""
     running = await start_server()
     ping, close = b"\x89\x80\0\0\0\0", b"\x88\x80\0\0\0\0"
     binary = b"\x82\x80\0\0\0\0"
 
     for first in (binary, close):
-        reader, writer = await raw(running)
+        reader, writer = await raw_client(running)
         [viewer] = await until(lambda: list(running.web.hub.viewers))
         assert isinstance(viewer, websocket.CounterProtocol)
 
@@ -257,10 +259,10 @@ async def test_talk_after_a_close(start_server: StartServer) -> None:
     ],
     ids=["bad UTF-8", "bad UTF-8 across fragments", "unmasked", "reserved bits"],
 )
-async def test_broken_frames(start_server: StartServer, bytes_: bytes, code: int) -> None:
+async def test_broken_frames_are_closed_with_their_code(start_server: StartServer, bytes_: bytes, code: int) -> None:
     """Bad UTF-8 is closed with 1007, broken framing with 1002 (RFC 6455, section 7.4.1)."""
     running = await start_server()
-    reader, writer = await raw(running)
+    reader, writer = await raw_client(running)
 
     writer.write(bytes_)
     found = await asyncio.wait_for(reader.read(), 10)
@@ -271,35 +273,35 @@ async def test_broken_frames(start_server: StartServer, bytes_: bytes, code: int
 
 
 async def test_close_is_echoed(start_server: StartServer) -> None:
-    """A client's close is answered with its own code, and the viewer is out of the hub."""
+    """A client's close is answered with its own code, and the viewer leaves the hub."""
     running = await start_server()
 
     socket = await connect(running.ws + running.counters(TICKET))
-    await frame(socket)
+    await next_message(socket)
     await socket.close(1001)
 
     assert 1001 == socket.close_code
     await until(lambda: not running.web.hub.viewers)
 
 
-async def test_abrupt_end_leaves_nothing(start_server: StartServer) -> None:
-    """A connection that is cut without a word leaves the hub and the count."""
+async def test_aborted_connection_leaves_the_hub(start_server: StartServer) -> None:
+    """A connection that is aborted leaves the hub and the count."""
     running = await start_server(max_connections=1)
     for _ in range(3):
-        _, writer = await raw(running)
+        _, writer = await raw_client(running)
         await until(lambda: running.web.hub.viewers)
         writer.transport.abort()
         await until(lambda: not running.web.hub.viewers)
 
 
-async def test_slow_reader_gets_the_newest(start_server: StartServer, reads: FakeReader) -> None:
-    """Law 7: A reader that stops reading gets the newest state of each ticket when it reads again, and no queue."""
+async def test_slow_reader_gets_the_newest_counter(start_server: StartServer, reads: FakeReader) -> None:
+    """Law 7: A client that stops reading gets the newest state of each ticket when it reads again, and no queue."""
     running = await start_server()
     await reads.read(definition(TICKET, 5_000_000))
-    reader, writer = await raw(running)
+    reader, writer = await raw_client(running)
     [viewer] = await until(lambda: list(running.web.hub.viewers))
     assert isinstance(viewer, websocket.CounterProtocol)
-    # The transport says when it has taken all it will: here it says so from the start.
+    # The transport calls this when its buffer is full: here it is full from the start.
     viewer.pause_writing()
 
     for unsold in range(20, 9, -1):
@@ -318,55 +320,55 @@ async def test_slow_reader_gets_the_newest(start_server: StartServer, reads: Fak
     await writer.wait_closed()
 
 
-async def test_bye(start_server: StartServer) -> None:
-    """Before a planned close a viewer is told when to come back, then closed with 1012."""
+async def test_bye_before_a_planned_close(start_server: StartServer) -> None:
+    """Before a planned close a viewer gets the time to come back, then is closed with 1012."""
     running = await start_server()
 
     async with connect(running.ws + running.counters(TICKET)) as socket:
-        await frame(socket)
+        await next_message(socket)
         await running.web.hub.close_all(500, 5000, 0.1)
-        assert {"bye": {"retry_ms": [500, 5000]}} == await frame(socket)
+        assert {"bye": {"retry_ms": [500, 5000]}} == await next_message(socket)
         assert 1012 == await close_code(socket)
 
 
-async def test_sent_away_for_inventions(start_server: StartServer, reads: FakeReader) -> None:
-    """Law 9: Who has to give way with tickets that nobody knows is closed with 4000 and told when to come back."""
+async def test_unconfirmed_ticket_over_the_limit_is_closed(start_server: StartServer, reads: FakeReader) -> None:
+    """Law 9: A viewer closed because of too many unknown tickets gets 4000 and the time to come back."""
     running = await start_server()
     running.web.hub.unconfirmed.most = 1
     await reads.read(definition(TICKET, 3))
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
     async with connect(running.ws + running.counters(TICKET)) as real:
-        assert "low" == (await frame(real))["state"]
-        async with connect(running.ws + running.counters(first)) as strange:
-            assert "unknown" == (await frame(strange))["state"]
+        assert "low" == (await next_message(real))["state"]
+        async with connect(running.ws + running.counters(first)) as unconfirmed:
+            assert "unknown" == (await next_message(unconfirmed))["state"]
             async with connect(running.ws + running.counters(second)) as other:
-                assert {"bye": {"retry_ms": [1000, 10000]}} == await frame(strange)
-                assert 4000 == await close_code(strange)
-                assert "unknown" == (await frame(other))["state"]
+                assert {"bye": {"retry_ms": [1000, 10000]}} == await next_message(unconfirmed)
+                assert 4000 == await close_code(unconfirmed)
+                assert "unknown" == (await next_message(other))["state"]
         await reads.read(definition(TICKET, 2))
-        assert 2 == (await frame(real))["unsold"]
+        assert 2 == (await next_message(real))["unsold"]
 
 
-async def test_share_of_an_address(start_server: StartServer, reads: FakeReader) -> None:
-    """Law 9: Who asks for more unknown tickets than an address may is closed with 4000; the same ones may be asked for."""
+async def test_unknown_tickets_per_address_are_limited(start_server: StartServer, reads: FakeReader) -> None:
+    """Law 9: An address over its limit of unknown tickets is closed with 4000; tickets it has already are admitted."""
     running = await start_server()
     running.web.hub.unconfirmed.most_per_address = 1
     await reads.read(definition(TICKET, 3))
     first, second = (f"99999999-aaaa-4aaa-8aaa-{number:012}" for number in range(2))
 
-    async with connect(running.ws + running.counters(first)) as strange:
-        assert "unknown" == (await frame(strange))["state"]
+    async with connect(running.ws + running.counters(first)) as unconfirmed:
+        assert "unknown" == (await next_message(unconfirmed))["state"]
         async with connect(running.ws + running.counters(second)) as refused:
             assert 4000 == await close_code(refused)
         async with connect(running.ws + running.counters(first)) as same:
-            assert "unknown" == (await frame(same))["state"]
+            assert "unknown" == (await next_message(same))["state"]
 
 
 async def test_silent_client_is_dropped(start_server: StartServer) -> None:
     """A client that has not answered one heartbeat's ping is dropped at the next."""
     running = await start_server()
-    _, writer = await raw(running)
+    _, writer = await raw_client(running)
     [viewer] = await until(lambda: list(running.web.hub.viewers))
 
     before = dropped("silent")
@@ -379,8 +381,8 @@ async def test_silent_client_is_dropped(start_server: StartServer) -> None:
     writer.close()
 
 
-async def raw(running: RunningServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A client that has done the handshake and then says only what the test writes."""
+async def raw_client(running: RunningServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that has done the handshake and then sends only what the test writes."""
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -394,8 +396,8 @@ async def raw(running: RunningServer) -> tuple[asyncio.StreamReader, asyncio.Str
     return reader, writer
 
 
-async def test_no_site_yet(start_server: StartServer) -> None:
-    """While no site is known a viewer is asked to come back, not sent away for good."""
+async def test_no_site_is_known_yet(start_server: StartServer) -> None:
+    """While no site is known a viewer is asked to come back, and the refusal is not final."""
     running = await start_server(wix_sites="")
 
     async with connect(running.ws + running.counters(TICKET)) as socket:
@@ -403,10 +405,10 @@ async def test_no_site_yet(start_server: StartServer) -> None:
     assert 503 == (await running.http.get(running.counters(TICKET))).status_code
 
 
-async def test_word_to_one_who_left(start_server: StartServer) -> None:
-    """Who left before a beat, or between two waves of a farewell, is passed over: it ends neither."""
+async def test_beat_and_bye_after_a_viewer_left(start_server: StartServer) -> None:
+    """A viewer that left is skipped by heartbeats and byes, which go on."""
     running = await start_server()
-    _, writer = await raw(running)
+    _, writer = await raw_client(running)
     [viewer] = await until(lambda: list(running.web.hub.viewers))
     assert isinstance(viewer, websocket.CounterProtocol)
 
@@ -420,10 +422,10 @@ async def test_word_to_one_who_left(start_server: StartServer) -> None:
     assert not running.web.hub.viewers
 
 
-async def test_place_of_one_sent_away(start_server: StartServer) -> None:
-    """Who was told to go, and does not answer, gives its place to others at once, and still hears why it must."""
+async def test_closed_viewer_that_does_not_answer_frees_its_place(start_server: StartServer) -> None:
+    """A viewer that was closed and does not answer gives its place to others at once, and still gets the reason."""
     running = await start_server()
-    reader, writer = await raw(running)
+    reader, writer = await raw_client(running)
     [viewer] = await until(lambda: list(running.web.hub.viewers))
     assert isinstance(viewer, websocket.CounterProtocol)
     idle = viewer._state.idle
@@ -439,24 +441,24 @@ async def test_place_of_one_sent_away(start_server: StartServer) -> None:
     await until(lambda: not len(idle))
 
 
-# -- sockets that are really full --
+# -- sockets whose buffers are really full --
 
 
-class Quick(websocket.CounterProtocol):
-    """Ours, with less patience."""
+class ShortTimeoutProtocol(websocket.CounterProtocol):
+    """The server's protocol with shorter time-outs."""
 
     close_within, stuck = 0.2, 0.5
 
 
 @pytest.fixture
 async def hub() -> Hub:
-    """A hub whose topics the test fills by hand."""
+    """A hub whose topics are filled by the test."""
     return Hub()
 
 
 @pytest.fixture
 async def port(hub: Hub) -> AsyncIterator[int]:
-    """Where viewers of this hub connect to a server that knows nothing else."""
+    """The port of a server that serves only viewers of this hub."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -467,23 +469,23 @@ async def port(hub: Hub) -> AsyncIterator[int]:
 
     running = asyncio.create_task(hub.run())
     found = free_port()
-    async with asgi_server(app, found, Quick):
+    async with asgi_server(app, found, ShortTimeoutProtocol):
         yield found
     running.cancel()
     await asyncio.wait({running})
 
 
-class Narrow:
-    """A client that takes little: what it has not read soon stays with the server, as the kernels hold no more."""
+class SlowClient:
+    """A client with small buffers: what it has not read soon stays in the server, as the kernels hold no more."""
 
     def __init__(self, port: int) -> None:
         self._socket = sockets.socket()
-        # Small segments too: the server's kernel makes room for so many of them.
+        # Small segments too: the server's kernel sizes its buffer by them.
         self._socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_MAXSEG, 536)
         self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
         self._socket.connect(("127.0.0.1", port))
         self._socket.setblocking(False)
-        self.heard = b""
+        self.received = b""
 
     def __enter__(self) -> Self:
         return self
@@ -492,41 +494,41 @@ class Narrow:
         self._socket.close()
 
     def get(self, *tickets: str, upgrade: bool) -> None:
-        """Ask for these counters, by a stream of frames or as one answer."""
+        """Request these counters, over a WebSocket or as one answer."""
         more = (
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
         )
         query = "&".join(f"ticket={ticket}" for ticket in tickets)
-        self.say(f"GET /v1/counters?{query} HTTP/1.1\r\nHost: x\r\n{more if upgrade else ''}\r\n".encode())
+        self.send(f"GET /v1/counters?{query} HTTP/1.1\r\nHost: x\r\n{more if upgrade else ''}\r\n".encode())
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Send it at once."""
         assert len(data) == self._socket.send(data)
 
     async def read(self, size: int = 4096) -> bytes:
-        """Take some bytes, or none at the end."""
+        """Read some bytes; none at the end."""
         data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, size), 5)
-        self.heard += data
+        self.received += data
         return data
 
     async def read_until(self, last: bytes) -> None:
-        """Take everything until this has come, and what follows it has come whole: a frame may come twice."""
-        while last not in self.heard[-len(last) - 4096 :]:
+        """Read until this and all of the frame after it have arrived: a frame may come twice."""
+        while last not in self.received[-len(last) - 4096 :]:
             assert await self.read()
         while self._parsed()[1]:
             assert await self.read()
 
     @property
     def frames(self) -> list[tuple[int, bytes]]:
-        """What came after the handshake: one byte out of its place, and it cannot be read."""
+        """The frames after the handshake; it fails if one byte is out of place."""
         found, rest = self._parsed()
         assert b"" == rest
         return found
 
     def _parsed(self) -> tuple[list[tuple[int, bytes]], bytes]:
-        """The frames that have come whole, and what has come of the next."""
-        _, _, data = self.heard.partition(b"101 Switching")
+        """The complete frames, and the bytes of the next one."""
+        _, _, data = self.received.partition(b"101 Switching")
         _, _, data = data.partition(b"\r\n\r\n")
         found = []
         while len(data) >= 2:
@@ -540,7 +542,7 @@ class Narrow:
         return found, data
 
     def versions(self, ticket: str = TICKET) -> list[int]:
-        """The versions of this ticket's counter, as they came."""
+        """The versions of this ticket's counter, in the order received."""
         found = [json.loads(text) for op, text in self.frames if op == 0x81]
         return [one["v"] for one in found if one.get("ticket") == ticket]
 
@@ -550,7 +552,7 @@ def dropped(reason: str) -> float:
 
 
 def changed(hub: Hub, v: int, size: int = 0) -> Topic:
-    """Let a counter come, of so many bytes more than it needs."""
+    """Give the hub a counter with this version, larger by so many bytes."""
     topic = hub._topic(SiteId(SITE), TicketId(TICKET))
     topic.read()
     topic.take(json.dumps({"v": v, "ticket": TICKET, "name": "x" * size}, separators=(",", ":")), hub.now() + 60)
@@ -558,8 +560,8 @@ def changed(hub: Hub, v: int, size: int = 0) -> Topic:
     return topic
 
 
-async def fill(hub: Hub) -> websocket.CounterProtocol:
-    """Show the only viewer more than its socket takes: version 2, far too large."""
+async def fill_socket(hub: Hub) -> websocket.CounterProtocol:
+    """Send the only viewer more than its socket takes: version 2, far too large."""
     [viewer] = await until(lambda: hub.viewers)
     assert isinstance(viewer, websocket.CounterProtocol)
     viewer._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)
@@ -568,11 +570,11 @@ async def fill(hub: Hub) -> websocket.CounterProtocol:
     return viewer
 
 
-async def test_full_socket(hub: Hub, port: int) -> None:
-    """Law 7: A full socket is left alone, gets the newest when it has taken what it was sent, and follows again."""
-    with Narrow(port) as client:
+async def test_full_socket_gets_the_newest_counter(hub: Hub, port: int) -> None:
+    """Law 7: A full socket gets nothing until it is read, then the newest counter, and then each change again."""
+    with SlowClient(port) as client:
         client.get(TICKET, upgrade=True)
-        viewer = await fill(hub)
+        viewer = await fill_socket(hub)
         held = viewer._transport.get_write_buffer_size()
         for v in (3, 4, 5):
             topic = changed(hub, v, 60_000)
@@ -586,24 +588,24 @@ async def test_full_socket(hub: Hub, port: int) -> None:
     assert [2, 5, 6] == client.versions()
 
 
-async def test_stuck_is_dropped(hub: Hub, port: int) -> None:
-    """Who takes nothing of what it was sent is dropped after a while, and that is counted."""
+async def test_stuck_client_is_dropped(hub: Hub, port: int) -> None:
+    """A client that reads nothing of what it was sent is dropped after a while, and counted as stuck."""
     before = dropped("stuck")
-    with Narrow(port) as client:
+    with SlowClient(port) as client:
         client.get(TICKET, upgrade=True)
-        await fill(hub)
+        await fill_socket(hub)
 
         await until(lambda: not hub.viewers)
 
     assert before + 1 == dropped("stuck")
 
 
-async def test_unanswered_close(hub: Hub, port: int) -> None:
-    """Who takes everything but does not answer a close is dropped after a while, and is not counted as stuck."""
+async def test_unanswered_close_is_dropped(hub: Hub, port: int) -> None:
+    """A client that reads everything but does not answer a close is dropped, and is not counted as stuck."""
     before = dropped("unclosed"), dropped("stuck")
-    with Narrow(port) as client:
+    with SlowClient(port) as client:
         client.get(TICKET, upgrade=True)
-        viewer = await fill(hub)
+        viewer = await fill_socket(hub)
         viewer.bye('{"bye":{"retry_ms":[0,1]}}')
 
         with contextlib.suppress(ConnectionResetError):
@@ -614,19 +616,19 @@ async def test_unanswered_close(hub: Hub, port: int) -> None:
     assert (before[0] + 1, before[1]) == (dropped("unclosed"), dropped("stuck"))
 
 
-async def test_pings_of_a_full_socket(hub: Hub, port: int) -> None:
-    """Pongs do not pile up for who does not read; once it has read, it is answered again."""
-    with Narrow(port) as client:
+async def test_pings_of_a_full_socket_are_not_queued(hub: Hub, port: int) -> None:
+    """Pongs do not pile up for a client that does not read; once it has read, its pings are answered again."""
+    with SlowClient(port) as client:
         client.get(TICKET, upgrade=True)
-        viewer = await fill(hub)
+        viewer = await fill_socket(hub)
         held = viewer._transport.get_write_buffer_size()
         for _ in range(10):
-            client.say(b"\x89\xfd\0\0\0\0" + b"p" * 125)
+            client.send(b"\x89\xfd\0\0\0\0" + b"p" * 125)
         await until(lambda: viewer._received is not None and len(viewer._received) == 10)
         grown = viewer._transport.get_write_buffer_size() - held
         await client.read_until(changed(hub, 3).ws)
         await until(lambda: viewer._waiting is None)
-        client.say(b"\x89\x85\0\0\0\0again")
+        client.send(b"\x89\x85\0\0\0\0again")
         await client.read_until(b"\x8a\x05again")
 
     assert grown <= 0
@@ -634,18 +636,20 @@ async def test_pings_of_a_full_socket(hub: Hub, port: int) -> None:
 
 
 TICKETS = [f"11111111-aaaa-4aaa-8aaa-{number:012}" for number in range(50)]
-"""As many as one request may name."""
+"""The most tickets that one request may name."""
 OPTIONS = tuple(Price("25.00", "USD", f"11111111-bbbb-4bbb-8bbb-{number:012}", "Row " * 10) for number in range(60))
 
 
 @pytest.mark.parametrize("answers", [0, 1])
-async def test_opening_of_one_who_does_not_read(start_server: StartServer, reads: FakeReader, answers: int) -> None:
-    """What fills a socket before the viewer is in, its own opening or an answer over HTTP, counts: no frame passes it."""
+async def test_client_that_does_not_read_from_the_start(
+    start_server: StartServer, reads: FakeReader, answers: int
+) -> None:
+    """What fills a socket before the viewer is added, the handshake or an HTTP answer, counts: no frame overtakes it."""
     running = await start_server()
     hub = running.web.hub
     await reads.read(*(definition(ticket, 9, prices=OPTIONS) for ticket in TICKETS))
     answer = (await running.http.get(running.counters(*TICKETS))).content
-    with Narrow(int(running.url.rpartition(":")[2])) as client:
+    with SlowClient(int(running.url.rpartition(":")[2])) as client:
         for _ in range(answers):
             client.get(*TICKETS, upgrade=False)
             await client.read()
@@ -666,6 +670,6 @@ async def test_opening_of_one_who_does_not_read(start_server: StartServer, reads
     shown = client.versions(TICKETS[0])
     assert held > 0
     assert not inside
-    assert answers == client.heard.count(answer)
+    assert answers == client.received.count(answer)
     assert sorted(shown) == shown
     assert all(client.versions(ticket) for ticket in TICKETS)
