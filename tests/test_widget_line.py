@@ -1,4 +1,4 @@
-"""The widget's connection in a real browser: one for a page, opened, replaced, retried and given up as its server says."""
+"""The widget's connection in a real browser: one for a page, opened, replaced, retried and closed as its server says."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the widget says in a real browser: its sentences, prices and dates, and what screen readers are told."""
+"""The widget's texts in a real browser: sentences, prices, dates, and announcements to screen readers."""
 
 import re
 from typing import Any

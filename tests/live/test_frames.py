@@ -179,7 +179,7 @@ def test_nothing_is_read_after_an_error() -> None:
 
 
 MOST_HELD = LARGEST + 6 + LARGEST_CONTROL
-"""Bytes: the parts of a message, and of a control frame between them all but its end; a data frame's head is less."""
+"""Bytes: a message without its end, and a control frame in it without its last byte; a data frame's head is smaller."""
 STREAMS = st.lists(
     st.one_of(
         st.builds(

@@ -134,7 +134,7 @@ class ManualClock:
         self.at += seconds
 
 
-class RecordingHerald:
+class RecordingObserver:
     """An Observer that records all changes: (what, thing), in order."""
 
     def __init__(self) -> None:

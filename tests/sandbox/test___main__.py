@@ -25,11 +25,11 @@ from tests.rig.wix import WixRig, sandbox_site
 
 ROOT = Path(__file__).parent.parent.parent
 
-Run = Callable[..., "Sandboxed"]
+Run = Callable[..., "SandboxProcess"]
 
 
-class Sandboxed:
-    """`python -m sandbox` as a process in a folder of its own."""
+class SandboxProcess:
+    """`python -m sandbox` as a process in its own folder."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class Sandboxed:
         return httpx.get(f"{self.url()}/sandbox/world", trust_env=False).json()
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
-        """Send a signal; the exit status, and the seconds it took."""
+        """Send a signal; returns the exit status, and the seconds it took."""
         began = time.monotonic()
         self.process.send_signal(number)
         return self.process.wait(10), time.monotonic() - began
@@ -70,10 +70,10 @@ class Sandboxed:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    running: list[Sandboxed] = []
+    running: list[SandboxProcess] = []
 
-    def start(*options: str) -> Sandboxed:
-        found = Sandboxed(tmp_path / f"run-{len(running)}", *options)
+    def start(*options: str) -> SandboxProcess:
+        found = SandboxProcess(tmp_path / f"run-{len(running)}", *options)
         running.append(found)
         return found
 
@@ -84,8 +84,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_starts_and_ends(run: Run, number: int) -> None:
-    """One line on standard output names the shop page's address; a signal ends it soon, with status 0."""
+def test_sandbox_starts_and_ends(run: Run, number: int) -> None:
+    """One line on standard output has the shop page's address; a signal ends the process soon, with status 0."""
     sandbox = run()
     url = sandbox.url()
 
@@ -97,7 +97,7 @@ def test_it_starts_and_ends(run: Run, number: int) -> None:
     assert "Traceback" not in sandbox.err
 
 
-def test_a_folder_keeps_who_is_who(run: Run, tmp_path: Path) -> None:
+def test_state_folder_keeps_ids_and_secrets(run: Run, tmp_path: Path) -> None:
     """A second start in the same folder has the same ids and secrets, a new stock, and its new address in the .env."""
     state = tmp_path / "state"
     first = run("--state", str(state))
@@ -118,8 +118,8 @@ def test_a_folder_keeps_who_is_who(run: Run, tmp_path: Path) -> None:
     assert 0o600 == stat.S_IMODE((state / ".env").stat().st_mode)
 
 
-def test_options_reach_their_parts(run: Run) -> None:
-    """What is given on the command line is what the sandbox does."""
+def test_command_line_options(run: Run) -> None:
+    """The sandbox does what its command-line options say."""
     sandbox = run(
         *("--hold-seconds", "7", "--rate-limit", "5", "--resend-scale", "0.5", "--tickets", "120"),
         *("--webhook", "http://127.0.0.1:9/a", "--webhook", "http://127.0.0.1:9/b"),
@@ -135,63 +135,63 @@ def test_options_reach_their_parts(run: Run) -> None:
     assert (128, "2060-01-01T00:01:00Z") == (len(world["tickets"]), late["sale"]["start"])
 
 
-async def test_a_signal_ends_it_in_order(capsys: pytest.CaptureFixture[str]) -> None:
-    """It says its address when it listens and not before; a signal ends it as an end that was asked for."""
+async def test_signal_ends_the_sandbox_gracefully(capsys: pytest.CaptureFixture[str]) -> None:
+    """The address is printed once the sandbox listens, not before; a signal shuts it down gracefully."""
     listening = program.listen("127.0.0.1", 0)
     serving = asyncio.create_task(program._serve(Sandbox(sandbox_site()), listening, "http://here"))
-    said = await server.until(lambda: capsys.readouterr().out)
+    output = await server.until(lambda: capsys.readouterr().out)
 
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 5)
 
-    assert "Wix sandbox: http://here/\n" == said
+    assert "Wix sandbox: http://here/\n" == output
 
 
-def call(*words: str) -> tuple[int, str]:
-    """Run the command in this process; its status and what it said."""
+def run_command(*words: str) -> tuple[int, str]:
+    """Run the command in this process; returns its status and its output."""
     app = typer.Typer()
     app.command()(program.main)
     result = CliRunner().invoke(app, list(words))
     return result.exit_code, result.output
 
 
-def test_a_port_that_is_taken_is_told() -> None:
-    """A port that somebody has is one line and status 2."""
+def test_port_in_use_is_reported() -> None:
+    """A port in use is one line and status 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        status, said = call("--port", str(taken.getsockname()[1]))
+        status, output = run_command("--port", str(taken.getsockname()[1]))
 
-    assert (2, 1) == (status, said.count("\n"))
-    assert "cannot listen" in said
+    assert (2, 1) == (status, output.count("\n"))
+    assert "cannot listen" in output
 
 
 @pytest.mark.parametrize("moment", ["tomorrow", "2026-02-11"])
-def test_a_moment_that_is_none_is_told(moment: str) -> None:
-    """A date that cannot be read is one line and status 2."""
-    status, said = call("--seed-at", moment)
+def test_invalid_date_is_reported(moment: str) -> None:
+    """A date that cannot be parsed is one line and status 2."""
+    status, output = run_command("--seed-at", moment)
 
-    assert (2, True) == (status, moment in said)
+    assert (2, True) == (status, moment in output)
 
 
-def test_help_says_what_it_is() -> None:
+def test_help_explains_every_option() -> None:
     """Every option is explained."""
-    status, said = call("--help")
+    status, output = run_command("--help")
 
     assert 0 == status
     for option in ("--port", "--webhook", "--state", "--host", "--hold-seconds", "--rate-limit", "--resend-scale"):
-        assert option in said
+        assert option in output
 
 
 @pytest.mark.parametrize(
     ("host", "shown"),
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "127.0.0.1")],
 )
-def test_the_address_is_one_that_works(host: str, shown: str) -> None:
+def test_printed_address_can_be_opened(host: str, shown: str) -> None:
     """The printed address is one that a person on this machine can open."""
     assert shown == program._shown(host)
 
 
-async def test_answers_are_not_held_back(wix: WixRig) -> None:
-    """A kept connection answers at once, each time: no packet waits for the other side's word."""
+async def test_answers_are_not_delayed_by_the_kernel(wix: WixRig) -> None:
+    """A kept connection gets each answer at once: no packet waits for an acknowledgement (Nagle's algorithm)."""
     began = time.perf_counter()
 
     for _ in range(20):

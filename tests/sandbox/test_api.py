@@ -14,8 +14,8 @@ NEW: dict[str, Any] = {
 NOBODY = "99999999-aaaa-4aaa-8aaa-000000000009"
 
 
-async def test_a_token_is_for_the_asking(wix: WixRig) -> None:
-    """The token endpoint answers 200 with a token, or the fault's status in OAuth's form."""
+async def test_token_endpoint(wix: WixRig) -> None:
+    """The token endpoint returns 200 with a token, or the error's status in OAuth's form."""
     good = await wix.http.post("/oauth2/token", json=token_request())
     bad = await wix.http.post("/oauth2/token", json=token_request(client_secret="guess"))
     none = await wix.http.post("/oauth2/token", content=b"grant_type=client_credentials")
@@ -28,7 +28,7 @@ async def test_a_token_is_for_the_asking(wix: WixRig) -> None:
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_every_method_is_under_both_prefixes(wix: WixRig, prefix: str) -> None:
-    """Reads and writes work under the documented prefix and under the one of Wix's SDK."""
+    """Reads and writes work under the documented prefix and under that of Wix's SDK."""
     made = await wix.api("POST", "", {"ticketDefinition": {"eventId": wix.event, **NEW}}, prefix=prefix)
     id_ = made.json()["ticketDefinition"]["id"]
     changed = {"ticketDefinition": {"id": id_, "revision": "1", "name": "Chair"}}
@@ -56,8 +56,8 @@ async def test_every_method_is_under_both_prefixes(wix: WixRig, prefix: str) -> 
     assert 404 == (await wix.api("GET", f"/{id_}", prefix=prefix)).status_code
 
 
-async def test_fields_bring_details(wix: WixRig) -> None:
-    """Sales and event details come in each kind of answer, only when they are asked for."""
+async def test_fields_add_details(wix: WixRig) -> None:
+    """Sales and event details are in each kind of answer, only if they are requested."""
     id_ = wix.tickets["low"]
     both = ["SALES_DETAILS", "EVENT_DETAILS"]
 
@@ -75,7 +75,7 @@ async def test_fields_bring_details(wix: WixRig) -> None:
 
 
 async def test_hidden_tickets_are_not_available(wix: WixRig) -> None:
-    """Query has the hidden ones, the available query and count have not."""
+    """Query includes hidden tickets, the available query and count do not."""
     every, shown = [await wix.api("POST", path, {}) for path in ("/query", "/available/query")]
     counts = [await wix.api("POST", path, {}) for path in ("/count", "/available/count")]
 
@@ -84,8 +84,8 @@ async def test_hidden_tickets_are_not_available(wix: WixRig) -> None:
     assert [8, 7] == [answer.json()["metadata"]["total"] for answer in counts]
 
 
-async def test_a_count_has_facets(wix: WixRig) -> None:
-    """Count answers how many there are, and of each value of a facet."""
+async def test_count_has_facets(wix: WixRig) -> None:
+    """Count returns how many tickets there are, and how many for each value of a facet."""
     answer = await wix.api("POST", "/count", {"filter": {"eventId": wix.event}, "facet": ["saleStatus"]})
 
     assert {
@@ -94,8 +94,8 @@ async def test_a_count_has_facets(wix: WixRig) -> None:
     } == answer.json()
 
 
-async def test_a_definition_is_made(wix: WixRig) -> None:
-    """What is created reads back as sent, with what Wix adds, and can be bought."""
+async def test_create_a_definition(wix: WixRig) -> None:
+    """A created definition reads back as sent, with what Wix adds, and can be bought."""
     period = {"startDate": "2020-01-10T09:00:30Z", "endDate": "2060-01-10T09:00:00Z", "displayNotOnSale": False}
 
     answer = await wix.api("POST", "", {"ticketDefinition": {"eventId": wix.event, **NEW, "salePeriod": period}})
@@ -151,10 +151,10 @@ async def test_a_definition_is_made(wix: WixRig) -> None:
         ("DELETE", f"/{NOBODY}", None, 404, "NOT_FOUND"),
     ],
 )
-async def test_a_bad_request_is_told_in_wix_s_way(  # noqa: PLR0917 - pytest calls it by name
+async def test_bad_request_is_refused_as_by_wix(  # noqa: PLR0917 - pytest calls it by name
     wix: WixRig, method: str, path: str, body: Any, status: int, what: str
 ) -> None:
-    """Each refusal has its status, and names the field, or the error's code."""
+    """Each refusal has its status, and names the field or the error's code."""
     answer = await wix.api(method, path.format(fixed=wix.tickets["fixed"]), body)
 
     details = answer.json()["details"]
@@ -163,8 +163,8 @@ async def test_a_bad_request_is_told_in_wix_s_way(  # noqa: PLR0917 - pytest cal
     assert (status, [what]) == (answer.status_code, named)
 
 
-async def test_a_body_must_be_json(wix: WixRig) -> None:
-    """Nesting without end and plain rubbish are refused, not an error of ours."""
+async def test_body_must_be_json(wix: WixRig) -> None:
+    """Endless nesting and text that is not JSON are refused, without an internal error."""
     headers = {"Authorization": await wix.token()}
     bodies = [b"", b"rubbish", b"[" * 100_000, b"\xff\xfe"]
 
@@ -173,7 +173,7 @@ async def test_a_body_must_be_json(wix: WixRig) -> None:
     assert [400] * 4 == [answer.status_code for answer in answers]
 
 
-async def test_an_event_is_full_at_a_hundred(wix: WixRig) -> None:
+async def test_event_has_at_most_a_hundred_definitions(wix: WixRig) -> None:
     """The hundred and first definition of an event is answered 428 with its code."""
     wix.knobs.turn(rate_limit=1000)
     for _ in range(92):
@@ -185,8 +185,8 @@ async def test_an_event_is_full_at_a_hundred(wix: WixRig) -> None:
     assert (428, "TICKET_DEFINITIONS_LIMIT_REACHED") == (answer.status_code, code)
 
 
-async def test_reads_may_lag(wix: WixRig) -> None:
-    """With stale reads every read, by id, by query and by count, is of the world as it was; writes are of now."""
+async def test_stale_reads(wix: WixRig) -> None:
+    """With stale reads every read, by id, query or count, returns the earlier state; writes use the present one."""
     fixed, low = wix.tickets["fixed"], wix.tickets["low"]
     wix.knobs.turn(stale_reads=30.0)
     wix.world.buy(fixed, 20)

@@ -11,8 +11,8 @@ from tests.rig.server import until
 from tests.rig.wix import IDS, ManualClock, WixRig, decoded, sandbox_site
 
 
-async def test_the_seed_is_no_news() -> None:
-    """The site was there before anybody listened: no webhook tells of it, nor of tickets added for load."""
+async def test_seed_sends_no_webhooks() -> None:
+    """Neither the seed of a site nor tickets added for load cause webhooks."""
     sandbox = Sandbox(sandbox_site())
 
     made = sandbox.add(150)
@@ -21,8 +21,8 @@ async def test_the_seed_is_no_news() -> None:
     assert [] == sandbox.delivery.since()
 
 
-async def test_a_hold_expires_by_itself(wix: WixRig) -> None:
-    """While the sandbox runs, time gives a hold's tickets back without anybody looking."""
+async def test_hold_expires_by_itself(wix: WixRig) -> None:
+    """While the sandbox runs, a hold gives its tickets back in time, without any request."""
     wix.knobs.turn(hold_seconds=0.2)
     wix.world.hold(IDS.tickets["low"], 3)
 
@@ -32,8 +32,8 @@ async def test_a_hold_expires_by_itself(wix: WixRig) -> None:
     assert "EXPIRED" == decoded(webhook.jwt)[1]["updatedEvent"]["currentEntity"]["status"]
 
 
-async def test_a_sale_starts_by_itself(wix: WixRig) -> None:
-    """A sale starts at its moment without anybody looking, even if that was set a moment ago."""
+async def test_sale_starts_by_itself(wix: WixRig) -> None:
+    """A sale starts on time without any request, even if its start was set just before."""
     late = IDS.tickets["scheduled"]
     wix.world.update(late, start=wix.world.now() + 0.2)
 
@@ -42,8 +42,8 @@ async def test_a_sale_starts_by_itself(wix: WixRig) -> None:
     assert "wix.events.v3.ticket_definition_sale_started" == wix.sandbox.delivery.since()[-1].type
 
 
-async def test_the_clock_is_an_argument() -> None:
-    """With a clock of the test's, tokens, calls, sales and webhooks all go by it."""
+async def test_clock_is_an_argument() -> None:
+    """With the test's own clock, tokens, calls, sales and webhooks all use it."""
     clock = ManualClock()
     sandbox = Sandbox(sandbox_site(), clock=clock, seeded_at=clock() - 30)
 
@@ -59,15 +59,15 @@ async def test_the_clock_is_an_argument() -> None:
     assert clock() == webhook.at
 
 
-async def test_chance_can_be_repeated() -> None:
-    """The same number makes the same ids of orders."""
+async def test_random_seed_is_repeatable() -> None:
+    """The same random seed makes the same ids of orders."""
     numbers = [Sandbox(sandbox_site(), chance=7).world.buy(IDS.tickets["fixed"]).number for _ in range(2)]
 
     assert numbers[0] == numbers[1]
 
 
-async def test_knobs_can_be_set_at_first() -> None:
-    """A sandbox may begin with its knobs turned."""
+async def test_knobs_can_be_set_at_start() -> None:
+    """A sandbox may start with its knobs turned."""
     sandbox = Sandbox(sandbox_site(), knobs=Knobs(hold_seconds=5.0))
 
     hold = sandbox.world.hold(IDS.tickets["fixed"])
@@ -76,7 +76,7 @@ async def test_knobs_can_be_set_at_first() -> None:
 
 
 async def test_closing_leaves_no_task() -> None:
-    """After its end a sandbox has no task, though webhooks were on their way and holds to expire."""
+    """A closed sandbox has no task, even with webhooks being sent and holds about to expire."""
     before = asyncio.all_tasks()
     sandbox = Sandbox(sandbox_site(), webhooks=["http://127.0.0.1:9/"])
     await sandbox.start()
@@ -96,7 +96,7 @@ async def test_closing_leaves_no_task() -> None:
         ("POST", "/events/v3/ticket-definitions/reorder", 405),
     ],
 )
-async def test_what_is_not_there_is_told_in_wix_s_way(method: str, path: str, status: int) -> None:
+async def test_unknown_path_is_refused_as_by_wix(method: str, path: str, status: int) -> None:
     """A path that the sandbox does not have is refused in Wix's form."""
     transport: Any = httpx.ASGITransport(app=Sandbox(sandbox_site()).app)
     async with httpx.AsyncClient(transport=transport, base_url="http://wix") as http:
@@ -106,8 +106,8 @@ async def test_what_is_not_there_is_told_in_wix_s_way(method: str, path: str, st
     assert "x-wix-request-id" in answer.headers
 
 
-async def test_a_rush_is_not_signed() -> None:
-    """A thousand purchases with all their webhooks cost no signature, which is slow: that waits until somebody reads."""
+async def test_webhooks_are_signed_only_when_read() -> None:
+    """The webhooks of a thousand purchases cost no signature, which is slow, until they are read."""
     sandbox = Sandbox(sandbox_site())
 
     for _ in range(1000):

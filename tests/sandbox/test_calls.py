@@ -5,8 +5,8 @@ from sandbox.calls import CallLog
 from tests.rig.wix import ManualClock
 
 
-def test_a_call_is_recorded_from_beginning_to_end() -> None:
-    """A call is there as soon as it has begun, without status, and gets one with its answer."""
+def test_call_is_recorded_from_beginning_to_end() -> None:
+    """A call is recorded as soon as it begins, without a status, which it gets with its answer."""
     clock = ManualClock()
     calls = CallLog(clock=clock)
     call = calls.begin("GET", "/x", "get")
@@ -29,7 +29,7 @@ def test_a_call_is_recorded_from_beginning_to_end() -> None:
 
 
 def test_calls_are_listed_by_number_and_kind() -> None:
-    """One can ask for those after a number, and for those of a kind; only the last ones are kept."""
+    """Calls can be listed after a number, and by kind; only the last ones are kept."""
     calls = CallLog(keep=3)
     for kind in ("token", "get", "query", "get"):
         calls.begin("GET", "/x", kind)
@@ -38,8 +38,8 @@ def test_calls_are_listed_by_number_and_kind() -> None:
     assert [4] == [call.n for call in calls.since(2, "get")]
 
 
-def test_the_limit_slides() -> None:
-    """A call is admitted as soon as fewer than the limit were in the minute before it, not when a minute begins."""
+def test_rate_limit_has_a_sliding_window() -> None:
+    """A call is admitted as soon as fewer than the limit were in the minute before it, not at fixed minutes."""
     clock = ManualClock()
     calls = CallLog(clock=clock)
     seen = []
@@ -51,8 +51,8 @@ def test_the_limit_slides() -> None:
 
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=80), st.integers(1, 5))
-def test_no_minute_has_more_than_the_limit(waits: list[float], limit: int) -> None:
-    """However calls come, in no sixty seconds are more admitted than may be, and never is one refused without need."""
+def test_no_minute_exceeds_the_rate_limit(waits: list[float], limit: int) -> None:
+    """At any pace of calls, no sixty seconds have more than the limit, and no call is refused without need."""
     clock = ManualClock(0.0)
     calls = CallLog(clock=clock)
     admitted: list[float] = []

@@ -27,16 +27,16 @@ async def get(wix: WixRig, path: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-async def test_the_world_is_shown(wix: WixRig) -> None:
-    """The world is there for the asking, and nobody keeps an old one."""
+async def test_world_is_shown(wix: WixRig) -> None:
+    """The world can be read, and is never cached."""
     answer = await wix.http.get("/sandbox/world")
 
     assert {"now", "event", "tickets", "holds", "orders", "knobs"} == answer.json().keys()
     assert "no-store" == answer.headers["cache-control"]
 
 
-async def test_a_ticket_is_bought(wix: WixRig) -> None:
-    """Buying answers the order's number; an option is chosen by its id, and no body is one ticket."""
+async def test_buy_a_ticket(wix: WixRig) -> None:
+    """A purchase returns the order's number; an option is chosen by its id, and no body means one ticket."""
     one = await post(wix, f"/tickets/{FIXED}/buy")
     three = await post(wix, f"/tickets/{IDS.tickets['options']}/buy", {"quantity": 3, "option": IDS.options[1]})
     guest = await post(wix, f"/tickets/{IDS.tickets['guest'].upper()}/buy", {"price": "7.00", "option": None})
@@ -45,8 +45,8 @@ async def test_a_ticket_is_bought(wix: WixRig) -> None:
     assert [(1, "25.00"), (3, "8.50"), (1, "7.00")] == [(line.quantity, line.price.value) for line in lines]
 
 
-async def test_a_hold_is_taken_and_left_or_bought(wix: WixRig) -> None:
-    """A hold is answered with its id and its end; it can be canceled or bought, once."""
+async def test_hold_is_canceled_or_bought(wix: WixRig) -> None:
+    """A hold returns its id and its end; it can be canceled or bought, once."""
     first, second = [await post(wix, f"/tickets/{FIXED}/hold", {"quantity": 2}) for _ in range(2)]
     shown = await get(wix, "/world")
 
@@ -61,8 +61,8 @@ async def test_a_hold_is_taken_and_left_or_bought(wix: WixRig) -> None:
     assert 404 == (await wix.http.post(f"/sandbox/holds/{first['hold']}/buy")).status_code
 
 
-async def test_an_order_is_canceled(wix: WixRig) -> None:
-    """A canceled order's tickets are back."""
+async def test_cancel_an_order(wix: WixRig) -> None:
+    """The tickets of a canceled order are available again."""
     number = (await post(wix, f"/tickets/{FIXED}/buy", {"quantity": 4}))["order"]
 
     await post(wix, f"/orders/{number}/cancel")
@@ -70,8 +70,8 @@ async def test_an_order_is_canceled(wix: WixRig) -> None:
     assert 120 == wix.world.ticket(FIXED).left
 
 
-async def test_a_definition_is_made_changed_and_deleted(wix: WixRig) -> None:
-    """Definitions are sent as to Wix, bare or wrapped; sale dates keep their seconds, and no revision is asked for."""
+async def test_create_update_and_delete_a_definition(wix: WixRig) -> None:
+    """Definitions are sent as to Wix, bare or wrapped; sale dates keep their seconds, and no revision is needed."""
     bare = (await post(wix, "/tickets", NEW))["ticket"]
     period = {"startDate": "2060-01-10T09:00:07Z"}
     wrapped = (await post(wix, "/tickets", {"ticketDefinition": {**NEW, "salePeriod": period}}))["ticket"]
@@ -85,8 +85,8 @@ async def test_a_definition_is_made_changed_and_deleted(wix: WixRig) -> None:
     assert FIXED not in wix.world.tickets
 
 
-async def test_the_event_is_steered(wix: WixRig) -> None:
-    """The event can be updated, canceled, taken up again, ended and deleted."""
+async def test_update_cancel_end_and_delete_the_event(wix: WixRig) -> None:
+    """The event can be updated, canceled, resumed, ended and deleted."""
     titled = await post(wix, "/event/update", {"title": "Fête", "zone": "Asia/Tokyo"})
     canceled = await post(wix, "/event/cancel")
     again = await post(wix, "/event/update", {"status": "UPCOMING"})
@@ -99,7 +99,7 @@ async def test_the_event_is_steered(wix: WixRig) -> None:
     assert (await get(wix, "/world"))["event"] is None
 
 
-async def test_the_app_comes_and_goes(wix: WixRig) -> None:
+async def test_install_and_remove_the_app(wix: WixRig) -> None:
     """Installing and removing the app are webhooks."""
     await post(wix, "/app/install")
     await post(wix, "/app/remove")
@@ -107,7 +107,7 @@ async def test_the_app_comes_and_goes(wix: WixRig) -> None:
     assert ["AppInstalled", "AppRemoved"] == [webhook.type for webhook in wix.sandbox.delivery.since()]
 
 
-async def test_knobs_are_turned(wix: WixRig) -> None:
+async def test_turn_knobs(wix: WixRig) -> None:
     """Knobs are shown, and turned by name."""
     shown = await get(wix, "/knobs")
     turned = (await wix.http.patch("/sandbox/knobs", json={"loss": 0.25, "outage": "503"})).json()
@@ -116,7 +116,7 @@ async def test_knobs_are_turned(wix: WixRig) -> None:
 
 
 async def test_webhooks_are_listed(wix: WixRig) -> None:
-    """Each webhook is listed with its body and its tries, oldest first; since leaves out what is known."""
+    """Webhooks are listed with their bodies and attempts, oldest first; `since` leaves out known ones."""
     await post(wix, f"/tickets/{FIXED}/buy")
 
     every = (await get(wix, "/webhooks"))["webhooks"]
@@ -129,8 +129,8 @@ async def test_webhooks_are_listed(wix: WixRig) -> None:
     assert [] == rest[0]["attempts"]
 
 
-async def test_tries_are_listed(wix: WixRig) -> None:
-    """A try is shown with moment, receiver, status and how long it took."""
+async def test_attempts_are_listed(wix: WixRig) -> None:
+    """An attempt is listed with its time, receiver, status and duration."""
     wix.send_to("http://127.0.0.1:9")
     await post(wix, "/app/install")
     await until(lambda: wix.sandbox.delivery.since()[0].attempts)
@@ -142,7 +142,7 @@ async def test_tries_are_listed(wix: WixRig) -> None:
 
 
 async def test_only_the_last_webhooks_are_listed(wix: WixRig) -> None:
-    """Without since the newest are listed, since what was never sent has yet to be signed."""
+    """Without `since` only the newest are listed, since those never sent must first be signed."""
     for _ in range(70):
         wix.world.buy(IDS.tickets["unlimited"])
 
@@ -152,7 +152,7 @@ async def test_only_the_last_webhooks_are_listed(wix: WixRig) -> None:
 
 
 async def test_calls_are_listed(wix: WixRig) -> None:
-    """Whoever steers the sandbox sees what its client asks."""
+    """The control API lists the calls of the sandbox's client."""
     await wix.api("GET", f"/{FIXED}")
 
     every, rest = [(await get(wix, path))["calls"] for path in ("/calls", "/calls?since=1")]
@@ -162,7 +162,7 @@ async def test_calls_are_listed(wix: WixRig) -> None:
     assert {"n", "at", "method", "path", "kind", "status", "ms"} == rest[0].keys()
 
 
-async def test_tokens_are_revoked(wix: WixRig) -> None:
+async def test_revoke_tokens(wix: WixRig) -> None:
     """A revoked token is refused from then on."""
     token = await wix.token()
 
@@ -172,8 +172,8 @@ async def test_tokens_are_revoked(wix: WixRig) -> None:
     assert 401 == answer.status_code
 
 
-async def test_who_is_who_without_secrets(wix: WixRig) -> None:
-    """The ids are told, the secrets are not."""
+async def test_site_is_shown_without_secrets(wix: WixRig) -> None:
+    """The ids are shown, the secrets are not."""
     answer = await wix.http.get("/sandbox/site")
 
     told = answer.json()
@@ -208,8 +208,8 @@ async def test_who_is_who_without_secrets(wix: WixRig) -> None:
         ("/app/paint", {}, 404, "paint"),
     ],
 )
-async def test_a_refusal_says_why(wix: WixRig, path: str, body: Any, status: int, says: str) -> None:
-    """What cannot be done is answered 400, 404 or 409 with a text, and nothing has changed."""
+async def test_refusal_gives_the_reason(wix: WixRig, path: str, body: Any, status: int, says: str) -> None:
+    """An impossible request is answered 400, 404 or 409 with a text, and changes nothing."""
     answer = await wix.http.post(f"/sandbox{path}", json=body)
 
     assert status == answer.status_code
@@ -219,16 +219,16 @@ async def test_a_refusal_says_why(wix: WixRig, path: str, body: Any, status: int
     assert EventStatus.UPCOMING == wix.world.event(IDS.event).status
 
 
-async def test_a_bad_knob_is_named(wix: WixRig) -> None:
-    """A knob that is not there, or not so, is refused by its name."""
+async def test_invalid_knob_is_named(wix: WixRig) -> None:
+    """An unknown knob, or an invalid value, is refused with the knob's name."""
     answers = [await wix.http.patch("/sandbox/knobs", json=json) for json in ({"noise": 1}, {"loss": 2})]
 
     assert [400, 400] == [answer.status_code for answer in answers]
     assert ["noise", "loss"] == [answer.json()["error"].partition(":")[0] for answer in answers]
 
 
-async def test_what_cannot_be_read_is_told(wix: WixRig) -> None:
-    """A body that is not JSON, and a since that is no number, are refused."""
+async def test_invalid_request_is_refused(wix: WixRig) -> None:
+    """A body that is not JSON, and a `since` that is no number, are refused."""
     rubbish = await wix.http.post(f"/sandbox/tickets/{FIXED}/buy", content=b"{")
     since = await wix.http.get("/sandbox/calls?since=-1")
 

@@ -13,11 +13,11 @@ SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "samples" /
 
 NULL = Knobs(null_unlimited="null")
 KNOBS = {"unlimited": NULL}
-"""Samples that need a knob; all others are as at first."""
+"""Samples that need a knob; all others need the defaults."""
 
 
 def sampled(json_: dict[str, Any]) -> Ticket:
-    """The ticket that a sample is of."""
+    """The ticket that a sample describes."""
     method, period, sales = json_["pricingMethod"], json_["salePeriod"], json_.get("salesDetails", {})
     prices: tuple[Price, ...]
     if options := method.get("pricingOptions"):
@@ -51,16 +51,16 @@ def sampled(json_: dict[str, Any]) -> Ticket:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_definition_reads_as_wix_writes_it(name: str) -> None:
-    """Every member of Wix's own definitions is there, with its value and its type, and no other."""
+def test_definition_has_the_members_of_wix(name: str) -> None:
+    """A definition has every member of Wix's own, with its value and type, and no other."""
     sample = {key: value for key, value in SAMPLES[name].items() if key != "eventDetails"}
     fields = {"SALES_DETAILS"} if "salesDetails" in sample else set()
 
     assert sample == entity(sampled(sample), None, KNOBS.get(name, Knobs()), fields)
 
 
-def test_details_are_given_only_when_asked_for() -> None:
-    """Sales and event details are absent without their field, and seating details always, as nobody has seats here."""
+def test_details_are_added_only_if_requested() -> None:
+    """Sales and event details are absent without their field; seating details always, as no seats are assigned."""
     event = Event("e", "Fair", EventStatus.UPCOMING, 0.0, 60.0, "Europe/Lisbon", 0.0, 0.0)
     ticket = sampled(SAMPLES["fixed"])
     extra = {"salesDetails", "eventDetails", "seatingDetails"}
@@ -81,8 +81,8 @@ def test_details_are_given_only_when_asked_for() -> None:
     assert {"base", "path"} == details["eventPageUrl"].keys()
 
 
-def test_what_is_not_limited_has_no_limit() -> None:
-    """Without limit the limits are absent, and unsoldCount is absent or null as the knob has it."""
+def test_unlimited_ticket_has_no_limit() -> None:
+    """Without limit the limits are absent, and unsoldCount is absent or null, as the knob says."""
     ticket = sampled(SAMPLES["unlimited"])
 
     absent, null = (entity(ticket, None, knobs, {"SALES_DETAILS"}) for knobs in (Knobs(), NULL))
@@ -92,8 +92,8 @@ def test_what_is_not_limited_has_no_limit() -> None:
     assert (None, False) == (null["salesDetails"]["unsoldCount"], null["salesDetails"]["soldOut"])
 
 
-def test_holds_count_or_not() -> None:
-    """Reserved tickets are taken off unsoldCount, unless the knob says that Wix does not."""
+def test_holds_reduce_the_unsold_count() -> None:
+    """Reserved tickets reduce unsoldCount, unless the knob says that Wix does not subtract them."""
     ticket = sampled(SAMPLES["fixed"])
 
     counts = [entity(ticket, None, Knobs(holds_count=on), {"SALES_DETAILS"})["salesDetails"] for on in (True, False)]
@@ -103,16 +103,16 @@ def test_holds_count_or_not() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "0.00"])
-def test_nothing_is_written_as_the_knob_says(text: Any) -> None:
-    """A price of nothing reads back as "0" or "0.00"."""
+def test_free_price_is_written_as_the_knob_says(text: Any) -> None:
+    """A price of zero reads back as "0" or "0.00"."""
     method = entity(sampled(SAMPLES["free"]), None, Knobs(free_price=text))["pricingMethod"]
 
     assert {"value": text, "currency": "USD"} == method["fixedPrice"]
     assert method["free"]
 
 
-def test_a_sale_without_dates_has_none() -> None:
-    """Dates that are not set are left out, not null."""
+def test_sale_without_dates() -> None:
+    """Dates that are not set are absent, not null."""
     sample = json.loads(json.dumps(SAMPLES["fixed"]))
     ticket = sampled(sample)
     bare = Ticket(**{**{name: getattr(ticket, name) for name in Ticket.__slots__}, "start": None, "end": None})

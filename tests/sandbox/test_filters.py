@@ -19,11 +19,11 @@ TICKETS = [
 ]  # fmt: skip
 
 DATE = "1970-01-01T00:03:20Z"
-"""The second ticket's creation."""
+"""When the second ticket was created."""
 
 
-def found(filter_: Any) -> str:
-    """The numbers of those that pass."""
+def passing(filter_: Any) -> str:
+    """The numbers of the tickets that pass the filter."""
     return "".join(str(ticket.position) for ticket in filters.matching(filter_, TICKETS))
 
 
@@ -65,9 +65,9 @@ def found(filter_: Any) -> str:
         ({"$not": {"$or": [{"id": A}, {"id": B}]}, "hidden": False}, "3"),
     ],
 )
-def test_a_filter_lets_through_what_it_says(filter_: Any, numbers: str) -> None:
-    """Each operator, alone and joined, over each field that has it."""
-    assert numbers == found(filter_)
+def test_filter_operators(filter_: Any, numbers: str) -> None:
+    """Each operator, alone and combined, works on each field that has it."""
+    assert numbers == passing(filter_)
 
 
 @pytest.mark.parametrize(
@@ -99,22 +99,22 @@ def test_a_filter_lets_through_what_it_says(filter_: Any, numbers: str) -> None:
         ({"$not": []}, "filter.$not"),
     ],
 )
-def test_what_is_no_filter_is_refused_by_its_place(filter_: Any, where: str) -> None:
-    """A field, an operator or a value that Wix would not take is named."""
+def test_invalid_filter_is_named(filter_: Any, where: str) -> None:
+    """A field, an operator or a value that Wix would not accept is named."""
     with pytest.raises(BadFilter) as caught:
-        found(filter_)
+        passing(filter_)
 
     assert where == caught.value.field
 
 
-def test_filters_are_not_bottomless() -> None:
-    """Filters in filters end somewhere."""
+def test_nesting_of_filters_is_limited() -> None:
+    """Filters can be nested to a limited depth only."""
     deep: dict[str, Any] = {"id": A}
     for _ in range(50):
         deep = {"$not": deep}
 
     with pytest.raises(BadFilter):
-        found(deep)
+        passing(deep)
 
 
 def test_facets_count_values() -> None:
@@ -132,6 +132,6 @@ def test_facets_count_values() -> None:
 
 @pytest.mark.parametrize("names", ["saleStatus", ["nobody"], [7], ["hidden"] * 21])
 def test_facets_are_of_known_fields(names: Any) -> None:
-    """At most twenty fields that are there."""
+    """At most twenty facets are possible, of known fields only."""
     with pytest.raises(Invalid):
         filters.facets(names, TICKETS)

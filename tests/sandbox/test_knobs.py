@@ -9,13 +9,13 @@ from sandbox.errors import Invalid
 from sandbox.knobs import Knobs, LiveKnobs
 
 
-def test_a_turn_changes_what_it_names() -> None:
-    """What is turned is turned for everybody at once, and the rest stays."""
-    board = LiveKnobs(Knobs(loss=0.5))
+def test_turn_changes_only_the_named_knobs() -> None:
+    """A turned knob changes at once everywhere, and the others stay."""
+    live_knobs = LiveKnobs(Knobs(loss=0.5))
 
-    board.turn(duplicates=1.0, outage="hang")
+    live_knobs.turn(duplicates=1.0, outage="hang")
 
-    assert (0.5, 1.0, "hang") == (board.now.loss, board.now.duplicates, board.now.outage)
+    assert (0.5, 1.0, "hang") == (live_knobs.now.loss, live_knobs.now.duplicates, live_knobs.now.outage)
 
 
 @pytest.mark.parametrize(
@@ -33,25 +33,25 @@ def test_a_turn_changes_what_it_names() -> None:
         ("no_such_knob", 1),
     ],
 )
-def test_a_bad_turn_names_the_knob(name: str, value: Any) -> None:
-    """A value that makes no sense is refused by the knob's name, and nothing is turned."""
-    board = LiveKnobs()
+def test_invalid_turn_names_the_knob(name: str, value: Any) -> None:
+    """An invalid value is refused with the knob's name, and nothing is turned."""
+    live_knobs = LiveKnobs()
 
     with pytest.raises(Invalid) as caught:
-        board.turn(rate_limit=7, **{name: value})
+        live_knobs.turn(rate_limit=7, **{name: value})
 
     assert name == caught.value.field
-    assert Knobs() == board.now
+    assert Knobs() == live_knobs.now
 
 
-def test_nothing_turns_by_assignment() -> None:
-    """Knobs are frozen: who read them holds one state of all."""
+def test_knobs_are_immutable() -> None:
+    """Knobs are frozen, so a reader has one consistent state."""
     with pytest.raises(ValidationError):
         setattr(LiveKnobs().now, "loss", 1.0)  # noqa: B010 - mypy would refuse the plain form
 
 
-def test_every_knob_is_explained() -> None:
-    """The sandbox's README has each knob with where it stands at first and what it does."""
+def test_every_knob_is_in_the_readme() -> None:
+    """The sandbox's README has each knob with its default and what it does."""
     readme = (Path(__file__).parent.parent.parent / "sandbox" / "README.md").read_text()
     rows = [
         f"| `{name}` | `{json.dumps(field.default)}` | {field.description} |"

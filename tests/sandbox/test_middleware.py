@@ -9,7 +9,7 @@ from tests.rig.wix import API, WixRig, token_request
 
 
 async def ask(wix: WixRig, kind: str = "api", token: str = "", **more: Any) -> httpx.Response:
-    """One call: a token, or one read of the API."""
+    """One call: for a token, or one read of the API."""
     if kind == "token":
         return await wix.http.post("/oauth2/token", json=token_request(), **more)
     return await wix.http.get(f"{API}/{wix.tickets['fixed']}", headers={"Authorization": token}, **more)
@@ -17,8 +17,8 @@ async def ask(wix: WixRig, kind: str = "api", token: str = "", **more: Any) -> h
 
 @pytest.mark.parametrize("kind", ["api", "token"])
 @pytest.mark.parametrize("status", ["401", "403", "404", "429", "500", "503"])
-async def test_an_outage_answers_everything(wix: WixRig, status: Any, kind: str) -> None:
-    """During an outage its status is all that anybody gets, in Wix's form, until it is over."""
+async def test_outage_answers_every_call(wix: WixRig, status: Any, kind: str) -> None:
+    """During an outage every call gets its status, in Wix's form, until it is over."""
     token = await wix.token()
     wix.knobs.turn(outage=status)
     during = await ask(wix, kind, token)
@@ -32,8 +32,8 @@ async def test_an_outage_answers_everything(wix: WixRig, status: Any, kind: str)
 
 
 @pytest.mark.parametrize(("of", "down"), [("api", ["api"]), ("token", ["token"]), ("all", ["api", "token"])])
-async def test_an_outage_may_be_of_a_part(wix: WixRig, of: Any, down: list[str]) -> None:
-    """Tokens and the rest can fail apart from each other."""
+async def test_outage_of_a_part(wix: WixRig, of: Any, down: list[str]) -> None:
+    """Tokens and the other calls can fail separately."""
     token = await wix.token()
     wix.knobs.turn(outage="503", outage_of=of)
 
@@ -42,7 +42,7 @@ async def test_an_outage_may_be_of_a_part(wix: WixRig, of: Any, down: list[str])
     assert down == found
 
 
-async def test_nonsense_comes_as_success(wix: WixRig) -> None:
+async def test_nonsense_has_status_200(wix: WixRig) -> None:
     """Nonsense is a 200 that is not JSON."""
     wix.knobs.turn(outage="nonsense")
 
@@ -53,8 +53,8 @@ async def test_nonsense_comes_as_success(wix: WixRig) -> None:
         answer.json()
 
 
-async def test_a_drop_ends_in_the_middle(wix: WixRig) -> None:
-    """The connection is closed before the answer is whole, and the call has no status."""
+async def test_dropped_connection_ends_in_the_middle(wix: WixRig) -> None:
+    """The connection is closed before the answer is complete, and the call has no status."""
     wix.knobs.turn(outage="drop")
 
     with pytest.raises(httpx.RemoteProtocolError):
@@ -63,8 +63,8 @@ async def test_a_drop_ends_in_the_middle(wix: WixRig) -> None:
     assert 0 == wix.calls()[-1].status
 
 
-async def test_who_hangs_gets_nothing(wix: WixRig) -> None:
-    """No answer comes however long one waits; the call is on record while it hangs."""
+async def test_hanging_call_gets_no_answer(wix: WixRig) -> None:
+    """No answer is sent, however long the client waits; the call is recorded while it hangs."""
     wix.knobs.turn(outage="hang")
 
     with pytest.raises(httpx.ReadTimeout):
@@ -73,8 +73,8 @@ async def test_who_hangs_gets_nothing(wix: WixRig) -> None:
     assert ("get", 0) == (wix.calls()[-1].kind, wix.calls()[-1].status)
 
 
-async def test_the_control_api_is_never_out(wix: WixRig) -> None:
-    """An outage can be ended from outside."""
+async def test_control_api_works_during_an_outage(wix: WixRig) -> None:
+    """An outage can be ended through the control API."""
     wix.knobs.turn(outage="500")
 
     await wix.http.patch("/sandbox/knobs", json={"outage": "none"})
@@ -83,8 +83,8 @@ async def test_the_control_api_is_never_out(wix: WixRig) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "guess"])
-async def test_without_a_token_nothing_is_told(wix: WixRig, token: str) -> None:
-    """A call that nobody vouches for is answered 401, and does not count towards the limit."""
+async def test_call_without_a_token_is_401(wix: WixRig, token: str) -> None:
+    """A call without a valid token is answered 401, and does not count towards the rate limit."""
     wix.knobs.turn(rate_limit=1)
 
     refused = await ask(wix, token=token)
@@ -92,8 +92,8 @@ async def test_without_a_token_nothing_is_told(wix: WixRig, token: str) -> None:
     assert (401, 200) == (refused.status_code, (await ask(wix, token=await wix.token())).status_code)
 
 
-async def test_an_api_key_is_enough(wix: WixRig) -> None:
-    """A key with the site's id needs no token."""
+async def test_api_key_needs_no_token(wix: WixRig) -> None:
+    """An API key with the site's id needs no token."""
     ids = wix.sandbox.site.ids
     headers = {"Authorization": ids.api_key, "wix-site-id": ids.site}
 
@@ -103,8 +103,8 @@ async def test_an_api_key_is_enough(wix: WixRig) -> None:
 
 
 @pytest.mark.parametrize(("wait", "header"), [(None, None), (7, "7")])
-async def test_the_limit_is_the_site_s(wix: WixRig, wait: int | None, header: str | None) -> None:
-    """The call over the limit is answered 429, whatever its token, with Retry-After or without; tokens are free."""
+async def test_rate_limit_is_per_site(wix: WixRig, wait: int | None, header: str | None) -> None:
+    """A call over the limit is answered 429, with any token, with Retry-After or without; token calls are free."""
     wix.knobs.turn(rate_limit=2, retry_after=wait)
 
     found = [await ask(wix, token=await wix.token()) for _ in range(3)]
@@ -114,8 +114,8 @@ async def test_the_limit_is_the_site_s(wix: WixRig, wait: int | None, header: st
     assert 3 == len(wix.calls("token"))
 
 
-async def test_a_late_answer_is_an_old_one(wix: WixRig) -> None:
-    """An answer that is long on its way says what was true when it was asked for."""
+async def test_delayed_answer_has_the_state_of_its_request(wix: WixRig) -> None:
+    """A delayed answer has the state at the time of its request."""
     token = await wix.token()
     wix.knobs.turn(read_delay=0.3)
     url = f"{API}/{wix.tickets['fixed']}?fields=SALES_DETAILS"
@@ -130,7 +130,7 @@ async def test_a_late_answer_is_an_old_one(wix: WixRig) -> None:
 
 
 async def test_answers_may_overtake_each_other(wix: WixRig) -> None:
-    """With jitter the answers do not all come in the order of the questions."""
+    """With jitter the answers do not all arrive in the order of the requests."""
     token = await wix.token()
     wix.knobs.turn(read_jitter=0.3)
     done: list[int] = []
@@ -145,8 +145,8 @@ async def test_answers_may_overtake_each_other(wix: WixRig) -> None:
     assert list(range(12)) == sorted(done)
 
 
-async def test_every_call_is_on_record(wix: WixRig) -> None:
-    """Calls are told apart by kind, with method, path and status; the control API is not on it."""
+async def test_every_call_is_recorded(wix: WixRig) -> None:
+    """Calls are recorded with kind, method, path and status; those of the control API are not."""
     token = await wix.token()
     await ask(wix, token=token)
     await ask(wix)

@@ -9,8 +9,8 @@ def ticket(value: str = "10.00", pricing: Pricing = Pricing.FIXED, limit: int | 
 
 
 @pytest.mark.parametrize(("limit", "left"), [(10, 1), (9, 0), (5, 0), (None, None)])
-def test_left_is_what_is_neither_sold_nor_held(limit: int | None, left: int | None) -> None:
-    """What is left is never below nothing, and without limit it is no number."""
+def test_left_is_neither_sold_nor_held(limit: int | None, left: int | None) -> None:
+    """What is left is never below zero, and None without limit."""
     assert left == ticket(limit=limit).left
 
 
@@ -24,6 +24,6 @@ def test_left_is_what_is_neither_sold_nor_held(limit: int | None, left: int | No
         ("0", Pricing.OPTIONS, False),
     ],
 )
-def test_free_is_one_price_of_nothing(value: str, pricing: Pricing, *, free: bool) -> None:
-    """A ticket is free if its fixed price is nothing, however that is written."""
+def test_free_ticket(value: str, pricing: Pricing, *, free: bool) -> None:
+    """A ticket is free if its fixed price is zero, however that is written."""
     assert free is ticket(value, pricing).free

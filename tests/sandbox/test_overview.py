@@ -2,18 +2,18 @@ from sandbox import overview
 from sandbox.knobs import Knobs
 from sandbox.seed import seed
 from sandbox.world import World
-from tests.rig.wix import IDS, ManualClock, RecordingHerald
+from tests.rig.wix import IDS, ManualClock, RecordingObserver
 
 
 def seeded() -> tuple[World, ManualClock]:
     clock = ManualClock()
-    world = World(RecordingHerald(), clock=clock, hold_seconds=lambda: 90.0)
+    world = World(RecordingObserver(), clock=clock, hold_seconds=lambda: 90.0)
     seed(world, IDS, clock())
     return world, clock
 
 
-def test_the_world_at_a_glance() -> None:
-    """Event, tickets, holds, orders and knobs are there, flat, under plain names."""
+def test_overview_of_the_world() -> None:
+    """The overview has the event, tickets, holds, orders and knobs, flat, under plain names."""
     world, _ = seeded()
     hold = world.hold(IDS.tickets["low"], 2)
     order = world.buy(IDS.tickets["options"], 3, IDS.options[1])
@@ -43,8 +43,8 @@ def test_the_world_at_a_glance() -> None:
     } == low
 
 
-def test_what_has_no_limit_has_no_number() -> None:
-    """An unlimited ticket's unsold and limit are null, a scheduled one's start is to come."""
+def test_overview_of_unlimited_and_scheduled_tickets() -> None:
+    """An unlimited ticket's unsold and limit are null, and a scheduled one's start is in the future."""
     world, _ = seeded()
 
     tickets = {one["kind"]: one for one in overview.world(world, IDS.event, Knobs())["tickets"]}
@@ -56,8 +56,8 @@ def test_what_has_no_limit_has_no_number() -> None:
     )
 
 
-def test_a_look_lets_time_have_passed() -> None:
-    """What is shown is never older than the clock: a hold that has expired is not there."""
+def test_overview_is_up_to_date() -> None:
+    """The overview is never older than the clock: an expired hold is not in it."""
     world, clock = seeded()
     world.hold(IDS.tickets["low"], 2)
 
@@ -67,7 +67,7 @@ def test_a_look_lets_time_have_passed() -> None:
 
 
 def test_only_the_last_orders_are_shown() -> None:
-    """Of many orders the newest fifty are shown, oldest first; a deleted event is null."""
+    """The newest fifty orders are shown, oldest first; a deleted event is null."""
     world, _ = seeded()
     numbers = [world.buy(IDS.tickets["unlimited"]).number for _ in range(60)]
     world.delete_event(IDS.event)

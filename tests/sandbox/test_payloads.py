@@ -52,7 +52,7 @@ def lines(json_: dict[str, Any]) -> tuple[Line, ...]:
 
 
 def order(json_: dict[str, Any], lines_: tuple[Line, ...], hold: str = "") -> Order:
-    """The order that a sample is of."""
+    """The order that a sample describes."""
     return Order(
         number=json_["orderNumber"],
         event=json_["eventId"],
@@ -87,15 +87,15 @@ CONFIRMED = sample("order_confirmed")
         ("order_updated_canceled", payloads.order_updated),
     ],
 )
-def test_an_order_is_told_as_wix_does(name: str, write: Any) -> None:
-    """Each member of Wix's own order events is there, the fees and totals to the cent, and no other."""
+def test_order_payload_has_the_members_of_wix(name: str, write: Any) -> None:
+    """An order payload has each member of Wix's own, with fees and totals to the cent, and no other."""
     json_ = sample(name)
 
     assert json_ == write(order(json_, lines(CONFIRMED)), parse(json_["timestamp"]), KNOBS)
 
 
-def test_a_fee_is_added_included_or_none() -> None:
-    """What the buyer pays and what the organiser gets depend on the kind of fee; without one there is none to list."""
+def test_fee_is_added_included_or_absent() -> None:
+    """The buyer's total and the organiser's revenue depend on the kind of fee; without one none is listed."""
     [line, _] = lines(CONFIRMED)
 
     def invoice(fee: str) -> tuple[str, str, int]:
@@ -107,8 +107,8 @@ def test_a_fee_is_added_included_or_none() -> None:
     assert ("50.00", "50.00", 0) == invoice("NO_FEE")
 
 
-def test_the_knobs_hide_where_the_ticket_stands() -> None:
-    """Orders may list no tickets, and invoice lines may have ids of their own."""
+def test_knobs_hide_the_tickets_of_an_order() -> None:
+    """Orders may list no tickets, and invoice lines may have their own ids."""
     knobs = Knobs(order_tickets=False, line_ids="own")
 
     told = payloads.order_confirmed(order(CONFIRMED, lines(CONFIRMED)), 0.0, knobs)
@@ -146,13 +146,13 @@ PENDING = sample("ticket_reservation_created")["createdEvent"]["entity"]
 @pytest.mark.parametrize(
     "entity", [PENDING, sample("ticket_reservation_updated")["updatedEvent"]["currentEntity"]], ids=["new", "confirmed"]
 )
-def test_a_reservation_is_told_as_wix_does(entity: dict[str, Any]) -> None:
+def test_reservation_payload_has_the_members_of_wix(entity: dict[str, Any]) -> None:
     """A reservation has each member of Wix's, and expires only while it is pending."""
     assert entity == payloads.reservation(hold(entity))
 
 
-def test_an_old_reservation_is_told_with_counts() -> None:
-    """The deprecated event counts what is sold and what is held; of a deleted ticket nothing."""
+def test_deprecated_reservation_payload_has_counts() -> None:
+    """The deprecated event has the numbers sold and held; a deleted ticket has none."""
     json_ = sample("reservation_created_legacy")
     id_ = json_["counts"][0]["ticketDefinitionId"]
     ticket = Ticket(id_, "e", "", "", Pricing.FIXED, (Price("1", "USD"),), 100, 0.0, 0.0, 1, sold=94, reserved=2)
@@ -162,7 +162,7 @@ def test_an_old_reservation_is_told_with_counts() -> None:
     assert {**json_, "counts": []} == payloads.old_reservation(hold(PENDING), {}, at)
 
 
-def test_a_sum_is_exact() -> None:
+def test_sums_are_exact() -> None:
     """Money is decimal: three times 0.10 is 0.30."""
     line = Line("", "", "", "", 3, Price("0.10", "USD"), "NO_FEE")
 
@@ -172,7 +172,7 @@ def test_a_sum_is_exact() -> None:
 EVENT = Event("e", "Fair", EventStatus.UPCOMING, 0.0, 60.0, "UTC", 0.0, 0.0, 3)
 
 
-def test_an_event_is_told() -> None:
+def test_event_payload() -> None:
     """An event's entity has its title, its dates and its status."""
     told = payloads.event(EVENT)
 
@@ -181,8 +181,8 @@ def test_an_event_is_told() -> None:
 
 
 @pytest.mark.parametrize(("name", "titled"), [("event_canceled", True), ("event_ended", False)])
-def test_what_becomes_of_an_event_is_told_as_wix_does(name: str, *, titled: bool) -> None:
-    """Canceled says the title, ended does not; who canceled is of no interest here."""
+def test_payloads_of_event_changes_are_those_of_wix(name: str, *, titled: bool) -> None:
+    """The payload of a canceled event has the title, that of an ended one has not."""
     body = sample(name)["actionEvent"]["body"]
     event = replace(EVENT, id=body["eventId"], title=body.get("title", "Fair"))
 
@@ -192,7 +192,7 @@ def test_what_becomes_of_an_event_is_told_as_wix_does(name: str, *, titled: bool
 
 
 def test_modified_fields_are_the_values_before() -> None:
-    """A changed value stands under its dotted path as it was, a new one as null; dates of updates are no change."""
+    """A changed value is listed under its dotted path as it was, a new one as null; update dates are no change."""
     before = {"a": 1, "b": {"c": "x", "d": 2}, "updatedDate": "then", "gone": True}
     after = {"a": 1, "b": {"c": "y", "d": 2}, "updatedDate": "now", "new": 5}
 

@@ -26,16 +26,16 @@ def places(query: Any, tickets: list[Ticket] | None = None) -> list[int]:
     return [one.position for one in page(query, SEVEN if tickets is None else tickets).tickets]
 
 
-def test_nothing_asked_is_everything_by_age() -> None:
-    """Without a query all come, oldest first, with offset paging's metadata."""
+def test_empty_query_returns_all_by_age() -> None:
+    """Without a query all tickets are returned, oldest first, with offset paging's metadata."""
     found = page(None, reversed(SEVEN))
 
     assert [1, 2, 3, 4, 5, 6, 7] == [one.position for one in found.tickets]
     assert {"count": 7, "offset": 0, "total": 7, "tooManyToCount": False} == found.metadata
 
 
-def test_a_window_has_its_total() -> None:
-    """An offset page has as many as were asked for, and says how many there are in all."""
+def test_offset_page_has_the_total() -> None:
+    """An offset page has as many tickets as requested, and the number of all."""
     found = page({"paging": {"limit": 3, "offset": 5}}, SEVEN)
 
     assert [6, 7] == [one.position for one in found.tickets]
@@ -54,12 +54,12 @@ def test_a_window_has_its_total() -> None:
         ),
     ],
 )
-def test_sorting(sort: Any, expected: list[int]) -> None:
-    """Several fields, both ways; values that are absent come first, equal ones in the order they were made."""
+def test_sorting_by_several_fields(sort: Any, expected: list[int]) -> None:
+    """Tickets are sorted by several fields, both ways, absent values first, equal ones by creation."""
     assert expected == places({"sort": sort})
 
 
-def test_pages_by_cursor_end_without_a_next() -> None:
+def test_last_cursor_page_has_no_next() -> None:
     """Each page has the cursors of its neighbours, the first no prev and the last no next."""
     first = page({"filter": {"eventId": EVENT}, "cursorPaging": {"limit": 3}}, SEVEN)
     second = page({"cursorPaging": {"limit": 3, "cursor": first.metadata["cursors"]["next"]}}, SEVEN)
@@ -75,19 +75,19 @@ def test_pages_by_cursor_end_without_a_next() -> None:
     assert [3, 3, 1, 3, 3] == [p.metadata["count"] for p in pages]
 
 
-def test_an_empty_answer_has_no_cursors() -> None:
-    """Nothing found is a count of nothing and no cursor."""
+def test_empty_result_has_no_cursors() -> None:
+    """An empty result has count 0 and no cursor."""
     assert {"count": 0, "cursors": {}} == page({"cursorPaging": {}}, []).metadata
 
 
-def test_a_cursor_keeps_its_filter() -> None:
-    """The pages after the first are of the same filter."""
+def test_cursor_keeps_its_filter() -> None:
+    """The pages after the first have the same filter."""
     first = page({"filter": {"initialLimit": {"$exists": True}}, "cursorPaging": {"limit": 4}}, SEVEN)
 
     assert [6, 7] == places({"cursorPaging": {"cursor": first.metadata["cursors"]["next"]}})
 
 
-def test_pages_do_not_shift() -> None:
+def test_pages_do_not_shift_when_a_ticket_is_deleted() -> None:
     """A ticket that is deleted between two pages hides no other."""
     first = page({"cursorPaging": {"limit": 3}}, SEVEN)
 
@@ -107,8 +107,10 @@ def test_pages_do_not_shift() -> None:
     ),
     st.integers(1, 7),
 )
-def test_pages_make_the_whole(values: list[tuple[str, int | None]], sort: list[tuple[str, str]], limit: int) -> None:
-    """Whatever is sorted by, the pages by cursor are the whole list, each ticket once."""
+def test_cursor_pages_are_complete(
+    values: list[tuple[str, int | None]], sort: list[tuple[str, str]], limit: int
+) -> None:
+    """With any sorting, the pages by cursor are the whole list, each ticket once."""
     tickets = [ticket(place, value=value, limit=most) for place, (value, most) in enumerate(values)]
     sorting = [{"fieldName": name, "order": order} for name, order in sort]
     found = page({"sort": sorting, "cursorPaging": {"limit": limit}}, tickets)
@@ -144,8 +146,8 @@ def test_pages_make_the_whole(values: list[tuple[str, int | None]], sort: list[t
         ({"filter": {"nobody": 1}}, "filter.nobody"),
     ],
 )
-def test_what_is_wrong_with_a_query_is_named(query: Any, field: str) -> None:
-    """A query that Wix would not take is refused by the member that is wrong."""
+def test_invalid_query_is_named(query: Any, field: str) -> None:
+    """A query that Wix would not accept is refused with the name of the wrong member."""
     with pytest.raises(Invalid) as caught:
         page(query, SEVEN)
 
@@ -153,7 +155,7 @@ def test_what_is_wrong_with_a_query_is_named(query: Any, field: str) -> None:
 
 
 @pytest.mark.parametrize("more", [{"filter": {"eventId": EVENT}}, {"sort": [{"fieldName": "id"}]}])
-def test_a_cursor_stands_alone(more: dict[str, Any]) -> None:
+def test_cursor_with_filter_or_sort_is_refused(more: dict[str, Any]) -> None:
     """With a cursor neither filter nor sort may be sent."""
     cursor = page({"cursorPaging": {"limit": 3}}, SEVEN).metadata["cursors"]["next"]
 
@@ -164,16 +166,16 @@ def test_a_cursor_stands_alone(more: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "content", [[], {}, [None, [["nobody", False]], [1, 2], True], [None, [["id", False]], ["a"], True]]
 )
-def test_a_forged_cursor_is_refused(content: Any) -> None:
-    """A cursor that was not made here is no cursor."""
+def test_forged_cursor_is_refused(content: Any) -> None:
+    """A cursor that was not made by the sandbox is refused."""
     forged = base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
     with pytest.raises(Invalid):
         page({"cursorPaging": {"cursor": forged}}, SEVEN)
 
 
-def test_a_cursor_s_edge_must_compare() -> None:
-    """A cursor whose values are of other kinds than the tickets' is refused, not an error of ours."""
+def test_cursor_of_other_types_is_refused() -> None:
+    """A cursor whose values have other types than the tickets' is refused, without an internal error."""
     forged = base64.urlsafe_b64encode(json.dumps([None, [["id", False]], [7, "x"], True]).encode()).decode()
 
     with pytest.raises(Invalid):

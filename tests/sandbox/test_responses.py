@@ -28,13 +28,13 @@ def said(response: Response) -> tuple[int, Any]:
         ("500", responses.fault(500)),
     ],
 )
-def test_a_refusal_reads_as_wix_writes_it(name: str, response: Response) -> None:
+def test_refusals_are_those_of_wix(name: str, response: Response) -> None:
     """Status and body are those of Wix's own refusals."""
     assert (SAMPLES[name]["status"], SAMPLES[name]["body"]) == said(response)
 
 
-def test_a_violation_names_its_field() -> None:
-    """A bad member is a field violation with its path, what is wrong, and the rule."""
+def test_field_violation_names_its_field() -> None:
+    """An invalid member is a field violation with its path, what is wrong, and the rule."""
     status, body = said(responses.error(Invalid("a.b", "value is not a valid GUID", "FORMAT")))
 
     sample = SAMPLES["400_validation"]
@@ -46,8 +46,8 @@ def test_a_violation_names_its_field() -> None:
     )
 
 
-def test_limits_and_filters_have_codes() -> None:
-    """Too many definitions and a filter that Count cannot read have application errors of their own."""
+def test_limit_and_filter_errors_have_codes() -> None:
+    """Too many definitions and a filter that Count cannot use have their own application errors."""
     many, filter_ = (
         said(responses.error(TooManyTickets(""))),
         said(responses.invalid_count_filter(BadFilter("filter", "no"))),
@@ -57,8 +57,8 @@ def test_limits_and_filters_have_codes() -> None:
     assert (400, "FILTER_PARSER_ERROR") == (filter_[0], filter_[1]["details"]["applicationError"]["code"])
 
 
-def test_a_429_may_be_plain() -> None:
-    """A 429 may have a text for a body, and a Retry-After or none."""
+def test_429_may_be_plain_text() -> None:
+    """A 429 may have a text as body, and a Retry-After or none."""
     plain, bare = responses.fault(429, 7, plain=True), responses.fault(429)
 
     assert (SAMPLES["429_bare"]["body_text"], "7") == (bytes(plain.body).decode(), plain.headers["retry-after"])
@@ -69,14 +69,14 @@ def test_a_429_may_be_plain() -> None:
     "response", [responses.ok({}), responses.fault(503), responses.error(NotFound("")), responses.not_json()]
 )
 def test_every_answer_has_a_request_id(response: Response) -> None:
-    """Good, bad and nonsense are all signed with an id, as Wix signs them."""
+    """Every answer, even nonsense, has a request id, as Wix's have."""
     seconds, _, number = response.headers["x-wix-request-id"].partition(".")
 
     assert (True, 19) == (seconds.isdecimal(), len(number))
 
 
 def test_nonsense_is_not_json() -> None:
-    """Nonsense comes with status 200 and is not JSON."""
+    """Nonsense has status 200 and is not JSON."""
     response = responses.not_json()
 
     assert 200 == response.status_code

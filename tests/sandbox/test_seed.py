@@ -5,19 +5,19 @@ from sandbox.model import Pricing, SaleStatus
 from sandbox.seed import plain, seed
 from sandbox.site import KINDS
 from sandbox.world import World
-from tests.rig.wix import IDS, ManualClock, RecordingHerald
+from tests.rig.wix import IDS, ManualClock, RecordingObserver
 
 
 @pytest.fixture
 def world() -> World:
     clock = ManualClock()
-    found = World(RecordingHerald(), clock=clock)
+    found = World(RecordingObserver(), clock=clock)
     seed(found, IDS, clock())
     return found
 
 
-def test_there_is_one_of_each_kind(world: World) -> None:
-    """The seed has every kind of ticket under its id, with the price and the stock that are promised."""
+def test_seed_has_one_ticket_of_each_kind(world: World) -> None:
+    """The seed has every kind of ticket under its id, with the promised price and stock."""
     by_kind = {ticket.kind: ticket for ticket in world.tickets.values()}
 
     assert set(KINDS) == by_kind.keys()
@@ -37,10 +37,10 @@ def test_there_is_one_of_each_kind(world: World) -> None:
     assert (Pricing.GUEST, True, True) == (by_kind["guest"].pricing, by_kind["free"].free, by_kind["hidden"].hidden)
 
 
-def test_all_but_one_are_on_sale() -> None:
-    """The one sale that is scheduled starts a minute after the seed."""
+def test_seed_has_one_scheduled_ticket() -> None:
+    """The one scheduled sale starts a minute after the seed."""
     clock = ManualClock()
-    world = World(RecordingHerald(), clock=clock)
+    world = World(RecordingObserver(), clock=clock)
     seed(world, IDS, clock())
     late = IDS.tickets["scheduled"]
 
@@ -54,12 +54,12 @@ def test_all_but_one_are_on_sale() -> None:
     assert ({late}, SaleStatus.SCHEDULED, SaleStatus.STARTED) == (before, nearly, world.ticket(late).status)
 
 
-def test_there_was_no_time_before(world: World) -> None:
-    """A read that lags as far as it can finds the tickets of the seed."""
+def test_seed_is_visible_to_lagging_reads(world: World) -> None:
+    """A read with the largest lag finds the tickets of the seed."""
     assert set(IDS.tickets.values()) == world.view(60).tickets.keys()
 
 
-def test_load_is_spread_over_events(world: World) -> None:
+def test_load_tickets_are_spread_over_events(world: World) -> None:
     """More tickets than an event may have are put into several events; each can be bought."""
     made = plain(world, 250, limit=7)
 

@@ -6,7 +6,7 @@ from sandbox.site import KINDS, OPTIONS, Ids, Site
 from tests.rig.wix import sandbox_site
 
 
-def test_a_new_site_is_like_no_other() -> None:
+def test_new_site_has_new_ids_and_secrets() -> None:
     """Ids and secrets are new each time, one for each ticket and option."""
     one, other = Ids.new(), Ids.new()
 
@@ -16,8 +16,8 @@ def test_a_new_site_is_like_no_other() -> None:
         assert getattr(one, name) != getattr(other, name)
 
 
-def test_secrets_do_not_show() -> None:
-    """What is printed of a site holds neither its secrets nor its key."""
+def test_secrets_are_not_printed() -> None:
+    """The printed form of a site has neither its secrets nor its key."""
     ids = Ids.new()
     shown = repr(Site(ids, sandbox_site().key))
 
@@ -27,8 +27,8 @@ def test_secrets_do_not_show() -> None:
     assert "RSA" not in shown
 
 
-def test_the_key_pair_fits() -> None:
-    """Both PEMs are of the same key of 2048 bits, and the one line is base64 of the public one."""
+def test_key_pair_matches() -> None:
+    """Both PEMs are of the same 2048-bit key, and the one-line form is base64 of the public one."""
     key = load_pem_private_key(sandbox_site().private_pem.encode(), None)
 
     public = load_pem_public_key(sandbox_site().public_pem.encode())
@@ -39,6 +39,6 @@ def test_the_key_pair_fits() -> None:
     assert "\n" not in sandbox_site().public_line
 
 
-def test_a_site_of_its_own_has_a_key_of_its_own() -> None:
+def test_each_new_site_has_its_own_key() -> None:
     """Two new sites sign with different keys, under different names."""
     assert Site.new().kid != sandbox_site().kid

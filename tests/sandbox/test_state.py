@@ -11,7 +11,7 @@ from tests.rig.wix import IDS, sandbox_site
 URL = "http://127.0.0.1:9000"
 
 
-def test_a_second_start_is_the_same_site(tmp_path: Path) -> None:
+def test_second_start_has_the_same_site(tmp_path: Path) -> None:
     """Ids, secrets and key are those of the first start."""
     folder = tmp_path / "deep" / "wix"
     state.save(folder, sandbox_site(), URL)
@@ -24,16 +24,16 @@ def test_a_second_start_is_the_same_site(tmp_path: Path) -> None:
     assert list(IDS.options) == list(again.ids.options)
 
 
-def test_a_new_folder_is_a_new_site(tmp_path: Path) -> None:
-    """Where nothing was kept, all is new, and nothing is written by loading."""
+def test_new_folder_has_a_new_site(tmp_path: Path) -> None:
+    """In an empty folder all is new, and loading writes nothing."""
     found = state.load(tmp_path)
 
     assert IDS.instance != found.ids.instance
     assert [] == list(tmp_path.iterdir())
 
 
-def test_the_settings_are_a_server_s(tmp_path: Path) -> None:
-    """The .env has what a server needs, a value a line, the key on one."""
+def test_env_file_has_the_settings_of_a_server(tmp_path: Path) -> None:
+    """The .env has what a server needs, one value a line, the key on one line."""
     state.save(tmp_path, sandbox_site(), URL)
 
     lines = (tmp_path / ".env").read_text().splitlines()
@@ -47,7 +47,7 @@ def test_the_settings_are_a_server_s(tmp_path: Path) -> None:
     } == dict(line.split("=", 1) for line in lines)
 
 
-def test_everything_is_in_one_file(tmp_path: Path) -> None:
+def test_state_file_has_everything(tmp_path: Path) -> None:
     """Programs find address, ids, secrets and the paths of the key pair in sandbox.json."""
     state.save(tmp_path, sandbox_site(), URL)
 
@@ -61,8 +61,8 @@ def test_everything_is_in_one_file(tmp_path: Path) -> None:
     assert sandbox_site().public_pem == Path(kept["publicKey"]).read_text()
 
 
-def test_secrets_are_their_owner_s(tmp_path: Path) -> None:
-    """Files with secrets can be read by nobody else, even where an older one could."""
+def test_files_with_secrets_are_readable_only_by_their_owner(tmp_path: Path) -> None:
+    """Only the owner can read files with secrets, even if an older file was readable by others."""
     (tmp_path / ".env").touch(0o644)
 
     state.save(tmp_path, sandbox_site(), URL)
@@ -75,8 +75,8 @@ def test_secrets_are_their_owner_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "nonsense"])
-def test_a_broken_file_is_told(tmp_path: Path, content: str) -> None:
-    """What cannot be read is named, with what to do; it is not silently made anew."""
+def test_broken_state_file_is_reported(tmp_path: Path, content: str) -> None:
+    """A file that cannot be read is named, with what to do; it is not silently replaced."""
     state.save(tmp_path, sandbox_site(), URL)
     (tmp_path / "sandbox.json").write_text(content)
 
@@ -84,8 +84,8 @@ def test_a_broken_file_is_told(tmp_path: Path, content: str) -> None:
         state.load(tmp_path)
 
 
-def test_a_missing_key_is_told(tmp_path: Path) -> None:
-    """Ids without their key are of no use: webhooks would not verify with the .env that was handed out."""
+def test_missing_key_is_reported(tmp_path: Path) -> None:
+    """Ids without their key are refused: webhooks would not verify with the .env given out before."""
     state.save(tmp_path, sandbox_site(), URL)
     (tmp_path / "private.pem").unlink()
 
@@ -93,8 +93,8 @@ def test_a_missing_key_is_told(tmp_path: Path) -> None:
         state.load(tmp_path)
 
 
-def test_another_version_s_file_is_told(tmp_path: Path) -> None:
-    """A file that lacks a kind of ticket is not half used."""
+def test_state_file_of_another_version_is_reported(tmp_path: Path) -> None:
+    """A file that lacks a kind of ticket is refused."""
     state.save(tmp_path, sandbox_site(), URL)
     path = tmp_path / "sandbox.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "tickets": {}}))
@@ -113,14 +113,14 @@ def test_another_version_s_file_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_port_of_the_receiver(tmp_path: Path, receivers: tuple[str, ...], ports: list[str]) -> None:
-    """A server of this machine is told the port that webhooks come to, so that it listens there."""
+    """A server on this machine gets the port that webhooks are sent to, so that it listens there."""
     state.save(tmp_path, sandbox_site(), URL, receivers)
 
     assert ports == [line for line in (tmp_path / ".env").read_text().splitlines() if line.startswith("PORT")]
 
 
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
-    """Where no folder can be made, that is said by its name."""
+def test_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
+    """If the folder cannot be created, the error names it."""
     (tmp_path / "file").touch()
 
     with pytest.raises(StartupError, match="file"):

@@ -25,16 +25,16 @@ def read(json: Any, *, whole: bool = False, exact: bool = False) -> dict[str, An
     return validation.ticket_fields(json, new_id, complete=whole, keep_seconds=exact)
 
 
-def test_the_least_that_makes_a_definition() -> None:
-    """Event, name, fee and price are enough; what is not sent is not set."""
+def test_smallest_valid_definition() -> None:
+    """Event, name, fee and price are enough; other members are not set."""
     expected = {"name": "Seat", "fee": "FEE_INCLUDED", "pricing": Pricing.FIXED, "prices": (Price("25.00", "USD"),)}
 
     assert expected == read(WHOLE, whole=True)
 
 
 @pytest.mark.parametrize("member", ["eventId", "name", "feeType", "pricingMethod"])
-def test_what_is_required_is_asked_for(member: str) -> None:
-    """A new definition without one of them is refused by its name; an update may leave it out."""
+def test_missing_required_member_is_named(member: str) -> None:
+    """A new definition without a required member is refused with its name; an update may leave it out."""
     sent = {name: value for name, value in WHOLE.items() if name != member}
 
     with pytest.raises(Invalid) as caught:
@@ -44,8 +44,8 @@ def test_what_is_required_is_asked_for(member: str) -> None:
     assert read(sent)
 
 
-def test_everything_else_that_can_be_set() -> None:
-    """Each member that a client may write reaches its field, and what is read-only or unknown reaches none."""
+def test_every_writable_member() -> None:
+    """Each member that a client may write reaches its field; read-only and unknown ones reach none."""
     sent = {
         "description": "About",
         "policyText": "No dogs",
@@ -67,13 +67,13 @@ def test_everything_else_that_can_be_set() -> None:
     } == read(sent)
 
 
-def test_null_takes_the_limit_away() -> None:
-    """A limit of null is none."""
+def test_null_removes_the_limit() -> None:
+    """A limit of null is no limit."""
     assert {"limit": None} == read({"initialLimit": None})
 
 
 def test_options_get_ids() -> None:
-    """An option without an id is given one, one with an id keeps it, in lower case."""
+    """An option without an id gets one; an option with an id keeps it, in lower case."""
     details = [{"name": "Adult", "price": MONEY}, {"optionId": EVENT.upper(), "name": "Child", "price": MONEY}]
 
     fields = read({"pricingMethod": {"pricingOptions": {"optionDetails": details}}})
@@ -130,8 +130,8 @@ def test_sale_dates_are_rounded_down_to_the_minute() -> None:
         ({"extendedFields": []}, ".extendedFields"),
     ],
 )
-def test_what_is_wrong_is_named(sent: Any, field: str) -> None:
-    """A member that Wix would not take is refused by its path."""
+def test_invalid_member_is_named(sent: Any, field: str) -> None:
+    """A member that Wix would not accept is refused with its path."""
     with pytest.raises(Invalid) as caught:
         read(sent)
 
@@ -139,7 +139,7 @@ def test_what_is_wrong_is_named(sent: Any, field: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", 7, None, EVENT + "0"])
-def test_a_guid_is_one(value: Any) -> None:
-    """What is no GUID is refused."""
+def test_invalid_guid_is_refused(value: Any) -> None:
+    """A value that is no GUID is refused."""
     with pytest.raises(Invalid):
         validation.guid(value, "id")

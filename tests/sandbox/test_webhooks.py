@@ -22,34 +22,34 @@ SAMPLES: dict[str, Any] = {
 TICKET = IDS.tickets["fixed"]
 
 
-class Post:
-    """A seeded world and everything that was written of it since."""
+class EmitterRig:
+    """A seeded world and every webhook emitted since."""
 
     def __init__(self) -> None:
-        self.letters: list[tuple[str, dict[str, Any], float]] = []
-        self.board = LiveKnobs()
+        self.emitted: list[tuple[str, dict[str, Any], float]] = []
+        self.knobs = LiveKnobs()
         self.clock = ManualClock()
-        self.emitter = WebhookEmitter(sandbox_site(), self.board, self.take, clock=self.clock)
+        self.emitter = WebhookEmitter(sandbox_site(), self.knobs, self.take, clock=self.clock)
         self.world = World(self.emitter, clock=self.clock, rng=random.Random(1))
         seed(self.world, IDS, self.clock())
-        self.letters.clear()
+        self.emitted.clear()
 
     def take(self, type_: str, envelope: dict[str, Any], at: float) -> None:
-        self.letters.append((type_, envelope, at))
+        self.emitted.append((type_, envelope, at))
 
     @property
-    def told(self) -> dict[str, dict[str, Any]]:
+    def payloads(self) -> dict[str, dict[str, Any]]:
         """The innermost JSON by type."""
-        return {type_: json.loads(envelope["data"]) for type_, envelope, _ in self.letters}
+        return {type_: json.loads(envelope["data"]) for type_, envelope, _ in self.emitted}
 
 
 @pytest.fixture
-def post() -> Post:
-    return Post()
+def rig() -> EmitterRig:
+    return EmitterRig()
 
 
 def shape(value: Any) -> Any:
-    """What a JSON value is made of: its members and their types; a list is as its first."""
+    """The members and types of a JSON value; a list has the shape of its first item."""
     if isinstance(value, dict):
         return {name: shape(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -58,7 +58,7 @@ def shape(value: Any) -> Any:
 
 
 def read_as_wix_does(token: str) -> tuple[dict[str, Any], Any]:
-    """Verify and open a webhook's body in the steps of Wix's own receiver: the envelope, and what is in it."""
+    """Verify and decode a webhook's body in the steps of Wix's own receiver: the envelope, and its data."""
     key = load_pem_public_key(sandbox_site().public_pem.encode())
     assert token == token.strip()
     claims = jwt.decode(token, key, algorithms=["RS256"], options={"verify_aud": False, "verify_iat": False})  # type: ignore[arg-type] # PyJWT's union has more keys
@@ -70,102 +70,102 @@ def read_as_wix_does(token: str) -> tuple[dict[str, Any], Any]:
 
 START = 1_770_000_000.0
 
-DOINGS: dict[str, tuple[str, Callable[[Post], Any]]] = {
-    "order_confirmed": ("OrderConfirmed", lambda post: post.world.buy(TICKET, 2)),
-    "order_initiated": ("OrderInitiated", lambda post: post.world.buy(TICKET)),
-    "order_updated_canceled": ("OrderUpdated", lambda post: post.world.cancel_order(post.world.buy(TICKET).number)),
-    "ticket_reservation_created": ("ticket_reservation_created", lambda post: post.world.hold(TICKET)),
-    "ticket_reservation_updated": ("ticket_reservation_updated", lambda post: post.world.buy(TICKET)),
-    "ticket_definition_deleted": ("ticket_definition_deleted", lambda post: post.world.delete(TICKET)),
+ACTIONS: dict[str, tuple[str, Callable[[EmitterRig], Any]]] = {
+    "order_confirmed": ("OrderConfirmed", lambda rig: rig.world.buy(TICKET, 2)),
+    "order_initiated": ("OrderInitiated", lambda rig: rig.world.buy(TICKET)),
+    "order_updated_canceled": ("OrderUpdated", lambda rig: rig.world.cancel_order(rig.world.buy(TICKET).number)),
+    "ticket_reservation_created": ("ticket_reservation_created", lambda rig: rig.world.hold(TICKET)),
+    "ticket_reservation_updated": ("ticket_reservation_updated", lambda rig: rig.world.buy(TICKET)),
+    "ticket_definition_deleted": ("ticket_definition_deleted", lambda rig: rig.world.delete(TICKET)),
     "ticket_definition_sale_started": (
         "ticket_definition_sale_started",
-        lambda post: post.world.update(IDS.tickets["scheduled"], start=START),
+        lambda rig: rig.world.update(IDS.tickets["scheduled"], start=START),
     ),
     "ticket_definition_sale_ended": (
         "ticket_definition_sale_ended",
-        lambda post: post.world.update(TICKET, end=post.clock() - 1),
+        lambda rig: rig.world.update(TICKET, end=rig.clock() - 1),
     ),
     "ticket_definition_sale_period_updated": (
         "ticket_definition_sale_period_updated",
-        lambda post: post.world.update(TICKET, start=START),
+        lambda rig: rig.world.update(TICKET, start=START),
     ),
-    "event_ended": ("event_ended", lambda post: post.world.end_event(IDS.event)),
-    "event_deleted": ("event_deleted", lambda post: post.world.delete_event(IDS.event)),
-    "app_removed": ("AppRemoved", lambda post: post.emitter.app_removed()),
-    "app_installed": ("AppInstalled", lambda post: post.emitter.app_installed()),
+    "event_ended": ("event_ended", lambda rig: rig.world.end_event(IDS.event)),
+    "event_deleted": ("event_deleted", lambda rig: rig.world.delete_event(IDS.event)),
+    "app_removed": ("AppRemoved", lambda rig: rig.emitter.app_removed()),
+    "app_installed": ("AppInstalled", lambda rig: rig.emitter.app_installed()),
 }
 
 
-@pytest.mark.parametrize("name", DOINGS)
-def test_a_webhook_has_the_form_of_wix_s(post: Post, name: str) -> None:
-    """What is done in the world comes out with the type, the members and the types of values of Wix's sample."""
-    ending, do = DOINGS[name]
+@pytest.mark.parametrize("name", ACTIONS)
+def test_webhook_has_the_form_of_wix_s_sample(rig: EmitterRig, name: str) -> None:
+    """Each action in the world emits the type, members and types of values of Wix's sample."""
+    ending, do = ACTIONS[name]
     sample = SAMPLES[name]
     assert sample["eventType"].endswith(ending)
 
-    do(post)
+    do(rig)
 
-    assert shape(sample["data"]) == shape(post.told[sample["eventType"]])
-
-
-def test_a_definition_is_told_whole(post: Post) -> None:
-    """Created carries the entity as a read without fields would give it, and a sequence that begins at one."""
-    fields = {name: getattr(post.world.ticket(TICKET), name) for name in ("name", "pricing", "prices", "limit", "end")}
-    ticket = post.world.create(IDS.event, start=START, **fields)
-
-    told = post.told["wix.events.v3.ticket_definition_created"]
-
-    assert (ticket.id, "1", "created") == (told["entityId"], told["entityEventSequence"], told["slug"])
-    assert shape(SAMPLES["ticket_definition_created"]["data"]) == shape(told)
+    assert shape(sample["data"]) == shape(rig.payloads[sample["eventType"]])
 
 
-def test_an_update_says_what_was(post: Post) -> None:
-    """Updated carries the new entity and the values before."""
-    post.world.update(TICKET, name="Chair")
+def test_created_webhook_has_the_whole_definition(rig: EmitterRig) -> None:
+    """The created webhook has the entity as a read without fields returns it, and a sequence that begins at one."""
+    fields = {name: getattr(rig.world.ticket(TICKET), name) for name in ("name", "pricing", "prices", "limit", "end")}
+    ticket = rig.world.create(IDS.event, start=START, **fields)
 
-    told = post.told["wix.events.v3.ticket_definition_updated"]["updatedEvent"]
+    payload = rig.payloads["wix.events.v3.ticket_definition_created"]
 
-    assert ("Chair", "2") == (told["currentEntity"]["name"], told["currentEntity"]["revision"])
-    assert {"name": "General admission", "revision": "1"} == told["modifiedFields"]
+    assert (ticket.id, "1", "created") == (payload["entityId"], payload["entityEventSequence"], payload["slug"])
+    assert shape(SAMPLES["ticket_definition_created"]["data"]) == shape(payload)
 
 
-def test_the_sequence_of_an_entity_rises(post: Post) -> None:
-    """Each domain event of one entity has a higher number than the one before, and every event its own id."""
+def test_updated_webhook_has_the_values_before(rig: EmitterRig) -> None:
+    """The updated webhook has the new entity and the values before."""
+    rig.world.update(TICKET, name="Chair")
+
+    payload = rig.payloads["wix.events.v3.ticket_definition_updated"]["updatedEvent"]
+
+    assert ("Chair", "2") == (payload["currentEntity"]["name"], payload["currentEntity"]["revision"])
+    assert {"name": "General admission", "revision": "1"} == payload["modifiedFields"]
+
+
+def test_sequence_of_an_entity_rises(rig: EmitterRig) -> None:
+    """Each domain event of an entity has a higher number than the one before, and every event its own id."""
     for name in ("A", "B", "C"):
-        post.world.update(TICKET, name=name)
+        rig.world.update(TICKET, name=name)
 
-    told = [json.loads(envelope["data"]) for _, envelope, _ in post.letters]
+    all_payloads = [json.loads(envelope["data"]) for _, envelope, _ in rig.emitted]
 
-    numbers = [int(one["entityEventSequence"]) for one in told]
+    numbers = [int(one["entityEventSequence"]) for one in all_payloads]
     assert sorted(set(numbers)) == numbers
-    assert 3 == len({one["id"] for one in told})
+    assert 3 == len({one["id"] for one in all_payloads})
 
 
-def test_a_body_is_what_wix_s_receiver_accepts(post: Post) -> None:
-    """The body verifies with the public key, and opens in Wix's steps to envelope and payload."""
-    post.world.buy(TICKET)
-    sign = signer(sandbox_site(), post.board)
-    post.board.turn(jwt_life=1e9)
+def test_webhook_body_is_accepted_by_wix_s_receiver(rig: EmitterRig) -> None:
+    """The body verifies with the public key, and decodes in Wix's steps to envelope and payload."""
+    rig.world.buy(TICKET)
+    sign = signer(sandbox_site(), rig.knobs)
+    rig.knobs.turn(jwt_life=1e9)
 
-    opened = [read_as_wix_does(sign(envelope, at)) for _, envelope, at in post.letters]
+    opened = [read_as_wix_does(sign(envelope, at)) for _, envelope, at in rig.emitted]
 
-    assert [type_ for type_, _, _ in post.letters] == [envelope["eventType"] for envelope, _ in opened]
+    assert [type_ for type_, _, _ in rig.emitted] == [envelope["eventType"] for envelope, _ in opened]
     for envelope, _ in opened:
         assert IDS.instance == envelope["instanceId"]
         assert {"accountId": IDS.account, "siteId": IDS.site} == envelope["accountInfo"]
     assert TICKET == opened[-1][1]["tickets"][0]["ticketDefinitionId"]
 
 
-def test_a_body_says_by_whom_and_how_long(post: Post) -> None:
+def test_webhook_body_has_key_and_expiry(rig: EmitterRig) -> None:
     """The header names algorithm and key; iat is when it happened, exp as much later as the knob says."""
-    post.world.hold(TICKET)
-    [(_, envelope, at)] = post.letters
+    rig.world.hold(TICKET)
+    [(_, envelope, at)] = rig.emitted
 
-    token = signer(sandbox_site(), LiveKnobs(post.board.turn(jwt_life=60.0)))(envelope, at)
+    token = signer(sandbox_site(), LiveKnobs(rig.knobs.turn(jwt_life=60.0)))(envelope, at)
 
     claims = jwt.decode(token, options={"verify_signature": False})
     assert {"alg": "RS256", "kid": sandbox_site().kid, "typ": "JWT"} == jwt.get_unverified_header(token)
-    assert (int(post.clock()), int(post.clock()) + 60) == (claims["iat"], claims["exp"])
+    assert (int(rig.clock()), int(rig.clock()) + 60) == (claims["iat"], claims["exp"])
 
 
 @pytest.mark.parametrize(
@@ -173,75 +173,75 @@ def test_a_body_says_by_whom_and_how_long(post: Post) -> None:
     [
         (
             {"reservation_events": False},
-            lambda post: post.world.buy(TICKET),
+            lambda rig: rig.world.buy(TICKET),
             ["wix.events.ticketing.events.OrderInitiated", "wix.events.ticketing.events.OrderConfirmed"],
         ),
         (
             {"reservation_events": False, "old_reservation_events": True},
-            lambda post: post.world.cancel_hold(post.world.hold(TICKET).id),
+            lambda rig: rig.world.cancel_hold(rig.world.hold(TICKET).id),
             ["wix.events.ticketing.events.ReservationCreated", "wix.events.ticketing.events.ReservationUpdated"],
         ),
-        ({"sale_events": False}, lambda post: post.clock.advance(61) or post.world.tick(), []),
+        ({"sale_events": False}, lambda rig: rig.clock.advance(61) or rig.world.tick(), []),
         (
             {"reservation_events": False, "stock_updates": True},
-            lambda post: post.world.hold(TICKET),
+            lambda rig: rig.world.hold(TICKET),
             ["wix.events.v3.ticket_definition_updated"],
         ),
     ],
 )
-def test_knobs_choose_what_is_told(
-    post: Post, knobs: dict[str, Any], do: Callable[[Post], Any], types: list[str]
+def test_knobs_choose_the_webhooks_sent(
+    rig: EmitterRig, knobs: dict[str, Any], do: Callable[[EmitterRig], Any], types: list[str]
 ) -> None:
-    """Where the documents are not sure what Wix sends, a knob decides."""
-    post.board.turn(**knobs)
+    """Where Wix's documents leave open what is sent, a knob decides."""
+    rig.knobs.turn(**knobs)
 
-    do(post)
+    do(rig)
 
-    assert types == [type_ for type_, _, _ in post.letters]
+    assert types == [type_ for type_, _, _ in rig.emitted]
 
 
-def test_an_entity_may_be_a_string(post: Post) -> None:
-    """With the knob the entity of a domain event is a JSON string, as Wix's types have it."""
-    post.board.turn(entity_as_string=True)
+def test_entity_may_be_a_string(rig: EmitterRig) -> None:
+    """With the knob the entity of a domain event is a JSON string, as in Wix's types."""
+    rig.knobs.turn(entity_as_string=True)
 
-    post.world.update(TICKET, name="Chair")
+    rig.world.update(TICKET, name="Chair")
 
-    entity = post.told["wix.events.v3.ticket_definition_updated"]["updatedEvent"]["currentEntity"]
+    entity = rig.payloads["wix.events.v3.ticket_definition_updated"]["updatedEvent"]["currentEntity"]
     assert "Chair" == json.loads(entity)["name"]
 
 
-def test_what_may_be_missing_can_be_left_out(post: Post) -> None:
+def test_optional_members_can_be_left_out(rig: EmitterRig) -> None:
     """With the knobs a deletion has no entity and the envelope no account."""
-    post.board.turn(deleted_entity=False, account_info=False)
+    rig.knobs.turn(deleted_entity=False, account_info=False)
 
-    post.world.delete(TICKET)
+    rig.world.delete(TICKET)
 
-    [(type_, envelope, _)] = post.letters
-    assert {} == post.told[type_]["deletedEvent"]
+    [(type_, envelope, _)] = rig.emitted
+    assert {} == rig.payloads[type_]["deletedEvent"]
     assert {"data", "instanceId", "eventType", "identity"} == envelope.keys()
 
 
-def test_a_silent_scribe_writes_nothing(post: Post) -> None:
-    """What happens while the emitter is silent is no news."""
-    post.emitter.muted = True
+def test_muted_emitter_emits_nothing(rig: EmitterRig) -> None:
+    """Changes while the emitter is muted emit no webhook."""
+    rig.emitter.muted = True
 
-    post.world.buy(TICKET)
+    rig.world.buy(TICKET)
 
-    assert [] == post.letters
+    assert [] == rig.emitted
 
 
 @pytest.mark.parametrize(
     ("slug", "do"),
     [
-        ("created", lambda post: post.world.create_event("Fair", post.clock() + 1, post.clock() + 2)),
-        ("updated", lambda post: post.world.update_event(IDS.event, title="Fête")),
-        ("canceled", lambda post: post.world.cancel_event(IDS.event)),
-        ("started", lambda post: post.clock.advance(31 * 86_400 - 60) or post.world.tick()),
+        ("created", lambda rig: rig.world.create_event("Fair", rig.clock() + 1, rig.clock() + 2)),
+        ("updated", lambda rig: rig.world.update_event(IDS.event, title="Fête")),
+        ("canceled", lambda rig: rig.world.cancel_event(IDS.event)),
+        ("started", lambda rig: rig.clock.advance(31 * 86_400 - 60) or rig.world.tick()),
     ],
 )
-def test_events_are_told_by_their_slug(post: Post, slug: str, do: Callable[[Post], Any]) -> None:
-    """What becomes of an event is a domain event of its own."""
-    do(post)
+def test_event_changes_are_domain_events(rig: EmitterRig, slug: str, do: Callable[[EmitterRig], Any]) -> None:
+    """Each change of an event is a domain event with its own slug."""
+    do(rig)
 
-    told = post.told[f"wix.events.v3.event_{slug}"]
-    assert (slug, "wix.events.v3.event") == (told["slug"], told["entityFqdn"])
+    payload = rig.payloads[f"wix.events.v3.event_{slug}"]
+    assert (slug, "wix.events.v3.event") == (payload["slug"], payload["entityFqdn"])

@@ -9,27 +9,27 @@ from hypothesis import strategies as st
 from sandbox.errors import Invalid, NotForSale, NotFound
 from sandbox.model import EventStatus, HoldStatus, OrderStatus, Price, Pricing, Ticket
 from sandbox.world import Item, World
-from tests.rig.wix import ManualClock, RecordingHerald
+from tests.rig.wix import ManualClock, RecordingObserver
 
 PRICE = Price("10.00", "USD")
 OPTIONS = (Price("20.00", "USD", "adult", "Adult"), Price("0", "USD", "child", "Child"))
 
 
 class WorldRig:
-    """A world with one event on a clock of its own; holds last 100 s."""
+    """A world with one event on its own clock; holds last 100 s."""
 
     def __init__(self) -> None:
-        self.herald = RecordingHerald()
+        self.observer = RecordingObserver()
         self.clock = ManualClock()
-        self.world = World(self.herald, clock=self.clock, hold_seconds=lambda: 100.0, rng=random.Random(1))
+        self.world = World(self.observer, clock=self.clock, hold_seconds=lambda: 100.0, rng=random.Random(1))
         now = self.clock()
         self.event = self.world.create_event("Fair", now + 10_000, now + 20_000)
-        self.herald.recorded.clear()
+        self.observer.recorded.clear()
 
     def ticket(self, **fields: Any) -> Ticket:
         given = {"name": "Seat", "pricing": Pricing.FIXED, "prices": (PRICE,), "limit": 10, **fields}
         ticket = self.world.create(self.event.id, **given)
-        self.herald.recorded.clear()
+        self.observer.recorded.clear()
         return ticket
 
     def stock(self, ticket: Ticket) -> tuple[int | None, int, int]:
@@ -43,24 +43,24 @@ def rig() -> WorldRig:
     return WorldRig()
 
 
-def test_buying_says_everything_in_order(rig: WorldRig) -> None:
-    """A purchase is a hold, an order begun, the hold confirmed, the order confirmed."""
+def test_purchase_is_announced_in_order(rig: WorldRig) -> None:
+    """A purchase is a hold, an initiated order, the hold confirmed, the order confirmed."""
     ticket = rig.ticket()
 
     order = rig.world.buy(ticket.id, 2)
 
     assert ["hold created", "order initiated", "hold updated", "order confirmed"] == [
-        word for word, _ in rig.herald.recorded
+        word for word, _ in rig.observer.recorded
     ]
-    begun, paid = rig.herald.recorded[1][1], rig.herald.recorded[3][1]
+    begun, paid = rig.observer.recorded[1][1], rig.observer.recorded[3][1]
     assert (OrderStatus.INITIATED, (), order) == (begun.status, begun.issued, paid)
-    assert HoldStatus.CONFIRMED == rig.herald.recorded[2][1].status
+    assert HoldStatus.CONFIRMED == rig.observer.recorded[2][1].status
     assert (8, 2, 0) == rig.stock(ticket)
     assert {} == rig.world.holds
 
 
-def test_an_order_has_one_admission_a_ticket(rig: WorldRig) -> None:
-    """Each ticket that was bought has a number of its own, below that of its order."""
+def test_order_has_one_admission_per_ticket(rig: WorldRig) -> None:
+    """Each ticket that was bought has its own number, which begins with that of its order."""
     one, other = rig.ticket(), rig.ticket(name="Table")
 
     order = rig.world.buy_hold(rig.world.reserve([Item(one.id, 2), Item(other.id)]).id)
@@ -70,7 +70,7 @@ def test_an_order_has_one_admission_a_ticket(rig: WorldRig) -> None:
     assert (OrderStatus.PAID, 3) == (order.status, order.quantity)
 
 
-def test_a_hold_takes_out_and_gives_back(rig: WorldRig) -> None:
+def test_hold_takes_tickets_until_it_is_canceled(rig: WorldRig) -> None:
     """A hold takes tickets out of the stock until it is canceled."""
     ticket = rig.ticket()
 
@@ -80,16 +80,16 @@ def test_a_hold_takes_out_and_gives_back(rig: WorldRig) -> None:
 
     assert (6, 0, 4) == during
     assert (10, 0, 0) == rig.stock(ticket)
-    assert HoldStatus.CANCELED == rig.herald.recorded[-1][1].status
+    assert HoldStatus.CANCELED == rig.observer.recorded[-1][1].status
     with pytest.raises(NotFound):
         rig.world.cancel_hold(hold.id)
 
 
-def test_a_hold_expires(rig: WorldRig) -> None:
-    """A hold that nobody paid ends by itself, and its tickets come back."""
+def test_hold_expires(rig: WorldRig) -> None:
+    """A hold that was not paid ends by itself, and its tickets are available again."""
     ticket = rig.ticket()
     hold = rig.world.hold(ticket.id, 4)
-    rig.herald.recorded.clear()
+    rig.observer.recorded.clear()
 
     rig.clock.advance(99)
     rig.world.tick()
@@ -98,40 +98,40 @@ def test_a_hold_expires(rig: WorldRig) -> None:
     rig.world.tick()
 
     assert ((6, 0, 4), (10, 0, 0)) == (before, rig.stock(ticket))
-    [(word, ended)] = rig.herald.recorded
+    [(word, ended)] = rig.observer.recorded
     assert ("hold updated", hold.id, HoldStatus.EXPIRED, 2) == (word, ended.id, ended.status, ended.revision)
     with pytest.raises(NotFound):
         rig.world.buy_hold(hold.id)
 
 
-def test_an_unpaid_order_ends_with_its_hold(rig: WorldRig) -> None:
+def test_unpaid_order_ends_with_its_hold(rig: WorldRig) -> None:
     """An order whose hold expires is canceled, and cannot be paid afterwards."""
     ticket = rig.ticket()
     order = rig.world.initiate(rig.world.hold(ticket.id).id)
-    rig.herald.recorded.clear()
+    rig.observer.recorded.clear()
 
     rig.clock.advance(101)
     rig.world.tick()
 
-    assert ["hold updated", "order updated"] == rig.herald.words
+    assert ["hold updated", "order updated"] == rig.observer.words
     assert OrderStatus.CANCELED == rig.world.order(order.number).status
     with pytest.raises(NotForSale):
         rig.world.pay(order.number)
 
 
-def test_a_confirmed_hold_does_not_expire(rig: WorldRig) -> None:
-    """What is paid stays sold when the hold's time comes."""
+def test_confirmed_hold_does_not_expire(rig: WorldRig) -> None:
+    """A paid ticket stays sold when the hold's time is over."""
     ticket = rig.ticket()
     rig.world.buy(ticket.id)
-    rig.herald.recorded.clear()
+    rig.observer.recorded.clear()
 
     rig.clock.advance(101)
     rig.world.tick()
 
-    assert ((9, 1, 0), []) == (rig.stock(ticket), rig.herald.words)
+    assert ((9, 1, 0), []) == (rig.stock(ticket), rig.observer.words)
 
 
-def test_a_hold_has_one_order(rig: WorldRig) -> None:
+def test_hold_has_one_order(rig: WorldRig) -> None:
     """A second order for the same hold is refused, and the first can still be paid."""
     ticket = rig.ticket()
     hold = rig.world.hold(ticket.id)
@@ -143,8 +143,8 @@ def test_a_hold_has_one_order(rig: WorldRig) -> None:
     assert order.number == rig.world.buy_hold(hold.id).number
 
 
-def test_more_than_is_left_is_refused(rig: WorldRig) -> None:
-    """Who asks for more than is left is told how many there are, and nothing moves."""
+def test_buying_more_than_is_left_is_refused(rig: WorldRig) -> None:
+    """A request for more than is left is refused with the number left, and changes nothing."""
     ticket = rig.ticket(limit=3)
     rig.world.hold(ticket.id, 1)
 
@@ -155,7 +155,7 @@ def test_more_than_is_left_is_refused(rig: WorldRig) -> None:
 
 
 def test_lines_of_one_ticket_count_together(rig: WorldRig) -> None:
-    """Two lines for the same ticket cannot take more than is left between them."""
+    """Two lines for the same ticket cannot take more together than is left."""
     ticket = rig.ticket(limit=3, pricing=Pricing.OPTIONS, prices=OPTIONS)
 
     with pytest.raises(NotForSale, match="3 left"):
@@ -164,8 +164,8 @@ def test_lines_of_one_ticket_count_together(rig: WorldRig) -> None:
     assert (3, 0, 0) == rig.stock(ticket)
 
 
-def test_without_limit_there_is_always_one_more(rig: WorldRig) -> None:
-    """A ticket without limit sells on."""
+def test_unlimited_ticket_never_sells_out(rig: WorldRig) -> None:
+    """A ticket without limit never sells out."""
     ticket = rig.ticket(limit=None)
 
     for _ in range(30):
@@ -174,23 +174,23 @@ def test_without_limit_there_is_always_one_more(rig: WorldRig) -> None:
     assert (None, 1500, 0) == rig.stock(ticket)
 
 
-def test_a_canceled_order_comes_back(rig: WorldRig) -> None:
+def test_canceled_order_returns_its_tickets(rig: WorldRig) -> None:
     """Canceling an order puts its tickets on sale again, once."""
     ticket = rig.ticket()
     order = rig.world.buy(ticket.id, 3)
-    rig.herald.recorded.clear()
+    rig.observer.recorded.clear()
 
     canceled = rig.world.cancel_order(order.number)
 
-    assert [("order updated", canceled)] == rig.herald.recorded
+    assert [("order updated", canceled)] == rig.observer.recorded
     assert (10, 0, 0) == rig.stock(ticket)
     assert all(admission.canceled for admission in canceled.issued)
     with pytest.raises(NotForSale):
         rig.world.cancel_order(order.number)
 
 
-def test_an_order_that_is_not_paid_can_be_canceled(rig: WorldRig) -> None:
-    """Canceling an order that was only begun gives its hold back."""
+def test_unpaid_order_can_be_canceled(rig: WorldRig) -> None:
+    """Canceling an order that was only initiated releases its hold."""
     ticket = rig.ticket()
     order = rig.world.initiate(rig.world.hold(ticket.id, 2).id)
 
@@ -200,7 +200,7 @@ def test_an_order_that_is_not_paid_can_be_canceled(rig: WorldRig) -> None:
 
 
 def test_one_ticket_of_an_order_can_be_canceled(rig: WorldRig) -> None:
-    """A ticket that is taken back is on sale again; the order is canceled when its last one is."""
+    """A canceled ticket is on sale again; the order is canceled with its last one."""
     ticket = rig.ticket()
     order = rig.world.buy(ticket.id, 2)
     first, second = (admission.number for admission in order.issued)
@@ -218,7 +218,7 @@ def test_one_ticket_of_an_order_can_be_canceled(rig: WorldRig) -> None:
         rig.world.cancel_ticket(order.number, "none")
 
 
-def test_a_deleted_ticket_s_orders_live_on(rig: WorldRig) -> None:
+def test_order_of_a_deleted_ticket_can_be_canceled(rig: WorldRig) -> None:
     """An order of a ticket that is deleted can still be canceled."""
     ticket = rig.ticket()
     order = rig.world.buy(ticket.id)
@@ -238,8 +238,10 @@ def test_a_deleted_ticket_s_orders_live_on(rig: WorldRig) -> None:
         (lambda rig, ticket: rig.world.buy(ticket.id, 10), "0 left"),
     ],
 )
-def test_what_is_not_on_sale_is_refused(rig: WorldRig, spoil: Callable[[WorldRig, Ticket], Any], why: str) -> None:
-    """Hidden, too early, too late, canceled, sold out: each is refused and says why."""
+def test_buying_a_ticket_not_on_sale_is_refused(
+    rig: WorldRig, spoil: Callable[[WorldRig, Ticket], Any], why: str
+) -> None:
+    """A ticket that is hidden, too early, too late, canceled or sold out is refused with the reason."""
     ticket = rig.ticket()
     spoil(rig, ticket)
 
@@ -248,16 +250,16 @@ def test_what_is_not_on_sale_is_refused(rig: WorldRig, spoil: Callable[[WorldRig
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 51])
-def test_a_line_is_of_one_to_fifty(rig: WorldRig, quantity: int) -> None:
-    """No more than fifty tickets of one kind are sold at once."""
+def test_quantity_of_a_line_is_one_to_fifty(rig: WorldRig, quantity: int) -> None:
+    """At most fifty tickets of one kind are sold at once."""
     ticket = rig.ticket(limit=None)
 
     with pytest.raises(Invalid):
         rig.world.buy(ticket.id, quantity)
 
 
-def test_an_option_has_its_price(rig: WorldRig) -> None:
-    """With several prices the buyer must choose one that is there; a free one makes a free order."""
+def test_option_has_its_own_price(rig: WorldRig) -> None:
+    """With several prices the buyer must choose an existing one; a free one makes a free order."""
     ticket = rig.ticket(pricing=Pricing.OPTIONS, prices=OPTIONS)
 
     adult, child = rig.world.buy(ticket.id, 1, "adult"), rig.world.buy(ticket.id, 1, "child")
@@ -270,7 +272,7 @@ def test_an_option_has_its_price(rig: WorldRig) -> None:
             rig.world.buy(ticket.id, 1, option)
 
 
-def test_an_only_option_needs_no_choice(rig: WorldRig) -> None:
+def test_single_option_need_not_be_chosen(rig: WorldRig) -> None:
     """With one option there is nothing to choose, and without options nothing may be chosen."""
     single = rig.ticket(pricing=Pricing.OPTIONS, prices=OPTIONS[:1])
 
@@ -279,8 +281,8 @@ def test_an_only_option_needs_no_choice(rig: WorldRig) -> None:
         rig.world.buy(rig.ticket().id, 1, "adult")
 
 
-def test_a_guest_names_the_price(rig: WorldRig) -> None:
-    """A guest pays the minimum or more, and no less; what is no amount is refused before anything is held."""
+def test_guest_names_the_price(rig: WorldRig) -> None:
+    """A guest pays the minimum or more; less, or no valid amount, is refused before anything is held."""
     ticket = rig.ticket(pricing=Pricing.GUEST)
 
     orders = [rig.world.buy(ticket.id), rig.world.buy(ticket.id, price="12.50")]
@@ -294,8 +296,8 @@ def test_a_guest_names_the_price(rig: WorldRig) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 5)), max_size=60))
-def test_stock_is_never_lost_nor_made(steps: list[tuple[int, int]]) -> None:
-    """Whatever buyers do in whatever order: left + sold + held is the limit, and none of them is below nothing."""
+def test_stock_is_conserved(steps: list[tuple[int, int]]) -> None:
+    """Whatever buyers do in any order, left + sold + held is the limit, and none of them is below zero."""
     rig = WorldRig()
     ticket = rig.ticket(limit=12)
     world = rig.world
