@@ -7,43 +7,90 @@
 A webhook is only a hint to read again; what Wix answers to a later read is the truth; storing and announcing are one
 step; viewers get whole counters, and the newest wins.
 
-Roots, each imported only by those above it:
-  cli.py          the commands
-  supervisor.py   several web processes on one port, and their parent
-  run.py          signals and drain; web and worker in one loop
-  watch.py        prints counters as they change, from Redis's public channels
-  web.py          builds the web process
-  worker.py       builds the worker process
-  valkey.py       the embedded server
-  http/           uvicorn as we run it:
-                  server.py listen.py connection.py upgrade.py idle.py descriptors.py
-  settings.py     the environment, validated once
+Where things are:
 
-Stages, which never import each other and meet in Redis:
-  webhook.py      POST /webhooks/wix: verify, mark as due, 200
-  refresh/        reads from Wix what is due:
-                  claims.py listing.py reader.py silence.py
-  live/           the counters resource:
-                  counters.py sse.py responses.py websocket.py handshake.py frames.py admission.py
-  pages.py        widget file, embed page, health, metrics
+  cli.py              the commands and their options
+  supervisor.py       `web --processes`: starts children, restarts one that dies with back-off, ends them in order
+  run.py              one process: start, signals, graceful shutdown in its order, and its time limits
+  web.py              builds the web process: routes, hub, feed, admission
+  worker.py           builds the worker process: refresh and what it needs
+  watch.py            `ticket-counter watch`: prints counters from Redis's public channels
+  valkey.py           the embedded Valkey: lock files, start, stop
+  settings.py         the environment and .env, validated once, all faults reported together
+  webhook.py          POST /webhooks/wix: size and time limits, verify, mark tickets as due, 200
+  pages.py            widget file, /embed, /livez, /readyz, /metrics
+  query.py            the query string of a public request: tickets and site, and how many
 
-What this process knows:
-  hub/            which viewers watch what, and how a change reaches them:
-                  hub.py topics.py feed.py subscriptions.py heartbeat.py other_rules.py unconfirmed.py
-  wix/            Wix's API and its webhooks:
-                  client.py credentials.py schema.py webhooks.py signature.py deadline.py
+  http/               uvicorn as we run it
+    server.py         its configuration
+    listen.py         the listening socket, TCP options, the port that several processes share
+    connection.py     one HTTP connection: size of a head, time-outs, one request after another
+    upgrade.py        which requests become WebSockets
+    idle.py           how many idle connections there may be, and which is closed for a new one
+    descriptors.py    the limit of open files: how many viewers, and what is reserved
 
-What is stored (store/__init__.py is the table of every key):
-  store/          schedule.py budget.py timing.py snapshots.py changes.py sites.py rules_warning.py keys.py
-                  scripts.py lua/
-  redis/          the driver, one server or a cluster:
-                  client.py cluster.py node.py pipeline.py listener.py links.py faults.py
+  live/               the counters resource: JSON, server-sent events, WebSocket
+    counters.py       GET /v1/counters as JSON: ETag, caching
+    sse.py            server-sent events
+    websocket.py      one WebSocket viewer: slow clients, pings, close codes, limits on what it sends
+    handshake.py      the opening handshake
+    frames.py         the frames of clients, parsed (RFC 6455)
+    admission.py      origins (ORIGINS), client addresses (TRUSTED_PROXIES), connection limits, known sites
+    responses.py      errors as JSON, CORS headers
 
-Words, which import nothing of ours but each other:
-  model.py        tickets, counters, rules and hints as values
-  wire.py         the public contract as bytes
-  errors.py       what can go wrong, as a tree
-  metrics.py      every metric
-  logs.py         one line per event, with ids and no personal data
-  child.py        subprocesses that end with this one
+  hub/                which viewers watch what in this process, and how a change reaches them
+    hub.py            viewers join and leave; writes changes to all; sends all away at a shutdown
+    topics.py         one watched ticket: what is shown of it, and when it is withdrawn (MAX_STALE)
+    feed.py           loads snapshots and checks every 5 s that what viewers see is what is stored
+    subscriptions.py  pub/sub: subscribes, and opens a lost or silent link again
+    heartbeat.py      a frame to every viewer every 25 s
+    other_rules.py    counters made with other LOW_AT or SHOW_AT_MOST are not shown; /readyz `rules`
+    unconfirmed.py    how many ids of tickets that Wix has not confirmed may be watched
+
+  refresh/            reads from Wix what is due
+    claims.py         the worker's loop: claims due tickets of each site, at most 16 reads at once
+    listing.py        lists all tickets of a site, page by page
+    reader.py         one query of up to 100 tickets; tickets missing from the answer; faults
+    silence.py        warns when stock falls and no webhook arrives
+
+  wix/                Wix's API and its webhooks
+    client.py         HTTP calls: time-outs, 401, Retry-After, errors
+    tokens.py         access tokens: cached, renewed, discarded
+    credentials.py    app or API key, as values
+    deadline.py       a deadline for a whole call
+    schema.py         ticket definitions from JSON
+    webhooks.py       what each webhook type asks for
+    signature.py      verifies a webhook's JWT
+
+  store/              what is stored in Redis; __init__.py is the table of every key
+    schedule.py       when each ticket is read: mark, watch, claim, settle, pause (calls the scripts)
+    budget.py         Wix's rate limit as a token bucket: its numbers
+    timing.py         all durations
+    snapshots.py      what was read of each ticket: kept if newer, published, history
+    changes.py        the stream of changes, read by consumer groups
+    sites.py          known sites, and their return when Redis lost its data
+    rules_warning.py  the log line `rules_differ`
+    keys.py           names of keys and channels
+    scripts.py        loads the Lua scripts
+    lua/              the scripts, each one atomic step:
+                      mark.lua (hints) watch.lua (viewers) claim.lua (leases, lots) spend.lua budget.lua (rate limit)
+                      settle.lua (next due times) pause.lua (back-off after a fault of Wix) extend.lua (listings)
+                      keep.lua (newer wins; publish; trim changes and history) miss.lua silence.lua add_site.lua
+                      remove_site.lua clock.lua
+
+  redis/              the driver, for one server or a cluster; it knows no ticket
+    client.py         scripts and commands, time-outs, and the check that Redis loses no data
+    cluster.py        slot map, redirections, failover
+    node.py           the connections of one server
+    pipeline.py       many commands in one round trip
+    listener.py       pub/sub of one server: probes, a lost link
+    links.py          pub/sub of a cluster: a link to each master, opened again when lost
+    faults.py         which errors mean that Redis is unavailable
+
+  model.py            tickets, rules (LOW_AT, SHOW_AT_MOST) and the counter that follows from them
+  wire.py             counters, heartbeats and frames as bytes; close codes; when clients come back
+  errors.py           what can go wrong, as a tree
+  metrics.py          every metric, summed over processes
+  logs.py             one line per event, masked; limits repeated warnings
+  child.py            subprocesses that end with this one
 """

@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from server import metrics, wire
+from server import metrics
 from server.errors import BadRequest
+from server.query import parse
 
 WIDGET = Path(__file__).parent.parent / "widget" / "ticket-counter.js"
 
@@ -95,14 +96,14 @@ class Pages:
     async def embed(self, request: Request) -> Response:
         """A page for an iframe: `?ticket=A[&ticket=B][&site=S]`, the query of /v1/counters."""
         try:
-            wanted = wire.wanted(request.scope["query_string"].decode("latin-1"))
+            query = parse(request.scope["query_string"].decode("latin-1"))
         except BadRequest as error:
             return PlainTextResponse(f"{error}\n", 400, headers=_NO_STORE)
-        site = f' site="{html.escape(wanted.site)}"' if wanted.site else ""
+        site = f' site="{html.escape(query.site)}"' if query.site else ""
         # Several counters side by side need their names to be told apart.
-        named = " show-name show-price" if len(wanted.tickets) > 1 else ""
+        named = " show-name show-price" if len(query.tickets) > 1 else ""
         tags = "\n".join(
-            f'<ticket-counter ticket="{html.escape(t)}"{site}{named}></ticket-counter>' for t in wanted.tickets
+            f'<ticket-counter ticket="{html.escape(t)}"{site}{named}></ticket-counter>' for t in query.tickets
         )
         root = html.escape(request.scope.get("root_path", ""))
         return HTMLResponse(

@@ -1,25 +1,15 @@
-"""The public contract as bytes: counters, heartbeats, close codes, come-back times and the query string.
+"""The public contract as bytes: counters, heartbeats, close codes and come-back times.
 
-In: values of model.py, or what a client sent. Out: JSON text that is the same for the same value, byte for byte, since
+In: values of model.py. Out: JSON text that is the same for the same value, byte for byte, since
 the ETag, the comparison in keep.lua and the redaction all depend on that.
 """
 
 import json
 import re
-from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
 
-from server.errors import BadRequest
-from server.model import Counter, Price, Sale, SiteId, TicketId
-
-MOST_TICKETS = 50
-"""Tickets in one request: a page has a handful, and each opens a topic."""
-
-LONGEST_QUERY = 4096
-"""Bytes of a query string: 50 GUIDs need 2,250."""
+from server.model import Counter, Price, Sale, TicketId
 
 # When clients that are sent away come back. A range spreads them, or all would come at the same moment.
 
@@ -153,44 +143,3 @@ def guid(text: str) -> str | None:
     """The GUID in lower case, or None if the text is no GUID."""
     lowered = text.lower()
     return lowered if _GUID.fullmatch(lowered) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The counters that a public request asks for, of one site (None: the only one)."""
-
-    site: SiteId | None
-    tickets: tuple[TicketId, ...]
-
-
-@lru_cache(maxsize=1024)  # all viewers of a page send the same query
-def wanted(query: str) -> Wanted:
-    """Parse `ticket=A&ticket=B[&site=S]`: ids in lower case, in their order, without duplicates; the rest is ignored.
-
-    Raises BadRequest naming the parameter that is wrong.
-    """
-    if len(query) > LONGEST_QUERY:
-        raise BadRequest("query", f"the query string is longer than {LONGEST_QUERY} bytes")
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=4 * MOST_TICKETS)
-    except ValueError:
-        raise BadRequest("query", f"the query string has more than {4 * MOST_TICKETS} parameters") from None
-    tickets: dict[TicketId, None] = {}
-    sites: dict[SiteId, None] = {}
-    for name, value in pairs:
-        if name not in {"ticket", "site"}:
-            continue
-        found = guid(value)
-        if found is None:
-            raise BadRequest(name, f"{name}={value[:60]!a} is not a GUID")
-        if name == "ticket":
-            tickets[TicketId(found)] = None
-        else:
-            sites[SiteId(found)] = None
-    if not tickets:
-        raise BadRequest("ticket", "name at least one ticket: ?ticket=<ticket definition id>")
-    if len(tickets) > MOST_TICKETS:
-        raise BadRequest("ticket", f"{len(tickets)} tickets in one request; at most {MOST_TICKETS} are allowed")
-    if len(sites) > 1:
-        raise BadRequest("site", "one site a request")
-    return Wanted(next(iter(sites), None), tuple(tickets))

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from server import settings, webhook, wire
+from server import query, settings, webhook, wire
 from server.http import connection, descriptors, idle
 from server.hub import heartbeat, unconfirmed
 from server.live import admission, frames, websocket
@@ -220,6 +221,15 @@ def test_settings_in_readme() -> None:
     assert table.strip() == settings.table().strip()
 
 
+def test_map_in_readme() -> None:
+    """The README's map is that of server/__init__.py."""
+    _, shown, _ = re.split(r"<!-- /?map -->\n", (ROOT / "README.md").read_text())
+    text = ast.get_docstring(ast.parse((ROOT / "server" / "__init__.py").read_text())) or ""
+    _, _, drawn = text.partition("Where things are:\n\n")
+
+    assert shown == f"```\n{textwrap.dedent(drawn).rstrip()}\n```\n"
+
+
 def test_version_in_changelog() -> None:
     """The changelog's newest version is the one in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -263,7 +273,7 @@ LIMITS = {
     "Viewers in one process": f"({admission.MAX_CONNECTIONS:,})",
     "Viewers from one address": f"({admission.MAX_CONNECTIONS_PER_ADDRESS})",
     "File descriptors": f"{descriptors.KEPT_BACK:,} (a quarter",
-    "Query string": f"{wire.LONGEST_QUERY:,} bytes, 1 to {wire.MOST_TICKETS} GUIDs",
+    "Query string": f"{query.LONGEST_QUERY:,} bytes, 1 to {query.MOST_TICKETS} GUIDs",
     "Unknown tickets": f"{Budget().first_reads} first reads",
     "Unconfirmed ids, in memory and in Redis": f"{unconfirmed.MAX_UNCONFIRMED:,} in one process",
     "Unconfirmed ids of one address": f"{unconfirmed.MAX_PER_ADDRESS} at once",

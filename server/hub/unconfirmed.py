@@ -20,7 +20,7 @@ MAX_PER_ADDRESS = 500
 
 
 class Unconfirmed:
-    """Topics of one hub. *most* is no less than one request may ask for (wire.MOST_TICKETS)."""
+    """Topics of one hub. *most* is no less than one request may ask for (query.MOST_TICKETS)."""
 
     def __init__(self, most: int = MAX_UNCONFIRMED, most_per_address: int = MAX_PER_ADDRESS) -> None:
         self.most = most

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from server import metrics, wire
+from server import metrics
 from server.errors import (
     BadRequest,
     NoSiteYet,
@@ -26,7 +26,8 @@ from server.errors import (
 )  # fmt: skip
 from server.hub.hub import Hub
 from server.model import SiteId, TicketId
-from server.wire import Close, Wanted
+from server.query import Query, parse
+from server.wire import Close
 
 MAX_CONNECTIONS = 20_000
 MAX_CONNECTIONS_PER_ADDRESS = 100
@@ -100,7 +101,7 @@ class Admission:
                 raise OriginNotAllowed("this origin is not in ORIGINS")
             if not self.open:
                 raise TooManyConnections("restarting: come back in a while", reason="closing")
-            site, tickets = resolve(wire.wanted(query), self._sites.known)
+            site, tickets = resolve(parse(query), self._sites.known)
             hub.admit(site, tickets, address)
             self._enter(address)
         except Refused as refused:
@@ -172,20 +173,20 @@ class Admission:
         return found is not None and any(found in network for network in self._proxies)
 
 
-def resolve(wanted: Wanted, sites: AbstractSet[SiteId]) -> tuple[SiteId, tuple[TicketId, ...]]:
+def resolve(query: Query, sites: AbstractSet[SiteId]) -> tuple[SiteId, tuple[TicketId, ...]]:
     """The site and tickets of a request; the site may be left out while only one is known.
 
     Raises BadRequest, or UnknownSite, which leaves no trace in Redis, or NoSiteYet.
     """
     if not sites:
         raise NoSiteYet("no site is known here yet: come back in a while")
-    if wanted.site is None:
+    if query.site is None:
         if len(sites) != 1:
             raise BadRequest("site", f"{len(sites)} sites are known here: add &site=<app instance id>")
-        return next(iter(sites)), wanted.tickets
-    if wanted.site not in sites:
-        raise UnknownSite(f"site {wanted.site} is not known here")
-    return wanted.site, wanted.tickets
+        return next(iter(sites)), query.tickets
+    if query.site not in sites:
+        raise UnknownSite(f"site {query.site} is not known here")
+    return query.site, query.tickets
 
 
 def _wildcard(origin: str) -> tuple[str, str, int | None]:

@@ -2,7 +2,7 @@
 
 In: bytes as they arrive. Out: whole messages and control frames in their order, or Broken with the close code. A FrameParser
 is empty between two messages and can be discarded then; a frame's length is checked before the frame has arrived, so it
-never holds more than one message and one frame's head.
+never holds more than one message and an incomplete control frame.
 """
 
 import codecs

@@ -58,7 +58,7 @@ tc:{SITE}:reads           hash      the site's budget, its pause, and the versio
   paused_until            when the pause after a fault of Wix ends
   faults, probe           faults in a row, and until when the one call after a fault has its answer
   small                   how often in a row a fault has made lots a quarter as large
-  by                      claim.lua, spend.lua, settle.lua, extend.lua, budget.lua, remove_site.lua
+  by                      claim.lua, spend.lua, settle.lua, pause.lua, extend.lua, budget.lua, remove_site.lua
   expires                 never; removed: 2 days
 tc:{SITE}:ticket:TICKET   hash      the snapshot of a ticket
   version, read_at        of the last accepted read its version, and when it was claimed

@@ -6,7 +6,6 @@ which would leave httpx's pool broken for good: time-outs and deadline.py end th
 Sources: Wix, "Ticket Definitions V3", "Create Access Token", "About API Keys", "Errors", "Rate Limits".
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,14 +21,12 @@ from server.errors import Malformed, NotThere, WixRefused, WixUnavailable
 from server.model import Definition, SiteId, TicketId
 from server.wix import deadline, schema
 from server.wix.credentials import ApiKey, App
+from server.wix.tokens import Token, Tokens
 
 PATH = "/events/v3/ticket-definitions"
 FIELDS = ("SALES_DETAILS", "EVENT_DETAILS")
 PAGE = 100
 """Definitions in one answer, at most (Wix: cursorPaging.limit)."""
-
-TOKEN_SHARE = 0.8
-"""A token is replaced after this share of its lifetime (4 h), so that no call is made with an expired one."""
 
 TIMEOUT = httpx.Timeout(connect=2.0, read=5.0, write=2.0, pool=2.0)
 WITHIN = 10.0
@@ -60,12 +57,6 @@ class _Response:
     body: bytes
 
 
-@dataclass(slots=True)
-class _Token:
-    text: str
-    replace_at: float
-
-
 class Wix:
     """The API as one app, or one API key, sees it. *clock* gives seconds for the lifetime of tokens, from any start."""
 
@@ -82,13 +73,11 @@ class Wix:
     ) -> None:
         self.credentials = credentials
         self.url = url.rstrip("/")
-        self._clock = clock
         self._timeout = timeout
         self._limits = limits
         self._within = within
         self._largest = largest
-        self._tokens: dict[SiteId, _Token] = {}
-        self._locks: dict[SiteId, asyncio.Lock] = {}
+        self._tokens = Tokens(self._request_token, clock)
         self._http = self._client()
         self._retired: list[httpx.AsyncClient] = []
 
@@ -135,7 +124,7 @@ class Wix:
             response = await self._send(site, kind, method, path, headers=headers, **content)
             if response.status == httpx.codes.UNAUTHORIZED and isinstance(self.credentials, App):
                 # The token may have been revoked; a second 401, with a new token, is final.
-                self._discard_token(site, headers["Authorization"])
+                self._tokens.discard(site, headers["Authorization"])
                 if await pay():
                     headers = await self._authorization(site)
                     response = await self._send(site, kind, method, path, headers=headers, **content)
@@ -148,20 +137,14 @@ class Wix:
                 "wix-site-id": self.credentials.sites.get(site, site),
             }
         # Wix takes the token without "Bearer".
-        return {"Authorization": await self._token(site, self.credentials)}
+        return {"Authorization": await self._tokens.get(site)}
 
-    async def _token(self, site: SiteId, app: App) -> str:
-        async with self._locks.setdefault(site, asyncio.Lock()):
-            held = self._tokens.get(site)
-            if held is None or self._clock() >= held.replace_at:
-                held = self._tokens[site] = await self._new_token(site, app)
-            return held.text
-
-    async def _new_token(self, site: SiteId, app: App) -> _Token:
+    async def _request_token(self, site: SiteId) -> Token:
+        assert isinstance(self.credentials, App)  # noqa: S101 - an API key needs no tokens
         body = {
             "grant_type": "client_credentials",
-            "client_id": app.id,
-            "client_secret": app.secret,
+            "client_id": self.credentials.id,
+            "client_secret": self.credentials.secret,
             "instance_id": site,
         }
         response = await self._send(site, "token", "POST", "/oauth2/token", json=body)
@@ -179,12 +162,7 @@ class Wix:
         if not token.isascii() or not token.isprintable():
             # It would be held for hours, and every call with it would fail.
             raise WixUnavailable(f"Wix's token for site {site} cannot stand in a header")
-        return _Token(token, self._clock() + TOKEN_SHARE * lives)
-
-    def _discard_token(self, site: SiteId, used: str) -> None:
-        held = self._tokens.get(site)
-        if held and held.text == used:
-            del self._tokens[site]
+        return Token(token, lives)
 
     async def _send(
         self,

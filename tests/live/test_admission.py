@@ -16,7 +16,7 @@ from server.errors import (
 from server.hub.hub import Hub
 from server.live.admission import ANSWERS, Admission, Admitted, resolve
 from server.model import SiteId, TicketId
-from server.wire import Wanted
+from server.query import Query
 
 ONE = SiteId("5f0e4d3c-1111-4111-8111-00000000b001")
 TWO = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
@@ -261,25 +261,25 @@ def test_every_refusal_has_an_answer() -> None:
 
 def test_named_site() -> None:
     """A request that names a known site gets it, with its tickets in their order."""
-    assert (TWO, TICKETS) == resolve(Wanted(TWO, TICKETS), {ONE, TWO})
+    assert (TWO, TICKETS) == resolve(Query(TWO, TICKETS), {ONE, TWO})
 
 
 def test_only_site_need_not_be_named() -> None:
     """While one site is known a request need not name it."""
-    assert (ONE, TICKETS) == resolve(Wanted(None, TICKETS), {ONE})
+    assert (ONE, TICKETS) == resolve(Query(None, TICKETS), {ONE})
 
 
 @pytest.mark.parametrize("site", [None, ONE])
 def test_no_site_is_known_yet(site: SiteId | None) -> None:
     """While no site is known at all the refusal is not final: Redis may be new, or have lost its data."""
     with pytest.raises(NoSiteYet):
-        resolve(Wanted(site, TICKETS), set())
+        resolve(Query(site, TICKETS), set())
 
 
 def test_site_must_be_named_if_there_are_several() -> None:
     """With more than one site the request has to name its own; the error says how."""
     with pytest.raises(BadRequest, match="add &site=<app instance id>") as caught:
-        resolve(Wanted(None, TICKETS), {ONE, TWO})
+        resolve(Query(None, TICKETS), {ONE, TWO})
 
     assert "site" == caught.value.field
 
@@ -287,4 +287,4 @@ def test_site_must_be_named_if_there_are_several() -> None:
 def test_unknown_site() -> None:
     """A site that is not known is refused, however many are known."""
     with pytest.raises(UnknownSite, match=TWO):
-        resolve(Wanted(TWO, TICKETS), {ONE})
+        resolve(Query(TWO, TICKETS), {ONE})

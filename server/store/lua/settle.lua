@@ -1,4 +1,4 @@
--- with: clock
+-- with: clock pause
 -- settle: a read has ended; set when each of its tickets is due next.
 -- keys   site, due, hinted, watched, reads, holds
 -- args   version of the read, its lease end (0 = nothing was claimed: only tickets that have no due time and
@@ -12,9 +12,8 @@
 -- keeps  a ticket that is due now was marked meanwhile: its due time stays. A version, which is when the read began, may be
 --        in the future after a clock was set back; due times are counted from now then. Wix's read model may lag its
 --        webhooks, so a hint, a hold's end and a sale's start or end are followed by reads until the last settle time has
---        passed. A fault pauses the site, never a ticket: its tickets are due now, the pause delays them, and the next lots
---        are small (claim). Where Wix names no time, the pause counts from the beginning of the last call: one that timed
---        out has waited already.
+--        passed. A fault pauses the site (pause.lua), never a ticket: its tickets are due now, the pause delays them, and the
+--        next lots are small (claim).
 
 local site, due, hinted, watched, reads, holds = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
@@ -132,17 +131,6 @@ redis.call('HSET', reads, 'probe', 0)
 if outcome == 'good' then
   redis.call('HSET', reads, 'faults', 0)
 elseif outcome == 'fault' then
-  local faults = redis.call('HINCRBY', reads, 'faults', 1)
-  local was = redis.call('HMGET', reads, 'last_call', 'paused_until')
-  local pause = tonumber(ARGV[4])
-  if pause < 0 then
-    local waited = now - math.min(now, tonumber(was[1] or now))
-    pause = math.max(0, tonumber(ARGV[5]) * math.min(8, 2 ^ faults) * 1000000 - waited)
-  end
-  pause = math.min(pause, longest)
-  local until_ = math.max(now + pause, tonumber(was[2] or 0))
-  until_ = math.min(until_, now + longest)
-  redis.call('HSET', reads, 'paused_until', int(until_))
-  return until_ - now
+  return pause(reads, tonumber(ARGV[4]), tonumber(ARGV[5]), longest)
 end
 return 0
