@@ -3,6 +3,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -303,3 +304,28 @@ async def test_closing_leaves_nothing() -> None:
     await way.aclose()
 
     assert (0, before) == (way.pending, tasks())
+
+
+async def test_closing_leaves_no_connection() -> None:
+    """Closing while a request closes the connections that a receiver has ended leaves none of them open."""
+    receiver = Receiver(0)
+    way = Delivery(sign, Board(), within=PATIENT)
+    async with listening(receiver):
+        before = descriptors()
+        way.urls = (receiver.url,)
+        post(way, *range(20))
+        await until(lambda: len(receiver.got) == 20)
+        receiver.open.set()
+        await until(lambda: way.pending == 0)
+    post(way, 20)
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    await way.aclose()
+
+    await until(lambda: descriptors() <= before, 5)
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
