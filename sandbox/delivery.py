@@ -40,6 +40,8 @@ MAX_CONCURRENT = 64
 
 MAX_KEPT = 10_000
 """Number of webhooks that are stored."""
+CLOSE_WITHIN = 1.0
+"""Seconds that requests have to end when sending stops."""
 
 Json = dict[str, Any]
 
@@ -105,6 +107,7 @@ class Delivery:
         self._within = within
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[httpx.Response]] = set()
         self._semaphores: dict[str, asyncio.Semaphore] = {}
         self._client: httpx.AsyncClient | None = None
 
@@ -148,6 +151,12 @@ class Delivery:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        if requests := list(self._requests):
+            # Not cancelled at once: httpcore may be closing connections for a request, and a cancel would leave the others open.
+            _, late = await asyncio.wait(requests, timeout=CLOSE_WITHIN)
+            for request in late:
+                request.cancel()
+            await asyncio.gather(*requests, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
 
@@ -170,10 +179,11 @@ class Delivery:
         async with self._semaphores.setdefault(url, asyncio.Semaphore(MAX_CONCURRENT)):
             began, at, status = time.perf_counter(), self._clock(), 0
             try:
-                response = await self._client.post(
-                    url, content=webhook.jwt.encode(), headers={"Content-Type": "text/plain"}
-                )
-                status = response.status_code
+                posting = self._client.post(url, content=webhook.jwt.encode(), headers={"Content-Type": "text/plain"})
+                request = asyncio.get_running_loop().create_task(posting)
+                self._requests.add(request)
+                request.add_done_callback(self._requests.discard)
+                status = (await asyncio.shield(request)).status_code
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 log.debug("webhook %d: %s", webhook.n, type(error).__name__)
             took = time.perf_counter() - began

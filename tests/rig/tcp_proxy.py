@@ -75,12 +75,12 @@ class TcpProxy:
             await asyncio.wait(self._lines)
 
     def _on_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)  # not in the task, which may be cancelled before its first step
         line = asyncio.get_running_loop().create_task(self._line(reader, writer))
         self._lines.add(line)
         line.add_done_callback(self._lines.discard)
 
     async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         both = {writer}
         try:
             await self._open.wait()

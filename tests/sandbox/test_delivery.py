@@ -3,6 +3,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -306,3 +307,28 @@ async def test_closing_leaves_no_task() -> None:
     await sender.aclose()
 
     assert (0, before) == (sender.pending, tasks())
+
+
+async def test_closing_leaves_no_connection() -> None:
+    """Closing while a request closes the connections that a receiver has ended leaves none of them open."""
+    receiver = Receiver(0)
+    sender = Delivery(sign, LiveKnobs(), within=LONG_TIMEOUT)
+    async with listening(receiver):
+        before = descriptors()
+        sender.urls = (receiver.url,)
+        post(sender, *range(20))
+        await until(lambda: len(receiver.received) == 20)
+        receiver.open.set()
+        await until(lambda: sender.pending == 0)
+    post(sender, 20)
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    await sender.aclose()
+
+    await until(lambda: descriptors() <= before, 5)
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
