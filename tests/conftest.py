@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+import pytest
 import structlog
 import uvloop
 
@@ -26,3 +27,12 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Uvloop, as server/run.py: its transports are no asyncio.Transport, and time things differently."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest applies -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that uses the browser, directly or by another fixture; put the long tests first."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -7,6 +7,8 @@ import time
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
+import pytest
+
 from server.model import SiteId, TicketId
 from server.store.keys import key
 from tests.rig.buyers import Buyers, buy_steadily
@@ -29,6 +31,7 @@ LIMIT = 200
 """Calls of one site in any minute (Wix, "Rate limits")."""
 
 
+@pytest.mark.alone
 async def test_refused_site_does_not_harm_other_sites(command: Run, redis_server: Servers) -> None:
     """Law 5: While Wix refuses one of three sites none has over 200 calls in a minute, and the others stay as quick."""
     async with AsyncExitStack() as stack:
@@ -120,6 +123,7 @@ async def test_delayed_calls_stay_within_the_rate_limit(command: Run, redis_serv
     assert 190 <= most <= LIMIT
 
 
+@pytest.mark.alone
 async def test_rate_limit_holds_under_5000_webhooks(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 4: 5,000 webhooks on 500 tickets in 20 s stay within 200 calls a minute, and all is fresh 30 s later."""
     tickets = wix.sandbox.add(500, limit=100_000)
@@ -151,6 +155,7 @@ async def test_rate_limit_holds_under_5000_webhooks(command: Run, redis_server: 
     assert 30 >= seconds
 
 
+@pytest.mark.alone
 async def test_same_webhook_a_thousand_times(command: Run, redis_server: Servers) -> None:
     """Law 2: One order sent 1,000 times among older ones costs 6 reads in 35 s, and no number goes back."""
     # Its late sale has begun: only these orders make a ticket due.

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
+import pytest
+
 from server.model import Hint, Pace, Rules, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Listing, Lot, NextRead, Schedule
@@ -54,6 +56,7 @@ async def test_memory_of_redis_for_each_ticket(redis_server: Servers) -> None:
     assert 1000 > changed
 
 
+@pytest.mark.alone
 async def test_scripts_block_redis_for_milliseconds(redis_server: Servers) -> None:
     """No script blocks Redis for longer than some milliseconds, however much it gets at once."""
     server = redis_server()
@@ -194,6 +197,7 @@ async def test_cpu_of_a_worker(command: Run, redis_server: Servers, wix: WixRig)
     assert 0.1 > idle
 
 
+@pytest.mark.alone
 async def test_marking_on_a_cluster_costs_little_more(redis_url: str, cluster_url: str) -> None:
     """Marking on a cluster costs a web process less than three times as much: concurrent commands are still batched."""
     rates = {}

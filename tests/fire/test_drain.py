@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Monitor
 
@@ -56,6 +57,7 @@ async def watching(client: httpx.AsyncClient, url: str) -> float:
     return (await figures(client, url))['ticket_counter_viewers{kind="ws"}']
 
 
+@pytest.mark.alone
 async def test_rolling_restart_moves_2000_viewers(
     command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path
 ) -> None:
@@ -141,6 +143,7 @@ class NewClientCommands:
                 self.names[heard["command"].split()[0]] += 1
 
 
+@pytest.mark.alone
 async def test_reconnecting_viewers_do_not_overload_redis_or_wix(
     command: Run, redis_server: Servers, wix: WixRig
 ) -> None:

@@ -64,6 +64,7 @@ async def started_again(server: RedisServer) -> float:
     return time.time()
 
 
+@pytest.mark.alone
 async def test_killed_redis_loses_no_webhook(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """A Redis that is killed and comes back has lost no webhook that was answered 200, and all works 3 s later."""
     server = redis_server()
@@ -107,6 +108,7 @@ async def test_killed_redis_loses_no_webhook(command: Run, redis_server: Servers
     assert [] == deployment.ended
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("both", [False, True], ids=["listening", "both"])
 async def test_silent_link_is_noticed_and_healed(
     start_server: StartServer, redis_shared: RedisServer, redis_url: str, wix: WixRig, both: bool
@@ -282,6 +284,7 @@ async def _served(url: str, wix: WixRig) -> bool:
     return answer.status_code == httpx.codes.OK
 
 
+@pytest.mark.alone
 async def test_full_redis_refuses_webhooks_and_withdraws_numbers(
     command: Run, redis_server: Servers, wix: WixRig
 ) -> None:

@@ -23,6 +23,7 @@ SECONDS = 120
 TOKEN = "only-for-this-test"
 
 
+@pytest.mark.long
 async def test_no_order_is_lost(
     command: Run, redis_server: Servers, wix: WixRig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,7 @@ from tests.rig.wix import WixRig
 from tests.rig.wix_calls import counted_calls
 
 
+@pytest.mark.alone
 async def test_outage_of_wix_costs_few_calls_and_no_webhook(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 5: 20 s of 429 and 10 s without answers cost 5 calls and no webhook; then all is fresh in 10 s and stays so."""
     tickets = wix.sandbox.add(300, limit=100_000)

@@ -64,9 +64,11 @@ async def buy_steadily(all_buyers: Sequence[Buyers], a_second: float, seconds: f
     """Buy so many tickets *a_second* in total, for so many seconds; answers how many were bought."""
     loop = asyncio.get_running_loop()
     began, sold = loop.time(), 0
-    while (passed := loop.time() - began) < seconds:
+    while True:
+        passed = min(loop.time() - began, seconds)
         while sold < passed * a_second:
             DICE.choice(all_buyers).buy()
             sold += 1
+        if passed == seconds:
+            return sold
         await asyncio.sleep(0.005)
-    return sold
