@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from tests.rig.buyers import Buyers, buy_steadily
 from tests.rig.deployment import Deployment
 from tests.rig.hint_load import hint_load
