@@ -20,7 +20,7 @@ from server.live.handshake import HEADERS
 from server.live.websocket import CounterProtocol
 from server.settings import Settings
 
-log = logs.logger("front")
+log = logs.logger("http")
 
 
 class State(ServerState):

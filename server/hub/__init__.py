@@ -1,6 +1,6 @@
 """What this process knows of the tickets that are watched here, and how a change reaches every viewer.
 
-hub.py            who watches what, and the flush that writes a change to all of them
+hub.py            viewers join and leave, and the flush that writes a change to all of them
 topics.py         one ticket that is watched, and the viewers of the same tickets
 feed.py           keeps every topic true: subscriptions, snapshots, rounds
 subscriptions.py  what this process is subscribed to in Redis
