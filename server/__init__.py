@@ -23,7 +23,7 @@ Where things are:
 
   http/               uvicorn as we run it
     server.py         its configuration
-    listen.py         the listening socket, TCP options, the port that several processes share
+    listen.py         the listening socket, the TCP option that drops stuck clients, the port that processes share
     connection.py     one HTTP connection: size of a head, time-outs, one request after another
     upgrade.py        which requests become WebSockets
     idle.py           how many idle connections there may be, and which is closed for a new one
@@ -39,7 +39,8 @@ Where things are:
     responses.py      errors as JSON, CORS headers
 
   hub/                which viewers watch what in this process, and how a change reaches them
-    hub.py            viewers join and leave; writes changes to all; sends all away at a shutdown
+    hub.py            viewers join and leave; a topic lingers 30 s without viewers; writes changes to all; sends all away at
+                      a shutdown
     topics.py         one watched ticket: what is shown of it, and when it is withdrawn (MAX_STALE)
     feed.py           loads snapshots and checks every 5 s that what viewers see is what is stored
     subscriptions.py  pub/sub: subscribes, and opens a lost or silent link again
@@ -50,7 +51,7 @@ Where things are:
   refresh/            reads from Wix what is due
     claims.py         the worker's loop: claims due tickets of each site, at most 16 reads at once
     listing.py        lists all tickets of a site, page by page
-    reader.py         one query of up to 100 tickets; tickets missing from the answer; faults
+    reader.py         one query of up to 100 tickets; when a ticket counts as deleted (two answers without it, then 404)
     silence.py        warns when stock falls and no webhook arrives
 
   wix/                Wix's API and its webhooks
@@ -64,8 +65,8 @@ Where things are:
 
   store/              what is stored in Redis; __init__.py is the table of every key
     schedule.py       when each ticket is read: mark, watch, claim, settle, pause (calls the scripts)
-    budget.py         Wix's rate limit as a token bucket: its numbers
-    timing.py         all durations
+    budget.py         Wix's rate limit as a token bucket: its numbers, and the longest pause
+    timing.py         durations of the schedule: leases, time between reads, how long a ticket stays watched
     snapshots.py      what was read of each ticket: kept if newer, published, history
     changes.py        the stream of changes, read by consumer groups
     sites.py          known sites, and their return when Redis lost its data
@@ -75,8 +76,8 @@ Where things are:
     lua/              the scripts, each one atomic step:
                       mark.lua (hints) watch.lua (viewers) claim.lua (leases, lots) spend.lua budget.lua (rate limit)
                       settle.lua (next due times) pause.lua (back-off after a fault of Wix) extend.lua (listings)
-                      keep.lua (newer wins; publish; trim changes and history) miss.lua silence.lua add_site.lua
-                      remove_site.lua clock.lua
+                      keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
+                      silence.lua (falls without a webhook) add_site.lua remove_site.lua clock.lua
 
   redis/              the driver, for one server or a cluster; it knows no ticket
     client.py         scripts and commands, time-outs, and the check that Redis loses no data

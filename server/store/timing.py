@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The durations of the schedule and the hub, in seconds."""
+    """The durations of the schedule, in seconds."""
 
     lease: float = 30.0  # a claim ends by itself
     watch_every: float = 15.0  # between two reads of a watched ticket
