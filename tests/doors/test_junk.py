@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.rig.deployment import Deployment
 from tests.rig.loop_lag import LoopLag
 from tests.rig.measured_visitors import measured_visitors
@@ -194,6 +196,7 @@ def levels(log: str) -> set[str]:
     return {one[1] if one else "none" for one in found}
 
 
+@pytest.mark.alone
 async def test_junk_messages_get_the_right_close_codes(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """10,000 junk messages get the right close codes; no error is logged, the event loop is not late, viewers are right."""
     ticket = wix.tickets["fixed"]

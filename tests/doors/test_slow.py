@@ -111,6 +111,7 @@ async def look(pid: int, sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.alone
 async def test_slow_requests_do_not_delay_webhooks(
     command: Run, redis_server: Servers, wix: WixRig, tmp_path: Path, kind: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from redis.asyncio import Redis
 
 from server.hub.unconfirmed import MAX_UNCONFIRMED as MOST_UNPROVEN
@@ -142,6 +143,7 @@ async def flood(clients: Clients) -> None:
     await asyncio.gather(viewers(), *(poll() for _ in range(POLLERS)))
 
 
+@pytest.mark.alone
 async def test_flood_of_unknown_tickets_is_bounded(command: Run, redis_server: Servers, wix: WixRig) -> None:
     """Law 9: Thousands of unknown tickets use little of memory, Redis and Wix, and nothing later; numbers stay right."""
     server = redis_server()
@@ -254,6 +256,7 @@ async def visit(clients: Clients, number: int, tickets: Sequence[str]) -> None:
         clients.leave(writer, abrupt=number % 2 == 0)
 
 
+@pytest.mark.alone
 async def test_viewers_that_come_and_go_leak_nothing(command: Run, redis_server: Servers) -> None:
     """20,000 viewers that come and go within 40 s, half of them abruptly, leave no descriptor, memory or subscription."""
     server = redis_server()
