@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,8 +56,8 @@ class Redis:
     def start(cls, folder: Path) -> "Redis":
         """Start an empty Redis."""
         port = free_port()
-        data = folder / f"redis-{port}"
-        data.mkdir()
+        # A port may be free again, and its folder still there.
+        data = Path(tempfile.mkdtemp(prefix=f"redis-{port}-", dir=folder))
         command = [str(valkey.binary()), str(valkey.CONF), "--port", str(port), "--dir", str(data)]
         process = subprocess.Popen(pinned(VIEWER_CORE, *command), stdout=subprocess.DEVNULL)
         found = cls(process, port)
