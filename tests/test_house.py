@@ -364,7 +364,7 @@ def test_wheel_holds_what_is_tracked(tmp_path: Path) -> None:
     } == set(zipfile.ZipFile(wheel).namelist())
 
 
-def test_floors() -> None:
+def test_dependencies_have_secure_minimum_versions() -> None:
     """No dependency may be so old that it lets in what was found in it since; the locks hold newer ones still."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = dict(requirement.split(">=") for requirement in project["dependencies"])
@@ -411,7 +411,7 @@ def test_nothing_of_one_machine() -> None:
     assert found == []
 
 
-def test_procfile() -> None:
+def test_procfile_commands_exist() -> None:
     """Each process of the Procfile is a command that exists."""
     processes = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
 

@@ -148,7 +148,7 @@ def test_full_disk(tmp_path: Path) -> None:
         assert {} == samples()
 
 
-def test_folder() -> None:
+def test_metrics_folder_is_locked_and_removed() -> None:
     """The folder exists as long as it is used, is removed with its contents, and is locked against systemd-tmpfiles."""
     with metrics.folder() as folder:
         metrics.create_files(folder, 0)

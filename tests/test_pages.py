@@ -214,7 +214,7 @@ async def test_embed_bad_request(serve: Serve, query: str) -> None:
 
 
 @pytest.mark.parametrize("details", [{}, {"redis": False}, {"accepting": False}])
-async def test_livez(serve: Serve, details: dict[str, bool]) -> None:
+async def test_livez_answers_yes(serve: Serve, details: dict[str, bool]) -> None:
     """The process is alive as long as it answers, even if Redis is unavailable."""
     response = await serve(details=details).get("/livez")
 
@@ -225,7 +225,7 @@ async def test_livez(serve: Serve, details: dict[str, bool]) -> None:
     ("details", "status", "text"),
     [({}, 200, "yes\n"), ({"redis": False}, 503, "no\n"), ({"accepting": False}, 503, "no\n")],
 )
-async def test_readyz(serve: Serve, details: dict[str, bool], status: int, text: str) -> None:
+async def test_readyz_follows_the_details(serve: Serve, details: dict[str, bool], status: int, text: str) -> None:
     """Law 11: a process is ready while all conditions hold; a client without the token does not learn why not."""
     response = await serve(details=details, token="secret").get("/readyz")
 

@@ -44,7 +44,7 @@ def pem() -> str:
     return key.public_bytes(serialization.Encoding.PEM, spki).decode()
 
 
-def test_defaults(from_file: Write) -> None:
+def test_default_settings(from_file: Write) -> None:
     """Without any setting all defaults are valid, and of the right type."""
     found = from_file()
 
@@ -189,7 +189,7 @@ def test_public_key_invalid(from_file: Write, pem: str) -> None:
     assert [] == [text for text in found if pem.splitlines()[1] in text or text.count("WIX_PUBLIC_KEY") != 1]
 
 
-def test_lists(from_file: Write) -> None:
+def test_lists_are_comma_separated(from_file: Write) -> None:
     """Lists are comma-separated, with optional blanks; origins get the form in which browsers send them."""
     found = from_file(
         "ORIGINS= https://Shop.example/ , https://*.wixsite.com:443,http://[::1]:8080,null,",

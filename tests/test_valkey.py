@@ -55,7 +55,7 @@ async def test_data_survives_stop(tmp_path: Path) -> None:
         assert await client.get("ticket") == "3 left"
 
 
-async def test_configuration(tmp_path: Path) -> None:
+async def test_embedded_server_has_our_configuration(tmp_path: Path) -> None:
     """The embedded server loses nothing, evicts nothing, and only this machine's user can reach it."""
     async with serving(tmp_path) as client:
         config = await client.config_get("appendonly", "appendfsync", "maxmemory-policy", "save", "port")

@@ -33,7 +33,7 @@ def connect(idle: Idle, ends: list[tuple[str, Connection]], seconds: float = WIT
     return one
 
 
-async def test_timeouts() -> None:
+async def test_incomplete_request_times_out_once() -> None:
     """An incomplete request times out after its own time, not before and not twice."""
     idle, ends = Idle(), list[tuple[str, Connection]]()
     loop = asyncio.get_running_loop()

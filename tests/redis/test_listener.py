@@ -180,7 +180,7 @@ async def test_dead_link(redis_url: str) -> None:
 # -- probes --
 
 
-async def test_probe(store: RedisClient, redis_url: str) -> None:
+async def test_probe_comes_back_and_proves_the_link(store: RedisClient, redis_url: str) -> None:
     """A link knows when a message from its probe arrived, and does not return it; without a probe it never does."""
     async with listening(redis_url, new_probe(), 5.0) as link, listening(redis_url) as without:
         began = asyncio.get_running_loop().time()

@@ -76,7 +76,7 @@ async def test_master_becomes_replica(redis_server: Server, pipeline_scripts: bo
         assert 42 == await redis.execute("EVAL", WRITE, 1, "key")
 
 
-async def test_unresponsive(redis_server: Server) -> None:
+async def test_unresponsive_node_fails_fast(redis_server: Server) -> None:
     """Commands to a node that has not answered for a while fail fast, until it answers."""
     server = redis_server()
     async with aclosing(node(server.url, answer=10)) as redis:

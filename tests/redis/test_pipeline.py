@@ -167,7 +167,7 @@ async def test_closed_twice() -> None:
         assert ["after"] == await results(echo(pipeline, "after"))
 
 
-async def test_timeout() -> None:
+async def test_timeout_reaches_all_waiting_commands() -> None:
     """When Redis stops answering, commands without an answer time out, and no late answer goes to another command."""
     async with scripted() as (redis, pipeline):
         redis.hush(after=1)
@@ -313,7 +313,7 @@ async def test_any_text(redis_url: str, words: tuple[str, ...]) -> None:
         assert words[-1] == await pipeline.execute("GET", "key")
 
 
-async def test_numbers(redis_url: str) -> None:
+async def test_number_is_sent_as_its_text(redis_url: str) -> None:
     """A number is sent as its text."""
     async with open_pipeline(redis_url) as pipeline:
         assert ["7", "0.5"] == [await pipeline.execute("ECHO", one) for one in (7, 0.5)]
