@@ -26,7 +26,7 @@ def tied_to_parent(command: Sequence[str]) -> list[str]:
     The first word of *command* is a path: PATH is not searched.
 
     A small Python asks the kernel for that and then executes *command*. Asking in subprocess's `preexec_fn` would run
-    Python in a fork of a process with threads, which may deadlock. The kernel means the *thread* that started it, so
+    Python in a fork of a process with threads, which may deadlock. The signal comes when the *thread* that started it ends, so
     start it in the main thread. Only Linux does this: elsewhere the process outlives this one.
     """
     return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command]

@@ -13,9 +13,9 @@ TicketCounterError
     ├── BadRequest         it names no counter
     ├── UnknownSite        it names a site that is not ours
     ├── OriginNotAllowed   it comes from a page that ORIGINS does not list
-    ├── NoSiteYet          no site is known: Redis is empty, or new
-    ├── TooManyConnections the process, the address or the limit of open files is full, or the process shuts down
-    └── TooManyUnconfirmed an address watches too many tickets that Wix has not confirmed
+    ├── NoSiteYet          no site is known yet: try again later
+    ├── TooManyConnections a limit is reached, or the process shuts down: try again later
+    └── TooManyUnconfirmed an address watches too many tickets that Wix has not confirmed: try again later
 """
 
 
@@ -96,7 +96,7 @@ class OriginNotAllowed(Refused):
 
 
 class NoSiteYet(Refused):
-    """No site is known yet; a worker adds those of its settings within seconds."""
+    """No site is known yet: none is configured, or no worker has added it."""
 
     reason = "no_site"
 

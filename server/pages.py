@@ -81,8 +81,8 @@ class Pages:
         """The widget, cached for five minutes."""
         script = _load(self._widget)
         headers = {**_SCRIPT_HEADERS, "Cache-Control": "public, max-age=300", "ETag": f'W/"{script.hash}"'}
-        known = request.headers.get("if-none-match", "")
-        if known == "*" or f'"{script.hash}"' in known:
+        if_none_match = request.headers.get("if-none-match", "")
+        if if_none_match == "*" or f'"{script.hash}"' in if_none_match:
             return Response(status_code=304, headers=headers)
         return script.response(request, headers)
 

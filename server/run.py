@@ -230,7 +230,7 @@ async def _drain(tasks: dict[str, asyncio.Task[None]], parts: list[Web | Worker]
 def _stop_event(stack: AsyncExitStack, *, exit_on_second: bool = True) -> asyncio.Event:
     """An event that the first SIGTERM or SIGINT sets, until *stack* ends; a second one may end the process at once.
 
-    A supervisor's child may get a signal twice: from its parent, and from what signals every process of a group.
+    A supervisor's child may get a signal twice: from its parent, and from a terminal or systemd, which signal the group.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -30,7 +30,7 @@ _V = re.compile(r'\{"v":(\d+),')
 
 
 class Close(IntEnum):
-    """Why a socket is closed (RFC 6455, section 7.4): after 4000-4499 a client comes back, after 4500-4999 it does not."""
+    """Why a socket is closed (RFC 6455, section 7.4): after 1012 and 4000-4499 a client comes back, after the others not."""
 
     NORMAL = 1000
     BINARY = 1003

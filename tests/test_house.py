@@ -60,12 +60,12 @@ FLOORS = {
     # Answers of Redis given to another task after a cancelled call, and subscriptions of a cluster that never came back.
     "redis[hiredis]": (8, 1),
 }
-"""Versions below which a dependency has a known way in, and which kind: nobody may ask for less."""
+"""Versions below which a dependency has a known way in, and which kind: no lower version may be asked for."""
 
 NOT_OURS = re.compile(
     # Registries: locks and scripts work with any mirror, and name none.
     r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|deb\.debian\.org"
-    # Folders of one machine: nobody else has them.
+    # Folders of one machine: no other machine has them.
     r"|(?<![\w.})-])/(?:work|root)/"
 )
 
@@ -158,7 +158,14 @@ def named_on_map(package: str) -> Iterator[str]:
         yield from ("".join(name for _, name in folders) + name for name in names)
 
 
-@pytest.mark.parametrize("package", ["server", "sandbox"])
+PACKAGES = [
+    "server",
+    "sandbox",
+    *(f"server/{name}" for name in ("http", "hub", "live", "redis", "refresh", "store", "wix")),
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_map_names_every_file(package: str) -> None:
     """The map in a package's docstring names each of its files, or for scripts their folder, and nothing else."""
     there = [Path(name).relative_to(package) for name in tracked() if name.startswith(f"{package}/")]

@@ -39,7 +39,7 @@ async def reads_all(worker: Worker, wix: WixRig) -> bool:
 
 
 async def test_reads_all_of_the_site(redis_url: str, wix: WixRig) -> None:
-    """A worker lists its sites and reads every ticket of them, without anybody who watches."""
+    """A worker lists its sites and reads every ticket of them, without any viewer."""
     async with working(redis_url, wix) as worker:
         assert await until(lambda: reads_all(worker, wix))
 

@@ -120,8 +120,8 @@ class HttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read its response: limit the time for that.
 
-        Except for an event stream, the only response without a length: its reader is a viewer and gets the newest state
-        when it reads; if it reads nothing at all, the kernel ends the connection (listen.py).
+        An event stream, the only response without a length, has no such limit: its client is a viewer and gets the newest
+        state when it reads; if it reads nothing at all, the kernel ends the connection (listen.py).
         """
         super().pause_writing()
         response = self.cycle

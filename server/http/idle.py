@@ -39,8 +39,8 @@ class IncompleteConnection(IdleConnection, Protocol):
 class Idle:
     """The idle connections of one server; each is in one of three lists, once.
 
-    If there are *most*, or no descriptor below *first_reserved* is free, each new connection evicts one. More than
-    *most* are idle only after many requests end at once, and those time out in seconds.
+    When there are *most*, or when no descriptor below *first_reserved* is free, each new connection evicts an idle one.
+    There are more than *most* only after many requests end at once; those time out in seconds.
     """
 
     def __init__(self, *, most: int = MOST, first_reserved: int = sys.maxsize, scarce_for: float = SCARCE_FOR) -> None:
@@ -92,7 +92,7 @@ class Idle:
             self._timer = loop.call_at(due, self._expire)
 
     def add_keep_alive(self, connection: IdleConnection) -> None:
-        """Its request is answered, and another may follow; one that is closing stays so until it took the response."""
+        """Its request is answered, and another may follow. A connection that is closing stays in that list."""
         if connection not in self._closing:
             self._keep_alive[connection] = None
 
@@ -102,7 +102,7 @@ class Idle:
         self._keep_alive.pop(connection, None)
 
     def add_closing(self, connection: IdleConnection) -> None:
-        """It was told to close, or does not read its response: its class limits that, or the time-out if one runs."""
+        """It was told to close, or does not read its response. Its own timer ends it, unless its time-out here still runs."""
         if connection not in self._incomplete:
             self._keep_alive.pop(connection, None)
             self._closing[connection] = None

@@ -27,7 +27,7 @@ from server.store.schedule import Schedule
 from server.store.sites import Sites
 
 ROUND_EVERY = 5.0
-"""Seconds between two rounds of `watch`; the schedule forgets a viewer after four of them."""
+"""Seconds between two rounds of `watch`; a ticket that is in none of four rounds is no longer watched."""
 POLL_EVERY = 1.0
 """Seconds between two reads of topics for which there is no link."""
 RETRY = 0.5

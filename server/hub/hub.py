@@ -184,7 +184,7 @@ class Hub:
             self._work.clear()
 
     def _collect(self, due: dict[Audience, set[Topic]], written: Container[Audience]) -> bool:
-        """Add what changed to what audiences are *due*, or to the next flush for those *written* to; tell if any is left."""
+        """Add each changed topic to what its audiences are *due*; those *written* to wait for the next flush. Tell if any is due."""
         changed, self._changed = self._changed, set()
         for topic in changed:
             for audience in topic.audiences:

@@ -48,7 +48,7 @@ class OtherRules:
         return stored.v is None or stored.rules == self.rules_hash
 
     async def found(self, site: SiteId, topics: Sequence[Topic]) -> None:
-        """The counters of these topics of a site are not ours; raises RedisUnavailable."""
+        """Ask for reads of these topics, whose counters have other rules, and warn. Raises RedisUnavailable."""
         if not topics:
             return
         now = self._now()
@@ -65,5 +65,5 @@ class OtherRules:
         self._warning.warn(site, topics=len(topics))
 
     def discard(self, topic: Topic) -> None:
-        """Its counter was made by our rules, or it has no viewer any more."""
+        """Forget a topic whose counter has our rules, or which has no viewer any more."""
         self._marked.pop(topic, None)

@@ -43,21 +43,21 @@ class Unconfirmed:
         """Let an address ask for so many new topics; raises TooManyUnconfirmed. Its first request is never too much."""
         asked = self._per_address.get(address, 0)
         if asked and asked + new > self.most_per_address:
-            raise TooManyUnconfirmed("too many tickets that are not known yet: come back in a while")
+            raise TooManyUnconfirmed("too many tickets that Wix has not confirmed yet: come back in a while")
 
     def add(self, topic: Topic) -> None:
-        """An audience begins to watch it: it is the newest now."""
+        """Count a topic that an audience begins to watch, as the newest."""
         if topic not in self._topics:
             self._per_address[topic.asked_by] += 1
         self._topics[topic] = None
         self._topics.move_to_end(topic)
 
     def unwatched(self, topic: Topic) -> None:
-        """It has no viewer left: it is the first to make room."""
+        """Make a topic without viewers the first that is closed to make room."""
         self._topics.move_to_end(topic, last=False)
 
     def discard(self, topic: Topic) -> bool:
-        """It is confirmed, or closed; tells whether it was one of these."""
+        """Stop counting a topic, which is confirmed or closed; tells whether it was counted."""
         if topic not in self._topics:
             return False
         del self._topics[topic]

@@ -1,8 +1,8 @@
-"""The counters resource, live: one address, three ways to listen (JSON, server-sent events, WebSocket).
+"""The counters resource: JSON, server-sent events, WebSocket.
 
 counters.py   JSON
 sse.py        server-sent events
-responses.py  what the two have in common: admission, CORS headers, errors as JSON
+responses.py  what JSON and server-sent events share: admission, CORS headers, errors as JSON
 websocket.py  WebSocket, on the bare transport: the hot path
 handshake.py  the opening handshake of a WebSocket
 frames.py     what clients send on it (RFC 6455)

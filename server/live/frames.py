@@ -12,6 +12,8 @@ from enum import IntEnum
 
 from websockets.utils import apply_mask
 
+from server.wire import Close
+
 LARGEST_CONTROL = 125
 MAX_FRAMES = 100
 """Frames of one message: without a limit, an empty one costs its sender six bytes, and the server as much as any."""
@@ -115,7 +117,7 @@ class FrameParser:
         if extra:
             length = int.from_bytes(data[at + 2 : start], "big")
         if op < Op.CLOSE and len(self._message) + length > self._max_message:
-            raise Broken(1009, f"a message has at most {self._max_message} bytes")
+            raise Broken(Close.TOO_BIG, f"a message has at most {self._max_message} bytes")
         return op, fin, start + 4, length
 
     def _opcode(self, number: int) -> Op:
@@ -151,7 +153,7 @@ class FrameParser:
 def close_code(data: bytes) -> int:
     """The code that a close frame carries, 1000 for one without. Raises Broken for one that may not be sent."""
     if not data:
-        return 1000
+        return Close.NORMAL
     if len(data) == 1:
         raise Broken(1002, "a close frame has no code or a whole one")
     code = int.from_bytes(data[:2], "big")

@@ -1,4 +1,4 @@
-"""GET /v1/counters/stream: counters as server-sent events (HTML, section 9.2).
+"""Counters as server-sent events (HTML, section 9.2): GET /v1/counters/stream, or /v1/counters that accepts them.
 
 In: a request. Out: a heartbeat and each counter at once, then each change, until the client leaves or the hub says `bye`.
 """

@@ -1,8 +1,8 @@
 """Pub/sub of one server: messages, confirmations of subscriptions, and an error when the link is lost.
 
 In: a server, and names of channels. Out: what was received, or RedisUnavailable. It knows no topic. A lost link is never
-reconnected silently: messages published meanwhile are lost, and the caller has to know. A silent link is not trusted
-either: unless messages that its owner publishes to its probe come back, it is dead, or leads to a former master.
+reconnected silently: messages published meanwhile are lost, and the caller has to know. The caller
+publishes to the link's probe: if that message does not return, the link is dead, or leads to a former master.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ POLL_EVERY = 1.0
 RELOAD_SITES_EVERY = 5.0
 """Seconds between two reloads of the known sites."""
 
-log = logs.logger("refresh")
+log = logs.logger("claims")
 
 
 class Claimer:

@@ -18,7 +18,7 @@ from server.store.schedule import Listing, Schedule
 EXTEND_EVERY = 1.0
 """Seconds between two extensions of the lease while the budget has no call for the next page."""
 
-log = logs.logger("refresh")
+log = logs.logger("listing")
 
 
 class Lister:

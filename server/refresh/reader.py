@@ -160,11 +160,11 @@ class Reader:
         return found
 
     async def _spend(self, site: SiteId, priority: Priority) -> bool:
-        """Whether the budget had a call, which is paid for now."""
+        """Pay for one more call; False if the budget has none."""
         return not isinstance(await self.schedule.spend(site, priority), Wait)
 
     async def _may_call_again(self, site: SiteId, priority: Priority) -> bool:
-        """The same for a second call with a new token: without Redis there is none."""
+        """Pay for a second call, with a new token; False also while Redis is unavailable."""
         try:
             return await self._spend(site, priority)
         except RedisUnavailable:

@@ -1,6 +1,6 @@
 """What is stored in Redis, and the scripts that write it.
 
-schedule.py       mark, watch, claim, spend, settle
+schedule.py       mark, watch, claim, spend, settle, pause
 budget.py         Wix's rate limit of a site
 timing.py         how often tickets are read, how long leases last
 snapshots.py      what the last accepted read said of each ticket

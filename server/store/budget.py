@@ -38,7 +38,7 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No call may begin for so many seconds; `other_rules` = because the site's rules are not those of this worker."""
+    """No call may begin for so many seconds; `other_rules` is true where the site's rules are not the worker's."""
 
     seconds: float
     other_rules: bool = False

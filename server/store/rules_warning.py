@@ -9,7 +9,7 @@ from server.model import SiteId
 
 HINT = "another process has other rules: restart all with the same LOW_AT and SHOW_AT_MOST"
 
-log = logs.logger("rules")
+log = logs.logger("rules_warning")
 
 
 class RulesWarning:

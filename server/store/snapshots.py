@@ -24,7 +24,7 @@ WEEK_MS = 7 * 86_400_000
 class Kept(IntFlag):
     """What became of one result; OTHER_RULES = refused because the site's rules are not ours.
 
-    CHANGED = its facts did. UNREPORTED = its stock fell since the read before, and no webhook came that may have reported it.
+    CHANGED = its facts changed. UNREPORTED = its stock fell since the read before, and no webhook came that may have reported it.
     """
 
     REFUSED = 0

@@ -302,7 +302,7 @@ async def test_simulated_visitor_withdraws_as_the_widget_does(start_server: Star
             running.cancel()
             await visitors.aclose()
 
-    assert took <= 5.0, "three seconds, and one until he looks"
+    assert took <= 5.0, "three seconds, and one until it is checked"
     assert 2 == len(someone.sessions), "a silent socket is replaced"
 
 

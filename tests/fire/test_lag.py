@@ -145,7 +145,7 @@ async def test_ends_of_holds_and_sale_times_need_no_webhook(command: Run, redis_
 
     assert {"ticket_reservation_updated"} <= {one.type.rpartition(".")[2] for one in wix.sandbox.delivery.since(heard)}
     report(
-        f"nobody told of it: a hold's end shown {back - hold.expires:.1f} s after it, "
+        f"no webhook reported it: a hold's end shown {back - hold.expires:.1f} s after it, "
         f"a sale's start {begun - comes:.1f} s, a sale's end {over - comes:.1f} s"
     )
     assert 0 <= back - hold.expires <= APART + A_READ

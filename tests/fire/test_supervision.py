@@ -177,12 +177,12 @@ async def test_killed_web_child_affects_only_its_own_viewers(command: Run, redis
     deployment = Deployment(command, redis_server().url, wix.settings(), **MANY)
     deployment.worker()
     url = await deployment.web(WEB_PROCESSES="2")
-    crew = deployment.processes[-1]
+    supervisor = deployment.processes[-1]
     wix.send_to(url)
     async with measured_visitors(urlsplit(url).port or 0, tickets) as visitors:
         await visitors.add(VIEWERS)
         trading = asyncio.create_task(buy_steadily([Buyers(wix, tickets)], 20, 8))
-        members = children(crew)
+        members = children(supervisor)
         killed = time.monotonic()
         os.kill(members[0], signal.SIGKILL)
         await until(lambda: any(visitors.ends(killed)))
@@ -192,13 +192,13 @@ async def test_killed_web_child_affects_only_its_own_viewers(command: Run, redis
         await trading
         await until(lambda: visitors.wrong(wix) == 0, 10)
         later = {id(page) for page, end in visitors.ends(killed) if end.got_frames}
-        await until(lambda: len(children(crew)) == len(members))
+        await until(lambda: len(children(supervisor)) == len(members))
 
     report(f"{len(later)} of {VIEWERS} viewers lost their member, and were back after {back:.1f} s")
     assert 0 < len(lost) <= len(later) < VIEWERS
-    assert members[0] not in children(crew)
-    assert members[1] in children(crew)
-    assert "ended='killed by SIGKILL'" in crew.err
+    assert members[0] not in children(supervisor)
+    assert members[1] in children(supervisor)
+    assert "ended='killed by SIGKILL'" in supervisor.err
 
 
 def children(process: Command) -> list[int]:
@@ -317,7 +317,7 @@ async def test_other_worker_reads_claims_of_a_suspended_one(command: Run, redis_
         await buy_steadily([Buyers(wix, others)], 20, 10)
         watching_it = [page for page in visitors.pages if page.tickets == (held,)]
         await until(lambda: visitors.wrong(wix) <= len(watching_it))
-        untold = sum(page.shows(held) != expected_counters(wix, [held])[held] for page in watching_it)
+        out_of_date = sum(page.shows(held) != expected_counters(wix, [held])[held] for page in watching_it)
         await until(lambda: visitors.wrong(wix) == 0, lease + 10)
         right = time.monotonic() - claimed
         # Its read from before the suspension is older than the stored one, and it reads on.
@@ -328,7 +328,7 @@ async def test_other_worker_reads_claims_of_a_suspended_one(command: Run, redis_
 
     shown = [[json.loads(claim)["unsold"] for _, claim in page.history[held] if claim] for page in watching_it]
     report(f"one of two workers stood still with what it had claimed: that was right {right:.1f} s later")
-    assert untold == len(watching_it) > 0
+    assert out_of_date == len(watching_it) > 0
     assert lease - 2 <= right <= lease + 10
     assert [sorted(one, reverse=True) for one in shown] == shown
     assert "Traceback" not in deployment.log

@@ -20,9 +20,9 @@ local version, rules, publish = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local read_at = int(math.min(version, now))
 local now_ms = math.floor(now / 1000)
 local changes_from, history_from = int(now_ms - tonumber(ARGV[4])), int(now_ms - tonumber(ARGV[5]))
-local expire, forget, late = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local expire, never_there_expires, late = ARGV[6], ARGV[7], tonumber(ARGV[8])
 
-local known = redis.call('HMGET', site, 'rules', 'all')
+local site_has = redis.call('HMGET', site, 'rules', 'all')
 local out = {}
 local n = 0
 for k = FIXED + 1, #KEYS, 3 do
@@ -32,8 +32,8 @@ for k = FIXED + 1, #KEYS, 3 do
     ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
   n = n + 1
   local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at', 'pace')
-  if known[1] ~= rules then
-    out[n] = known[1] and 8 or 0
+  if site_has[1] ~= rules then
+    out[n] = site_has[1] and 8 or 0
   elseif was[1] and tonumber(was[1]) >= version then
     out[n] = 0
   elseif pace == 'never' and was[7] and was[7] ~= 'never' then
@@ -80,7 +80,7 @@ for k = FIXED + 1, #KEYS, 3 do
     if number and former and number ~= former and count_change(heard, former, number, tonumber(was[6]), late) then
       done = done + 16
     end
-    local tracked = known[2] == '1' and pace ~= 'dead'
+    local tracked = site_has[2] == '1' and pace ~= 'dead'
     if facts ~= '' then
       redis.call('SADD', event_set, ticket)
       if tracked then
@@ -94,7 +94,7 @@ for k = FIXED + 1, #KEYS, 3 do
     if tracked and pace ~= 'never' then
       redis.call('PERSIST', hash)
     else
-      redis.call('EXPIRE', hash, pace == 'never' and forget or expire)
+      redis.call('EXPIRE', hash, pace == 'never' and never_there_expires or expire)
     end
     out[n] = done
   end
