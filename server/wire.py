@@ -33,7 +33,9 @@ class Close(IntEnum):
     """Why a socket is closed (RFC 6455, section 7.4): after 1012 and 4000-4499 a client comes back, after the others not."""
 
     NORMAL = 1000
+    PROTOCOL_ERROR = 1002
     BINARY = 1003
+    INVALID_UTF8 = 1007
     TOO_MUCH = 1008
     TOO_BIG = 1009
     RESTART = 1012

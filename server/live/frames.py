@@ -104,12 +104,12 @@ class FrameParser:
         first, second = data[at], data[at + 1]
         fin, length = first & 0x80 > 0, second & 0x7F
         if first & 0x70:
-            raise Broken(1002, "reserved bits are set, and no extension was agreed on")
+            raise Broken(Close.PROTOCOL_ERROR, "reserved bits are set, and no extension was agreed on")
         if not second & 0x80:
-            raise Broken(1002, "a client's frame must be masked")
+            raise Broken(Close.PROTOCOL_ERROR, "a client's frame must be masked")
         op = self._opcode(first & 0x0F)
         if op >= Op.CLOSE and (length > LARGEST_CONTROL or not fin):
-            raise Broken(1002, "a control frame is one frame of at most 125 bytes")
+            raise Broken(Close.PROTOCOL_ERROR, "a control frame is one frame of at most 125 bytes")
         extra = {126: 2, 127: 8}.get(length, 0)
         start = at + 2 + extra
         if len(data) < start + 4:
@@ -123,11 +123,11 @@ class FrameParser:
     def _opcode(self, number: int) -> Op:
         op = _OPS.get(number)
         if op is None:
-            raise Broken(1002, f"opcode {number} is reserved")
+            raise Broken(Close.PROTOCOL_ERROR, f"opcode {number} is reserved")
         if op is Op.CONT and self._op is None:
-            raise Broken(1002, "there is no message to continue")
+            raise Broken(Close.PROTOCOL_ERROR, "there is no message to continue")
         if op in {Op.TEXT, Op.BINARY} and self._op is not None:
-            raise Broken(1002, "the message before is not finished")
+            raise Broken(Close.PROTOCOL_ERROR, "the message before is not finished")
         return op
 
     def _continue(self, op: Op, payload: bytes, *, fin: bool) -> Message | None:
@@ -136,12 +136,12 @@ class FrameParser:
             self._decoder = codecs.getincrementaldecoder("utf-8")() if op is Op.TEXT else None
         self._frames += 1
         if self._frames > MAX_FRAMES:
-            raise Broken(1008, f"a message has at most {MAX_FRAMES} frames")
+            raise Broken(Close.TOO_MUCH, f"a message has at most {MAX_FRAMES} frames")
         if self._decoder is not None:
             try:
                 self._decoder.decode(payload, final=fin)
             except UnicodeDecodeError:
-                raise Broken(1007, "text must be UTF-8") from None
+                raise Broken(Close.INVALID_UTF8, "text must be UTF-8") from None
         self._message += payload
         if not fin or self._op is None:
             return None
@@ -155,14 +155,14 @@ def close_code(data: bytes) -> int:
     if not data:
         return Close.NORMAL
     if len(data) == 1:
-        raise Broken(1002, "a close frame has no code or a whole one")
+        raise Broken(Close.PROTOCOL_ERROR, "a close frame has no code or a whole one")
     code = int.from_bytes(data[:2], "big")
     if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
-        raise Broken(1002, f"{code} is no code to close with")
+        raise Broken(Close.PROTOCOL_ERROR, f"{code} is no code to close with")
     try:
         data[2:].decode()
     except UnicodeDecodeError:
-        raise Broken(1007, "a close frame's reason must be UTF-8") from None
+        raise Broken(Close.INVALID_UTF8, "a close frame's reason must be UTF-8") from None
     return code
 
 
