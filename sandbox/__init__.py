@@ -11,12 +11,16 @@ selects the answer. The sandbox shares no code with the server, so that the test
   app.py          builds everything; runs timed changes
 
 For API clients:
-  middleware.py   outages, tokens, the rate limit, slow answers
+  middleware.py   outages, tokens, the rate limit, permissions, slow answers
   api.py          Ticket Definitions V3, under both prefixes
+  events_api.py   Events V3, under both prefixes
+  requests.py     what requests to both contain
   validation.py   ticket definitions in requests
   filters.py      the filter language
   query.py        sorting and paging
+  queryable.py    the fields of tickets and of events that can be filtered and sorted by
   entity.py       a ticket as Wix's JSON
+  event_entity.py an event as Wix's JSON
   responses.py    statuses and error bodies
   auth.py         tokens and API keys
   calls.py        log of API calls, and the rate limit
@@ -34,7 +38,8 @@ For testers:
 
 State:
   world.py        holds and orders
-  catalog.py      events, ticket definitions, timed changes
+  catalog.py      ticket definitions, and when registration closes by itself
+  events.py       events, registration, timed changes
   history.py      earlier states, for reads that lag
   observer.py     interface for notifications of changes
   seed.py         the first event

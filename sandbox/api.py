@@ -2,10 +2,10 @@
 
 In: HTTP requests. Out: Wix's JSON and statuses. Reads lag behind by the knob `stale_reads`; writes see the current
 state.
-Sources: Wix, "Ticket Definitions V3" (Get, Query, Count, Create, Update, Delete), "Create Access Token".
+Sources: Wix, "Ticket Definitions V3" (Get, Query, Count, Create, Update, Delete,
+Reorder), "Create Access Token".
 """
 
-import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -13,15 +13,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox import filters, query, responses, validation
+from sandbox import filters, query, requests, responses, validation
 from sandbox.auth import Auth, TokenDenied
 from sandbox.calls import TOKEN
 from sandbox.catalog import Catalog, View
 from sandbox.entity import FIELDS, entity
-from sandbox.errors import BadFilter, Invalid, NotFound, Refused
+from sandbox.errors import Invalid, NotFound
 from sandbox.knobs import LiveKnobs
 from sandbox.middleware import Middleware
 from sandbox.model import Ticket
+from sandbox.queryable import TICKETS
 
 PREFIXES = ("/events/v3/ticket-definitions", "/events-ticket-definitions/v3/ticket-definitions")
 """The prefix in the reference, and the one that Wix's SDK uses."""
@@ -48,6 +49,7 @@ class Api:
             ("count", "POST", "/count", self._count),
             ("count_available", "POST", "/available/count", self._count_available),
             ("create", "POST", "", self._create),
+            ("reorder", "POST", "/reorder", self._reorder),
             ("get", "GET", "/{id}", self._get),
             ("update", "PATCH", "/{id}", self._update),
             ("delete", "DELETE", "/{id}", self._delete),
@@ -57,7 +59,7 @@ class Api:
         ]
         for prefix in PREFIXES:
             for kind, method, path, handler in methods:
-                endpoint = self._middleware.wrap(kind, _endpoint(handler))
+                endpoint = self._middleware.wrap(kind, requests.endpoint(handler, parser_error="count" in kind))
                 found.append(Route(prefix + path, endpoint, methods=[method]))
         return found
 
@@ -65,7 +67,7 @@ class Api:
 
     async def _token(self, request: Request) -> Response:
         try:
-            return responses.ok(self._auth.grant(_parsed(await request.body())))
+            return responses.ok(self._auth.grant(requests.parsed(await request.body())))
         except TokenDenied as error:
             body = {"error": error.code, "error_description": str(error)}
             return responses.with_request_id(JSONResponse(body, error.status))
@@ -74,7 +76,7 @@ class Api:
 
     async def _get(self, request: Request) -> Json:
         ticket_id = validation.guid(request.path_params["id"], "ticketDefinitionId")
-        fields = _fields(request.query_params.getlist("fields"))
+        fields = requests.fields(request.query_params.getlist("fields"), FIELDS, MAX_FIELDS)
         view = self._view()
         ticket = view.tickets.get(ticket_id)
         if ticket is None:
@@ -83,40 +85,42 @@ class Api:
 
     async def _query(self, request: Request) -> Json:
         view = self._view()
-        return self._page(await _object(request), view, view.tickets.values())
+        return self._page(await requests.body(request), view, view.tickets.values())
 
     async def _query_available(self, request: Request) -> Json:
         view = self._view()
-        return self._page(await _object(request), view, _available(view))
+        return self._page(await requests.body(request), view, _available(view))
 
     def _page(self, asked: Json, view: View, tickets: Iterable[Ticket]) -> Json:
-        fields = _fields(asked.get("fields"))
-        page = query.page(asked.get("query"), tickets)
-        written = [self._to_json(ticket, view, fields) for ticket in page.tickets]
+        fields = requests.fields(asked.get("fields"), FIELDS, MAX_FIELDS)
+        page = query.page(asked.get("query"), tickets, TICKETS)
+        written = [self._to_json(ticket, view, fields) for ticket in page.items]
         return {"ticketDefinitions": written, "metadata": page.metadata}
 
     async def _count(self, request: Request) -> Json:
-        asked = await _object(request)
-        found = filters.matching(asked.get("filter"), self._view().tickets.values())
-        return {"metadata": {"total": len(found)}, "facets": filters.facets(asked.get("facet"), found)}
+        asked = await requests.body(request)
+        found = filters.matching(asked.get("filter"), self._view().tickets.values(), TICKETS.fields)
+        facets = filters.facets(asked.get("facet"), found, TICKETS.fields)
+        return {"metadata": {"total": len(found)}, "facets": facets}
 
     async def _count_available(self, request: Request) -> Json:
-        asked = await _object(request)
-        return {"metadata": {"total": len(filters.matching(asked.get("filter"), _available(self._view())))}}
+        asked = await requests.body(request)
+        found = filters.matching(asked.get("filter"), _available(self._view()), TICKETS.fields)
+        return {"metadata": {"total": len(found)}}
 
     # -- writes --
 
     async def _create(self, request: Request) -> Json:
-        asked = await _object(request)
-        fields = _fields(asked.get("fields"))
+        asked = await requests.body(request)
+        fields = requests.fields(asked.get("fields"), FIELDS, MAX_FIELDS)
         changes = validation.ticket_fields(asked.get("ticketDefinition"), self._world.new_id, complete=True)
         event = validation.guid(asked["ticketDefinition"]["eventId"], "ticketDefinition.eventId")
         ticket = self._world.create(event, **changes)
         return self._now(ticket, fields)
 
     async def _update(self, request: Request) -> Json:
-        asked = await _object(request)
-        fields = _fields(asked.get("fields"))
+        asked = await requests.body(request)
+        fields = requests.fields(asked.get("fields"), FIELDS, MAX_FIELDS)
         ticket_id = validation.guid(request.path_params["id"], "ticketDefinition.id")
         changes = validation.ticket_fields(asked.get("ticketDefinition"), self._world.new_id, complete=False)
         sent = asked["ticketDefinition"]
@@ -135,6 +139,17 @@ class Api:
         self._world.delete(validation.guid(request.path_params["id"], "ticketDefinitionId"))
         return {}
 
+    async def _reorder(self, request: Request) -> Json:
+        asked = await requests.body(request)
+        event, ticket = (validation.guid(asked.get(name), name) for name in ("eventId", "ticketDefinitionId"))
+        places = {name: asked[name] for name in ("beforeDefinitionId", "afterDefinitionId") if asked.get(name)}
+        if len(places) != 1:
+            raise Invalid("body", "set exactly one of beforeDefinitionId, afterDefinitionId", "ONE_OF")
+        [(name, other)] = places.items()
+        anchor = {name.removesuffix("DefinitionId"): validation.guid(other, name)}
+        self._world.reorder(event, ticket, **anchor)
+        return {}
+
     # -- shared --
 
     def _view(self) -> View:
@@ -147,42 +162,5 @@ class Api:
         return entity(ticket, view.events.get(ticket.event), self._knobs.now, fields)
 
 
-def _endpoint(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        try:
-            return responses.ok(await handler(request))
-        except BadFilter as error:
-            counting = request.url.path.endswith("/count")
-            return responses.invalid_count_filter(error) if counting else responses.error(error)
-        except Refused as error:
-            return responses.error(error)
-
-    return endpoint
-
-
 def _available(view: View) -> list[Ticket]:
     return [ticket for ticket in view.tickets.values() if not ticket.hidden]
-
-
-def _fields(given: Any) -> frozenset[str]:
-    asked = [] if given is None else given
-    if not isinstance(asked, list) or len(asked) > MAX_FIELDS:
-        raise Invalid("fields", f"a list of at most {MAX_FIELDS}", "MAX_SIZE")
-    for one in asked:
-        if not isinstance(one, str) or one not in FIELDS:
-            raise Invalid("fields", f"must be of {', '.join(sorted(FIELDS))}", "ENUM")
-    return frozenset(asked)
-
-
-async def _object(request: Request) -> Json:
-    body = _parsed(await request.body())
-    if not isinstance(body, dict):
-        raise Invalid("body", "the body is not a JSON object", "FORMAT")
-    return body
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None

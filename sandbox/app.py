@@ -23,6 +23,7 @@ from sandbox.calls import CallLog
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.delivery import Delivery
+from sandbox.events_api import EventsApi
 from sandbox.knobs import Knobs, LiveKnobs
 from sandbox.middleware import Middleware
 from sandbox.seed import plain, seed
@@ -93,6 +94,7 @@ class Sandbox:
     def _build(self, sleep: Callable[[float], Awaitable[Any]], rng: random.Random) -> Starlette:
         middleware = Middleware(self.knobs, self.auth, self.calls, sleep=sleep, rng=rng)
         api = Api(self.world, self.auth, self.knobs, middleware)
+        events = EventsApi(self.world, self.site.ids.instance, self.knobs, middleware)
         control = Control(
             site=self.site,
             world=self.world,
@@ -104,7 +106,7 @@ class Sandbox:
         )
         shop = Shop(self.site, self.delivery)
         return Starlette(
-            routes=[*api.routes(), *control.routes(), *shop.routes()],
+            routes=[*api.routes(), *events.routes(), *control.routes(), *shop.routes()],
             exception_handlers={HTTPException: _no_route},
             lifespan=self._lifespan,
         )

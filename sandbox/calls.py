@@ -16,6 +16,8 @@ MAX_KEPT = 100_000
 """Number of calls that are stored."""
 
 TOKEN = "token"  # noqa: S105 - the kind of a call
+QUERY_EVENTS, GET_EVENT, GET_EVENT_BY_SLUG = EVENT_CALLS = ("query_events", "get_event", "get_event_by_slug")
+"""The kinds of calls that need the permission Read Events."""
 NO_ANSWER = 0
 
 

@@ -1,25 +1,21 @@
-"""The events and ticket definitions of one site, and their changes over time (a sale starts, an event ends).
+"""The events and ticket definitions of one site, and their changes over time (a sale starts, tickets sell out).
 
 In: actions of organisers as plain calls, and a clock. Out: new values, and one notification to the Observer for each
 change that Wix would send a webhook about. No HTTP or JSON here. World (world.py) adds the buyers.
 """
 
-import heapq
 import random
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 from sandbox.clock import Clock
-from sandbox.errors import InvalidSalePeriod, NotFound, StaleRevision, TooManyTickets
+from sandbox.errors import BadReorder, InvalidSalePeriod, StaleRevision, TooManyTickets
+from sandbox.events import Events, find
 from sandbox.history import History
-from sandbox.model import Event, EventStatus, SaleStatus, Ticket
+from sandbox.model import Event, SaleStatus, Ticket
 from sandbox.observer import ChangeType, Observer
-
-T = TypeVar("T")
 
 MAX_TICKETS = 100
 """Most ticket definitions of one event (Ticket Definitions V3, create)."""
@@ -32,9 +28,16 @@ class View:
     events: Mapping[str, Event]
     tickets: Mapping[str, Ticket]
 
+    def by_event(self) -> dict[str, list[Ticket]]:
+        """The tickets of each event that has some."""
+        found: dict[str, list[Ticket]] = {}
+        for ticket in self.tickets.values():
+            found.setdefault(ticket.event, []).append(ticket)
+        return found
 
-class Catalog:
-    """The events and tickets of one site. *wake* is called when a timed change is scheduled."""
+
+class Catalog(Events):
+    """The events and tickets of one site."""
 
     def __init__(
         self,
@@ -43,31 +46,12 @@ class Catalog:
         clock: Clock = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        self.events: dict[str, Event] = {}
+        super().__init__(observer, clock=clock, rng=rng)
         self.tickets: dict[str, Ticket] = {}
-        self.wake: Callable[[], None] = lambda: None
-        self._observer = observer
-        self._clock = clock
-        self._rng = rng or random.Random()  # noqa: S311 - ids of a sandbox are no secrets
-        self._due: list[tuple[float, int, Callable[[str, float], None], str]] = []
-        self._sequence = count()
-        self._positions = count(1)
-        self._event_history: History[Event] = History()
+        self._ids: dict[str, dict[str, None]] = {}  # event -> ids of its tickets in order of creation
         self._ticket_history: History[Ticket] = History()
 
-    # -- time --
-
-    def now(self) -> float:
-        """The current time, cut to milliseconds as in Wix's dates."""
-        return int(self._clock() * 1000) / 1000
-
-    def tick(self) -> float | None:
-        """Apply the timed changes that are due; return the time of the next one."""
-        now = self.now()
-        while self._due and self._due[0][0] <= now:
-            at, _, act, key = heapq.heappop(self._due)
-            act(key, at)
-        return self._due[0][0] if self._due else None
+    # -- reads --
 
     def view(self, lag: float = 0.0) -> View:
         """Everything as it was *lag* seconds ago."""
@@ -82,92 +66,31 @@ class Catalog:
         self._event_history.forget()
         self._ticket_history.forget()
 
-    def new_id(self) -> str:
-        """A GUID."""
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-
-    # -- events --
-
-    def event(self, id_: str) -> Event:
-        """The event with this id. Raises NotFound."""
-        return find(self.events, id_, "event")
-
-    def create_event(self, title: str, start: float, end: float, zone: str = "UTC", id_: str | None = None) -> Event:
-        """Create an event, published at once."""
-        now = self.now()
-        event = Event(id_ or self.new_id(), title, EventStatus.UPCOMING, start, end, zone, now, now)
-        self._put_event(event)
-        self._schedule(start, self._on_event_time, event.id)
-        self._schedule(end, self._on_event_time, event.id)
-        self._observer.event(ChangeType.CREATED, event)
-        self.tick()
-        return event
-
-    def update_event(self, id_: str, **changes: Any) -> Event:
-        """Change an event's title, zone, start, end or status."""
-        event = self._change_event(id_, **changes)
-        self._schedule(event.start, self._on_event_time, event.id)
-        self._schedule(event.end, self._on_event_time, event.id)
-        self._observer.event(ChangeType.UPDATED, event)
-        return event
-
-    def cancel_event(self, id_: str) -> Event:
-        """Cancel an event: its tickets can no longer be bought."""
-        event = self._change_event(id_, status=EventStatus.CANCELED)
-        self._observer.event(ChangeType.CANCELED, event)
-        return event
-
-    def end_event(self, id_: str) -> Event:
-        """End an event before its time."""
-        event = self._change_event(id_, status=EventStatus.ENDED)
-        self._observer.event(ChangeType.ENDED, event)
-        return event
-
-    def delete_event(self, id_: str) -> None:
-        """Delete an event and its tickets; no notification is sent for the tickets."""
-        event = self.event(id_)
-        for ticket in [one for one in self.tickets.values() if one.event == id_]:
-            self._remove(ticket)
-        del self.events[id_]
-        self._event_history.put(id_, self.now(), None)
-        self._observer.event(ChangeType.DELETED, event)
-
-    def _change_event(self, id_: str, **changes: Any) -> Event:
-        self.tick()
-        event = self.event(id_)
-        event = replace(event, **changes, updated=self.now(), revision=event.revision + 1)
-        self._put_event(event)
-        return event
-
-    def _on_event_time(self, id_: str, at: float) -> None:
-        event = self.events.get(id_)
-        if event is None:
-            return
-        if at == event.end and event.status in {EventStatus.UPCOMING, EventStatus.STARTED}:
-            self.end_event(id_)
-        elif at == event.start and event.status is EventStatus.UPCOMING:
-            event = replace(event, status=EventStatus.STARTED)
-            self._put_event(event)
-            self._observer.event(ChangeType.STARTED, event)
-
-    def _put_event(self, event: Event) -> None:
-        self.events[event.id] = event
-        self._event_history.put(event.id, self.now(), event)
-
-    # -- ticket definitions --
-
     def ticket(self, id_: str) -> Ticket:
         """The ticket with this id. Raises NotFound."""
         return find(self.tickets, id_, "ticket definition")
 
+    def tickets_of(self, event: str) -> list[Ticket]:
+        """The tickets of an event in the order of its page: by sortIndex, then by age."""
+        return sorted(
+            (self.tickets[id_] for id_ in self._ids.get(event, ())), key=lambda one: (one.sort_index, one.position)
+        )
+
+    # -- ticket definitions --
+
     def create(self, event: str, *, id_: str | None = None, kind: str = "other", **fields: Any) -> Ticket:
-        """Create a definition; *fields* are those of Ticket. Raises NotFound, InvalidSalePeriod, TooManyTickets."""
+        """Create a definition, the last of its event; *fields* are those of Ticket.
+
+        Raises NotFound, InvalidSalePeriod, TooManyTickets.
+        """
         self.tick()
         self.event(event)
-        if sum(one.event == event for one in self.tickets.values()) >= MAX_TICKETS:
+        others = self._ids.setdefault(event, {})
+        if len(others) >= MAX_TICKETS:
             raise TooManyTickets(f"an event has at most {MAX_TICKETS} ticket definitions")
         now = self.now()
-        given = {"limit": None, **fields}
+        last = max((self.tickets[other].sort_index for other in others), default=-1)
+        given = {"limit": None, "sort_index": last + 1, **fields}
         ticket = Ticket(
             id=id_ or self.new_id(),
             event=event,
@@ -181,6 +104,7 @@ class Catalog:
         self._put(ticket)
         self._schedule_sale(ticket)
         self._observer.ticket(ChangeType.CREATED, ticket)
+        self._check_sold_out(event)
         return ticket
 
     def update(self, id_: str, revision: int | None = None, **changes: Any) -> Ticket:
@@ -201,7 +125,25 @@ class Catalog:
         if (before.start, before.end, before.shown_early) != (after.start, after.end, after.shown_early):
             self._observer.ticket(ChangeType.SALE_PERIOD_UPDATED, after)
         self._notify_sale(before, after)
+        self._check_sold_out(after.event)
         return after
+
+    def reorder(self, event: str, id_: str, *, before: str | None = None, after: str | None = None) -> None:
+        """Move a ticket of this event before or after another one of it. Raises NotFound, BadReorder."""
+        self.tick()
+        anchor = before if before is not None else after
+        order = [ticket.id for ticket in self.tickets_of(self.event(event).id)]
+        self.ticket(id_)
+        if anchor == id_ or not {id_, anchor} <= set(order):
+            raise BadReorder("give two different tickets of that event")
+        order.remove(id_)
+        order.insert(order.index(str(anchor)) + (before is None), id_)
+        for place, one in enumerate(order):
+            was = self.tickets[one]
+            if was.sort_index != place:
+                moved = replace(was, sort_index=place, updated=self.now(), revision=was.revision + 1)
+                self._put(moved)
+                self._observer.ticket(ChangeType.REORDERED, moved, was)
 
     def delete(self, id_: str) -> None:
         """Delete a definition. Raises NotFound."""
@@ -209,6 +151,39 @@ class Catalog:
         ticket = self.ticket(id_)
         self._remove(ticket)
         self._observer.ticket(ChangeType.DELETED, ticket)
+        self._check_sold_out(ticket.event)
+
+    def delete_event(self, id_: str) -> None:
+        """Delete an event and its tickets; no notification is sent for the tickets. Raises NotFound."""
+        event = self.event(id_)
+        for ticket in self.tickets_of(id_):
+            self._remove(ticket)
+        self._ids.pop(id_, None)
+        del self.events[id_]
+        self._event_history.put(id_, self.now(), None)
+        self._observer.event(ChangeType.DELETED, event)
+
+    # -- shared --
+
+    def _check_sold_out(self, event: str) -> None:
+        """Close registration when each ticket that visitors see is sold out, held ones included; else open it again."""
+        known = self.events.get(event)
+        if known is None:
+            return
+        sold_out = self._is_sold_out(event)
+        if sold_out is not known.registration.sold_out:
+            registration = replace(known.registration, sold_out=sold_out)
+            after = replace(known, registration=registration, updated=self.now())
+            self._put_event(after)
+            self._observer.event(ChangeType.SOLD_OUT_CHANGED, after)
+
+    def _is_sold_out(self, event: str) -> bool:
+        seen = False
+        for ticket in map(self.tickets.__getitem__, self._ids.get(event, ())):
+            if not ticket.hidden and ticket.left != 0:  # an unlimited one has None left
+                return False
+            seen = seen or not ticket.hidden
+        return seen
 
     def _on_sale_time(self, id_: str, _: float) -> None:
         before = self.tickets.get(id_)
@@ -234,23 +209,13 @@ class Catalog:
 
     def _put(self, ticket: Ticket) -> None:
         self.tickets[ticket.id] = ticket
+        self._ids.setdefault(ticket.event, {})[ticket.id] = None
         self._ticket_history.put(ticket.id, self.now(), ticket)
 
     def _remove(self, ticket: Ticket) -> None:
         del self.tickets[ticket.id]
+        self._ids[ticket.event].pop(ticket.id, None)
         self._ticket_history.put(ticket.id, self.now(), None)
-
-    def _schedule(self, at: float, act: Callable[[str, float], None], key: str) -> None:
-        heapq.heappush(self._due, (at, next(self._sequence), act, key))
-        self.wake()
-
-
-def find(things: Mapping[str, T], id_: str, what: str) -> T:
-    """The object with this id; *what* names its type in errors. Raises NotFound."""
-    try:
-        return things[id_]
-    except KeyError:
-        raise NotFound(f"there is no {what} {id_}") from None
 
 
 def _sale_status(ticket: Ticket, now: float) -> SaleStatus:

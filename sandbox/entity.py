@@ -5,12 +5,12 @@ members that have no value, as Wix does.
 """
 
 from collections.abc import Collection
-from decimal import Decimal
 from typing import Any
 
 from sandbox.clock import iso, short
+from sandbox.event_entity import details, money
 from sandbox.knobs import Knobs
-from sandbox.model import Event, Price, Pricing, Ticket
+from sandbox.model import Event, Pricing, Ticket
 
 FIELDS = frozenset({"SALES_DETAILS", "EVENT_DETAILS", "SEATING_DETAILS"})
 """Values of `fields` in a request; there are no seating plans here, so the last adds nothing."""
@@ -18,10 +18,12 @@ FIELDS = frozenset({"SALES_DETAILS", "EVENT_DETAILS", "SEATING_DETAILS"})
 MAX_PER_CHECKOUT = 50
 """Upper limit of limitPerCheckout; the stock counts if it is smaller."""
 
+OPTIONAL = ("limitPerCheckout", "saleStatus", "sortIndex")
+"""Members that can be left out, for tests: Ticket.missing."""
+
 
 def entity(ticket: Ticket, event: Event | None, knobs: Knobs, fields: Collection[str] = ()) -> dict[str, Any]:
     """The definition; *event* may be None only if *fields* does not contain EVENT_DETAILS."""
-    unsold = _unsold(ticket, knobs)
     json: dict[str, Any] = {
         "id": ticket.id,
         "eventId": ticket.event,
@@ -37,8 +39,9 @@ def entity(ticket: Ticket, event: Event | None, knobs: Knobs, fields: Collection
         "feeType": ticket.fee,
         "salePeriod": period(ticket),
         "saleStatus": ticket.status.value,
-        "limitPerCheckout": MAX_PER_CHECKOUT if unsold is None else min(MAX_PER_CHECKOUT, unsold),
+        "limitPerCheckout": per_checkout(ticket, knobs),
         "extendedFields": dict(ticket.extended),
+        "sortIndex": ticket.sort_index,  # not in the public types, but sent
     }
     if ticket.limit is not None:
         json["initialLimit"] = json["actualLimit"] = ticket.limit
@@ -46,7 +49,15 @@ def entity(ticket: Ticket, event: Event | None, knobs: Knobs, fields: Collection
         json["salesDetails"] = sales(ticket, knobs)
     if "EVENT_DETAILS" in fields and event is not None:
         json["eventDetails"] = details(event)
+    for name in ticket.missing:
+        json.pop(name, None)
     return json
+
+
+def per_checkout(ticket: Ticket, knobs: Knobs) -> int:
+    """The member limitPerCheckout."""
+    limits = (MAX_PER_CHECKOUT, _unsold(ticket, knobs), ticket.checkout_limit)
+    return min(limit for limit in limits if limit is not None)
 
 
 def sales(ticket: Ticket, knobs: Knobs) -> dict[str, Any]:
@@ -80,28 +91,6 @@ def period(ticket: Ticket) -> dict[str, Any]:
     if ticket.end is not None:
         json["endDate"] = short(ticket.end)
     return {**json, "displayNotOnSale": ticket.shown_early}
-
-
-def details(event: Event) -> dict[str, Any]:
-    """The member eventDetails."""
-    return {
-        "title": event.title,
-        "shortDescription": "",
-        "location": {"name": "Town hall", "type": "VENUE", "locationTbd": False},
-        "dateAndTimeSettings": {
-            "dateAndTimeTbd": False,
-            "startDate": short(event.start),
-            "endDate": short(event.end),
-            "timeZoneId": event.zone,
-        },
-        "eventPageUrl": {"base": "https://www.example.com", "path": f"/event-details/{event.id}"},
-        "status": event.status.value,
-    }
-
-
-def money(price: Price, knobs: Knobs) -> dict[str, str]:
-    """An amount of money; the knob free_price decides how zero is written."""
-    return {"value": price.value if Decimal(price.value) else knobs.free_price, "currency": price.currency}
 
 
 def _unsold(ticket: Ticket, knobs: Knobs) -> int | None:

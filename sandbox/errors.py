@@ -12,6 +12,10 @@ class NotFound(Refused):
     """There is no ticket, event, hold or order with this id."""
 
 
+class EventNotFound(NotFound):
+    """There is no such event; the Events API has its own code for it."""
+
+
 class Invalid(Refused):
     """A member of the request is wrong: *field* is its dotted path, *rule* is Wix's name of the violated rule."""
 
@@ -38,8 +42,20 @@ class TooManyTickets(Refused):
     """The event has the maximum number of ticket definitions."""
 
 
+class BadReorder(Refused):
+    """The tickets cannot be put in that order: they are not of one event, or it is one and the same."""
+
+
+class SlugTaken(Refused):
+    """Another event of the site has this slug."""
+
+
+class WrongStatus(Refused):
+    """The event's status does not allow this, as to publish what is no draft."""
+
+
 class NotForSale(Refused):
-    """The ticket cannot be bought now: not on sale, hidden, ended, or too few left."""
+    """The ticket cannot be bought now: not on sale, hidden, registration closed, or too few left."""
 
 
 class StartupError(Exception):

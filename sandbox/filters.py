@@ -1,19 +1,18 @@
-"""Wix's filters over tickets: the operators of each field, and which tickets match. Pure functions.
+"""Wix's filter language: the operators of each field, and which objects match. Pure functions over any kind of object.
 
-In: the `filter` of a request. Out: the matching tickets, or BadFilter if Wix would refuse the filter, for example
-because of a field that cannot be filtered by or an operator it does not support.
-Source: Wix, "Ticket Definitions V3: supported filters and sorting", "API query language".
+In: the `filter` of a request, and the fields of the objects (queryable.py). Out: the matching objects, or BadFilter if
+Wix would refuse the filter, for example because of a field that cannot be filtered by or an operator it does not support.
+Source: Wix, "API query language".
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sandbox.clock import iso, parse
 from sandbox.errors import BadFilter, Invalid
-from sandbox.model import Pricing, Ticket
 from sandbox.validation import guid
 
 MAX_FACETS = 20
@@ -23,71 +22,58 @@ MAX_DEPTH = 20
 EQUALITY = frozenset({"$eq", "$ne", "$in", "$nin", "$exists"})
 ORDERED = EQUALITY | {"$gt", "$gte", "$lt", "$lte"}
 
-Predicate = Callable[[Ticket], bool]
+T = TypeVar("T")
+
+Predicate = Callable[[T], bool]
 
 
-def _date(value: Any) -> float:
+def date(value: Any) -> float:
+    """A value as seconds since 1970. Raises ValueError, TypeError."""
     return parse(value)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value as text. Raises ValueError, TypeError."""
     if not isinstance(value, str):
         raise TypeError("value is not a string")
     return value
 
 
-def _number(value: Any) -> int:
+def number(value: Any) -> int:
+    """A value as an integer, also of a string of digits. Raises ValueError, TypeError."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise TypeError("value is not a number")
     return int(value)
 
 
-def _decimal(value: Any) -> Decimal:
-    return Decimal(_text(value))
+def decimal(value: Any) -> Decimal:
+    """A value as a decimal number. Raises ValueError, TypeError, InvalidOperation."""
+    return Decimal(text(value))
 
 
-def _flag(value: Any) -> bool:
+def flag(value: Any) -> bool:
+    """A value as true or false. Raises ValueError, TypeError."""
     if not isinstance(value, bool):
         raise TypeError("value is not a boolean")
     return value
 
 
-def _id(value: Any) -> str:
+def id_(value: Any) -> str:
+    """A value as a GUID in lower case. Raises ValueError, TypeError, Invalid."""
     return guid(value, "id")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A field to filter and sort by: how to get a ticket's value, how to parse a request's value, and the operators."""
+class Field(Generic[T]):
+    """A field to filter and sort by: how to get an object's value, how to parse a request's value, and the operators."""
 
-    of: Callable[[Ticket], Any]
+    of: Callable[[T], Any]
     read: Callable[[Any], Any]
     operators: frozenset[str] = ORDERED
+    sortable: bool = True
 
 
-def _fixed(ticket: Ticket) -> Any:
-    return ticket.prices[0] if ticket.pricing is Pricing.FIXED else None
-
-
-FIELDS: Mapping[str, Field] = {
-    "createdDate": Field(lambda t: t.created, _date),
-    "updatedDate": Field(lambda t: t.updated, _date),
-    "id": Field(lambda t: t.id, _id),
-    "eventId": Field(lambda t: t.event, _id),
-    "name": Field(lambda t: t.name, _text),
-    "description": Field(lambda t: t.description, _text),
-    "initialLimit": Field(lambda t: t.limit, _number),
-    "revision": Field(lambda t: t.revision, _number),
-    "pricingMethod.fixedPrice.value": Field(lambda t: (p := _fixed(t)) and Decimal(p.value), _decimal),
-    "pricingMethod.fixedPrice.currency": Field(lambda t: (p := _fixed(t)) and p.currency, _text),
-    "feeType": Field(lambda t: t.fee, _text, EQUALITY),
-    "hidden": Field(lambda t: t.hidden, _flag, EQUALITY),
-    "saleStatus": Field(lambda t: t.status.value, _text, EQUALITY),
-    "pricingMethod.free": Field(lambda t: t.free, _flag, EQUALITY),
-    "pricingMethod.pricingType": Field(
-        lambda t: "DONATION" if t.pricing is Pricing.GUEST else "STANDARD", _text, EQUALITY
-    ),
-}
+Fields = Mapping[str, Field[T]]
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "$gt": lambda a, b: a > b,
@@ -97,21 +83,21 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def matching(filter_: Any, tickets: Iterable[Ticket]) -> list[Ticket]:
-    """The tickets that match a filter. Raises BadFilter."""
-    test = _filter({} if filter_ is None else filter_, "filter", 0)
-    return [ticket for ticket in tickets if test(ticket)]
+def matching(filter_: Any, things: Iterable[T], fields: Fields[T]) -> list[T]:
+    """The objects that match a filter over their *fields*. Raises BadFilter."""
+    test = _filter({} if filter_ is None else filter_, fields, "filter", 0)
+    return [thing for thing in things if test(thing)]
 
 
-def facets(names: Any, tickets: Sequence[Ticket]) -> dict[str, Any]:
-    """How many tickets have each value of these fields. Raises Invalid."""
+def facets(names: Any, things: Sequence[T], fields: Fields[T]) -> dict[str, Any]:
+    """How many objects have each value of these fields. Raises Invalid."""
     asked = [] if names is None else names
     if not isinstance(asked, list) or len(asked) > MAX_FACETS:
         raise Invalid("facet", f"a list of at most {MAX_FACETS} fields", "MAX_SIZE")
     found = {}
     for name in asked:
-        of = field(name, "facet").of
-        values = (of(ticket) for ticket in tickets)
+        of = field(name, "facet", fields).of
+        values = (of(thing) for thing in things)
         found[name] = {"counts": dict(Counter(_shown(name, value) for value in values if value is not None))}
     return found
 
@@ -122,27 +108,27 @@ def _shown(name: str, value: Any) -> str:
     return iso(value) if name.endswith("Date") else str(value)
 
 
-def _filter(given: Any, where: str, depth: int) -> Predicate:
+def _filter(given: Any, fields: Fields[T], where: str, depth: int) -> Predicate[T]:
     if not isinstance(given, dict):
         raise BadFilter(where, "a filter is an object", "FORMAT")
     if depth > MAX_DEPTH:
         raise BadFilter(where, "the filter is too deep")
-    tests: list[Predicate] = []
+    tests: list[Predicate[T]] = []
     for name, value in given.items():
         here = f"{where}.{name}"
         if name in {"$and", "$or"}:
             if not isinstance(value, list) or not value:
                 raise BadFilter(here, "it takes a list of filters", "FORMAT")
-            parts = [_filter(one, f"{here}[{place}]", depth + 1) for place, one in enumerate(value)]
+            parts = [_filter(one, fields, f"{here}[{place}]", depth + 1) for place, one in enumerate(value)]
             tests.append(_combine(parts, all if name == "$and" else any))
         elif name == "$not":
-            tests.append(_negate(_filter(value, here, depth + 1)))
+            tests.append(_negate(_filter(value, fields, here, depth + 1)))
         else:
-            tests.append(_condition(field(name, here), value, here))
+            tests.append(_condition(field(name, here, fields), value, here))
     return _combine(tests, all)
 
 
-def _condition(by: Field, value: Any, where: str) -> Predicate:
+def _condition(by: Field[T], value: Any, where: str) -> Predicate[T]:
     if not isinstance(value, dict):
         return _operator(by, "$eq", value, where)
     if not value:
@@ -150,29 +136,29 @@ def _condition(by: Field, value: Any, where: str) -> Predicate:
     return _combine([_operator(by, name, operand, f"{where}.{name}") for name, operand in value.items()], all)
 
 
-def _operator(by: Field, name: str, operand: Any, where: str) -> Predicate:
+def _operator(by: Field[T], name: str, operand: Any, where: str) -> Predicate[T]:
     if name not in by.operators:
         raise BadFilter(where, f"the operators are {', '.join(sorted(by.operators))}")
     of = by.of
     if name == "$exists":
         if not isinstance(operand, bool):
             raise BadFilter(where, "it takes true or false", "FORMAT")
-        return lambda ticket: (of(ticket) is not None) is operand
+        return lambda thing: (of(thing) is not None) is operand
     if name in {"$in", "$nin"}:
         if not isinstance(operand, list):
             raise BadFilter(where, "it takes a list", "FORMAT")
         some = {_read(by, one, where) for one in operand}
-        return lambda ticket: (of(ticket) in some) is (name == "$in")
+        return lambda thing: (of(thing) in some) is (name == "$in")
     wanted = _read(by, operand, where)
     if name in {"$eq", "$ne"}:
-        return lambda ticket: (of(ticket) == wanted) is (name == "$eq")
+        return lambda thing: (of(thing) == wanted) is (name == "$eq")
     if wanted is None:
         raise BadFilter(where, "null has no order", "FORMAT")
     holds = _COMPARE[name]
-    return lambda ticket: (found := of(ticket)) is not None and holds(found, wanted)
+    return lambda thing: (found := of(thing)) is not None and holds(found, wanted)
 
 
-def _read(by: Field, operand: Any, where: str) -> Any:
+def _read(by: Field[T], operand: Any, where: str) -> Any:
     if operand is None:
         return None
     try:
@@ -183,17 +169,17 @@ def _read(by: Field, operand: Any, where: str) -> Any:
         raise BadFilter(where, f"{str(operand)[:60]!a} is not a value of this field", "FORMAT") from None
 
 
-def field(name: Any, where: str) -> Field:
+def field(name: Any, where: str, fields: Fields[T]) -> Field[T]:
     """The field with this name. Raises BadFilter."""
-    found = FIELDS.get(name) if isinstance(name, str) else None
+    found = fields.get(name) if isinstance(name, str) else None
     if found is None:
         raise BadFilter(where, "this field cannot be filtered or sorted by")
     return found
 
 
-def _combine(tests: Sequence[Predicate], how: Callable[[Iterable[bool]], bool]) -> Predicate:
-    return lambda ticket: how(test(ticket) for test in tests)
+def _combine(tests: Sequence[Predicate[T]], how: Callable[[Iterable[bool]], bool]) -> Predicate[T]:
+    return lambda thing: how(test(thing) for test in tests)
 
 
-def _negate(test: Predicate) -> Predicate:
-    return lambda ticket: not test(ticket)
+def _negate(test: Predicate[T]) -> Predicate[T]:
+    return lambda thing: not test(thing)

@@ -52,6 +52,11 @@ class Knobs(BaseModel):
     token_life: Annotated[int, Field(ge=0)] = Field(default=14_400, description="Seconds until an access token expires")
     bearer: bool = Field(default=False, description="Whether `Bearer <token>` is accepted as well as the bare token")
 
+    read_events: bool = Field(
+        default=True,
+        description="Whether the app has the permission Read Events; without it the Events API answers 403",
+    )
+
     # -- the shop --
     hold_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=1200.0, description="Seconds until a reservation expires"
@@ -62,6 +67,11 @@ class Knobs(BaseModel):
     null_unlimited: Literal["absent", "null"] = Field(
         default="absent", description="unsoldCount of an unlimited ticket"
     )
+    missing_permission: Literal["403", "401"] = Field(
+        default="403", description="Status of a call for which the app has no permission"
+    )
+    event_id_in: bool = Field(default=True, description="Whether Query Events accepts id with $in; otherwise 400")
+    get_drafts: bool = Field(default=True, description="Whether Get Event returns drafts; otherwise 404")
     free_price: Literal["0", "0.00"] = Field(default="0", description="How a price of zero is written")
     reservation_events: bool = Field(default=True, description="Whether ticket_reservation_* webhooks are sent")
     old_reservation_events: bool = Field(
@@ -69,6 +79,12 @@ class Knobs(BaseModel):
     )
     sale_events: bool = Field(default=True, description="Whether sale_started and sale_ended webhooks are sent")
     stock_updates: bool = Field(default=False, description="Whether a sale sends ticket_definition_updated")
+    reorder_updates: bool = Field(
+        default=True, description="Whether Reorder sends ticket_definition_updated for each ticket that moved"
+    )
+    closing_updates: bool = Field(
+        default=True, description="Whether event_updated is sent when registration closes or opens by itself"
+    )
     entity_as_string: bool = Field(default=False, description="Whether the entity of a domain event is a JSON string")
     deleted_entity: bool = Field(default=True, description="Whether ticket_definition_deleted contains the entity")
     account_info: bool = Field(default=True, description="Whether the envelope contains accountInfo")

@@ -1,4 +1,4 @@
-"""Wraps every API handler: call log, simulated outage, token, rate limit, simulated delay.
+"""Wraps every API handler: call log, simulated outage, token, rate limit, permission, simulated delay.
 
 In: handlers by kind. Out: endpoints that do all this. A delayed response is computed at once and sent late, as over a
 slow network: it may be out of date when it arrives, and may arrive after a later one.
@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from sandbox import responses
 from sandbox.auth import Auth
-from sandbox.calls import NO_ANSWER, TOKEN, Call, CallLog
+from sandbox.calls import EVENT_CALLS, NO_ANSWER, TOKEN, Call, CallLog
 from sandbox.knobs import LiveKnobs
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -78,6 +78,8 @@ class Middleware:
             return self._fault(401)
         if not self._calls.allow(self._knobs.now.rate_limit):
             return self._fault(429)
+        if kind in EVENT_CALLS and not self._knobs.now.read_events:
+            return self._fault(int(self._knobs.now.missing_permission))
         return None
 
     def _fault(self, status: int) -> Response:

@@ -29,6 +29,19 @@ class SaleStatus(StrEnum):
     ENDED = "SALE_ENDED"
 
 
+class RegistrationStatus(StrEnum):
+    """Wix's `registration.status`."""
+
+    UNKNOWN = "UNKNOWN_REGISTRATION_STATUS"
+    CLOSED_AUTOMATICALLY = "CLOSED_AUTOMATICALLY"
+    CLOSED_MANUALLY = "CLOSED_MANUALLY"
+    OPEN_RSVP = "OPEN_RSVP"
+    OPEN_RSVP_WAITLIST_ONLY = "OPEN_RSVP_WAITLIST_ONLY"
+    OPEN_TICKETS = "OPEN_TICKETS"
+    OPEN_EXTERNAL = "OPEN_EXTERNAL"
+    SCHEDULED_RSVP = "SCHEDULED_RSVP"
+
+
 class HoldStatus(StrEnum):
     """Wix's status of a reservation."""
 
@@ -66,8 +79,65 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Tax:
+    """The tax on an event's tickets: *type* is INCLUDED_IN_PRICE or ADDED_AT_CHECKOUT, *rate* is in percent."""
+
+    type: str
+    name: str
+    rate: str
+    on_donations: bool = False
+
+
+CLOSED_BECAUSE = {
+    RegistrationStatus.CLOSED_AUTOMATICALLY: "registration is closed, as all tickets are sold out",
+    RegistrationStatus.CLOSED_MANUALLY: "registration is closed",
+    RegistrationStatus.OPEN_RSVP: "guests register without a ticket (RSVP)",
+    RegistrationStatus.OPEN_RSVP_WAITLIST_ONLY: "guests register without a ticket (RSVP)",
+    RegistrationStatus.OPEN_EXTERNAL: "guests register on another site",
+    RegistrationStatus.SCHEDULED_RSVP: "registration has not begun",
+}
+"""Why no ticket is sold, by the status of registration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Whether an event takes orders: *paused* and *disabled* by the organiser, *sold_out* as its tickets are.
+
+    *override* is the status that Wix gives in place of the one that follows; it may be one that Wix does not have yet.
+    """
+
+    paused: bool = False
+    disabled: bool = False
+    sold_out: bool = False
+    override: str | None = None
+
+    @property
+    def status(self) -> str:
+        """Wix's `registration.status`."""
+        return self.override if self.override is not None else self._by_itself.value
+
+    @property
+    def closed_because(self) -> str | None:
+        """Why no ticket is sold, in words; None if tickets are sold. An unknown status says nothing."""
+        if self.paused:
+            return "registration is paused"
+        known = CLOSED_BECAUSE.keys() | {RegistrationStatus.OPEN_TICKETS}
+        status = RegistrationStatus(self.status) if self.status in known else self._by_itself
+        return CLOSED_BECAUSE.get(status)
+
+    @property
+    def _by_itself(self) -> RegistrationStatus:
+        if self.disabled:
+            return RegistrationStatus.CLOSED_MANUALLY
+        return RegistrationStatus.CLOSED_AUTOMATICALLY if self.sold_out else RegistrationStatus.OPEN_TICKETS
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """One event of the site; *zone* is an IANA time zone."""
+    """One event of the site; *zone* is an IANA time zone, *published* None for a draft that never was.
+
+    *missing* are members that are left out of its JSON (event_entity.py has their names).
+    """
 
     id: str
     title: str
@@ -77,12 +147,23 @@ class Event:
     zone: str
     created: float
     updated: float
-    revision: int = 1
+    position: int = 0
+    slug: str = ""
+    published: float | None = None
+    registration: Registration = Registration()
+    tax: Tax | None = None
+    page_hidden: bool = False
+    page_base: str = "https://www.example.com"
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One ticket definition with its sales. *kind* is its name in seed.py; *limit* is None for unlimited."""
+    """One ticket definition with its sales. *kind* is its name in seed.py; *limit* is None for unlimited.
+
+    *checkout_limit* is the most that one order may have, if that is not the stock: 0 as of a ticket whose last seats
+    are not sold online. *missing* are members that are left out of its JSON (entity.py has their names).
+    """
 
     id: str
     event: str
@@ -106,6 +187,9 @@ class Ticket:
     revision: int = 1
     sold: int = 0
     reserved: int = 0
+    sort_index: int = 0
+    checkout_limit: int | None = None
+    missing: frozenset[str] = frozenset()
 
     @property
     def left(self) -> int | None:

@@ -17,6 +17,9 @@ class ChangeType(StrEnum):
     SALE_ENDED = "sale_ended"
     SALE_PERIOD_UPDATED = "sale_period_updated"
     STOCK_MOVED = "stock_moved"  # Wix may send no webhook for it: the knob stock_updates
+    REORDERED = "reordered"  # the same: the knob reorder_updates
+    SOLD_OUT_CHANGED = "sold_out_changed"  # registration closed or opened by itself: the knob closing_updates
+    PUBLISHED = "published"
     STARTED = "started"
     CANCELED = "canceled"
     ENDED = "ended"

@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sandbox.clock import iso
-from sandbox.entity import details
+from sandbox.event_entity import dates, location, page_url
 from sandbox.knobs import Knobs
 from sandbox.model import Event, Hold, HoldStatus, Line, Order, OrderStatus, Price, Ticket
 
@@ -206,22 +206,23 @@ def _money(price: Price, value: Decimal | None = None) -> dict[str, str]:
 # -- events --
 
 
-def event(event_: Event) -> Json:
-    """The entity of event_created and event_updated; only the members that are used here."""
-    known = details(event_)
-    return {
-        "id": event_.id,
-        "revision": str(event_.revision),
-        "createdDate": iso(event_.created),
-        "updatedDate": iso(event_.updated),
-        **{name: known[name] for name in ("title", "location", "dateAndTimeSettings", "eventPageUrl", "status")},
-    }
-
-
 def event_action(event_: Event, at: float, *, titled: bool) -> Json:
     """The body of event_canceled (titled), event_started and event_ended."""
     body = {"timestamp": iso(at), "eventId": event_.id, "hasGuests": True}
     return {**body, "title": event_.title} if titled else body
+
+
+def event_published(event_: Event, at: float) -> Json:
+    """The body of event_published; registration, which is optional in it, is left out."""
+    return {
+        "timestamp": iso(at),
+        "eventId": event_.id,
+        "status": event_.status.value,
+        "title": event_.title,
+        "location": location(),
+        "dateAndTimeSettings": dates(event_),
+        "eventPageUrl": page_url(event_),
+    }
 
 
 # -- domain events --

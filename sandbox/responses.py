@@ -11,10 +11,22 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox.errors import BadFilter, Invalid, InvalidSalePeriod, NotFound, Refused, StaleRevision, TooManyTickets
+from sandbox.errors import (
+    BadFilter,
+    BadReorder,
+    EventNotFound,
+    Invalid,
+    InvalidSalePeriod,
+    NotFound,
+    Refused,
+    StaleRevision,
+    TooManyTickets,
+)
 
 APPLICATION: dict[type[Refused], tuple[int, str, str]] = {
     NotFound: (404, "NOT_FOUND", "Entity not found"),
+    EventNotFound: (404, "EVENT_NOT_FOUND", "Event not found"),
+    BadReorder: (400, "INVALID_REORDER_INSTRUCTION", "Invalid reorder instruction"),
     StaleRevision: (409, "INVALID_REVISION", "entity has already changed since the requested revision"),
     InvalidSalePeriod: (428, "INVALID_SALE_PERIOD", "Invalid sale period"),
     TooManyTickets: (428, "TICKET_DEFINITIONS_LIMIT_REACHED", "Ticket definitions limit reached"),
@@ -43,8 +55,8 @@ def error(error: Refused) -> Response:
     return with_request_id(_application(*APPLICATION[type(error)]))
 
 
-def invalid_count_filter(error: BadFilter) -> Response:
-    """Count's response to an invalid filter."""
+def parser_error(error: BadFilter) -> Response:
+    """The response of Count and Query Events to an invalid filter."""
     return with_request_id(_application(400, "FILTER_PARSER_ERROR", str(error)))
 
 

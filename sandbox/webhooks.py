@@ -17,6 +17,7 @@ import jwt
 from sandbox import payloads
 from sandbox.clock import Clock, iso
 from sandbox.entity import entity, period
+from sandbox.event_entity import event_entity
 from sandbox.knobs import LiveKnobs
 from sandbox.model import Event, Hold, Order, Ticket
 from sandbox.observer import ChangeType
@@ -68,14 +69,20 @@ class WebhookEmitter:
     def ticket(self, what: ChangeType, ticket: Ticket, before: Ticket | None = None) -> None:
         """A ticket definition's domain event."""
         knobs = self._knobs.now
-        if (what in SALES and not knobs.sale_events) or (what is ChangeType.STOCK_MOVED and not knobs.stock_updates):
+        sent = {
+            ChangeType.SALE_STARTED: knobs.sale_events,
+            ChangeType.SALE_ENDED: knobs.sale_events,
+            ChangeType.STOCK_MOVED: knobs.stock_updates,
+            ChangeType.REORDERED: knobs.reorder_updates,
+        }
+        if not sent.get(what, True):
             return
         written = entity(ticket, None, knobs)
         identity = self._app if what in SALES else self._owner
         match what:
             case ChangeType.CREATED:
                 body = self._created(written)
-            case ChangeType.UPDATED | ChangeType.STOCK_MOVED:
+            case ChangeType.UPDATED | ChangeType.STOCK_MOVED | ChangeType.REORDERED:
                 was = entity(before, None, knobs) if before else written
                 body = self._updated(written, payloads.modified(was, written))
             case ChangeType.DELETED:
@@ -84,7 +91,7 @@ class WebhookEmitter:
                 body = _action({"afterUpdate": period(ticket)})
             case _:
                 body = _action({"ticketDefinition": written})
-        slug = ChangeType.UPDATED if what is ChangeType.STOCK_MOVED else what
+        slug = ChangeType.UPDATED if what in {ChangeType.STOCK_MOVED, ChangeType.REORDERED} else what
         self._domain(TICKET, slug, ticket.id, body, identity)
 
     def hold(self, what: ChangeType, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
@@ -108,18 +115,24 @@ class WebhookEmitter:
 
     def event(self, what: ChangeType, event: Event) -> None:
         """An event's domain event."""
-        written = payloads.event(event)
+        if what is ChangeType.SOLD_OUT_CHANGED and not self._knobs.now.closing_updates:
+            return
+        # Without fields, as a read returns it: registration and the page's address are not in it.
+        written = event_entity(event, (), self._ids.instance, self._knobs.now)
         match what:
             case ChangeType.CREATED:
                 body = self._created(written)
-            case ChangeType.UPDATED:
+            case ChangeType.UPDATED | ChangeType.SOLD_OUT_CHANGED:
                 body = self._updated(written)
             case ChangeType.DELETED:
                 body = {"deletedEvent": {}}
+            case ChangeType.PUBLISHED:
+                body = _action(payloads.event_published(event, self._clock()))
             case _:
                 body = _action(payloads.event_action(event, self._clock(), titled=what is ChangeType.CANCELED))
-        by_itself = what in {ChangeType.STARTED, ChangeType.ENDED}
-        self._domain(EVENT, what, event.id, body, self._app if by_itself else self._owner)
+        by_itself = what in {ChangeType.STARTED, ChangeType.ENDED, ChangeType.SOLD_OUT_CHANGED}
+        slug = ChangeType.UPDATED if what is ChangeType.SOLD_OUT_CHANGED else what
+        self._domain(EVENT, slug, event.id, body, self._app if by_itself else self._owner)
 
     # -- the app itself --
 

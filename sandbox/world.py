@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from sandbox.catalog import Catalog, find
+from sandbox.catalog import Catalog
 from sandbox.clock import Clock
 from sandbox.errors import Invalid, NotForSale
+from sandbox.events import find
 from sandbox.model import (
     EventStatus,
     Hold,
@@ -108,6 +109,10 @@ class World(Catalog):
         if ticket.status is not SaleStatus.STARTED:
             over = ticket.status is SaleStatus.ENDED
             raise NotForSale(f"{ticket.name}: its sale {'is over' if over else 'is yet to start'}")
+        if ticket.checkout_limit is not None and item.quantity > ticket.checkout_limit:
+            raise NotForSale(f"{ticket.name}: an order may have {ticket.checkout_limit or 'none'} of it")
+        if event.registration.closed_because and ticket.left != 0:  # what is sold out is refused as such
+            raise NotForSale(f"{event.title}: {event.registration.closed_because}")
         price = _price(ticket, item)
         return Line(self.new_id(), ticket.id, ticket.event, ticket.name, item.quantity, price, ticket.fee)
 
@@ -136,6 +141,7 @@ class World(Catalog):
         after = replace(before, sold=before.sold + sold, reserved=before.reserved + reserved)
         self._put(after)
         self._observer.ticket(ChangeType.STOCK_MOVED, after, before)
+        self._check_sold_out(after.event)
 
     # -- orders --
 

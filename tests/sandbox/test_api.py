@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from sandbox.api import PREFIXES
-from tests.rig.wix import API, WixRig, token_request
+from tests.rig.wix import API, IDS, WixRig, token_request
 
 NEW: dict[str, Any] = {
     "name": "Seat",
@@ -12,6 +12,7 @@ NEW: dict[str, Any] = {
     "initialLimit": 5,
 }
 NOBODY = "99999999-aaaa-4aaa-8aaa-000000000009"
+MOVE = {"eventId": IDS.event, "ticketDefinitionId": IDS.tickets["fixed"]}
 
 
 async def test_token_endpoint(wix: WixRig) -> None:
@@ -107,6 +108,23 @@ async def test_create_a_definition(wix: WixRig) -> None:
     wix.world.buy(made["id"], 5)
 
 
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_reorder(wix: WixRig, prefix: str) -> None:
+    """A definition is moved before or after another one of its event; the answer is empty."""
+    first, second, *_, last = (one.id for one in wix.world.tickets_of(wix.event))
+    moves = [
+        {**MOVE, "ticketDefinitionId": last, "beforeDefinitionId": first},
+        {**MOVE, "ticketDefinitionId": first, "afterDefinitionId": second},
+    ]
+
+    answers = [await wix.api("POST", "/reorder", move, prefix=prefix) for move in moves]
+
+    assert [(200, {})] * 2 == [(answer.status_code, answer.json()) for answer in answers]
+    assert [last, second, first] == [one.id for one in wix.world.tickets_of(wix.event)][:3]
+    got = (await wix.api("GET", f"/{first}", prefix=prefix)).json()["ticketDefinition"]
+    assert 2 == got["sortIndex"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "what"),
     [
@@ -149,6 +167,12 @@ async def test_create_a_definition(wix: WixRig) -> None:
         ),
         ("PATCH", f"/{NOBODY}", {"ticketDefinition": {"revision": "1"}}, 404, "NOT_FOUND"),
         ("DELETE", f"/{NOBODY}", None, 404, "NOT_FOUND"),
+        ("POST", "/reorder", {"ticketDefinitionId": NOBODY}, 400, "eventId"),
+        ("POST", "/reorder", {"eventId": IDS.event, "ticketDefinitionId": NOBODY}, 400, "body"),
+        ("POST", "/reorder", {**MOVE, "beforeDefinitionId": NOBODY, "afterDefinitionId": NOBODY}, 400, "body"),
+        ("POST", "/reorder", {**MOVE, "beforeDefinitionId": "x"}, 400, "beforeDefinitionId"),
+        ("POST", "/reorder", {**MOVE, "afterDefinitionId": NOBODY}, 400, "INVALID_REORDER_INSTRUCTION"),
+        ("POST", "/reorder", {**MOVE, "eventId": NOBODY, "afterDefinitionId": NOBODY}, 404, "NOT_FOUND"),
     ],
 )
 async def test_bad_request_is_refused_as_by_wix(  # noqa: PLR0917 - pytest calls it by name

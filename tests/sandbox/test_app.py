@@ -93,7 +93,7 @@ async def test_closing_leaves_no_task() -> None:
     [
         ("GET", "/events/v3/events", 404),
         ("PUT", "/oauth2/token", 405),
-        ("POST", "/events/v3/ticket-definitions/reorder", 405),
+        ("POST", "/events/v3/ticket-definitions/currency", 405),
     ],
 )
 async def test_unknown_path_is_refused_as_by_wix(method: str, path: str, status: int) -> None:

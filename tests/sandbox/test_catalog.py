@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from sandbox.catalog import MAX_TICKETS, Catalog
-from sandbox.errors import InvalidSalePeriod, NotFound, StaleRevision, TooManyTickets
-from sandbox.model import Event, EventStatus, Price, Pricing, SaleStatus, Ticket
+from sandbox.errors import BadReorder, InvalidSalePeriod, NotFound, StaleRevision, TooManyTickets
+from sandbox.model import Event, EventStatus, Price, Pricing, Registration, SaleStatus, Ticket
 from tests.rig.wix import ManualClock, RecordingObserver
 
 FIXED: dict[str, Any] = {"name": "Seat", "pricing": Pricing.FIXED, "prices": (Price("10.00", "USD"),), "limit": 10}
@@ -196,13 +196,129 @@ def test_deleted_event_deletes_its_tickets(rig: CatalogRig) -> None:
 
 
 def test_update_of_an_event_is_announced(rig: CatalogRig) -> None:
-    """An event's new title is stored and announced, with the next revision."""
+    """An event's new title is stored and announced, with the time of the update; its slug stays."""
     rig.observer.recorded.clear()
+    rig.clock.advance(1)
 
     event = rig.catalog.update_event(rig.event.id, title="Fête")
 
-    assert ("Fête", 2) == (rig.catalog.event(rig.event.id).title, event.revision)
+    assert event == rig.catalog.event(rig.event.id)
+    assert ("Fête", "fair", rig.clock()) == (event.title, event.slug, event.updated)
     assert [("event updated", event)] == rig.observer.recorded
+
+
+def registration(rig: CatalogRig) -> str:
+    """The status of registration."""
+    return rig.catalog.event(rig.event.id).registration.status
+
+
+def test_registration_closes_when_all_is_sold_out(rig: CatalogRig) -> None:
+    """Registration closes when the last visible ticket is sold out, and opens again when there is stock."""
+    first, last = rig.ticket(limit=0), rig.ticket(limit=5)
+    rig.ticket(hidden=True)
+    rig.observer.recorded.clear()
+    seen = [registration(rig)]
+
+    for limit in (0, 5, None):
+        rig.catalog.update(last.id, limit=limit)
+        seen.append(registration(rig))
+    rig.catalog.delete(last.id)
+    seen.append(registration(rig))
+    rig.catalog.update(first.id, hidden=True)
+    seen.append(registration(rig))
+
+    opened, closed = "OPEN_TICKETS", "CLOSED_AUTOMATICALLY"
+    assert [opened, closed, opened, opened, closed, opened] == seen
+    assert ["event sold_out_changed"] * 4 == [word for word in rig.observer.words if word.startswith("event")]
+
+
+def test_new_ticket_opens_registration(rig: CatalogRig) -> None:
+    """An event without tickets is not sold out, one with a sold-out ticket is, and a new ticket ends that."""
+    seen = [registration(rig)]
+    for limit in (0, 1):
+        rig.ticket(limit=limit)
+        seen.append(registration(rig))
+
+    assert ["OPEN_TICKETS", "CLOSED_AUTOMATICALLY", "OPEN_TICKETS"] == seen
+
+
+def test_organiser_cannot_undo_sold_out(rig: CatalogRig) -> None:
+    """What is sold out stays closed, whatever the organiser does to registration."""
+    rig.ticket(limit=0)
+    rig.catalog.disable_registration(rig.event.id)
+    during = registration(rig)
+
+    rig.catalog.open_registration(rig.event.id)
+    rig.catalog.update_event(rig.event.id, registration=Registration())
+
+    assert ("CLOSED_MANUALLY", "CLOSED_AUTOMATICALLY") == (during, registration(rig))
+
+
+def test_lagging_view_has_the_registration_of_then(rig: CatalogRig) -> None:
+    """A lagging view shows registration as it was, also where it closed by itself."""
+    ticket = rig.ticket()
+    rig.clock.advance(10)
+    rig.catalog.update(ticket.id, limit=0)
+    rig.clock.advance(2)
+
+    late, now = (rig.catalog.view(lag).events[rig.event.id].registration for lag in (3, 0))
+
+    assert ("OPEN_TICKETS", "CLOSED_AUTOMATICALLY") == (late.status, now.status)
+
+
+def test_tickets_of_an_event_are_in_the_order_of_its_page(rig: CatalogRig) -> None:
+    """A new ticket is the last; the order is by sortIndex, equal ones by age."""
+    a, b, c = (rig.ticket().id for _ in range(3))
+    before = [ticket.id for ticket in rig.catalog.tickets_of(rig.event.id)]
+    rig.catalog.update(c, sort_index=0)
+
+    assert ([a, b, c], [a, c, b]) == (before, [ticket.id for ticket in rig.catalog.tickets_of(rig.event.id)])
+    assert [] == rig.catalog.tickets_of(rig.catalog.new_id())
+
+
+@pytest.mark.parametrize(
+    ("moved", "where", "order"),
+    [(2, {"before": 0}, "201"), (0, {"after": 2}, "120"), (0, {"after": 1}, "102"), (1, {"before": 2}, "012")],
+)
+def test_reorder_moves_one_ticket(rig: CatalogRig, moved: int, where: dict[str, int], order: str) -> None:
+    """A ticket is moved before or after another; only those whose place changes are announced, with a new revision."""
+    ids = [rig.ticket().id for _ in range(3)]
+    rig.observer.recorded.clear()
+
+    rig.catalog.reorder(rig.event.id, ids[moved], **{name: ids[place] for name, place in where.items()})
+
+    after = rig.catalog.tickets_of(rig.event.id)
+    assert order == "".join(str(ids.index(ticket.id)) for ticket in after)
+    assert [0, 1, 2] == [ticket.sort_index for ticket in after]
+    changed = [ticket for ticket in after if ticket.revision == 2]
+    assert sorted(place for place, was in enumerate(order) if int(was) != place) == [one.sort_index for one in changed]
+    assert ["ticket reordered"] * len(changed) == rig.observer.words
+
+
+def test_reorder_needs_two_tickets_of_the_event(rig: CatalogRig) -> None:
+    """A ticket is not moved beside itself, nor beside one of another event, and nothing is changed then."""
+    one = rig.ticket().id
+    other_event = rig.catalog.create_event("Other", rig.clock() + 1, rig.clock() + 2).id
+    other = rig.catalog.create(other_event, **FIXED).id
+    rig.observer.recorded.clear()
+
+    for anchor in (one, other):
+        with pytest.raises(BadReorder):
+            rig.catalog.reorder(rig.event.id, one, before=anchor)
+    with pytest.raises(BadReorder):
+        rig.catalog.reorder(rig.event.id, one)
+    for event, ticket in ((rig.catalog.new_id(), one), (rig.event.id, rig.catalog.new_id())):
+        with pytest.raises(NotFound):
+            rig.catalog.reorder(event, ticket, after=other)
+
+    assert [] == rig.observer.words
+
+
+def test_view_groups_tickets_by_event(rig: CatalogRig) -> None:
+    """The tickets of a view are grouped by their events."""
+    ticket = rig.ticket()
+
+    assert {rig.event.id: [ticket]} == rig.catalog.view().by_event()
 
 
 def test_lagging_view_shows_an_earlier_state(rig: CatalogRig) -> None:

@@ -5,6 +5,9 @@ import pytest
 from sandbox import filters
 from sandbox.errors import BadFilter, Invalid
 from sandbox.model import Price, Pricing, SaleStatus, Ticket
+from sandbox.queryable import TICKETS as KIND
+
+FIELDS = KIND.fields
 
 A, B, C = (f"{digit * 8}-aaaa-4aaa-8aaa-000000000001" for digit in "123")
 EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"
@@ -24,7 +27,7 @@ DATE = "1970-01-01T00:03:20Z"
 
 def passing(filter_: Any) -> str:
     """The numbers of the tickets that pass the filter."""
-    return "".join(str(ticket.position) for ticket in filters.matching(filter_, TICKETS))
+    return "".join(str(ticket.position) for ticket in filters.matching(filter_, TICKETS, FIELDS))
 
 
 @pytest.mark.parametrize(
@@ -126,12 +129,12 @@ def test_facets_count_values() -> None:
         "createdDate": {"counts": {f"1970-01-01T00:0{at}.000Z": 1 for at in ("1:40", "3:20", "5:00")}},
     }
 
-    assert expected == filters.facets(list(expected), TICKETS)
-    assert {} == filters.facets(None, TICKETS)
+    assert expected == filters.facets(list(expected), TICKETS, FIELDS)
+    assert {} == filters.facets(None, TICKETS, FIELDS)
 
 
 @pytest.mark.parametrize("names", ["saleStatus", ["nobody"], [7], ["hidden"] * 21])
 def test_facets_are_of_known_fields(names: Any) -> None:
     """At most twenty facets are possible, of known fields only."""
     with pytest.raises(Invalid):
-        filters.facets(names, TICKETS)
+        filters.facets(names, TICKETS, FIELDS)

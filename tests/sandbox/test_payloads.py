@@ -169,15 +169,17 @@ def test_sums_are_exact() -> None:
     assert Decimal("0.30") == payloads._total(line)
 
 
-EVENT = Event("e", "Fair", EventStatus.UPCOMING, 0.0, 60.0, "UTC", 0.0, 0.0, 3)
+EVENT = Event("e", "Fair", EventStatus.UPCOMING, 0.0, 60.0, "UTC", 0.0, 0.0, slug="fair")
 
 
-def test_event_payload() -> None:
-    """An event's entity has its title, its dates and its status."""
-    told = payloads.event(EVENT)
+def test_published_payload() -> None:
+    """The payload of a published event has its title, its dates, its page and its status."""
+    told = payloads.event_published(EVENT, 1.0)
 
-    assert ("e", "3", "Fair", "UPCOMING") == tuple(told[name] for name in ("id", "revision", "title", "status"))
-    assert "UTC" == told["dateAndTimeSettings"]["timeZoneId"]
+    assert ("1970-01-01T00:00:01.000Z", "e", "Fair", "UPCOMING") == tuple(
+        told[name] for name in ("timestamp", "eventId", "title", "status")
+    )
+    assert ("UTC", "/event-details/fair") == (told["dateAndTimeSettings"]["timeZoneId"], told["eventPageUrl"]["path"])
 
 
 @pytest.mark.parametrize(("name", "titled"), [("event_canceled", True), ("event_ended", False)])

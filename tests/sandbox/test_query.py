@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from sandbox.errors import Invalid
 from sandbox.model import Price, Pricing, Ticket
-from sandbox.query import page
+from sandbox.query import Page
+from sandbox.query import page as page_of
+from sandbox.queryable import TICKETS
 
 EVENT = "0b5f1a2e-4444-4444-8444-00000000e001"
 
@@ -22,15 +25,19 @@ def ticket(place: int, *, limit: int | None = None, name: str = "Seat", value: s
 SEVEN = [ticket(place, at=float(place // 2), value=str(place % 3), limit=place % 4 or None) for place in range(1, 8)]
 
 
+def page(query: Any, tickets: Iterable[Ticket]) -> Page[Ticket]:
+    return page_of(query, tickets, TICKETS)
+
+
 def places(query: Any, tickets: list[Ticket] | None = None) -> list[int]:
-    return [one.position for one in page(query, SEVEN if tickets is None else tickets).tickets]
+    return [one.position for one in page(query, SEVEN if tickets is None else tickets).items]
 
 
 def test_empty_query_returns_all_by_age() -> None:
     """Without a query all tickets are returned, oldest first, with offset paging's metadata."""
     found = page(None, reversed(SEVEN))
 
-    assert [1, 2, 3, 4, 5, 6, 7] == [one.position for one in found.tickets]
+    assert [1, 2, 3, 4, 5, 6, 7] == [one.position for one in found.items]
     assert {"count": 7, "offset": 0, "total": 7, "tooManyToCount": False} == found.metadata
 
 
@@ -38,7 +45,7 @@ def test_offset_page_has_the_total() -> None:
     """An offset page has as many tickets as requested, and the number of all."""
     found = page({"paging": {"limit": 3, "offset": 5}}, SEVEN)
 
-    assert [6, 7] == [one.position for one in found.tickets]
+    assert [6, 7] == [one.position for one in found.items]
     assert {"count": 2, "offset": 5, "total": 7, "tooManyToCount": False} == found.metadata
 
 
@@ -68,7 +75,7 @@ def test_last_cursor_page_has_no_next() -> None:
     start = page({"cursorPaging": {"limit": 3, "cursor": back.metadata["cursors"]["prev"]}}, SEVEN)
 
     pages = [first, second, third, back, start]
-    assert [[1, 2, 3], [4, 5, 6], [7], [4, 5, 6], [1, 2, 3]] == [[one.position for one in p.tickets] for p in pages]
+    assert [[1, 2, 3], [4, 5, 6], [7], [4, 5, 6], [1, 2, 3]] == [[one.position for one in p.items] for p in pages]
     assert [{"next"}, {"next", "prev"}, {"prev"}, {"next", "prev"}, {"next"}] == [
         p.metadata["cursors"].keys() for p in pages
     ]
@@ -114,12 +121,12 @@ def test_cursor_pages_are_complete(
     tickets = [ticket(place, value=value, limit=most) for place, (value, most) in enumerate(values)]
     sorting = [{"fieldName": name, "order": order} for name, order in sort]
     found = page({"sort": sorting, "cursorPaging": {"limit": limit}}, tickets)
-    pages = list(found.tickets)
+    pages = list(found.items)
     while cursor := found.metadata["cursors"].get("next"):
         found = page({"cursorPaging": {"limit": limit, "cursor": cursor}}, tickets)
-        pages += found.tickets
+        pages += found.items
 
-    assert list(page({"sort": sorting}, tickets).tickets) == pages
+    assert list(page({"sort": sorting}, tickets).items) == pages
 
 
 @pytest.mark.parametrize(

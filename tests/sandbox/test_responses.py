@@ -6,7 +6,17 @@ import pytest
 from starlette.responses import Response
 
 from sandbox import responses
-from sandbox.errors import BadFilter, Invalid, InvalidSalePeriod, NotFound, StaleRevision, TooManyTickets
+from sandbox.errors import (
+    BadFilter,
+    BadReorder,
+    EventNotFound,
+    Invalid,
+    InvalidSalePeriod,
+    NotFound,
+    Refused,
+    StaleRevision,
+    TooManyTickets,
+)
 
 SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "samples" / "errors.json").read_text())
 
@@ -46,15 +56,26 @@ def test_field_violation_names_its_field() -> None:
     )
 
 
-def test_limit_and_filter_errors_have_codes() -> None:
-    """Too many definitions and a filter that Count cannot use have their own application errors."""
-    many, filter_ = (
-        said(responses.error(TooManyTickets(""))),
-        said(responses.invalid_count_filter(BadFilter("filter", "no"))),
-    )
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (TooManyTickets(""), 428, "TICKET_DEFINITIONS_LIMIT_REACHED"),
+        (EventNotFound(""), 404, "EVENT_NOT_FOUND"),
+        (BadReorder(""), 400, "INVALID_REORDER_INSTRUCTION"),
+    ],
+)
+def test_application_errors_have_codes(error: Refused, status: int, code: str) -> None:
+    """Too many definitions, an unknown event and an impossible order have their own application errors."""
+    found, body = said(responses.error(error))
 
-    assert (428, "TICKET_DEFINITIONS_LIMIT_REACHED") == (many[0], many[1]["details"]["applicationError"]["code"])
-    assert (400, "FILTER_PARSER_ERROR") == (filter_[0], filter_[1]["details"]["applicationError"]["code"])
+    assert (status, code) == (found, body["details"]["applicationError"]["code"])
+
+
+def test_filter_may_have_an_error_code() -> None:
+    """A filter that Count or Query Events cannot use has its own application error."""
+    status, body = said(responses.parser_error(BadFilter("filter", "no")))
+
+    assert (400, "FILTER_PARSER_ERROR") == (status, body["details"]["applicationError"]["code"])
 
 
 def test_429_may_be_plain_text() -> None:

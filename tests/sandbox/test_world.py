@@ -236,6 +236,11 @@ def test_order_of_a_deleted_ticket_can_be_canceled(rig: WorldRig) -> None:
         (lambda rig, ticket: rig.world.cancel_event(rig.event.id), "canceled"),
         (lambda rig, ticket: rig.world.update_event(rig.event.id, status=EventStatus.DRAFT), "draft"),
         (lambda rig, ticket: rig.world.buy(ticket.id, 10), "0 left"),
+        (lambda rig, ticket: rig.world.pause_registration(rig.event.id), "registration is paused"),
+        (lambda rig, ticket: rig.world.disable_registration(rig.event.id), "registration is closed"),
+        (lambda rig, ticket: rig.world.set_registration(rig.event.id, override="OPEN_RSVP"), "RSVP"),
+        (lambda rig, ticket: rig.world.set_registration(rig.event.id, override="OPEN_EXTERNAL"), "another site"),
+        (lambda rig, ticket: rig.world.update(ticket.id, checkout_limit=0), "may have none of it"),
     ],
 )
 def test_buying_a_ticket_not_on_sale_is_refused(
@@ -327,3 +332,54 @@ def test_stock_is_conserved(steps: list[tuple[int, int]]) -> None:
         assert min(left, sold, reserved) >= 0
         assert 12 == left + sold + reserved
         assert reserved == sum(hold.quantity for hold in world.holds.values())
+
+
+def test_held_tickets_are_paid_after_registration_closed(rig: WorldRig) -> None:
+    """What was held before registration closed can be paid afterwards; nothing more can be held."""
+    ticket = rig.ticket()
+    hold = rig.world.hold(ticket.id, 2)
+    rig.world.disable_registration(rig.event.id)
+
+    assert OrderStatus.PAID == rig.world.buy_hold(hold.id).status
+    with pytest.raises(NotForSale):
+        rig.world.hold(ticket.id)
+
+
+@pytest.mark.parametrize("status", ["UNKNOWN_REGISTRATION_STATUS", "OPEN_LATER"])
+def test_unknown_registration_status_sells(rig: WorldRig, status: str) -> None:
+    """Behind a status that says nothing, registration is as it is: open until it is closed."""
+    ticket = rig.ticket()
+    rig.world.set_registration(rig.event.id, override=status)
+
+    assert 1 == rig.world.buy(ticket.id).quantity
+    rig.world.disable_registration(rig.event.id)
+    with pytest.raises(NotForSale):
+        rig.world.buy(ticket.id)
+
+
+def test_registration_follows_the_stock(rig: WorldRig) -> None:
+    """Registration closes with the last ticket that is held or sold, and opens when one comes back."""
+    ticket = rig.ticket(limit=2)
+    order = rig.world.buy(ticket.id)
+    hold = rig.world.hold(ticket.id)
+    seen = []
+    for act in (
+        lambda: rig.world.cancel_hold(hold.id),
+        lambda: rig.world.buy(ticket.id),
+        lambda: rig.world.cancel_order(order.number),
+        lambda: None,
+    ):
+        seen.append(rig.world.event(rig.event.id).registration.status)
+        act()
+
+    opened, closed = "OPEN_TICKETS", "CLOSED_AUTOMATICALLY"
+    assert [closed, opened, closed, opened] == seen
+
+
+def test_limit_per_checkout_is_kept(rig: WorldRig) -> None:
+    """An order has at most as many tickets as the organiser's limit per checkout allows."""
+    ticket = rig.ticket(checkout_limit=2)
+
+    assert 2 == rig.world.buy(ticket.id, 2).quantity
+    with pytest.raises(NotForSale, match="may have 2 of it"):
+        rig.world.buy(ticket.id, 3)
