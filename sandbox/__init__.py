@@ -7,42 +7,44 @@
 Names, types, statuses and bodies are as strict as Wix's. Where Wix's documentation leaves a question open, a knob
 selects the answer. The sandbox shares no code with the server, so that the tests prove something.
 
-  __main__.py     `python -m sandbox`: options, signals
-  app.py          builds everything; runs timed changes
+  __main__.py          `python -m sandbox`: options, signals
+  app.py               builds everything; runs timed changes
 
 For API clients:
-  middleware.py   outages, tokens, the rate limit, permissions, slow answers
-  api.py          Ticket Definitions V3, under both prefixes
-  events_api.py   Events V3, under both prefixes
-  requests.py     what requests to both contain
-  validation.py   ticket definitions in requests
-  filters.py      the filter language
-  query.py        sorting and paging
-  queryable.py    the fields of tickets and of events that can be filtered and sorted by
-  entity.py       a ticket as Wix's JSON
-  event_entity.py an event as Wix's JSON
-  responses.py    statuses and error bodies
-  auth.py         tokens and API keys
-  calls.py        log of API calls, and the rate limit
+  middleware.py        outages, tokens, the rate limit, permissions, slow answers
+  api.py               Ticket Definitions V3, under both prefixes
+  events_api.py        Events V3, under both prefixes
+  requests.py          what requests to both contain
+  validation.py        ticket definitions in requests
+  filters.py           the filter language
+  query.py             sorting and paging
+  queryable.py         the fields of tickets and of events that can be filtered and sorted by
+  entity.py            a ticket as Wix's JSON
+  event_entity.py      an event as Wix's JSON
+  responses.py         statuses and error bodies
+  auth.py              tokens and API keys
+  calls.py             log of API calls, and the rate limit
 
 For webhook receivers:
-  delivery.py     sending and resending
-  webhooks.py     envelope, signature
-  payloads.py     orders, reservations and events as Wix's JSON
+  delivery.py          sending and resending
+  webhooks.py          envelope, signature
+  payloads.py          orders, reservations and events as Wix's JSON
 
 For testers:
-  control.py      everything below /sandbox
-  overview.py     the state of the world as JSON
-  shop.py         the page to buy from
-  knobs.py        settings that can change while the sandbox runs
+  control.py           everything below /sandbox
+  event_validation.py  events in requests to it
+  overview.py          the state of the world as JSON
+  event_page.py        what Wix's page of an event shows of a ticket
+  shop.py              the page to buy from
+  knobs.py             settings that can change while the sandbox runs
 
 State:
-  world.py        holds and orders
-  catalog.py      ticket definitions, and when registration closes by itself
-  events.py       events, registration, timed changes
-  history.py      earlier states, for reads that lag
-  observer.py     interface for notifications of changes
-  seed.py         the first event
+  world.py             holds and orders
+  catalog.py           ticket definitions, and when registration closes by itself
+  events.py            events, registration, timed changes
+  history.py           earlier states, for reads that lag
+  observer.py          interface for notifications of changes
+  seed.py              the first event
 
 Values and files:
   model.py errors.py clock.py site.py state.py

@@ -167,9 +167,7 @@ class Catalog(Events):
 
     def _check_sold_out(self, event: str) -> None:
         """Close registration when each ticket that visitors see is sold out, held ones included; else open it again."""
-        known = self.events.get(event)
-        if known is None:
-            return
+        known = self.events[event]
         sold_out = self._is_sold_out(event)
         if sold_out is not known.registration.sold_out:
             registration = replace(known.registration, sold_out=sold_out)

@@ -13,14 +13,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox import overview, validation
+from sandbox import event_validation, overview, validation
 from sandbox.auth import Auth
 from sandbox.calls import CallLog
 from sandbox.clock import iso
 from sandbox.delivery import Delivery
-from sandbox.errors import Invalid, NotForSale, NotFound, Refused, StaleRevision, TooManyTickets
+from sandbox.errors import (
+    Invalid,
+    NotForSale,
+    NotFound,
+    Refused,
+    SlugTaken,
+    StaleRevision,
+    TooManyTickets,
+    WrongStatus,
+)
 from sandbox.knobs import LiveKnobs
-from sandbox.model import EventStatus
 from sandbox.site import Site
 from sandbox.webhooks import WebhookEmitter
 from sandbox.world import World
@@ -28,7 +36,11 @@ from sandbox.world import World
 MAX_ROWS = 200
 """Most webhooks in one response: those that were never sent must be signed for it."""
 
-CONFLICTS = (NotForSale, StaleRevision, TooManyTickets)
+CONFLICTS = (NotForSale, SlugTaken, StaleRevision, TooManyTickets, WrongStatus)
+
+A_DAY = 86_400.0
+IN_A_MONTH = 30 * A_DAY
+"""When a new event starts, and how long it lasts, if its request does not say."""
 
 Json = dict[str, Any]
 
@@ -67,7 +79,10 @@ class Control:
             ("POST", "/holds/{id}/cancel", self._cancel_hold),
             ("POST", "/holds/{id}/buy", self._buy_hold),
             ("POST", "/orders/{number}/cancel", self._cancel_order),
-            ("POST", "/event/{act}", self._event),
+            ("POST", "/events", self._create_event),
+            ("PATCH", "/events/{id}", self._update_event),
+            ("POST", "/events/{id}/{act}", self._act_on_event),
+            ("POST", "/event/{act}", self._act_on_first_event),
             ("POST", "/app/{act}", self._app),
             ("GET", "/knobs", self._show_knobs),
             ("PATCH", "/knobs", self._set_knobs),
@@ -93,32 +108,52 @@ class Control:
             {"eventId": self._site.ids.event, **sent}, self._world.new_id, complete=True, keep_seconds=True
         )
         event = validation.guid(sent.get("eventId", self._site.ids.event), "eventId")
-        return {"ticket": self._world.create(event, **changes).id}
+        return {"ticket": self._world.create(event, **changes, **validation.tester_fields(sent)).id}
 
     async def _update(self, request: Request) -> Json:
         sent = _definition(await _object(request))
         changes = validation.ticket_fields(sent, self._world.new_id, complete=False, keep_seconds=True)
-        return {"ticket": self._world.update(_id(request), **changes).id}
+        return {"ticket": self._world.update(_id(request), **changes, **validation.tester_fields(sent)).id}
 
     async def _delete(self, request: Request) -> Json:
         self._world.delete(_id(request))
         return {}
 
-    async def _event(self, request: Request) -> Json:
-        world, id_ = self._world, self._site.ids.event
-        match request.path_params["act"]:
-            case "cancel":
-                event = world.cancel_event(id_)
-            case "end":
-                event = world.end_event(id_)
-            case "update":
-                event = world.update_event(id_, **_event_changes(await _object(request)))
-            case "delete":
-                world.delete_event(id_)
-                return {}
-            case act:
-                raise NotFound(f"there is no action {act}: use cancel, end, update or delete")
-        return overview.event(event)
+    async def _create_event(self, request: Request) -> Json:
+        fields = event_validation.new_event(await _object(request))
+        start = fields.pop("start", self._world.now() + IN_A_MONTH)
+        end = fields.pop("end", start + A_DAY)
+        return overview.event(self._world.create_event(fields.pop("title"), start, end, **fields))
+
+    async def _update_event(self, request: Request) -> Json:
+        return await self._act(_id(request), "update", request)
+
+    async def _act_on_event(self, request: Request) -> Json:
+        return await self._act(_id(request), request.path_params["act"], request)
+
+    async def _act_on_first_event(self, request: Request) -> Json:
+        return await self._act(self._site.ids.event, request.path_params["act"], request)
+
+    async def _act(self, id_: str, act: str, request: Request) -> Json:
+        world = self._world
+        acts = {
+            "publish": world.publish_event,
+            "unpublish": world.unpublish_event,
+            "cancel": world.cancel_event,
+            "end": world.end_event,
+            "pause": world.pause_registration,
+            "disable": world.disable_registration,
+            "open": world.open_registration,
+        }
+        if act in acts:
+            return overview.event(acts[act](id_))
+        if act == "update":
+            changes = event_validation.event_changes(await _object(request), world.event(id_).registration)
+            return overview.event(world.update_event(id_, **changes))
+        if act == "delete":
+            world.delete_event(id_)
+            return {}
+        raise NotFound(f"there is no action {act}: use {', '.join((*acts, 'update'))} or delete")
 
     async def _app(self, request: Request) -> Json:
         match request.path_params["act"]:
@@ -229,20 +264,6 @@ def _wanted(sent: Json) -> Json:
         if not isinstance(value, str | None):
             raise Invalid(name, "it is not a string")
     return {"quantity": quantity, "option": option, "price": price}
-
-
-def _event_changes(sent: Json) -> Json:
-    changes: Json = {}
-    for name in ("title", "zone"):
-        if name in sent:
-            if not isinstance(sent[name], str) or not sent[name]:
-                raise Invalid(name, "it is not a string, or is empty")
-            changes[name] = sent[name]
-    if "status" in sent:
-        if sent["status"] not in list(EventStatus):
-            raise Invalid("status", f"it must be one of {', '.join(EventStatus)}")
-        changes["status"] = EventStatus(sent["status"])
-    return changes
 
 
 def _id(request: Request) -> str:

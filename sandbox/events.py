@@ -17,7 +17,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from sandbox.clock import Clock
-from sandbox.errors import NotFound, SlugTaken, WrongStatus
+from sandbox.errors import Invalid, NotFound, SlugTaken, WrongStatus
 from sandbox.history import History
 from sandbox.model import Event, EventStatus
 from sandbox.observer import ChangeType, Observer
@@ -80,7 +80,10 @@ class Events:
         draft: bool = False,
         **fields: Any,
     ) -> Event:
-        """Create an event, published at once unless it is a *draft*; *fields* are those of Event. Raises SlugTaken."""
+        """Create an event, published at once unless it is a *draft*; *fields* are those of Event. Raises SlugTaken, Invalid."""
+        _check_dates(start, end)
+        if id_ in self.events:
+            raise Invalid("id", "another event has this id")
         now = self.now()
         slug = fields.pop("slug", None) or self._new_slug(title)
         self._refuse_taken(slug)
@@ -105,14 +108,16 @@ class Events:
         return self.events[event.id]
 
     def update_event(self, id_: str, **changes: Any) -> Event:
-        """Change an event; *changes* are fields of Event. Raises NotFound, SlugTaken.
+        """Change an event; *changes* are fields of Event. Raises NotFound, SlugTaken, Invalid.
 
         The slug does not follow the title: addresses that visitors know stay valid.
         """
+        known = self.event(id_)
+        _check_dates(changes.get("start", known.start), changes.get("end", known.end))
         if "slug" in changes:
             self._refuse_taken(changes["slug"], but=id_)
         if "registration" in changes:  # sold out is what the tickets are, not what an organiser says
-            sold_out = self.event(id_).registration.sold_out
+            sold_out = known.registration.sold_out
             changes["registration"] = replace(changes["registration"], sold_out=sold_out)
         event = self._change_event(id_, **changes)
         self._schedule_event(event)
@@ -213,6 +218,11 @@ def slug_of(title: str) -> str:
     """A title in kebab case without accents, as in the address of an event's page: `leather-crafting-101`."""
     plain = unicodedata.normalize("NFKD", title.lower())
     return "-".join(re.findall(r"\w+", "".join(sign for sign in plain if not unicodedata.combining(sign)))) or "event"
+
+
+def _check_dates(start: float, end: float) -> None:
+    if end <= start:
+        raise Invalid("end", "the event ends before it starts")
 
 
 def find(things: Mapping[str, T], id_: str, what: str) -> T:

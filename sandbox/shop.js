@@ -1,7 +1,7 @@
 /**
  * The shop page of the local Wix.
  *
- * In: GET /sandbox/world once a second, and clicks. Out: the stock at Wix beside the widget, embedded as on a
+ * In: GET /sandbox/world once a second, and clicks. Out: what Wix's page says beside the widget, embedded as on a
  * customer's page. No data passes between them: the widget gets its counters from the counter server.
  */
 
@@ -131,22 +131,19 @@ class Card {
     return this.root.querySelector(`[data-${name}]`);
   }
 
-  /** Show the stock at Wix. @param {object} ticket @param {object[]} holds @param {number} now */
+  /** Show what Wix's page says, and the stock. @param {object} ticket @param {object[]} holds @param {number} now */
   update(ticket, holds, now) {
-    const { unsold, limit, prices, pricing, saleStatus, hidden } = ticket;
-    const onSale = saleStatus === "SALE_STARTED" && !hidden;
-    const badge = hidden ? "Hidden" : { SALE_SCHEDULED: "Not on sale yet", SALE_ENDED: "Sale ended" }[saleStatus];
+    const { unsold, limit, prices, pricing, page } = ticket;
     write(this.part("name"), ticket.name);
-    write(this.part("badge"), badge ?? "");
-    this.part("badge").hidden = !badge;
-    write(this.part("price"), pricing === "guest" ? `${money(prices[0])} or more` : prices.map(money).join(" · "));
-    write(this.part("unsold"), unsold === null ? "∞" : `${unsold}`);
-    write(this.part("left"), limit === null ? "no limit" : `left of ${limit}`);
+    write(this.part("says"), page.text);
+    this.part("says").dataset.state = page.state;
+    write(this.part("price"), page.price);
     const meter = this.part("meter");
     meter.classList.toggle("none", limit === null);
     if (limit !== null) Object.assign(meter, { max: Math.max(1, limit), value: unsold, low: 10.5, optimum: Math.max(1, limit) });
+    write(this.part("stock"), limit === null ? "No limit" : `${unsold} of ${limit} in stock`);
     write(this.part("sales"), `${ticket.sold} sold, ${ticket.reserved} held`);
-    for (const one of this.root.querySelectorAll("[data-act]")) one.disabled = !onSale || unsold === 0;
+    for (const one of this.root.querySelectorAll("[data-act]")) one.disabled = page.state !== "on_sale";
     this.#choose(pricing === "options" ? prices : []);
     fill(this.part("holds"), holds.map((hold) => this.#hold(hold, now)));
   }
@@ -219,6 +216,7 @@ function showWorld({ now, event, tickets, holds, orders, knobs }) {
   const moment = Date.parse(now);
   write(byId("title"), event?.title ?? "There is no event");
   write(byId("when"), event ? when(event) : "");
+  showRegistration(event);
   fill(
     byId("tickets"),
     tickets.map((ticket) => {
@@ -237,6 +235,30 @@ function when({ start, zone, status }) {
   const style = { dateStyle: "full", timeStyle: "short", timeZone: zone };
   const past = { CANCELED: "Canceled", ENDED: "Ended" }[status];
   return `${past ? `${past}. ` : ""}${new Intl.DateTimeFormat("en-GB", style).format(new Date(start))}, ${zone}`;
+}
+
+/** What the switch sets. */
+const REGISTRATION = {
+  open: { paused: false, disabled: false, status: null },
+  paused: { paused: true, disabled: false, status: null },
+  closed: { paused: false, disabled: true, status: null },
+};
+
+/** Whether a click on the switch is on its way: until then it shows what was clicked. */
+let switching = false;
+
+/** Show what the switch is set to, and whether anything is sold. @param {object | null} event */
+function showRegistration(event) {
+  byId("registration").hidden = byId("selling").hidden = !event;
+  if (!event) return;
+  const { paused, disabled, closedBecause } = event.registration;
+  const now = disabled ? "closed" : paused ? "paused" : "open";
+  for (const choice of byId("registration").querySelectorAll("input"))
+    if (!switching) choice.checked = choice.value === now;
+  const over = { CANCELED: "the event is canceled", ENDED: "the event has ended", DRAFT: "the event is not published" };
+  const reason = over[event.status] ?? closedBecause;
+  write(byId("selling"), reason ? `Wix sells no tickets now: ${reason}.` : "Wix sells tickets now.");
+  byId("selling").classList.toggle("late", Boolean(reason));
 }
 
 function orderRow({ number, ticket, quantity, status }, names) {
@@ -332,6 +354,16 @@ async function refresh() {
   }
 }
 
+byId("registration").addEventListener("change", ({ target }) => {
+  switching = true;
+  perform(async () => {
+    try {
+      await ask("/event/update", "POST", { registration: REGISTRATION[target.value] });
+    } finally {
+      switching = false;
+    }
+  });
+});
 byId("knobs").addEventListener("input", ({ target }) => label(target));
 byId("knobs").addEventListener("change", ({ target }) => {
   const value = target.type === "range" ? Number(target.value) : target.value;

@@ -6,11 +6,12 @@ Source: Wix, "Ticket Definitions V3" (object, Create, Update).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sandbox.clock import parse
+from sandbox.entity import MAX_PER_CHECKOUT, OPTIONAL
 from sandbox.errors import Invalid
 from sandbox.model import Price, Pricing
 
@@ -39,7 +40,7 @@ def guid(value: Any, field: str) -> str:
 def ticket_fields(json: Any, new_id: Callable[[], str], *, complete: bool, keep_seconds: bool = False) -> Fields:
     """Parse a definition. *complete*: required members must be set; *keep_seconds*: do not round sale dates."""
     root = "ticketDefinition"
-    sent = _mapping(json, root)
+    sent = mapping(json, root)
     for member in _REQUIRED if complete else ():
         if sent.get(member) is None:
             raise Invalid(f"{root}.{member}", "value is required", "REQUIRED_FIELD")
@@ -54,33 +55,54 @@ def ticket_fields(json: Any, new_id: Callable[[], str], *, complete: bool, keep_
     return fields
 
 
-def _text(shortest: int, longest: int) -> Callable[[Any, str], str]:
+def tester_fields(json: Mapping[str, Any]) -> Fields:
+    """Parse the members of a definition that only the control API sets. Raises Invalid.
+
+    `sortIndex`; `limitPerCheckout`, null for the stock; and `missing`, members that are left out of the JSON.
+    """
+    root = "ticketDefinition"
+    return {
+        name: read(json[member], f"{root}.{member}")
+        for member, (name, read) in _TESTER_READERS.items()
+        if member in json
+    }
+
+
+def text(shortest: int, longest: int) -> Callable[[Any, str], str]:
+    """A parser of strings between these lengths; null counts as empty."""
+
     def read(value: Any, field: str) -> str:
-        text = "" if value is None else value
-        if not isinstance(text, str):
+        found = "" if value is None else value
+        if not isinstance(found, str):
             raise Invalid(field, "value is not a string", "FORMAT")
-        if not shortest <= len(text) <= longest:
-            rule = "MIN_LENGTH" if len(text) < shortest else "MAX_LENGTH"
+        if not shortest <= len(found) <= longest:
+            rule = "MIN_LENGTH" if len(found) < shortest else "MAX_LENGTH"
             raise Invalid(field, f"size must be between {shortest} and {longest}", rule)
-        return text
+        return found
 
     return read
 
 
-def _flag(value: Any, field: str) -> bool:
+def flag(value: Any, field: str) -> bool:
+    """A boolean. Raises Invalid."""
     if not isinstance(value, bool):
         raise Invalid(field, "value is not a boolean", "FORMAT")
     return value
 
 
-def _limit(value: Any, field: str) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Invalid(field, "value is not an integer", "FORMAT")
-    if not 0 <= value <= LARGEST:
-        raise Invalid(field, f"must be between 0 and {LARGEST}", "MIN" if value < 0 else "MAX")
-    return value
+def _integer(least: int, most: int) -> Callable[[Any, str], int]:
+    def read(value: Any, field: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Invalid(field, "value is not an integer", "FORMAT")
+        if not least <= value <= most:
+            raise Invalid(field, f"must be between {least} and {most}", "MIN" if value < least else "MAX")
+        return value
+
+    return read
+
+
+def _or_null(read: Callable[[Any, str], int]) -> Callable[[Any, str], int | None]:
+    return lambda value, field: None if value is None else read(value, field)
 
 
 def _fee(value: Any, field: str) -> str:
@@ -89,14 +111,26 @@ def _fee(value: Any, field: str) -> str:
     return value
 
 
-def _mapping(value: Any, field: str) -> Mapping[str, Any]:
+def mapping(value: Any, field: str) -> Mapping[str, Any]:
+    """A JSON object. Raises Invalid."""
     if not isinstance(value, dict):
         raise Invalid(field, "value is not an object", "REQUIRED_FIELD" if value is None else "FORMAT")
     return value
 
 
+def names(known: Collection[str]) -> Callable[[Any, str], frozenset[str]]:
+    """A parser of lists of names, all of them *known*."""
+
+    def read(value: Any, field: str) -> frozenset[str]:
+        if not isinstance(value, list) or not all(isinstance(one, str) and one in known for one in value):
+            raise Invalid(field, f"must be a list of {', '.join(known)}", "ENUM")
+        return frozenset(value)
+
+    return read
+
+
 def _pricing(value: Any, field: str, new_id: Callable[[], str]) -> Fields:
-    method = _mapping(value, field)
+    method = mapping(value, field)
     [*chosen] = [name for name in _METHODS if method.get(name) is not None]
     if len(chosen) != 1:
         raise Invalid(field, f"set exactly one of {', '.join(_METHODS)}", "ONE_OF")
@@ -104,14 +138,14 @@ def _pricing(value: Any, field: str, new_id: Callable[[], str]) -> Fields:
     field = f"{field}.{name}"
     if name != "pricingOptions":
         return {"pricing": _METHODS[name], "prices": (_money(method[name], field),)}
-    options = _mapping(method[name], field).get("optionDetails")
+    options = mapping(method[name], field).get("optionDetails")
     field = f"{field}.optionDetails"
     if not isinstance(options, list) or not 1 <= len(options) <= MOST_OPTIONS:
         raise Invalid(field, f"size must be between 1 and {MOST_OPTIONS}", "MAX_SIZE")
     prices = []
     for place, one in enumerate(options):
         here = f"{field}[{place}]"
-        option = _mapping(one, here)
+        option = mapping(one, here)
         id_ = option.get("optionId")
         price = _money(option.get("price"), f"{here}.price")
         prices.append(
@@ -119,14 +153,14 @@ def _pricing(value: Any, field: str, new_id: Callable[[], str]) -> Fields:
                 price.value,
                 price.currency,
                 new_id() if id_ is None else guid(id_, f"{here}.optionId"),
-                _text(1, LONGEST_OPTION)(option.get("name"), f"{here}.name"),
+                text(1, LONGEST_OPTION)(option.get("name"), f"{here}.name"),
             )
         )
     return {"pricing": Pricing.OPTIONS, "prices": tuple(prices)}
 
 
 def _money(value: Any, field: str) -> Price:
-    money = _mapping(value, field)
+    money = mapping(value, field)
     amount, currency = money.get("value"), money.get("currency")
     try:
         number = Decimal(amount) if isinstance(amount, str) else Decimal("NaN")
@@ -140,7 +174,7 @@ def _money(value: Any, field: str) -> Price:
 
 
 def _period(value: Any, field: str, *, keep_seconds: bool) -> Fields:
-    period = _mapping(value, field)
+    period = mapping(value, field)
     dates = {}
     for member in ("startDate", "endDate"):
         text = period.get(member)
@@ -149,17 +183,23 @@ def _period(value: Any, field: str, *, keep_seconds: bool) -> Fields:
         except (ValueError, TypeError):
             raise Invalid(f"{field}.{member}", "value is not a date and time in UTC", "FORMAT") from None
         dates[member] = moment if moment is None or keep_seconds else moment - moment % MINUTE
-    shown = _flag(period.get("displayNotOnSale", True), f"{field}.displayNotOnSale")
+    shown = flag(period.get("displayNotOnSale", True), f"{field}.displayNotOnSale")
     return {"start": dates["startDate"], "end": dates["endDate"], "shown_early": shown}
 
 
 _READERS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
-    "name": ("name", _text(1, 30)),
-    "description": ("description", _text(0, 500)),
-    "policyText": ("policy", _text(0, 1000)),
-    "hidden": ("hidden", _flag),
-    "initialLimit": ("limit", _limit),
+    "name": ("name", text(1, 30)),
+    "description": ("description", text(0, 500)),
+    "policyText": ("policy", text(0, 1000)),
+    "hidden": ("hidden", flag),
+    "initialLimit": ("limit", _or_null(_integer(0, LARGEST))),
     "feeType": ("fee", _fee),
-    "extendedFields": ("extended", _mapping),
+    "extendedFields": ("extended", mapping),
 }
 """Member of the JSON → field of Ticket, and its parser."""
+
+_TESTER_READERS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
+    "sortIndex": ("sort_index", _integer(-LARGEST, LARGEST)),
+    "limitPerCheckout": ("checkout_limit", _or_null(_integer(0, MAX_PER_CHECKOUT))),
+    "missing": ("missing", names(OPTIONAL)),
+}

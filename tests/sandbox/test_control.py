@@ -31,7 +31,7 @@ async def test_world_is_shown(wix: WixRig) -> None:
     """The world can be read, and is never cached."""
     answer = await wix.http.get("/sandbox/world")
 
-    assert {"now", "event", "tickets", "holds", "orders", "knobs"} == answer.json().keys()
+    assert {"now", "event", "events", "tickets", "holds", "orders", "knobs"} == answer.json().keys()
     assert "no-store" == answer.headers["cache-control"]
 
 
@@ -97,6 +97,73 @@ async def test_update_cancel_end_and_delete_the_event(wix: WixRig) -> None:
     assert ["CANCELED", "UPCOMING", "ENDED"] == [one["status"] for one in (canceled, again, ended)]
     assert {} == wix.world.events
     assert (await get(wix, "/world"))["event"] is None
+
+
+async def test_create_publish_and_unpublish_an_event(wix: WixRig) -> None:
+    """Events are created, as drafts too, published, unpublished and deleted, and can have tickets of their own."""
+    draft = await post(wix, "/events", {"title": "Concert", "draft": True, "tax": None})
+    way = f"/events/{draft['id']}"
+    ticket = (await post(wix, "/tickets", {**NEW, "eventId": draft["id"]}))["ticket"]
+    states = [draft, *[await post(wix, f"{way}/{act}") for act in ("publish", "unpublish", "publish", "cancel")]]
+    shown = await get(wix, "/world")
+    await post(wix, f"{way.upper().replace('EVENTS', 'events')}/delete")
+
+    assert ["DRAFT", "UPCOMING", "DRAFT", "UPCOMING", "CANCELED"] == [state["status"] for state in states]
+    assert "concert" == draft["slug"]
+    assert [wix.event, draft["id"]] == [event["id"] for event in shown["events"]]
+    assert draft["id"] == next(one["event"] for one in shown["tickets"] if one["id"] == ticket)
+    assert [wix.event] == list(wix.world.events)
+
+
+async def test_change_an_event(wix: WixRig) -> None:
+    """An event is changed by PATCH: its dates, slug, tax, page and registration, each alone."""
+    changes: list[dict[str, Any]] = [
+        {"start": "2060-01-01T00:00:00Z", "end": "2060-01-02T00:00:00Z"},
+        {"slug": "fair", "hideEventDetailsPage": True},
+        {"tax": {"type": "INCLUDED_IN_PRICE", "name": "VAT", "rate": "20"}},
+        {"registration": {"status": "OPEN_EXTERNAL"}},
+        {"registration": {"paused": True}},
+    ]
+    for change in changes:
+        answer = await wix.http.patch(f"/sandbox/events/{wix.event}", json=change)
+        assert 200 == answer.status_code
+
+    event = wix.world.event(wix.event)
+    assert event == wix.world.event(answer.json()["id"])
+    assert ("2060-01-01T00:00:00Z", "fair", True) == (
+        answer.json()["start"], answer.json()["slug"], answer.json()["hideEventDetailsPage"]
+    )  # fmt: skip
+    assert ("VAT", "OPEN_EXTERNAL", True) == (
+        event.tax and event.tax.name, event.registration.status, event.registration.paused
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["/event", f"/events/{IDS.event}"])
+async def test_pause_disable_and_open_registration(wix: WixRig, way: str) -> None:
+    """Registration is paused, disabled and opened, of the first event and of any; nothing is sold meanwhile."""
+    seen = []
+    for act in ("pause", "disable", "open"):
+        registration = (await post(wix, f"{way}/{act}"))["registration"]
+        sold = await wix.http.post(f"/sandbox/tickets/{FIXED}/buy")
+        seen.append((registration["status"], registration["paused"], registration["closedBecause"], sold.status_code))
+
+    assert [
+        ("OPEN_TICKETS", True, "registration is paused", 409),
+        ("CLOSED_MANUALLY", True, "registration is paused", 409),
+        ("OPEN_TICKETS", False, None, 200),
+    ] == seen
+
+
+async def test_change_what_the_api_tells_of_a_ticket(wix: WixRig) -> None:
+    """The place of a ticket, its limit per checkout and members that are left out can be set, and ended."""
+    way = f"/sandbox/tickets/{FIXED}"
+    await wix.http.patch(way, json={"sortIndex": 9, "limitPerCheckout": 0, "missing": ["saleStatus"]})
+    odd = (await wix.api("GET", f"/{FIXED}")).json()["ticketDefinition"]
+    await wix.http.patch(way, json={"limitPerCheckout": None, "missing": []})
+    again = (await wix.api("GET", f"/{FIXED}")).json()["ticketDefinition"]
+
+    assert (9, 0, None) == (odd["sortIndex"], odd["limitPerCheckout"], odd.get("saleStatus"))
+    assert (9, 50, "SALE_STARTED") == (again["sortIndex"], again["limitPerCheckout"], again["saleStatus"])
 
 
 async def test_install_and_remove_the_app(wix: WixRig) -> None:
@@ -205,6 +272,14 @@ async def test_site_is_shown_without_secrets(wix: WixRig) -> None:
         ("/event/update", {"title": ""}, 400, "title"),
         ("/event/update", {"status": "LOST"}, 400, "status"),
         ("/event/update", {"zone": 7}, 400, "zone"),
+        ("/event/publish", {}, 409, "published already"),
+        ("/events", {}, 400, "title"),
+        ("/events", {"title": "Fair", "slug": "harbour-lights-festival"}, 409, "slug"),
+        ("/events", {"title": "Fair", "end": "2020-01-01T00:00:00Z"}, 400, "ends before it starts"),
+        (f"/events/{IDS.site}/pause", {}, 404, "no event"),
+        (f"/events/{IDS.event}/paint", {}, 404, "paint"),
+        (f"/events/{IDS.event}/update", {"registration": {"status": "shut"}}, 400, "registration.status"),
+        ("/tickets", {**NEW, "limitPerCheckout": 51}, 400, "limitPerCheckout"),
         ("/app/paint", {}, 404, "paint"),
     ],
 )

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.errors import NotFound, SlugTaken, WrongStatus
+from sandbox.errors import Invalid, NotFound, SlugTaken, WrongStatus
 from sandbox.events import Events, slug_of
 from sandbox.model import Event, EventStatus
 from tests.rig.wix import ManualClock, RecordingObserver
@@ -102,6 +102,27 @@ def test_registration_is_paused_disabled_and_opened(rig: EventsRig) -> None:
     ]
     assert [True, True, True, False] == [one.paused for one in (paused, disabled, other, opened)]
     assert ["event updated"] * 4 == rig.observer.words
+
+
+@pytest.mark.parametrize("change", [{"end": 0.0}, {"start": 1e12}])
+def test_event_must_end_after_it_starts(rig: EventsRig, change: dict[str, float]) -> None:
+    """An event that ends before it starts is refused, in creating and in updating, and changes nothing."""
+    before = rig.events.event(rig.fair)
+
+    with pytest.raises(Invalid):
+        rig.events.update_event(rig.fair, **change)
+    with pytest.raises(Invalid):
+        rig.events.create_event("Never", 2.0, 2.0)
+
+    assert ({rig.fair: before}, []) == (rig.events.events, rig.observer.words)
+
+
+def test_taken_id_is_refused(rig: EventsRig) -> None:
+    """The id of another event is refused, and that event stays."""
+    with pytest.raises(Invalid):
+        rig.create("Concert", id_=rig.fair)
+
+    assert "Fair" == rig.events.event(rig.fair).title
 
 
 def test_unknown_event_is_not_found(rig: EventsRig) -> None:

@@ -1,5 +1,6 @@
 from sandbox import overview
 from sandbox.knobs import Knobs
+from sandbox.model import Tax
 from sandbox.seed import seed
 from sandbox.world import World
 from tests.rig.wix import IDS, ManualClock, RecordingObserver
@@ -26,9 +27,11 @@ def test_overview_of_the_world() -> None:
     assert [{"id": hold.id, "ticket": IDS.tickets["low"], "quantity": 2, "expires": expires}] == shown["holds"]
     bought = {"number": order.number, "ticket": IDS.tickets["options"], "quantity": 3, "status": "PAID"}
     assert [bought] == shown["orders"]
+    assert [shown["event"]] == shown["events"]
     low = next(ticket for ticket in shown["tickets"] if ticket["kind"] == "low")
     assert {
         "id": IDS.tickets["low"],
+        "event": IDS.event,
         "kind": "low",
         "name": "Nearly sold out",
         "hidden": False,
@@ -40,7 +43,40 @@ def test_overview_of_the_world() -> None:
         "reserved": 2,
         "limit": 3,
         "sale": {"start": "2026-02-04T10:00:00Z", "end": "2026-03-13T10:00:00Z"},
+        "displayNotOnSale": True,
+        "sortIndex": 6,
+        "limitPerCheckout": 1,
+        "missing": [],
+        "page": {"state": "on_sale", "text": "1 left", "price": "45.00 USD + 1.13 USD service fee"},
     } == low
+
+
+def test_overview_of_an_event() -> None:
+    """An event is shown with its address, its tax, and registration as it is."""
+    world, _ = seeded()
+    tax = Tax("INCLUDED_IN_PRICE", "VAT", "20")
+    world.update_event(IDS.event, tax=tax, page_hidden=True, missing=frozenset({"slug", "eventPageUrl"}))
+
+    assert {
+        "id": IDS.event,
+        "title": "Harbour Lights Festival",
+        "status": "UPCOMING",
+        "start": "2026-03-13T10:00:00Z",
+        "end": "2026-03-14T10:00:00Z",
+        "zone": "Europe/Lisbon",
+        "slug": "harbour-lights-festival",
+        "page": "https://www.example.com/event-details/harbour-lights-festival",
+        "hideEventDetailsPage": True,
+        "tax": {"type": "INCLUDED_IN_PRICE", "name": "VAT", "rate": "20", "appliedToDonations": False},
+        "registration": {
+            "status": "CLOSED_MANUALLY",
+            "paused": False,
+            "disabled": True,
+            "soldOut": False,
+            "closedBecause": "registration is closed",
+        },
+        "missing": ["eventPageUrl", "slug"],
+    } == overview.event(world.disable_registration(IDS.event))
 
 
 def test_overview_of_unlimited_and_scheduled_tickets() -> None:

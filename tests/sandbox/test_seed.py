@@ -37,6 +37,18 @@ def test_seed_has_one_ticket_of_each_kind(world: World) -> None:
     assert (Pricing.GUEST, True, True) == (by_kind["guest"].pricing, by_kind["free"].free, by_kind["hidden"].hidden)
 
 
+def test_first_event_has_the_same_address_in_every_run(world: World) -> None:
+    """The first event is published, open, and has the slug of its title; its tickets are in the order of the seed."""
+    event = world.event(IDS.event)
+
+    assert ("harbour-lights-festival", "UPCOMING", "OPEN_TICKETS") == (
+        event.slug,
+        event.status,
+        event.registration.status,
+    )
+    assert list(KINDS) == [ticket.kind for ticket in world.tickets_of(IDS.event)]
+
+
 def test_seed_has_one_scheduled_ticket() -> None:
     """The one scheduled sale starts a minute after the seed."""
     clock = ManualClock()

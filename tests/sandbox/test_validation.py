@@ -143,3 +143,32 @@ def test_invalid_guid_is_refused(value: Any) -> None:
     """A value that is no GUID is refused."""
     with pytest.raises(Invalid):
         validation.guid(value, "id")
+
+
+def test_members_for_testers() -> None:
+    """What only the control API sets is parsed, and only what is sent."""
+    assert {} == validation.tester_fields({"name": "Seat"})
+    assert {"sort_index": -1, "checkout_limit": 0, "missing": frozenset({"sortIndex"})} == validation.tester_fields(
+        {"sortIndex": -1, "limitPerCheckout": 0, "missing": ["sortIndex", "sortIndex"]}
+    )
+    assert {"checkout_limit": None} == validation.tester_fields({"limitPerCheckout": None})
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"sortIndex": "1"}, "sortIndex"),
+        ({"sortIndex": None}, "sortIndex"),
+        ({"limitPerCheckout": 51}, "limitPerCheckout"),
+        ({"limitPerCheckout": True}, "limitPerCheckout"),
+        ({"missing": ["name"]}, "missing"),
+        ({"missing": [["sortIndex"]]}, "missing"),
+        ({"missing": "sortIndex"}, "missing"),
+    ],
+)
+def test_invalid_member_for_testers_is_named(sent: Any, field: str) -> None:
+    """A wrong value is refused with its path."""
+    with pytest.raises(Invalid) as caught:
+        validation.tester_fields(sent)
+
+    assert f"ticketDefinition.{field}" == caught.value.field
