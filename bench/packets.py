@@ -6,7 +6,8 @@ stay right.
 
 from bench.viewers import PLACEHOLDER
 from server import wire
-from server.model import Counter, EventId, Price, Rules, Sale, State, TicketId
+from server.counter import Counter, Rules, State
+from server.model import EventId, Price, Sale, TicketId
 
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
 GROUP = "counters"

@@ -1,10 +1,9 @@
-"""The domain as values: what a ticket is, what may be shown of it, and what webhooks ask for.
+"""The domain as values: what Wix says of a ticket and of its event, what webhooks ask for, and what is stored.
 
-Wix's JSON becomes a `Definition` (wix/schema.py), a `Definition` and the `Rules` become a `Counter` here, and a
-`Counter` becomes public text in wire.py. Nothing here reads a clock, a setting or a socket.
+Wix's JSON becomes a `Definition` (wix/schema.py) and an `Event` (wix/events.py); what may be shown of both is a `Counter`
+(counter.py). Nothing here reads a clock, a setting or a socket.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType
@@ -12,21 +11,6 @@ from typing import Any, NewType
 SiteId = NewType("SiteId", str)
 TicketId = NewType("TicketId", str)
 EventId = NewType("EventId", str)
-
-CONTRACT = 1
-"""The version of the public counter. It is part of the rules' hash, so a change of its shape has every ticket read again."""
-
-
-class State(StrEnum):
-    """What a visitor is shown of a ticket."""
-
-    AVAILABLE = "available"
-    LOW = "low"
-    SOLD_OUT = "sold_out"
-    SCHEDULED = "scheduled"
-    ENDED = "ended"
-    GONE = "gone"
-    UNKNOWN = "unknown"
 
 
 class Pace(StrEnum):
@@ -65,22 +49,80 @@ class Sale:
     zone: str | None = None
 
 
+NO_SALE = Sale()
+
+
+class Fees(StrEnum):
+    """Whether Wix's service fee and the tax are in a ticket's prices, are added at checkout, or are not taken."""
+
+    INCLUDED = "included"
+    ADDED = "added"
+    NONE = "none"
+
+
+class EventStatus(StrEnum):
+    """Wix's `status` of an event (Events V3)."""
+
+    UPCOMING = "UPCOMING"
+    STARTED = "STARTED"
+    ENDED = "ENDED"
+    CANCELED = "CANCELED"
+    DRAFT = "DRAFT"
+
+
+class Registration(StrEnum):
+    """Whether an event sells tickets, by Wix's `registration.status` and the switches beside it."""
+
+    OPEN = "open"
+    SOLD_OUT = "sold_out"  # closed by Wix, since every ticket is sold
+    CLOSED = "closed"  # closed or paused by the organiser, or the event sells no tickets
+    UNKNOWN = "unknown"  # not read, or not said: then each ticket decides for itself
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of Wix, as far as its tickets depend on it: `status` None = not said, `page` None = it has none.
+
+    `adds_tax`: tax is added at checkout; `taxes_donations`: also where the buyer chooses the price. `facts` are its members
+    that sales do not change.
+    """
+
+    id: EventId
+    status: EventStatus | None = None
+    registration: Registration = Registration.UNKNOWN
+    slug: str | None = None
+    page: str | None = None
+    adds_tax: bool = False
+    includes_tax: bool = False
+    taxes_donations: bool = False
+    facts: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One ticket definition of Wix: `unsold` is None when unlimited, `facts` are its members without sales."""
+    """One ticket definition of Wix: `unsold` is None when unlimited, `facts` are its members without sales.
+
+    `event_details` is what it says of its event (`EVENT_DETAILS`), which is less than the event says of itself.
+    `shown_off_sale`: it is shown before its sale and after it. `sold_out`: none can be bought, whatever `unsold` says.
+    `fee`: Wix's `feeType`. `position`: its place on the event's page, as a text that sorts.
+    """
 
     id: TicketId
     event: EventId
+    event_details: Event
     name: str
-    visible: bool
+    hidden: bool
+    shown_off_sale: bool
     status: SaleStatus
     unsold: int | None
     sold_out: bool
     prices: tuple[Price, ...]
     shared: bool
+    fee: str | None
     sale: Sale
     start_us: int | None
     end_us: int | None
+    position: str
     facts: dict[str, Any] = field(compare=False)
 
     @property
@@ -88,70 +130,10 @@ class Definition:
         """How often this ticket is read: a hidden one as often as others, since a click may show it again at any moment."""
         return Pace.SLOW if self.status is SaleStatus.ENDED else Pace.LIVE
 
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings that shape a counter: `low_at` and `show_at_most` in tickets, the latter None for no limit."""
-
-    low_at: int = 10
-    show_at_most: int | None = None
-
     @property
-    def hash(self) -> str:
-        """A short hash of these rules: two processes with the same hash show the same counters."""
-        text = f"{CONTRACT}:{self.low_at}:{self.show_at_most}"
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """The public state of one ticket: what may be shown, and nothing more."""
-
-    ticket: TicketId
-    event: EventId | None = None
-    state: State = State.UNKNOWN
-    unsold: int | None = None
-    prices: tuple[Price, ...] = ()
-    shared: bool = False
-    name: str | None = None
-    sale: Sale = Sale()
-
-    @classmethod
-    def gone(cls, ticket: TicketId) -> "Counter":
-        """The counter of a ticket that is deleted, hidden, over, or was never there: the same for all four."""
-        return cls(ticket, state=State.GONE)
-
-    @classmethod
-    def of(cls, definition: Definition, rules: Rules) -> "Counter":
-        """Decide what may be shown: a pure function of the definition and the rules."""
-        if not definition.visible:
-            return cls.gone(definition.id)
-        state, unsold = _state(definition, rules)
-        return cls(
-            ticket=definition.id,
-            event=definition.event,
-            state=state,
-            unsold=unsold,
-            prices=definition.prices,
-            shared=definition.shared,
-            name=definition.name,
-            sale=definition.sale,
-        )
-
-
-def _state(definition: Definition, rules: Rules) -> tuple[State, int | None]:
-    unsold = definition.unsold
-    shown = unsold if unsold is None or rules.show_at_most is None or unsold <= rules.show_at_most else None
-    if definition.status is SaleStatus.ENDED:
-        # What is left after the end cannot be bought, so its number is not shown.
-        return State.ENDED, None
-    if definition.status is SaleStatus.SCHEDULED:
-        return State.SCHEDULED, shown
-    if definition.sold_out or unsold == 0:
-        return State.SOLD_OUT, 0
-    if unsold is not None and unsold <= rules.low_at:
-        return State.LOW, shown
-    return State.AVAILABLE, shown
+    def buyer_chooses(self) -> bool:
+        """Whether the buyer chooses the price, of which there is then one: the lowest."""
+        return self.shared and len(self.prices) == 1
 
 
 class Named(StrEnum):
@@ -164,13 +146,17 @@ class Named(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Read these tickets again: ids and a reason, no numbers; and once more when a hold on them ends (microseconds)."""
+    """Read these tickets again: ids and a reason, no numbers; and once more when a hold on them ends (microseconds).
+
+    `of_event`: the event itself has changed, so that it is read too.
+    """
 
     reason: str
     tickets: tuple[TicketId, ...] = ()
     event: EventId | None = None
     named: Named = Named.TICKETS
     hold_ends_us: int | None = None
+    of_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
+from server.counter import Rules
 from server.errors import NotStarted
-from server.model import Rules, SiteId
+from server.model import SiteId
 from server.store.timing import Timing
 from server.wire import guid
 from server.wix.credentials import ApiKey, App

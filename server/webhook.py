@@ -17,9 +17,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from server import logs, metrics
+from server.counter import Rules
 from server.errors import Forged, Malformed, RedisUnavailable
 from server.logs import RepeatedWarning
-from server.model import Install, Rules, Webhook
+from server.model import Install, Webhook
 from server.store.schedule import Schedule
 from server.wire import WEBHOOK_RETRY_AFTER
 from server.wix import signature

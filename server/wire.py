@@ -1,6 +1,6 @@
 """The public contract as bytes: counters, heartbeats, close codes and come-back times.
 
-In: values of model.py. Out: JSON text that is the same for the same value, byte for byte, since
+In: values of counter.py and model.py. Out: JSON text that is the same for the same value, byte for byte, since
 the ETag, the comparison in keep.lua and the redaction all depend on that.
 """
 
@@ -9,7 +9,8 @@ import re
 from enum import IntEnum
 from typing import Any
 
-from server.model import Counter, Price, Sale, TicketId
+from server.counter import Counter
+from server.model import Price, Sale, TicketId
 
 # When clients that are sent away come back. A range spreads them, or all would come at the same moment.
 
@@ -66,8 +67,10 @@ def counter_body(counter: Counter) -> str:
             "unsold": counter.unsold,
             "prices": [_price(price) for price in counter.prices],
             "shared": counter.shared,
+            "fees": counter.fees,
             "name": counter.name,
             "sale": _sale(counter.sale),
+            "buy": counter.buy,
         }
     )
     return text[1:]

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from server import query, settings, webhook, wire
+from server.counter import Counter, Rules, State
 from server.http import connection, descriptors, idle
 from server.hub import heartbeat, unconfirmed
 from server.live import admission, frames, websocket
-from server.model import Counter, Rules, Sale, State, TicketId
+from server.model import Sale, TicketId
 from server.store.budget import Budget
 from server.wix import signature
 from tests.rig.fake_reader import definition

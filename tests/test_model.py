@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.model import Counter, Definition, Hint, Named, Pace, Price, Rules, Sale, SaleStatus, State, TicketId
+from server.counter import Counter, Rules, State
+from server.model import Definition, Hint, Named, Pace, Price, Sale, SaleStatus, TicketId
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import TICKET
 

@@ -19,7 +19,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from websockets.asyncio.client import connect
 
-from server.model import Definition, Rules, TicketId, WatchedTicket
+from server.counter import Rules
+from server.model import Definition, TicketId, WatchedTicket
 from server.store.keys import channel
 from server.wix import schema
 from tests.rig.fake_reader import FakeReader

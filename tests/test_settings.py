@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from server import settings
+from server.counter import Rules
 from server.errors import NotStarted
-from server.model import Rules, SiteId
+from server.model import SiteId
 from server.settings import Settings
 from server.wix.credentials import ApiKey, App
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import watch, wire
+from server.counter import Counter, Rules, State
 from server.errors import NotStarted, RedisUnavailable
-from server.model import Counter, Hint, Price, Rules, SiteId, State, TicketId
+from server.model import Hint, Price, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition

@@ -8,7 +8,8 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from server import wire
-from server.model import Counter, Price, Rules, Sale, SaleStatus, State, TicketId
+from server.counter import Counter, Rules, State
+from server.model import Price, Sale, SaleStatus, TicketId
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import TICKET
 

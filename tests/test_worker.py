@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from server import settings
+from server.counter import Rules
 from server.errors import NotStarted
-from server.model import Rules, SiteId
+from server.model import SiteId
 from server.store.keys import key
 from server.worker import Worker
 from tests.rig.redis import RedisServer, Servers

@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from server.model import EventId, Hint, Pace, Rules, SiteId, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
+from server.counter import Rules
+from server.model import EventId, Hint, Pace, SiteId, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait

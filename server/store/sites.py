@@ -11,8 +11,9 @@ from functools import partial
 from typing import TypeVar
 
 from server import logs
+from server.counter import Rules
 from server.errors import RedisUnavailable
-from server.model import Rules, SiteId
+from server.model import SiteId
 from server.store.schedule import Schedule
 
 CONCURRENCY = 16

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from server import metrics
-from server.model import Counter, Definition, EventId, Pace, Rules, SiteId, TicketId
+from server.counter import Counter, Rules
+from server.model import Definition, EventId, Pace, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.keys import channel, key

@@ -5,19 +5,18 @@ Definition, or Malformed naming the member that is wrong. Source: Wix, "Ticket D
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 from server.errors import Malformed
-from server.model import Definition, EventId, Price, Sale, SaleStatus, TicketId
-from server.wire import guid
+from server.model import Definition, Event, EventId, EventStatus, Price, Sale, SaleStatus, TicketId
+from server.wix.members import id_of, members, object_of, objects, page, parse_time, text
 
 NOT_FACTS = frozenset({"salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails"})
 """Members that change with sales or with every edit; sync and notify will act on the others."""
 
-EVENT_OVER = frozenset({"ENDED", "CANCELED", "DRAFT"})
-"""Event states in which nothing can be bought; a draft is not public yet."""
+LAST_POSITION = 9_999_999_999
+"""The largest `sortIndex` that keeps its place; Wix's are small numbers."""
 
 _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
@@ -27,34 +26,57 @@ def definition(json: Any) -> Definition:
 
     Raises Malformed where no true counter can be made from it.
     """
-    entity = _object(json, "ticketDefinition")
-    ticket = _id(entity.get("id"), "id")
-    event = _id(entity.get("eventId"), "eventId")
+    entity = object_of(json, "ticketDefinition")
+    ticket = id_of(entity.get("id"), "id")
+    event = id_of(entity.get("eventId"), "eventId")
     unsold, sold_out = _stock(entity, ticket)
+    # Wix lowers the limit to what can be bought: 0 is sold out, also where a seating plan keeps places back.
+    sold_out = sold_out or entity.get("limitPerCheckout") == 0
     prices, shared = _prices(entity.get("pricingMethod"), ticket)
-    details = _members(entity.get("eventDetails"))
-    period = _members(entity.get("salePeriod"))
+    details = members(entity.get("eventDetails"))
+    period = members(entity.get("salePeriod"))
     start, end = parse_time(period.get("startDate"), ticket), parse_time(period.get("endDate"), ticket)
     status = str(entity.get("saleStatus"))
     return Definition(
         id=TicketId(ticket),
         event=EventId(event),
-        name=_text(entity.get("name")) or "",
-        visible=entity.get("hidden") is not True and str(details.get("status")) not in EVENT_OVER,
+        event_details=_event(EventId(event), details),
+        name=text(entity.get("name")) or "",
+        hidden=entity.get("hidden") is True,
+        shown_off_sale=period.get("displayNotOnSale") is not False,
         status=SaleStatus(status) if status in set(SaleStatus) else SaleStatus.STARTED,
         unsold=unsold,
         sold_out=sold_out,
         prices=prices,
         shared=shared,
+        fee=text(entity.get("feeType")),
         sale=Sale(
             start=period.get("startDate") if start is not None else None,
             end=period.get("endDate") if end is not None else None,
-            zone=_text(_members(details.get("dateAndTimeSettings")).get("timeZoneId")),
+            zone=text(members(details.get("dateAndTimeSettings")).get("timeZoneId")),
         ),
         start_us=start,
         end_us=end,
+        position=_position(entity),
         facts={name: value for name, value in entity.items() if name not in NOT_FACTS},
     )
+
+
+def _event(event: EventId, details: Mapping[str, Any]) -> Event:
+    """The event as its ticket tells it: without registration."""
+    status = str(details.get("status"))
+    return Event(
+        event,
+        status=EventStatus(status) if status in set(EventStatus) else None,
+        page=page(details.get("eventPageUrl")),
+    )
+
+
+def _position(entity: Mapping[str, Any]) -> str:
+    """Its place among the event's tickets: by `sortIndex`, where a missing one is 0, and then by age."""
+    index = entity.get("sortIndex")
+    index = index if isinstance(index, int) and not isinstance(index, bool) else 0
+    return f"{min(max(index, 0), LAST_POSITION):010} {text(entity.get('createdDate')) or ''}"
 
 
 def _stock(entity: Mapping[str, Any], ticket: str) -> tuple[int | None, bool]:
@@ -85,10 +107,10 @@ def _prices(method: Any, ticket: str) -> tuple[tuple[Price, ...], bool]:
     if isinstance(method.get("guestPrice"), dict):
         # The buyer chooses the price, so no number of tickets is left "at this price".
         return (_price(method["guestPrice"], ticket),), True
-    details = _members(method.get("pricingOptions")).get("optionDetails")
+    details = members(method.get("pricingOptions")).get("optionDetails")
     found = tuple(
-        _price(_object(option.get("price"), "price"), ticket, _text(option.get("optionId")), _text(option.get("name")))
-        for option in _objects(details)
+        _price(object_of(option.get("price"), "price"), ticket, text(option.get("optionId")), text(option.get("name")))
+        for option in objects(details)
     )
     return found, len(found) > 1
 
@@ -99,41 +121,4 @@ def _price(money: Mapping[str, Any], ticket: str, option: str | None = None, nam
         raise Malformed(f"ticket {ticket}: the price {str(value)[:40]!a} is not an amount of money")
     # Wix returns a free price as "0" or as "0.00": one amount must be one text, or it would look like a change.
     whole, _, cents = str(value).partition(".")
-    return Price(f"{int(whole)}.{cents.rstrip('0'):0<2}", _text(money.get("currency")) or "", option, name)
-
-
-def parse_time(text: Any, ticket: str) -> int | None:
-    """Microseconds since 1970 of an ISO 8601 time, which is UTC where it names no zone; None for no text. Raises Malformed."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except (ValueError, TypeError):
-        raise Malformed(f"ticket {ticket}: {str(text)[:40]!a} is not an ISO 8601 time") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
-
-
-def _object(json: Any, name: str) -> dict[str, Any]:
-    if not isinstance(json, dict):
-        raise Malformed(f"{name} is {type(json).__name__}, not an object")
-    return json
-
-
-def _members(json: Any) -> dict[str, Any]:
-    """The members of an object that may be missing."""
-    return json if isinstance(json, dict) else {}
-
-
-def _text(json: Any) -> str | None:
-    return json if isinstance(json, str) else None
-
-
-def _objects(json: Any) -> Iterable[dict[str, Any]]:
-    return [one for one in json if isinstance(one, dict)] if isinstance(json, list) else []
-
-
-def _id(value: Any, name: str) -> str:
-    found = guid(value) if isinstance(value, str) else None
-    if found is None:
-        raise Malformed(f"{name} is {str(value)[:60]!a}, not a GUID")
-    return found
+    return Price(f"{int(whole)}.{cents.rstrip('0'):0<2}", text(money.get("currency")) or "", option, name)

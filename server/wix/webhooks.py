@@ -13,7 +13,7 @@ from typing import Any
 from server.errors import Malformed
 from server.model import EventId, Hint, Install, Named, TicketId
 from server.wire import guid
-from server.wix import schema
+from server.wix.members import parse_time
 
 _Payload = Mapping[str, Any]
 
@@ -40,7 +40,8 @@ _DEFINITIONS = {
     f"wix.events.v3.ticket_definition_{slug}": f"definition_{slug}"
     for slug in ("created", "updated", "deleted", "sale_started", "sale_ended", "sale_period_updated")
 }
-_EVENTS = {f"wix.events.v3.event_{slug}": f"event_{slug}" for slug in ("updated", "canceled", "ended", "deleted")}
+_EVENT_SLUGS = ("updated", "published", "started", "canceled", "ended", "deleted")
+_EVENTS = {f"wix.events.v3.event_{slug}": f"event_{slug}" for slug in _EVENT_SLUGS}
 _INSTALLS = {"AppInstalled": True, "AppRemoved": False}
 
 
@@ -65,7 +66,7 @@ def _definition(reason: str, payload: _Payload) -> Hint | None:
 
 def _event(reason: str, payload: _Payload) -> Hint | None:
     found = guid(str(payload.get("entityId")))
-    return Hint(reason, event=EventId(found), named=Named.EVENT) if found else None
+    return Hint(reason, event=EventId(found), named=Named.EVENT, of_event=True) if found else None
 
 
 def _reservation(reason: str, payload: _Payload) -> Hint | None:
@@ -104,7 +105,7 @@ def _held(hint: Hint | None, reservation: _Payload, member: str) -> Hint | None:
     if hint is None or not str(reservation.get("status")).endswith("PENDING"):
         return hint
     try:
-        return replace(hint, hold_ends_us=schema.parse_time(reservation.get(member), "of a reservation"))
+        return replace(hint, hold_ends_us=parse_time(reservation.get(member), "of a reservation"))
     except Malformed:
         # The hint is enough: the end would only have been one more time to read.
         return hint

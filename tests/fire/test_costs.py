@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from server.model import Hint, Pace, Rules, SiteId, TicketId
+from server.counter import Rules
+from server.model import Hint, Pace, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Listing, Lot, NextRead, Schedule
 from tests.rig.cluster import Cluster

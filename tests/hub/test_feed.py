@@ -8,10 +8,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from server import metrics, wire
+from server.counter import Rules
 from server.hub import feed
 from server.hub.feed import POLL_EVERY
 from server.hub.topics import Topic, TopicState
-from server.model import Hint, Rules, SiteId, TicketId, WatchedSite
+from server.model import Hint, SiteId, TicketId, WatchedSite
 from server.store.keys import channel, key
 from server.store.timing import Timing
 from tests.rig.cluster import Cluster

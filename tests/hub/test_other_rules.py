@@ -5,10 +5,11 @@ from contextlib import aclosing
 import pytest
 from structlog.testing import capture_logs
 
+from server.counter import Rules
 from server.errors import RedisUnavailable
 from server.hub.other_rules import OtherRules
 from server.hub.topics import Topic
-from server.model import Rules, SiteId, TicketId, WatchedTicket
+from server.model import SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
 from server.store.keys import key
 from server.store.schedule import Schedule

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from server.counter import Rules
 from server.live import counters
-from server.model import Rules
 from server.store.keys import channel
 from server.store.snapshots import Kept
 from tests.rig.counters_over_http import EVENT_STREAM, get, shown, shows, stream

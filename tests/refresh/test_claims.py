@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from structlog.testing import capture_logs
 
-from server.model import Rules, SiteId
+from server.counter import Rules
+from server.model import SiteId
 from server.store.keys import key
 from tests.rig.redis import RedisServer
 from tests.rig.server import SITE, TICKET, until

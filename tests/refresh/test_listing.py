@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from structlog.testing import capture_logs
 
-from server.model import Rules, SiteId
+from server.counter import Rules
+from server.model import SiteId
 from server.refresh.claims import MAX_READS
 from server.store.budget import Priority, Wait
 from server.store.keys import key

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from server.model import Hint, Pace, Rules, SiteId, TicketId
+from server.counter import Rules
+from server.model import Hint, Pace, SiteId, TicketId
 from server.refresh.reader import Reader
 from server.store.keys import key
 from server.store.schedule import Lot

@@ -6,7 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from server import metrics
-from server.model import Hint, Rules, SiteId
+from server.counter import Rules
+from server.model import Hint, SiteId
 from server.redis.client import RedisClient, Use
 from server.refresh.silence import SilentSites
 from server.store.keys import key

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from server.model import Definition, EventId, Price, Rules, Sale, SaleStatus, SiteId, TicketId
+from server.counter import Rules
+from server.model import Definition, EventId, Price, Sale, SaleStatus, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority, Wait
 from server.store.schedule import Schedule

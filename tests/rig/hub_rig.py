@@ -5,10 +5,11 @@ import json
 from collections.abc import Collection
 from typing import Any, Self
 
+from server.counter import Rules
 from server.hub.feed import Feed
 from server.hub.hub import Hub
 from server.hub.topics import Audience, Topic
-from server.model import Rules, SiteId, TicketId
+from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
 from server.store.sites import Sites

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import pytest
 
-from server.model import Definition, EventId, Hint, Named, Pace, Rules, SiteId, TicketId, WatchedTicket
+from server.counter import Rules
+from server.model import Definition, EventId, Hint, Named, Pace, SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
 from server.store.keys import WAKE, key

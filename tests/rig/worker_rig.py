@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from server.model import Hint, Rules, SiteId, TicketId
+from server.counter import Rules
+from server.model import Hint, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.refresh.claims import Claimer
 from server.refresh.reader import Reader

@@ -4,8 +4,9 @@ from contextlib import aclosing
 import pytest
 from redis.exceptions import ResponseError
 
+from server.counter import Rules
 from server.errors import RedisUnavailable
-from server.model import EventId, Rules, SiteId, TicketId
+from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Batch, Change, Changes
 from server.store.keys import key

@@ -7,7 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from server import store
-from server.model import Rules, SiteId
+from server.counter import Rules
+from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Changes
 from server.store.keys import key

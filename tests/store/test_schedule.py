@@ -4,13 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from server.model import (
-    Hint,
-    Pace,
-    Rules,
-    SiteId,
-    TicketId,
-)
+from server.counter import Rules
+from server.model import Hint, Pace, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority, Wait
 from server.store.keys import WAKE, key

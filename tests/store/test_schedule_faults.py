@@ -1,11 +1,7 @@
 import pytest
 
-from server.model import (
-    Pace,
-    Rules,
-    SiteId,
-    TicketId,
-)
+from server.counter import Rules
+from server.model import Pace, SiteId, TicketId
 from server.store.budget import Priority, Wait
 from server.store.keys import key
 from server.store.schedule import NextRead

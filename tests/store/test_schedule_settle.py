@@ -2,11 +2,8 @@ from typing import Any
 
 import pytest
 
-from server.model import (
-    Pace,
-    Rules,
-    TicketId,
-)
+from server.counter import Rules
+from server.model import Pace, TicketId
 from server.store.keys import key
 from server.store.schedule import NextRead
 from tests.rig.server import SITE

@@ -2,14 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from server.model import (
-    Hint,
-    Pace,
-    Rules,
-    TicketId,
-    UnreportedFalls,
-    WatchedSite,
-)
+from server.counter import Rules
+from server.model import Hint, Pace, TicketId, UnreportedFalls, WatchedSite
 from server.store.budget import Budget, Wait
 from server.store.keys import WAKE, key
 from server.store.schedule import Listing, Lot, NextRead

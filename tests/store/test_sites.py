@@ -5,8 +5,9 @@ from contextlib import aclosing
 import pytest
 from structlog.testing import capture_logs
 
+from server.counter import Rules
 from server.errors import RedisUnavailable
-from server.model import Rules, SiteId
+from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority
 from server.store.keys import SITES, key

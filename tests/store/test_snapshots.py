@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from server import metrics
+from server.counter import Rules
 from server.errors import RedisUnavailable
-from server.model import EventId, Hint, Pace, Rules, SaleStatus, SiteId, TicketId
+from server.model import EventId, Hint, Pace, SaleStatus, SiteId, TicketId
 from server.store.budget import Wait
 from server.store.keys import channel, key
 from server.store.schedule import Listing, Lot, NextRead

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.counter import Counter, Rules, State
 from server.errors import Malformed
-from server.model import Counter, Definition, Pace, Price, Rules, Sale, SaleStatus, State
+from server.model import Definition, Pace, Price, Sale, SaleStatus
 from server.wire import canonical, counter_body
 from server.wix import schema
 from tests.rig.fake_reader import EVENT
