@@ -9,9 +9,10 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from server.model import TicketId
-from server.store.budget import Priority, Wait
+from server.store.budget import Wait
 from server.store.keys import key
 from server.store.schedule import Listing, Lot
 from server.store.timing import micros
@@ -34,9 +35,10 @@ class SimulatedWorker:
     """When each ticket was claimed."""
     delays: list[float] = field(default_factory=list)
     """Seconds from each order to the claim of the first read that includes it."""
+    late: float = 0.0
+    """How late an order was placed at most, where the commands took longer than the time between two orders."""
     claims: int = 0
     """How often the worker asked for a claim."""
-    priorities: list[Priority] = field(default_factory=list)
     _passed: int = 0
     _began: int = 0
     _in_flight: list[tuple[float, int, Lot, int]] = field(default_factory=list)
@@ -58,11 +60,17 @@ class SimulatedWorker:
             while coming and coming[0][0] <= now:
                 at, ticket = coming.pop(0)
                 await self.site.mark(ticket)
+                self.late = max(self.late, now - at)
                 unread[ticket].append(at)
                 asks_at = now
             while self._in_flight and self._in_flight[0][0] <= now:
                 _, _, lot, passed = heapq.heappop(self._in_flight)
-                await self._settle(replace(lot, version=lot.version - (self._passed - passed), lease=lot.lease - (self._passed - passed)), lot)
+                await self._settle(
+                    replace(
+                        lot, version=lot.version - (self._passed - passed), lease=lot.lease - (self._passed - passed)
+                    ),
+                    lot,
+                )
                 asks_at = now
             if len(self._in_flight) < self.reads_at_once and asks_at <= now:
                 asks_at = await self._claim(unread)
@@ -77,7 +85,6 @@ class SimulatedWorker:
         assert not isinstance(found, Listing), "it was listed"
         began = (found.version - self._began + self._passed) / 1e6
         self.calls.append(began)
-        self.priorities.append(found.priority)
         for ticket in found.tickets:
             self.read_at[ticket].append(began)
             self.delays += [began - at for at in unread.pop(ticket, ())]
@@ -107,8 +114,8 @@ class SimulatedWorker:
 
     @property
     def closest_reads(self) -> float:
-        """The shortest time between two reads of one ticket."""
+        """The shortest time between two reads of one ticket, to the microsecond."""
         return min(
-            (after - before for at in self.read_at.values() for before, after in zip(at, at[1:], strict=False)),
+            (round(after - before, 6) for at in self.read_at.values() for before, after in pairwise(at)),
             default=float("inf"),
         )

@@ -5,17 +5,16 @@
 --        rules of the worker; tokens from which fresh hints need no gap
 -- gives  { 'read', version, lease end, priority, tickets… } at most 100: hinted first, then watched, then the rest
 --        { 'list', lease end }                              the whole site is to be listed
---        { 'wait', microseconds }                           nothing may be read before; then something may, unless a
---                                                           mark, a watch, a settle or another claim changes that
+--        { 'wait', microseconds }                           as things stand something may be read then, and not before
 --        { 'other_rules', microseconds }                    the same, because the site has other rules than the worker
 -- keeps  the lease is the ticket's due time, so the tickets of a worker that dies become due by themselves. The version is
 --        given here, before the call. Lots that only keep watched tickets fresh have a gap of their own: they use at most
---        half the budget, however many are watched. The pages of a listing do not count for either gap. Gaps are
---        gap.lua's: reads after a hint's first one may ride along in a lot for a fresh hint, but begin none without the gap.
---        A listing is leased as a ticket is: extend keeps it from page to page. After a fault a lot is a quarter as large, after a good answer
---        four times as large again, and tickets of a failed lot come last: so one ticket that Wix cannot answer for does not
---        block the others. A worker with other rules than the site gets nothing: its read would be refused, and the hint
---        would be used up.
+--        half the budget, however many are watched. The pages of a listing do not count for either gap. The gaps are those
+--        of gap.lua: a later read after a hint begins no lot without one, but is taken along in the lot of a fresh hint. A
+--        listing is leased as a ticket is: extend keeps it from page to page. After a fault a lot is a quarter as large,
+--        after a good answer four times as large again, and tickets of a failed lot come last: so one ticket that Wix cannot
+--        answer for does not block the others. A worker with other rules than the site gets nothing: its read would be
+--        refused, and the hint would be used up.
 
 local site, due, hinted, watched, reads, claimed = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then

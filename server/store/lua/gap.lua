@@ -1,21 +1,20 @@
--- gap: how long a site's next lot waits after its last one, and a ticket after its own last read. Needs clock and budget.
--- gives  claimed_lately(claimed, gap)       the tickets claimed within the last `gap`, each with the time of its claim
---        claimed_now(claimed, gap, lot)     the tickets of this lot are claimed now
---        gap_end(b, kind, gaps)             when the gap before a lot of this kind ends: its kind is that of its most urgent
---                                           ticket, fresh (a hint that was not read yet), hinted (a later read after one),
---                                           watched or rest. `gaps` has the microseconds of gaps.lot and gaps.watched, and
---                                           gaps.no_gap_from in tokens
---        joined(b, opens, since, ends, gaps)  when a lot for fresh hints begins that might begin at `opens`: later, if a fresh
---                                           hint whose ticket may be read only when `ends` has come is to join it. `since`
---                                           is the time of the lot's oldest hint
--- keeps  a fresh hint is read at once while the bucket holds `no_gap_from` tokens, so a shop with a few orders a second shows
---        each at once; below that hints gather for `gap`, so a rush leaves tokens. What is not fresh always waits for the
---        gap, for it would use up the tokens that make fresh hints quick. A ticket that was claimed lately waits for
---        `gap` from its claim, so a thousand hints at one ticket cost two reads a second, however full the bucket is. The
---        time of the claim counts, so this holds while the read is in flight, and for all workers. Where tokens are just
---        enough for a lot now, one for a ticket that may be read in a moment would find too few, and wait for longer than
---        `gap` in all. Then both are read in that moment, if no hint of the lot becomes older than `gap` by that: as many
---        calls, and the longest wait is shorter.
+-- gap: how long a site's next lot waits after its last one, and a ticket after its own last read. Needs clock, budget.
+-- gives  claimed_lately(claimed, gap)         the tickets claimed within the last `gap`, each with the time of its claim
+--        claimed_now(claimed, gap, lot)       the tickets of this lot are claimed now
+--        gap_end(b, kind, gaps)               when the gap before a lot of this kind ends. The kind is that of its most
+--                                             urgent ticket: fresh (a hint that was not read yet), hinted (a later read
+--                                             after one), watched, rest. gaps.lot and gaps.watched are microseconds,
+--                                             gaps.no_gap_from is tokens
+--        joined(b, opens, since, ends, gaps)  when a lot for fresh hints begins that might begin at `opens`: perhaps later,
+--                                             to take a fresh hint along whose ticket may be read only when `ends` has
+--                                             come. `since` is the time of the lot's oldest hint
+-- keeps  a fresh hint is read at once while the bucket holds `no_gap_from` tokens: with a few orders a second, each is shown
+--        at once. Below that hints gather for `gap`, so a rush leaves tokens. What is not fresh waits for the gap whatever
+--        the bucket holds, since it would use up the tokens that make fresh hints quick. A ticket waits for `gap` from its
+--        last claim, so a thousand hints at one ticket cost two reads a second; since the claim counts, this holds while
+--        the read is in flight, and for all workers. Where the tokens are just enough for a lot now, a ticket that may be
+--        read in a moment would find too few then, and wait for longer than `gap` in all. Both are read in that moment, if
+--        no hint of the lot gets older than `gap` by it: the calls are as many, and the longest wait is shorter.
 
 local function claimed_lately(claimed, gap)
   local lately = {}
@@ -42,7 +41,7 @@ local function claimed_now(claimed, gap, lot)
   redis.call('ZADD', claimed, unpack(scored))
 end
 
--- Tokens are stored with six digits: without this the wait until a number of tokens would be followed by one of a microsecond.
+-- Tokens are stored with six digits: without this the wait for a token would be followed by one of a microsecond.
 local ROUNDED = 0.000001
 
 local function gap_end(b, kind, gaps)
