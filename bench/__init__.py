@@ -21,6 +21,7 @@ same messages to all servers in alternating rounds, and prints medians. `python 
   limit.c            the limit: a loop in C, one send() per socket and message
   post.c             posts webhooks
 
-`python -m bench.chaos` is a different test: see bench/chaos. Code shared with the tests is in tests/rig, which imports
+`python -m bench.time_to_truth` measures how long an order takes to the last viewer, also with an older revision: see
+bench/time_to_truth. `python -m bench.chaos` is a different test: see bench/chaos. Code shared with the tests is in tests/rig, which imports
 nothing from here.
 """

@@ -74,7 +74,8 @@ Where things are:
     keys.py           names of keys and channels
     scripts.py        loads the Lua scripts
     lua/              the scripts, each one atomic step:
-                      mark.lua (hints) watch.lua (viewers) claim.lua (leases, lots) spend.lua budget.lua (rate limit)
+                      mark.lua (hints) watch.lua (viewers) claim.lua (leases, lots) gap.lua (gaps between reads)
+                      spend.lua budget.lua (rate limit)
                       settle.lua (next due times) pause.lua (back-off after a fault of Wix) extend.lua (listings)
                       keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
                       silence.lua (falls without a webhook) add_site.lua remove_site.lua clock.lua

@@ -42,6 +42,9 @@ tc:{SITE}:watched         zset      tickets by the time until which they are wat
 tc:{SITE}:holds           zset      TICKET:TIME of the end of each hold, all with score 0
   by                      mark.lua, settle.lua
   expires                 never; removed: at once
+tc:{SITE}:claimed         zset      tickets by the time of their last claim: those of the last lot, and of READ_GAP before it
+  by                      claim.lua, gap.lua
+  expires                 never; removed: at once
 tc:{SITE}:heard           hash      the site's webhooks
   at                      when the newest one came
   TYPE:at, TYPE:count     when the newest one of a type came, and how many have come

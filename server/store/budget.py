@@ -14,12 +14,15 @@ LONGEST_PAUSE = 300.0
 class Budget:
     """Wix's limit as a token bucket, with `refill` in calls a second: at most capacity + 60 × refill = 200 in any minute.
 
+    `no_gap_from`: a fresh hint is read without a gap (lua/gap.lua) while so many calls might begin at once. 18 leaves most
+    of the burst to a rush: hints have no gap for three calls of it, and after that for one call in each third of a second.
     `first_reads`: how many tickets without a snapshot viewers may have read in any minute.
     Source: Wix, "Rate limits": 200 requests a minute for each app instance.
     """
 
     capacity: int = 20
     refill: float = 3.0
+    no_gap_from: int = 18
     first_reads: int = 30
 
     @property

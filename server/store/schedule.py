@@ -97,7 +97,8 @@ class Schedule:
 
     async def remove_site(self, site: SiteId) -> None:
         """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest."""
-        keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", *KEPT_AFTER_REMOVAL)]
+        names = ("site", "due", "hinted", "watched", "heard", "holds", "claimed", *KEPT_AFTER_REMOVAL)
+        keys = [key(site, name) for name in names]
         await self.redis.run(scripts.REMOVE_SITE, keys, [int(2 * DAY)])
         await self.redis.do("SREM", SITES, site)
 
@@ -175,7 +176,7 @@ class Schedule:
         timing, budget = self.timing, self.budget
         kind, *rest = await self.redis.run(
             scripts.CLAIM,
-            [key(site, name) for name in ("site", "due", "hinted", "watched", "reads")],
+            [key(site, name) for name in ("site", "due", "hinted", "watched", "reads", "claimed")],
             [
                 budget.capacity,
                 budget.refill,
@@ -184,6 +185,7 @@ class Schedule:
                 micros(timing.read_gap),
                 micros(1 / budget.watching),
                 rules.hash,
+                budget.no_gap_from,
             ],
         )
         match kind:

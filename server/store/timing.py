@@ -14,7 +14,9 @@ class Timing:
     watch_for: float = 20.0  # a ticket stays watched after its viewers were last reported
     reconcile: float = 300.0  # between two reads of any other tracked ticket
     list_every: float = 600.0  # between two listings of a site
-    read_gap: float = 0.5  # between two lots of a site, so that hints gather
+    read_gap: float = (
+        0.5  # between two reads of a ticket; between two lots of a site, so that hints gather (lua/gap.lua)
+    )
     max_stale: float = 90.0  # a number that cannot be verified for so long is withdrawn
     gone_for: float = 60.0  # the negative cache holds a ticket
     settle: tuple[float, float, float] = (

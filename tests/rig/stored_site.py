@@ -105,11 +105,16 @@ class StoredSite:
         return found
 
     async def lot(self) -> Lot:
-        """Claim the tickets that are due, whatever the gap between two reads."""
-        await self.store.do("HSET", key(self.site, "reads"), "last_lot", 0)
+        """Claim the tickets that are due, whatever the gaps between reads."""
+        await self.forget_gaps()
         found = await self.claim()
         assert isinstance(found, Lot), found
         return found
+
+    async def forget_gaps(self) -> None:
+        """Let neither the site nor a ticket wait for the gap after its last read."""
+        await self.store.do("HSET", key(self.site, "reads"), "last_lot", 0)
+        await self.store.do("DEL", key(self.site, "claimed"))
 
     async def settle(self, lot: Lot, *, pace: Pace = Pace.LIVE, **more: Any) -> None:
         """End the claim of a lot whose tickets were all read."""

@@ -14,18 +14,18 @@ from server.store.schedule import Lot
 from server.store.timing import micros
 
 MOVE = """
-for k = 1, 3 do
+for k = 1, 4 do
   local found = redis.call('ZRANGE', KEYS[k], 0, -1, 'WITHSCORES')
   for i = 1, #found, 2 do
     redis.call('ZADD', KEYS[k], string.format('%.0f', found[i + 1] - ARGV[1]), found[i])
   end
 end
-for _, member in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+for _, member in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
   local ticket, moment = string.match(member, '(.*):(%d+)')
-  redis.call('ZREM', KEYS[4], member)
-  redis.call('ZADD', KEYS[4], 0, ticket .. ':' .. string.format('%.0f', moment - ARGV[1]))
+  redis.call('ZREM', KEYS[5], member)
+  redis.call('ZADD', KEYS[5], 0, ticket .. ':' .. string.format('%.0f', moment - ARGV[1]))
 end
-for k = 5, #KEYS do
+for k = 6, #KEYS do
   local found = redis.call('HGETALL', KEYS[k])
   for i = 1, #found, 2 do
     local moment = tonumber(found[i + 1])
@@ -40,7 +40,7 @@ end
 
 async def elapse(store: RedisClient, site: SiteId, seconds: float, tickets: Sequence[TicketId] = ()) -> None:
     """Let so many seconds pass for a site's schedule and budget, and for the snapshots of these tickets."""
-    keys = [key(site, name) for name in ("due", "hinted", "watched", "holds", "reads", "site", "heard")]
+    keys = [key(site, name) for name in ("due", "hinted", "watched", "claimed", "holds", "reads", "site", "heard")]
     keys += [key(site, "ticket", ticket) for ticket in tickets]
     await store.do("EVAL", MOVE, len(keys), *keys, micros(seconds))
 

@@ -107,8 +107,9 @@ async def worker_on_fake_wix(redis_url: str) -> AsyncIterator[tuple[WorkerRig, F
 
 
 async def claimed(worker: WorkerRig) -> Lot:
-    """Claim what is due, whatever the gap between two reads."""
+    """Claim what is due, whatever the gaps between reads."""
     await worker.store.do("HDEL", key(SITE, "reads"), "last_lot")
+    await worker.store.do("DEL", key(SITE, "claimed"))
     lot = await worker.schedule.claim(SiteId(SITE), RULES)
     assert isinstance(lot, Lot)
     return lot

@@ -1,5 +1,3 @@
-import pytest
-
 from server.model import (
     Pace,
     TicketId,
@@ -244,18 +242,3 @@ async def test_clock_set_back_blocks_no_trial_call(site: StoredSite) -> None:
 
     assert isinstance(held, Wait)
     assert about(30) == held.seconds
-
-
-async def test_gap_between_reads_of_a_site(site: StoredSite) -> None:
-    """Two reads of a site are half a second apart, so that hints gather; with over 100 due there is no gap."""
-    await site.mark(A)
-    await site.lot()
-    await site.mark(B)
-    found = await site.claim()
-    assert isinstance(found, Wait)
-    assert pytest.approx(0.5, abs=0.1) == found.seconds
-
-    await site.mark(*(TicketId(f"ticket-{n}") for n in range(250)))
-
-    lots = [await site.claim() for _ in range(2)]
-    assert [100, 100] == [len(lot.tickets) for lot in lots if isinstance(lot, Lot)]

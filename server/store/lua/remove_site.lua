@@ -1,18 +1,18 @@
 -- remove_site: remove a site.
--- keys   site, due, hinted, watched, heard, holds, then those that are kept for a while: reads first
+-- keys   site, due, hinted, watched, heard, holds, claimed, then those that are kept for a while: reads first
 -- args   seconds for which these are kept
 -- gives  nothing
 -- keeps  a site with thousands of tickets is removed in one step, within the time that a webhook has; the keys of its
 --        tickets and events are found by its schedule, and are in the same slot as the others. `reads` is left even of a
 --        site that was never read: without it a process would take the site for one that Redis has lost, and add it again.
 
-local site, due, reads = KEYS[1], KEYS[2], KEYS[7]
+local site, due, reads = KEYS[1], KEYS[2], KEYS[8]
 local tickets = redis.call('ZRANGE', due, 0, -1)
 redis.call('HSETNX', reads, 'version', 0)
-redis.call('DEL', unpack(KEYS, 1, 6))
+redis.call('DEL', unpack(KEYS, 1, 7))
 
 local prefix = string.gsub(site, 'site$', '')
-for k = 7, #KEYS do
+for k = 8, #KEYS do
   redis.call('EXPIRE', KEYS[k], ARGV[1])
 end
 for _, ticket in ipairs(tickets) do
