@@ -88,6 +88,7 @@ Where things are:
     listener.py       pub/sub of one server: probes, a lost link
     links.py          pub/sub of a cluster: a link to each master, opened again when lost
     faults.py         which errors mean that Redis is unavailable
+    namespace.py      what names of keys and channels begin with (REDIS_PREFIX, the database), so that deployments share a Redis
 
   model.py            tickets, rules (LOW_AT, SHOW_AT_MOST) and the counter that follows from them
   wire.py             counters, heartbeats and frames as bytes; close codes; when clients come back

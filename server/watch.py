@@ -13,7 +13,6 @@ from server.errors import NotStarted, RedisUnavailable
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.redis.listener import Listener
-from server.store.keys import channel
 from server.store.schedule import Schedule
 
 POLL_EVERY = 5.0
@@ -80,7 +79,9 @@ async def follow(
 
 async def _subscribe(listener: Listener, schedule: Schedule, tickets: Sequence[TicketId], subscribed: set[str]) -> None:
     sites = await _sites(schedule)
-    wanted = {channel(site, ticket) for site in sites for ticket in tickets or await schedule.tracked(site)}
+    wanted = {
+        schedule.keys.channel(site, ticket) for site in sites for ticket in tickets or await schedule.tracked(site)
+    }
     new = wanted - subscribed
     if new:
         await listener.subscribe(*new)

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from server import cli, settings, valkey, wire
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
-from server.store.keys import channel, key
+from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, SETTINGS, Command, Run
 from tests.rig.redis import RedisServer, free_port

@@ -7,4 +7,5 @@ pipeline.py  commands of many tasks in one write
 listener.py  pub/sub of one server, over one connection (a link)
 links.py     pub/sub of a cluster, a link to each master
 faults.py    which errors mean that Redis is unavailable
+namespace.py what names of keys and channels begin with
 """

@@ -12,10 +12,10 @@ from server.counter import Rules
 from server.model import Definition, EventId, Hint, Named, Pace, SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
-from server.store.keys import WAKE, key
 from server.store.schedule import LISTING, Listing, Lot, NextRead, Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.store.timing import Timing
+from tests.rig.default_keys import WAKE, key
 from tests.rig.server import SITE, TICKET
 from tests.rig.time_travel import elapse
 
