@@ -46,8 +46,8 @@ class Web:
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
-        self.redis = RedisClient(redis_url, Use.INGEST)
-        self.listening = RedisClient(redis_url, Use.LISTEN)
+        self.redis = RedisClient(redis_url, Use.INGEST, settings.redis_prefix)
+        self.listening = RedisClient(redis_url, Use.LISTEN, settings.redis_prefix)
         schedule = Schedule(self.redis, settings.timing)
         self.schedule = schedule
         self.hub = Hub(schedule.keys)

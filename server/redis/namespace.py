@@ -7,11 +7,13 @@ channels contain the number of the database, except for 0.
 
 import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from redis.asyncio.connection import parse_url
 
 DEFAULT_PREFIX = "tc"
 CLUSTER_SCHEME = "redis+cluster://"
+SCHEMES = ("redis://", "rediss://", "unix://", CLUSTER_SCHEME)
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -33,6 +35,25 @@ class Namespace:
 def is_prefix(text: str) -> bool:
     """Whether this may be a prefix: no `:` or `@`, which end it, no braces, which choose a cluster's slot, no pattern."""
     return _PREFIX.fullmatch(text) is not None
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError, with a text that tells no part of the URL, if it is none of Redis or its database is none."""
+    if not url.startswith(SCHEMES):
+        raise ValueError(f"the address must start with one of {', '.join(SCHEMES)}")
+    try:
+        db = db_of(url)
+    except ValueError:
+        # The error's text may quote a part of the password.
+        raise ValueError(
+            "the address cannot be read: write it as redis://:password@host:6379/0, "
+            "with special characters of the password percent-encoded"
+        ) from None
+    if db and url.startswith(CLUSTER_SCHEME):
+        raise ValueError("a cluster has only database 0: leave the number out, and set REDIS_PREFIX instead")
+    if not url.startswith("unix:") and not re.fullmatch(r"/?[0-9]*", urlsplit(url).path):
+        # redis-py takes any other text for database 0.
+        raise ValueError("what follows the host must be the number of a database, as in redis://host:6379/0")
 
 
 def db_of(url: str) -> int:
