@@ -3,8 +3,8 @@ from server.model import (
     TicketId,
 )
 from server.store.budget import Priority, Wait
+from server.store.claims import Listing, Lot, NextRead
 from server.store.keys import key
-from server.store.schedule import Listing, Lot, NextRead
 from server.store.snapshots import ReadResult
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, SITE_ID, A, B, StoredSite, about
