@@ -52,14 +52,19 @@ Where things are:
     claims.py         the worker's loop: claims due tickets of each site, at most 16 reads at once
     listing.py        lists all tickets of a site, page by page
     reader.py         one query of up to 100 tickets; when a ticket counts as deleted (two answers without it, then 404)
+    events.py         reads events: is registration open; one by one where a query is refused; without the permission
+    faults.py         pauses a site after a fault of Wix
     silence.py        warns when stock falls and no webhook arrives
 
   wix/                Wix's API and its webhooks
-    client.py         HTTP calls: time-outs, 401, Retry-After, errors
+    client.py         what is read: ticket definitions, events
+    calls.py          HTTP calls: time-outs, 401, Retry-After, errors
     tokens.py         access tokens: cached, renewed, discarded
     credentials.py    app or API key, as values
     deadline.py       a deadline for a whole call
     schema.py         ticket definitions from JSON
+    events.py         events from JSON: status, registration, page, tax
+    members.py        members of Wix's JSON that may be missing
     webhooks.py       what each webhook type asks for
     signature.py      verifies a webhook's JWT
 
@@ -67,6 +72,8 @@ Where things are:
     schedule.py       when each ticket is read: mark, watch, claim, settle, pause (calls the scripts)
     budget.py         Wix's rate limit as a token bucket: its numbers, and the longest pause
     timing.py         durations of the schedule: leases, time between reads, how long a ticket stays watched
+    claims.py         lots, listings and lots of events: what a worker claims
+    events.py         what was read of each event; a change has its tickets read
     snapshots.py      what was read of each ticket: kept if newer, published, history
     changes.py        the stream of changes, read by consumer groups
     sites.py          known sites, and their return when Redis lost its data
@@ -77,6 +84,7 @@ Where things are:
                       mark.lua (hints) watch.lua (viewers) claim.lua (leases, lots) gap.lua (gaps between reads)
                       spend.lua budget.lua (rate limit)
                       settle.lua (next due times) pause.lua (back-off after a fault of Wix) extend.lua (listings)
+                      event_lot.lua (lots of events) keep_events.lua (newer wins) delay_events.lua (after a fault of theirs)
                       keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
                       silence.lua (falls without a webhook) add_site.lua remove_site.lua clock.lua
 
@@ -90,7 +98,8 @@ Where things are:
     faults.py         which errors mean that Redis is unavailable
     namespace.py      what names of keys and channels begin with (REDIS_PREFIX, the database), so that deployments share a Redis
 
-  model.py            tickets, rules (LOW_AT, SHOW_AT_MOST) and the counter that follows from them
+  counter.py          what may be said of a ticket: its state, number, fees (LOW_AT, SHOW_AT_MOST)
+  model.py            tickets, events, hints, and what is stored of a ticket, as values
   wire.py             counters, heartbeats and frames as bytes; close codes; when clients come back
   errors.py           what can go wrong, as a tree
   metrics.py          every metric, summed over processes

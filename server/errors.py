@@ -2,6 +2,7 @@
 
 TicketCounterError
 ├── WixUnavailable         Wix answered 401, 403, 429, 5xx, something unreadable, or nothing: try again later
+│   └── WixForbidden       the app lacks a permission: 403, or 401 to a new token
 ├── WixRefused             Wix answered 400: the request itself is wrong
 ├── NotThere               Wix answered 404
 ├── Forged                 a webhook that Wix did not sign
@@ -33,6 +34,10 @@ class WixUnavailable(TicketCounterError):
         self.status = status
         self.request_id = request_id
         self.retry_after = retry_after
+
+
+class WixForbidden(WixUnavailable):
+    """Wix answered 403, or 401 to a new token: the app, or the API key, lacks a permission."""
 
 
 class WixRefused(TicketCounterError):

@@ -5,8 +5,10 @@ In: settings and the address of Redis. Out: a Worker whose `run` reads due ticke
 
 from server.redis.client import RedisClient, Use
 from server.refresh.claims import RELOAD_SITES_EVERY, Claimer
+from server.refresh.events import EventReader
 from server.refresh.reader import Reader
 from server.settings import Settings
+from server.store.events import Events
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
@@ -23,7 +25,8 @@ class Worker:
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
         snapshots = Snapshots(self.redis, settings.rules, settings.timing, history_days=settings.history_days)
         self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything, check_each=True)
-        reader = Reader(schedule, snapshots, self.wix)
+        events = EventReader(schedule, Events(self.redis, settings.timing), self.wix)
+        reader = Reader(schedule, snapshots, events, self.wix)
         self.claimer = Claimer(self.redis, self.sites, snapshots, reader, reload_sites_every=reload_sites_every)
 
     async def start(self) -> None:

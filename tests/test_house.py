@@ -479,7 +479,7 @@ def test_sample_in_contract() -> None:
     text = (ROOT / "docs" / "contract.md").read_text()
     sample = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
     counter = Counter.of(
-        definition(sample["ticket"], 3, sale=Sale(None, "2027-06-01T18:00:00Z", "Europe/Berlin")), Rules()
+        definition(sample["ticket"], 3, sale=Sale(None, "2027-06-01T18:00:00Z", "Europe/Berlin")), None, Rules()
     )
     states = re.findall(r"^\| `(\w+)` \| [A-Z]", text.partition("| `state` | what may be said |")[2], re.MULTILINE)
 

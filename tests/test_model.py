@@ -1,159 +1,12 @@
-from dataclasses import replace
-from typing import Any
+"""Values: what they hold, and how often a ticket is read."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from server.counter import Counter, Rules, State
-from server.model import Definition, Hint, Named, Pace, Price, Sale, SaleStatus, TicketId
-from tests.rig.fake_reader import EVENT, definition
+from server.model import Definition, Hint, Named, Pace, SaleStatus
+from tests.rig.fake_reader import definition
 from tests.rig.server import TICKET
 
 SCHEDULED, STARTED, ENDED = SaleStatus.SCHEDULED, SaleStatus.STARTED, SaleStatus.ENDED
-
-
-@pytest.mark.parametrize(
-    ("unsold", "more", "state", "shown"),
-    [
-        (11, {}, State.AVAILABLE, 11),
-        (10, {}, State.LOW, 10),
-        (1, {}, State.LOW, 1),
-        (0, {}, State.SOLD_OUT, 0),
-        (None, {}, State.AVAILABLE, None),
-        (5, {"sold_out": True}, State.SOLD_OUT, 0),
-        (None, {"sold_out": True}, State.SOLD_OUT, 0),
-        (50, {"status": SCHEDULED}, State.SCHEDULED, 50),
-        (3, {"status": SCHEDULED}, State.SCHEDULED, 3),
-        (0, {"status": SCHEDULED}, State.SCHEDULED, 0),
-        (None, {"status": SCHEDULED}, State.SCHEDULED, None),
-        (50, {"status": ENDED}, State.ENDED, None),
-        (0, {"status": ENDED, "sold_out": True}, State.ENDED, None),
-        (None, {"status": ENDED}, State.ENDED, None),
-        (3, {"visible": False}, State.GONE, None),
-        (0, {"visible": False}, State.GONE, None),
-        (3, {"visible": False, "status": SCHEDULED}, State.GONE, None),
-        (3, {"visible": False, "status": ENDED}, State.GONE, None),
-    ],
-)
-def test_state_of_a_ticket(unsold: int | None, more: dict[str, Any], state: State, shown: int | None) -> None:
-    """Hidden comes before ended, scheduled, sold out and low; a ticket that is ended or hidden has no number."""
-    counter = Counter.of(definition(TICKET, unsold, **more), Rules())
-
-    assert (state, shown) == (counter.state, counter.unsold)
-
-
-@pytest.mark.parametrize(
-    ("unsold", "status", "state", "shown"),
-    [
-        (20, STARTED, State.AVAILABLE, 20),
-        (21, STARTED, State.AVAILABLE, None),
-        (5, STARTED, State.LOW, 5),
-        (6, STARTED, State.AVAILABLE, 6),
-        (0, STARTED, State.SOLD_OUT, 0),
-        (20, SCHEDULED, State.SCHEDULED, 20),
-        (21, SCHEDULED, State.SCHEDULED, None),
-        (None, STARTED, State.AVAILABLE, None),
-    ],
-)
-def test_low_at_and_show_at_most_include_their_number(
-    unsold: int | None, status: SaleStatus, state: State, shown: int | None
-) -> None:
-    """LOW_AT and SHOW_AT_MOST include their own number, on sale and before."""
-    counter = Counter.of(definition(TICKET, unsold, status=status), Rules(low_at=5, show_at_most=20))
-
-    assert (state, shown) == (counter.state, counter.unsold)
-
-
-def test_show_at_most_holds_for_low_numbers_too() -> None:
-    """Even under rules that the settings refuse, a number above SHOW_AT_MOST is not shown."""
-    counter = Counter.of(definition(TICKET, 4), Rules(low_at=5, show_at_most=3))
-
-    assert (State.LOW, None) == (counter.state, counter.unsold)
-
-
-def test_no_ticket_is_low_if_low_at_is_zero() -> None:
-    """With LOW_AT 0 the last ticket is available, and with none left it is sold out."""
-    states = [Counter.of(definition(TICKET, unsold), Rules(low_at=0)).state for unsold in (1, 0)]
-
-    assert [State.AVAILABLE, State.SOLD_OUT] == states
-
-
-@given(
-    unsold=st.none() | st.integers(0, 100),
-    more=st.fixed_dictionaries(
-        {"sold_out": st.booleans(), "visible": st.booleans(), "status": st.sampled_from(SaleStatus)}
-    ),
-    rules=st.builds(Rules, st.integers(0, 50), st.none() | st.integers(0, 50)),
-)
-def test_number_shown_is_exact_or_absent(unsold: int | None, more: dict[str, Any], rules: Rules) -> None:
-    """For any ticket and rules, the number shown is Wix's own, 0 if sold out, or absent above the limit."""
-    counter = Counter.of(definition(TICKET, unsold, **more), rules)
-
-    assert counter.unsold in ({0} if counter.state is State.SOLD_OUT else {None, unsold})
-    assert counter.unsold is None or rules.show_at_most is None or counter.unsold <= rules.show_at_most
-    if counter.state is State.LOW:
-        assert unsold is not None
-        assert 0 < unsold <= rules.low_at
-
-
-def test_name_prices_and_sale_are_shown_as_read() -> None:
-    """A visible ticket shows its event, name, prices and sale as they were read."""
-    prices = (Price("20.00", "USD", "a", "Adult"), Price("8.50", "USD", "b", "Child"))
-    sale = Sale("2026-01-10T09:00:00Z", "2026-06-20T18:00:00Z", "Europe/Berlin")
-
-    counter = Counter.of(definition(TICKET, 48, name="Family day", prices=prices, shared=True, sale=sale), Rules())
-
-    assert (TICKET, EVENT, "Family day") == (counter.ticket, counter.event, counter.name)
-    assert (prices, True, sale) == (counter.prices, counter.shared, counter.sale)
-
-
-def test_hidden_and_deleted_tickets_look_the_same() -> None:
-    """A hidden ticket and one that never existed have the same counter."""
-    hidden = definition(TICKET, 3, visible=False, name="Secret show", shared=True)
-
-    assert Counter.gone(TicketId(TICKET)) == Counter.of(hidden, Rules())
-    assert Counter(TicketId(TICKET), state=State.GONE) == Counter.gone(TicketId(TICKET))
-
-
-def test_counter_is_unknown_by_default() -> None:
-    """A counter without values is unknown and has no number."""
-    counter = Counter(TicketId(TICKET))
-
-    assert (State.UNKNOWN, None, (), None) == (counter.state, counter.unsold, counter.prices, counter.event)
-
-
-@pytest.mark.parametrize(
-    ("visible", "status", "pace"),
-    [
-        (True, STARTED, Pace.LIVE),
-        (True, SCHEDULED, Pace.LIVE),
-        (True, ENDED, Pace.SLOW),
-        (False, STARTED, Pace.LIVE),
-        (False, ENDED, Pace.SLOW),
-    ],
-)
-def test_pace_of_reads(visible: bool, status: SaleStatus, pace: Pace) -> None:
-    """A ticket that can no longer be bought is read seldom, one that is or will be on sale is read often."""
-    assert pace == definition(TICKET, visible=visible, status=status).pace
-
-
-def test_rules_hash() -> None:
-    """Equal rules have one hash, and each setting that shapes a counter changes it."""
-    names = {Rules(low, most).hash for low in (1, 10, 11) for most in (None, 0, 1, 10)}
-
-    assert Rules().hash == Rules(10, None).hash
-    assert 12 == len(names)
-    assert {12} == {len(name) for name in names}
-
-
-def test_definitions_that_differ_only_in_facts_are_equal() -> None:
-    """Two definitions that differ only in facts are equal: no counter depends on facts."""
-    one = definition(TICKET, 3)
-    other = replace(one, facts={"description": "another text"})
-
-    assert one == other
-    assert Counter.of(one, Rules()) == Counter.of(other, Rules())
 
 
 def test_definitions_are_immutable() -> None:
@@ -172,3 +25,18 @@ def test_hint_holds_no_number() -> None:
         hint.event,
         hint.named,
     )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "status", "pace"),
+    [
+        (False, STARTED, Pace.LIVE),
+        (False, SCHEDULED, Pace.LIVE),
+        (False, ENDED, Pace.SLOW),
+        (True, STARTED, Pace.LIVE),
+        (True, ENDED, Pace.SLOW),
+    ],
+)
+def test_pace_of_reads(hidden: bool, status: SaleStatus, pace: Pace) -> None:
+    """A ticket that can no longer be bought is read seldom, one that is or will be on sale is read often."""
+    assert pace == definition(TICKET, hidden=hidden, status=status).pace

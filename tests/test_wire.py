@@ -94,13 +94,15 @@ def test_states_that_stay_true(state: State, name: str) -> None:
     st.booleans(),
 )
 def test_redacted_counters_are_equal(
-    limits: tuple[int, int], one: int, other: int, status: SaleStatus, visible: bool
+    limits: tuple[int, int], one: int, other: int, status: SaleStatus, hidden: bool
 ) -> None:
     """Above SHOW_AT_MOST no byte of a counter depends on the number."""
     rules = Rules(*limits)
     texts = {
         wire.counter_body(
-            Counter.of(definition(TICKET, limits[1] + above, status=status, visible=visible, facts={"n": above}), rules)
+            Counter.of(
+                definition(TICKET, limits[1] + above, status=status, hidden=hidden, facts={"n": above}), None, rules
+            )
         )
         for above in (one, other)
     }

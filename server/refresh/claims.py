@@ -1,7 +1,7 @@
 """Claims due tickets of each site and has them read.
 
-In: the schedules of all known sites. Out: lots, which reader.py reads, and listings, which listing.py reads. One task a site
-claims; each claim is read by a task of its own, at most two a site and sixteen in the process (less than httpx's pool). A call
+In: the schedules of all known sites. Out: lots, which reader.py and events.py read, and listings, which listing.py reads. One task a site
+claims; each claim is read by a task of its own, at most three a site and sixteen in the process (less than httpx's pool). A call
 is never cancelled: `stop` lets calls in flight end.
 """
 
@@ -17,12 +17,12 @@ from server.redis.listener import Listener
 from server.refresh.listing import Lister
 from server.refresh.reader import Reader
 from server.store.budget import Wait
-from server.store.schedule import Listing, Lot
+from server.store.claims import EventLot, Listing, Lot
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 
 MAX_READS = 16
-MAX_READS_PER_SITE = 2
+MAX_READS_PER_SITE = 3
 POLL_EVERY = 1.0
 """Seconds between two polls of a schedule without a wake-up: a lost one costs no more."""
 RELOAD_SITES_EVERY = 5.0
@@ -132,13 +132,15 @@ class Claimer:
                     continue
                 reads.create_task(self._read(claim, site_slots, asked))
 
-    async def _read(self, claim: Lot | Listing, site_slots: asyncio.Semaphore, asked: float) -> None:
+    async def _read(self, claim: Lot | EventLot | Listing, site_slots: asyncio.Semaphore, asked: float) -> None:
         """Read a claim that was *asked* for then (time.monotonic()), and give its slots back."""
         lister = None
         try:
             if isinstance(claim, Listing):
                 lister = Lister(self.schedule, self.reader, claim, self._slots, self._stopping)
                 await lister.run()
+            elif isinstance(claim, EventLot):
+                await self.reader.events.read(claim, since=asked)
             else:
                 metrics.lots.labels(claim.priority).inc()
                 await self.reader.read(claim, since=asked)
@@ -149,7 +151,7 @@ class Claimer:
             self._slots.release()
             site_slots.release()
 
-    async def _release(self, claim: Lot | Listing) -> None:
+    async def _release(self, claim: Lot | EventLot | Listing) -> None:
         """Make due again what could not be stored. The end of its lease would do the same, but half a minute later."""
         for _ in range(round(self.schedule.timing.lease / POLL_EVERY)):
             try:

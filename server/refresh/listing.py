@@ -11,9 +11,11 @@ from contextlib import suppress
 from server import logs
 from server.errors import NotThere, WixRefused, WixUnavailable
 from server.model import Hint, TicketId
+from server.refresh import faults
 from server.refresh.reader import Reader
 from server.store.budget import Priority, Wait
-from server.store.schedule import Listing, Schedule
+from server.store.claims import Listing
+from server.store.schedule import Schedule
 
 EXTEND_EVERY = 1.0
 """Seconds between two extensions of the lease while the budget has no call for the next page."""
@@ -53,14 +55,16 @@ class Lister:
                     await self.schedule.release(self.listing)
                     return
                 version, asked = paid
-                result, found = await self.reader.page(site, version, cursor, since=asked)
-                if any(one.again for one in found):
+                page = await self.reader.page(site, version, cursor, since=asked)
+                if any(one.again for one in page.found):
                     # The site has other rules now; the change has made another listing due.
                     await self.schedule.release(self.listing)
                     return
-                await self.schedule.track(site, version, found)
-                listed |= {one.ticket for one in found} | result.unreadable
-                cursor = result.next_cursor
+                await self.schedule.track(site, version, page.found)
+                if page.waiting:
+                    await self.schedule.mark(site, Hint("event_unread", tuple(page.waiting)))
+                listed |= {one.ticket for one in page.found} | page.unreadable | set(page.waiting)
+                cursor = page.next_cursor
                 more = cursor is not None
             absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
             if absent:
@@ -68,7 +72,7 @@ class Lister:
             await self.schedule.listing_done(self.listing)
             log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
         except (WixUnavailable, WixRefused, NotThere) as error:
-            await self.reader.pause(site, None, error)
+            await faults.pause(self.schedule, site, None, error)
             await self.schedule.listing_failed(self.listing)
 
     async def _pay_for_page(self) -> tuple[int, float] | None:

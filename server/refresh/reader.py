@@ -6,30 +6,41 @@ claimed, and how many reads run at once, is decided in claims.py.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from server import logs, metrics
-from server.errors import Malformed, NotThere, RedisUnavailable, TicketCounterError, WixRefused, WixUnavailable
+from server.errors import Malformed, NotThere, RedisUnavailable, WixRefused, WixUnavailable
 from server.model import Definition, Pace, SiteId, TicketId
+from server.refresh import faults
+from server.refresh.events import EventReader
 from server.refresh.silence import SilentSites
 from server.store.budget import Priority, Wait
-from server.store.schedule import Lot, NextRead, Schedule, read_again
+from server.store.claims import Lot, NextRead, read_again
+from server.store.schedule import Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.wix import deadline
 from server.wix.client import QueryResult, Wix
 from server.wix.credentials import App
 
-READ_WITHIN = 0.8
-"""The part of a lease within which all calls of a claim end."""
-
 log = logs.logger("reader")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing: what was stored, the tickets whose event has to be read before, and those that are unreadable."""
+
+    found: list[NextRead]
+    waiting: list[TicketId]
+    unreadable: frozenset[TicketId]
+    next_cursor: str | None
 
 
 class Reader:
     """The reads of one worker process. Every method raises RedisUnavailable; `page` raises the faults of Wix too."""
 
-    def __init__(self, schedule: Schedule, snapshots: Snapshots, wix: Wix) -> None:
+    def __init__(self, schedule: Schedule, snapshots: Snapshots, events: EventReader, wix: Wix) -> None:
         self.schedule = schedule
+        self.events = events
         self.snapshots = snapshots
         self.wix = wix
         self._silent_sites = SilentSites(schedule, expected=isinstance(wix.credentials, App))
@@ -41,31 +52,23 @@ class Reader:
                 found = await self._query(lot, lot.tickets)
             except (WixUnavailable, NotThere) as error:
                 # A 404 for a query means a wrong address or a gateway, and says nothing about any ticket.
-                await self.pause(lot.site, lot, error)
+                await faults.pause(self.schedule, lot.site, lot, error)
                 return
             await self.schedule.settle(lot, found)
 
-    async def page(
-        self, site: SiteId, version: int, cursor: str | None, *, since: float | None = None
-    ) -> tuple[QueryResult, list[NextRead]]:
+    async def page(self, site: SiteId, version: int, cursor: str | None, *, since: float | None = None) -> Page:
         """Read and keep a page of a site's listing that was paid for with this *version*; *since* is as in `read`."""
         with self._deadline(since):
             result = await self.wix.page(site, cursor, lambda: self._may_call_again(site, Priority.REST))
-            return result, await self._keep(site, version, result)
-
-    async def pause(self, site: SiteId, lot: Lot | None, error: TicketCounterError) -> None:
-        """After a fault of Wix pause the site, and make the lot due again."""
-        status = 404 if isinstance(error, NotThere) else getattr(error, "status", 0)
-        paused = await self.schedule.pause(site, lot, getattr(error, "retry_after", None))
-        metrics.pauses.labels(str(status)).inc()
-        log.warning("wix_fault", site=site, status=status, error=str(error), paused=round(paused, 3))
+            found, waiting = await self._keep(site, version, result, Priority.REST)
+            return Page(found, waiting, result.unreadable, result.next_cursor)
 
     def _deadline(self, since: float | None) -> AbstractContextManager[None]:
         """End all calls to Wix in this block before the lease ends, since the budget counts the claim only until then.
 
         *since* is when the claim was asked for (time.monotonic(); None = now): the process may have been suspended since.
         """
-        return deadline.within(READ_WITHIN * self.schedule.timing.lease, since=since)
+        return deadline.within(self.schedule.timing.calls_within, since=since)
 
     async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[NextRead]:
         try:
@@ -84,22 +87,27 @@ class Reader:
                 else:
                     found += read_again(part)
             return found
-        found = await self._keep(lot.site, lot.version, result)
-        seen = {one.ticket for one in found} | result.unreadable
+        found, waiting = await self._keep(lot.site, lot.version, result, lot.priority)
+        seen = {one.ticket for one in found} | result.unreadable | set(waiting)
         # An unreadable ticket exists, but its number is not known: its snapshot stays, and it is read again in its turn.
         found += [NextRead(ticket, Pace.LIVE) for ticket in tickets if ticket in result.unreadable]
+        found += read_again(waiting)
         missing = [ticket for ticket in tickets if ticket not in seen]
         # Only a complete answer proves that a ticket is missing.
         return found + (await self._find_missing(lot, missing) if result.next_cursor is None else read_again(missing))
 
-    async def _keep(self, site: SiteId, version: int, result: QueryResult) -> list[NextRead]:
-        kept = await self._store(
-            site, version, [ReadResult.of(definition, self.snapshots.rules) for definition in result.definitions]
-        )
-        return [
-            replace(_next_read(definition), again=Kept.OTHER_RULES in done)
-            for definition, done in zip(result.definitions, kept, strict=True)
+    async def _keep(
+        self, site: SiteId, version: int, result: QueryResult, priority: Priority
+    ) -> tuple[list[NextRead], list[TicketId]]:
+        """Store Wix's answer; answers what was stored, and the tickets whose event has to be read before."""
+        events = await self.events.of_tickets(site, {one.event for one in result.definitions}, priority)
+        ready = [one for one in result.definitions if one.event in events]
+        rules = self.snapshots.rules
+        kept = await self._store(site, version, [ReadResult.of(one, events[one.event], rules) for one in ready])
+        found = [
+            replace(_next_read(one), again=Kept.OTHER_RULES in done) for one, done in zip(ready, kept, strict=True)
         ]
+        return found, [one.id for one in result.definitions if one.event not in events]
 
     async def _store(self, site: SiteId, version: int, results: Sequence[ReadResult]) -> list[Kept]:
         kept = await self.snapshots.keep(site, version, results)
@@ -156,8 +164,8 @@ class Reader:
             log.warning("definition_unreadable", site=lot.site, ticket=ticket, error=str(error))
             return NextRead(ticket, Pace.LIVE)
         metrics.missing.labels("found").inc()
-        [found] = await self._keep(lot.site, version, QueryResult((definition,), frozenset()))
-        return found
+        found, waiting = await self._keep(lot.site, version, QueryResult((definition,), frozenset()), lot.priority)
+        return (found or read_again(waiting))[0]
 
     async def _spend(self, site: SiteId, priority: Priority) -> bool:
         """Pay for one more call; False if the budget has none."""

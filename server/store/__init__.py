@@ -1,9 +1,11 @@
 """What is stored in Redis, and the scripts that write it.
 
 schedule.py       mark, watch, claim, spend, settle, pause
+claims.py         what a worker can claim, as values
 budget.py         Wix's rate limit of a site
 timing.py         how often tickets are read, how long leases last
 snapshots.py      what the last accepted read said of each ticket
+events.py         what the last accepted read said of each event
 changes.py        the log of changes, by consumer group
 sites.py          the sites that Redis should know
 rules_warning.py  the warning that processes have different rules
@@ -29,8 +31,10 @@ tc:{SITE}:site            hash      a known site
   all                     1: every ticket is tracked; 0: those that are watched
   listed                  when its listing was last claimed, extended or ended
   list_faults             faults of Wix in a row that ended its listing
+  events_not_before       until then no event is read, after a fault or without the permission
+  events_faults           faults of Wix in a row at reads of events
   first_next, first:N     a ring of the times of its last first reads (the budget for unknown tickets), and the next place in it
-  by                      add_site.lua, claim.lua, extend.lua, watch.lua
+  by                      add_site.lua, claim.lua, extend.lua, watch.lua, delay_events.lua, keep_events.lua
   expires                 never; removed: at once
 tc:{SITE}:due             zset      tracked tickets, and * for the listing, by the time when each is due or its lease ends
   by                      add_site.lua, mark.lua, watch.lua, claim.lua, extend.lua, settle.lua, budget.lua
@@ -43,6 +47,19 @@ tc:{SITE}:watched         zset      tickets by the time until which they are wat
   expires                 never; removed: at once
 tc:{SITE}:holds           zset      TICKET:TIME of the end of each hold, all with score 0
   by                      mark.lua, settle.lua
+  expires                 never; removed: at once
+tc:{SITE}:events_due      zset      events by the time when each is due or its lease ends
+  by                      mark.lua, watch.lua, event_lot.lua, settle.lua, keep_events.lua
+  expires                 never; removed: at once
+tc:{SITE}:events_hinted   zset      events that are read for a hint, by the time of the last hint
+  by                      mark.lua, settle.lua, event_lot.lua
+  expires                 never; removed: at once
+tc:{SITE}:events_watched  zset      events by the time until which a ticket of theirs is watched; for a day after it
+  by                      watch.lua, settle.lua, event_lot.lua
+  expires                 never; removed: at once
+tc:{SITE}:slugs           hash      the event of each slug
+  SLUG                    the event that has it
+  by                      keep_events.lua
   expires                 never; removed: at once
 tc:{SITE}:claimed         zset      tickets by the time of their last claim: those of the last lot, and of READ_GAP before it
   by                      claim.lua, gap.lua
@@ -58,6 +75,7 @@ tc:{SITE}:heard           hash      the site's webhooks
 tc:{SITE}:reads           hash      the site's budget, its pause, and the versions of its reads
   tokens, filled_at       calls that might begin at once, and when that was so
   version                 of the last call: when it was paid for, rising always
+  last_events             when the last lot of events was claimed
   last_call, last_lot     when the last call and the last lot were paid for
   lot:VERSION             of a read in flight (its version, * = a listing) the end of its lease, then when it ended
   paused_until            when the pause after a fault of Wix ends
@@ -73,6 +91,11 @@ tc:{SITE}:ticket:TICKET   hash      the snapshot of a ticket
   missing                 1: Wix's last answer left it out
   by                      keep.lua, miss.lua
   expires                 never; watched: 2 days; deleted: 2 days; never there: 60 s; removed: 2 days
+tc:{SITE}:event_snapshot:EVENT hash the snapshot of an event
+  version, read_at        of the last accepted read its version, and when it was claimed
+  facts, slug             the facts as JSON, and its slug ('' = none)
+  by                      keep_events.lua
+  expires                 never; watched or without tickets: 2 days; removed: 2 days
 tc:{SITE}:event:EVENT     set       the tickets of an event
   by                      keep.lua
   expires                 never; watched: 2 days; removed: 2 days

@@ -7,62 +7,25 @@ nothing by a number of tickets.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from server.counter import Rules
 from server.model import EventId, Hint, Pace, SiteId, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
+from server.store.claims import LISTING, EventLot, Listing, Lot, NextRead, read_again
 from server.store.keys import Keys
 from server.store.timing import Timing, micros, seconds
-
-LISTING = "*"
-"""The member of a site's schedule that stands for listing all its tickets."""
 
 KEPT_AFTER_REMOVAL = ("reads", "changes", "history")
 """Keys of a site that are kept for two days: an app that is installed again continues the versions and the logs."""
 
+TICKETS = ("due", "hinted", "watched")
+EVENTS = ("events_due", "events_hinted", "events_watched")
+"""The sorted sets of a site's schedule: of its tickets, and of its events."""
+
 DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """Claimed tickets: read them with one query that begins now, under this version. `lease` is when the claim ends (µs)."""
-
-    site: SiteId
-    version: int
-    lease: int
-    priority: Priority
-    tickets: tuple[TicketId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A claim to list all tickets of this site; no other worker gets it before the lease ends (µs)."""
-
-    site: SiteId
-    lease: int
-
-
-@dataclass(frozen=True, slots=True)
-class NextRead:
-    """What decides when a ticket is read next: its pace, and its sale's start and end.
-
-    `again`: the answer left it out, or was not kept, so it is read again in a moment (`Timing.again`).
-    """
-
-    ticket: TicketId
-    pace: Pace
-    start_us: int | None = None
-    end_us: int | None = None
-    again: bool = False
-
-
-def read_again(tickets: Sequence[TicketId]) -> list[NextRead]:
-    """Have each of these tickets read again in a moment."""
-    return [NextRead(ticket, Pace.LIVE, again=True) for ticket in tickets]
 
 
 class Schedule:
@@ -98,7 +61,7 @@ class Schedule:
 
     async def remove_site(self, site: SiteId) -> None:
         """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest."""
-        names = ("site", "due", "hinted", "watched", "heard", "holds", "claimed", *KEPT_AFTER_REMOVAL)
+        names = ("site", *TICKETS, "heard", "holds", "claimed", *EVENTS, "slugs", *KEPT_AFTER_REMOVAL)
         keys = [self.keys.key(site, name) for name in names]
         await self.redis.run(scripts.REMOVE_SITE, keys, [int(2 * DAY)])
         await self.redis.do("SREM", self.keys.sites, site)
@@ -127,9 +90,11 @@ class Schedule:
 
         Answers how many of them are tracked, and so are marked; None for an unknown site.
         """
-        keys = [self.keys.key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds")]
+        keys = [self.keys.key(site, name) for name in ("site", *TICKETS, "heard", "holds")]
         keys.append(self.keys.key(site, "event", hint.event or EventId("-")))
-        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, self.keys.wake]
+        keys += [self.keys.key(site, name) for name in EVENTS]
+        event = hint.event if hint.of_event and hint.event else ""
+        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, self.keys.wake, event]
         taken, _ = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
         return None if taken < 0 else int(taken)
 
@@ -144,7 +109,9 @@ class Schedule:
         With *counters*, the answer has the counter of each ticket.
         """
         timing = self.timing
-        keys = [self.keys.key(site, name) for name in ("site", "due", "watched", "heard")]
+        keys = [
+            self.keys.key(site, name) for name in ("site", "due", "watched", "heard", "events_due", "events_watched")
+        ]
         keys += [self.keys.key(site, "ticket", ticket) for ticket in tickets]
         fixed: list[str | float] = [
             micros(timing.watch_for),
@@ -172,12 +139,12 @@ class Schedule:
 
     # -- reads --
 
-    async def claim(self, site: SiteId, rules: Rules) -> Lot | Listing | Wait:
+    async def claim(self, site: SiteId, rules: Rules) -> Lot | EventLot | Listing | Wait:
         """Claim what one Wix query can read now, for a worker with these rules; or answer how long to wait."""
         timing, budget = self.timing, self.budget
         kind, *rest = await self.redis.run(
             scripts.CLAIM,
-            [self.keys.key(site, name) for name in ("site", "due", "hinted", "watched", "reads", "claimed")],
+            [self.keys.key(site, name) for name in ("site", *TICKETS, "reads", "claimed", *EVENTS)],
             [
                 budget.capacity,
                 budget.refill,
@@ -193,6 +160,9 @@ class Schedule:
             case "read":
                 version, lease, priority, *tickets = rest
                 return Lot(site, int(version), int(lease), Priority(priority), tuple(TicketId(t) for t in tickets))
+            case "events":
+                version, lease, priority, *events = rest
+                return EventLot(site, int(version), int(lease), Priority(priority), tuple(EventId(e) for e in events))
             case "list":
                 return Listing(site, int(rest[0]))
             case _:
@@ -211,10 +181,18 @@ class Schedule:
         """A lot was read: give each ticket its next due time."""
         await self._settle(lot.site, "good", lot.version, lot.lease, found)
 
-    async def release(self, claim: Lot | Listing) -> None:
-        """A claim was not read, through no fault of Wix: its tickets, or the listing, are due again."""
+    async def settle_events(self, lot: EventLot, unread: Collection[EventId] = ()) -> None:
+        """A lot of events was read, but for those *unread*, which are due again in a moment: give each its next due time."""
+        found = [NextRead(TicketId(event), Pace.LIVE, again=event in unread) for event in lot.events]
+        await self._settle(lot.site, "events", lot.version, lot.lease, found, due=EVENTS)
+
+    async def release(self, claim: Lot | EventLot | Listing) -> None:
+        """A claim was not read: its tickets, its events or the listing are due again."""
         if isinstance(claim, Listing):
             await self._extend(claim, "back")
+        elif isinstance(claim, EventLot):
+            found = [NextRead(TicketId(event), Pace.LIVE, again=True) for event in claim.events]
+            await self._settle(claim.site, "none", claim.version, claim.lease, found, due=EVENTS)
         else:
             await self._settle(claim.site, "none", claim.version, claim.lease, read_again(claim.tickets))
 
@@ -267,11 +245,12 @@ class Schedule:
         found: Sequence[NextRead],
         *,
         retry_after: float | None = None,
+        due: Sequence[str] = TICKETS,
     ) -> float:
         timing = self.timing
         paused = await self.redis.run(
             scripts.SETTLE,
-            [self.keys.key(site, name) for name in ("site", "due", "hinted", "watched", "reads", "holds")],
+            [self.keys.key(site, name) for name in ("site", *due, "reads", "holds")],
             [
                 version,
                 lease,
@@ -285,14 +264,7 @@ class Schedule:
                 *(micros(step) for step in timing.settle),
                 self.budget.watching,
                 micros(LONGEST_PAUSE),
-                *(argument for one in found for argument in _arguments(one)),
+                *(argument for one in found for argument in one.arguments()),
             ],
         )
         return seconds(paused)
-
-
-def _arguments(found: NextRead) -> tuple[str | int, ...]:
-    """The arguments that settle.lua takes for each ticket."""
-    start = "" if found.start_us is None else found.start_us
-    end = "" if found.end_us is None else found.end_us
-    return found.ticket, "again" if found.again else found.pace, start, end

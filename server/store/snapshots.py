@@ -10,7 +10,7 @@ from enum import IntFlag
 
 from server import metrics
 from server.counter import Counter, Rules
-from server.model import Definition, EventId, Pace, SiteId, TicketId
+from server.model import Definition, Event, EventId, Pace, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.keys import Keys
@@ -48,13 +48,14 @@ class ReadResult:
     event: EventId | None = None
 
     @classmethod
-    def of(cls, definition: Definition, rules: Rules) -> "ReadResult":
-        """The result for a definition in Wix's answer."""
+    def of(cls, definition: Definition, event: Event | None, rules: Rules) -> "ReadResult":
+        """The result for a definition in Wix's answer, and what is known of its *event*, whose facts stand in the ticket's."""
+        facts = {**definition.facts, "event": event.facts} if event else definition.facts
         return cls(
             definition.id,
             definition.pace,
-            counter_body(Counter.of(definition, rules)),
-            canonical(definition.facts),
+            counter_body(Counter.of(definition, event, rules)),
+            canonical(facts),
             definition.unsold,
             definition.event,
         )

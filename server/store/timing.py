@@ -29,6 +29,11 @@ class Timing:
     silent_falls: int = 3  # a site is silent when its stock fell so often,
     silent_after: float = 300.0  # over so long a time, and no webhook came
 
+    @property
+    def calls_within(self) -> float:
+        """Seconds within which all calls of a claim end: less than its lease, since the budget counts the claim only until then."""
+        return 0.8 * self.lease
+
 
 def seconds(us: float) -> float:
     """Microseconds to seconds."""

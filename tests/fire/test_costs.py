@@ -12,7 +12,8 @@ import pytest
 from server.counter import Rules
 from server.model import Hint, Pace, SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.store.schedule import Listing, Lot, NextRead, Schedule
+from server.store.claims import Listing, Lot, NextRead
+from server.store.schedule import Schedule
 from tests.rig.cluster import Cluster
 from tests.rig.deployment import Deployment
 from tests.rig.fake_reader import FakeReader, definition

@@ -19,7 +19,7 @@ async def test_watched_ticket_is_read_from_wix(redis_url: str, wix: WixRig) -> N
         await watch(worker, wix.site, wix.tickets["fixed"])
 
         await worker.shows(wix.site, wix.tickets["fixed"], state="available", unsold=120)
-        assert ["query"] == [call.kind for call in wix.calls() if call.kind != "token"]
+        assert ["query", "query_events"] == [call.kind for call in wix.calls() if call.kind != "token"]
 
 
 async def test_hinted_ticket_is_read_again(redis_url: str, wix: WixRig) -> None:

@@ -10,7 +10,7 @@ from server.counter import Rules
 from server.model import SiteId
 from server.refresh.claims import MAX_READS
 from server.store.budget import Priority, Wait
-from server.store.schedule import Listing
+from server.store.claims import Listing
 from server.store.timing import Timing
 from tests.rig.default_keys import key
 from tests.rig.fake_wix import Reply
@@ -122,7 +122,7 @@ async def test_listing_is_repeated_after_a_redis_restart(redis_server: Callable[
 async def test_only_one_worker_lists_a_site(redis_url: str, wix: WixRig) -> None:
     """However long its pages take, a listing belongs to one worker: another one finds nothing to list."""
     wix.sandbox.add(150)
-    timing = Timing(lease=1.5)
+    timing = Timing(lease=2.5)
     async with running_worker(redis_url, wix, timing) as worker, running_worker(redis_url, wix, timing):
         wix.knobs.turn(read_delay=0.8)
         await worker.add_site(wix.site, everything=True)

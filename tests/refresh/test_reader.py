@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from server.counter import Rules
 from server.model import Hint, Pace, SiteId, TicketId
 from server.refresh.reader import Reader
-from server.store.schedule import Lot
+from server.store.claims import Lot
 from server.store.snapshots import ReadResult, StoredTicket
 from server.store.timing import Timing
 from server.wix.client import Wix
@@ -201,7 +201,9 @@ async def test_silence_is_not_logged_with_an_api_key(redis_url: str) -> None:
     """Webhooks belong to apps: with an API key no silence is logged."""
     async with worker_on_fake_wix(redis_url) as (worker, _):
         silences = [
-            Reader(worker.schedule, worker.snapshots, Wix(credentials, "http://127.0.0.1:9"))._silent_sites
+            Reader(
+                worker.schedule, worker.snapshots, worker.events, Wix(credentials, "http://127.0.0.1:9")
+            )._silent_sites
             for credentials in (App("app", "secret"), ApiKey("key", {SiteId(SITE): SITE}))
         ]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from server.counter import Rules
-from server.model import Definition, EventId, Price, Sale, SaleStatus, SiteId, TicketId
+from server.model import Definition, Event, EventId, Price, Sale, SaleStatus, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.redis.namespace import DEFAULT_PREFIX
 from server.store.budget import Priority, Wait
@@ -19,15 +19,19 @@ def definition(ticket: str, unsold: int | None = 3, **more: Any) -> Definition:
         "id": TicketId(ticket),
         "event": EventId(EVENT),
         "name": "General admission",
-        "visible": True,
+        "event_details": Event(EventId(EVENT)),
+        "hidden": False,
+        "shown_off_sale": True,
         "status": SaleStatus.STARTED,
         "unsold": unsold,
         "sold_out": unsold == 0,
         "prices": (Price("25.00", "USD"),),
         "shared": False,
+        "fee": None,
         "sale": Sale(),
         "start_us": None,
         "end_us": None,
+        "position": f"0000000000 {ticket}",
         "facts": {"id": ticket, "name": more.get("name", "General admission")},
     }
     return Definition(**{**given, **more})
@@ -49,10 +53,10 @@ class FakeReader:
         assert not isinstance(version, Wait)
         return version
 
-    async def read(self, *definitions: Definition, version: int | None = None) -> Kept:
-        """Store these as read from Wix; answers what became of the last."""
+    async def read(self, *definitions: Definition, version: int | None = None, event: Event | None = None) -> Kept:
+        """Store these as read from Wix, with what is known of their event; answers what became of the last."""
         version = version or await self.version()
-        findings = [ReadResult.of(one, self.rules) for one in definitions]
+        findings = [ReadResult.of(one, event, self.rules) for one in definitions]
         return (await self.snapshots.keep(self.site, version, findings))[-1]
 
     async def delete(self, ticket: str) -> None:

@@ -75,7 +75,7 @@ class FakeWix:
 
     def requests_to(self, path: str) -> list[ReceivedRequest]:
         """The requests whose path ends so."""
-        return [one for one in self.requests if one.path.endswith(path)]
+        return [one for one in self.requests if _is_for(one.path, path)]
 
     async def answer(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Record one request and reply to it."""
@@ -104,12 +104,19 @@ class FakeWix:
 
     def _next(self, path: str) -> Reply:
         for end, answers in self._script.items():
-            if path.endswith(end) and answers:
+            if _is_for(path, end) and answers:
                 return answers.pop(0) if len(answers) > 1 else answers[0]
         if path == "/oauth2/token":
             self._token += 1
             return Reply(content={"access_token": f"token-{self._token}", "token_type": "Bearer", "expires_in": 14400})
+        if path.endswith("/events/query"):
+            return Reply(content={"events": [], "pagingMetadata": {"count": 0}})
         return Reply(content={"ticketDefinitions": [], "metadata": {"count": 0, "cursors": {}}})
+
+
+def _is_for(path: str, end: str) -> bool:
+    """Whether a path ends so; `/query` stands for that of tickets."""
+    return path.endswith(end) and ("/v3/events" not in path or "/events" in end)
 
 
 async def _send(reply: Reply, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:

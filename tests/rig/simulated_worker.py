@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from server.model import TicketId
 from server.store.budget import Wait
-from server.store.schedule import Listing, Lot
+from server.store.claims import Lot
 from server.store.timing import micros
 from tests.rig.default_keys import key
 from tests.rig.stored_site import StoredSite
@@ -82,7 +82,7 @@ class SimulatedWorker:
         now = await self._now()
         if isinstance(found, Wait):
             return now + min(found.seconds, POLL_EVERY)
-        assert not isinstance(found, Listing), "it was listed"
+        assert isinstance(found, Lot), "only tickets are claimed"
         began = (found.version - self._began + self._passed) / 1e6
         self.calls.append(began)
         for ticket in found.tickets:

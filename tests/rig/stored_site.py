@@ -12,7 +12,8 @@ from server.counter import Rules
 from server.model import Definition, EventId, Hint, Named, Pace, SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
-from server.store.schedule import LISTING, Listing, Lot, NextRead, Schedule
+from server.store.claims import LISTING, EventLot, Listing, Lot, NextRead
+from server.store.schedule import Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.store.timing import Timing
 from tests.rig.default_keys import WAKE, key
@@ -90,7 +91,7 @@ class StoredSite:
 
     # -- claims --
 
-    async def claim(self, rules: Rules | None = None) -> Lot | Listing | Wait:
+    async def claim(self, rules: Rules | None = None) -> Lot | EventLot | Listing | Wait:
         """Claim what is due."""
         return await self.schedule.claim(self.site, rules or Rules())
 
@@ -146,7 +147,9 @@ class StoredSite:
 
     async def keep(self, version: int, *found: Definition | ReadResult) -> list[Kept]:
         """Keep what was read in this version."""
-        findings = [one if isinstance(one, ReadResult) else ReadResult.of(one, self.snapshots.rules) for one in found]
+        findings = [
+            one if isinstance(one, ReadResult) else ReadResult.of(one, None, self.snapshots.rules) for one in found
+        ]
         return await self.snapshots.keep(self.site, version, findings)
 
     async def read(self, ticket: TicketId = TicketId(TICKET)) -> dict[str, str]:  # noqa: B008 - a plain string

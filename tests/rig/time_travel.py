@@ -9,23 +9,24 @@ from dataclasses import replace
 
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient
-from server.store.schedule import Lot
+from server.store.claims import Lot
+from server.store.schedule import EVENTS, TICKETS
 from server.store.timing import micros
 from tests.rig.default_keys import key
 
 MOVE = """
-for k = 1, 4 do
+for k = 1, 7 do
   local found = redis.call('ZRANGE', KEYS[k], 0, -1, 'WITHSCORES')
   for i = 1, #found, 2 do
     redis.call('ZADD', KEYS[k], string.format('%.0f', found[i + 1] - ARGV[1]), found[i])
   end
 end
-for _, member in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
+for _, member in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
   local ticket, moment = string.match(member, '(.*):(%d+)')
-  redis.call('ZREM', KEYS[5], member)
-  redis.call('ZADD', KEYS[5], 0, ticket .. ':' .. string.format('%.0f', moment - ARGV[1]))
+  redis.call('ZREM', KEYS[8], member)
+  redis.call('ZADD', KEYS[8], 0, ticket .. ':' .. string.format('%.0f', moment - ARGV[1]))
 end
-for k = 6, #KEYS do
+for k = 9, #KEYS do
   local found = redis.call('HGETALL', KEYS[k])
   for i = 1, #found, 2 do
     local moment = tonumber(found[i + 1])
@@ -38,10 +39,14 @@ end
 """Every number that large is a time in microseconds; `v` is left as it is, since the counter's text has it too."""
 
 
-async def elapse(store: RedisClient, site: SiteId, seconds: float, tickets: Sequence[TicketId] = ()) -> None:
-    """Let so many seconds pass for a site's schedule and budget, and for the snapshots of these tickets."""
-    keys = [key(site, name) for name in ("due", "hinted", "watched", "claimed", "holds", "reads", "site", "heard")]
+async def elapse(
+    store: RedisClient, site: SiteId, seconds: float, tickets: Sequence[TicketId] = (), events: Sequence[str] = ()
+) -> None:
+    """Let so many seconds pass for a site's schedule and budget, and for the snapshots of these tickets and events."""
+    sets = (*TICKETS, "claimed", *EVENTS)
+    keys = [key(site, name) for name in (*sets, "holds", "reads", "site", "heard")]
     keys += [key(site, "ticket", ticket) for ticket in tickets]
+    keys += [key(site, "event_snapshot", event) for event in events]
     await store.do("EVAL", MOVE, len(keys), *keys, micros(seconds))
 
 

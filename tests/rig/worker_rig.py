@@ -15,8 +15,11 @@ from server.counter import Rules
 from server.model import Hint, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.refresh.claims import Claimer
+from server.refresh.events import EventReader
 from server.refresh.reader import Reader
-from server.store.schedule import Lot, Schedule
+from server.store.claims import EventLot, Lot
+from server.store.events import Events
+from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 from server.store.timing import Timing
@@ -36,6 +39,7 @@ class WorkerRig:
 
     def __init__(self, redis_url: str, wix_url: str, app: App, timing: Timing | None = None) -> None:
         self._wix = (app, wix_url)
+        self._timing = timing
         self.store = RedisClient(redis_url, Use.WORK)
         self.schedule = Schedule(self.store, timing, chance=lambda: 0.1)
         self.snapshots = Snapshots(self.store, RULES, timing)
@@ -46,7 +50,8 @@ class WorkerRig:
     def start(self) -> None:
         """Make new parts, as a process that starts does; called again it is a restart."""
         self.wix = Wix(*self._wix)
-        self.reader = Reader(self.schedule, self.snapshots, self.wix)
+        self.events = EventReader(self.schedule, Events(self.store, self._timing), self.wix)
+        self.reader = Reader(self.schedule, self.snapshots, self.events, self.wix)
         self.claimer = Claimer(self.store, self.sites, self.snapshots, self.reader)
 
     async def add_site(self, site: str, *, everything: bool = False) -> None:
@@ -107,10 +112,13 @@ async def worker_on_fake_wix(redis_url: str) -> AsyncIterator[tuple[WorkerRig, F
 
 
 async def claimed(worker: WorkerRig) -> Lot:
-    """Claim what is due, whatever the gaps between reads."""
+    """Claim the tickets that are due, whatever the gaps between reads; events that are due before count as read."""
     await worker.store.do("HDEL", key(SITE, "reads"), "last_lot")
     await worker.store.do("DEL", key(SITE, "claimed"))
     lot = await worker.schedule.claim(SiteId(SITE), RULES)
+    if isinstance(lot, EventLot):
+        await worker.schedule.settle_events(lot)
+        lot = await worker.schedule.claim(SiteId(SITE), RULES)
     assert isinstance(lot, Lot)
     return lot
 

@@ -42,7 +42,7 @@ class Log:
         """Give a ticket these names, one after the other; an empty one deletes it."""
         for name in names:
             self.version += 1
-            named = ReadResult.of(definition(ticket, 3, name=name), self.snapshots.rules)
+            named = ReadResult.of(definition(ticket, 3, name=name), None, self.snapshots.rules)
             found = named if name else ReadResult.deleted(ticket, EventId(EVENT))
             await self.snapshots.keep(self.site, self.version, [found])
 

@@ -8,7 +8,8 @@ from server.counter import Rules
 from server.model import Hint, Pace, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority, Wait
-from server.store.schedule import Listing, Lot, NextRead, Schedule
+from server.store.claims import Listing, Lot, NextRead
+from server.store.schedule import Schedule
 from tests.rig.default_keys import WAKE, key
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import SITE

@@ -3,7 +3,7 @@ from server.model import (
     TicketId,
 )
 from server.store.budget import Priority, Wait
-from server.store.schedule import Listing, Lot, NextRead
+from server.store.claims import Listing, Lot, NextRead
 from server.store.snapshots import ReadResult
 from tests.rig.default_keys import key
 from tests.rig.server import SITE

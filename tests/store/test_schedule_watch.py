@@ -5,7 +5,7 @@ import pytest
 from server.counter import Rules
 from server.model import Hint, Pace, TicketId, UnreportedFalls, WatchedSite
 from server.store.budget import Budget, Wait
-from server.store.schedule import Listing, Lot, NextRead
+from server.store.claims import Listing, Lot, NextRead
 from server.store.snapshots import ReadResult
 from tests.rig.default_keys import WAKE, key
 from tests.rig.server import SITE

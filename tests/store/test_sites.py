@@ -10,7 +10,8 @@ from server.errors import RedisUnavailable
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority
-from server.store.schedule import Listing, Schedule
+from server.store.claims import Listing
+from server.store.schedule import Schedule
 from server.store.sites import Sites
 from tests.rig.cluster import Cluster
 from tests.rig.default_keys import SITES, key

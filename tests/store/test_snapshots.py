@@ -15,7 +15,7 @@ from server.counter import Rules
 from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Pace, SaleStatus, SiteId, TicketId
 from server.store.budget import Wait
-from server.store.schedule import Listing, Lot, NextRead
+from server.store.claims import EventLot, Listing, Lot, NextRead
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import EVENT, definition
@@ -634,7 +634,7 @@ class Simulation:
             case "pass":
                 await self.passes((0.3, 1, 2, 6, 25, 31)[n])
 
-    async def claim(self) -> Lot | Listing | Wait:
+    async def claim(self) -> Lot | EventLot | Listing | Wait:
         found = await self.site.schedule.claim(SITE_ID, Rules())
         if isinstance(found, Lot):
             self.in_flight.append((found, {one: self.truth[one] for one in found.tickets}))
@@ -743,7 +743,7 @@ async def test_keep_on_a_cluster(cluster_url: str) -> None:
 
 def test_hidden_ticket_is_gone_and_keeps_its_facts() -> None:
     """A hidden ticket is gone for viewers, while its definition stays among the facts."""
-    found = ReadResult.of(replace(definition(A, 3), visible=False), Rules())
+    found = ReadResult.of(replace(definition(A, 3), hidden=True), None, Rules())
 
     assert '"state":"gone"' in found.body
     assert (Pace.LIVE, 3, A) == (found.pace, found.unsold, json.loads(found.facts)["id"])

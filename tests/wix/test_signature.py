@@ -69,7 +69,7 @@ def check(body: bytes) -> Webhook:
     ("name", "meaning"),
     [
         ("order_confirmed", Hint("order_confirmed", (TICKET, OTHER), EVENT)),  # type: ignore[arg-type]
-        ("event_canceled", Hint("event_canceled", event=EVENT, named=Named.EVENT)),  # type: ignore[arg-type]
+        ("event_canceled", Hint("event_canceled", event=EVENT, named=Named.EVENT, of_event=True)),  # type: ignore[arg-type]
         ("app_installed", Install(installed=True)),
     ],
 )

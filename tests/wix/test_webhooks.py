@@ -23,9 +23,15 @@ SOLD_OUT, LATE = "66666666-aaaa-4aaa-8aaa-000000000006", "77777777-aaaa-4aaa-8aa
 
 
 def hint(
-    reason: str, *tickets: str, event: str | None = None, named: Named = Named.TICKETS, ends: int | None = None
+    reason: str,
+    *tickets: str,
+    event: str | None = None,
+    named: Named = Named.TICKETS,
+    ends: int | None = None,
+    of_event: bool = False,
 ) -> Hint:
-    return Hint(reason, tuple(TicketId(one) for one in tickets), EventId(event) if event else None, named, ends)
+    ids = tuple(TicketId(one) for one in tickets)
+    return Hint(reason, ids, EventId(event) if event else None, named, ends, of_event)
 
 
 def meaning(type_: str, payload: dict[str, Any]) -> Hint | Install | None:
@@ -50,7 +56,10 @@ UNSEEN: dict[str, dict[str, Any]] = {
         "eventType": "wix.events.v1.ticket_reservation_deleted",
         "data": {"entityId": SOLD_OUT, "deletedEvent": {"deletedEntity": RESERVED}},
     },
-    "event_updated": {"eventType": "wix.events.v3.event_updated", "data": {"entityId": EVENT, "updatedEvent": {}}},
+    **{
+        f"event_{slug}": {"eventType": f"wix.events.v3.event_{slug}", "data": {"entityId": EVENT, body: {}}}
+        for slug, body in (("updated", "updatedEvent"), ("published", "actionEvent"), ("started", "actionEvent"))
+    },
 }
 """Types of which Wix publishes no example, after its types."""
 
@@ -72,10 +81,12 @@ MEANINGS: dict[str, Hint | Install | None] = {
     "ticket_definition_sale_started": hint("definition_sale_started", LATE),
     "ticket_definition_sale_ended": hint("definition_sale_ended", TICKET),
     "ticket_definition_sale_period_updated": hint("definition_sale_period_updated", TICKET),
-    "event_canceled": hint("event_canceled", event=EVENT, named=Named.EVENT),
-    "event_ended": hint("event_ended", event=EVENT, named=Named.EVENT),
-    "event_deleted": hint("event_deleted", event=EVENT, named=Named.EVENT),
-    "event_updated": hint("event_updated", event=EVENT, named=Named.EVENT),
+    "event_canceled": hint("event_canceled", event=EVENT, named=Named.EVENT, of_event=True),
+    "event_ended": hint("event_ended", event=EVENT, named=Named.EVENT, of_event=True),
+    "event_deleted": hint("event_deleted", event=EVENT, named=Named.EVENT, of_event=True),
+    "event_updated": hint("event_updated", event=EVENT, named=Named.EVENT, of_event=True),
+    "event_published": hint("event_published", event=EVENT, named=Named.EVENT, of_event=True),
+    "event_started": hint("event_started", event=EVENT, named=Named.EVENT, of_event=True),
     "email_subscription_changed": None,
     "app_installed": Install(installed=True),
     "app_removed": Install(installed=False),

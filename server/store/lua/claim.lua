@@ -1,9 +1,10 @@
--- with: clock budget gap
+-- with: clock budget gap event_lot
 -- claim: lease the due tickets that one Wix query can read.
--- keys   site, due, hinted, watched, reads, claimed
+-- keys   site, due, hinted, watched, reads, claimed, events_due, events_hinted, events_watched
 -- args   capacity, refill a second; microseconds: lease, longest pause, read gap, gap of watched reads;
 --        rules of the worker; tokens from which fresh hints need no gap
 -- gives  { 'read', version, lease end, priority, tickets… } at most 100: hinted first, then watched, then the rest
+--        { 'events', version, lease end, priority, events… } at most 100, which come before tickets (event_lot.lua)
 --        { 'list', lease end }                              the whole site is to be listed
 --        { 'wait', microseconds }                           as things stand something may be read then, and not before
 --        { 'other_rules', microseconds }                    the same, because the site has other rules than the worker
@@ -16,7 +17,7 @@
 --        answer for does not block the others. A worker with other rules than the site gets nothing: its read would be
 --        refused, and the hint would be used up.
 
-local site, due, hinted, watched, reads, claimed = unpack(KEYS)
+local site, due, hinted, watched, reads, claimed, events_due, events_hinted, events_watched = unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
   return { 'wait', 1000000 }
 elseif redis.call('HGET', site, 'rules') ~= ARGV[7] then
@@ -36,6 +37,14 @@ if list_at and tonumber(list_at) <= now then
   redis.call('HSET', site, 'listed', int(now))
   in_flight('*', reads, lease)
   return { 'list', int(now + lease) }
+end
+
+local event_keys = { events_due, events_hinted, events_watched, reads }
+local events, events_priority, events_open = event_lot(b, event_keys, site, lease, gaps.lot, gaps.watched)
+if events then
+  local version = pay(b, reads, lease)
+  in_flight(int(version), reads, lease)
+  return { 'events', int(version), int(now + lease), events_priority, unpack(events) }
 end
 
 local RANK = { fresh = 1, hinted = 2, watched = 3, rest = 4 }
@@ -160,6 +169,7 @@ if opens > now then
     local its = tonumber(coming[i + 1])
     opens = math.min(opens, coming[i] == '*' and its or math.max(its, moment('hinted')))
   end
+  opens = math.min(opens, events_open)
   return { 'wait', opens < math.huge and math.max(1, math.ceil(opens - now)) or 1000000 }
 end
 

@@ -1,9 +1,10 @@
 -- with: clock pause
--- settle: a read has ended; set when each of its tickets is due next.
--- keys   site, due, hinted, watched, reads, holds
+-- settle: a read has ended; set when each of its tickets, or events, is due next.
+-- keys   site, due, hinted, watched, reads, holds; for events their own due, hinted and watched
 -- args   version of the read, its lease end (0 = nothing was claimed: only tickets that have no due time and
 --        are tracked get one),
---        outcome: good | fault | none (the answer says nothing about Wix's health);
+--        outcome: good | fault | none (the answer says nothing about Wix's health) | events (a good answer, of events:
+--        it says nothing about lots of tickets);
 --        of a fault: Retry-After in microseconds (-1 = none given), a random number in [0, 1);
 --        microseconds: watch every, watch slowly every, reconcile, again, the three settle times;
 --        Wix calls a second that watching may use; most microseconds of a pause;
@@ -128,7 +129,7 @@ if lease > 0 then
 end
 -- Whatever the outcome, the next call may try: the result of a call without one will never be known.
 redis.call('HSET', reads, 'probe', 0)
-if outcome == 'good' then
+if outcome == 'good' or outcome == 'events' then
   redis.call('HSET', reads, 'faults', 0)
 elseif outcome == 'fault' then
   return pause(reads, tonumber(ARGV[4]), tonumber(ARGV[5]), longest)

@@ -1,6 +1,6 @@
 -- with: clock silence
 -- watch: tickets have viewers; keep them fresh, and answer what is stored of them.
--- keys   site, due, watched, heard, one hash a ticket…
+-- keys   site, due, watched, heard, events_due, events_watched, one hash a ticket…
 -- args   microseconds: watched for, watch every, watch slowly every; Wix calls a second that watching may use,
 --        first reads a minute, microseconds of a lease, 1 = answer the counters too, the channel that wakes workers,
 --        tickets… (in the order of the hashes)
@@ -13,9 +13,9 @@
 --        listing finds those tickets that exist, at most once in a lease. A ticket that is watched already has its due time
 --        from settle: a change here would cut short the lease of a read in flight.
 
-local FIXED = 4
+local FIXED = 6
 local DAY = 86400000000
-local site, due, watched, heard = unpack(KEYS, 1, FIXED)
+local site, due, watched, heard, events_due, events_watched = unpack(KEYS, 1, FIXED)
 if redis.call('EXISTS', site) == 0 then
   return nil
 end
@@ -34,12 +34,34 @@ local function may_read_first()
   return true
 end
 
+-- An event is watched while a ticket of it is; its reads are scheduled as those of tickets are.
+local events_watched_now = redis.call('ZCOUNT', events_watched, int(now), '+inf')
+local events_every = math.max(tonumber(ARGV[2]), events_watched_now / (100 * calls) * 1000000)
+local snapshot = string.gsub(site, 'site$', '') .. 'event_snapshot:'
+local events = {}
+local new, unread = 0, false
+local function watch_event(event)
+  if events[event] or event == '' then
+    return
+  end
+  events[event] = true
+  local before = redis.call('ZSCORE', events_watched, event)
+  redis.call('ZADD', events_watched, int(now + watch_for), event)
+  if not before or tonumber(before) < now or not redis.call('ZSCORE', events_due, event) then
+    local read_at = tonumber(redis.call('HGET', snapshot .. event, 'read_at') or 0)
+    local at = read_at > now and now or math.max(now, read_at + events_every)
+    local lower = redis.call('ZADD', events_due, 'LT', 'CH', int(at), event)
+    if at == now then
+      new = new + lower
+    end
+  end
+end
+
 local u = unreported(heard)
 local out = { { redis.call('HGET', site, 'rules') or '', u.falls, int(u.last - u.first), int(u.at) } }
-local new, unread = 0, false
 for i = FIXED + 1, #KEYS do
   local ticket = ARGV[8 + i - FIXED]
-  local got = redis.call('HMGET', KEYS[i], 'v', 'read_at', 'rules', 'pace', want == '1' and 'counter' or '-')
+  local got = redis.call('HMGET', KEYS[i], 'v', 'read_at', 'rules', 'pace', want == '1' and 'counter' or '-', 'event')
   local scheduled = redis.call('ZSCORE', due, ticket)
   if not got[2] then
     if scheduled or may_read_first() then
@@ -59,6 +81,7 @@ for i = FIXED + 1, #KEYS do
     if got[4] ~= 'never' then
       local before = redis.call('ZSCORE', watched, ticket)
       redis.call('ZADD', watched, int(now + watch_for), ticket)
+      watch_event(got[6] or '')
       if not scheduled or not before or tonumber(before) < now or age == DAY then
         local at = math.max(now, now - age + (got[4] == 'live' and every or slow))
         local lower = redis.call('ZADD', due, 'LT', 'CH', int(at), ticket)
