@@ -3,15 +3,12 @@
 In: parsed JSON. Out: values, or Malformed naming what is wrong. Source: Wix, "Troubleshooting" (fields without value).
 """
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from server.errors import Malformed
-from server.wire import guid
-
-_ADDRESS = re.compile(r"https?://[^\s/?#\"'<>\\]+[^\s\"'<>\\]{0,2000}")
+from server.wire import guid, is_address
 
 
 def parse_time(text: Any, ticket: str) -> int | None:
@@ -59,4 +56,4 @@ def page(json: Any) -> str | None:
     """The address of Wix's `{base, path}`, if it is one of the web; a page may link to it as it is."""
     parts = members(json)
     address = f"{text(parts.get('base')) or ''}{text(parts.get('path')) or ''}"
-    return address if _ADDRESS.fullmatch(address) else None
+    return address if is_address(address) else None
