@@ -92,8 +92,8 @@ tc:{SITE}:ticket:TICKET   hash      the snapshot of a ticket
 tc:{SITE}:event_snapshot:EVENT hash the snapshot of an event
   version, read_at        of the last accepted read its version, and when it was claimed
   facts, slug             the facts as JSON, and its slug ('' = none)
-  by                      keep_events.lua
-  expires                 never; watched or without tickets: 2 days; removed: 2 days
+  by                      keep_events.lua, event_lot.lua
+  expires                 never; watched: 2 days; deleted: 2 days; removed: 2 days
 tc:{SITE}:event:EVENT     set       the tickets of an event
   by                      keep.lua
   expires                 never; watched: 2 days; removed: 2 days

@@ -109,6 +109,9 @@ class StoredSite:
         """Claim the tickets that are due, whatever the gaps between reads."""
         await self.forget_gaps()
         found = await self.claim()
+        if isinstance(found, EventLot):
+            await self.schedule.settle_events(found)
+            found = await self.claim()
         assert isinstance(found, Lot), found
         return found
 
