@@ -96,6 +96,7 @@ Where things are:
     listener.py       pub/sub of one server: probes, a lost link
     links.py          pub/sub of a cluster: a link to each master, opened again when lost
     faults.py         which errors mean that Redis is unavailable
+    namespace.py      what names of keys and channels begin with (REDIS_PREFIX, the database), so that deployments share a Redis
 
   counter.py          what may be said of a ticket: its state, number, fees (LOW_AT, SHOW_AT_MOST)
   model.py            tickets, events, hints, and what is stored of a ticket, as values

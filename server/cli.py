@@ -170,7 +170,9 @@ async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: boo
         embedded = None if found.redis_url else valkey.url_of(found.data_dir)
         return embedded or found.redis()
 
-    async with aclosing(watch.follow_reconnecting(find_url, tickets, _print_error)) as counters:
+    async with aclosing(
+        watch.follow_reconnecting(find_url, tickets, _print_error, prefix=found.redis_prefix)
+    ) as counters:
         async for counter in counters:
             print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
 

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from redis.asyncio.connection import parse_url
 
 from server.counter import Rules
 from server.errors import NotStarted
 from server.model import SiteId
+from server.redis.namespace import DEFAULT_PREFIX, check_url, is_prefix
 from server.store.timing import Timing
 from server.wire import guid
 from server.wix.credentials import ApiKey, App
@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None,
         description="redis://, rediss://, unix:// or redis+cluster://. Without it `serve` starts a Valkey of its own",
+    )
+    redis_prefix: str = Field(
+        DEFAULT_PREFIX,
+        description="What the names of keys and channels in Redis begin with: deployments that share a Redis need different ones, "
+        "or different databases",
     )
     allow_unsafe_redis: bool = Field(False, description="Accept a Redis that loses data on a restart or evicts keys")
     data_dir: Path = Field(Path("data"), description="Directory of the embedded Valkey's data")
@@ -122,18 +127,15 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        schemes = ("redis://", "rediss://", "unix://", "redis+cluster://")
-        if value is not None and not value.get_secret_value().startswith(schemes):
-            raise ValueError(f"the address must start with one of {', '.join(schemes)}")
         if value is not None:
-            try:
-                parse_url(value.get_secret_value().replace("redis+cluster://", "redis://", 1))
-            except ValueError:
-                # The error's text may quote a part of the password.
-                raise ValueError(
-                    "the address cannot be read: write it as redis://:password@host:6379/0, "
-                    "with special characters of the password percent-encoded"
-                ) from None
+            check_url(value.get_secret_value())
+        return value
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if not is_prefix(value):
+            raise ValueError(f"{value!r} is not 1 to 40 letters (a-z, A-Z), digits, `_`, `-` or `.`")
         return value
 
     @field_validator("root_path")

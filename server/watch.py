@@ -13,7 +13,7 @@ from server.errors import NotStarted, RedisUnavailable
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.redis.listener import Listener
-from server.store.keys import channel
+from server.redis.namespace import DEFAULT_PREFIX
 from server.store.schedule import Schedule
 
 POLL_EVERY = 5.0
@@ -27,17 +27,18 @@ async def follow_reconnecting(
     tickets: Sequence[TicketId],
     report: Callable[[str], None],
     *,
+    prefix: str = DEFAULT_PREFIX,
     poll_every: float = POLL_EVERY,
     retry_every: float = RETRY_EVERY,
 ) -> AsyncGenerator[str, None]:
     """Follow the Redis whose URL *find_url* gives; *report* gets a line when that goes and when it is back.
 
-    Raises NotStarted or RedisUnavailable if it is unavailable at first.
+    *prefix* is REDIS_PREFIX. Raises NotStarted or RedisUnavailable if it is unavailable at first.
     """
     connected_before, unavailable = False, False
     while True:
         try:
-            async with aclosing(RedisClient(find_url(), Use.LISTEN)) as redis:
+            async with aclosing(RedisClient(find_url(), Use.LISTEN, prefix)) as redis:
                 # Asked first, because `follow` yields nothing before a counter changes.
                 await _sites(Schedule(redis))
                 if unavailable:
@@ -80,7 +81,9 @@ async def follow(
 
 async def _subscribe(listener: Listener, schedule: Schedule, tickets: Sequence[TicketId], subscribed: set[str]) -> None:
     sites = await _sites(schedule)
-    wanted = {channel(site, ticket) for site in sites for ticket in tickets or await schedule.tracked(site)}
+    wanted = {
+        schedule.keys.channel(site, ticket) for site in sites for ticket in tickets or await schedule.tracked(site)
+    }
     new = wanted - subscribed
     if new:
         await listener.subscribe(*new)

@@ -46,11 +46,11 @@ class Web:
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
-        self.redis = RedisClient(redis_url, Use.INGEST)
-        self.listening = RedisClient(redis_url, Use.LISTEN)
+        self.redis = RedisClient(redis_url, Use.INGEST, settings.redis_prefix)
+        self.listening = RedisClient(redis_url, Use.LISTEN, settings.redis_prefix)
         schedule = Schedule(self.redis, settings.timing)
         self.schedule = schedule
-        self.hub = Hub()
+        self.hub = Hub(schedule.keys)
         self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything)
         self.feed = Feed(self.redis, self.listening, schedule, self.hub, self.sites)
         self.descriptors = Descriptors.of_this_process()

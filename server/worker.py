@@ -20,7 +20,7 @@ class Worker:
 
     def __init__(self, settings: Settings, redis_url: str, *, reload_sites_every: float = RELOAD_SITES_EVERY) -> None:
         self.settings = settings
-        self.redis = RedisClient(redis_url, Use.WORK)
+        self.redis = RedisClient(redis_url, Use.WORK, settings.redis_prefix)
         schedule = Schedule(self.redis, settings.timing)
         self.wix = Wix(settings.credentials(), settings.wix_api_url)
         snapshots = Snapshots(self.redis, settings.rules, settings.timing, history_days=settings.history_days)

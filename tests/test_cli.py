@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, chdir
+from contextlib import AsyncExitStack, aclosing, chdir
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from server import cli, settings, valkey, wire
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
-from server.store.keys import channel, key
+from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, SETTINGS, Command, Run
 from tests.rig.redis import RedisServer, free_port
@@ -392,6 +392,27 @@ async def test_watch_json(command: Run, redis_url: str, watched: FakeReader) -> 
     await found.process.stop(signal.SIGINT)
 
     assert await watched.store.do("HGET", key(SITE, "ticket", OTHER), "counter") == found.process.out.removesuffix("\n")
+
+
+async def test_watch_follows_its_own_deployment(command: Run, redis_url: str) -> None:
+    """`watch` prints what the deployment of REDIS_PREFIX and of the database in REDIS_URL publishes, and nothing of another."""
+    ours = f"{redis_url.removesuffix('/0')}/3"
+    async with AsyncExitStack() as stack:
+        places = [(redis_url, "tc"), (redis_url, "shop"), (ours, "tc"), (ours, "shop")]
+        readers = [
+            await stack.enter_async_context(aclosing(FakeReader(url, SITE, prefix=name))) for url, name in places
+        ]
+        for one in readers:
+            await one.schedule.add_site(SiteId(SITE), one.rules, everything=True)
+        watching = command("watch", "--json", TICKET, REDIS_URL=ours, REDIS_PREFIX="shop")
+        subscribed = readers[-1].schedule.keys.channel(SITE, TICKET)
+        await until(lambda: readers[-1].store.do("PUBSUB", "CHANNELS", subscribed))
+        for unsold, one in enumerate(readers):
+            await one.read(definition(TICKET, unsold + 1))
+        await watching.says(TICKET)
+        await watching.stop(signal.SIGINT)
+
+    assert [4] == [json.loads(line)["unsold"] for line in watching.out.splitlines()]
 
 
 BESIDE = "import os; os.chdir({folder!r}); from server.cli import main; main()"

@@ -21,8 +21,8 @@ from websockets.asyncio.client import connect
 
 from server.counter import Rules
 from server.model import Definition, TicketId, WatchedTicket
-from server.store.keys import channel
 from server.wix import schema
+from tests.rig.default_keys import channel
 from tests.rig.fake_reader import FakeReader
 from tests.rig.server import SITE, RunningServer, StartServer
 

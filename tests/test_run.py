@@ -26,9 +26,9 @@ from server.http.listen import address, listen
 from server.http.server import Server, http_server
 from server.model import Hint, TicketId
 from server.redis.client import RedisClient, Use
-from server.store.keys import key
 from server.web import Web
 from tests.rig import fake_wix
+from tests.rig.default_keys import key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import Command, Run
 from tests.rig.redis import RedisServer, free_port

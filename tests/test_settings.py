@@ -66,6 +66,20 @@ def test_dotenv_file(from_file: Write) -> None:
     assert not found.everything
 
 
+def test_prefix_and_database_of_redis(from_file: Write) -> None:
+    """The prefix is `tc` unless it is set, and every form of address may name a database."""
+    assert "tc" == from_file().redis_prefix
+    assert "shop_2.b-C" == from_file("REDIS_PREFIX=shop_2.b-C").redis_prefix
+    for url in (
+        "redis://h/3",
+        "rediss://h:1?db=3",
+        "unix:///run/redis.sock?db=3",
+        "redis+cluster://h",
+        "redis+cluster://h/0",
+    ):
+        assert url == from_file(f"REDIS_URL={url}").redis()
+
+
 def test_all_faults_at_once(from_file: Write) -> None:
     """All faults are reported at once, one per line with the setting's name, including those between two settings."""
     text = refused(
@@ -110,6 +124,12 @@ def test_all_faults_at_once(from_file: Write) -> None:
         ("WIX_API_URL=file:///etc/passwd", "is not an http or https address"),
         ("REDIS_URL=localhost:6379", "must start with one of redis://, rediss://, unix://, redis+cluster://"),
         ("REDIS_URL=redis://localhost:port", "cannot be read: write it as redis://:password@host:6379/0"),
+        ("REDIS_URL=redis://localhost/staging", "must be the number of a database, as in redis://host:6379/0"),
+        ("REDIS_URL=redis+cluster://localhost/3", "a cluster has only database 0"),
+        ("REDIS_URL=redis+cluster://localhost?db=3", "set REDIS_PREFIX instead"),
+        ("REDIS_PREFIX=a:b", "'a:b' is not 1 to 40 letters (a-z, A-Z), digits, `_`, `-` or `.`"),
+        ("REDIS_PREFIX={tc}", "'{tc}' is not 1 to 40 letters"),
+        (f"REDIS_PREFIX={'a' * 41}", "is not 1 to 40 letters"),
         ("ORIGINS=shop.example", "'shop.example' is not an origin such as https://www.example.com"),
         ("ORIGINS=https://shop.example/page", "is not an origin"),
         ("ORIGINS=https://shop.example?x", "is not an origin"),

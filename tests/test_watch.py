@@ -13,7 +13,7 @@ from server.counter import Counter, Rules, State
 from server.errors import NotStarted, RedisUnavailable
 from server.model import Hint, Price, SiteId, TicketId
 from server.redis.client import RedisClient, Use
-from server.store.keys import channel, key
+from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import OTHER, SITE, TICKET, until

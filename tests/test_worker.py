@@ -9,8 +9,8 @@ from server import settings
 from server.counter import Rules
 from server.errors import NotStarted
 from server.model import SiteId
-from server.store.keys import key
 from server.worker import Worker
+from tests.rig.default_keys import key
 from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import SITE, until
 from tests.rig.wix import WixRig

@@ -23,7 +23,7 @@ from server.hub.heartbeat import BEAT_EVERY, Heartbeat
 from server.hub.topics import Audience, Socket, Topic, TopicState, Viewer
 from server.hub.unconfirmed import Unconfirmed
 from server.model import SiteId, TicketId
-from server.store.keys import channel
+from server.store.keys import Keys
 from server.wire import Close
 
 FLUSH_EVERY = 0.05
@@ -47,6 +47,7 @@ class Hub:
 
     def __init__(
         self,
+        keys: Keys,
         *,
         beat_every: float = BEAT_EVERY,
         linger: float = LINGER,
@@ -54,6 +55,7 @@ class Hub:
         unconfirmed: Unconfirmed | None = None,
         max_audience: int = MAX_AUDIENCE,
     ) -> None:
+        self.keys = keys
         self.topics: dict[str, Topic] = {}
         self.opened: Callable[[Topic], None] = lambda _: None
         self.closed: Callable[[Topic], None] = lambda _: None
@@ -74,7 +76,9 @@ class Hub:
         """Let an address ask for these tickets of a known site; raises TooManyUnconfirmed."""
         # Most viewers ask for what others watch: then none of it is new, and no channel name need be built to find out.
         if (site, tuple(tickets)) not in self._audiences:
-            self.unconfirmed.admit(sum(channel(site, ticket) not in self.topics for ticket in tickets), address)
+            self.unconfirmed.admit(
+                sum(self.keys.channel(site, ticket) not in self.topics for ticket in tickets), address
+            )
 
     def audience(self, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
         """An audience of these tickets with room for one more viewer, of this *address* (`add_fast` or `add_slow`)."""
@@ -203,10 +207,10 @@ class Hub:
         return itertools.chain.from_iterable(self._audiences.values())
 
     def _topic(self, site: SiteId, ticket: TicketId, address: str = "") -> Topic:
-        name = channel(site, ticket)
+        name = self.keys.channel(site, ticket)
         topic = self.topics.get(name)
         if topic is None:
-            topic = self.topics[name] = Topic(site, ticket, self.now() + OPENING, address)
+            topic = self.topics[name] = Topic(site, ticket, name, self.now() + OPENING, address)
             self.opened(topic)
         return topic
 

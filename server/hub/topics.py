@@ -11,7 +11,6 @@ from typing import Protocol
 
 from server import wire
 from server.model import SiteId, TicketId
-from server.store.keys import channel
 from server.wire import Close
 
 
@@ -41,10 +40,11 @@ class Topic:
         "opening_until", "same_rules", "shown", "site", "sse", "state", "stored_v", "ticket", "v", "ws",
     )  # fmt: skip
 
-    def __init__(self, site: SiteId, ticket: TicketId, opening_until: float, asked_by: str = "") -> None:
+    def __init__(self, site: SiteId, ticket: TicketId, channel: str, opening_until: float, asked_by: str = "") -> None:
         self.site = site
         self.ticket = ticket
-        self.channel = channel(site, ticket)
+        # Where its counter is published.
+        self.channel = channel
         # The address that asked for it first.
         self.asked_by = asked_by
         self.state = TopicState.OPENING

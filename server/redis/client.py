@@ -18,9 +18,9 @@ from server.redis.cluster import Cluster
 from server.redis.faults import translate_errors
 from server.redis.links import Links
 from server.redis.listener import Link, Listener, new_probe
+from server.redis.namespace import CLUSTER_SCHEME, DEFAULT_PREFIX, Namespace
 from server.redis.node import Node
 
-CLUSTER_SCHEME = "redis+cluster://"
 OLDEST_VERSION = 7
 """Redis 7 brought sharded pub/sub and script flags, which the store needs."""
 
@@ -46,10 +46,14 @@ class Script:
 
 
 class RedisClient:
-    """One client of Redis. Every method raises RedisUnavailable when Redis does not take the command."""
+    """One client of Redis. Every method raises RedisUnavailable when Redis does not take the command.
 
-    def __init__(self, url: str, use: Use) -> None:
+    The names of all keys and channels that it is used for are in its `namespace`, which *url* and *prefix* decide.
+    """
+
+    def __init__(self, url: str, use: Use, prefix: str = DEFAULT_PREFIX) -> None:
         answer_timeout, connect_timeout = use.value
+        self.namespace = Namespace.of(url, prefix)
         self.clustered = url.startswith(CLUSTER_SCHEME)
         self.publish_command = "SPUBLISH" if self.clustered else "PUBLISH"
 
@@ -130,13 +134,15 @@ class RedisClient:
         if isinstance(self._redis, Cluster):
             with translate_errors("subscribe"):
                 await self._redis.refresh()
-            links = Links(self._redis, probe_timeout)
+            links = Links(self._redis, self.namespace, probe_timeout)
             try:
                 yield links
             finally:
                 await links.aclose()
         else:
-            link = Link(self._redis) if probe_timeout is None else Link(self._redis, new_probe(), probe_timeout)
+            link = Link(self._redis)
+            if probe_timeout is not None:
+                link = Link(self._redis, new_probe(self.namespace), probe_timeout)
             try:
                 await link.open()
                 yield link

@@ -17,6 +17,7 @@ from server import logs, metrics
 from server.errors import RedisUnavailable
 from server.redis.cluster import Cluster
 from server.redis.listener import Link, Received, SlotMoved, new_probe
+from server.redis.namespace import Namespace
 from server.redis.node import Node
 
 RETRY = 0.5
@@ -46,8 +47,9 @@ class MasterState:
 class Links:
     """A listener of a cluster. With *probe_timeout*, in seconds, there is a link to every master, each with a probe."""
 
-    def __init__(self, cluster: Cluster, probe_timeout: float | None = None) -> None:
+    def __init__(self, cluster: Cluster, namespace: Namespace, probe_timeout: float | None = None) -> None:
         self._cluster = cluster
+        self._namespace = namespace
         self._probe_timeout = probe_timeout
         self._masters: dict[Node, MasterState] = {}
         # The master of each subscribed channel; None while no master has it.
@@ -231,7 +233,7 @@ class Links:
         """A link that subscribes to the channels of this master."""
         link = Link(master.node, sharded=True)
         if self._probe_timeout is not None and (hash_tag := self._cluster.hash_tag(master.node)):
-            link = Link(master.node, new_probe(hash_tag), self._probe_timeout, sharded=True)
+            link = Link(master.node, new_probe(self._namespace, hash_tag), self._probe_timeout, sharded=True)
         try:
             await link.open()
             if master.failed and master.channels:

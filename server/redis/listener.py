@@ -20,6 +20,7 @@ from redis.exceptions import MovedError
 from server import metrics
 from server.errors import RedisUnavailable
 from server.redis.faults import read_response, translate_errors
+from server.redis.namespace import Namespace
 from server.redis.node import Node
 
 PROBE_EVERY = 1.0
@@ -193,10 +194,10 @@ class Link:
                 raise RedisUnavailable("the link to Redis is lost") from error
 
 
-def new_probe(hash_tag: str | None = None) -> str:
+def new_probe(namespace: Namespace, hash_tag: str | None = None) -> str:
     """A unique channel name; with a *hash_tag* it belongs to the slot of that."""
-    name = f"probe:{uuid.uuid4()}"
-    return f"tc:{name}" if hash_tag is None else f"tc:{{{hash_tag}}}:{name}"
+    tag = "" if hash_tag is None else f"{{{hash_tag}}}:"
+    return f"{namespace.channels}:{tag}probe:{uuid.uuid4()}"
 
 
 def _now() -> float:

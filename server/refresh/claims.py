@@ -18,7 +18,6 @@ from server.refresh.listing import Lister
 from server.refresh.reader import Reader
 from server.store.budget import Wait
 from server.store.claims import EventLot, Listing, Lot
-from server.store.keys import WAKE
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 
@@ -93,7 +92,7 @@ class Claimer:
         while not self._stopping.is_set():
             try:
                 async with self.redis.listener() as listener:
-                    await listener.subscribe_all_nodes(WAKE)
+                    await listener.subscribe_all_nodes(self.schedule.keys.wake)
                     await self._receive_wakes(listener)
             except RedisUnavailable:
                 await self._wait(self._stopping, POLL_EVERY)

@@ -15,6 +15,8 @@ lua/              their files
 
 Every key and channel in Redis follows (tests/rig/key_table.py reads this table: a test that leaves another key fails):
 
+- `tc` stands for the setting REDIS_PREFIX, of which it is the default. Channels are also named by the database, if that is not
+  0, since pub/sub ignores databases: `tc@3:wake` in database 3 (redis/namespace.py). Keys are not: each database has its own.
 - Words in capitals stand for any name. SITE is an app instance id; its braces keep all keys of a site in one slot of a cluster.
 - Times are by Redis's clock, in microseconds since 1970.
 - `expires` is how long a key is kept after it was last written: first as a rule, then of a site of which only watched tickets

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient
-from server.store.keys import key
+from server.store.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,20 @@ class Changes:
 
     def __init__(self, redis: RedisClient, group: str, consumer: str) -> None:
         self.redis = redis
+        self.keys = Keys(redis.namespace)
         self.group = group
         self.consumer = consumer
 
     async def read(self, site: SiteId, most: int = 100) -> Batch:
         """Take up to *most* new entries. A missing group is created at 0, so that it misses no earlier entry."""
-        stream = key(site, "changes")
+        stream = self.keys.key(site, "changes")
         command = ("XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", most, "STREAMS", stream, ">")
         answer = await self._grouped(site, *command)
         return Batch(tuple(_change(entry, fields) for _, entries in answer or () for entry, fields in entries))
 
     async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
         """Take over entries that any consumer took more than *idle* seconds ago and has not acknowledged."""
-        stream = key(site, "changes")
+        stream = self.keys.key(site, "changes")
         command = ("XAUTOCLAIM", stream, self.group, self.consumer, round(idle * 1000), "0-0", "COUNT", most)
         _, entries, deleted = await self._grouped(site, *command)
         return Batch(tuple(_change(entry, fields) for entry, fields in entries), len(deleted))
@@ -64,11 +65,11 @@ class Changes:
     async def ack(self, site: SiteId, *entries: str) -> None:
         """Acknowledge entries whose effect is done."""
         if entries:
-            await self.redis.do("XACK", key(site, "changes"), self.group, *entries)
+            await self.redis.do("XACK", self.keys.key(site, "changes"), self.group, *entries)
 
     async def park(self, site: SiteId, change: Change, reason: str) -> None:
         """Set aside an entry that cannot be processed, with the reason, and acknowledge it."""
-        parked = key(site, self.group, "parked")
+        parked = self.keys.key(site, self.group, "parked")
         await self.redis.do("HSET", parked, change.entry, f"{change.ticket} {reason}")
         await self.ack(site, change.entry)
 
@@ -84,12 +85,12 @@ class Changes:
     async def caught_up(self, site: SiteId) -> None:
         """All snapshots were compared, which makes up for every entry that was trimmed until now."""
         last, read, dropped = await self._position(site)
-        position = ("XGROUP", "SETID", key(site, "changes"), self.group, last)
+        position = ("XGROUP", "SETID", self.keys.key(site, "changes"), self.group, last)
         await self.redis.do(*position, "ENTRIESREAD", max(read or 0, dropped))
 
     async def _position(self, site: SiteId) -> tuple[str, int | None, int]:
         """The last entry of the stream that this group was given, how many it was given, and how many were trimmed."""
-        stream = key(site, "changes")
+        stream = self.keys.key(site, "changes")
         if not (found := await self._group(site)):
             await self._create(site)
             found = await self._group(site)
@@ -97,7 +98,7 @@ class Changes:
         return found["last-delivered-id"], found["entries-read"], info["entries-added"] - info["length"]
 
     async def _group(self, site: SiteId) -> dict[str, Any]:
-        groups = await self._grouped(site, "XINFO", "GROUPS", key(site, "changes"))
+        groups = await self._grouped(site, "XINFO", "GROUPS", self.keys.key(site, "changes"))
         return next((group for group in groups if group["name"] == self.group), {})
 
     async def _grouped(self, site: SiteId, *command: str | int) -> Any:
@@ -111,7 +112,7 @@ class Changes:
 
     async def _create(self, site: SiteId) -> None:
         try:
-            await self.redis.do("XGROUP", "CREATE", key(site, "changes"), self.group, "0", "MKSTREAM")
+            await self.redis.do("XGROUP", "CREATE", self.keys.key(site, "changes"), self.group, "0", "MKSTREAM")
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise

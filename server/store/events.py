@@ -13,7 +13,7 @@ from typing import Any
 from server.model import Event, EventId, SiteId
 from server.redis.client import RedisClient
 from server.store import scripts
-from server.store.keys import WAKE, key
+from server.store.keys import Keys
 from server.store.schedule import DAY, EVENTS, TICKETS
 from server.store.timing import Timing, micros
 from server.wire import canonical
@@ -42,13 +42,14 @@ class Events:
 
     def __init__(self, redis: RedisClient, timing: Timing | None = None) -> None:
         self.redis = redis
+        self.keys = Keys(redis.namespace)
         self.timing = timing or Timing()
 
     async def stored(self, site: SiteId, events: Iterable[EventId]) -> StoredEvents:
         """What is stored of these events."""
         ids = tuple(dict.fromkeys(events))
         found = await asyncio.gather(
-            *(self.redis.do("HMGET", key(site, "event_snapshot", id_), "version", "facts") for id_ in ids)
+            *(self.redis.do("HMGET", self.keys.key(site, "event_snapshot", id_), "version", "facts") for id_ in ids)
         )
         facts_of = {
             id_: json.loads(facts) if facts else None
@@ -62,11 +63,11 @@ class Events:
         if not asked:
             return 0
         found = {one.id: one for one in answered}
-        keys = [key(site, name) for name in ("site", *TICKETS, *EVENTS[::2], "slugs")]
-        args: list[str | int] = [version, TWO_DAYS, micros(DAY), micros(self.timing.reconcile), WAKE]
+        keys = [self.keys.key(site, name) for name in ("site", *TICKETS, *EVENTS[::2], "slugs")]
+        args: list[str | int] = [version, TWO_DAYS, micros(DAY), micros(self.timing.reconcile), self.keys.wake]
         for id_ in asked:
             one = found.get(id_)
-            keys += [key(site, "event_snapshot", id_), key(site, "event", id_)]
+            keys += [self.keys.key(site, "event_snapshot", id_), self.keys.key(site, "event", id_)]
             args += [id_, canonical(one.facts) if one else "", (one.slug or "") if one else ""]
         kept: list[int] = await self.redis.run(scripts.KEEP_EVENTS, keys, args)
         return sum(done & 2 > 0 for done in kept)
@@ -74,7 +75,8 @@ class Events:
     async def delay(self, site: SiteId) -> Delay:
         """What delays the site's reads of events."""
         (until, faults), (now, _) = await asyncio.gather(
-            self.redis.do("HMGET", key(site, "site"), "events_not_before", "events_faults"), self.redis.do("TIME")
+            self.redis.do("HMGET", self.keys.key(site, "site"), "events_not_before", "events_faults"),
+            self.redis.do("TIME"),
         )
         return Delay(int(until or 0) > int(now) * 1_000_000, int(faults or 0))
 
@@ -87,4 +89,6 @@ class Events:
         await self._delay(site, fault=False)
 
     async def _delay(self, site: SiteId, *, fault: bool) -> None:
-        await self.redis.run(scripts.DELAY_EVENTS, [key(site, "site")], [int(fault), micros(self.timing.reconcile)])
+        await self.redis.run(
+            scripts.DELAY_EVENTS, [self.keys.key(site, "site")], [int(fault), micros(self.timing.reconcile)]
+        )

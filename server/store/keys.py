@@ -1,17 +1,33 @@
 """The names of keys and channels in Redis."""
 
-SITES = "tc:sites"
-"""The set of all known sites."""
+from dataclasses import dataclass
 
-WAKE = "tc:wake"
-"""The channel that names a site of which something is due now. It only saves time: workers poll every second anyway."""
+from server.redis.namespace import Namespace
 
 
-def key(site: str, *parts: str) -> str:
-    """A key of a site; the braces put all keys of a site into one slot of a cluster."""
-    return ":".join((f"tc:{{{site}}}", *parts))
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names in one *namespace*: those that the table in store/__init__.py shows with the prefix `tc` in database 0."""
 
+    namespace: Namespace
 
-def channel(site: str, ticket: str) -> str:
-    """The public channel of a ticket's counter."""
-    return key(site, "live", ticket)
+    @property
+    def sites(self) -> str:
+        """The set of all known sites."""
+        return f"{self.namespace.keys}:sites"
+
+    @property
+    def wake(self) -> str:
+        """The channel that names a site of which something is due now.
+
+        It only saves time: workers poll every second anyway.
+        """
+        return f"{self.namespace.channels}:wake"
+
+    def key(self, site: str, *parts: str) -> str:
+        """A key of a site; the braces put all keys of a site into one slot of a cluster."""
+        return ":".join((f"{self.namespace.keys}:{{{site}}}", *parts))
+
+    def channel(self, site: str, ticket: str) -> str:
+        """The public channel of a ticket's counter; in a cluster it is in the slot of the site's keys."""
+        return f"{self.namespace.channels}:{{{site}}}:live:{ticket}"

@@ -15,7 +15,7 @@ from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
 from server.store.claims import LISTING, EventLot, Listing, Lot, NextRead, read_again
-from server.store.keys import SITES, WAKE, key
+from server.store.keys import Keys
 from server.store.timing import Timing, micros, seconds
 
 KEPT_AFTER_REMOVAL = ("reads", "changes", "history")
@@ -43,6 +43,7 @@ class Schedule:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.redis = redis
+        self.keys = Keys(redis.namespace)
         self.timing = timing or Timing()
         self.budget = budget or Budget()
         self._chance = chance
@@ -54,33 +55,33 @@ class Schedule:
 
         If *everything* holds, a change makes the site's listing due, which reads every ticket again.
         """
-        keys = [key(site, name) for name in ("site", "due", *KEPT_AFTER_REMOVAL)]
-        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything), WAKE])
-        await self.redis.do("SADD", SITES, site)
+        keys = [self.keys.key(site, name) for name in ("site", "due", *KEPT_AFTER_REMOVAL)]
+        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything), self.keys.wake])
+        await self.redis.do("SADD", self.keys.sites, site)
 
     async def remove_site(self, site: SiteId) -> None:
         """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest."""
         names = ("site", *TICKETS, "heard", "holds", "claimed", *EVENTS, "slugs", *KEPT_AFTER_REMOVAL)
-        keys = [key(site, name) for name in names]
+        keys = [self.keys.key(site, name) for name in names]
         await self.redis.run(scripts.REMOVE_SITE, keys, [int(2 * DAY)])
-        await self.redis.do("SREM", SITES, site)
+        await self.redis.do("SREM", self.keys.sites, site)
 
     async def sites(self) -> frozenset[SiteId]:
         """Every known site."""
-        return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", SITES))
+        return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", self.keys.sites))
 
     async def tracked(self, site: SiteId) -> list[TicketId]:
         """Every ticket that has a due time."""
-        return [TicketId(t) for t in await self.redis.do("ZRANGE", key(site, "due"), 0, -1) if t != LISTING]
+        return [TicketId(t) for t in await self.redis.do("ZRANGE", self.keys.key(site, "due"), 0, -1) if t != LISTING]
 
     async def rules(self, site: SiteId) -> str | None:
         """The hash of the rules with which the site was last added; None for an unknown site."""
-        found: str | None = await self.redis.do("HGET", key(site, "site"), "rules")
+        found: str | None = await self.redis.do("HGET", self.keys.key(site, "site"), "rules")
         return found
 
     async def was_removed(self, site: SiteId) -> bool:
         """Whether a site that is not known was removed in the last two days, and not lost by Redis: its budget is kept then."""
-        return bool(await self.redis.do("EXISTS", key(site, "reads")))
+        return bool(await self.redis.do("EXISTS", self.keys.key(site, "reads")))
 
     # -- hints and viewers --
 
@@ -89,11 +90,11 @@ class Schedule:
 
         Answers how many of them are tracked, and so are marked; None for an unknown site.
         """
-        keys = [key(site, name) for name in ("site", *TICKETS, "heard", "holds")]
-        keys.append(key(site, "event", hint.event or EventId("-")))
-        keys += [key(site, name) for name in EVENTS]
+        keys = [self.keys.key(site, name) for name in ("site", *TICKETS, "heard", "holds")]
+        keys.append(self.keys.key(site, "event", hint.event or EventId("-")))
+        keys += [self.keys.key(site, name) for name in EVENTS]
         event = hint.event if hint.of_event and hint.event else ""
-        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, WAKE, event]
+        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, self.keys.wake, event]
         taken, _ = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
         return None if taken < 0 else int(taken)
 
@@ -108,8 +109,10 @@ class Schedule:
         With *counters*, the answer has the counter of each ticket.
         """
         timing = self.timing
-        keys = [key(site, name) for name in ("site", "due", "watched", "heard", "events_due", "events_watched")]
-        keys += [key(site, "ticket", ticket) for ticket in tickets]
+        keys = [
+            self.keys.key(site, name) for name in ("site", "due", "watched", "heard", "events_due", "events_watched")
+        ]
+        keys += [self.keys.key(site, "ticket", ticket) for ticket in tickets]
         fixed: list[str | float] = [
             micros(timing.watch_for),
             micros(timing.watch_every),
@@ -118,7 +121,7 @@ class Schedule:
             self.budget.first_reads,
             micros(timing.lease),
             int(counters),
-            WAKE,
+            self.keys.wake,
         ]
         answer = await self.redis.run(scripts.WATCH, keys, [*fixed, *tickets])
         if answer is None:
@@ -141,7 +144,7 @@ class Schedule:
         timing, budget = self.timing, self.budget
         kind, *rest = await self.redis.run(
             scripts.CLAIM,
-            [key(site, name) for name in ("site", *TICKETS, "reads", "claimed", *EVENTS)],
+            [self.keys.key(site, name) for name in ("site", *TICKETS, "reads", "claimed", *EVENTS)],
             [
                 budget.capacity,
                 budget.refill,
@@ -169,7 +172,7 @@ class Schedule:
         """Pay for one call to Wix that is not the query of a lot; answers its version, or how long to wait."""
         kind, value = await self.redis.run(
             scripts.SPEND,
-            [key(site, "site"), key(site, "due"), key(site, "reads")],
+            [self.keys.key(site, "site"), self.keys.key(site, "due"), self.keys.key(site, "reads")],
             [self.budget.capacity, self.budget.refill, micros(self.timing.lease), micros(LONGEST_PAUSE), priority],
         )
         return int(value) if kind == "go" else Wait(seconds(value))
@@ -223,12 +226,12 @@ class Schedule:
 
         Nothing in the product reads it yet: sync and notify will, to see which webhooks arrive.
         """
-        return dict(await self.redis.do("HGETALL", key(site, "heard")))
+        return dict(await self.redis.do("HGETALL", self.keys.key(site, "heard")))
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:
         extended, at = await self.redis.run(
             scripts.EXTEND,
-            [key(listing.site, name) for name in ("site", "due", "reads")],
+            [self.keys.key(listing.site, name) for name in ("site", "due", "reads")],
             [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
         )
         return Listing(listing.site, int(at)) if extended and at else None
@@ -247,7 +250,7 @@ class Schedule:
         timing = self.timing
         paused = await self.redis.run(
             scripts.SETTLE,
-            [key(site, name) for name in ("site", *due, "reads", "holds")],
+            [self.keys.key(site, name) for name in ("site", *due, "reads", "holds")],
             [
                 version,
                 lease,

@@ -13,7 +13,7 @@ from server.counter import Counter, Rules
 from server.model import Definition, Event, EventId, Pace, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store import scripts
-from server.store.keys import channel, key
+from server.store.keys import Keys
 from server.store.rules_warning import RulesWarning
 from server.store.timing import Timing, micros
 from server.wire import canonical, counter_body
@@ -88,6 +88,7 @@ class Snapshots:
         self, redis: RedisClient, rules: Rules, timing: Timing | None = None, *, history_days: float = 30.0
     ) -> None:
         self.redis = redis
+        self.keys = Keys(redis.namespace)
         self.rules = rules
         self.timing = timing or Timing()
         self.history_ms = int(history_days * 86_400_000)
@@ -100,7 +101,7 @@ class Snapshots:
         """
         if not results:
             return []
-        keys = [key(site, name) for name in ("site", "changes", "history", "heard")]
+        keys = [self.keys.key(site, name) for name in ("site", "changes", "history", "heard")]
         args: list[str | int] = [
             version,
             self.rules.hash,
@@ -112,7 +113,11 @@ class Snapshots:
             micros(self.timing.webhook_ahead),
         ]
         for one in results:
-            keys += [key(site, "ticket", one.ticket), key(site, "event", one.event or "-"), channel(site, one.ticket)]
+            keys += [
+                self.keys.key(site, "ticket", one.ticket),
+                self.keys.key(site, "event", one.event or "-"),
+                self.keys.channel(site, one.ticket),
+            ]
             unsold = "" if one.unsold is None else one.unsold
             args += [one.ticket, one.pace, unsold, one.body, one.facts, one.event or ""]
         answer = [Kept(done) for done in await self.redis.run(scripts.KEEP, keys, args)]
@@ -127,11 +132,13 @@ class Snapshots:
         """Those of the tickets that Wix has ever had."""
         found = []
         for ticket in tickets:
-            pace, event, missing = await self.redis.do("HMGET", key(site, "ticket", ticket), "pace", "event", "missing")
+            pace, event, missing = await self.redis.do(
+                "HMGET", self.keys.key(site, "ticket", ticket), "pace", "event", "missing"
+            )
             if pace and pace != Pace.NEVER:
                 found.append(StoredTicket(ticket, EventId(event) if event else None, Pace(pace), missing == "1"))
         return found
 
     async def miss(self, site: SiteId, ticket: TicketId) -> None:
         """Remember that Wix's answer left this known ticket out, until the next read of it is kept."""
-        await self.redis.run(scripts.MISS, [key(site, "ticket", ticket)], [])
+        await self.redis.run(scripts.MISS, [self.keys.key(site, "ticket", ticket)], [])

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 
 from server.hub.unconfirmed import MAX_UNCONFIRMED as MOST_UNPROVEN
 from server.store.budget import Budget
-from server.store.keys import key
 from tests.rig.background import background
+from tests.rig.default_keys import key
 from tests.rig.deployment import Deployment
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.percentile import percentile

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from server.model import SiteId, TicketId
-from server.store.keys import key
 from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.default_keys import key
 from tests.rig.deployment import Deployment
 from tests.rig.hint_load import hint_load
 from tests.rig.percentile import percentile

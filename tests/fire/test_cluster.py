@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from server.store.keys import SITES, key
 from tests.rig.buyers import Buyers, buy_steadily
 from tests.rig.cluster import Cluster, three_masters
+from tests.rig.default_keys import SITES, key
 from tests.rig.deployment import Deployment
 from tests.rig.percentile import percentile
 from tests.rig.process import Run

@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from server import metrics
-from server.store.keys import channel, key
 from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.default_keys import channel, key
 from tests.rig.deployment import Deployment
 from tests.rig.process import Run
 from tests.rig.recording_viewers import RecordingViewer, counters_path, websocket_viewer

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from server.store.keys import channel, key
 from server.store.timing import Timing
 from tests.rig.background import background
 from tests.rig.buyers import Buyers, buy_steadily
+from tests.rig.default_keys import channel, key
 from tests.rig.deployment import Deployment
 from tests.rig.measured_visitors import expected_counters, measured_visitors
 from tests.rig.process import SETTINGS, Command, Run

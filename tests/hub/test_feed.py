@@ -13,9 +13,9 @@ from server.hub import feed
 from server.hub.feed import POLL_EVERY
 from server.hub.topics import Topic, TopicState
 from server.model import Hint, SiteId, TicketId, WatchedSite
-from server.store.keys import channel, key
 from server.store.timing import Timing
 from tests.rig.cluster import Cluster
+from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.hub_rig import SITE_ID, FakeViewer, HubRig, shows
 from tests.rig.redis import RedisServer

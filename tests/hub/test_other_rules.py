@@ -11,8 +11,8 @@ from server.hub.other_rules import OtherRules
 from server.hub.topics import Topic
 from server.model import SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
-from server.store.keys import key
 from server.store.schedule import Schedule
+from tests.rig.default_keys import channel, key
 from tests.rig.server import OTHER, SITE, TICKET
 from tests.rig.wix import ManualClock
 
@@ -28,7 +28,7 @@ class Rig:
         self.schedule = Schedule(store)
         self.clock = ManualClock(0.0)
         self.other_rules = OtherRules(self.schedule, OURS, self.clock)
-        self.topic, self.other = (Topic(SITE_ID, TicketId(one), 0.0) for one in (TICKET, OTHER))
+        self.topic, self.other = (Topic(SITE_ID, TicketId(one), channel(SITE, one), 0.0) for one in (TICKET, OTHER))
 
     async def marked(self, *topics: Topic) -> set[str]:
         """Report these topics as found in a round; returns the tickets that this marked."""
@@ -84,7 +84,7 @@ async def test_each_site_with_other_rules_is_logged(rig: Rig) -> None:
     """A warning about one site does not suppress the warning about another."""
     with capture_logs() as logs:
         for site in (SITE_ID, SiteId("another"), SITE_ID):
-            await rig.other_rules.found(site, [Topic(site, TicketId(TICKET), 0.0)])
+            await rig.other_rules.found(site, [Topic(site, TicketId(TICKET), channel(site, TICKET), 0.0)])
 
     assert [SITE, "another"] == [one["site"] for one in logs if one["event"] == "rules_differ"]
 

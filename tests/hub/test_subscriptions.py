@@ -9,8 +9,8 @@ from server.hub.topics import Topic
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.redis.listener import PROBE_TIMEOUT
-from server.store.keys import channel
 from tests.rig.cluster import Cluster
+from tests.rig.default_keys import KEYS, channel
 from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import OTHER, SITE, TICKET, until
 from tests.rig.tcp_proxy import tcp_proxy
@@ -21,7 +21,7 @@ class Rig:
 
     def __init__(self, store: RedisClient, listening: RedisClient) -> None:
         self.store = store
-        self.hub = Hub()
+        self.hub = Hub(KEYS)
         self.all: list[tuple[TicketId, str | None]] = []
         self.subscriptions = Subscriptions(
             store,

@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 from server import wire
 from server.hub.topics import Audience, Topic
 from server.model import SiteId, TicketId
+from tests.rig.default_keys import channel
 from tests.rig.hub_rig import FakeViewer
 from tests.rig.server import SITE, TICKET
 
+CHANNEL = channel(SITE, TICKET)
 GONE = '{"v":1,"ticket":"x","state":"gone"}'
 
 
 def topic() -> Topic:
     """An open topic."""
-    found = Topic(SiteId(SITE), TicketId(TICKET), 0.0)
+    found = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, 0.0)
     found.read()
     return found
 
@@ -34,7 +36,7 @@ def test_any_order_ends_on_the_newest(order: list[int]) -> None:
 
 def test_opening_topic_shows_nothing() -> None:
     """A topic that opens shows nothing until a time-out, so that no viewer gets `unknown` for an instant."""
-    one = Topic(SiteId(SITE), TicketId(TICKET), 10.0)
+    one = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, 10.0)
 
     assert not one.decide(9.9)
     assert one.shown is None

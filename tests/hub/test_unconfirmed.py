@@ -4,12 +4,13 @@ from server.errors import TooManyUnconfirmed
 from server.hub.topics import Topic
 from server.hub.unconfirmed import Unconfirmed
 from server.model import SiteId, TicketId
+from tests.rig.default_keys import channel
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
 def topic(number: int, address: str = ONE) -> Topic:
-    return Topic(SiteId("site"), TicketId(f"ticket-{number}"), 0.0, address)
+    return Topic(SiteId("site"), TicketId(f"ticket-{number}"), channel("site", f"ticket-{number}"), 0.0, address)
 
 
 def test_unwatched_then_oldest_topic_is_over_the_limit() -> None:

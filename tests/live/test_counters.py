@@ -7,9 +7,9 @@ import pytest
 
 from server.counter import Rules
 from server.live import counters
-from server.store.keys import channel
 from server.store.snapshots import Kept
 from tests.rig.counters_over_http import EVENT_STREAM, get, shown, shows, stream
+from tests.rig.default_keys import channel
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import OTHER, SITE, TICKET, StartServer, until

@@ -17,8 +17,8 @@ from server.hub.topics import Topic
 from server.live import websocket
 from server.live.admission import Admission
 from server.model import Price, SiteId, TicketId
-from server.store.keys import channel
 from tests.rig.asgi_server import asgi_server
+from tests.rig.default_keys import KEYS, channel
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.redis import free_port
 from tests.rig.redis_monitor import monitored
@@ -453,7 +453,7 @@ class ShortTimeoutProtocol(websocket.CounterProtocol):
 @pytest.fixture
 async def hub() -> Hub:
     """A hub whose topics are filled by the test."""
-    return Hub()
+    return Hub(KEYS)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from server.errors import RedisUnavailable, RedisUnfit
 from server.redis.client import RedisClient, Use
 from server.redis.node import Node
 from server.store import scripts
-from server.store.keys import WAKE, channel, key
 from tests.rig import fake_redis
 from tests.rig.cluster import Cluster
+from tests.rig.default_keys import WAKE, channel, key
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import until
 

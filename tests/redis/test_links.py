@@ -12,10 +12,11 @@ from server.redis.client import RedisClient, Use
 from server.redis.cluster import Cluster
 from server.redis.links import MAX_QUEUED, Links, MasterState
 from server.redis.listener import Received
+from server.redis.namespace import Namespace
 from server.redis.node import Node
-from server.store.keys import WAKE, channel
 from tests.rig.cluster import Cluster as Servers
 from tests.rig.cluster import three_masters
+from tests.rig.default_keys import WAKE, channel
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
 
@@ -28,7 +29,7 @@ async def listening(servers: Servers, probe_timeout: float | None = None) -> Asy
     url = servers.url.replace("redis+cluster", "redis")
     async with aclosing(Cluster(url, lambda node: Node(node, 0.5, 0.3, pipeline_scripts=False))) as client:
         await client.refresh()
-        async with aclosing(Links(client, probe_timeout)) as links:
+        async with aclosing(Links(client, Namespace(), probe_timeout)) as links:
             yield links
 
 

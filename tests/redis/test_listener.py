@@ -11,9 +11,10 @@ from server import metrics
 from server.errors import RedisUnavailable
 from server.redis.client import RedisClient
 from server.redis.listener import Link, Received, SlotMoved, new_probe
+from server.redis.namespace import Namespace
 from server.redis.node import Node
-from server.store.keys import channel
 from tests.rig.cluster import Cluster
+from tests.rig.default_keys import channel
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
 from tests.rig.tcp_proxy import tcp_proxy
@@ -182,7 +183,7 @@ async def test_dead_link(redis_url: str) -> None:
 
 async def test_probe_comes_back_and_proves_the_link(store: RedisClient, redis_url: str) -> None:
     """A link knows when a message from its probe arrived, and does not return it; without a probe it never does."""
-    async with listening(redis_url, new_probe(), 5.0) as link, listening(redis_url) as without:
+    async with listening(redis_url, new_probe(Namespace()), 5.0) as link, listening(redis_url) as without:
         began = asyncio.get_running_loop().time()
         assert -math.inf == link.last_probe
         [probe] = link.probes
@@ -199,7 +200,7 @@ async def test_probe_timeout(redis_server: Server) -> None:
     server = redis_server()
     async with (
         tcp_proxy("127.0.0.1", server.port) as way,
-        listening(f"redis://127.0.0.1:{way.port}/0", new_probe()) as link,
+        listening(f"redis://127.0.0.1:{way.port}/0", new_probe(Namespace())) as link,
     ):
         await link.subscribe("a")
         while not await link.receive(2):
@@ -218,7 +219,7 @@ async def test_probe_timeout(redis_server: Server) -> None:
 
 async def test_probe_timeout_among_messages(store: RedisClient, redis_url: str) -> None:
     """A link that receives other messages but not its probe counts as lost too: it may lead to a former master."""
-    async with listening(redis_url, new_probe()) as link:
+    async with listening(redis_url, new_probe(Namespace())) as link:
         await link.subscribe("a")
 
         async def publish() -> None:

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from server.counter import Rules
 from server.model import SiteId
-from server.store.keys import key
+from tests.rig.default_keys import key
 from tests.rig.redis import RedisServer
 from tests.rig.server import SITE, TICKET, until
 from tests.rig.wix import WixRig

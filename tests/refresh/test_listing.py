@@ -11,8 +11,8 @@ from server.model import SiteId
 from server.refresh.claims import MAX_READS
 from server.store.budget import Priority, Wait
 from server.store.claims import Listing
-from server.store.keys import key
 from server.store.timing import Timing
+from tests.rig.default_keys import key
 from tests.rig.fake_wix import Reply
 from tests.rig.redis import RedisServer
 from tests.rig.server import OTHER, SITE, TICKET, until

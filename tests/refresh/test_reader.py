@@ -8,11 +8,11 @@ from server.counter import Rules
 from server.model import Hint, Pace, SiteId, TicketId
 from server.refresh.reader import Reader
 from server.store.claims import Lot
-from server.store.keys import key
 from server.store.snapshots import ReadResult, StoredTicket
 from server.store.timing import Timing
 from server.wix.client import Wix
 from server.wix.credentials import ApiKey, App
+from tests.rig.default_keys import key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.fake_wix import Reply
 from tests.rig.server import OTHER, SITE, TICKET, until

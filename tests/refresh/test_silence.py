@@ -10,10 +10,10 @@ from server.counter import Rules
 from server.model import Hint, SiteId
 from server.redis.client import RedisClient, Use
 from server.refresh.silence import SilentSites
-from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept
 from server.store.timing import Timing
+from tests.rig.default_keys import key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.server import SITE, TICKET
 from tests.rig.time_travel import elapse

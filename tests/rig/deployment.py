@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from server.store.keys import key
+from tests.rig.default_keys import key
 from tests.rig.process import Command, Run
 from tests.rig.wix import WixRig
 

@@ -5,6 +5,7 @@ from typing import Any
 from server.counter import Rules
 from server.model import Definition, Event, EventId, Price, Sale, SaleStatus, SiteId, TicketId
 from server.redis.client import RedisClient, Use
+from server.redis.namespace import DEFAULT_PREFIX
 from server.store.budget import Priority, Wait
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
@@ -39,8 +40,8 @@ def definition(ticket: str, unsold: int | None = 3, **more: Any) -> Definition:
 class FakeReader:
     """A worker that reads one site; each `read` begins later than the one before."""
 
-    def __init__(self, redis_url: str, site: str, rules: Rules | None = None) -> None:
-        self.store = RedisClient(redis_url, Use.WORK)
+    def __init__(self, redis_url: str, site: str, rules: Rules | None = None, *, prefix: str = DEFAULT_PREFIX) -> None:
+        self.store = RedisClient(redis_url, Use.WORK, prefix)
         self.schedule = Schedule(self.store)
         self.site = SiteId(site)
         self.rules = rules or Rules()

@@ -10,6 +10,7 @@ import redis
 from server import store
 
 PREFIX = "tc:"
+"""What the names in the table begin with."""
 NAMES = slice(2, 26)
 """The columns in which a line below a key's own names fields, `by` or `expires`."""
 PLACEHOLDER = re.compile(r"[A-Z]+")
@@ -59,10 +60,13 @@ def rows(text: str | None = None) -> list[Row]:
     return found
 
 
-def unlisted(port: int, table: list[Row] | None = None) -> list[str]:
-    """What is wrong with each key of a server on this machine: it has no row, another type, or a field too many."""
-    with redis.Redis(port=port, decode_responses=True) as server:
-        keys = sorted(server.scan_iter(match=f"{PREFIX}*", count=1000))
+def unlisted(port: int, table: list[Row] | None = None, *, db: int = 0, prefix: str = PREFIX) -> list[str]:
+    """What is wrong with each key of a server on this machine: it has no row, another type, or a field too many.
+
+    The keys are those of one database that begin with *prefix*.
+    """
+    with redis.Redis(port=port, db=db, decode_responses=True) as server:
+        keys = sorted(server.scan_iter(match=f"{prefix}*", count=1000))
         pipeline: Any = server.pipeline(transaction=False)
         for key in keys:
             pipeline.type(key)
@@ -70,12 +74,13 @@ def unlisted(port: int, table: list[Row] | None = None) -> list[str]:
         return [
             fault
             for key, type_ in zip(keys, pipeline.execute(), strict=True)
-            for fault in _faults(server, key, type_, listed)
+            for fault in _faults(server, key, type_, listed, prefix)
         ]
 
 
-def _faults(server: Any, key: str, type_: str, table: list[Row]) -> Iterator[str]:
-    row = next((one for one in table if one.type != "channel" and one.names(key)), None)
+def _faults(server: Any, key: str, type_: str, table: list[Row], prefix: str) -> Iterator[str]:
+    name_in_table = PREFIX + key.removeprefix(prefix)
+    row = next((one for one in table if one.type != "channel" and one.names(name_in_table)), None)
     if row is None:
         yield f"{key} is not in the table of server/store/__init__.py"
     elif row.type != type_:

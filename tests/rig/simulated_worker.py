@@ -14,8 +14,8 @@ from itertools import pairwise
 from server.model import TicketId
 from server.store.budget import Wait
 from server.store.claims import Lot
-from server.store.keys import key
 from server.store.timing import micros
+from tests.rig.default_keys import key
 from tests.rig.stored_site import StoredSite
 
 POLL_EVERY = 1.0

@@ -13,10 +13,10 @@ from server.model import Definition, EventId, Hint, Named, Pace, SiteId, TicketI
 from server.redis.client import RedisClient, Use
 from server.store.budget import Budget, Priority, Wait
 from server.store.claims import LISTING, EventLot, Listing, Lot, NextRead
-from server.store.keys import WAKE, key
 from server.store.schedule import Schedule
 from server.store.snapshots import Kept, ReadResult, Snapshots
 from server.store.timing import Timing
+from tests.rig.default_keys import WAKE, key
 from tests.rig.server import SITE, TICKET
 from tests.rig.time_travel import elapse
 

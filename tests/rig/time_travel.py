@@ -10,9 +10,9 @@ from dataclasses import replace
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store.claims import Lot
-from server.store.keys import key
 from server.store.schedule import EVENTS, TICKETS
 from server.store.timing import micros
+from tests.rig.default_keys import key
 
 MOVE = """
 for k = 1, 7 do

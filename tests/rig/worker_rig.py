@@ -19,13 +19,13 @@ from server.refresh.events import EventReader
 from server.refresh.reader import Reader
 from server.store.claims import EventLot, Lot
 from server.store.events import Events
-from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 from server.store.timing import Timing
 from server.wix.client import Wix
 from server.wix.credentials import App
+from tests.rig.default_keys import key
 from tests.rig.fake_wix import FakeWix, running
 from tests.rig.server import SITE, until
 from tests.rig.wix import WixRig

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from server.model import Pace, TicketId
 from server.store.budget import Budget, Priority, Wait
 from server.store.claims import EventLot, Listing, Lot, NextRead
-from server.store.keys import key
 from server.store.timing import Timing
+from tests.rig.default_keys import key
 from tests.rig.redis import RedisServer
 from tests.rig.server import SITE
 from tests.rig.stored_site import SITE_ID, A, B, C, StoredSite

@@ -9,9 +9,9 @@ from server.errors import RedisUnavailable
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Batch, Change, Changes
-from server.store.keys import key
 from server.store.schedule import Schedule
 from server.store.snapshots import ReadResult, Snapshots
+from tests.rig.default_keys import key
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import OTHER, SITE, TICKET

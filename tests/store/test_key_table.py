@@ -11,8 +11,8 @@ from server.counter import Rules
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Changes
-from server.store.keys import key
 from server.store.schedule import Schedule
+from tests.rig.default_keys import key
 from tests.rig.key_table import Row, rows, unlisted
 from tests.rig.redis import RedisServer
 from tests.rig.server import RunningServer, StartServer, until

@@ -1,7 +1,22 @@
-from server.store.keys import channel, key
+from server.redis.namespace import Namespace
+from server.store.keys import Keys
+from tests.rig.default_keys import KEYS
 
 
 def test_keys_of_a_site_share_a_slot() -> None:
     """Every key and channel of a site has its name in braces, from which a cluster computes the slot."""
-    assert "tc:{S}:ticket:T" == key("S", "ticket", "T")
-    assert "tc:{S}:live:T" == channel("S", "T")
+    assert "tc:{S}:ticket:T" == KEYS.key("S", "ticket", "T")
+    assert "tc:{S}:live:T" == KEYS.channel("S", "T")
+
+
+def test_default_names_stay() -> None:
+    """The default prefix in database 0 gives the names that the table of keys shows."""
+    assert ("tc:sites", "tc:wake") == (KEYS.sites, KEYS.wake)
+
+
+def test_another_deployment_has_other_names() -> None:
+    """A prefix changes every name, and a database every channel."""
+    keys = Keys(Namespace.of("redis://127.0.0.1/3", "shop"))
+
+    assert ("shop:sites", "shop:{S}:due") == (keys.sites, keys.key("S", "due"))
+    assert ("shop@3:wake", "shop@3:{S}:live:T") == (keys.wake, keys.channel("S", "T"))

@@ -9,8 +9,8 @@ from server.model import Hint, Pace, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority, Wait
 from server.store.claims import Listing, Lot, NextRead
-from server.store.keys import WAKE, key
 from server.store.schedule import Schedule
+from tests.rig.default_keys import WAKE, key
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, StoredSite, about, held

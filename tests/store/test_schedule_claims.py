@@ -4,8 +4,8 @@ from server.model import (
 )
 from server.store.budget import Priority, Wait
 from server.store.claims import Listing, Lot, NextRead
-from server.store.keys import key
 from server.store.snapshots import ReadResult
+from tests.rig.default_keys import key
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, SITE_ID, A, B, StoredSite, about
 

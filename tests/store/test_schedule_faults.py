@@ -4,7 +4,7 @@ from server.counter import Rules
 from server.model import Pace, SiteId, TicketId
 from server.store.budget import Priority, Wait
 from server.store.claims import NextRead
-from server.store.keys import key
+from tests.rig.default_keys import key
 from tests.rig.server import SITE
 from tests.rig.stored_site import SITE_ID, A, B, StoredSite, about
 from tests.rig.time_travel import aged

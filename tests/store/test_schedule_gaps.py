@@ -7,7 +7,7 @@ import pytest
 from server.model import Pace, TicketId
 from server.store.budget import Budget, Priority, Wait
 from server.store.claims import Listing, Lot, NextRead
-from server.store.keys import key
+from tests.rig.default_keys import key
 from tests.rig.server import SITE
 from tests.rig.stored_site import SITE_ID, A, B, C, StoredSite
 

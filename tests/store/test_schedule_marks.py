@@ -5,7 +5,7 @@ from server.model import (
     TicketId,
 )
 from server.store.budget import Priority, Wait
-from server.store.keys import WAKE
+from tests.rig.default_keys import WAKE
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, C, StoredSite, about
 

@@ -5,7 +5,7 @@ import pytest
 from server.counter import Rules
 from server.model import Pace, TicketId
 from server.store.claims import NextRead
-from server.store.keys import key
+from tests.rig.default_keys import key
 from tests.rig.server import SITE
 from tests.rig.stored_site import SITE_ID, A, B, StoredSite, about, held
 from tests.rig.time_travel import aged

@@ -6,8 +6,8 @@ from server.counter import Rules
 from server.model import Hint, Pace, TicketId, UnreportedFalls, WatchedSite
 from server.store.budget import Budget, Wait
 from server.store.claims import Listing, Lot, NextRead
-from server.store.keys import WAKE, key
 from server.store.snapshots import ReadResult
+from tests.rig.default_keys import WAKE, key
 from tests.rig.server import SITE
 from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, StoredSite, about
 from tests.rig.time_travel import aged

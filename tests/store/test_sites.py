@@ -11,10 +11,10 @@ from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.budget import Priority
 from server.store.claims import Listing
-from server.store.keys import SITES, key
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 from tests.rig.cluster import Cluster
+from tests.rig.default_keys import SITES, key
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
 

@@ -16,8 +16,8 @@ from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Pace, SaleStatus, SiteId, TicketId
 from server.store.budget import Wait
 from server.store.claims import EventLot, Listing, Lot, NextRead
-from server.store.keys import channel, key
 from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
+from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
 from tests.rig.server import OTHER, SITE, TICKET
