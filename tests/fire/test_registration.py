@@ -8,7 +8,7 @@ import pytest
 
 from tests.rig.deployment import Deployment
 from tests.rig.process import Run
-from tests.rig.recording_viewers import RecordingViewer, websocket_viewer
+from tests.rig.recording_viewers import websocket_viewer
 from tests.rig.redis import Servers
 from tests.rig.report import report
 from tests.rig.server import until
@@ -41,9 +41,7 @@ def changes(wix: WixRig) -> list[tuple[str, Callable[[], object], dict[str, str]
 async def test_every_viewer_follows_registration(
     command: Run, redis_server: Servers, wix: WixRig, webhooks: bool
 ) -> None:
-    """Registration paused, closed and opened, an event unpublished and cancelled: each viewer is right within 1 s of the
-    webhook, and within WATCH_EVERY + 1 s without it; `closed` has neither number nor price.
-    """
+    """Each viewer is right within 1 s of a webhook, else within WATCH_EVERY + 1 s; `closed` has no number and no price."""
     deployment = Deployment(command, redis_server().url, wix.settings(), WATCH_EVERY=str(int(WATCH_EVERY)))
     deployment.worker()
     url = await deployment.web()
@@ -52,9 +50,8 @@ async def test_every_viewer_follows_registration(
     loop = asyncio.get_running_loop()
     took: dict[str, float] = {}
     async with AsyncExitStack() as stack:
-        viewers: list[RecordingViewer] = []
-        for _ in range(VIEWERS):
-            viewers.append(await stack.enter_async_context(websocket_viewer(url, wix.site, list(tickets))))
+        watching = [websocket_viewer(url, wix.site, list(tickets)) for _ in range(VIEWERS)]
+        viewers = [await stack.enter_async_context(one) for one in watching]
 
         def all_show(states: dict[str, str]) -> bool:
             return all(
