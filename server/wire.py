@@ -29,7 +29,8 @@ WEBHOOK_RETRY_AFTER = 1
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HALF = re.compile("[\ud800-\udfff]")
 _V = re.compile(r'\{"v":([1-9][0-9]{0,15}),')
-_ADDRESS = re.compile(r"https?://[^\s/?#\"'<>\\]+[^\s\"'<>\\]{0,2000}")
+_FORBIDDEN = r"\s\x00-\x1f\x7f-\x9f\ud800-\udfff\"'<>\\"
+_ADDRESS = re.compile(rf"https?://[^/?#{_FORBIDDEN}]+[^{_FORBIDDEN}]{{0,2000}}")
 _AMOUNT = re.compile(r"[0-9]{1,20}\.[0-9]{2,20}")
 LONGEST_COUNTER = 65_536
 """Characters of a counter's text: far more than Wix's names and options make."""

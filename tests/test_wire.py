@@ -9,7 +9,7 @@ from websockets.streams import StreamReader
 
 from server import wire
 from server.counter import Counter, Rules, State
-from server.model import Price, Sale, SaleStatus, TicketId
+from server.model import Fees, Price, Sale, SaleStatus, TicketId
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import TICKET
 
@@ -33,8 +33,10 @@ def counter(**more: Any) -> Counter:
         "unsold": 3,
         "prices": (Price("20.00", "USD", "a", "Adult"), Price("8.50", "USD", None, None)),
         "shared": True,
+        "fees": Fees.ADDED,
         "name": "Family day",
         "sale": Sale("2026-01-10T09:00:00Z", None, "Europe/Berlin"),
+        "buy": "https://www.example.com/event-details/gala",
     }
     return Counter(TicketId(TICKET), **{**given, **more})
 
@@ -46,8 +48,8 @@ def test_counter_as_public_json() -> None:
     assert (
         f'{{"v":1770804000000001,"ticket":"{TICKET}","event":"{EVENT}","state":"low","unsold":3,"prices":['
         '{"amount":"20.00","currency":"USD","option":"a","name":"Adult"},'
-        '{"amount":"8.50","currency":"USD","option":null,"name":null}],"shared":true,"name":"Family day",'
-        '"sale":{"start":"2026-01-10T09:00:00Z","end":null,"zone":"Europe/Berlin"}}'
+        '{"amount":"8.50","currency":"USD","option":null,"name":null}],"shared":true,"fees":"added","name":"Family day",'
+        '"sale":{"start":"2026-01-10T09:00:00Z","end":null,"zone":"Europe/Berlin"},"buy":"https://www.example.com/event-details/gala"}'
     ) == text
 
 

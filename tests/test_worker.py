@@ -56,7 +56,7 @@ async def test_reads_only_what_is_watched(redis_url: str, wix: WixRig) -> None:
 async def test_reads_without_the_list_of_sites(redis_server: Servers, wix: WixRig) -> None:
     """Where the part of Redis that has the list is away at the start, the sites of the settings are read all the same."""
     server = redis_server()
-    server.ask("ACL", "SETUSER", "default", "-smembers")
+    server.ask("ACL", "SETUSER", "default", "resetkeys", "~tc:{*")
     async with working(server.url, wix) as worker:
         assert await until(lambda: reads_all(worker, wix))
 

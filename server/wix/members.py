@@ -3,12 +3,15 @@
 In: parsed JSON. Out: values, or Malformed naming what is wrong. Source: Wix, "Troubleshooting" (fields without value).
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from server.errors import Malformed
 from server.wire import guid, is_address
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def parse_time(text: Any, ticket: str) -> int | None:
@@ -37,6 +40,12 @@ def members(json: Any) -> dict[str, Any]:
 def text(json: Any) -> str | None:
     """The text, or None where there is none."""
     return json if isinstance(json, str) else None
+
+
+def name_of(json: Any) -> str | None:
+    """The text, or None where there is none or it cannot be encoded as UTF-8, and so cannot name anything."""
+    found = text(json)
+    return found if found and not _HALF.search(found) else None
 
 
 def objects(json: Any) -> Iterable[dict[str, Any]]:

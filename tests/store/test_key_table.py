@@ -63,8 +63,11 @@ class Traffic:
         await until(shown)
 
     async def passes(self) -> None:
-        """Tickets are viewed, bought, held and deleted, and webhooks report it."""
+        """Tickets are viewed, bought, held and deleted, their event is renamed, and webhooks report it."""
         await self.shows(self.sold, "available")
+        await until(lambda: self.redis.exists(key(self.wix.site, "events_watched")))
+        self.wix.world.update_event(self.wix.world.ticket(self.sold).event, title="Another title")
+        await until(lambda: self.redis.exists(key(self.wix.site, "events_hinted")))
         await self.shows(NEVER_THERE, "gone")
         self.wix.world.buy(self.sold)
         self.wix.world.hold(self.held)
@@ -163,7 +166,7 @@ def test_each_row_is_one() -> None:
     table = rows()
     files = [one for row in table for one in row.written_by if one.endswith(".lua")]
 
-    assert 18 == len(table)
+    assert 23 == len(table)
     assert table == [row_of(row.pattern) for row in table]
     assert [] == [row.pattern for row in table if not row.written_by]
     assert [] == [one for one in files if not (LUA / one).exists()]

@@ -5,7 +5,7 @@
 --                                   keys = { due, hinted, watched, reads } of the events; lease and gaps in microseconds
 -- The reads of events have gaps of their own, so that those of tickets, which are what a rush is about, never wait for them.
 -- Hinted ones come first: behind a backlog of thousands they would not be among the first due. An event without tickets is
--- of no use, and is dropped. After a read that failed or was forbidden, none is claimed for a while
+-- of no use: it is dropped, and its snapshot kept for two days. After a read that failed or was forbidden, none is claimed for a while
 -- (delay_events.lua).
 
 local function event_lot(b, keys, site, lease, gap, watched_gap)
@@ -18,17 +18,18 @@ local function event_lot(b, keys, site, lease, gap, watched_gap)
   if opens > now then
     return nil, nil, opens
   end
-  local prefix = string.gsub(site, 'site$', '') .. 'event:'
+  local prefix = string.gsub(site, 'site$', '')
   local lot, seen, priority = {}, {}, 'rest'
   local function add(event, as)
     if seen[event] or #lot == 100 then
       return
     end
     seen[event] = true
-    if redis.call('EXISTS', prefix .. event) == 0 then
+    if redis.call('EXISTS', prefix .. 'event:' .. event) == 0 then
       redis.call('ZREM', due, event)
       redis.call('ZREM', hinted, event)
       redis.call('ZREM', watched, event)
+      redis.call('EXPIRE', prefix .. 'event_snapshot:' .. event, 172800)
       return
     end
     lot[#lot + 1] = event

@@ -55,7 +55,7 @@ for n = 1, (#KEYS - FIXED) / 2 do
         mark(ticket)
       end
     end
-    if all and redis.call('EXISTS', tickets) == 1 then
+    if all then
       redis.call('PERSIST', snapshot)
     else
       redis.call('EXPIRE', snapshot, expire)
