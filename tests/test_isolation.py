@@ -1,14 +1,14 @@
 """Deployments that share a Redis: nothing that one of them stores or publishes reaches another."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from server.counter import Rules
 from server.model import SiteId
+from tests.rig.background import background
 from tests.rig.cluster import Cluster
 from tests.rig.key_table import unlisted
 from tests.rig.recording_viewers import RecordingViewer, polling_viewer, sse_viewer, websocket_viewer
@@ -144,11 +144,8 @@ async def published(url: str) -> AsyncIterator[set[str]]:
                 if message["type"] == "pmessage":
                     heard.add(message["channel"])
 
-        listening = asyncio.create_task(listen())
-        yield heard
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+        async with background(listen()):
+            yield heard
 
 
 async def test_deployments_on_one_server(start_server: StartServer, redis_url: str, redis_shared: RedisServer) -> None:
@@ -169,6 +166,7 @@ async def test_deployments_on_one_server(start_server: StartServer, redis_url: s
     assert_nothing_crossed(found)
     beginnings = [place.channels for place in PLACES]
     assert beginnings == [name for name in beginnings if f"{name}wake" in heard]
+    assert beginnings == [name for name in beginnings if any(one.startswith(f"{name}probe:") for one in heard)]
     assert [] == [name for name in heard if sum(map(name.startswith, beginnings)) != 1]
     assert [] == [fault for one in PLACES for fault in unlisted(redis_shared.port, db=one.db, prefix=f"{one.prefix}:")]
     for db in {place.db for place in PLACES}:

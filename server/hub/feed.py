@@ -188,8 +188,9 @@ class Feed:
             # Twice an older version was stored: Redis lost its newest writes, or somebody else published what is here.
             topic.v, topic.fresh_until = 0, 0.0
         self._accept_older.discard(topic)
-        topic.mismatched = 0
         allowed = self._take(topic, stored)
+        if topic.v == stored.v:
+            topic.mismatched = 0
         self.hub.update(topic)
         return allowed
 
@@ -202,8 +203,7 @@ class Feed:
             return True
         topic.withhold(stored.v or 0)
         self.hub.update(topic)
-        if topic.same_rules:
-            # Else it is no wonder, and reported by other_rules.py.
+        if topic.same_rules:  # else it is no wonder, and reported by other_rules.py
             self.disallowed.stored(topic)
         return False
 

@@ -201,3 +201,14 @@ async def test_rules_that_change_are_seen_before_the_next_round(redis_url: str) 
 
         await shows(viewer, state="unknown")
         assert not audience.topics[0].same_rules
+
+
+async def test_forged_version_of_a_withdrawn_counter_is_healed(stranger: Stranger) -> None:
+    """Law 13: A version of the future does not hide a true counter for longer because it is not shown itself."""
+    await stranger.publish(counter_text(FUTURE, 9))
+    await until(lambda: stranger.topic.v == FUTURE)
+    stranger.topic.fresh_until = 0.0
+    stranger.rig.hub.update(stranger.topic)
+    await shows(stranger.viewer, state="unknown")
+
+    await shows(stranger.viewer, unsold=3)

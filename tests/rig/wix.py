@@ -187,11 +187,13 @@ async def running_wix() -> AsyncIterator[WixRig]:
     serving = asyncio.create_task(server.serve([listening]))
     await asyncio.wait_for(started.wait(), 10)
     rig = WixRig(sandbox, f"http://127.0.0.1:{listening.getsockname()[1]}")
-    yield rig
-    await rig.aclose()
-    server.should_exit = True
-    await serving
-    listening.close()
+    try:
+        yield rig
+    finally:
+        await rig.aclose()
+        server.should_exit = True
+        await serving
+        listening.close()
 
 
 @pytest.fixture
