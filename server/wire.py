@@ -1,7 +1,7 @@
 """The public contract as bytes: counters, heartbeats, close codes and come-back times.
 
 In: values of counter.py and model.py. Out: JSON text that is the same for the same value, byte for byte, since
-the ETag, the comparison in keep.lua and the redaction all depend on that.
+the ETag, the comparison in keep.lua and the redaction all depend on that; and the counter of such a text.
 """
 
 import json

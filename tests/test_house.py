@@ -19,7 +19,7 @@ import pytest
 from server import query, settings, webhook, wire
 from server.counter import Counter, Rules, State
 from server.http import connection, descriptors, idle
-from server.hub import heartbeat, unconfirmed
+from server.hub import disallowed, feed, heartbeat, rereads, unconfirmed
 from server.live import admission, frames, websocket
 from server.model import Sale, TicketId
 from server.store.budget import Budget
@@ -288,6 +288,10 @@ LIMITS = {
     "Unconfirmed ids, in memory and in Redis": f"{unconfirmed.MAX_UNCONFIRMED:,} in one process",
     "Unconfirmed ids of one address": f"{unconfirmed.MAX_PER_ADDRESS} at once",
     "Calls to Wix": f"{Budget().capacity + 60 * Budget().refill:.0f} in any minute",
+    "Text of a counter": f"{wire.LONGEST_COUNTER:,} characters",
+    "Forged version": f"{2 * feed.ROUND_EVERY:.0f} s",
+    "Published counters that are not shown": f"once in {disallowed.READ_EVERY:.0f} s",
+    "Stored counters that are not shown": f"once in {rereads.MARK_EVERY:.0f} s",
     "Message": f"{websocket.MAX_MESSAGE:,} bytes",
     "Frames of one message": f"{frames.MAX_FRAMES}",
     "Message rate": f"{websocket.MAX_RECEIVED} texts, pings and unasked pongs in {websocket.RECEIVED_WITHIN:.0f} s",
