@@ -1,3 +1,6 @@
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -10,16 +13,16 @@ from tests.rig.stored_site import SITE_ID, A, StoredSite
 
 
 def paused(status: int) -> float:
-    return REGISTRY.get_sample_value("ticket_counter_pauses_total", {"status": str(status)}) or 0.0
+    return REGISTRY.get_sample_value("ticket_counter_site_pauses_total", {"status": str(status)}) or 0.0
 
 
 @pytest.fixture
-async def site(redis_url: str) -> StoredSite:
+async def site(redis_url: str) -> AsyncIterator[StoredSite]:
     """A site that tracks every ticket, with a hint at one."""
-    found = StoredSite(redis_url)
-    await found.add_listed_site()
-    await found.mark(A)
-    return found
+    async with aclosing(StoredSite(redis_url)) as found:
+        await found.add_listed_site()
+        await found.mark(A)
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,6 @@ async def test_fault_pauses_the_site(site: StoredSite, error: TicketCounterError
         line["event"], line["log_level"], line["site"], line["status"], line["error"],
     )  # fmt: skip
     assert seconds - 1 < line["paused"] <= seconds
-    await site.aclose()
 
 
 async def test_lot_of_a_fault_is_due_again(site: StoredSite) -> None:
@@ -63,4 +65,3 @@ async def test_lot_of_a_fault_is_due_again(site: StoredSite) -> None:
     assert due <= 0
     await site.passes(3)
     assert (A,) == (await site.lot()).tickets
-    await site.aclose()
