@@ -54,7 +54,12 @@ UNDONE_BY = {
 }
 """Actions that take tickets off sale, and the one that follows each of them: most tickets are for sale most of the time."""
 UNDONE_AFTER = (2.0, 10.0)
-"""Shortest and longest time until it follows, in seconds; not later than the end of the run."""
+"""Shortest and longest time until it follows, in seconds."""
+OF_EVENTS = {"pause registration", "disable registration", "unpublish event"}
+LAST_UNDONE_AFTER = (40.0, 60.0)
+"""The same for the last event: longer than an outdated counter may be shown, so that one that ignores its event is found."""
+LAST_EVENT = 2 / 3
+"""From this fraction on the last of three events is chosen."""
 BUYERS = {"buy", "hold", "cancel hold", "buy hold", "cancel order", "refund ticket"}
 """Actions of buyers, which change the stock; all others are those of the organiser."""
 TAXES = (None, Tax("ADDED_AT_CHECKOUT", "VAT", "19"), Tax("INCLUDED_IN_PRICE", "VAT", "7", on_donations=True))
@@ -91,7 +96,11 @@ def plan(seed: int, seconds: float) -> list[Action]:
         action = Action(at, kind, rng.random(), rng.choice((1, 1, 2, 3, 5)))
         found.append(action)
         if kind in UNDONE_BY:
-            found.append(replace(action, at=min(seconds, at + rng.uniform(*UNDONE_AFTER)), kind=UNDONE_BY[kind]))
+            last = kind in OF_EVENTS and action.which >= LAST_EVENT
+            undone = at + rng.uniform(*(LAST_UNDONE_AFTER if last else UNDONE_AFTER))
+            # What is closed at the end stays so, which viewers must show; but the facts of a draft cannot be read.
+            if undone <= seconds or kind == "unpublish event":
+                found.append(replace(action, at=min(seconds, undone), kind=UNDONE_BY[kind]))
         at += rng.expovariate(ACTIONS_PER_SECOND)
     return sorted(found, key=lambda one: one.at)
 
