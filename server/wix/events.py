@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.model import Event, EventId, EventStatus, Registration
-from server.wix.members import id_of, members, object_of, page, text
+from server.wix.members import id_of, members, name_of, object_of, page, text
 
 FACTS = (
     "id", "title", "slug", "status", "dateAndTimeSettings", "location", "eventPageUrl", "eventDisplaySettings",
@@ -34,7 +34,7 @@ def event(json: Any) -> Event:
         id=EventId(id_of(entity.get("id"), "id")),
         status=EventStatus(status) if status in set(EventStatus) else None,
         registration=_registration(registration),
-        slug=text(entity.get("slug")) or None,
+        slug=name_of(entity.get("slug")),
         page=page(entity.get("eventPageUrl")) if has_page else None,
         adds_tax=tax.get("type") == "ADDED_AT_CHECKOUT",
         includes_tax=tax.get("type") == "INCLUDED_IN_PRICE",
@@ -44,10 +44,11 @@ def event(json: Any) -> Event:
 
 
 def _registration(registration: Mapping[str, Any]) -> Registration:
-    status = registration.get("status")
+    status = text(registration.get("status"))
     if status == "CLOSED_AUTOMATICALLY":
         return Registration.SOLD_OUT
-    if status in CLOSED or True in (registration.get("registrationPaused"), registration.get("registrationDisabled")):
+    closed = any(registration.get(name) is True for name in ("registrationPaused", "registrationDisabled"))
+    if closed or status in CLOSED:
         return Registration.CLOSED
     return Registration.OPEN if status == "OPEN_TICKETS" else Registration.UNKNOWN
 

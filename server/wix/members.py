@@ -11,7 +11,9 @@ from typing import Any
 from server.errors import Malformed
 from server.wire import guid
 
-_ADDRESS = re.compile(r"https?://[^\s/?#\"'<>\\]+[^\s\"'<>\\]{0,2000}")
+_FORBIDDEN = r"\s\x00-\x1f\x7f-\x9f\ud800-\udfff\"'<>\\"
+_ADDRESS = re.compile(rf"https?://[^/?#{_FORBIDDEN}]+[^{_FORBIDDEN}]{{0,2000}}")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def parse_time(text: Any, ticket: str) -> int | None:
@@ -40,6 +42,12 @@ def members(json: Any) -> dict[str, Any]:
 def text(json: Any) -> str | None:
     """The text, or None where there is none."""
     return json if isinstance(json, str) else None
+
+
+def name_of(json: Any) -> str | None:
+    """The text, or None where there is none or it cannot be encoded as UTF-8, and so cannot name anything."""
+    found = text(json)
+    return found if found and not _HALF.search(found) else None
 
 
 def objects(json: Any) -> Iterable[dict[str, Any]]:
