@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench.chaos.faults import KINDS, FaultRecord
+from bench.chaos.faults import KINDS, WIX_EVENTS, FaultRecord
 from bench.chaos.logs import Line
 from bench.chaos.timeline import (
     Bounds,
@@ -242,9 +242,14 @@ def _healed(fault: FaultRecord, record: Record, pages: Sequence[_Page]) -> float
     return latest
 
 
+def _unread_events_after(fault: FaultRecord) -> float:
+    """Seconds for which a change of an event may be unknown after a fault that no viewer may have noticed until then."""
+    return KINDS[fault.kind].delays_events if (fault.target,) == WIX_EVENTS else 0.0
+
+
 def _calm(record: Record, pages: Sequence[_Page], healings: Sequence[Healing]) -> list[float]:
     disturbed = [
-        (fault.begin - GUARD, fault.end + healing.healed)
+        (fault.begin - GUARD, fault.end + max(healing.healed, _unread_events_after(fault)))
         for fault, healing in zip(record.faults, healings, strict=True)
     ]
     pages_by_ticket: dict[str, list[_Page]] = {}

@@ -308,6 +308,19 @@ def test_orders_during_faults_are_not_calm() -> None:
     assert found.healings[0].alone
 
 
+def test_orders_are_not_calm_until_events_are_read_again() -> None:
+    """After the permission was missing an order counts as calm when events are read again, though no viewer was wrong before."""
+    again = 110 + faults.TRIES_AGAIN
+    truth = past((0, "9"), (120, "8"), (again + 1, "7"))
+    actions = [CompletedAction(at, at, "buy", "t") for at in (120, again + 1)]
+    told = viewer((0, "9"), (140, "8"), (again + 1.2, "7"))
+    forbidden = FaultRecord("Wix's events answer 403", "wix-events", 100, 110)
+
+    found = judged(truth, told, actions=actions, faults=[forbidden])
+
+    assert [pytest.approx(0.2)] == found.calm
+
+
 def test_overlapping_faults_are_reported_separately() -> None:
     """A fault that heals only after the next has begun says nothing of its kind."""
     truth = past((0, "9"), (105, "8"))
