@@ -46,6 +46,8 @@ Where things are:
     subscriptions.py  pub/sub: subscribes, and opens a lost or silent link again
     heartbeat.py      a frame to every viewer every 25 s
     other_rules.py    counters made with other LOW_AT or SHOW_AT_MOST are not shown; /readyz `rules`
+    disallowed.py     counters that our rules do not allow, whoever published or stored them, are not shown
+    rereads.py        has tickets read again whose stored counters are not shown
     unconfirmed.py    how many ids of tickets that Wix has not confirmed may be watched
 
   refresh/            reads from Wix what is due

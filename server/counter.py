@@ -56,6 +56,32 @@ class Rules:
         text = f"{CONTRACT}:{self.low_at}:{self.show_at_most}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+    def allow(self, counter: "Counter") -> bool:
+        """Whether `Counter.of` can make this counter by these rules, as far as its state decides what is shown with it.
+
+        No read makes a counter `unknown`.
+        """
+        unsold = counter.unsold
+        if unsold is not None and self.show_at_most is not None and unsold > self.show_at_most:
+            return False
+        match counter.state:
+            case State.AVAILABLE:
+                return unsold is None or unsold > self.low_at
+            case State.LOW:
+                return unsold is not None and 0 < unsold <= self.low_at
+            case State.SOLD_OUT:
+                return unsold == 0
+            case State.SCHEDULED:
+                return unsold is None or unsold >= 0
+            case State.CLOSED:
+                return unsold is None and not counter.prices
+            case State.ENDED:
+                return unsold is None
+            case State.GONE:
+                return counter == Counter.gone(counter.ticket)
+            case State.UNKNOWN:
+                return False
+
 
 @dataclass(frozen=True, slots=True)
 class Counter:

@@ -48,6 +48,9 @@ ws_viewers, sse_viewers = viewers.labels("ws"), viewers.labels("sse")
 frames = Counter("ticket_counter_frames", "Frames written to viewers", ["kind"])
 ws_frames, sse_frames = frames.labels("ws"), frames.labels("sse")
 refused = Counter("ticket_counter_refused", "Viewers refused, by reason", ["reason"])
+disallowed = Counter(
+    "ticket_counter_disallowed", "Counters not shown because our rules do not allow them, by how they came", ["how"]
+)
 withdrawn = Counter("ticket_counter_withdrawn", "Numbers withdrawn because they could not be verified")
 resyncs = Counter(
     "ticket_counter_resyncs", "Links to Redis opened again, so that what changed meanwhile is read, by cause", ["cause"]

@@ -104,6 +104,7 @@ class Definition:
 
     `event_details` is what it says of its event (`EVENT_DETAILS`), which is less than the event says of itself.
     `shown_off_sale`: it is shown before its sale and after it. `sold_out`: none can be bought, whatever `unsold` says.
+    `held`: how many are reserved in carts, None = not said.
     `fee`: Wix's `feeType`. `position`: its place on the event's page, as a text that sorts.
     """
 
@@ -116,6 +117,7 @@ class Definition:
     status: SaleStatus
     unsold: int | None
     sold_out: bool
+    held: int | None
     prices: tuple[Price, ...]
     shared: bool
     fee: str | None

@@ -50,7 +50,7 @@ class Web:
         self.listening = RedisClient(redis_url, Use.LISTEN, settings.redis_prefix)
         schedule = Schedule(self.redis, settings.timing)
         self.schedule = schedule
-        self.hub = Hub(schedule.keys)
+        self.hub = Hub(schedule.keys, settings.rules)
         self.sites = Sites(schedule, settings.sites, settings.rules, everything=settings.everything)
         self.feed = Feed(self.redis, self.listening, schedule, self.hub, self.sites)
         self.descriptors = Descriptors.of_this_process()

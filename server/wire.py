@@ -6,11 +6,12 @@ the ETag, the comparison in keep.lua and the redaction all depend on that.
 
 import json
 import re
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-from server.counter import Counter
-from server.model import Price, Sale, TicketId
+from server.counter import Counter, State
+from server.model import Fees, Price, Sale, TicketId
 
 # When clients that are sent away come back. A range spreads them, or all would come at the same moment.
 
@@ -27,7 +28,12 @@ WEBHOOK_RETRY_AFTER = 1
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HALF = re.compile("[\ud800-\udfff]")
-_V = re.compile(r'\{"v":(\d+),')
+_V = re.compile(r'\{"v":([1-9][0-9]{0,15}),')
+_FORBIDDEN = r"\s\x00-\x1f\x7f-\x9f\ud800-\udfff\"'<>\\"
+_ADDRESS = re.compile(rf"https?://[^/?#{_FORBIDDEN}]+[^{_FORBIDDEN}]{{0,2000}}")
+_AMOUNT = re.compile(r"[0-9]{1,20}\.[0-9]{2,20}")
+LONGEST_COUNTER = 65_536
+"""Characters of a counter's text: far more than Wix's names and options make."""
 
 
 class Close(IntEnum):
@@ -81,13 +87,30 @@ def with_v(v: int, body: str) -> str:
     return f'{{"v":{v},{body}'
 
 
+def counter_of(text: str) -> Counter | None:
+    """The counter that `with_v` wrote as this text; None for a text that it did not write, whatever it is.
+
+    Whoever may write to Redis can publish or store any text, and what this answers is shown to visitors: a text counts only
+    if its counter is written as the same bytes again.
+    """
+    v = v_of(text)
+    if not v or len(text) > LONGEST_COUNTER:
+        return None
+    try:
+        members = json.loads(text)
+        counter = Counter(**{name: read(members[name]) for name, read in _MEMBERS.items()})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return counter if text == with_v(v, counter_body(counter)) else None
+
+
 def unknown(ticket: TicketId) -> str:
     """The counter of a ticket whose number cannot be verified."""
     return with_v(0, counter_body(Counter(ticket)))
 
 
 def v_of(counter: str) -> int:
-    """The version at the start of a counter's text; 0 for a text that is no counter."""
+    """The version at the start of a counter's text; 0 for a text that is no counter, or has no version that Redis's clock gives."""
     found = _V.match(counter)
     return int(found[1]) if found else 0
 
@@ -136,6 +159,11 @@ def sse_event(name: str, text: str) -> bytes:
     return f"event: {name}\ndata: {text}\n\n".encode()
 
 
+def is_address(text: str) -> bool:
+    """Whether this is the address of a web page, to which a page may link as it is."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def _price(price: Price) -> dict[str, str | None]:
     return {"amount": price.amount, "currency": price.currency, "option": price.option, "name": price.name}
 
@@ -148,3 +176,71 @@ def guid(text: str) -> str | None:
     """The GUID in lower case, or None if the text is no GUID."""
     lowered = text.lower()
     return lowered if _GUID.fullmatch(lowered) else None
+
+
+# -- reading counters: each function gives the value of a member, or raises ValueError, TypeError or KeyError --
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _whole_or_none(value: Any) -> int | None:
+    if value is not None and type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise TypeError
+    return value
+
+
+def _prices_of(value: Any) -> tuple[Price, ...]:
+    return tuple(map(_price_of, value))
+
+
+def _price_of(value: Any) -> Price:
+    price = Price(
+        _text(value["amount"]), _text(value["currency"]), _text_or_none(value["option"]), _text_or_none(value["name"])
+    )
+    if not _AMOUNT.fullmatch(price.amount):
+        raise ValueError
+    return price
+
+
+def _sale_of(value: Any) -> Sale:
+    return Sale(_text_or_none(value["start"]), _text_or_none(value["end"]), _text_or_none(value["zone"]))
+
+
+def _fees_of(value: Any) -> Fees | None:
+    return None if value is None else Fees(value)
+
+
+def _address_or_none(value: Any) -> str | None:
+    address = _text_or_none(value)
+    if address is not None and not is_address(address):
+        raise ValueError
+    return address
+
+
+_MEMBERS: dict[str, Callable[[Any], Any]] = {
+    "ticket": _text,
+    "event": _text_or_none,
+    "state": State,
+    "unsold": _whole_or_none,
+    "prices": _prices_of,
+    "shared": _bool,
+    "fees": _fees_of,
+    "name": _text_or_none,
+    "sale": _sale_of,
+    "buy": _address_or_none,
+}
+"""How each member of a counter's JSON is read; its `v` is not a part of the counter."""

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.counter import Counter, Rules, State
-from server.model import Price, Sale, SaleStatus, TicketId
+from server.model import Event, EventId, Price, Registration, Sale, SaleStatus, TicketId
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import TICKET
 
+EVENT_ID = EventId(EVENT)
 SCHEDULED, STARTED, ENDED = SaleStatus.SCHEDULED, SaleStatus.STARTED, SaleStatus.ENDED
 
 
@@ -141,3 +142,75 @@ def test_definitions_that_differ_only_in_facts_are_equal() -> None:
 
     assert one == other
     assert Counter.of(one, None, Rules()) == Counter.of(other, None, Rules())
+
+
+# -- what rules allow --
+
+MANY = 9
+PRICES = (Price("25.00", "USD"),)
+
+
+def a_counter(state: State, unsold: int | None, **more: Any) -> Counter:
+    """A counter with this state and number, and otherwise as such a state has it."""
+    if state is State.GONE:
+        return replace(Counter.gone(TicketId(TICKET)), unsold=unsold, **more)
+    return Counter(TicketId(TICKET), EVENT_ID, state, unsold, () if state is State.CLOSED else PRICES, **more)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [Rules(0), Rules(3), Rules(0, 0), Rules(0, 5), Rules(3, 3), Rules(3, 5), Rules(3, MANY), Rules(MANY)],
+    ids=str,
+)
+def test_rules_allow_exactly_what_they_make(rules: Rules) -> None:
+    """Law 13: The states and numbers that rules allow are those that they make of some ticket, and no others."""
+    made = {
+        (counter.state, counter.unsold)
+        for unsold in (None, *range(MANY + 2))
+        for status in SaleStatus
+        for hidden in (True, False)
+        for registration in Registration
+        for counter in [
+            Counter.of(
+                definition(TICKET, unsold, status=status, hidden=hidden),
+                Event(EVENT_ID, registration=registration),
+                rules,
+            )
+        ]
+    }
+
+    numbers = (None, *range(-1, MANY + 2))
+    allowed = {(state, unsold) for state in State for unsold in numbers if rules.allow(a_counter(state, unsold))}
+    assert made == allowed
+
+
+@pytest.mark.parametrize("show_at_most", [None, 5, 20])
+def test_huge_numbers_follow_show_at_most(show_at_most: int | None) -> None:
+    """Law 13: However large a number is, only SHOW_AT_MOST decides whether it may be shown."""
+    rules = Rules(3, show_at_most)
+
+    assert (show_at_most is None) == rules.allow(a_counter(State.AVAILABLE, 10**30))
+    assert (show_at_most is None) == rules.allow(a_counter(State.SCHEDULED, 10**30))
+    assert not rules.allow(a_counter(State.AVAILABLE, -(10**30)))
+
+
+def test_a_closed_sale_has_no_prices() -> None:
+    """Law 13: No rules allow a counter whose sale is closed to claim a price."""
+    assert Rules().allow(a_counter(State.CLOSED, None))
+    assert not Rules().allow(replace(a_counter(State.CLOSED, None), prices=PRICES))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "Gala"},
+        {"event": EVENT},
+        {"prices": PRICES},
+        {"shared": True},
+        {"sale": Sale("a")},
+        {"buy": "https://a"},
+    ],
+)
+def test_gone_says_nothing_else(more: dict[str, Any]) -> None:
+    """Law 13: No rules allow a counter to say anything of a ticket that is gone."""
+    assert not Rules().allow(replace(Counter.gone(TicketId(TICKET)), **more))

@@ -5,8 +5,8 @@ from typing import Any
 
 from playwright.async_api import Page, expect
 
-from server.model import Price, Sale, SaleStatus
-from tests.rig.fake_reader import FakeReader, definition
+from server.model import Event, EventId, Price, Registration, Sale, SaleStatus
+from tests.rig.fake_reader import EVENT, FakeReader, definition
 from tests.rig.host_site import LOADED, SCRIPT, TAG, HostSite, counter, shows
 from tests.rig.server import TICKET, StartServer, until
 
@@ -40,11 +40,15 @@ async def test_sentence_of_each_state(
             "On sale from March 1, 2030 at 7:30 PM GMT+1.",
         ),
         (definition(TICKET, 20, status=SaleStatus.ENDED), "Sale ended."),
-        (definition(TICKET, 20, visible=False), "Tickets at the door"),
+        (definition(TICKET, 20, hidden=True), "Tickets at the door"),
         (definition(TICKET, 2), "Only 2 left at this price."),
     ]:
         await reads.read(one)
         await shows(page, expected)
+    await reads.read(definition(TICKET, 2), event=Event(EventId(EVENT), registration=Registration.CLOSED))
+    await shows(page, "Registration is closed.")
+    await reads.read(definition(TICKET, 2))
+    await shows(page, "Only 2 left at this price.")
 
     assert "low" == await page.locator("ticket-counter").get_attribute("data-state")
     assert [] == console_errors

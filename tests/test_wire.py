@@ -9,7 +9,7 @@ from websockets.streams import StreamReader
 
 from server import wire
 from server.counter import Counter, Rules, State
-from server.model import Fees, Price, Sale, SaleStatus, TicketId
+from server.model import EventId, Fees, Price, Sale, SaleStatus, TicketId
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.server import TICKET
 
@@ -62,7 +62,7 @@ def test_unknown_counter_has_no_values() -> None:
     assert {None, False} == {value for value in found.values() if value != []}
 
 
-@given(st.integers(0, 2**63), TEXTS, st.lists(PRICES, max_size=3).map(tuple), SALES)
+@given(st.integers(1, 2**53), TEXTS, st.lists(PRICES, max_size=3).map(tuple), SALES)
 def test_any_counter_is_one_line_of_json(v: int, name: str, prices: tuple[Price, ...], sale: Sale) -> None:
     """Any counter is one line of JSON with the same values, and v is found without parsing."""
     text = wire.with_v(v, wire.counter_body(counter(name=name, prices=prices, sale=sale)))
@@ -73,7 +73,13 @@ def test_any_counter_is_one_line_of_json(v: int, name: str, prices: tuple[Price,
     assert not {"\n", "\r"} & set(text)
 
 
-@pytest.mark.parametrize("text", ["", "x", '{"ticket":"x"}', ' {"v":1,', '{"v":-1,', '{"v":1}', "tc:probe"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "x", '{"ticket":"x"}', ' {"v":1,', '{"v":-1,', '{"v":1}', "tc:probe", '{"v":0,', '{"v":01,', '{"v":\u0661,',
+        '{"v":1.5,', '{"v":"1",', f'{{"v":{10**16},', f'{{"v":{"9" * 5000},',
+    ],
+)  # fmt: skip
 def test_version_of_another_text_is_zero(text: str) -> None:
     """A text that is no counter has version 0, so it never replaces one."""
     assert 0 == wire.v_of(text)
@@ -110,6 +116,143 @@ def test_redacted_counters_are_equal(
     }
 
     assert 1 == len(texts)
+
+
+# -- counters that are read --
+
+
+@given(
+    st.integers(1, 2**53),
+    st.builds(
+        Counter,
+        st.just(TicketId(TICKET)),
+        st.none() | st.just(EventId(EVENT)),
+        st.sampled_from(State),
+        st.none() | st.integers(),
+        st.lists(PRICES, max_size=3).map(tuple),
+        st.booleans(),
+        st.none() | st.sampled_from(Fees),
+        st.none() | TEXTS,
+        SALES,
+        st.none() | st.just("https://www.example.com/event-details/gala?a=b#c"),
+    ),
+)
+def test_any_counter_is_read_back(v: int, one: Counter) -> None:
+    """Law 13: The text of any counter is read as the same counter."""
+    assert one == wire.counter_of(wire.with_v(v, wire.counter_body(one)))
+
+
+ONE = wire.with_v(7, wire.counter_body(counter()))
+DEEP = ("[" * 30_000, '{"a":' * 10_000)
+VALUES: dict[str, list[Any]] = {
+    "ticket": [None, 1, True, [], {}],
+    "event": [1, False, [], {}],
+    "state": [None, 1, "", "LOW", "low ", "open", "</script>", []],
+    "unsold": [3.0, "3", True, False, [3], {}, 1e300],
+    "prices": [None, {}, "", [None], [1], ["25.00"], [[]], [{}], [{"amount": "25.00", "currency": "USD"}]],
+    "shared": [None, 0, 1, "true", []],
+    "fees": ["", "INCLUDED", 1, True, []],
+    "name": [1, True, [], {"a": "b"}],
+    "sale": [None, [], "now", {}, {"start": None}, {"start": 1, "end": None, "zone": None}],
+    "buy": ["", "javascript:alert(1)", "//a.example", "data:text/html,x", "https://a b", "https://a.example/<b>", 1, True, []],
+}  # fmt: skip
+"""Values that no counter has, by member."""
+
+
+def changed(**members: Any) -> str:
+    """The counter with other members, in the same format."""
+    return wire.dumps({**json.loads(ONE), **members})
+
+
+@pytest.mark.parametrize(("member", "value"), [(name, value) for name, values in VALUES.items() for value in values])
+def test_other_values_are_refused(member: str, value: Any) -> None:
+    """Law 13: A text in which a member has a value that no counter has is none of ours."""
+    assert wire.counter_of(ONE) is not None
+    assert None is wire.counter_of(changed(**{member: value}))
+
+
+@pytest.mark.parametrize("name", ["amount", "currency", "option", "name", "other"])
+@pytest.mark.parametrize("value", [1, True, ["a"], "1,5", "-1.00", "1e9", "NaN", "<b>"])
+def test_other_prices_are_refused(name: str, value: Any) -> None:
+    """Law 13: A price has only its members, all texts, and an amount of money."""
+    price = {"amount": "25.00", "currency": "USD", "option": None, "name": None}
+    found = wire.counter_of(changed(prices=[{**price, name: value}]))
+
+    assert (name in {"currency", "option", "name"} and isinstance(value, str)) == (found is not None)
+
+
+@pytest.mark.parametrize("name", [*VALUES, "v"])
+def test_missing_members_are_refused(name: str) -> None:
+    """Law 13: A text without one of the members, as another version of this program may write it, is none of ours."""
+    members = json.loads(ONE)
+    del members[name]
+
+    assert None is wire.counter_of(wire.dumps(members))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "7",
+        '"low"',
+        ONE[:-1],
+        f" {ONE}",
+        f"{ONE} ",
+        f"{ONE}\n",
+        f"{ONE}{ONE}",
+        f"[{ONE}]",
+        ONE.replace(":3,", ":3.0,"),
+        ONE.replace(":3,", ":03,"),
+        ONE.replace(":3,", ":NaN,"),
+        ONE.replace(":3,", ":Infinity,"),
+        ONE.replace(":3,", f":{'9' * 5000},"),
+        ONE.replace(",", ", "),
+        ONE.replace('"low"', '"l\\u006fw"'),
+        ONE.replace('"unsold":3', '"unsold":50,"unsold":3'),
+        ONE.replace('"unsold":3', '"hidden":50,"unsold":3'),
+        ONE.replace("}],", '}],"hidden":50,'),
+        ONE.replace("Berlin", 'Berlin","hidden":"50'),
+        ONE.replace("Family day", "Family\nday"),
+        ONE.replace("Family day", "Family\\/day"),
+        ONE.replace("Family day", "Family \\ud83c"),
+        ONE.replace('"v":7', '"v":07'),
+        ONE.replace('"v":7', '"v":0'),
+        ONE.replace('"v":7', '"v":7e0'),
+        ONE.replace("Family day", "x" * wire.LONGEST_COUNTER),
+        *(f'{{"v":7,"ticket":{deep}' for deep in DEEP),
+        json.dumps(dict(reversed(json.loads(ONE).items())), separators=(",", ":")),
+        wire.unknown(TicketId(TICKET)),
+    ],
+)  # fmt: skip
+def test_any_other_text_is_refused(text: str) -> None:
+    """Law 13: A text that is not, byte for byte, what we write is none of ours, whatever it says and however it is nested."""
+    assert text != ONE
+    assert None is wire.counter_of(text)
+
+
+@given(
+    st.text(max_size=200)
+    | JSON.map(wire.dumps)
+    | st.dictionaries(st.sampled_from(["v", *VALUES]), JSON).map(wire.dumps)
+)
+def test_any_text_can_be_read(text: str) -> None:
+    """Law 13: Whatever a text is, reading it fails in no other way than by an answer of None."""
+    found = wire.counter_of(text)
+
+    assert found is None or text == wire.with_v(wire.v_of(text), wire.counter_body(found))
+
+
+@given(st.integers(0, len(ONE) - 1), st.characters(codec="ascii"))
+def test_one_other_character(at: int, character: str) -> None:
+    """Law 13: If one character of a counter's text is another, the text is refused or says what it says in our format."""
+    text = ONE[:at] + character + ONE[at + 1 :]
+    found = wire.counter_of(text)
+
+    assert found is None or text == wire.with_v(wire.v_of(text), wire.counter_body(found))
 
 
 # -- JSON --

@@ -33,6 +33,7 @@ if (!customElements.get("ticket-counter")) {
     sold_out: "Sold out.",
     scheduled: "On sale from {when}.",
     soon: "Not on sale yet.",
+    closed: "Registration is closed.",
     ended: "Sale ended.",
     free: "Free",
     from: "from {price}",

@@ -15,10 +15,12 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from server import logs, metrics
+from server import logs, metrics, wire
 from server.errors import RedisUnavailable
+from server.hub.disallowed import Disallowed
 from server.hub.hub import Hub, chunks
 from server.hub.other_rules import OtherRules
+from server.hub.rereads import Rereads
 from server.hub.subscriptions import Subscriptions
 from server.hub.topics import Topic, TopicState
 from server.model import SiteId, WatchedSite, WatchedTicket
@@ -57,7 +59,9 @@ class Feed:
         # Whatever was published before a confirmation is lost, be it the first one or not: the topic is read.
         self.subscriptions = Subscriptions(redis, listening, hub, on_confirmed=self._want, on_message=self._published)
         self.sites = sites
-        self.other_rules = OtherRules(schedule, sites.rules.hash, hub.now)
+        self.rereads = Rereads(schedule, hub.now)
+        self.other_rules = OtherRules(self.rereads, sites.rules.hash, hub.now)
+        self.disallowed = Disallowed(hub.now)
         self._round_every = round_every
         # Topics to read, in the order in which they were asked for.
         self._to_read: dict[Topic, None] = {}
@@ -97,7 +101,10 @@ class Feed:
     # -- pub/sub --
 
     def _published(self, topic: Topic, text: str) -> None:
-        topic.take(text, self.hub.now() + min(FRESH_FOR, self.schedule.timing.max_stale))
+        fresh_until = self.hub.now() + min(FRESH_FOR, self.schedule.timing.max_stale)
+        if not topic.take(text, fresh_until) and self.disallowed.published(topic):
+            # If a process of ours wrote it, by other rules, something newer is stored than what is shown.
+            self._want(topic)
         self.hub.update(topic)
 
     # -- snapshots --
@@ -125,15 +132,17 @@ class Feed:
         for topic in topics:
             self._to_read.pop(topic, None)
         left = dict.fromkeys(topics)
+        disallowed: list[Topic] = []
         try:
             async for topic, stored in self._watch(site, topics, counters=True):
                 del left[topic]
-                if topic.state is not TopicState.CLOSED:
-                    self._take_snapshot(topic, stored)
+                if topic.state is not TopicState.CLOSED and not self._take_snapshot(topic, stored):
+                    disallowed.append(topic)
         finally:
             for topic in left:
                 if topic.state is not TopicState.CLOSED:
                     self._to_read.setdefault(topic)
+        await self.rereads.ask(site, disallowed)
 
     async def _watch(
         self, site: SiteId, topics: list[Topic], *, counters: bool
@@ -171,18 +180,32 @@ class Feed:
         else:
             self._unavailable.pop(site, None)
 
-    def _take_snapshot(self, topic: Topic, stored: WatchedTicket) -> None:
-        """Take what is stored, after it was asked for with its counter."""
+    def _take_snapshot(self, topic: Topic, stored: WatchedTicket) -> bool:
+        """Take what is stored, after it was asked for with its counter; tell whether our rules allow it."""
         topic.read()
         topic.same_rules = self.other_rules.are_ours(stored)
         if stored.counter is not None and (stored.v or 0) < topic.v and topic in self._accept_older:
-            # Twice the stored version was the same older one: Redis lost its newest writes, and this is what there is.
+            # Twice an older version was stored: Redis lost its newest writes, or somebody else published what is here.
             topic.v, topic.fresh_until = 0, 0.0
         self._accept_older.discard(topic)
         topic.mismatched = 0
-        if stored.counter is not None:
-            topic.take(stored.counter, self._fresh_until(stored))
+        allowed = self._take(topic, stored)
         self.hub.update(topic)
+        return allowed
+
+    def _take(self, topic: Topic, stored: WatchedTicket) -> bool:
+        """Take the stored counter, if it was asked for; tell whether our rules allow it."""
+        counter = stored.counter
+        if counter is None:
+            return True
+        if wire.v_of(counter) == stored.v and topic.take(counter, self._fresh_until(stored)):
+            return True
+        topic.withhold(stored.v or 0)
+        self.hub.update(topic)
+        if topic.same_rules:
+            # Else it is no wonder, and reported by other_rules.py.
+            self.disallowed.stored(topic)
+        return False
 
     # -- rounds --
 
@@ -209,19 +232,21 @@ class Feed:
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
         others: list[Topic] = []
+        disallowed: list[Topic] = []
         # Without a link the counters are asked for too: nothing else brings them.
         async for topic, stored in self._watch(site, topics, counters=not self.subscriptions.connected(topics[0])):
             if stored.v is None or topic.state is TopicState.CLOSED:
                 # Never read, or closed since it was asked for.
                 continue
             topic.same_rules = self.other_rules.are_ours(stored)
-            if topic.same_rules:
-                self.other_rules.discard(topic)
-            else:
+            if not topic.same_rules:
                 others.append(topic)
-            if stored.counter is not None:
-                topic.take(stored.counter, self._fresh_until(stored))
+            if not self._take(topic, stored):
+                disallowed.append(topic)
+            elif topic.same_rules and topic.counter is not None:
+                self.rereads.discard(topic)
             self._compare(topic, stored)
+        await self.rereads.ask(site, disallowed)
         await self.other_rules.found(site, [topic for topic in others if topic.state is not TopicState.CLOSED])
 
     def _update_site_status(self) -> None:
@@ -237,13 +262,16 @@ class Feed:
             topic.mismatched = 0
             topic.fresh_until = self._fresh_until(stored)
             self.hub.update(topic)
+            if topic.counter is None:
+                self._want(topic)
             return
         # Another counter is stored than the one we have: its age says nothing about ours.
         v = stored.v or 0
         topic.mismatched += 1
-        if topic.mismatched > 1 and topic.v > v == topic.stored_v:
+        # In two rounds in a row either nothing newer was stored than this, or nothing newer came than what is here.
+        if topic.mismatched > 1 and topic.v > v and (v == topic.stored_v or topic.v == topic.compared_v):
             self._accept_older.add(topic)
-        topic.stored_v = v
+        topic.stored_v, topic.compared_v = v, topic.v
         if topic.mismatched > 1 or not topic.verified:
             self._want(topic)
 
@@ -263,7 +291,8 @@ class Feed:
         self.subscriptions.close(topic)
         self._to_read.pop(topic, None)
         self._accept_older.discard(topic)
-        self.other_rules.discard(topic)
+        self.rereads.discard(topic)
+        self.disallowed.discard(topic)
 
 
 def _nothing(topics: Sequence[Topic]) -> list[WatchedTicket]:

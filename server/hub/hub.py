@@ -19,6 +19,7 @@ from socket import SocketType
 from typing import TypeVar
 
 from server import metrics, wire
+from server.counter import Rules
 from server.hub.heartbeat import BEAT_EVERY, Heartbeat
 from server.hub.topics import Audience, Socket, Topic, TopicState, Viewer
 from server.hub.unconfirmed import Unconfirmed
@@ -43,11 +44,15 @@ _T = TypeVar("_T")
 
 
 class Hub:
-    """All topics and audiences of this process. The feed sets *opened* and *closed*, which are called with each topic."""
+    """All topics and audiences of this process: what is shown is what *rules* allow.
+
+    The feed sets `opened` and `closed`, which are called with each topic.
+    """
 
     def __init__(
         self,
         keys: Keys,
+        rules: Rules,
         *,
         beat_every: float = BEAT_EVERY,
         linger: float = LINGER,
@@ -56,6 +61,7 @@ class Hub:
         max_audience: int = MAX_AUDIENCE,
     ) -> None:
         self.keys = keys
+        self.rules = rules
         self.topics: dict[str, Topic] = {}
         self.opened: Callable[[Topic], None] = lambda _: None
         self.closed: Callable[[Topic], None] = lambda _: None
@@ -210,7 +216,7 @@ class Hub:
         name = self.keys.channel(site, ticket)
         topic = self.topics.get(name)
         if topic is None:
-            topic = self.topics[name] = Topic(site, ticket, name, self.now() + OPENING, address)
+            topic = self.topics[name] = Topic(site, ticket, name, self.rules, self.now() + OPENING, asked_by=address)
             self.opened(topic)
         return topic
 

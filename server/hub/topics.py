@@ -1,7 +1,7 @@
 """A topic is one ticket that is watched here; an audience is some of the viewers that watch the same tickets.
 
-In: counters as texts, with the time until which they count as verified. Out: frames, built once for all viewers. A topic
-holds the newest whole state and never queues anything. It knows no Redis and no clock.
+In: counters as texts, with the time until which they count as verified. Out: frames, built once for all viewers, of counters
+that our own rules allow. A topic holds the newest whole state and never queues anything. It knows no Redis and no clock.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,6 +10,7 @@ from socket import SocketType
 from typing import Protocol
 
 from server import wire
+from server.counter import Rules
 from server.model import SiteId, TicketId
 from server.wire import Close
 
@@ -32,17 +33,27 @@ class Topic:
     """One ticket that viewers watch here.
 
     hub.py writes `state`, `audiences` and `linger_until`. feed.py writes the rest, by `read`, `take` and `decide`, and
-    directly `same_rules`, `fresh_until`, `v`, `mismatched` and `stored_v`. All times are the event loop's, in seconds.
+    directly `same_rules`, `fresh_until`, `v`, `mismatched`, `stored_v` and `compared_v`. All times are the event loop's, in seconds.
     """
 
     __slots__ = (
-        "asked_by", "audiences", "channel", "confirmed", "counter", "fresh_until", "linger_until", "mismatched",
-        "opening_until", "same_rules", "shown", "site", "sse", "state", "stored_v", "ticket", "v", "ws",
+        "asked_by", "audiences", "channel", "compared_v", "confirmed", "counter", "fresh_until", "linger_until", "mismatched",
+        "opening_until", "rules", "same_rules", "shown", "site", "sse", "state", "stored_v", "ticket", "v", "ws",
     )  # fmt: skip
 
-    def __init__(self, site: SiteId, ticket: TicketId, channel: str, opening_until: float, asked_by: str = "") -> None:
+    def __init__(
+        self,
+        site: SiteId,
+        ticket: TicketId,
+        channel: str,
+        rules: Rules,
+        opening_until: float,
+        *,
+        asked_by: str = "",
+    ) -> None:
         self.site = site
         self.ticket = ticket
+        self.rules = rules
         # Where its counter is published.
         self.channel = channel
         # The address that asked for it first.
@@ -53,7 +64,8 @@ class Topic:
         self.opening_until = opening_until
         # When it is closed; only while it has no viewer.
         self.linger_until = 0.0
-        # The newest counter and its version; None until one was ever read.
+        # The newest counter, as our rules allow it, and its version; None until there is one, and while a newer one is stored
+        # that our rules do not allow.
         self.counter: str | None = None
         self.v = 0
         # Whether Wix ever had this ticket: an id that was never read, or is gone, may be a client's invention.
@@ -62,8 +74,8 @@ class Topic:
         self.same_rules = True
         # Until when the counter counts as verified.
         self.fresh_until = 0.0
-        # Rounds in a row in which the stored version was not the one shown, and the last such version.
-        self.mismatched = self.stored_v = 0
+        # Rounds in a row in which the stored version was not the one here, and the last such versions: stored, and here.
+        self.mismatched = self.stored_v = self.compared_v = 0
         # What viewers were sent last, as text and as frames built once.
         self.shown: str | None = None
         self.ws = self.sse = b""
@@ -78,13 +90,27 @@ class Topic:
         if self.state is TopicState.OPENING:
             self.state = TopicState.OPEN if self.audiences else TopicState.LINGERING
 
-    def take(self, counter: str, fresh_until: float) -> None:
-        """Keep a counter unless a newer one is here: published messages may arrive in any order."""
-        v = wire.v_of(counter)
+    def take(self, text: str, fresh_until: float) -> bool:
+        """Keep a counter unless a newer one is here: published messages may arrive in any order.
+
+        Tells whether the text may be shown. This is the only way in, so what it does not take is shown to nobody (law 13): a
+        counter of another ticket, one that our rules do not allow, and any text that no process of ours wrote.
+        """
+        if text != self.counter:
+            counter = wire.counter_of(text)
+            if counter is None or counter.ticket != self.ticket or not self.rules.allow(counter):
+                return False
+        v = wire.v_of(text)
         if v >= self.v:
-            self.counter, self.v = counter, v
-            self.confirmed = self.confirmed or not wire.is_gone(counter)
+            self.counter, self.v = text, v
+            self.confirmed = self.confirmed or not wire.is_gone(text)
             self.fresh_until = max(self.fresh_until, fresh_until)
+        return True
+
+    def withhold(self, v: int) -> None:
+        """What is stored in version *v* may not be shown; an older counter that it has replaced is not true any more."""
+        if v > self.v:
+            self.counter = None
 
     def decide(self, now: float) -> bool:
         """Show the counter if it counts as verified at this time, else `unknown`; tell whether that is a change."""

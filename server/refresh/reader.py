@@ -17,7 +17,7 @@ from server.refresh.silence import SilentSites
 from server.store.budget import Priority, Wait
 from server.store.claims import Lot, NextRead, read_again
 from server.store.schedule import Schedule
-from server.store.snapshots import Kept, ReadResult, Snapshots
+from server.store.snapshots import Cause, Kept, ReadResult, Snapshots
 from server.wix import deadline
 from server.wix.client import QueryResult, Wix
 from server.wix.credentials import App
@@ -60,7 +60,7 @@ class Reader:
         """Read and keep a page of a site's listing that was paid for with this *version*; *since* is as in `read`."""
         with self._deadline(since):
             result = await self.wix.page(site, cursor, lambda: self._may_call_again(site, Priority.REST))
-            found, waiting = await self._keep(site, version, result, Priority.REST)
+            found, waiting = await self._keep(site, version, result, Priority.REST, Cause.LISTING)
             return Page(found, waiting, result.unreadable, result.next_cursor)
 
     def _deadline(self, since: float | None) -> AbstractContextManager[None]:
@@ -97,26 +97,29 @@ class Reader:
         return found + (await self._find_missing(lot, missing) if result.next_cursor is None else read_again(missing))
 
     async def _keep(
-        self, site: SiteId, version: int, result: QueryResult, priority: Priority
+        self, site: SiteId, version: int, result: QueryResult, priority: Priority, cause: Cause | None = None
     ) -> tuple[list[NextRead], list[TicketId]]:
         """Store Wix's answer; answers what was stored, and the tickets whose event has to be read before."""
         events = await self.events.of_tickets(site, {one.event for one in result.definitions}, priority)
         ready = [one for one in result.definitions if one.event in events]
         rules = self.snapshots.rules
-        kept = await self._store(site, version, [ReadResult.of(one, events[one.event], rules) for one in ready])
+        results = [ReadResult.of(one, events[one.event], rules) for one in ready]
+        kept = await self._store(site, version, results, cause or Cause.of(priority))
         found = [
             replace(_next_read(one), again=Kept.OTHER_RULES in done) for one, done in zip(ready, kept, strict=True)
         ]
         return found, [one.id for one in result.definitions if one.event not in events]
 
-    async def _store(self, site: SiteId, version: int, results: Sequence[ReadResult]) -> list[Kept]:
-        kept = await self.snapshots.keep(site, version, results)
+    async def _store(self, site: SiteId, version: int, results: Sequence[ReadResult], cause: Cause) -> list[Kept]:
+        kept = await self.snapshots.keep(site, version, results, cause)
         await self._silent_sites.observe(site, kept)
         return kept
 
     async def _keep_never_there(self, lot: Lot, tickets: Sequence[TicketId]) -> list[NextRead]:
         """Remember that Wix does not have these tickets, of which no snapshot is stored."""
-        kept = await self._store(lot.site, lot.version, [ReadResult.never_there(ticket) for ticket in tickets])
+        kept = await self._store(
+            lot.site, lot.version, [ReadResult.never_there(ticket) for ticket in tickets], Cause.of(lot.priority)
+        )
         metrics.missing.labels("never_there").inc(len(tickets))
         return [
             NextRead(ticket, Pace.NEVER, again=Kept.KEPT not in done)
@@ -134,7 +137,9 @@ class Reader:
         found = await self._keep_never_there(lot, [ticket for ticket in tickets if ticket not in known])
         for ticket, stored in known.items():
             if stored.pace is Pace.DEAD:
-                [kept] = await self._store(lot.site, lot.version, [ReadResult.deleted(ticket, stored.event)])
+                [kept] = await self._store(
+                    lot.site, lot.version, [ReadResult.deleted(ticket, stored.event)], Cause.of(lot.priority)
+                )
                 found.append(NextRead(ticket, Pace.DEAD, again=Kept.KEPT not in kept))
             elif not stored.missing:
                 metrics.missing.labels("again").inc()
@@ -154,7 +159,7 @@ class Reader:
         except NotThere:
             metrics.missing.labels("deleted").inc()
             event = next((s.event for s in await self.snapshots.stored(lot.site, [ticket])), None)
-            [kept] = await self._store(lot.site, version, [ReadResult.deleted(ticket, event)])
+            [kept] = await self._store(lot.site, version, [ReadResult.deleted(ticket, event)], Cause.of(lot.priority))
             log.info("ticket_deleted", site=lot.site, ticket=ticket)
             return NextRead(ticket, Pace.DEAD, again=Kept.KEPT not in kept)
         except WixRefused as error:

@@ -86,7 +86,7 @@ tc:{SITE}:reads           hash      the site's budget, its pause, and the versio
 tc:{SITE}:ticket:TICKET   hash      the snapshot of a ticket
   version, read_at        of the last accepted read its version, and when it was claimed
   v, counter              the version of the read that last changed the counter, and the counter as JSON
-  facts, unsold           the facts as JSON, and the tickets left: '' = none
+  facts, unsold, held     the facts as JSON, and the tickets left and reserved: '' = none
   event, pace, rules      its event ('' = unknown); live, slow, dead or never; the hash of the rules the counter was made by
   missing                 1: Wix's last answer left it out
   by                      keep.lua, miss.lua
@@ -105,7 +105,9 @@ tc:{SITE}:changes         stream    changes of facts, for consumer groups; entri
   by                      keep.lua, changes.py
   expires                 never; removed: 2 days
 tc:{SITE}:history         stream    what was read and shown; entries are kept for HISTORY_DAYS
-  ticket, v, unsold       which ticket, the version of the read, and the tickets left
+  ticket, v               which ticket, and the version of the read
+  unsold, held            the tickets left, and reserved in carts: '' = none
+  cause                   what caused the read: hint, viewers, clock or listing
   counter                 the counter as JSON, where it changed
   by                      keep.lua
   expires                 never; removed: 2 days

@@ -6,13 +6,14 @@ is decided in lua/keep.lua, in one step.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 
 from server import metrics
 from server.counter import Counter, Rules
 from server.model import Definition, Event, EventId, Pace, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store import scripts
+from server.store.budget import Priority
 from server.store.keys import Keys
 from server.store.rules_warning import RulesWarning
 from server.store.timing import Timing, micros
@@ -36,6 +37,20 @@ class Kept(IntFlag):
     UNREPORTED = 16
 
 
+class Cause(StrEnum):
+    """What caused a read, as the history tells it."""
+
+    HINT = "hint"  # a webhook, or the reads that follow one
+    VIEWERS = "viewers"
+    CLOCK = "clock"
+    LISTING = "listing"
+
+    @classmethod
+    def of(cls, priority: Priority) -> "Cause":
+        """The cause of a lot of this priority."""
+        return {Priority.HINTED: cls.HINT, Priority.WATCHED: cls.VIEWERS, Priority.REST: cls.CLOCK}[priority]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadResult:
     """What a read says of one ticket: its counter without `v`, and its facts, as JSON ('' = there is no such ticket)."""
@@ -45,6 +60,7 @@ class ReadResult:
     body: str
     facts: str = ""
     unsold: int | None = None
+    held: int | None = None
     event: EventId | None = None
 
     @classmethod
@@ -57,6 +73,7 @@ class ReadResult:
             counter_body(Counter.of(definition, event, rules)),
             canonical(facts),
             definition.unsold,
+            definition.held,
             definition.event,
         )
 
@@ -94,14 +111,16 @@ class Snapshots:
         self.history_ms = int(history_days * 86_400_000)
         self.rules_warning = RulesWarning()
 
-    async def keep(self, site: SiteId, version: int, results: Sequence[ReadResult]) -> list[Kept]:
+    async def keep(
+        self, site: SiteId, version: int, results: Sequence[ReadResult], cause: Cause = Cause.HINT
+    ) -> list[Kept]:
         """Store what is newer, publish counters that differ, log what changed; answer what became of each result.
 
         *version* is that of the read: when it was claimed, in microseconds, unless Redis's clock was set back.
         """
         if not results:
             return []
-        keys = [self.keys.key(site, name) for name in ("site", "changes", "history", "heard")]
+        keys = [self.keys.key(site, name) for name in ("site", "changes", "history", "heard", "watched")]
         args: list[str | int] = [
             version,
             self.rules.hash,
@@ -111,6 +130,9 @@ class Snapshots:
             TWO_DAYS,
             round(self.timing.gone_for),
             micros(self.timing.webhook_ahead),
+            micros(self.timing.max_stale),
+            micros(self.timing.reconcile + self.timing.max_stale),
+            cause,
         ]
         for one in results:
             keys += [
@@ -119,7 +141,8 @@ class Snapshots:
                 self.keys.channel(site, one.ticket),
             ]
             unsold = "" if one.unsold is None else one.unsold
-            args += [one.ticket, one.pace, unsold, one.body, one.facts, one.event or ""]
+            held = "" if one.held is None else one.held
+            args += [one.ticket, one.pace, unsold, held, one.body, one.facts, one.event or ""]
         answer = [Kept(done) for done in await self.redis.run(scripts.KEEP, keys, args)]
         for done in answer:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"

@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from server.errors import Malformed
-from server.wire import guid
+from server.wire import guid, is_address
 
-_FORBIDDEN = r"\s\x00-\x1f\x7f-\x9f\ud800-\udfff\"'<>\\"
-_ADDRESS = re.compile(rf"https?://[^/?#{_FORBIDDEN}]+[^{_FORBIDDEN}]{{0,2000}}")
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -67,4 +65,4 @@ def page(json: Any) -> str | None:
     """The address of Wix's `{base, path}`, if it is one of the web; a page may link to it as it is."""
     parts = members(json)
     address = f"{text(parts.get('base')) or ''}{text(parts.get('path')) or ''}"
-    return address if _ADDRESS.fullmatch(address) else None
+    return address if is_address(address) else None

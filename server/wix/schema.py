@@ -47,6 +47,7 @@ def definition(json: Any) -> Definition:
         status=SaleStatus(status) if status in set(SaleStatus) else SaleStatus.STARTED,
         unsold=unsold,
         sold_out=sold_out,
+        held=_held(entity),
         prices=prices,
         shared=shared,
         fee=text(entity.get("feeType")),
@@ -97,6 +98,11 @@ def _stock(entity: Mapping[str, Any], ticket: str) -> tuple[int | None, bool]:
     if isinstance(unsold, bool) or not isinstance(unsold, int):
         raise Malformed(f"ticket {ticket}: unsoldCount is {type(unsold).__name__}, not a number")
     return max(0, unsold), sales.get("soldOut") is True
+
+
+def _held(entity: Mapping[str, Any]) -> int | None:
+    held = members(entity.get("salesDetails")).get("reservedCount")
+    return held if isinstance(held, int) and not isinstance(held, bool) else None
 
 
 def _prices(method: Any, ticket: str) -> tuple[tuple[Price, ...], bool]:

@@ -15,6 +15,7 @@ from server.hub.topics import Topic, TopicState
 from server.model import Hint, SiteId, TicketId, WatchedSite
 from server.store.timing import Timing
 from tests.rig.cluster import Cluster
+from tests.rig.counter_text import counter_text
 from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.hub_rig import SITE_ID, FakeViewer, HubRig, shows
@@ -219,8 +220,7 @@ async def test_confirmation_during_a_read_causes_another_read(redis_url: str) ->
         [topic] = audience.topics
         await asked.wait()
         newer = 9_000_000_000_000_000
-        counter = wire.with_v(newer, f'"ticket":"{TICKET}","state":"low","unsold":1,"prices":[]}}')
-        await store_silently(rig, newer, counter)
+        await store_silently(rig, newer, counter_text(newer, 1))
         rig.confirmed.clear()
         await rig.listening.do("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: topic in rig.confirmed)
@@ -254,7 +254,7 @@ async def test_topic_closed_during_a_round_is_forgotten(redis_url: str, monkeypa
         await until(lambda: topic.channel not in rig.hub.topics)
         await asyncio.sleep(0.3)
 
-        assert topic not in rig.feed.other_rules._marked
+        assert topic not in rig.feed.rereads._marked
 
 
 async def test_unavailable_site_is_read_again_twice_a_second(redis_server: Callable[..., RedisServer]) -> None:
@@ -318,7 +318,7 @@ async def test_site_with_other_rules_is_logged_once(redis_url: str) -> None:
 
         await shows(viewer, unsold=3)
         await until(lambda: rig.feed.other_rules._since is None)
-        assert {} == rig.feed.other_rules._marked
+        assert {} == rig.feed.rereads._marked
 
 
 async def test_silent_site_is_reported_while_watched(redis_url: str) -> None:

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import metrics, wire
+from server.counter import Rules
 from server.hub.hub import MAX_AUDIENCE, Hub, write
 from server.hub.topics import Audience, Topic
 from server.hub.unconfirmed import Unconfirmed
 from server.model import TicketId
 from server.wire import Close
+from tests.rig.counter_text import counter_text
 from tests.rig.default_keys import KEYS, channel
 from tests.rig.fake_reader import definition
 from tests.rig.hub_rig import SITE_ID, FakeViewer, HubRig, shows
@@ -42,7 +44,7 @@ async def changed(hub: Hub, ticket: str, v: int, unsold: int) -> Topic:
     """Give the hub a counter with this version and number, as the feed does."""
     topic = hub._topic(SITE_ID, TicketId(ticket))
     topic.read()
-    topic.take(f'{{"v":{v},"unsold":{unsold}}}', hub.now() + 60)
+    assert topic.take(counter_text(v, unsold, ticket), hub.now() + 60)
     hub.update(topic)
     return topic
 
@@ -66,7 +68,7 @@ async def test_changes_are_merged(redis_url: str) -> None:
 
 async def test_first_change_is_written_at_once() -> None:
     """The first change is written at once; those that follow within the flush time are written together after it."""
-    hub = Hub(KEYS)
+    hub = Hub(KEYS, Rules())
     running = asyncio.create_task(hub.run())
     viewer = FakeViewer()
     hub.join(viewer, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
@@ -89,7 +91,7 @@ async def test_first_change_is_written_at_once() -> None:
 
 async def test_audience_gets_the_same_bytes_in_one_write() -> None:
     """Viewers of the same tickets are one audience and get the same bytes in one write; others get only theirs."""
-    hub = Hub(KEYS)
+    hub = Hub(KEYS, Rules())
     running = asyncio.create_task(hub.run())
     both, one = [SocketViewer(), SocketViewer()], SocketViewer()
     for viewer in both:
@@ -201,7 +203,7 @@ async def turns_until_received(viewer: SocketViewer) -> int:
 @contextlib.asynccontextmanager
 async def full_audiences(number: int) -> AsyncIterator[tuple[Hub, list[Audience]]]:
     """A running hub and so many full audiences of the same two tickets, in the order in which they are written to."""
-    hub = Hub(KEYS)
+    hub = Hub(KEYS, Rules())
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
     with contextlib.ExitStack() as stack:
@@ -231,7 +233,7 @@ async def test_loop_turns_during_a_large_flush() -> None:
 
 async def test_loop_turns_during_a_flush_of_small_audiences() -> None:
     """A thousand audiences of one viewer cost more than one audience of a thousand, so the loop turns in between."""
-    hub = Hub(KEYS)
+    hub = Hub(KEYS, Rules())
     for number in range(1000):
         hub.join(FakeViewer(), SITE_ID, [TicketId(TICKET), TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}")])
     await changed(hub, TICKET, 1, 9)
@@ -246,7 +248,7 @@ async def test_loop_turns_during_a_flush_of_small_audiences() -> None:
 
 async def test_audience_size_is_limited() -> None:
     """A viewer joins an audience that is not full; if all are full, a new one begins; one without viewers ends."""
-    hub = Hub(KEYS, max_audience=2)
+    hub = Hub(KEYS, Rules(), max_audience=2)
     viewers = [FakeViewer() for _ in range(6)]
     one, same, two, too = (hub.join(viewer, SITE_ID, [TicketId(TICKET)]) for viewer in viewers[:4])
     assert one is same
@@ -327,7 +329,7 @@ async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
         def show(self, topics: Collection[Topic]) -> None:
             writes.append((self, {topic.ticket for topic in topics}))
 
-    hub = Hub(KEYS, max_audience=1)
+    hub = Hub(KEYS, Rules(), max_audience=1)
     here = [RecordingViewer() for _ in range(5)]
     for viewer in here:
         hub.join(viewer, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
@@ -355,7 +357,7 @@ async def test_no_change_waits_for_two_flushes(steps: list[list[str]]) -> None:
 
 async def test_topics_linger(redis_url: str) -> None:
     """A topic without viewers is kept for a while, so that a reload of a page finds it open, and is then forgotten."""
-    hub = Hub(KEYS, linger=0.05)
+    hub = Hub(KEYS, Rules(), linger=0.05)
     closed = list[Topic]()
     hub.closed = closed.append
     topic = await changed(hub, TICKET, 1, 9)
@@ -396,7 +398,7 @@ def unconfirmed_numbers(hub: Hub) -> list[int]:
 
 async def test_unconfirmed_topic_lingers_shortly() -> None:
     """An unconfirmed topic lingers for a moment only; one that is confirmed meanwhile lingers as long as any other."""
-    hub = Hub(KEYS, linger=60, unconfirmed_linger=0.05)
+    hub = Hub(KEYS, Rules(), linger=60, unconfirmed_linger=0.05)
     closed = list[Topic]()
     hub.closed = closed.append
     viewer, audience = join_invented(hub, 1)
@@ -415,25 +417,24 @@ async def test_unconfirmed_topic_lingers_shortly() -> None:
 
 async def test_gone_does_not_confirm_a_ticket() -> None:
     """A topic whose first state is gone stays unconfirmed; one that had another state before is confirmed."""
-    hub = Hub(KEYS)
+    hub = Hub(KEYS, Rules())
     for ticket in (TICKET, OTHER):
         hub.join(FakeViewer(), SITE_ID, [TicketId(ticket)])
     was = await changed(hub, TICKET, 1, 9)
-    gone = '{"v":2,"state":"gone"}'
 
     for ticket in (TICKET, OTHER):
         topic = hub.topics[hub._topic(SITE_ID, TicketId(ticket)).channel]
         topic.read()
-        topic.take(gone, 0.0)
+        topic.take(counter_text(2, ticket=ticket, hidden=True), 0.0)
         hub.update(topic)
 
-    assert gone == was.shown
+    assert counter_text(2, hidden=True) == was.shown
     assert [OTHER] == [topic.ticket for topic in hub.unconfirmed]
 
 
 async def test_oldest_unconfirmed_topic_is_closed_over_the_limit() -> None:
     """Law 9: Over the limit the viewers of the oldest unconfirmed topics are closed first, and no other viewers."""
-    hub = Hub(KEYS, unconfirmed=Unconfirmed(3))
+    hub = Hub(KEYS, Rules(), unconfirmed=Unconfirmed(3))
     before = metrics.refused.labels("unknown_tickets")._value.get()
     real = FakeViewer()
     hub.join(real, SITE_ID, [TicketId(TICKET)])
@@ -455,7 +456,7 @@ async def test_oldest_unconfirmed_topic_is_closed_over_the_limit() -> None:
 
 async def test_all_viewers_of_a_topic_over_the_limit_are_closed() -> None:
     """A topic over the limit is closed after all its viewers are, whichever audience they are in."""
-    hub = Hub(KEYS, max_audience=1, unconfirmed=Unconfirmed(2))
+    hub = Hub(KEYS, Rules(), max_audience=1, unconfirmed=Unconfirmed(2))
     first = [join_invented(hub, 1)[0] for _ in range(3)]
     join_invented(hub, 2)
     join_invented(hub, 3)
@@ -466,7 +467,7 @@ async def test_all_viewers_of_a_topic_over_the_limit_are_closed() -> None:
 
 async def test_unwatched_unconfirmed_topic_is_closed_first() -> None:
     """Over the limit, unconfirmed topics that are only polled are closed before those that have viewers."""
-    hub = Hub(KEYS, unconfirmed=Unconfirmed(3))
+    hub = Hub(KEYS, Rules(), unconfirmed=Unconfirmed(3))
     watching = join_invented(hub, 1)[0]
     for number in range(2, 100):
         poller, audience = join_invented(hub, number)
@@ -507,7 +508,7 @@ async def _count_is(count: Callable[[], Awaitable[int]], wanted: int) -> bool:
 
 async def test_late_leave_of_a_closed_viewer() -> None:
     """A viewer that leaves some time after it was closed does not affect viewers that joined the same ticket since."""
-    hub = Hub(KEYS, unconfirmed=Unconfirmed(2))
+    hub = Hub(KEYS, Rules(), unconfirmed=Unconfirmed(2))
     sent, old = join_invented(hub, 1)
     join_invented(hub, 2)
     join_invented(hub, 3)
@@ -544,7 +545,7 @@ class LeavingViewer(FakeViewer):
 @given(STEPS)
 async def test_any_sequence_of_joins_and_leaves_keeps_unconfirmed_topics_bounded(steps: list[tuple[str, int]]) -> None:
     """Law 9: However viewers join, leave and get counters, unconfirmed topics are few and no audience is left over."""
-    hub = Hub(KEYS, linger=0, unconfirmed_linger=0, unconfirmed=Unconfirmed(4))
+    hub = Hub(KEYS, Rules(), linger=0, unconfirmed_linger=0, unconfirmed=Unconfirmed(4))
     opened, closed = list[Topic](), list[Topic]()
     hub.opened, hub.closed = opened.append, closed.append
     here: list[tuple[FakeViewer, Audience]] = []
@@ -577,13 +578,13 @@ async def test_any_sequence_of_joins_and_leaves_keeps_unconfirmed_topics_bounded
 
 async def test_known_counter_is_shown_at_once() -> None:
     """A viewer that joins a topic whose counter is known gets it before anything else happens."""
-    hub = Hub(KEYS)
+    hub = Hub(KEYS, Rules())
     await changed(hub, TICKET, 1, 9)
     viewer = FakeViewer()
 
     hub.join(viewer, SITE_ID, [TicketId(TICKET), TicketId(OTHER)])
 
-    assert [[wire.with_v(1, '"unsold":9}')]] == viewer.writes
+    assert [[counter_text(1, 9)]] == viewer.writes
     assert 1 == len(hub)
     assert [viewer] == hub.viewers
 

@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -6,8 +5,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.counter import Rules
-from server.errors import RedisUnavailable
 from server.hub.other_rules import OtherRules
+from server.hub.rereads import Rereads
 from server.hub.topics import Topic
 from server.model import SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
@@ -27,8 +26,10 @@ class Rig:
         self.store = store
         self.schedule = Schedule(store)
         self.clock = ManualClock(0.0)
-        self.other_rules = OtherRules(self.schedule, OURS, self.clock)
-        self.topic, self.other = (Topic(SITE_ID, TicketId(one), channel(SITE, one), 0.0) for one in (TICKET, OTHER))
+        self.other_rules = OtherRules(Rereads(self.schedule, self.clock), OURS, self.clock)
+        self.topic, self.other = (
+            Topic(SITE_ID, TicketId(one), channel(SITE, one), Rules(), 0.0) for one in (TICKET, OTHER)
+        )
 
     async def marked(self, *topics: Topic) -> set[str]:
         """Report these topics as found in a round; returns the tickets that this marked."""
@@ -53,19 +54,10 @@ async def test_counter_made_by_the_same_rules(rig: Rig, v: int | None, rules: st
     assert expected == rig.other_rules.are_ours(WatchedTicket(TicketId(TICKET), v, 0.0, rules, None))
 
 
-async def test_ticket_is_marked_once_a_minute(rig: Rig) -> None:
-    """A ticket is marked once a minute, however many rounds find it; one that had the same rules meanwhile is marked at once."""
+async def test_tickets_with_other_rules_are_read_again(rig: Rig) -> None:
+    """Tickets whose counters have other rules are read again, by a worker that has ours."""
     assert set() == await rig.marked()
-    assert {TICKET} == await rig.marked(rig.topic)
-    rig.clock.advance(30)
-    assert {OTHER} == await rig.marked(rig.topic, rig.other)
-    rig.clock.advance(30)
-    assert {TICKET} == await rig.marked(rig.topic, rig.other)
-
-    rig.other_rules.discard(rig.topic)
-    rig.other_rules.discard(rig.topic)
-
-    assert {TICKET} == await rig.marked(rig.topic, rig.other)
+    assert {TICKET, OTHER} == await rig.marked(rig.topic, rig.other)
 
 
 async def test_other_rules_are_logged_once_a_minute(rig: Rig) -> None:
@@ -84,31 +76,9 @@ async def test_each_site_with_other_rules_is_logged(rig: Rig) -> None:
     """A warning about one site does not suppress the warning about another."""
     with capture_logs() as logs:
         for site in (SITE_ID, SiteId("another"), SITE_ID):
-            await rig.other_rules.found(site, [Topic(site, TicketId(TICKET), channel(site, TICKET), 0.0)])
+            await rig.other_rules.found(site, [Topic(site, TicketId(TICKET), channel(site, TICKET), Rules(), 0.0)])
 
     assert [SITE, "another"] == [one["site"] for one in logs if one["event"] == "rules_differ"]
-
-
-async def test_failed_mark_is_made_in_the_next_round(rig: Rig) -> None:
-    """A mark that Redis did not take is made in the next round."""
-    unavailable = OtherRules(Schedule(RedisClient("redis://127.0.0.1:9/0", Use.INGEST)), OURS, rig.clock)
-    with pytest.raises(RedisUnavailable):
-        await unavailable.found(SITE_ID, [rig.topic])
-    unavailable.schedule = rig.schedule
-
-    await unavailable.found(SITE_ID, [rig.topic])
-
-    assert [TICKET] == await rig.store.do("ZRANGE", key(SITE, "hinted"), 0, -1)
-
-
-async def test_topic_closed_while_it_is_marked_is_forgotten(rig: Rig) -> None:
-    """A topic that is closed while its mark is being written leaves nothing in memory."""
-    marking = asyncio.create_task(rig.other_rules.found(SITE_ID, [rig.topic]))
-    await asyncio.sleep(0)
-    rig.other_rules.discard(rig.topic)
-    await marking
-
-    assert {TICKET} == await rig.marked(rig.topic)
 
 
 async def test_other_rules_are_tolerated_for_the_time_of_a_restart(rig: Rig) -> None:

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from server import metrics
+from server.counter import Rules
 from server.hub.hub import Hub
 from server.hub.subscriptions import Subscriptions
 from server.hub.topics import Topic
@@ -21,7 +22,7 @@ class Rig:
 
     def __init__(self, store: RedisClient, listening: RedisClient) -> None:
         self.store = store
-        self.hub = Hub(KEYS)
+        self.hub = Hub(KEYS, Rules())
         self.all: list[tuple[TicketId, str | None]] = []
         self.subscriptions = Subscriptions(
             store,

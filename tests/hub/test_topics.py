@@ -1,23 +1,26 @@
 import json
 import socket
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server import wire
+from server.counter import Rules
 from server.hub.topics import Audience, Topic
 from server.model import SiteId, TicketId
+from tests.rig.counter_text import counter_text
 from tests.rig.default_keys import channel
 from tests.rig.hub_rig import FakeViewer
-from tests.rig.server import SITE, TICKET
+from tests.rig.server import OTHER, SITE, TICKET
 
 CHANNEL = channel(SITE, TICKET)
-GONE = '{"v":1,"ticket":"x","state":"gone"}'
+GONE = counter_text(1, hidden=True)
 
 
-def topic() -> Topic:
+def topic(rules: Rules | None = None) -> Topic:
     """An open topic."""
-    found = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, 0.0)
+    found = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, rules or Rules(), 0.0)
     found.read()
     return found
 
@@ -28,7 +31,7 @@ def test_any_order_ends_on_the_newest(order: list[int]) -> None:
     one = topic()
     best = -1
     for v in order:
-        one.take(f'{{"v":{v + 1},"unsold":{v}}}', 60.0)
+        one.take(counter_text(v + 1, v), 60.0)
         one.decide(0.0)
         best = max(best, v)
         assert best == json.loads(str(one.shown))["unsold"]
@@ -36,7 +39,7 @@ def test_any_order_ends_on_the_newest(order: list[int]) -> None:
 
 def test_opening_topic_shows_nothing() -> None:
     """A topic that opens shows nothing until a time-out, so that no viewer gets `unknown` for an instant."""
-    one = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, 10.0)
+    one = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, Rules(), 10.0)
 
     assert not one.decide(9.9)
     assert one.shown is None
@@ -47,7 +50,7 @@ def test_opening_topic_shows_nothing() -> None:
 def test_stale_counter_is_unknown() -> None:
     """Law 8: A counter is shown until the time to which it was verified, and again when it is verified again."""
     one = topic()
-    one.take('{"v":1,"unsold":3}', 5.0)
+    one.take(counter_text(1), 5.0)
 
     assert one.decide(4.9)
     assert one.verified
@@ -56,7 +59,7 @@ def test_stale_counter_is_unknown() -> None:
     assert wire.unknown(TicketId(TICKET)) == one.shown
     one.fresh_until = 9.0
     assert one.decide(6.0)
-    assert '{"v":1,"unsold":3}' == one.shown
+    assert counter_text(1) == one.shown
 
 
 def test_gone_never_becomes_stale() -> None:
@@ -72,7 +75,7 @@ def test_gone_never_becomes_stale() -> None:
 def test_counter_of_other_rules_is_unknown() -> None:
     """A counter that was made by other rules than this process has is not shown."""
     one = topic()
-    one.take('{"v":1,"unsold":3}', 5.0)
+    one.take(counter_text(1), 5.0)
     one.same_rules = False
 
     one.decide(1.0)
@@ -81,10 +84,67 @@ def test_counter_of_other_rules_is_unknown() -> None:
     assert not one.verified
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        counter_text(9, 2, OTHER),
+        counter_text(9, 50, rules=Rules(10, 50)),
+        counter_text(9, 15, rules=Rules(20)),
+        counter_text(9, 2, rules=Rules(1)),
+        counter_text(9, 2).replace('"low"', '"available"'),
+        counter_text(9, 2).replace('"unsold":2', '"unsold":2,"left":50'),
+        counter_text(9, 2).replace(",", ", "),
+        counter_text(9, 2)[:-1],
+        "",
+        "50",
+    ],
+)
+def test_what_our_rules_do_not_make_is_not_taken(text: str) -> None:
+    """Law 13: A topic takes no counter of another ticket, none that its rules do not make, and no other text."""
+    one = topic(Rules(10, 20))
+    assert one.take(counter_text(5, 3), 60.0)
+    one.decide(0.0)
+
+    assert not one.take(text, 90.0)
+
+    assert not one.decide(0.0)
+    assert (counter_text(5, 3), 5, 60.0) == (one.shown, one.v, one.fresh_until)
+
+
+def test_refused_counter_confirms_no_ticket() -> None:
+    """Laws 9 and 13: A text that is not taken does not make an invented ticket a confirmed one."""
+    one = topic()
+
+    assert not one.take(counter_text(9, 15, rules=Rules(20)), 90.0)
+
+    assert (None, 0, False) == (one.counter, one.v, one.confirmed)
+
+
+def test_withheld_counter_is_unknown_until_a_newer_one() -> None:
+    """Law 13: Where what is stored may not be shown, neither is the counter that it replaced; the next one is."""
+    one = topic()
+    one.take(counter_text(5, 3), 60.0)
+    one.withhold(5)
+    one.withhold(4)
+    one.decide(0.0)
+    assert counter_text(5, 3) == one.shown
+
+    one.withhold(6)
+
+    assert one.decide(0.0)
+    assert not one.verified
+    assert wire.unknown(TicketId(TICKET)) == one.shown
+    assert one.take(counter_text(4, 9), 60.0)
+    assert not one.decide(0.0)
+    assert one.take(counter_text(7, 2), 60.0)
+    assert one.decide(0.0)
+    assert counter_text(7, 2) == one.shown
+
+
 def test_frames_hold_the_counter_shown() -> None:
     """A topic's WebSocket frame and SSE event hold the counter that it shows."""
     one = topic()
-    one.take('{"v":1,"unsold":3}', 5.0)
+    one.take(counter_text(1), 5.0)
 
     one.decide(1.0)
 

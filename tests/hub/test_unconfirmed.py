@@ -1,5 +1,6 @@
 import pytest
 
+from server.counter import Rules
 from server.errors import TooManyUnconfirmed
 from server.hub.topics import Topic
 from server.hub.unconfirmed import Unconfirmed
@@ -10,7 +11,14 @@ ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
 def topic(number: int, address: str = ONE) -> Topic:
-    return Topic(SiteId("site"), TicketId(f"ticket-{number}"), channel("site", f"ticket-{number}"), 0.0, address)
+    return Topic(
+        SiteId("site"),
+        TicketId(f"ticket-{number}"),
+        channel("site", f"ticket-{number}"),
+        Rules(),
+        0.0,
+        asked_by=address,
+    )
 
 
 def test_unwatched_then_oldest_topic_is_over_the_limit() -> None:

@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 import pytest
 from prometheus_client import REGISTRY
 
+from server.counter import Rules
 from server.errors import (
     BadRequest,
     NoSiteYet,
@@ -147,7 +148,7 @@ def test_no_proxy_is_trusted_by_default() -> None:
 def entered(admission: Admission, address: str) -> bool:
     """Whether one more connection of this address is admitted."""
     try:
-        admission.admit(Hub(KEYS), None, QUERY, address)
+        admission.admit(Hub(KEYS, Rules()), None, QUERY, address)
     except TooManyConnections:
         return False
     return True
@@ -196,7 +197,9 @@ def test_viewers_are_limited_by_file_descriptors() -> None:
 
 def test_admitted_request_has_site_tickets_and_address() -> None:
     """A request is admitted with its site, its tickets in their order, and the address that it is counted for."""
-    assert Admitted(ONE, TICKETS, "a") == Admission(SITES, LIST).admit(Hub(KEYS), "https://shop.example", QUERY, "a")
+    assert Admitted(ONE, TICKETS, "a") == Admission(SITES, LIST).admit(
+        Hub(KEYS, Rules()), "https://shop.example", QUERY, "a"
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +219,7 @@ def test_refused_request_is_counted_and_answered(
     before = refused(reason)
 
     with pytest.raises(error) as caught:
-        admission.admit(Hub(KEYS), origin, query, "a")
+        admission.admit(Hub(KEYS, Rules()), origin, query, "a")
 
     assert answer == ANSWERS[error]
     assert (field, before + 1, 0) == (caught.value.field, refused(reason), admission._count)
@@ -227,7 +230,7 @@ def test_refused_while_no_site_is_known() -> None:
     before = refused("no_site")
 
     with pytest.raises(NoSiteYet):
-        Admission(SimpleNamespace(known=frozenset())).admit(Hub(KEYS), None, QUERY, "a")
+        Admission(SimpleNamespace(known=frozenset())).admit(Hub(KEYS, Rules()), None, QUERY, "a")
 
     assert (503, 4000) == ANSWERS[NoSiteYet]
     assert before + 1 == refused("no_site")
@@ -245,7 +248,7 @@ def test_refusals_are_counted_by_reason() -> None:
     before = {reason: refused(reason) for reason in full}
     for admission in full.values():
         with pytest.raises(TooManyConnections, match="come back in a while"):
-            admission.admit(Hub(KEYS), None, QUERY, "a")
+            admission.admit(Hub(KEYS, Rules()), None, QUERY, "a")
 
     assert (503, 4000) == ANSWERS[TooManyConnections]
     assert {reason: count + 1 for reason, count in before.items()} == {reason: refused(reason) for reason in full}

@@ -12,12 +12,14 @@ from prometheus_client import REGISTRY
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from server.counter import Rules
 from server.hub.hub import Hub
 from server.hub.topics import Topic
 from server.live import websocket
 from server.live.admission import Admission
 from server.model import Price, SiteId, TicketId
 from tests.rig.asgi_server import asgi_server
+from tests.rig.counter_text import counter_text
 from tests.rig.default_keys import KEYS, channel
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.redis import free_port
@@ -453,7 +455,7 @@ class ShortTimeoutProtocol(websocket.CounterProtocol):
 @pytest.fixture
 async def hub() -> Hub:
     """A hub whose topics are filled by the test."""
-    return Hub(KEYS)
+    return Hub(KEYS, Rules())
 
 
 @pytest.fixture
@@ -555,7 +557,7 @@ def changed(hub: Hub, v: int, size: int = 0) -> Topic:
     """Give the hub a counter with this version, larger by so many bytes."""
     topic = hub._topic(SiteId(SITE), TicketId(TICKET))
     topic.read()
-    topic.take(json.dumps({"v": v, "ticket": TICKET, "name": "x" * size}, separators=(",", ":")), hub.now() + 60)
+    assert topic.take(counter_text(v, name="x" * size), hub.now() + 60)
     hub.update(topic)
     return topic
 

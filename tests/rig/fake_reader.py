@@ -25,6 +25,7 @@ def definition(ticket: str, unsold: int | None = 3, **more: Any) -> Definition:
         "status": SaleStatus.STARTED,
         "unsold": unsold,
         "sold_out": unsold == 0,
+        "held": None,
         "prices": (Price("25.00", "USD"),),
         "shared": False,
         "fee": None,

@@ -73,7 +73,7 @@ class HubRig:
         self.store = RedisClient(url, Use.INGEST)
         self.listening = RedisClient(through or url, Use.LISTEN)
         self.schedule = Schedule(self.store, timing)
-        self.hub = Hub(self.schedule.keys, **hub)
+        self.hub = Hub(self.schedule.keys, Rules(), **hub)
         sites = Sites(self.schedule, [], Rules(), everything=False)
         self.feed = Feed(self.store, self.listening, self.schedule, self.hub, sites, round_every=round_every)
         self.confirmed: list[Topic] = []

@@ -145,7 +145,7 @@ class StoredSite:
         """Have read these tickets just now."""
         version = await self.schedule.spend(self.site, Priority.HINTED)
         assert not isinstance(version, Wait)
-        findings = [ReadResult(ticket, pace, f'"ticket":"{ticket}"}}', "{}", 3, EVENT) for ticket in tickets]
+        findings = [ReadResult(ticket, pace, f'"ticket":"{ticket}"}}', "{}", 3, event=EVENT) for ticket in tickets]
         await self.snapshots.keep(self.site, version, findings)
 
     async def keep(self, version: int, *found: Definition | ReadResult) -> list[Kept]:

@@ -131,7 +131,7 @@ async def test_clock_set_back_makes_numbers_stale(watched: StoredSite) -> None:
     [stale] = await watched.seen(A)
     assert {A: about(0)} == await watched.scores()
     lot = await watched.lot()
-    [finding] = [ReadResult(A, Pace.LIVE, f'"ticket":"{A}"}}', "{}", 2, EVENT)]
+    [finding] = [ReadResult(A, Pace.LIVE, f'"ticket":"{A}"}}', "{}", 2, event=EVENT)]
     await watched.snapshots.keep(SITE_ID, lot.version, [finding])
     await watched.settle(lot)
     [fresh] = await watched.seen(A)

@@ -16,7 +16,7 @@ from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Pace, SaleStatus, SiteId, TicketId
 from server.store.budget import Wait
 from server.store.claims import EventLot, Listing, Lot, NextRead
-from server.store.snapshots import Kept, ReadResult, Snapshots, StoredTicket
+from server.store.snapshots import Cause, Kept, ReadResult, Snapshots, StoredTicket
 from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import EVENT, definition
 from tests.rig.redis import SERVERS, RedisServer
@@ -332,18 +332,49 @@ async def test_history_records_changed_numbers_and_counters(redis_url: str) -> N
     """History has an entry when the number or the counter changed, with the counter only if that changed."""
     async with aclosing(StoredSite(redis_url, rules=Rules(low_at=5, show_at_most=10))) as site:
         await site.add_site()
+        began = await site.now()
         for step, unsold in enumerate([12, 11, 11, 10]):
-            await site.keep(7_000 + step, definition(A, unsold))
-        await site.keep(7_004, definition(A, 10, name="Balcony"))
+            await site.keep(began + step, definition(A, unsold))
+        await site.keep(began + 4, definition(A, 10, name="Balcony"))
 
         entries = await site.log("history")
 
         assert ["12", "11", "10", "10"] == [entry["unsold"] for entry in entries]
-        assert ["7000", "7001", "7003", "7004"] == [entry["v"] for entry in entries]
-        assert [7000, None, 7003, 7004] == [
-            json.loads(entry["counter"])["v"] if "counter" in entry else None for entry in entries
+        assert [0, 1, 3, 4] == [int(entry["v"]) - began for entry in entries]
+        assert [0, None, 3, 4] == [
+            json.loads(entry["counter"])["v"] - began if "counter" in entry else None for entry in entries
         ]
         assert {A} == {entry["ticket"] for entry in entries}
+
+
+async def test_history_tells_held_tickets_and_the_cause(site: StoredSite) -> None:
+    """History says how many tickets are held, also where only that changed, and what caused each read."""
+    began = await site.now()
+    for step, (held, cause) in enumerate(
+        [(None, Cause.LISTING), (2, Cause.HINT), (2, Cause.VIEWERS), (0, Cause.CLOCK)]
+    ):
+        read = ReadResult.of(definition(A, 3, held=held), None, Rules())
+        await site.snapshots.keep(site.site, began + step, [read], cause)
+
+    entries = await site.log("history")
+
+    assert ["", "2", "0"] == [entry["held"] for entry in entries]
+    assert ["listing", "hint", "clock"] == [entry["cause"] for entry in entries]
+
+
+@pytest.mark.parametrize(("watched", "ages"), [(True, (89, 91)), (False, (389, 391))])
+async def test_history_tells_of_a_number_that_was_withdrawn(
+    site: StoredSite, watched: bool, ages: tuple[float, float]
+) -> None:
+    """A number that is the same is an entry if it was withdrawn: after MAX_STALE if watched, else RECONCILE later."""
+    for age, entries in zip(ages, (1, 2), strict=True):
+        await site.store.do("DEL", key(SITE, "history"), key(SITE, "ticket", A), key(SITE, "watched"))
+        await site.keep(await site.now() - round(age * 1e6), definition(A, 3))
+        if watched:
+            await site.watch(A)
+        await site.keep(await site.now(), definition(A, 3))
+
+        assert entries == len(await site.log("history"))
 
 
 async def test_unlimited_ticket_has_no_number_in_history(site: StoredSite) -> None:
@@ -728,8 +759,9 @@ async def test_keep_on_a_cluster(cluster_url: str) -> None:
         for number, one in enumerate(sites):
             site.site = one
             await site.add_site()
-            assert [NEW, NEW] == await site.keep(7_000, definition(A, number), definition(B, 1))
-            assert [KEPT] == await site.keep(7_001, definition(A, number))
+            now = await site.now()
+            assert [NEW, NEW] == await site.keep(now, definition(A, number), definition(B, 1))
+            assert [KEPT] == await site.keep(now + 1, definition(A, number))
 
         heard = [await listener.receive(2) for _ in sites]
         assert {channel(one, A): number for number, one in enumerate(sites)} == {

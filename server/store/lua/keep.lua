@@ -1,11 +1,12 @@
 -- with: clock silence
 -- keep: store the results of a read, and announce what they changed: together or not at all.
--- keys   site, changes, history, heard, then three a ticket: its hash, its event's set, its channel
+-- keys   site, changes, history, heard, watched, then three a ticket: its hash, its event's set, its channel
 -- args   version of the read (when it was claimed, µs), rules of the worker, PUBLISH or SPUBLISH,
 --        milliseconds that changes are kept, and history; seconds that an untracked ticket is kept, and one that
---        Wix does not know; microseconds that a webhook may be ahead of what a read sees; then six a ticket:
---        id, pace (live | slow | dead | never), unsold as read ('' = none), counter without its v, facts ('' = none),
---        event ('' = unknown)
+--        Wix does not know; microseconds that a webhook may be ahead of what a read sees, and after which a number is
+--        withdrawn: of a watched ticket, and of any other; what caused the read (hint | viewers | clock | listing); then
+--        seven a ticket: id, pace (live | slow | dead | never), unsold and held as read ('' = none), counter without its v,
+--        facts ('' = none), event ('' = unknown)
 -- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended, + 16 its stock fell
 --        and no webhook reported it; 8 refused because the site has other rules
 -- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
@@ -14,24 +15,25 @@
 --        where the counter is the same, its bytes and its `v` stay, and nothing is published. After a clock was set back
 --        versions are in the future; the time of a read never is.
 
-local FIXED, ALL = 4, 8
-local site, changes, history, heard = unpack(KEYS, 1, FIXED)
+local FIXED, ALL = 5, 11
+local site, changes, history, heard, watched = unpack(KEYS, 1, FIXED)
 local version, rules, publish = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local read_at = int(math.min(version, now))
 local now_ms = math.floor(now / 1000)
 local changes_from, history_from = int(now_ms - tonumber(ARGV[4])), int(now_ms - tonumber(ARGV[5]))
 local expire, never_there_expires, late = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local withdrawn_after, withdrawn_unwatched, cause = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
 
 local site_has = redis.call('HMGET', site, 'rules', 'all')
 local out = {}
 local n = 0
 for k = FIXED + 1, #KEYS, 3 do
   local hash, event_set, channel = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-  local a = ALL + n * 6
-  local ticket, pace, unsold, body, facts, event =
-    ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
+  local a = ALL + n * 7
+  local ticket, pace, unsold, held, body, facts, event =
+    ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], ARGV[a + 7]
   n = n + 1
-  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at', 'pace')
+  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at', 'pace', 'held')
   if site_has[1] ~= rules then
     out[n] = site_has[1] and 8 or 0
   elseif was[1] and tonumber(was[1]) >= version then
@@ -48,14 +50,21 @@ for k = FIXED + 1, #KEYS, 3 do
       counter = '{"v":' .. v .. ',' .. body
     end
     redis.call('HSET', hash, 'version', int(version), 'v', v, 'counter', counter, 'facts', facts, 'unsold', unsold,
-      'read_at', read_at, 'rules', rules, 'event', event, 'pace', pace)
+      'held', held, 'read_at', read_at, 'rules', rules, 'event', event, 'pace', pace)
     redis.call('HDEL', hash, 'missing')
     if changed then
       redis.call(publish, channel, counter)
       done = done + 2
     end
-    if pace ~= 'never' and (changed or was[5] ~= unsold) then
-      local entry = { 'ticket', ticket, 'v', int(version), 'unsold', unsold }
+    -- Without a read for so long the number was withdrawn meanwhile, so this one is news even if it is the same.
+    local was_withdrawn = false
+    if was[6] and now - tonumber(was[6]) > withdrawn_after then
+      local until_ = redis.call('ZSCORE', watched, ticket)
+      local was_watched = until_ and tonumber(until_) > tonumber(was[6])
+      was_withdrawn = was_watched or now - tonumber(was[6]) > withdrawn_unwatched
+    end
+    if pace ~= 'never' and (changed or was[5] ~= unsold or (was[8] or '') ~= held or was_withdrawn) then
+      local entry = { 'ticket', ticket, 'v', int(version), 'unsold', unsold, 'held', held, 'cause', cause }
       if changed then
         entry[#entry + 1] = 'counter'
         entry[#entry + 1] = counter
