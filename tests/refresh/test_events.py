@@ -79,7 +79,7 @@ async def lot_of(worker: WorkerRig, *ids: EventId, hint: bool = False) -> EventL
     """Claim these events, each of which has a watched ticket; with a *hint*, webhooks have named them."""
     tickets = [TicketId(f"99999999-aaaa-4aaa-8aaa-{number:012}") for number, _ in enumerate(ids)]
     results = [
-        ReadResult(ticket, Pace.LIVE, f'"ticket":"{ticket}"}}', "{}", 3, id_)
+        ReadResult(ticket, Pace.LIVE, f'"ticket":"{ticket}"}}', "{}", 3, event=id_)
         for ticket, id_ in zip(tickets, ids, strict=True)
     ]
     version = await worker.schedule.spend(SITE_ID, Priority.HINTED)

@@ -16,7 +16,7 @@ async def knows(site: StoredSite, *pairs: tuple[TicketId, EventId]) -> None:
     """Have read these tickets just now, each of its event."""
     version = await site.schedule.spend(SITE_ID, Priority.HINTED)
     assert isinstance(version, int)
-    found = [ReadResult(ticket, Pace.LIVE, f'"ticket":"{ticket}"}}', "{}", 3, event) for ticket, event in pairs]
+    found = [ReadResult(ticket, Pace.LIVE, f'"ticket":"{ticket}"}}', "{}", 3, event=event) for ticket, event in pairs]
     await site.snapshots.keep(SITE_ID, version, found)
 
 
