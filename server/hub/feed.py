@@ -269,7 +269,7 @@ class Feed:
         v = stored.v or 0
         topic.mismatched += 1
         # In two rounds in a row either nothing newer was stored than this, or nothing newer came than what is here.
-        if topic.mismatched > 1 and topic.v > v and (v == topic.stored_v or topic.v == topic.compared_v):
+        if topic.mismatched > 1 and topic.v > v and (v == topic.stored_v):
             self._accept_older.add(topic)
         topic.stored_v, topic.compared_v = v, topic.v
         if topic.mismatched > 1 or not topic.verified:

@@ -172,7 +172,7 @@ async def test_polled_counter_is_not_shown(redis_url: str) -> None:
 
 
 async def test_forged_version_is_healed_while_orders_go_on(stranger: Stranger) -> None:
-    """Laws 2 and 13: A counter with a version of the future, which our rules allow, hides true ones for two rounds at most."""
+    """Law 13: A counter with a version of the future, which our rules allow, hides true ones for two rounds at most."""
     await stranger.publish(counter_text(FUTURE, 9))
     await shows(stranger.viewer, unsold=9)
 

@@ -112,7 +112,7 @@ def test_what_our_rules_do_not_make_is_not_taken(text: str) -> None:
 
 
 def test_refused_counter_confirms_no_ticket() -> None:
-    """Laws 9 and 13: A text that is not taken does not make an invented ticket a confirmed one."""
+    """Law 13: A text that is not taken does not make an invented ticket a confirmed one."""
     one = topic()
 
     assert not one.take(counter_text(9, 15, rules=Rules(20)), 90.0)

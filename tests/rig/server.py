@@ -22,7 +22,7 @@ from tests.rig.settings import valid_settings
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
 TICKET = "11111111-aaaa-4aaa-8aaa-000000000001"
 OTHER = "22222222-aaaa-4aaa-8aaa-000000000002"
-PATIENCE = 60.0
+PATIENCE = 8.0
 """Seconds after which a test gives up: far more than a busy machine takes, as speed is not tested here."""
 
 StartServer = Callable[..., Awaitable["RunningServer"]]

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -176,9 +177,9 @@ def token_request(**changes: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-async def wix() -> AsyncIterator[WixRig]:
-    """A sandbox on a free port; it sends no webhooks before `wix.send_to(url)`."""
+@asynccontextmanager
+async def running_wix() -> AsyncIterator[WixRig]:
+    """A sandbox on a free port, as long as the block; it sends no webhooks before `send_to(url)`."""
     sandbox = Sandbox(sandbox_site())
     listening = listen("127.0.0.1", 0)
     started = asyncio.Event()
@@ -191,6 +192,13 @@ async def wix() -> AsyncIterator[WixRig]:
     server.should_exit = True
     await serving
     listening.close()
+
+
+@pytest.fixture
+async def wix() -> AsyncIterator[WixRig]:
+    """The sandbox of a test that needs one."""
+    async with running_wix() as rig:
+        yield rig
 
 
 def decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
