@@ -41,7 +41,9 @@ class Knobs(BaseModel):
         default=0.0, description="Seconds by which reads lag behind changes"
     )
     outage: Outage = Field(default="none", description="Response to every request in place of the real one")
-    outage_of: Literal["all", "api", "token"] = Field(default="all", description="Which requests the outage affects")
+    outage_of: Literal["all", "api", "events", "token"] = Field(
+        default="all", description="Which requests the outage affects; events: those of the Events API"
+    )
     rate_limit: Annotated[int, Field(ge=0)] = Field(
         default=200, description="API calls in any minute (Wix, Rate limits)"
     )

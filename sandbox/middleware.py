@@ -55,7 +55,7 @@ class Middleware:
 
     async def _outage(self, request: Request, kind: str) -> Response | None:
         knobs = self._knobs.now
-        if knobs.outage_of not in {"all", TOKEN if kind == TOKEN else "api"}:
+        if knobs.outage_of not in {"all", *_parts(kind)}:
             return None
         match knobs.outage:
             case "none":
@@ -96,3 +96,10 @@ class Middleware:
     def _end(self, call: Call, response: Response) -> None:
         broken = isinstance(response, responses.Truncated)
         self._calls.end(call, NO_ANSWER if broken else response.status_code)
+
+
+def _parts(kind: str) -> set[str]:
+    """The values of the knob outage_of that affect calls of this kind."""
+    if kind == TOKEN:
+        return {TOKEN}
+    return {"api", "events"} if kind in EVENT_CALLS else {"api"}

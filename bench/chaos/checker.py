@@ -8,21 +8,22 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench.chaos.faults import KINDS, FaultRecord
+from bench.chaos.faults import KINDS, WIX_EVENTS, FaultRecord
 from bench.chaos.logs import Line
 from bench.chaos.timeline import (
     Bounds,
+    Claims,
     Span,
-    Timeline,
     caught_up,
     claim_age,
     ending_after,
     false_spans,
     intersect,
+    merge,
     seconds,
     subtract,
 )
-from bench.chaos.workload import EDITS, CompletedAction
+from bench.chaos.workload import BUYERS, CompletedAction
 from tests.rig.simulated_visitors import Shown, Visitor
 from tests.rig.supervised_process import Ending
 
@@ -30,6 +31,8 @@ STALE_MARGIN = 10.0
 """Seconds beyond MAX_STALE that an outdated claim may be shown while its connection is alive."""
 DISCONNECTED_MARGIN = 60.0
 """Additional seconds without a live connection: after this time the page withdraws the claim by itself."""
+EVENT_MARGIN = 3.0
+"""Seconds beyond WATCH_EVERY that a state of an event may be used that is over, if no fault delays reads of events."""
 CATCH_UP_TIME = 5.0
 """Seconds from a connection's first frame, or from the end of a silence, until it has received every ticket."""
 EXIT_WITHIN = 12.0
@@ -45,8 +48,9 @@ class Record:
 
     end: float
     max_stale: float
+    watch_every: float
     viewers: Sequence[Visitor]
-    claims: dict[str, Timeline]
+    claims: dict[str, Claims]
     actions: Sequence[CompletedAction]
     faults: Sequence[FaultRecord]
     endings: Sequence[Ending]
@@ -148,26 +152,41 @@ def silences(faults: Iterable[FaultRecord], web: int) -> list[Span]:
     ]
 
 
-def _claims(record: Record, pages: Sequence[_Page], result: Result) -> float:
+def bounds_of(record: Record) -> Bounds:
+    """How old the parts of a claim may be that a connected viewer is shown.
+
+    The event was read before the ticket was, so what may be old of the ticket comes on top of what may be old of the event.
+    """
     limit = record.max_stale + STALE_MARGIN
-    bounds = Bounds(limit, limit + DISCONNECTED_MARGIN)
+    delays = [
+        (fault.begin, fault.end + KINDS[fault.kind].delays_events)
+        for fault in record.faults
+        if KINDS[fault.kind].delays_events
+    ]
+    return Bounds(limit, limit + record.watch_every + EVENT_MARGIN, tuple(merge(delays)))
+
+
+def _claims(record: Record, pages: Sequence[_Page], result: Result) -> float:
+    bounds = bounds_of(record)
+    cut = bounds.later(DISCONNECTED_MARGIN)
+    true_now = Bounds(0.0, 0.0)
     false = withdrawn = total = 0.0
     for number, page in enumerate(pages):
         for ticket, showings in page.showings.items():
-            timeline = record.claims[ticket]
+            claims = record.claims[ticket]
             for shown in showings:
                 total += shown.end - shown.begin
                 if shown.value is None:
                     withdrawn += shown.end - shown.begin
                     continue
-                true = timeline.allowed_spans(shown.value)
                 span = [(shown.begin, shown.end)]
-                if not subtract(span, true):
+                if not subtract(span, claims.allowed_spans(shown.value, true_now)):
                     continue
-                result.oldest_connected = max(result.oldest_connected, claim_age(shown, true, page.connected))
-                disconnected = subtract(span, page.connected)
-                result.oldest_disconnected = max(result.oldest_disconnected, claim_age(shown, true, disconnected))
-                if found := false_spans(shown, true, page.connected, bounds):
+                age = claim_age(shown, claims, page.connected, bounds)
+                result.oldest_connected = max(result.oldest_connected, age)
+                age = claim_age(shown, claims, subtract(span, page.connected), cut)
+                result.oldest_disconnected = max(result.oldest_disconnected, age)
+                if found := false_spans(shown, claims, page.connected, bounds, cut):
                     false += seconds(found)
                     result.findings.append(_describe(number, ticket, shown, found, record.end))
     result.withdrawn = withdrawn / total if total else 0.0
@@ -223,9 +242,14 @@ def _healed(fault: FaultRecord, record: Record, pages: Sequence[_Page]) -> float
     return latest
 
 
+def _unread_events_after(fault: FaultRecord) -> float:
+    """Seconds for which a change of an event may be unknown after a fault that no viewer may have noticed until then."""
+    return KINDS[fault.kind].delays_events if (fault.target,) == WIX_EVENTS else 0.0
+
+
 def _calm(record: Record, pages: Sequence[_Page], healings: Sequence[Healing]) -> list[float]:
     disturbed = [
-        (fault.begin - GUARD, fault.end + healing.healed)
+        (fault.begin - GUARD, fault.end + max(healing.healed, _unread_events_after(fault)))
         for fault, healing in zip(record.faults, healings, strict=True)
     ]
     pages_by_ticket: dict[str, list[_Page]] = {}
@@ -234,7 +258,7 @@ def _calm(record: Record, pages: Sequence[_Page], healings: Sequence[Healing]) -
             pages_by_ticket.setdefault(ticket, []).append(page)
     found = []
     for action in record.actions:
-        if action.kind in EDITS or not record.claims[action.ticket].changed(action.begin, action.at):
+        if action.kind not in BUYERS or not record.claims[action.ticket].changed(action.begin, action.at):
             continue
         if any(begin <= action.at <= end for begin, end in disturbed):
             continue

@@ -2,15 +2,15 @@
 
 In: Redis, read through a consumer group while Redis is killed and cut off. Out: all changes in order, and what is wrong
 with them: the changes of each ticket must be an unbroken chain with rising versions, from no facts to the current ones,
-and all facts must have been true at some time.
+and all facts must have been true at some time: those of the ticket and those of its event, each by itself, since they are
+read at different times.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.chaos.recorder import canonical
-from bench.chaos.timeline import Timeline
+from bench.chaos.recorder import Facts, FactsOverTime, canonical
 from server.errors import RedisUnavailable
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
@@ -24,12 +24,12 @@ IDLE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change: the facts before and after as canonical JSON; None for no facts."""
+    """One change: the facts before and after; None for no facts."""
 
     ticket: str
     v: int
-    before: str | None
-    after: str | None
+    before: Facts | None
+    after: Facts | None
 
 
 class ChangeConsumer:
@@ -53,10 +53,10 @@ class ChangeConsumer:
             self.entries[id_] for id_ in sorted(self.entries, key=lambda id_: [int(part) for part in id_.split("-")])
         ]
 
-    def is_current(self, facts: Mapping[str, Timeline]) -> bool:
+    def is_current(self, facts: Mapping[str, FactsOverTime]) -> bool:
         """Whether the last change of each ticket has its current facts."""
         last = {entry.ticket: entry.after for entry in self.ordered}
-        return all(ticket in last and last[ticket] == timeline.now for ticket, timeline in facts.items())
+        return all(ticket in last and last[ticket] == over_time.now for ticket, over_time in facts.items())
 
     async def run(self) -> None:
         """Read and acknowledge for ever; while Redis is unavailable, try again."""
@@ -88,7 +88,7 @@ class ChangeConsumer:
         await self._store.aclose()
 
 
-def chain_errors(entries: Iterable[Entry], facts: Mapping[str, Timeline]) -> Sequence[str]:
+def chain_errors(entries: Iterable[Entry], facts: Mapping[str, FactsOverTime]) -> Sequence[str]:
     """The errors in these changes, given each ticket's facts over time; none if no change was lost or duplicated."""
     last: dict[str, Entry] = {}
     wrong: list[str] = []
@@ -104,12 +104,12 @@ def chain_errors(entries: Iterable[Entry], facts: Mapping[str, Timeline]) -> Seq
             wrong.append(f"{ticket}: version {entry.v} comes after {former.v}")
         if entry.before == entry.after:
             wrong.append(f"{ticket}: version {entry.v} changes nothing")
-        if ticket not in facts or not facts[ticket].allowed_spans(entry.after):
+        if ticket not in facts or not facts[ticket].were(entry.after):
             wrong.append(f"{ticket}: version {entry.v} has facts that the world never had")
         last[ticket] = entry
-    for ticket, timeline in facts.items():
+    for ticket, over_time in facts.items():
         if ticket not in last:
             wrong.append(f"{ticket}: no change ever came")
-        elif last[ticket].after != timeline.now:
+        elif last[ticket].after != over_time.now:
             wrong.append(f"{ticket}: the last change is not the present")
     return wrong

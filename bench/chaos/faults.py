@@ -35,6 +35,8 @@ class FaultKind:
     end: Step
     silences: bool = False
     """Whether viewers of the target receive nothing while their connections stay open."""
+    delays_events: float = 0.0
+    """Seconds after its end until events are read as usual, if it delays these reads; 0: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +126,23 @@ async def _no_storm(testbed: Testbed, _: str, __: random.Random) -> None:
     testbed.sandbox.knobs.turn(loss=0.0, duplicates=0.0, reorder=0.0)
 
 
-def _outage(kind: str) -> Step:
+def _outage(kind: str, of: str = "all") -> Step:
     async def begin(testbed: Testbed, _: str, __: random.Random) -> None:
-        testbed.sandbox.knobs.turn(outage=kind, retry_after=3 if kind == "429" else None)
+        testbed.sandbox.knobs.turn(outage=kind, outage_of=of, retry_after=3 if kind == "429" else None)
 
     return begin
 
 
 async def _no_outage(testbed: Testbed, _: str, __: random.Random) -> None:
-    testbed.sandbox.knobs.turn(outage="none", retry_after=None)
+    testbed.sandbox.knobs.turn(outage="none", outage_of="all", retry_after=None)
+
+
+async def _forbid_events(testbed: Testbed, _: str, __: random.Random) -> None:
+    testbed.sandbox.knobs.turn(read_events=False)
+
+
+async def _allow_events(testbed: Testbed, _: str, __: random.Random) -> None:
+    testbed.sandbox.knobs.turn(read_events=True)
 
 
 # -- kinds --
@@ -140,16 +150,24 @@ async def _no_outage(testbed: Testbed, _: str, __: random.Random) -> None:
 WEBS, WORKERS = ("web0", "web1"), ("worker0", "worker1")
 WEB_REDIS, WORKER_REDIS = ("web0-redis", "web1-redis"), ("worker0-redis", "worker1-redis")
 WORKER_WIX, WIX_WEB, VIEWERS = ("worker0-wix", "worker1-wix"), ("wix-web",), ("viewers-web0", "viewers-web1")
-REDIS, WIX_ITSELF = ("redis",), ("wix",)
+REDIS, WIX_ITSELF, WIX_EVENTS = ("redis",), ("wix",), ("wix-events",)
+
+LEASE_ENDS = 32.0
+"""Seconds until others read the events that a worker had claimed when it was cut off: its lease, and a gap between reads."""
+BACK_OFF_ENDS = 20.0
+"""Longest pause of the reads of events after faults of Wix for as long as these here last: 4, 8 and 16 s in a row."""
+TRIES_AGAIN = 62.0
+"""Seconds until events are read again after the permission was missing: RECONCILE, and a gap between reads."""
 
 
 def _kinds() -> list[FaultKind]:
     found = []
     for what, targets in (("web", WEBS), ("worker", WORKERS), ("Redis", REDIS)):
+        delay = 0.0 if what == "web" else LEASE_ENDS
         found += [
-            FaultKind(f"{what} killed (-9)", targets, (1, 4), _kill, _begin),
-            FaultKind(f"{what} stopped and continued", targets, (2, 20), _freeze, _thaw, silences=what == "web"),
-            FaultKind(f"{what} restarted (SIGTERM)", targets, (0.5, 1), _term, _begin),
+            FaultKind(f"{what} killed (-9)", targets, (1, 4), _kill, _begin, delays_events=delay),
+            FaultKind(f"{what} stopped and continued", targets, (2, 20), _freeze, _thaw, what == "web", delay),
+            FaultKind(f"{what} restarted (SIGTERM)", targets, (0.5, 1), _term, _begin, delays_events=delay),
         ]
     for what, targets in (
         ("web and Redis", WEB_REDIS),
@@ -158,12 +176,21 @@ def _kinds() -> list[FaultKind]:
         ("Wix and web", WIX_WEB),
         ("viewers and web", VIEWERS),
     ):
+        delay, silences = LEASE_ENDS if "worker" in what else 0.0, what == "viewers and web"
         found += [
-            FaultKind(f"link of {what} silent", targets, (3, 25), _silence, _heal, silences=what == "viewers and web"),
-            FaultKind(f"link of {what} reset", targets, (0.1, 0.2), _snap, _nothing),
+            FaultKind(f"link of {what} silent", targets, (3, 25), _silence, _heal, silences, delay),
+            FaultKind(f"link of {what} reset", targets, (0.1, 0.2), _snap, _nothing, delays_events=delay),
         ]
     for kind, text in (("503", "answers 503"), ("429", "answers 429"), ("hang", "hangs"), ("drop", "hangs up")):
-        found.append(FaultKind(f"Wix {text}", WIX_ITSELF, (4, 20), _outage(kind), _no_outage))
+        begin = _outage(kind)
+        found.append(FaultKind(f"Wix {text}", WIX_ITSELF, (4, 20), begin, _no_outage, delays_events=BACK_OFF_ENDS))
+    begin = _outage("503", "events")
+    found += [
+        FaultKind("Wix's events answer 503", WIX_EVENTS, (4, 20), begin, _no_outage, delays_events=BACK_OFF_ENDS),
+        FaultKind(
+            "Wix's events answer 403", WIX_EVENTS, (4, 20), _forbid_events, _allow_events, delays_events=TRIES_AGAIN
+        ),
+    ]
     found.append(FaultKind("Wix's reads lag 2-20 s", ("wix-reads",), (8, 25), _lag, _no_lag))
     found.append(FaultKind("webhooks lost, doubled, shuffled", ("wix-webhooks",), (8, 20), _storm, _no_storm))
     return found

@@ -25,6 +25,7 @@ REDIS_UNAVAILABLE = frozenset({"store_unavailable", "listener_lost", "webhook_no
 WIX_FAULTS = frozenset({"wix_fault"})
 STOPPED = REDIS_UNAVAILABLE | WIX_FAULTS
 """Events of a process that was stopped (SIGSTOP): when it continues, all its time-outs have expired."""
+NO_PERMISSION = frozenset({"events_forbidden"})
 NO_WEBHOOKS = frozenset({"webhooks_silent"})
 
 MACHINE = re.compile(r"WARNING Memory overcommit|vm\.overcommit|Transparent Huge Pages|TCP backlog setting|kernel has")
@@ -52,6 +53,8 @@ def explains(fault: FaultRecord) -> Mapping[str, frozenset[str]]:
         return dict.fromkeys(PARTS, REDIS_UNAVAILABLE)
     if target == "wix":
         return dict.fromkeys(WORKERS, WIX_FAULTS)
+    if target == "wix-events":
+        return dict.fromkeys(WORKERS, WIX_FAULTS | NO_PERMISSION)
     if target in {"wix-web", "wix-webhooks"}:
         return dict.fromkeys(WORKERS, NO_WEBHOOKS)
     if target in PARTS:

@@ -129,7 +129,7 @@ class ChaosRun:
         return False
 
     def _all_correct(self) -> bool:
-        now = {ticket: timeline.now for ticket, timeline in self.recorder.claims.items()}
+        now = {ticket: claims.now for ticket, claims in self.recorder.claims.items()}
         shown = all(
             viewer.shows(ticket) == now[ticket] for viewer in self.visitors.viewers for ticket in viewer.tickets
         )
@@ -150,6 +150,7 @@ class ChaosRun:
         record = Record(
             end=self.end,
             max_stale=float(SETTINGS["MAX_STALE"]),
+            watch_every=float(SETTINGS["WATCH_EVERY"]),
             viewers=self.visitors.viewers,
             claims=self.recorder.claims,
             actions=self.workload.actions,

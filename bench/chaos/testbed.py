@@ -34,6 +34,8 @@ SETTINGS = {
     "LOG_FORM": "json",
 }
 """The server's settings: times of a third of the defaults and less, so that a short run can break a bound."""
+OTHER_EVENTS = ("Lantern Parade", "Closing Ball")
+"""Events beside the first one, which have a quarter of the tickets that are added."""
 ALTERNATE_EVERY = 1.0
 """Seconds until webhooks go to the other web."""
 START_TIMEOUT = 30.0
@@ -135,10 +137,11 @@ async def running_testbed(folder: Path, seed: int, tickets: int, settings: Mappi
 
 
 def _fill(sandbox: Sandbox, number: int, rng: random.Random) -> None:
-    """Create more tickets of every kind, with about as much stock as a run sells."""
+    """Create more events, and more tickets of every kind, with about as much stock as a run sells."""
     world = sandbox.world
     sandbox.emitter.muted = True
-    event = sandbox.site.ids.event
+    main = world.event(sandbox.site.ids.event)
+    others = [world.create_event(title, main.start, main.end, main.zone).id for title in OTHER_EVENTS]
     names = ("Adult", "Child")
     for place in range(number - len(world.tickets)):
         options = place % 5 == 0
@@ -150,7 +153,7 @@ def _fill(sandbox: Sandbox, number: int, rng: random.Random) -> None:
         if not options and place % 7:
             prices = (Price(f"{cents / 100:.2f}", "USD"),)
         world.create(
-            event,
+            others[place // 4 % len(others)] if place % 4 == 3 else main.id,
             kind="plain",
             name=f"Stand {place + 1}",
             limit=None if place % 13 == 12 else rng.randrange(5, 120),

@@ -3,12 +3,16 @@
 In: each value of an object and its time; when reads lagged; when a viewer showed a claim, and when its connection was
 alive. Out: the time spans of false claims, the age of outdated claims, and when a viewer caught up. Values can be
 anything hashable; None is no claim, and never false. Times are seconds on one clock.
+
+A claim follows from a read of the ticket and a read of its event at another time. So it is allowed at a time if some
+state of the ticket and some state of the event give it that were both true not longer ago than Bounds says.
 """
 
 import math
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.rig.simulated_visitors import Shown
 
@@ -22,10 +26,18 @@ SLACK = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long an outdated claim may be shown, in seconds, while the connection is alive and while it is not."""
+    """How many seconds ago the state of the ticket and that of its event may have ended of which a claim is made.
 
-    connected: float
-    disconnected: float
+    *excused* are the spans that do not count for the event, in order: its reads were kept from happening.
+    """
+
+    ticket: float
+    event: float
+    excused: tuple[Span, ...] = ()
+
+    def later(self, by: float) -> "Bounds":
+        """Both limits raised by so many seconds."""
+        return Bounds(self.ticket + by, self.event + by, self.excused)
 
 
 class Timeline:
@@ -74,6 +86,11 @@ class Timeline:
         ]
         return merge((begin - self._slack, end + self._slack) for begin, end in own + late)
 
+    @property
+    def values(self) -> set[Value]:
+        """All values that the object ever had."""
+        return {value for _, value in self._changes}
+
     def _actual_spans(self, value: Value) -> Iterator[Span]:
         ends = [at for at, _ in self._changes[1:]] + [math.inf]
         for (begin, one), end in zip(self._changes, ends, strict=True):
@@ -81,34 +98,96 @@ class Timeline:
                 yield begin, end
 
 
+class Claims:
+    """What may be said of a ticket over time: *claim_of* a state of the ticket and a state of its event.
+
+    *event* is the timeline of what reads of the event answer; it is shared by the event's tickets.
+    """
+
+    def __init__(self, claim_of: Callable[[Any, Any], Value], ticket: Timeline, event: Timeline) -> None:
+        self.ticket = ticket
+        self.event = event
+        self._claim_of = claim_of
+        self._actual = Timeline()
+        self._states: dict[Value, list[tuple[Value, Value]]] = {}
+        self._known: dict[tuple[Value, Bounds], list[Span]] = {}
+
+    def add(self, at: float, ticket: Value, event: Value) -> None:
+        """Set both states from the time *at* on; *event* is as it is, also where reads do not tell it."""
+        self.ticket.add(at, ticket)
+        self._actual.add(at, self._claim_of(ticket, event))
+        self._states.clear()
+        self._known.clear()
+
+    @property
+    def now(self) -> Value:
+        """What is true now; raises IndexError if nothing ever was."""
+        return self._actual.now
+
+    def changed(self, begin: float, end: float) -> bool:
+        """Whether what is true changed between two times, both included."""
+        return self._actual.changed(begin, end)
+
+    def actual_spans(self, claim: Value) -> list[Span]:
+        """When the claim was true of the ticket and its event at the same time."""
+        return self._actual.actual_spans(claim)
+
+    def allowed_spans(self, claim: Value, bounds: Bounds) -> list[Span]:
+        """When some state of the ticket and some state of its event allowed the claim, each within its bound."""
+        if (claim, bounds) not in self._known:
+            found: list[Span] = []
+            for ticket, event in self._states_of(claim):
+                of_ticket = extend(self.ticket.allowed_spans(ticket), bounds.ticket)
+                of_event = extend(self.event.allowed_spans(event), bounds.event, bounds.excused)
+                found += intersect(of_ticket, of_event)
+            self._known[claim, bounds] = merge(found)
+        return self._known[claim, bounds]
+
+    def age(self, claim: Value, at: float, bounds: Bounds) -> float:
+        """Seconds since the ticket's state ended of which the claim is made, where the event's is within its bound."""
+        youngest = math.inf
+        for ticket, event in self._states_of(claim):
+            if not _covers(extend(self.event.allowed_spans(event), bounds.event, bounds.excused), at):
+                continue
+            for begin, end in self.ticket.allowed_spans(ticket):
+                if begin < at:
+                    youngest = min(youngest, max(0.0, at - end))
+        return youngest
+
+    def _states_of(self, claim: Value) -> Sequence[tuple[Value, Value]]:
+        if not self._states:
+            for ticket in self.ticket.values:
+                for event in self.event.values:
+                    self._states.setdefault(self._claim_of(ticket, event), []).append((ticket, event))
+        return self._states.get(claim, ())
+
+
 # -- checks --
 
 
-def false_spans(shown: Shown, true: Sequence[Span], connected: Sequence[Span], bounds: Bounds) -> list[Span]:
-    """When a claim was shown for longer than allowed, given when its value was *true*."""
+def false_spans(shown: Shown, claims: Claims, connected: Sequence[Span], bounds: Bounds, cut: Bounds) -> list[Span]:
+    """When a claim was shown for longer than allowed: *bounds* while connected, *cut* while not."""
     if shown.value is None:
         return []
     shown_span = [(shown.begin, shown.end)]
     while_connected = intersect(shown_span, connected)
     while_disconnected = subtract(shown_span, connected)
-    false = subtract(while_connected, _extend(true, bounds.connected)) + subtract(
-        while_disconnected, _extend(true, bounds.disconnected)
+    return merge(
+        subtract(while_connected, claims.allowed_spans(shown.value, bounds))
+        + subtract(while_disconnected, claims.allowed_spans(shown.value, cut))
     )
-    return merge(false)
 
 
-def claim_age(shown: Shown, true: Sequence[Span], within: Sequence[Span]) -> float:
+def claim_age(shown: Shown, claims: Claims, within: Sequence[Span], bounds: Bounds) -> float:
     """The longest time within these spans that an outdated claim was shown; inf if it had never been true."""
     if shown.value is None:
         return 0.0
-    oldest = 0.0
-    for begin, end in subtract(intersect([(shown.begin, shown.end)], within), true):
-        last = max((over for _, over in true if over <= begin), default=-math.inf)
-        oldest = max(oldest, end - last) if end > begin else oldest
-    return oldest
+    now = Bounds(0.0, bounds.event, bounds.excused)
+    outdated = subtract(intersect([(shown.begin, shown.end)], within), claims.allowed_spans(shown.value, now))
+    return max((claims.age(shown.value, end, bounds) for _, end in outdated), default=0.0)
 
 
-def caught_up(showings: Iterable[Shown], timeline: Timeline, since: float) -> float | None:
+def caught_up(showings: Iterable[Shown], timeline: Claims, since: float) -> float | None:
     """When a viewer first showed a value that was true at the time *since* or later; None if never."""
     for shown in showings:
         if shown.end <= since or shown.value is None:
@@ -167,5 +246,23 @@ def _without(piece: Span, hole: Span) -> Iterator[Span]:
     yield max(piece[0], hole[1]), piece[1]
 
 
-def _extend(spans: Iterable[Span], by: float) -> list[Span]:
-    return merge((begin, end + by) for begin, end in spans)
+def _covers(spans: Iterable[Span], at: float) -> bool:
+    """Whether a span includes this time; here its end is included too."""
+    return any(begin <= at <= end for begin, end in spans)
+
+
+def extend(spans: Iterable[Span], by: float, excused: Sequence[Span] = ()) -> list[Span]:
+    """Each span until *by* seconds after its end, without those that are *excused* (in order, apart from each other)."""
+    return merge((begin, _later(end, by, excused)) for begin, end in spans)
+
+
+def _later(at: float, by: float, excused: Sequence[Span]) -> float:
+    left = by
+    for begin, end in excused:
+        if end <= at:
+            continue
+        if at + left <= begin:
+            break
+        left -= max(0.0, begin - at)
+        at = end
+    return at + left

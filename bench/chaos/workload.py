@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sandbox.errors import Refused
-from sandbox.model import Price, Pricing, Ticket
+from sandbox.model import Event, EventStatus, Price, Pricing, Tax, Ticket
 from sandbox.world import Item, World
 
 T = TypeVar("T")
@@ -36,10 +36,33 @@ WEIGHTS = {
     "hide or show": 1.5,
     "sale starts later": 1,
     "event's title": 0.3,
+    "event's tax": 0.7,
+    "event's page": 0.5,
+    "pause registration": 0.8,
+    "disable registration": 0.6,
+    "unpublish event": 0.5,
+    "hide until the sale": 0.8,
+    "none per checkout": 0.8,
+    "cancel event": 0.1,
     "delete": 0.2,
 }
-EDITS = {"limit", "price", "name", "hide or show", "sale starts later", "event's title", "delete"}
-"""Actions of the organiser; all others change the stock."""
+UNDONE_BY = {
+    "pause registration": "open registration",
+    "disable registration": "open registration",
+    "unpublish event": "publish event",
+    "none per checkout": "some per checkout",
+}
+"""Actions that take tickets off sale, and the one that follows each of them: most tickets are for sale most of the time."""
+UNDONE_AFTER = (2.0, 10.0)
+"""Shortest and longest time until it follows, in seconds."""
+OF_EVENTS = {"pause registration", "disable registration", "unpublish event"}
+LAST_UNDONE_AFTER = (40.0, 60.0)
+"""The same for the last event: longer than an outdated counter may be shown, so that one that ignores its event is found."""
+LAST_EVENT = 2 / 3
+"""From this fraction on the last of three events is chosen."""
+BUYERS = {"buy", "hold", "cancel hold", "buy hold", "cancel order", "refund ticket"}
+"""Actions of buyers, which change the stock; all others are those of the organiser."""
+TAXES = (None, Tax("ADDED_AT_CHECKOUT", "VAT", "19"), Tax("INCLUDED_IN_PRICE", "VAT", "7", on_donations=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +89,20 @@ def plan(seed: int, seconds: float) -> list[Action]:
     """All actions of a run."""
     rng = random.Random(f"trade {seed}")
     found: list[Action] = []
+    kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
     at = rng.expovariate(ACTIONS_PER_SECOND)
     while at < seconds:
-        [kind] = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        found.append(Action(at, kind, rng.random(), rng.choice((1, 1, 2, 3, 5))))
+        [kind] = rng.choices(kinds, weights)
+        action = Action(at, kind, rng.random(), rng.choice((1, 1, 2, 3, 5)))
+        found.append(action)
+        if kind in UNDONE_BY:
+            last = kind in OF_EVENTS and action.which >= LAST_EVENT
+            undone = at + rng.uniform(*(LAST_UNDONE_AFTER if last else UNDONE_AFTER))
+            # What is closed at the end stays so, which viewers must show; but the facts of a draft cannot be read.
+            if undone <= seconds or kind == "unpublish event":
+                found.append(replace(action, at=min(seconds, undone), kind=UNDONE_BY[kind]))
         at += rng.expovariate(ACTIONS_PER_SECOND)
-    return found
+    return sorted(found, key=lambda one: one.at)
 
 
 class Workload:
@@ -83,6 +114,7 @@ class Workload:
         self._world = world
         self._tickets = list(tickets)
         self._done = done
+        self._events = list(world.events)
         self._deleted = 0
         self._handlers: dict[str, Callable[[Action], str | None]] = {
             "buy": self._buy,
@@ -97,6 +129,17 @@ class Workload:
             "hide or show": self._hide,
             "sale starts later": self._later,
             "event's title": self._title,
+            "event's tax": self._tax,
+            "event's page": self._page,
+            "pause registration": lambda action: self._of_event(action, world.pause_registration),
+            "disable registration": lambda action: self._of_event(action, world.disable_registration),
+            "open registration": lambda action: self._of_event(action, world.open_registration),
+            "unpublish event": self._unpublish,
+            "publish event": lambda action: self._of_event(action, world.publish_event),
+            "hide until the sale": self._hide_until_sale,
+            "none per checkout": lambda action: self._per_checkout(action, 0),
+            "some per checkout": lambda action: self._per_checkout(action, None),
+            "cancel event": self._cancel_event,
             "delete": self._delete,
         }
 
@@ -195,6 +238,47 @@ class Workload:
         self._world.update_event(ticket.event, title=f"Harbour Lights {round(action.which * 1000)}")
         return ticket.id
 
+    def _tax(self, action: Action) -> str | None:
+        event, ticket = self._event(action)
+        self._world.update_event(event.id, tax=TAXES[action.amount % len(TAXES)])
+        return ticket
+
+    def _page(self, action: Action) -> str | None:
+        event, ticket = self._event(action)
+        if action.amount == 1:
+            self._world.update_event(event.id, page_hidden=not event.page_hidden)
+        else:
+            self._world.update_event(event.id, slug=f"{event.id[:8]}-{round(action.which * 1000)}")
+        return ticket
+
+    def _of_event(self, action: Action, change: Callable[[str], Event]) -> str | None:
+        event, ticket = self._event(action)
+        change(event.id)
+        return ticket
+
+    def _unpublish(self, action: Action) -> str | None:
+        event, _ = self._event(action)
+        # What was canceled is not published again.
+        return None if event.status is EventStatus.CANCELED else self._of_event(action, self._world.unpublish_event)
+
+    def _hide_until_sale(self, action: Action) -> str:
+        ticket = self._ticket(action)
+        self._world.update(ticket.id, shown_early=False, start=self._world.now() + 2 + action.amount)
+        return ticket.id
+
+    def _per_checkout(self, action: Action, most: int | None) -> str:
+        ticket = self._ticket(action)
+        self._world.update(ticket.id, checkout_limit=most)
+        return ticket.id
+
+    def _cancel_event(self, _: Action) -> str | None:
+        """Cancel the last event; once, since that is for good."""
+        event = self._world.event(self._events[-1])
+        if event.status in {EventStatus.CANCELED, EventStatus.DRAFT}:
+            return None
+        self._world.cancel_event(event.id)
+        return self._ticket_of(event)
+
     def _delete(self, action: Action) -> str | None:
         if self._deleted == MAX_DELETED:
             return None
@@ -202,6 +286,14 @@ class Workload:
         ticket = self._ticket(action)
         self._world.delete(ticket.id)
         return ticket.id
+
+    def _event(self, action: Action) -> tuple[Event, str | None]:
+        """An event, and a ticket of it."""
+        event = self._world.event(self._events[int(action.which * len(self._events))])
+        return event, self._ticket_of(event)
+
+    def _ticket_of(self, event: Event) -> str | None:
+        return next((ticket.id for ticket in self._world.tickets_of(event.id)), None)
 
     def _ticket(self, action: Action) -> Ticket:
         return self._world.ticket(self._tickets[int(action.which * len(self._tickets))])

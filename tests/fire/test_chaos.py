@@ -18,7 +18,8 @@ from bench.chaos.checker import Record, Result
 from bench.chaos.consumer import Entry
 from bench.chaos.faults import FaultRecord
 from bench.chaos.logs import Line
-from bench.chaos.timeline import Span, Timeline
+from bench.chaos.recorder import Facts, FactsOverTime
+from bench.chaos.timeline import Bounds, Claims, Span, Timeline, extend
 from bench.chaos.workload import CompletedAction
 from tests.rig.percentile import percentile
 from tests.rig.report import report
@@ -28,16 +29,36 @@ from tests.rig.supervised_process import Ending
 from tests.rig.tcp_proxy import tcp_proxy
 from tests.rig.wix import WixRig
 
-MAX_STALE = 15.0
+MAX_STALE, WATCH_EVERY = 15.0, 5.0
+EVENT_LIMIT = MAX_STALE + checker.STALE_MARGIN + WATCH_EVERY + checker.EVENT_MARGIN
+"""Seconds for which a state of an event may be shown that is over, where no fault delays its reads."""
 END = 1000.0
 Told = Sequence[tuple[float, str | None]]
 
 
-def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -> Timeline:
-    """A ticket that had these values, each from its moment on."""
+def values(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -> Timeline:
+    """An object that had these values, each from its moment on."""
     found = Timeline(lags)
     for at, value in changes:
         found.add(at, value)
+    return found
+
+
+def past(*changes: tuple[float, str], lags: Sequence[tuple[Span, float]] = ()) -> Claims:
+    """What a ticket allowed to say, each from its moment on; its event never changed."""
+    found = Claims(lambda ticket, _: ticket, Timeline(lags), values((-math.inf, "open")))
+    for at, value in changes:
+        found.add(at, value, "open")
+    return found
+
+
+def past_of_both(*changes: tuple[float, str, str]) -> Claims:
+    """A ticket and its event that had these states, each from its moment on; while the event is closed, that is all that is said."""
+    event = Timeline()
+    found = Claims(lambda ticket, event: "closed" if event == "closed" else f"{ticket} {event}", Timeline(), event)
+    for at, ticket_state, event_state in changes:
+        event.add(at, event_state)
+        found.add(at, ticket_state, event_state)
     return found
 
 
@@ -51,10 +72,10 @@ def viewer(*told: tuple[float, str | None], lives: Sequence[Span] = ((0.0, END),
     return found
 
 
-def judged(truth: Timeline, *viewers: Visitor, **more: Any) -> Result:
+def judged(truth: Claims, *viewers: Visitor, **more: Any) -> Result:
     """The verdict on what these viewers showed until the end."""
     given = {"actions": (), "faults": (), "endings": (), "unexplained": (), "changes": (), "refused": (), **more}
-    return checker.check(Record(END, MAX_STALE, viewers, {"t": truth}, **given))
+    return checker.check(Record(END, MAX_STALE, WATCH_EVERY, viewers, {"t": truth}, **given))
 
 
 def broken(found: Result) -> dict[str, float]:
@@ -162,6 +183,102 @@ def test_wrong_number_at_the_end_never_healed() -> None:
     assert {"viewers that never healed": 2} == broken(found)
 
 
+# -- claims that follow from two reads --
+
+
+def test_ticket_and_event_may_be_of_different_times() -> None:
+    """A new number together with the event's old state is allowed, since they are read one after the other."""
+    truth = past_of_both((0, "5 left", "no tax"), (100, "4 left", "tax"))
+
+    found = judged(truth, viewer((0, "5 left no tax"), (100.1, "4 left no tax"), (105, "4 left tax")))
+    other_way = judged(truth, viewer((0, "5 left no tax"), (100.1, "5 left tax"), (105, "4 left tax")))
+
+    assert {} == broken(found)
+    assert {} == broken(other_way)
+
+
+@pytest.mark.parametrize(("late", "lie"), [(-1.0, 0.0), (2.0, 2.0)])
+def test_outdated_state_of_an_event_is_found_to_the_second(late: float, lie: float) -> None:
+    """That registration is open may be said for MAX_STALE, WATCH_EVERY and 13 s after it closed, while the number is current."""
+    truth = past_of_both((0, "5 left", "open"), (100, "5 left", "closed"))
+
+    found = judged(truth, viewer((0, "5 left open"), (100 + EVENT_LIMIT + late, "closed")))
+
+    assert lie == pytest.approx(found.bounds[0].value, abs=0.1)
+
+
+def test_outdated_number_is_not_excused_by_its_event() -> None:
+    """A number has its own limit, however long reads of events are delayed."""
+    truth = past_of_both((0, "5 left", "open"), (100, "4 left", "open"))
+    forbidden = FaultRecord("Wix's events answer 403", "wix-events", 100, 200)
+
+    found = judged(truth, viewer((0, "5 left open"), (130, "4 left open")), faults=[forbidden])
+
+    assert {"false claims": pytest.approx(30 - MAX_STALE - checker.STALE_MARGIN, abs=0.1)} == broken(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "delay"),
+    [
+        ("Wix's events answer 403", "wix-events", faults.TRIES_AGAIN),
+        ("Wix's events answer 503", "wix-events", faults.BACK_OFF_ENDS),
+        ("worker killed (-9)", "worker0", faults.LEASE_ENDS),
+        ("web killed (-9)", "web0", None),
+    ],
+)
+def test_fault_adds_its_own_time_to_an_event(kind: str, target: str, delay: float | None) -> None:
+    """A fault that keeps events from being read adds its time and that of its healing, and another fault adds none."""
+    truth = past_of_both((0, "5 left", "open"), (100, "5 left", "closed"))
+    excused = 0.0 if delay is None else 10 + delay
+    over = 100 + EVENT_LIMIT + excused
+    fault = [FaultRecord(kind, target, 100, 110)]
+
+    kept = judged(truth, viewer((0, "5 left open"), (over - 1, "closed")), faults=fault)
+    late = judged(truth, viewer((0, "5 left open"), (over + 2, "closed")), faults=fault)
+
+    assert {} == broken(kept)
+    assert {"false claims": pytest.approx(2.0, abs=0.1)} == broken(late)
+
+
+def test_combination_that_no_reads_give_is_false_at_once() -> None:
+    """A claim is false from its first moment if one of its parts was not true yet, or never is true together with the other."""
+    truth = past_of_both((0, "5 left", "open"), (300, "4 left", "open"), (600, "3 left", "taxed"))
+
+    early = judged(truth, viewer((0, "5 left open"), (298, "4 left open"), (601, "3 left taxed")))
+    never = judged(
+        truth, viewer((0, "5 left open"), (300, "4 left open"), (601, "5 left taxed"), (603, "3 left taxed"))
+    )
+
+    assert {"false claims": pytest.approx(2.0, abs=0.1)} == broken(early)
+    assert {"false claims": pytest.approx(2.0, abs=0.1)} == broken(never)
+
+
+def test_viewer_with_the_events_old_state_never_healed() -> None:
+    """At the end the number together with an event's state that is over is wrong, however new that is."""
+    truth = past_of_both((0, "5 left", "open"), (999, "5 left", "closed"))
+
+    found = judged(truth, viewer((0, "5 left open")), viewer((0, "5 left open"), (999.1, "closed")))
+
+    assert {"viewers that never healed": 1} == broken(found)
+
+
+def test_excused_time_is_not_counted() -> None:
+    """A span is extended by seconds outside the excused spans, also where it ends within one of them."""
+    assert [(0, 15.0)] == extend([(0, 10)], 5.0)
+    assert [(0, 25.0)] == extend([(0, 10)], 5.0, [(12, 22)])
+    assert [(0, 27.0)] == extend([(0, 10)], 5.0, [(8, 22)])
+    assert [(0, 45.0)] == extend([(0, 10)], 5.0, [(1, 2), (12, 22), (23, 43), (50, 60)])
+    assert [(0, 15.0)] == extend([(0, 10)], 5.0, [(15, 30)])
+
+
+def test_age_of_a_claim_is_that_of_its_ticket() -> None:
+    """The age that is reported is that of the ticket's part; the event's part only has to be within its limit."""
+    truth = past_of_both((0, "5 left", "open"), (100, "4 left", "open"), (105, "4 left", "closed"))
+
+    assert 10.0 == pytest.approx(truth.age("5 left open", 110, Bounds(25, 33)), abs=0.1)
+    assert math.inf == truth.age("5 left open", 200, Bounds(25, 33)), "the event's state is too old"
+
+
 # -- times --
 
 
@@ -191,6 +308,19 @@ def test_orders_during_faults_are_not_calm() -> None:
     assert found.healings[0].alone
 
 
+def test_orders_are_not_calm_until_events_are_read_again() -> None:
+    """After the permission was missing an order counts as calm when events are read again, though no viewer was wrong before."""
+    again = 110 + faults.TRIES_AGAIN
+    truth = past((0, "9"), (120, "8"), (again + 1, "7"))
+    actions = [CompletedAction(at, at, "buy", "t") for at in (120, again + 1)]
+    told = viewer((0, "9"), (140, "8"), (again + 1.2, "7"))
+    forbidden = FaultRecord("Wix's events answer 403", "wix-events", 100, 110)
+
+    found = judged(truth, told, actions=actions, faults=[forbidden])
+
+    assert [pytest.approx(0.2)] == found.calm
+
+
 def test_overlapping_faults_are_reported_separately() -> None:
     """A fault that heals only after the next has begun says nothing of its kind."""
     truth = past((0, "9"), (105, "8"))
@@ -204,21 +334,52 @@ def test_overlapping_faults_are_reported_separately() -> None:
 # -- changes, logs, ends --
 
 
+def facts_over_time(ticket: Timeline) -> dict[str, FactsOverTime]:
+    """The facts of the one ticket, whose event was x and then y."""
+    return {"t": FactsOverTime(ticket, values((0, "x"), (2, "y")))}
+
+
 def test_changes_form_a_complete_chain() -> None:
     """A change that is missing, given twice, out of order or invented is found; a whole chain is accepted."""
-    facts = {"t": past((0, "a"), (1, "b"), (2, "c"))}
-    whole = [Entry("t", 1, None, "a"), Entry("t", 2, "a", "b"), Entry("t", 3, "b", "c")]
+    facts = facts_over_time(values((0, "a"), (1, "b"), (2, "c")))
+    a, b, c = Facts("a", "x"), Facts("b", "x"), Facts("c", "y")
+    whole = [Entry("t", 1, None, a), Entry("t", 2, a, b), Entry("t", 3, b, c)]
 
     assert [] == consumer.chain_errors(whole, facts)
     assert ["t: version 3 does not go on from 1"] == consumer.chain_errors([whole[0], whole[2]], facts)
-    assert ["t: version 4 doubles 3"] == consumer.chain_errors([*whole, Entry("t", 4, "b", "c")], facts)
+    assert ["t: version 4 doubles 3"] == consumer.chain_errors([*whole, Entry("t", 4, b, c)], facts)
     assert ["t: the last change is not the present"] == consumer.chain_errors(whole[:2], facts)
     assert ["t: its first change has a before"] == consumer.chain_errors(whole[1:], facts)
     assert ["t: no change ever came"] == consumer.chain_errors([], facts)
     assert "t: version 2 has facts that the world never had" in consumer.chain_errors(
-        [whole[0], Entry("t", 2, "a", "x")], facts
+        [whole[0], Entry("t", 2, a, Facts("z", "x"))], facts
     )
-    assert "t: version 1 comes after 2" in consumer.chain_errors([whole[0], whole[1], Entry("t", 1, "b", "c")], facts)
+    assert "t: version 1 comes after 2" in consumer.chain_errors([whole[0], whole[1], Entry("t", 1, b, c)], facts)
+
+
+def test_facts_of_ticket_and_event_are_checked_separately() -> None:
+    """A change has facts of the ticket and of its event, each of which must have been true, if at different times."""
+    facts = facts_over_time(values((0, "a"), (1, "b")))
+    first, last = Entry("t", 1, None, Facts("a", "x")), Facts("b", "y")
+    between, invented, missing = Facts("a", "y"), Facts("b", "z"), Facts("b", None)
+
+    assert [] == consumer.chain_errors(
+        [first, Entry("t", 2, first.after, between), Entry("t", 3, between, last)], facts
+    )
+    for wrong in (invented, missing):
+        found = consumer.chain_errors([first, Entry("t", 2, first.after, wrong)], facts)
+        assert "t: version 2 has facts that the world never had" in found
+    old = consumer.chain_errors([first, Entry("t", 2, first.after, Facts("b", "x"))], facts)
+    assert ["t: the last change is not the present"] == old, "the event's part is outdated"
+
+
+def test_deleted_ticket_has_no_facts() -> None:
+    """The last change of a deleted ticket has no facts after it, whatever its event does."""
+    deleted = values((0, "a"))
+    deleted.add(1, None)
+    first = Entry("t", 1, None, Facts("a", "x"))
+
+    assert [] == consumer.chain_errors([first, Entry("t", 2, first.after, None)], facts_over_time(deleted))
 
 
 def test_log_line_is_explained_by_a_fault_of_its_process() -> None:
@@ -265,11 +426,34 @@ def test_seed_determines_the_plan() -> None:
     """One seed gives the same orders and faults each time, another seed others, and every fault ends before the run."""
     assert workload.plan(7, 60) == workload.plan(7, 60) != workload.plan(8, 60)
     assert faults.plan(7, 300) == faults.plan(7, 300) != faults.plan(8, 300)
-    assert all(0 <= act.at < 60 for act in workload.plan(7, 60))
+    assert all(0 <= act.at <= 60 for act in workload.plan(7, 60))
     for seed in range(20):
         plan = faults.plan(seed, 300)
         assert plan
         assert all(faults.QUIET_START <= one.at <= one.at + one.seconds <= 300 - faults.QUIET_END for one in plan)
+
+
+def test_tickets_are_put_on_sale_again() -> None:
+    """Each action that takes tickets off sale is undone for the same objects, within seconds unless it is of the last event."""
+    plan = workload.plan(1, 300)
+
+    for kind, undo in workload.UNDONE_BY.items():
+        done = [act for act in plan if act.kind == kind and act.at < 240]
+        assert done, kind
+        for act in done:
+            last = kind in workload.OF_EVENTS and act.which >= workload.LAST_EVENT
+            _, latest = workload.LAST_UNDONE_AFTER if last else workload.UNDONE_AFTER
+            assert any(one.kind == undo and one.which == act.which and 0 < one.at - act.at <= latest for one in plan)
+
+
+def test_unpublished_events_are_published_before_the_end() -> None:
+    """No event is a draft at the end of a run, since its facts could not be read then."""
+    plans = [workload.plan(seed, 40) for seed in range(20)]
+    unpublished = [(plan, act) for plan in plans for act in plan if act.kind == "unpublish event"]
+
+    assert unpublished
+    for plan, act in unpublished:
+        assert any(one.kind == "publish event" and act.at < one.at <= 40 and one.which == act.which for one in plan)
 
 
 def test_every_kind_of_fault_occurs() -> None:

@@ -12,6 +12,7 @@ from server.errors import RedisUnavailable, RedisUnfit
 from server.redis.client import RedisClient, Use
 from server.redis.node import Node
 from server.store import scripts
+from server.store.schedule import EVENTS, TICKETS
 from tests.rig import fake_redis
 from tests.rig.cluster import Cluster
 from tests.rig.default_keys import WAKE, channel, key
@@ -32,8 +33,8 @@ async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
 
 async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
     """Run a script that writes."""
-    keys = [key(site, name) for name in ("site", "due", "hinted", "watched", "heard", "holds", "event:-")]
-    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, ticket]))
+    keys = [key(site, name) for name in ("site", *TICKETS, "heard", "holds", "event:-", *EVENTS)]
+    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, "", ticket]))
 
 
 async def add_site(store: RedisClient, site: str) -> None:

@@ -42,6 +42,17 @@ async def test_outage_of_a_part(wix: WixRig, of: Any, down: list[str]) -> None:
     assert down == found
 
 
+async def test_outage_of_events_alone(wix: WixRig) -> None:
+    """The Events API can fail while ticket definitions are answered."""
+    headers = {"Authorization": await wix.token()}
+    wix.knobs.turn(outage="503", outage_of="events")
+
+    events = await wix.http.post("/events/v3/events/query", json={"query": {"paging": {"limit": 1}}}, headers=headers)
+    ticket = await ask(wix, "api", headers["Authorization"])
+
+    assert (503, 200) == (events.status_code, ticket.status_code)
+
+
 async def test_nonsense_has_status_200(wix: WixRig) -> None:
     """Nonsense is a 200 that is not JSON."""
     wix.knobs.turn(outage="nonsense")
