@@ -46,7 +46,7 @@ Where things are:
     subscriptions.py  pub/sub: subscribes, and opens a lost or silent link again
     heartbeat.py      a frame to every viewer every 25 s
     other_rules.py    counters made with other LOW_AT or SHOW_AT_MOST are not shown; /readyz `rules`
-    disallowed.py     counters that our rules do not allow, whoever published or stored them, are not shown
+    disallowed.py     counters that our rules do not allow, no matter who published or stored them, are not shown
     rereads.py        has tickets read again whose stored counters are not shown
     unconfirmed.py    how many ids of tickets that Wix has not confirmed may be watched
 

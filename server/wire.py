@@ -27,7 +27,8 @@ WEBHOOK_RETRY_AFTER = 1
 """Seconds, told by Retry-After to Wix where a webhook could not be taken."""
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_HALF = re.compile("[\ud800-\udfff]")
+HALF = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair, which JSON can hold and UTF-8 cannot."""
 _V = re.compile(r'\{"v":([1-9][0-9]{0,15}),')
 _FORBIDDEN = r"\s\x00-\x1f\x7f-\x9f\ud800-\udfff\"'<>\\"
 _ADDRESS = re.compile(rf"https?://[^/?#{_FORBIDDEN}]+[^{_FORBIDDEN}]{{0,2000}}")
@@ -55,7 +56,7 @@ def dumps(value: Any, *, sort: bool = False) -> str:
     """JSON without white space that can be encoded as UTF-8; members keep their order, or are sorted."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
     # A name that was cut inside an emoji ends in half a surrogate pair, which JSON allows and UTF-8 does not.
-    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
+    return HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def canonical(value: Any) -> str:
@@ -90,7 +91,7 @@ def with_v(v: int, body: str) -> str:
 def counter_of(text: str) -> Counter | None:
     """The counter that `with_v` wrote as this text; None for a text that it did not write, whatever it is.
 
-    Whoever may write to Redis can publish or store any text, and what this answers is shown to visitors: a text counts only
+    Anyone who may write to Redis can publish or store any text, and what this answers is shown to visitors: a text counts only
     if its counter is written as the same bytes again.
     """
     v = v_of(text)

@@ -137,7 +137,7 @@ PAID = ("25.00", False)
         ("FEE_ADDED_AT_CHECKOUT", "ADDED_AT_CHECKOUT", "5.00", True, "added"),
     ],
 )
-def test_fees(fee: str | None, tax: str | None, amount: str, chosen: bool, fees: str) -> None:
+def test_fees_of_a_ticket(fee: str | None, tax: str | None, amount: str, chosen: bool, fees: str) -> None:
     """A free ticket has no fees; a price that the buyer chooses has tax only where the organiser says so."""
     price = {"value": amount, "currency": "USD"}
     method = {"guestPrice": price} if chosen else {"fixedPrice": price}

@@ -1,4 +1,4 @@
-"""Counters that our rules do not allow, or that no process of ours wrote: they are shown to nobody, whoever they come from.
+"""Counters that our rules do not allow, or that no process of ours wrote: they are not shown, wherever they come from.
 
 In: what the feed finds that a topic does not take. Out: a metric, a warning that says what to do, and how soon the stored
 counter may be read for one that was published. There are three causes: a process with another LOW_AT or SHOW_AT_MOST, a process
@@ -12,7 +12,7 @@ from server.hub.topics import Topic
 from server.logs import RepeatedWarning
 
 READ_EVERY = 1.0
-"""Seconds between two reads of a topic because of what is published: whoever publishes much causes no more."""
+"""Seconds between two reads of a topic because of what is published: many messages cause no more."""
 HINT = (
     "run all processes with the same LOW_AT, SHOW_AT_MOST and version; if they are, another program writes to our keys or "
     "channels: set another REDIS_PREFIX, and a password for Redis"

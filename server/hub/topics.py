@@ -93,7 +93,7 @@ class Topic:
     def take(self, text: str, fresh_until: float) -> bool:
         """Keep a counter unless a newer one is here: published messages may arrive in any order.
 
-        Tells whether the text may be shown. This is the only way in, so what it does not take is shown to nobody (law 13): a
+        Tells whether the text may be shown. This is the only way in, so what it does not take is not shown (law 13): a
         counter of another ticket, one that our rules do not allow, and any text that no process of ours wrote.
         """
         if text != self.counter:

@@ -28,7 +28,7 @@ class Namespace:
     def of(cls, url: str, prefix: str = DEFAULT_PREFIX) -> "Namespace":
         """The namespace of a *prefix* in the database that the URL names; raises ValueError for a URL that cannot be read."""
         db = db_of(url)
-        # No prefix contains `@`, so `a` in database 3 is nobody else's `a@3`.
+        # No prefix contains `@`, so the `a@3` of `a` in database 3 is the name of no other.
         return cls(prefix, prefix if db == 0 else f"{prefix}@{db}")
 
 

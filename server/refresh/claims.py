@@ -1,7 +1,8 @@
 """Claims due tickets of each site and has them read.
 
-In: the schedules of all known sites. Out: lots, which reader.py and events.py read, and listings, which listing.py reads. One task a site
-claims; each claim is read by a task of its own, at most three a site and sixteen in the process (less than httpx's pool). A call
+In: the schedules of all known sites. Out: lots, which reader.py and events.py read, and listings, which listing.py
+reads. One task a site claims; each claim is read by a task of its own, at most three a site and sixteen in the process (less
+than httpx's pool). A call
 is never cancelled: `stop` lets calls in flight end.
 """
 
@@ -23,6 +24,7 @@ from server.store.snapshots import Snapshots
 
 MAX_READS = 16
 MAX_READS_PER_SITE = 3
+"""A listing and a read of events leave one for tickets."""
 POLL_EVERY = 1.0
 """Seconds between two polls of a schedule without a wake-up: a lost one costs no more."""
 RELOAD_SITES_EVERY = 5.0

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from server import logs
-from server.errors import NotThere, RedisUnavailable, WixForbidden, WixRefused, WixUnavailable
+from server.errors import NotThere, WixForbidden, WixRefused, WixUnavailable
 from server.logs import RepeatedWarning
 from server.model import Event, EventId, SiteId
 from server.refresh import faults
@@ -108,7 +108,7 @@ class EventReader:
         if self._clock() < self._one_by_one_until:
             return await self._read_one_by_one(site, version, events, priority)
         try:
-            found = await self.wix.events(site, events, lambda: self._may_call_again(site, priority))
+            found = await self.wix.events(site, events, lambda: self.schedule.try_spend(site, priority))
         except WixRefused as error:
             self._one_by_one_until = self._clock() + QUERY_AGAIN_AFTER
             log.warning("events_query_refused", site=site, events=len(events), error=str(error))
@@ -129,7 +129,7 @@ class EventReader:
             if isinstance(version, Wait) or self._clock() >= ends:
                 return events[place:]
             try:
-                found = await self.wix.event(site, id_, lambda: self._may_call_again(site, rest))
+                found = await self.wix.event(site, id_, lambda: self.schedule.try_spend(site, rest))
             except NotThere:
                 found = None
             except WixRefused as error:
@@ -137,10 +137,3 @@ class EventReader:
                 found = None
             await self.events.keep(site, version, [id_], [found] if found else [])
         return ()
-
-    async def _may_call_again(self, site: SiteId, priority: Priority) -> bool:
-        """Pay for a second call, with a new token; False also while Redis is unavailable."""
-        try:
-            return not isinstance(await self.schedule.spend(site, priority), Wait)
-        except RedisUnavailable:
-            return False

@@ -5,11 +5,10 @@ claimed, and how many reads run at once, is decided in claims.py.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from server import logs, metrics
-from server.errors import Malformed, NotThere, RedisUnavailable, WixRefused, WixUnavailable
+from server.errors import Malformed, NotThere, WixRefused, WixUnavailable
 from server.model import Definition, Pace, SiteId, TicketId
 from server.refresh import faults
 from server.refresh.events import EventReader
@@ -46,8 +45,8 @@ class Reader:
         self._silent_sites = SilentSites(schedule, expected=isinstance(wix.credentials, App))
 
     async def read(self, lot: Lot, *, since: float | None = None) -> None:
-        """Read a lot, keep Wix's answer, settle every ticket; *since* is when the claim was asked for (see `_deadline`)."""
-        with self._deadline(since):
+        """Read a lot, keep Wix's answer, settle every ticket; *since* is when it was claimed (time.monotonic(); None = now)."""
+        with deadline.within(self.schedule.timing.calls_within, since=since):
             try:
                 found = await self._query(lot, lot.tickets)
             except (WixUnavailable, NotThere) as error:
@@ -58,21 +57,14 @@ class Reader:
 
     async def page(self, site: SiteId, version: int, cursor: str | None, *, since: float | None = None) -> Page:
         """Read and keep a page of a site's listing that was paid for with this *version*; *since* is as in `read`."""
-        with self._deadline(since):
-            result = await self.wix.page(site, cursor, lambda: self._may_call_again(site, Priority.REST))
+        with deadline.within(self.schedule.timing.calls_within, since=since):
+            result = await self.wix.page(site, cursor, lambda: self.schedule.try_spend(site, Priority.REST))
             found, waiting = await self._keep(site, version, result, Priority.REST, Cause.LISTING)
             return Page(found, waiting, result.unreadable, result.next_cursor)
 
-    def _deadline(self, since: float | None) -> AbstractContextManager[None]:
-        """End all calls to Wix in this block before the lease ends, since the budget counts the claim only until then.
-
-        *since* is when the claim was asked for (time.monotonic(); None = now): the process may have been suspended since.
-        """
-        return deadline.within(self.schedule.timing.calls_within, since=since)
-
     async def _query(self, lot: Lot, tickets: Sequence[TicketId]) -> list[NextRead]:
         try:
-            result = await self.wix.query(lot.site, tickets, lambda: self._may_call_again(lot.site, lot.priority))
+            result = await self.wix.query(lot.site, tickets, lambda: self.schedule.try_spend(lot.site, lot.priority))
         except WixRefused as error:
             log.warning("query_refused", site=lot.site, tickets=len(tickets), error=str(error))
             if len(tickets) == 1:
@@ -82,7 +74,7 @@ class Reader:
             half = len(tickets) // 2
             found: list[NextRead] = []
             for part in (tickets[:half], tickets[half:]):
-                if await self._spend(lot.site, lot.priority):
+                if not isinstance(await self.schedule.spend(lot.site, lot.priority), Wait):
                     found += await self._query(lot, part)
                 else:
                     found += read_again(part)
@@ -155,7 +147,7 @@ class Reader:
         if isinstance(version, Wait):
             return NextRead(ticket, Pace.LIVE, again=True)
         try:
-            definition = await self.wix.get(lot.site, ticket, lambda: self._may_call_again(lot.site, lot.priority))
+            definition = await self.wix.get(lot.site, ticket, lambda: self.schedule.try_spend(lot.site, lot.priority))
         except NotThere:
             metrics.missing.labels("deleted").inc()
             event = next((s.event for s in await self.snapshots.stored(lot.site, [ticket])), None)
@@ -171,17 +163,6 @@ class Reader:
         metrics.missing.labels("found").inc()
         found, waiting = await self._keep(lot.site, version, QueryResult((definition,), frozenset()), lot.priority)
         return (found or read_again(waiting))[0]
-
-    async def _spend(self, site: SiteId, priority: Priority) -> bool:
-        """Pay for one more call; False if the budget has none."""
-        return not isinstance(await self.schedule.spend(site, priority), Wait)
-
-    async def _may_call_again(self, site: SiteId, priority: Priority) -> bool:
-        """Pay for a second call, with a new token; False also while Redis is unavailable."""
-        try:
-            return await self._spend(site, priority)
-        except RedisUnavailable:
-            return False
 
 
 def _next_read(definition: Definition) -> NextRead:

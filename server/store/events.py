@@ -14,11 +14,9 @@ from server.model import Event, EventId, SiteId
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.keys import Keys
-from server.store.schedule import DAY, EVENTS, TICKETS
-from server.store.timing import Timing, micros
+from server.store.schedule import TICKETS
+from server.store.timing import DAY, TWO_DAYS, Timing, micros
 from server.wire import canonical
-
-TWO_DAYS = 172_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Events:
         if not asked:
             return 0
         found = {one.id: one for one in answered}
-        keys = [self.keys.key(site, name) for name in ("site", *TICKETS, *EVENTS[::2], "slugs")]
+        keys = [self.keys.key(site, name) for name in ("site", *TICKETS, "events_due", "events_watched", "slugs")]
         args: list[str | int] = [version, TWO_DAYS, micros(DAY), micros(self.timing.reconcile), self.keys.wake]
         for id_ in asked:
             one = found.get(id_)

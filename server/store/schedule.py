@@ -10,13 +10,14 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from server.counter import Rules
+from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Pace, SiteId, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
 from server.store.claims import LISTING, EventLot, Listing, Lot, NextRead, read_again
 from server.store.keys import Keys
-from server.store.timing import Timing, micros, seconds
+from server.store.timing import DAY, TWO_DAYS, Timing, micros, seconds
 
 KEPT_AFTER_REMOVAL = ("reads", "changes", "history")
 """Keys of a site that are kept for two days: an app that is installed again continues the versions and the logs."""
@@ -25,13 +26,11 @@ TICKETS = ("due", "hinted", "watched")
 EVENTS = ("events_due", "events_hinted", "events_watched")
 """The sorted sets of a site's schedule: of its tickets, and of its events."""
 
-DAY = 86_400.0
-
 
 class Schedule:
     """The due times of all sites; *chance* gives numbers in [0, 1) for the jitter of pauses.
 
-    Every method raises RedisUnavailable when Redis does not take its command.
+    Every method but `try_spend` raises RedisUnavailable when Redis does not take its command.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Schedule:
         """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest."""
         names = ("site", *TICKETS, "heard", "holds", "claimed", *EVENTS, "slugs", *KEPT_AFTER_REMOVAL)
         keys = [self.keys.key(site, name) for name in names]
-        await self.redis.run(scripts.REMOVE_SITE, keys, [int(2 * DAY)])
+        await self.redis.run(scripts.REMOVE_SITE, keys, [TWO_DAYS])
         await self.redis.do("SREM", self.keys.sites, site)
 
     async def sites(self) -> frozenset[SiteId]:
@@ -177,22 +176,27 @@ class Schedule:
         )
         return int(value) if kind == "go" else Wait(seconds(value))
 
+    async def try_spend(self, site: SiteId, priority: Priority) -> bool:
+        """Pay for a second call, with a new token; False if the budget has none, and while Redis is unavailable."""
+        try:
+            return not isinstance(await self.spend(site, priority), Wait)
+        except RedisUnavailable:
+            return False
+
     async def settle(self, lot: Lot, found: Sequence[NextRead]) -> None:
         """A lot was read: give each ticket its next due time."""
         await self._settle(lot.site, "good", lot.version, lot.lease, found)
 
     async def settle_events(self, lot: EventLot, unread: Collection[EventId] = ()) -> None:
         """A lot of events was read, but for those *unread*, which are due again in a moment: give each its next due time."""
-        found = [NextRead(TicketId(event), Pace.LIVE, again=event in unread) for event in lot.events]
-        await self._settle(lot.site, "events", lot.version, lot.lease, found, due=EVENTS)
+        await self._settle_events(lot, "events", unread)
 
     async def release(self, claim: Lot | EventLot | Listing) -> None:
         """A claim was not read: its tickets, its events or the listing are due again."""
         if isinstance(claim, Listing):
             await self._extend(claim, "back")
         elif isinstance(claim, EventLot):
-            found = [NextRead(TicketId(event), Pace.LIVE, again=True) for event in claim.events]
-            await self._settle(claim.site, "none", claim.version, claim.lease, found, due=EVENTS)
+            await self._settle_events(claim, "none", claim.events)
         else:
             await self._settle(claim.site, "none", claim.version, claim.lease, read_again(claim.tickets))
 
@@ -235,6 +239,10 @@ class Schedule:
             [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
         )
         return Listing(listing.site, int(at)) if extended and at else None
+
+    async def _settle_events(self, lot: EventLot, outcome: str, again: Collection[EventId]) -> None:
+        found = [NextRead(TicketId(event), Pace.LIVE, again=event in again) for event in lot.events]
+        await self._settle(lot.site, outcome, lot.version, lot.lease, found, due=EVENTS)
 
     async def _settle(
         self,

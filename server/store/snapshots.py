@@ -16,10 +16,9 @@ from server.store import scripts
 from server.store.budget import Priority
 from server.store.keys import Keys
 from server.store.rules_warning import RulesWarning
-from server.store.timing import Timing, micros
+from server.store.timing import TWO_DAYS, Timing, micros
 from server.wire import canonical, counter_body
 
-TWO_DAYS = 172_800
 WEEK_MS = 7 * 86_400_000
 
 

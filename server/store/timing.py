@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass
 
+DAY = 86_400
+TWO_DAYS = 2 * DAY
+"""Seconds: for so long a ticket stays tracked after it was watched, and what is not tracked is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -31,7 +35,10 @@ class Timing:
 
     @property
     def calls_within(self) -> float:
-        """Seconds within which all calls of a claim end: less than its lease, since the budget counts the claim only until then."""
+        """Seconds within which all calls of a claim end, from when it was asked for: the process may have been suspended since.
+
+        Less than the lease, since the budget counts the claim only until then.
+        """
         return 0.8 * self.lease
 
 

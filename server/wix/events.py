@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.model import Event, EventId, EventStatus, Registration
-from server.wix.members import id_of, members, name_of, object_of, page, text
+from server.wix.members import id_of, members, name_of, object_of, one_of, page, text
 
 FACTS = (
     "id", "title", "slug", "status", "dateAndTimeSettings", "location", "eventPageUrl", "eventDisplaySettings",
@@ -26,13 +26,12 @@ CLOSED = frozenset({"CLOSED_MANUALLY", "OPEN_RSVP", "OPEN_RSVP_WAITLIST_ONLY", "
 def event(json: Any) -> Event:
     """Parse one event; raises Malformed where it has no id."""
     entity = object_of(json, "event")
-    status = str(entity.get("status"))
     registration = members(entity.get("registration"))
     tax = members(members(registration.get("tickets")).get("taxSettings"))
     has_page = members(entity.get("eventDisplaySettings")).get("hideEventDetailsPage") is not True
     return Event(
         id=EventId(id_of(entity.get("id"), "id")),
-        status=EventStatus(status) if status in set(EventStatus) else None,
+        status=one_of(EventStatus, entity.get("status")),
         registration=_registration(registration),
         slug=name_of(entity.get("slug")),
         page=page(entity.get("eventPageUrl")) if has_page else None,

@@ -3,15 +3,15 @@
 In: parsed JSON. Out: values, or Malformed naming what is wrong. Source: Wix, "Troubleshooting" (fields without value).
 """
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from server.errors import Malformed
-from server.wire import guid, is_address
+from server.wire import HALF, guid, is_address
 
-_HALF = re.compile("[\ud800-\udfff]")
+E = TypeVar("E", bound=StrEnum)
 
 
 def parse_time(text: Any, ticket: str) -> int | None:
@@ -45,7 +45,12 @@ def text(json: Any) -> str | None:
 def name_of(json: Any) -> str | None:
     """The text, or None where there is none or it cannot be encoded as UTF-8, and so cannot name anything."""
     found = text(json)
-    return found if found and not _HALF.search(found) else None
+    return found if found and not HALF.search(found) else None
+
+
+def one_of(kind: type[E], json: Any) -> E | None:
+    """The value of this enumeration, or None where there is none, or one that is not known here."""
+    return kind(json) if isinstance(json, str) and json in set(kind) else None
 
 
 def objects(json: Any) -> Iterable[dict[str, Any]]:

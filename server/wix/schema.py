@@ -10,7 +10,7 @@ from typing import Any
 
 from server.errors import Malformed
 from server.model import Definition, Event, EventId, EventStatus, Price, Sale, SaleStatus, TicketId
-from server.wix.members import id_of, members, object_of, objects, page, parse_time, text
+from server.wix.members import id_of, members, object_of, objects, one_of, page, parse_time, text
 
 NOT_FACTS = frozenset({"salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails"})
 """Members that change with sales or with every edit; sync and notify will act on the others."""
@@ -36,7 +36,6 @@ def definition(json: Any) -> Definition:
     details = members(entity.get("eventDetails"))
     period = members(entity.get("salePeriod"))
     start, end = parse_time(period.get("startDate"), ticket), parse_time(period.get("endDate"), ticket)
-    status = str(entity.get("saleStatus"))
     return Definition(
         id=TicketId(ticket),
         event=EventId(event),
@@ -44,7 +43,7 @@ def definition(json: Any) -> Definition:
         name=text(entity.get("name")) or "",
         hidden=entity.get("hidden") is True,
         shown_off_sale=period.get("displayNotOnSale") is not False,
-        status=SaleStatus(status) if status in set(SaleStatus) else SaleStatus.STARTED,
+        status=one_of(SaleStatus, entity.get("saleStatus")) or SaleStatus.STARTED,
         unsold=unsold,
         sold_out=sold_out,
         held=_held(entity),
@@ -65,10 +64,9 @@ def definition(json: Any) -> Definition:
 
 def _event(event: EventId, details: Mapping[str, Any]) -> Event:
     """The event as its ticket tells it: without registration."""
-    status = str(details.get("status"))
     return Event(
         event,
-        status=EventStatus(status) if status in set(EventStatus) else None,
+        status=one_of(EventStatus, details.get("status")),
         page=page(details.get("eventPageUrl")),
     )
 

@@ -6,36 +6,27 @@ from structlog.testing import capture_logs
 
 from server.counter import Rules
 from server.hub.other_rules import OtherRules
-from server.hub.rereads import Rereads
 from server.hub.topics import Topic
 from server.model import SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
-from server.store.schedule import Schedule
-from tests.rig.default_keys import channel, key
+from tests.rig.default_keys import channel
+from tests.rig.reread_rig import RereadRig
 from tests.rig.server import OTHER, SITE, TICKET
-from tests.rig.wix import ManualClock
 
 SITE_ID = SiteId(SITE)
 OURS, THEIRS = Rules().hash, Rules(low_at=99).hash
 
 
-class Rig:
-    """A process with rules of its own, on a clock that is moved by hand."""
+class Rig(RereadRig):
+    """A process with rules of its own."""
 
     def __init__(self, store: RedisClient) -> None:
-        self.store = store
-        self.schedule = Schedule(store)
-        self.clock = ManualClock(0.0)
-        self.other_rules = OtherRules(Rereads(self.schedule, self.clock), OURS, self.clock)
-        self.topic, self.other = (
-            Topic(SITE_ID, TicketId(one), channel(SITE, one), Rules(), 0.0) for one in (TICKET, OTHER)
-        )
+        super().__init__(store)
+        self.other_rules = OtherRules(self.rereads, OURS, self.clock)
 
     async def marked(self, *topics: Topic) -> set[str]:
         """Report these topics as found in a round; returns the tickets that this marked."""
-        await self.store.do("DEL", key(SITE, "hinted"))
-        await self.other_rules.found(SITE_ID, topics)
-        return set(await self.store.do("ZRANGE", key(SITE, "hinted"), 0, -1))
+        return await self.marked_by(self.other_rules.found, topics)
 
 
 @pytest.fixture

@@ -8,33 +8,22 @@ from server.counter import Rules
 from server.errors import RedisUnavailable
 from server.hub.rereads import Rereads
 from server.hub.topics import Topic, TopicState
-from server.model import SiteId, TicketId
+from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
-from tests.rig.default_keys import channel, key
+from tests.rig.default_keys import key
+from tests.rig.reread_rig import RereadRig
 from tests.rig.server import OTHER, SITE, TICKET
-from tests.rig.wix import ManualClock
 
 SITE_ID = SiteId(SITE)
 
 
-class Rig:
-    """The rereads of a process on a clock that is moved by hand, and two topics."""
-
-    def __init__(self, store: RedisClient) -> None:
-        self.store = store
-        self.schedule = Schedule(store)
-        self.clock = ManualClock(0.0)
-        self.rereads = Rereads(self.schedule, self.clock)
-        self.topic, self.other = (
-            Topic(SITE_ID, TicketId(one), channel(SITE, one), Rules(), 0.0) for one in (TICKET, OTHER)
-        )
+class Rig(RereadRig):
+    """The rereads of a process."""
 
     async def marked(self, *topics: Topic) -> set[str]:
         """Ask for these topics; returns the tickets that this marked."""
-        await self.store.do("DEL", key(SITE, "hinted"))
-        await self.rereads.ask(SITE_ID, topics)
-        return set(await self.store.do("ZRANGE", key(SITE, "hinted"), 0, -1))
+        return await self.marked_by(self.rereads.ask, topics)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ async def test_create_a_definition(wix: WixRig) -> None:
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-async def test_reorder(wix: WixRig, prefix: str) -> None:
+async def test_reorder_moves_a_ticket(wix: WixRig, prefix: str) -> None:
     """A definition is moved before or after another one of its event; the answer is empty."""
     first, second, *_, last = (one.id for one in wix.world.tickets_of(wix.event))
     moves = [

@@ -126,7 +126,7 @@ def test_registration_that_is_missing(registration: Any) -> None:
     ("tax", "adds", "includes"),
     [("ADDED_AT_CHECKOUT", True, False), ("INCLUDED_IN_PRICE", False, True), ("SOMETHING_NEW", False, False)],
 )
-def test_tax(tax: str, adds: bool, includes: bool) -> None:
+def test_tax_settings_of_an_event(tax: str, adds: bool, includes: bool) -> None:
     """Tax is added at checkout, included in the price, or neither."""
     found = events.event(changed(FAIR, "registration", "tickets", "taxSettings", "type", to=tax))
 

@@ -5,8 +5,8 @@
 --                                   keys = { due, hinted, watched, reads } of the events; lease and gaps in microseconds
 -- The reads of events have gaps of their own, so that those of tickets, which are what a rush is about, never wait for them.
 -- Hinted ones come first: behind a backlog of thousands they would not be among the first due. An event without tickets is
--- of no use: it is dropped, and its snapshot kept for two days. After a read that failed or was forbidden, none is claimed for a while
--- (delay_events.lua).
+-- of no use: it is dropped, and its snapshot kept for two days. After a read that failed or was forbidden, none is claimed
+-- for a while (delay_events.lua).
 
 local function event_lot(b, keys, site, lease, gap, watched_gap)
   local due, hinted, watched, reads = unpack(keys)
