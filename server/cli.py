@@ -142,11 +142,11 @@ def watch_(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print whole counters, as the JSON that is published.")] = False,
 ) -> None:
-    """Print each counter now and when it changes, and `unknown` once its number cannot be verified.
+    """Print each counter now and when it changes.
 
-    Named tickets are read every WATCH_EVERY while this runs, as for a viewer, and are `unknown` MAX_STALE after Wix or Redis
-    was last reached; all others RECONCILE + MAX_STALE after it. Uses REDIS_URL, or the Valkey of a `serve` with the same
-    DATA_DIR; the other settings must be those of the server too.
+    It prints `unknown` when a number cannot be verified any more: for named tickets MAX_STALE after Wix or Redis was last
+    reached, as they are read every WATCH_EVERY while this runs; for all others RECONCILE + MAX_STALE after it. Uses
+    REDIS_URL, or the Valkey of a `serve` with the same DATA_DIR; its other settings must be those of the server.
     """
     found = _load_settings()
     ids = [
