@@ -184,6 +184,27 @@ async def test_change_that_pubsub_lost_is_shown(rig: Rig) -> None:
         await found.shows(3, 2)
 
 
+async def test_older_counter_that_is_stored_waits(rig: Rig) -> None:
+    """Where an older counter is stored, as after Redis lost writes, it is shown once the newer one is not verified any more."""
+    await rig.reads.read(definition(TICKET, 3))
+    name = key(SITE, "ticket", TICKET)
+    old = [word for field in ("v", "counter") for word in (field, await rig.stored(TICKET, field))]
+    loop = asyncio.get_running_loop()
+    await rig.reads.read(definition(TICKET, 2))
+    began = loop.time()
+    async with following(rig.url, TICKET, timing=Timing(max_stale=3.0)) as found:
+        await found.shows(2)
+
+        async def shows_old() -> bool:
+            second, micro = await rig.reads.store.do("TIME")
+            await rig.reads.store.do("HSET", name, *old, "read_at", int(second) * 1_000_000 + int(micro))
+            return 3 in found.of()
+
+        await until(shows_old)
+
+    assert loop.time() - began > 2.5
+
+
 async def test_tickets_are_read_after_their_subscription_is_confirmed(rig: Rig) -> None:
     """Law 6: Whatever is stored before a subscription is confirmed is read after it, so that nothing falls between."""
     await rig.reads.read(definition(TICKET, 3))
