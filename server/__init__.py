@@ -88,7 +88,8 @@ Where things are:
                       settle.lua (next due times) pause.lua (back-off after a fault of Wix) extend.lua (listings)
                       event_lot.lua (lots of events) keep_events.lua (newer wins) delay_events.lua (after a fault of theirs)
                       keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
-                      silence.lua (falls without a webhook) stored.lua (counters and ages, for readers) add_site.lua remove_site.lua clock.lua
+                      silence.lua (falls without a webhook) stored.lua (counters and ages, for readers)
+                      add_site.lua remove_site.lua clock.lua
 
   redis/              the driver, for one server or a cluster; it knows no ticket
     client.py         scripts and commands, time-outs, and the check that Redis loses no data
