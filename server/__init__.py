@@ -14,7 +14,7 @@ Where things are:
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   web.py              builds the web process: routes, hub, feed, admission
   worker.py           builds the worker process: refresh and what it needs
-  watch.py            `ticket-counter watch`: prints counters from Redis's public channels
+  watch.py            `ticket-counter watch`: prints counters, and `unknown` when one can no longer be verified
   valkey.py           the embedded Valkey: lock files, start, stop
   settings.py         the environment and .env, validated once, all faults reported together
   webhook.py          POST /webhooks/wix: size and time limits, verify, mark tickets as due, 200
@@ -94,7 +94,8 @@ Where things are:
                       event_lot.lua (lots of events) keep_events.lua (newer wins) delay_events.lua (after a fault of theirs)
                       keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
                       shown.lua (the list of an event) watch_events.lua (viewers of events) tracked.lua (which hints count)
-                      silence.lua (falls without a webhook) add_site.lua remove_site.lua clock.lua
+                      silence.lua (falls without a webhook) stored.lua (counters and ages, for readers)
+                      add_site.lua remove_site.lua clock.lua
 
   redis/              the driver, for one server or a cluster; it knows no ticket
     client.py         scripts and commands, time-outs, and the check that Redis loses no data

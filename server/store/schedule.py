@@ -8,6 +8,7 @@ nothing by a number of tickets.
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from server.counter import Rules
 from server.errors import RedisUnavailable
@@ -130,11 +131,13 @@ class Schedule:
         return WatchedSite(
             site_rules,
             UnreportedFalls(falls, seconds(int(lasted)), int(heard) or None) if silent else None,
-            tuple(
-                WatchedTicket(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
-                for ticket, (v, age, rules, counter) in zip(tickets, stored, strict=True)
-            ),
+            _stored(tickets, stored),
         )
+
+    async def stored(self, site: SiteId, tickets: Sequence[TicketId]) -> tuple[WatchedTicket, ...]:
+        """What is stored of these tickets, with their counters, which keeps none of them fresh; nothing of one never there."""
+        keys = [self.keys.key(site, "ticket", ticket) for ticket in tickets]
+        return _stored(tickets, await self.redis.run(scripts.STORED, keys, [])) if keys else ()
 
     # -- reads --
 
@@ -276,3 +279,11 @@ class Schedule:
             ],
         )
         return seconds(paused)
+
+
+def _stored(tickets: Sequence[TicketId], answer: Sequence[Sequence[Any]]) -> tuple[WatchedTicket, ...]:
+    """What a script answered of each ticket."""
+    return tuple(
+        WatchedTicket(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
+        for ticket, (v, age, rules, counter) in zip(tickets, answer, strict=True)
+    )
