@@ -291,7 +291,7 @@ LIMITS = {
     "File descriptors": f"{descriptors.KEPT_BACK:,} (a quarter",
     "Query string": f"{query.LONGEST_QUERY:,} bytes, 1 to {query.MOST_TICKETS} GUIDs",
     "Unknown tickets": f"{Budget().first_reads} first reads",
-    "Unconfirmed ids, in memory and in Redis": f"{unconfirmed.MAX_UNCONFIRMED:,} in one process",
+    "Unconfirmed ids of tickets and names of events, in memory and in Redis": f"{unconfirmed.MAX_UNCONFIRMED:,} in one process",
     "Unconfirmed ids of one address": f"{unconfirmed.MAX_PER_ADDRESS} at once",
     "Calls to Wix": f"{Budget().capacity + 60 * Budget().refill:.0f} in any minute",
     "Text of a counter": f"{wire.LONGEST_COUNTER:,} characters",

@@ -210,6 +210,16 @@ async def test_unknown_site_has_no_lists(site: StoredSite) -> None:
     assert before == await site.keys()
 
 
+async def test_unknown_event_leaves_no_key(site: StoredSite) -> None:
+    """A request for events that are not known writes nothing."""
+    before = await site.keys()
+
+    found = await shown(site).watch(SITE_ID, [UNKNOWN, EventName("invented"), EventName("")])
+
+    assert ShownTickets(True, (None, None, None)) == found
+    assert before == await site.keys()
+
+
 async def test_complete_after_a_listing_of_which_all_is_stored(redis_url: str) -> None:
     """A site is complete once a listing has ended of which each ticket was stored, and stays so."""
     site = await StoredSite(redis_url).add_site()
