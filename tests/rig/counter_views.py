@@ -59,6 +59,11 @@ class Sockets(_Counters):
     async def seen(self) -> Mapping[str, str | None]:
         return {ticket: _canonical(one) for viewer in self.viewers for ticket, one in viewer.last.items()}
 
+    def received(self) -> set[tuple[str, CanonicalCounter]]:
+        """Each counter that ever came, with its ticket, without `unknown`."""
+        counters = [one.counter for viewer in self.viewers for one in viewer.received]
+        return {(one["ticket"], text) for one in counters if (text := _canonical(one))}
+
 
 @dataclass
 class Answers(_Counters):

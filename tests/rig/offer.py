@@ -112,7 +112,9 @@ class Offer:
         return {
             "hidden": {"shown": False, "hidden": True}[to["ticket"]],
             "start": OPENING if sale == "SALE_SCHEDULED" else None,
-            "end": {"SALE_SCHEDULED": None, "SALE_STARTED": None, "SALE_ENDED": self.world.now(), "missing": None}[sale],
+            "end": {"SALE_SCHEDULED": None, "SALE_STARTED": None, "SALE_ENDED": self.world.now(), "missing": None}[
+                sale
+            ],
             # One that is missing is unset, as in an event made before there was this choice.
             "shown_early": {"shown": True, "not shown": False, "missing": False}[to["off sale"]],
             "limit": None if number is None else self.world.ticket(self.ticket).sold + number,
