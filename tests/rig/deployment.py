@@ -32,8 +32,12 @@ class Deployment:
         """Start one more web process; answers its address once it listens."""
         return await self._start("web", **more).url()
 
-    def _start(self, what: str, **more: str) -> Command:
-        found = self._run(what, **{**self.settings, **more})
+    def watch(self, *tickets: str) -> Command:
+        """Start one `watch --json` of these tickets."""
+        return self._start("watch", "--json", *tickets)
+
+    def _start(self, *words: str, **more: str) -> Command:
+        found = self._run(*words, **{**self.settings, **more})
         self.processes.append(found)
         return found
 
