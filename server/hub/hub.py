@@ -81,7 +81,8 @@ class Hub:
         self.unconfirmed.admit(sum(name not in self.topics for name in names), address)
         topic = self.topics.get(names[0])
         if isinstance(topic, EventTopic) and topic.refusal is not None:
-            raise topic.refusal
+            # It is raised many times, and would keep the frames of each.
+            raise topic.refusal.with_traceback(None)
 
     def audience(self, site: SiteId, wanted: Wanted, address: str = "") -> Audience:
         """An audience of these tickets with room for one more viewer, of this *address* (`add_fast` or `add_slow`)."""

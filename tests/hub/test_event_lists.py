@@ -174,8 +174,12 @@ async def test_known_refusal_is_given_at_once(rig: HubRig) -> None:
     viewer, _ = rig.watch_event(UNKNOWN)
     await until(lambda: viewer.refusal is not None)
 
-    with pytest.raises(UnknownEvent, match=UNKNOWN):
-        rig.hub.admit(SITE_ID, EventName(UNKNOWN), "address")
+    lengths = set()
+    for _ in range(5):
+        with pytest.raises(UnknownEvent, match=UNKNOWN) as refused:
+            rig.hub.admit(SITE_ID, EventName(UNKNOWN), "address")
+        lengths.add(len(refused.traceback))
+    assert 1 == len(lengths), "each refusal keeps the frames of those before"
 
 
 async def test_event_that_appears_is_found(rig: HubRig) -> None:
