@@ -23,7 +23,9 @@ from bench.upgrade.stages import STAGES, Late, Stages
 
 def main(
     *,
-    old: Annotated[str, typer.Option(help="A git revision with another CONTRACT, run with the same virtual environment.")],
+    old: Annotated[
+        str, typer.Option(help="A git revision with another CONTRACT, run with the same virtual environment.")
+    ],
     seconds: Annotated[float, typer.Option(min=2, help="Duration of the orders of each stage, in seconds.")] = 8.0,
     seed: Annotated[int, typer.Option(help="Seed of the orders.")] = 1,
     frames: Annotated[Path | None, typer.Option(help="Write every frame to this file, one line of JSON each.")] = None,

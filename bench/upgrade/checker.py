@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from bench.chaos.timeline import Bounds, Claims, Span, claim_age, extend, intersect, merge, seconds, subtract
@@ -56,8 +56,18 @@ class Showing:
     shown: Shown
     made_by: str
 
-    def __str__(self) -> str:
-        return f"a viewer ({self.kind}) of the {self.web} web, {self.shown.value}"
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What a viewer of a web was told of a ticket and should not have been, from when on, and for how many seconds."""
+
+    web: str
+    kind: str
+    ticket: str
+    how: str
+    when: str
+    seconds: float
+    text: str
 
 
 @lru_cache(maxsize=10_000)
@@ -82,7 +92,7 @@ def check(record: Record) -> Result:
     """Check a run."""
     showings = list(_showings(record))
     new_rules = merge(record.new_rules())
-    wrong = [*_overwritten(record)]
+    wrong = list(_overwritten(record))
     longest_new = longest_old = after_rules = offered = offered_late = 0.0
     for one in showings:
         claims, span = record.recorder.claims[one.ticket], [(one.shown.begin, one.shown.end)]
@@ -96,9 +106,11 @@ def check(record: Record) -> Result:
             wrong += _told(record, one, false, "was not true")
             continue
         if one.web == "new":
-            wrong.append(f"{one}: made by the old code")
+            wrong += _told(record, one, span, "made by the old code")
             continue
-        wrong += _told(record, one, subtract(span, _true_by_old_rules(claims, one, LIMIT)), "was not true by the old rules")
+        wrong += _told(
+            record, one, subtract(span, _true_by_old_rules(claims, one, LIMIT)), "was not true by the old rules"
+        )
         read_by_new = _read_by_new(record, one.ticket)
         wrong += _told(record, one, intersect(span, read_by_new), "though a new worker had read the ticket")
         looked = [(begin + LOOKS_WITHIN, end) for begin, end in new_rules if begin + LOOKS_WITHIN < end]
@@ -121,7 +133,7 @@ def check(record: Record) -> Result:
         f"the same after a new worker had read the ticket: {offered_late:.2f} viewer-seconds",
         f"changes of the site's rules: {sum(a.site != b.site for a, b in pairwise(record.stored))}",
     ]
-    return Result(wrong[:MAX_FINDINGS], figures)
+    return Result(_summary(wrong), figures)
 
 
 def _showings(record: Record) -> Iterator[Showing]:
@@ -132,13 +144,15 @@ def _showings(record: Record) -> Iterator[Showing]:
             yield Showing(viewer.web, viewer.kind, ticket, shown, made_by)
 
 
-def _overwritten(record: Record) -> Iterator[str]:
+def _overwritten(record: Record) -> Iterator[Wrong]:
     """Where an old worker has replaced what a new one wrote while the site had the new rules."""
     for before, after in pairwise(record.stored):
         if before.site == after.site == NEW:
             for ticket, rules in after.tickets.items():
                 if before.tickets[ticket] == NEW != rules:
-                    yield f"{_when(record, after.at)}: the counter of {ticket} was replaced by one of other rules"
+                    yield Wrong(
+                        "no", "Redis", ticket, "replaced by other rules", _when(record, after.at), 0.0, str(rules)
+                    )
 
 
 def _true_by_old_rules(claims: Claims, one: Showing, by: float) -> list[Span]:
@@ -168,9 +182,27 @@ def _begin(spans: Sequence[Span], at: float) -> float:
     return max(begin for begin, _ in spans if begin <= at)
 
 
-def _told(record: Record, one: Showing, spans: Sequence[Span], how: str) -> Iterator[str]:
+def _told(record: Record, one: Showing, spans: Sequence[Span], how: str) -> Iterator[Wrong]:
     if seconds(spans) > 0:
-        yield f"{_when(record, spans[0][0])}: {one}: {how}, for {seconds(spans):.2f} s"
+        yield Wrong(
+            one.web, one.kind, one.ticket, how, _when(record, spans[0][0]), seconds(spans), str(one.shown.value)
+        )
+
+
+def _summary(wrong: Sequence[Wrong]) -> list[str]:
+    """One line for each viewer, ticket and fault: a polling viewer is told the same again and again."""
+
+    def about(one: Wrong) -> tuple[str, ...]:
+        return one.how, one.web, one.kind, one.ticket
+
+    found = []
+    for _, alike in groupby(sorted(wrong, key=about), key=about):
+        first, *others = alike
+        took = first.seconds + sum(one.seconds for one in others)
+        found.append(
+            f"{first.when}: a viewer ({first.kind}) of the {first.web} web: {first.how}, for {took:.2f} s: {first.text}"
+        )
+    return found[:MAX_FINDINGS]
 
 
 def _when(record: Record, at: float) -> str:

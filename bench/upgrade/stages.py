@@ -78,7 +78,10 @@ class Stages:
             quiet = time.monotonic()
             await self._end(stage)
             now = time.monotonic()
-            print(f"  {began - self.parts.began:6.1f} s  {stage.name}: {now - quiet:.1f} s after the last order", flush=True)
+            print(
+                f"  {began - self.parts.began:6.1f} s  {stage.name}: {now - quiet:.1f} s after the last order",
+                flush=True,
+            )
 
     async def _trade(self, registration: str) -> None:
         """Sell tickets and change how many there are; pause registration and open it, as it is to be in each third."""

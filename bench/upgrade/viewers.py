@@ -8,12 +8,13 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.exceptions import WebSocketException
 
 from tests.rig.recording_viewers import counters_path
 from tests.rig.simulated_visitors import Shown
@@ -48,10 +49,8 @@ class FrameViewer:
         """Connect, and connect again, for ever."""
         watch = {"ws": self._web_socket, "sse": self._events, "json": self._polls}[self.kind]
         while True:
-            try:
+            with suppress(OSError, WebSocketException, httpx.HTTPError):
                 await watch()
-            except (OSError, WebSocketException, InvalidHandshake, httpx.HTTPError):
-                pass
             if self.last:
                 self.frames.append(Frame(time.monotonic(), None))
                 self.last.clear()
