@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 
 from bench.chaos.recorder import Recorder
 from bench.chaos.timeline import Span
-from bench.upgrade.viewers import FrameViewer
 from server.counter import Rules
 from tests.rig.background import background
 from tests.rig.default_keys import key
+from tests.rig.frame_viewers import FrameViewer
 from tests.rig.process import Command
 from tests.rig.redis import RedisServer, free_port
 from tests.rig.wix import WixRig, running_wix

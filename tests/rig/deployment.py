@@ -26,13 +26,14 @@ class Deployment:
 
     def worker(self, **more: str) -> Command:
         """Start one more worker."""
-        return self._start("worker", **more)
+        return self.start("worker", **more)
 
     async def web(self, **more: str) -> str:
         """Start one more web process; answers its address once it listens."""
-        return await self._start("web", **more).url()
+        return await self.start("web", **more).url()
 
-    def _start(self, what: str, **more: str) -> Command:
+    def start(self, what: str, **more: str) -> Command:
+        """Start one more process, and do not wait for it."""
         found = self._run(what, **{**self.settings, **more})
         self.processes.append(found)
         return found

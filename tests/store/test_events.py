@@ -78,7 +78,8 @@ async def test_events_of_other_rules_are_read_again(site: StoredSite, events: Ev
     await site.schedule.add_site(SITE_ID, Rules(low_at=3), everything=True)
 
     found = await events.stored(SITE_ID, [EVENT])
-    assert ({EVENT: {"id": EVENT, "slug": "fair", **OPEN}}, {EVENT}) == (found.facts, found.unread)
+    assert {EVENT: {"id": EVENT, "slug": "fair", **OPEN}} == found.facts
+    assert {EVENT} == found.unread
 
 
 async def test_rules_of_the_future_have_no_event_read_again(site: StoredSite, events: Events) -> None:

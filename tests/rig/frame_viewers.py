@@ -1,7 +1,7 @@
 """Viewers that record every frame, and connect again to the same port when their connection ends.
 
-In: the port of a web process, which may not run. Out: every frame with its time (time.monotonic), as it was on the wire, and
-when each connection ended.
+In: the port of a web process, which may not run. Out: every frame with its time (time.monotonic), when each connection ended,
+and everything that was received, as text.
 """
 
 import asyncio
@@ -40,8 +40,10 @@ class FrameViewer:
     port: int
     site: str
     tickets: Sequence[str]
-    observe: Callable[[str], None]
+    observe: Callable[[str], None] = lambda _: None
     frames: list[Frame] = field(default_factory=list)
+    wire: list[Frame] = field(default_factory=list)
+    """Everything: also beats, and the head and the whole body of each answer to a poll."""
     last: dict[str, str] = field(default_factory=dict)
     """The newest counter of each ticket on the present connection."""
 
@@ -74,6 +76,9 @@ class FrameViewer:
             current[ticket] = frame.text, frame.at
         yield from _ended(current, end)
 
+    def _receive(self, text: str) -> None:
+        self.wire.append(Frame(time.monotonic(), text))
+
     def _take(self, text: str) -> None:
         ticket = ticket_of(text)
         if ticket is not None:
@@ -88,6 +93,7 @@ class FrameViewer:
     async def _web_socket(self) -> None:
         async with connect(self._url.replace("http", "ws", 1)) as socket:
             async for text in socket:
+                self._receive(str(text))
                 self._take(str(text))
 
     async def _events(self) -> None:
@@ -96,6 +102,7 @@ class FrameViewer:
             client.stream("GET", self._url, headers={"Accept": "text/event-stream"}) as response,
         ):
             async for line in response.aiter_lines():
+                self._receive(line)
                 if line.startswith("data:"):
                     self._take(line.removeprefix("data:").strip())
 
@@ -105,6 +112,7 @@ class FrameViewer:
                 # An answer counts until the next request: one that says `unknown` may take a second.
                 self.frames.append(Frame(time.monotonic(), None))
                 answer = await client.get(self._url)
+                self._receive("\n".join([*(f"{name}: {value}" for name, value in answer.headers.items()), answer.text]))
                 if answer.status_code == httpx.codes.OK:
                     for counter in answer.json()["counters"]:
                         self._take(json.dumps(counter, ensure_ascii=False, separators=(",", ":")))
