@@ -1,14 +1,28 @@
-"""Print every change of the given tickets' counters; arguments: REDIS_URL SITE TICKET [TICKET…]."""
+"""Print the given tickets' counters now and when they change; arguments: REDIS_URL SITE TICKET [TICKET…].
+
+Nothing is published when a number can no longer be verified, so its age is checked each second, by Redis's clock.
+"""
 
 import json
 import sys
 
 import redis
 
-PREFIX = "tc"  # the server's REDIS_PREFIX; in another database than 0 with its number, such as tc@3
+PREFIX = "tc"  # the server's REDIS_PREFIX; channels of another database than 0 have its number too, such as tc@3
+BOUND = 300 + 90  # seconds: the server's RECONCILE + MAX_STALE; MAX_STALE is enough for tickets that are always watched
 url, site, *tickets = sys.argv[1:]
-with redis.Redis.from_url(url, decode_responses=True).pubsub() as pubsub:
+shown = {}
+with redis.Redis.from_url(url, decode_responses=True) as client, client.pubsub() as pubsub:
     pubsub.subscribe(*(f"{PREFIX}:{{{site}}}:live:{ticket}" for ticket in tickets))
-    for message in pubsub.listen():
-        counter = json.loads(message["data"]) if message["type"] == "message" else {"listening": message["channel"]}
-        print(json.dumps(counter), flush=True)
+    while True:
+        pubsub.get_message(timeout=1)  # a confirmed subscription, a change, or a second has passed: read what is stored
+        for ticket in tickets:
+            text, read_at = client.hmget(f"{PREFIX}:{{{site}}}:ticket:{ticket}", "counter", "read_at")
+            seconds, micros = client.time()
+            counter = json.loads(text) if text else {"ticket": ticket, "state": "unknown"}
+            verified = read_at and 0 <= seconds + micros / 1e6 - int(read_at) / 1e6 <= BOUND
+            if not verified and counter["state"] not in {"gone", "ended"}:
+                counter = {"ticket": ticket, "state": "unknown"}
+            if counter != shown.get(ticket):
+                shown[ticket] = counter
+                print(json.dumps(counter), flush=True)

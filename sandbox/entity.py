@@ -18,7 +18,7 @@ FIELDS = frozenset({"SALES_DETAILS", "EVENT_DETAILS", "SEATING_DETAILS"})
 MAX_PER_CHECKOUT = 50
 """Upper limit of limitPerCheckout; the stock counts if it is smaller."""
 
-OPTIONAL = ("limitPerCheckout", "saleStatus", "sortIndex")
+OPTIONAL = ("limitPerCheckout", "saleStatus", "sortIndex", "salePeriod.displayNotOnSale")
 """Members that can be left out, for tests: Ticket.missing."""
 
 
@@ -50,7 +50,8 @@ def entity(ticket: Ticket, event: Event | None, knobs: Knobs, fields: Collection
     if "EVENT_DETAILS" in fields and event is not None:
         json["eventDetails"] = details(event)
     for name in ticket.missing:
-        json.pop(name, None)
+        *way, last = name.split(".")
+        (json[way[0]] if way else json).pop(last, None)
     return json
 
 

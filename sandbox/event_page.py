@@ -92,7 +92,8 @@ def _hidden(ticket: Ticket, event: Event, status: SaleStatus) -> str:
         return OVER[event.status]
     if ticket.hidden:
         return "the ticket is hidden"
-    if not ticket.shown_early and status is not SaleStatus.STARTED:
+    shown_early = ticket.shown_early or "salePeriod.displayNotOnSale" in ticket.missing
+    if not shown_early and status is not SaleStatus.STARTED:
         return "its sale is over" if status is SaleStatus.ENDED else "its sale has not begun"
     return ""
 

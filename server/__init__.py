@@ -14,12 +14,12 @@ Where things are:
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   web.py              builds the web process: routes, hub, feed, admission
   worker.py           builds the worker process: refresh and what it needs
-  watch.py            `ticket-counter watch`: prints counters from Redis's public channels
+  watch.py            `ticket-counter watch`: prints counters, and `unknown` when one can no longer be verified
   valkey.py           the embedded Valkey: lock files, start, stop
   settings.py         the environment and .env, validated once, all faults reported together
   webhook.py          POST /webhooks/wix: size and time limits, verify, mark tickets as due, 200
   pages.py            widget file, /embed, /livez, /readyz, /metrics
-  query.py            the query string of a public request: tickets and site, and how many
+  query.py            the query string of a public request: tickets or an event, site, and how many
 
   http/               uvicorn as we run it
     server.py         its configuration
@@ -33,17 +33,21 @@ Where things are:
     counters.py       GET /v1/counters as JSON: ETag, caching
     sse.py            server-sent events
     websocket.py      one WebSocket viewer: slow clients, pings, close codes, limits on what it sends
+    poll.py           a viewer that stays until it has seen enough: JSON, and the beginning of a stream of an event
     handshake.py      the opening handshake
     frames.py         the frames of clients, parsed (RFC 6455)
     admission.py      origins (ORIGINS), client addresses (TRUSTED_PROXIES), connection limits, known sites
     responses.py      errors as JSON, CORS headers
 
   hub/                which viewers watch what in this process, and how a change reaches them
-    hub.py            viewers join and leave; a topic lingers 30 s without viewers; writes changes to all; sends all away at
-                      a shutdown
-    topics.py         one watched ticket: what is shown of it, and when it is withdrawn (MAX_STALE)
+    hub.py            viewers join and leave; a topic lingers 30 s without viewers; sends all away at a shutdown
+    topics.py         one watched ticket: what is shown of it, and when it is withdrawn (MAX_STALE); the tickets of one event
+    flush.py          writes a change to all its viewers
     feed.py           loads snapshots and checks every 5 s that what viewers see is what is stored
+    event_lists.py    reads which tickets of an event are shown (?event=)
     subscriptions.py  pub/sub: subscribes, and opens a lost or silent link again
+    by_site.py        asks Redis for each site, and remembers where it did not answer
+    site_status.py    what Redis returned last of each site; /readyz `webhooks_heard`
     heartbeat.py      a frame to every viewer every 25 s
     other_rules.py    counters made with other LOW_AT or SHOW_AT_MOST are not shown; /readyz `rules`
     disallowed.py     counters that our rules do not allow, no matter who published or stored them, are not shown
@@ -77,6 +81,7 @@ Where things are:
     claims.py         lots, listings and lots of events: what a worker claims
     events.py         what was read of each event; a change has its tickets read
     snapshots.py      what was read of each ticket: kept if newer, published, history
+    shown.py          which tickets of an event a visitor may see
     changes.py        the stream of changes, read by consumer groups
     sites.py          known sites, and their return when Redis lost its data
     rules_warning.py  the log line `rules_differ`
@@ -88,7 +93,9 @@ Where things are:
                       settle.lua (next due times) pause.lua (back-off after a fault of Wix) extend.lua (listings)
                       event_lot.lua (lots of events) keep_events.lua (newer wins) delay_events.lua (after a fault of theirs)
                       keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
-                      silence.lua (falls without a webhook) add_site.lua remove_site.lua clock.lua
+                      shown.lua (the list of an event) watch_events.lua (viewers of events) tracked.lua (which hints count)
+                      silence.lua (falls without a webhook) stored.lua (counters and ages, for readers)
+                      add_site.lua remove_site.lua clock.lua
 
   redis/              the driver, for one server or a cluster; it knows no ticket
     client.py         scripts and commands, time-outs, and the check that Redis loses no data

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import aclosing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -141,9 +140,14 @@ def watch_(
         list[str] | None, typer.Argument(help="Ids of ticket definitions; all tracked ones if none is given.")
     ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print the JSON as it is published.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print whole counters, as the JSON that is published.")] = False,
 ) -> None:
-    """Print each counter when it changes. Uses REDIS_URL, or the Valkey of a `serve` with the same DATA_DIR."""
+    """Print each counter now and when it changes.
+
+    It prints `unknown` when a number cannot be verified any more: for named tickets MAX_STALE after Wix or Redis was last
+    reached, as they are read every WATCH_EVERY while this runs; for all others RECONCILE + MAX_STALE after it. Uses
+    REDIS_URL, or the Valkey of a `serve` with the same DATA_DIR; its other settings must be those of the server.
+    """
     found = _load_settings()
     ids = [
         TicketId(guid(ticket) or _exit_with_error(f"{ticket!r} is not a ticket definition id (a GUID)"))
@@ -170,11 +174,10 @@ async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: boo
         embedded = None if found.redis_url else valkey.url_of(found.data_dir)
         return embedded or found.redis()
 
-    async with aclosing(
-        watch.follow_reconnecting(find_url, tickets, _print_error, prefix=found.redis_prefix)
-    ) as counters:
-        async for counter in counters:
-            print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
+    def show(counter: str) -> None:
+        print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
+
+    await watch.Watch(find_url, tickets, show, _print_error, found.timing, prefix=found.redis_prefix).run()
 
 
 def _given(**options: Any) -> dict[str, Any]:

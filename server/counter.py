@@ -125,6 +125,11 @@ class Counter:
         )
 
 
+def is_draft(definition: Definition, event: Event | None) -> bool:
+    """Whether the event is not published: then it is not even said that there is such an event."""
+    return EventStatus.DRAFT in {definition.event_details.status, event.status if event else None}
+
+
 def _is_gone(definition: Definition, event: Event) -> bool:
     # The definition was read at another time than the event: what either says is over is not offered.
     if definition.hidden or {event.status, definition.event_details.status} & OVER:

@@ -94,6 +94,18 @@ class UnknownSite(Refused):
     field = "site"
 
 
+class UnknownEvent(Refused):
+    """No event of this id or slug is known, or it is not published: the answer is the same."""
+
+    field = "event"
+
+
+class EventNotListed(Refused):
+    """The same, while the site was not listed: the event may only not have been read yet."""
+
+    field = "event"
+
+
 class OriginNotAllowed(Refused):
     """The page's origin is not in ORIGINS."""
 

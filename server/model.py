@@ -11,6 +11,8 @@ from typing import Any, NewType
 SiteId = NewType("SiteId", str)
 TicketId = NewType("TicketId", str)
 EventId = NewType("EventId", str)
+EventName = NewType("EventName", str)
+"""An event as a request names it: its id, or its slug."""
 
 
 class Pace(StrEnum):

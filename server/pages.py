@@ -99,6 +99,8 @@ class Pages:
             query = parse(request.scope["query_string"].decode("latin-1"))
         except BadRequest as error:
             return PlainTextResponse(f"{error}\n", 400, headers=_NO_STORE)
+        if query.event:
+            return PlainTextResponse("name tickets here: ?ticket=<ticket definition id>\n", 400, headers=_NO_STORE)
         site = f' site="{html.escape(query.site)}"' if query.site else ""
         # Several counters side by side need their names to be told apart.
         named = " show-name show-price" if len(query.tickets) > 1 else ""

@@ -3,12 +3,13 @@
 In: a query string, as any client may send it. Out: a Query, or BadRequest naming the parameter that is wrong.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from server.errors import BadRequest
-from server.model import SiteId, TicketId
+from server.model import EventName, SiteId, TicketId
 from server.wire import guid
 
 MOST_TICKETS = 50
@@ -17,20 +18,24 @@ MOST_TICKETS = 50
 LONGEST_QUERY = 4096
 """Bytes of a query string: 50 GUIDs need 2,250."""
 
+LONGEST_NAME = 200
+"""Characters of an event's slug."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The counters that a public request asks for, of one site (None: the only one)."""
+    """The counters that a public request asks for: of tickets or of an event, and of one site (None: the only one)."""
 
     site: SiteId | None
-    tickets: tuple[TicketId, ...]
+    tickets: tuple[TicketId, ...] = ()
+    event: EventName | None = None
 
 
 @lru_cache(maxsize=1024)  # all viewers of a page send the same query
 def parse(query: str) -> Query:
-    """Parse `ticket=A&ticket=B[&site=S]`: ids in lower case, in their order, without duplicates; the rest is ignored.
+    """Parse `ticket=A&ticket=B[&site=S]` or `event=E[&site=S]`; the rest is ignored.
 
-    Raises BadRequest naming the parameter that is wrong.
+    Ids are in lower case, in their order, without duplicates. Raises BadRequest naming the parameter that is wrong.
     """
     if len(query) > LONGEST_QUERY:
         raise BadRequest("query", f"the query string is longer than {LONGEST_QUERY} bytes")
@@ -38,22 +43,42 @@ def parse(query: str) -> Query:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=4 * MOST_TICKETS)
     except ValueError:
         raise BadRequest("query", f"the query string has more than {4 * MOST_TICKETS} parameters") from None
-    tickets: dict[TicketId, None] = {}
-    sites: dict[SiteId, None] = {}
-    for name, value in pairs:
-        if name not in {"ticket", "site"}:
-            continue
-        found = guid(value)
-        if found is None:
-            raise BadRequest(name, f"{name}={value[:60]!a} is not a GUID")
-        if name == "ticket":
-            tickets[TicketId(found)] = None
-        else:
-            sites[SiteId(found)] = None
-    if not tickets:
-        raise BadRequest("ticket", "name at least one ticket: ?ticket=<ticket definition id>")
+    tickets = _all(pairs, "ticket", _guid)
+    events = _all(pairs, "event", _event)
+    sites = _all(pairs, "site", _guid)
+    if tickets and events:
+        raise BadRequest("event", "name tickets or an event, not both")
+    if not tickets and not events:
+        raise BadRequest(
+            "ticket", "name at least one ticket (?ticket=<ticket definition id>) or an event (?event=<id or slug>)"
+        )
     if len(tickets) > MOST_TICKETS:
         raise BadRequest("ticket", f"{len(tickets)} tickets in one request; at most {MOST_TICKETS} are allowed")
-    if len(sites) > 1:
-        raise BadRequest("site", "one site a request")
-    return Query(next(iter(sites), None), tuple(tickets))
+    for name, values in (("event", events), ("site", sites)):
+        if len(values) > 1:
+            raise BadRequest(name, f"one {name} a request")
+    return Query(
+        SiteId(sites[0]) if sites else None,
+        tuple(map(TicketId, tickets)),
+        EventName(events[0]) if events else None,
+    )
+
+
+def _all(pairs: Iterable[tuple[str, str]], name: str, read: Callable[[str, str], str]) -> tuple[str, ...]:
+    """The values of a parameter, each once, in their order."""
+    return tuple(dict.fromkeys(read(name, value) for its, value in pairs if its == name))
+
+
+def _guid(name: str, value: str) -> str:
+    found = guid(value)
+    if found is None:
+        raise BadRequest(name, f"{name}={value[:60]!a} is not a GUID")
+    return found
+
+
+def _event(name: str, value: str) -> str:
+    """An id in lower case, or a slug as it stands in the address of the event's page."""
+    found = guid(value)
+    if found is None and (not value or len(value) > LONGEST_NAME or not value.isprintable()):
+        raise BadRequest(name, f"{name}={value[:60]!a} is neither an id nor a slug")
+    return found or value

@@ -1,93 +1,194 @@
-"""Follows the public channels, as any program can: an example consumer of what this server publishes.
+"""Follows counters in Redis, as any program can: an example consumer of what this server publishes.
 
-In: ticket ids, or none for every tracked ticket. Out: each counter as it changes, as text. While Redis is unavailable
-it waits and reconnects; changes in that time are not shown.
+In: ticket ids, or none for every tracked ticket. Out: the counter of each at first, then as it changes, as text; `unknown`
+once its number cannot be verified any more, which nobody publishes. Named tickets are kept fresh as a web process does for
+its viewers, so their bound is MAX_STALE; the others are read every RECONCILE in any case, so theirs is RECONCILE + MAX_STALE.
+With several sites, a named ticket is followed once a site stores it. While Redis is unavailable `watch` waits and reconnects.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 
+from server import wire
 from server.errors import NotStarted, RedisUnavailable
+from server.hub.hub import chunks
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.redis.listener import Listener
 from server.redis.namespace import DEFAULT_PREFIX
 from server.store.schedule import Schedule
+from server.store.timing import Timing
 
 POLL_EVERY = 5.0
-"""Seconds between two polls for new tickets."""
+"""Seconds between two polls, which find new tickets and the age of each counter; four of them keep a ticket watched."""
+CONFIRMED_WITHIN = 0.1
+"""Seconds from a confirmed subscription to a poll: confirmations that come together share one."""
+FRESH_FOR = 2 * POLL_EVERY
+"""Seconds that a published counter counts as verified: by then a poll has found its exact age."""
 RETRY_EVERY = 1.0
 """Seconds between two attempts to reach a Redis that became unavailable."""
+READ_AT_ONCE = 100
 
 
-async def follow_reconnecting(
-    find_url: Callable[[], str],
-    tickets: Sequence[TicketId],
-    report: Callable[[str], None],
-    *,
-    prefix: str = DEFAULT_PREFIX,
-    poll_every: float = POLL_EVERY,
-    retry_every: float = RETRY_EVERY,
-) -> AsyncGenerator[str, None]:
-    """Follow the Redis whose URL *find_url* gives; *report* gets a line when that goes and when it is back.
+class FollowedTicket:
+    """The newest counter of one ticket, until when it is verified, and what was shown last; times are the event loop's."""
 
-    *prefix* is REDIS_PREFIX. Raises NotStarted or RedisUnavailable if it is unavailable at first.
+    def __init__(self, ticket: TicketId) -> None:
+        self.ticket = ticket
+        self.counter: str | None = None
+        self.verified_until = 0.0
+        self.shown: str | None = None
+
+    def take(self, text: str, verified_until: float, *, older: bool = False) -> None:
+        """Keep a counter that a process of ours wrote; one that is older than the one here only with *older*."""
+        if text != self.counter:
+            counter = wire.counter_of(text)
+            if counter is None or counter.ticket != self.ticket:
+                return
+        if self.counter is None or older or wire.v_of(text) >= wire.v_of(self.counter):
+            self.counter = text
+            self.verified_until = max(self.verified_until, verified_until)
+
+    def to_show(self, now: float) -> str | None:
+        """The counter if it counts as verified at this time, else `unknown`; None if that was shown last."""
+        verified = self.counter is not None and (now < self.verified_until or wire.stays_true(self.counter))
+        text = self.counter if verified else wire.unknown(self.ticket)
+        if text == self.shown:
+            return None
+        self.shown = text
+        return text
+
+
+class Watch:
+    """Shows the counters of *tickets*, or of every tracked ticket, as they change: *show* gets the JSON of each.
+
+    *find_url* gives the URL of Redis, again for each connection; *report* gets a line when Redis goes and when it is back.
+    *timing* and *prefix* (REDIS_PREFIX) must be those of the deployment.
     """
-    connected_before, unavailable = False, False
-    while True:
+
+    def __init__(
+        self,
+        find_url: Callable[[], str],
+        tickets: Sequence[TicketId],
+        show: Callable[[str], None],
+        report: Callable[[str], None],
+        timing: Timing,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        poll_every: float = POLL_EVERY,
+        retry_every: float = RETRY_EVERY,
+    ) -> None:
+        self._find_url = find_url
+        self._named = tuple(dict.fromkeys(tickets))
+        self._show = show
+        self._report = report
+        self._timing = timing
+        self._bound = timing.max_stale if tickets else timing.reconcile + timing.max_stale
+        self._prefix = prefix
+        self._poll_every = poll_every
+        self._retry_every = retry_every
+        # By channel, over all connections: what did not change while there was none is not shown again.
+        self._followed: dict[str, FollowedTicket] = {}
+
+    async def run(self) -> None:
+        """Follow for ever; raises NotStarted or RedisUnavailable if at first Redis is unavailable or knows no site."""
+        tasks = {asyncio.create_task(self._connections()), asyncio.create_task(self._expire())}
         try:
-            async with aclosing(RedisClient(find_url(), Use.LISTEN, prefix)) as redis:
-                # Asked first, because `follow` yields nothing before a counter changes.
-                await _sites(Schedule(redis))
-                if unavailable:
-                    report("Redis is available again")
-                connected_before, unavailable = True, False
-                async with aclosing(follow(redis, tickets, poll_every)) as counters:
-                    async for counter in counters:
-                        yield counter
-        except (NotStarted, RedisUnavailable) as error:
-            if not connected_before:
-                raise
-            if not unavailable:
-                report(f"Redis is unavailable, waiting until it is back ({error})")
-            unavailable = True
-            await asyncio.sleep(retry_every)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
+    async def _connections(self) -> None:
+        connected_before, unavailable = False, False
+        while True:
+            try:
+                async with aclosing(RedisClient(self._find_url(), Use.LISTEN, self._prefix)) as redis:
+                    schedule = Schedule(redis, self._timing)
+                    await _sites(schedule)
+                    if unavailable:
+                        self._report("Redis is available again")
+                    connected_before, unavailable = True, False
+                    async with redis.listener() as listener:
+                        await self._follow(schedule, listener)
+            except (NotStarted, RedisUnavailable) as error:
+                if not connected_before:
+                    raise
+                if not unavailable:
+                    self._report(f"Redis is unavailable, waiting until it is back ({error})")
+                unavailable = True
+                await asyncio.sleep(self._retry_every)
 
-async def follow(
-    redis: RedisClient, tickets: Sequence[TicketId], poll_every: float = POLL_EVERY
-) -> AsyncGenerator[str, None]:
-    """Yield the JSON of every counter published from now on; raises NotStarted if no site is known."""
-    schedule = Schedule(redis)
-    async with redis.listener() as listener:
-        subscribed: set[str] = set()
+    async def _follow(self, schedule: Schedule, listener: Listener) -> None:
+        """Follow over one connection, until it is lost."""
+        # Subscribed channels, and whether that is confirmed: what was published before is lost, so only then they are read.
+        confirmed: dict[str, bool] = {}
         poll_at = 0.0
         while True:
-            now = asyncio.get_running_loop().time()
-            if now >= poll_at:
-                poll_at = now + poll_every
-                await _subscribe(listener, schedule, tickets, subscribed)
-            if not subscribed:
-                # The worker has not listed the site yet, so there is no channel to subscribe to.
-                await asyncio.sleep(poll_every / 10)
-                poll_at = 0.0
+            if _now() >= poll_at:
+                poll_at = _now() + self._poll_every
+                await self._poll(schedule, listener, confirmed)
+            received = await listener.receive(max(0.01, poll_at - _now()))
+            if received is None:
                 continue
-            message = await listener.receive(min(1.0, poll_every))
-            if message is not None and message.text is not None:
-                yield message.text
+            if received.text is None:
+                confirmed[received.channel] = True
+                poll_at = min(poll_at, _now() + CONFIRMED_WITHIN)
+            elif followed := self._followed.get(received.channel):
+                followed.take(received.text, _now() + min(FRESH_FOR, self._bound))
+                self._update(followed)
 
+    async def _poll(self, schedule: Schedule, listener: Listener, confirmed: dict[str, bool]) -> None:
+        """Subscribe to new tickets, and read those whose subscription is confirmed."""
+        for site, tickets in (await self._tickets(schedule)).items():
+            channels = {schedule.keys.channel(site, ticket): ticket for ticket in tickets}
+            new = channels.keys() - confirmed.keys()
+            confirmed.update(dict.fromkeys(new, False))
+            await listener.subscribe(*new)
+            for some in chunks([ticket for channel, ticket in channels.items() if confirmed[channel]], READ_AT_ONCE):
+                await self._read(schedule, site, some)
 
-async def _subscribe(listener: Listener, schedule: Schedule, tickets: Sequence[TicketId], subscribed: set[str]) -> None:
-    sites = await _sites(schedule)
-    wanted = {
-        schedule.keys.channel(site, ticket) for site in sites for ticket in tickets or await schedule.tracked(site)
-    }
-    new = wanted - subscribed
-    if new:
-        await listener.subscribe(*new)
-        subscribed |= new
+    async def _tickets(self, schedule: Schedule) -> Mapping[SiteId, Sequence[TicketId]]:
+        """Which tickets of each site are followed."""
+        sites = await _sites(schedule)
+        if not self._named:
+            return {site: await schedule.tracked(site) for site in sites}
+        if len(sites) == 1:
+            return dict.fromkeys(sites, self._named)
+        # A site would have a ticket of another one read from Wix, in vain.
+        stored = {site: await schedule.stored(site, self._named) for site in sites}
+        return {site: [one.ticket for one in found if one.v is not None] for site, found in stored.items()}
+
+    async def _read(self, schedule: Schedule, site: SiteId, tickets: Sequence[TicketId]) -> None:
+        now = _now()
+        if self._named:
+            found = await schedule.watch(site, tickets, counters=True)
+            stored = found.tickets if found else ()
+        else:
+            stored = await schedule.stored(site, tickets)
+        for one in stored:
+            followed = self._followed.setdefault(schedule.keys.channel(site, one.ticket), FollowedTicket(one.ticket))
+            if one.counter is not None:
+                # An older one is stored where Redis lost its last writes; it may be shown once ours is not verified any more.
+                followed.take(one.counter, now + self._bound - one.age, older=now >= followed.verified_until)
+            self._update(followed)
+
+    async def _expire(self) -> None:
+        """Each second show which counters cannot be verified any more, however long Redis takes to answer."""
+        while True:
+            await asyncio.sleep(min(1.0, self._poll_every))
+            for followed in self._followed.values():
+                self._update(followed)
+
+    def _update(self, followed: FollowedTicket) -> None:
+        text = followed.to_show(_now())
+        if text is not None:
+            self._show(text)
 
 
 async def _sites(schedule: Schedule) -> Collection[SiteId]:
@@ -95,6 +196,10 @@ async def _sites(schedule: Schedule) -> Collection[SiteId]:
     if not sites:
         raise NotStarted("no site is known in this Redis yet: start `ticket-counter serve` or `worker` on it first")
     return sites
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def line(counter: str) -> str:

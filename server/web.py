@@ -100,7 +100,7 @@ class Web:
 
     def notices(self) -> Mapping[str, bool]:
         """Notices for an administrator in /readyz; they do not keep viewers away from this process."""
-        return {"webhooks_heard": self.feed.webhooks_heard}
+        return {"webhooks_heard": self.feed.site_status.webhooks_heard}
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""

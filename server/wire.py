@@ -6,7 +6,7 @@ the ETag, the comparison in keep.lua and the redaction all depend on that; and t
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -19,6 +19,8 @@ RESTART_RETRY_MS = (500, 5_000)
 """Milliseconds, told by the `bye` before a restart."""
 CROWDED_RETRY_MS = (1_000, 10_000)
 """Milliseconds, told by the `bye` to viewers that make room for others."""
+LIST_RETRY_MS = (0, 3_000)
+"""Milliseconds, told by the `bye` to viewers of an event whose list of tickets has changed."""
 CROWDED_RETRY_AFTER = range(1, 11)
 """Seconds, one of them told by Retry-After where a handshake or a connection is refused."""
 RETRY_AFTER = 5
@@ -103,6 +105,26 @@ def counter_of(text: str) -> Counter | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return counter if text == with_v(v, counter_body(counter)) else None
+
+
+def tickets_of(text: str) -> tuple[TicketId, ...] | None:
+    """The tickets of an event's list that lua/shown.lua wrote as this text; None for a text that it did not write."""
+    if len(text) > LONGEST_COUNTER:
+        return None
+    try:
+        members = json.loads(text)
+        tickets = tuple(TicketId(ticket) for ticket in members["tickets"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    ids = (members["event"], *tickets) if "event" in members else ()
+    if not ids or any(not isinstance(one, str) or not _GUID.fullmatch(one) for one in ids):
+        return None
+    return tickets if text == event_list(ids[0], tickets) else None
+
+
+def event_list(event: str, tickets: Sequence[TicketId]) -> str:
+    """The list of an event's tickets; shown.lua builds the same."""
+    return dumps({"event": event, "tickets": tickets})
 
 
 def unknown(ticket: TicketId) -> str:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from server import cli, settings, valkey, wire
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
+from server.store.timing import micros
 from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, SETTINGS, Command, Run
@@ -355,18 +356,18 @@ async def watched(reads: FakeReader) -> FakeReader:
 
 
 async def test_watch_prints_changes(command: Run, redis_url: str, watched: FakeReader) -> None:
-    """`watch` prints each change of every tracked ticket as a line, and ends at Ctrl+C without further output."""
-    found = Watching(command("watch", REDIS_URL=redis_url), watched)
-    await found.subscribed()
+    """`watch` prints every tracked ticket, then each change, as a line, and ends at Ctrl+C without further output."""
+    await watched.read(definition(TICKET, 3))
+    process = command("watch", REDIS_URL=redis_url)
+    await process.says("3 left")
 
-    for unsold in (3, 2):
-        await watched.read(definition(TICKET, unsold))
-        await found.process.says(f"{unsold} left")
-    status, _ = await found.process.stop(signal.SIGINT)
+    await watched.read(definition(TICKET, 2))
+    await process.says("2 left")
+    status, _ = await process.stop(signal.SIGINT)
 
-    assert (0, "") == (status, found.process.err)
+    assert (0, "") == (status, process.err)
     lines = [f"{TICKET}  low        {unsold} left      General admission  25.00 USD" for unsold in (3, 2)]
-    assert lines == found.process.out.splitlines()
+    assert lines == process.out.splitlines()
 
 
 def test_watch_ends_at_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_url: str) -> None:
@@ -382,16 +383,31 @@ def test_watch_ends_at_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_u
 
 
 async def test_watch_json(command: Run, redis_url: str, watched: FakeReader) -> None:
-    """`watch --json` prints exactly what was published; a ticket's id may be in capitals."""
-    found = Watching(command("watch", "--json", OTHER.upper(), REDIS_URL=redis_url), watched)
-    await found.subscribed(OTHER)
+    """`watch --json` prints whole counters, also `unknown`, exactly as published; a ticket's id may be in capitals."""
+    process = command("watch", "--json", OTHER.upper(), REDIS_URL=redis_url)
+    await process.says("unknown")
 
     await watched.read(definition(TICKET, 3))
     await watched.read(definition(OTHER, 48))
-    await found.process.says(OTHER)
-    await found.process.stop(signal.SIGINT)
+    await process.says("48")
+    await process.stop(signal.SIGINT)
 
-    assert await watched.store.do("HGET", key(SITE, "ticket", OTHER), "counter") == found.process.out.removesuffix("\n")
+    stored = await watched.store.do("HGET", key(SITE, "ticket", OTHER), "counter")
+    assert [wire.unknown(TicketId(OTHER)), stored] == process.out.splitlines()
+
+
+async def test_watch_takes_its_bound_from_the_settings(command: Run, redis_url: str, watched: FakeReader) -> None:
+    """`watch` prints `unknown` when a named ticket was not read for MAX_STALE."""
+    await watched.read(definition(TICKET, 3), definition(OTHER, 4))
+    await watched.store.do("HINCRBY", key(SITE, "ticket", TICKET), "read_at", -micros(8))
+    process = command("watch", TICKET, OTHER, REDIS_URL=redis_url, MAX_STALE="7", WATCH_EVERY="1")
+
+    await process.says("4 left")
+    await process.says("unknown")
+
+    assert [f"{OTHER}  low        4 left      General admission  25.00 USD", f"{TICKET}  unknown"] == sorted(
+        process.out.splitlines(), reverse=True
+    )
 
 
 async def test_watch_follows_its_own_deployment(command: Run, redis_url: str) -> None:
@@ -409,10 +425,10 @@ async def test_watch_follows_its_own_deployment(command: Run, redis_url: str) ->
         await until(lambda: readers[-1].store.do("PUBSUB", "CHANNELS", subscribed))
         for unsold, one in enumerate(readers):
             await one.read(definition(TICKET, unsold + 1))
-        await watching.says(TICKET)
+        await watching.says("General admission")
         await watching.stop(signal.SIGINT)
 
-    assert [4] == [json.loads(line)["unsold"] for line in watching.out.splitlines()]
+    assert {4} == {json.loads(line)["unsold"] for line in watching.out.splitlines()} - {None}
 
 
 BESIDE = "import os; os.chdir({folder!r}); from server.cli import main; main()"

@@ -1,9 +1,7 @@
 """docs/states.md: each combination of what Wix can say of an event and a ticket, and what a counter says."""
 
 import itertools
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +10,10 @@ from server.counter import Counter, Rules
 from server.model import Event
 from server.wix import events, schema
 from tests.rig.json_samples import changed
+from tests.rig.state_table import NUMBERS, Combination, expected, table
 from tests.rig.worker_rig import SAMPLE
 
-ROOT = Path(__file__).parent.parent
 EVENT = SAMPLE["eventId"]
-NUMBERS = {"0": 0, "low": 3, "many": 50, "unlimited": None, "limit 0": 50}
 
 VALUES: dict[str, tuple[str, ...]] = {
     "event": ("UPCOMING", "STARTED", "ENDED", "CANCELED", "DRAFT", "missing"),
@@ -31,30 +28,12 @@ VALUES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def table() -> list[dict[str, str]]:
-    """The rows of the table, each a value by column."""
-    text = re.split(r"<!-- /?states -->\n", (ROOT / "docs" / "states.md").read_text())[1]
-    head, _, *rows = ([cell.strip() for cell in line.strip("|\n ").split("|")] for line in text.splitlines())
-    return [dict(zip(head, row, strict=True)) for row in rows]
-
-
-def expected(combination: dict[str, str]) -> tuple[str, int | None]:
-    """What the first row that matches says: a state and a number."""
-    for row in table():
-        if all(row[name] == "any" or value in row[name].split(", ") for name, value in combination.items()):
-            number = (
-                NUMBERS[combination["left"]] if row["unsold"] == "the number" else {"null": None, "0": 0}[row["unsold"]]
-            )
-            return row["state"], number
-    raise AssertionError(f"no row matches {combination}")
-
-
-def combinations() -> Iterator[dict[str, str]]:
+def combinations() -> Iterator[Combination]:
     for values in itertools.product(*VALUES.values()):
         yield dict(zip(VALUES, values, strict=True))
 
 
-def as_wix_says(combination: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def as_wix_says(combination: Combination) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The JSON of the ticket and of the event; None for an event that was not read."""
     ticket = changed(SAMPLE, "hidden", to=combination["ticket"] == "hidden")
     ticket = {**ticket, "salePeriod": {}, "limited": True, "saleStatus": combination["sale"]}

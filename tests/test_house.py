@@ -1,6 +1,7 @@
 """What can drift apart is tested not to: files and their tests, words and numbers that stand in two places."""
 
 import ast
+import asyncio
 import gzip
 import json
 import os
@@ -21,11 +22,16 @@ from server.counter import Counter, Rules, State
 from server.http import connection, descriptors, idle
 from server.hub import disallowed, feed, heartbeat, rereads, unconfirmed
 from server.live import admission, frames, websocket
-from server.model import Sale, TicketId
+from server.model import Sale, SaleStatus, SiteId
 from server.store.budget import Budget
+from server.store.timing import micros
 from server.wix import signature
-from tests.rig.fake_reader import definition
+from tests.rig.default_keys import key
+from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.process import Run
 from tests.rig.redis import SERVERS, RedisServer, free_port, until
+from tests.rig.server import OTHER, SITE, TICKET
+from tests.rig.server import until as until_async
 
 ROOT = Path(__file__).parent.parent
 
@@ -285,7 +291,7 @@ LIMITS = {
     "File descriptors": f"{descriptors.KEPT_BACK:,} (a quarter",
     "Query string": f"{query.LONGEST_QUERY:,} bytes, 1 to {query.MOST_TICKETS} GUIDs",
     "Unknown tickets": f"{Budget().first_reads} first reads",
-    "Unconfirmed ids, in memory and in Redis": f"{unconfirmed.MAX_UNCONFIRMED:,} in one process",
+    "Unconfirmed ids of tickets and names of events, in memory and in Redis": f"{unconfirmed.MAX_UNCONFIRMED:,} in one process",
     "Unconfirmed ids of one address": f"{unconfirmed.MAX_PER_ADDRESS} at once",
     "Calls to Wix": f"{Budget().capacity + 60 * Budget().refill:.0f} in any minute",
     "Text of a counter": f"{wire.LONGEST_COUNTER:,} characters",
@@ -496,21 +502,36 @@ def test_sample_in_contract() -> None:
     assert states == [str(state) for state in State]
 
 
-def test_subscriber_of_the_docs(redis_shared: RedisServer, redis_url: str) -> None:
-    """The ten lines in docs/subscriber.py print what is published, as the documented JSON."""
-    site, ticket = "5f0e4d3c-1111-4111-8111-00000000b001", "11111111-aaaa-4aaa-8aaa-000000000001"
-    published = wire.unknown(TicketId(ticket))
-    with subprocess.Popen(
-        [sys.executable, ROOT / "docs" / "subscriber.py", redis_url, site, ticket], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            listening = json.loads(process.stdout.readline())
-            redis_shared.ask("PUBLISH", listening["listening"], published)
+async def test_subscriber_of_the_docs(redis_url: str, reads: FakeReader, command: Run) -> None:
+    """Law 8: The example in docs/subscriber.py prints counters as documented, and `unknown` after RECONCILE + MAX_STALE."""
+    program = (ROOT / "docs" / "subscriber.py").read_text()
+    await reads.schedule.add_site(SiteId(SITE), reads.rules, everything=True)
+    await reads.read(definition(TICKET, 3), definition(OTHER, 3, status=SaleStatus.ENDED))
 
-            assert json.loads(process.stdout.readline()) == json.loads(published)
-        finally:
-            process.terminate()
+    async def age(seconds: int) -> None:
+        for ticket in (TICKET, OTHER):
+            await reads.store.do("HINCRBY", key(SITE, "ticket", ticket), "read_at", -micros(seconds))
+
+    def printed() -> list[tuple[str, str, int | None]]:
+        counters = map(json.loads, subscriber.out.splitlines())
+        return [(counter["ticket"], counter["state"], counter.get("unsold")) for counter in counters]
+
+    subscriber = command(redis_url, SITE, TICKET, OTHER, program=program)
+    await until_async(lambda: len(printed()) == 2)
+    await reads.read(definition(TICKET, 2))
+    await until_async(lambda: len(printed()) == 3)
+    stored = await reads.store.do("HGET", key(SITE, "ticket", TICKET), "counter")
+    assert json.loads(stored) == json.loads(subscriber.out.splitlines()[-1])
+    await age(380)
+    await asyncio.sleep(2)
+    assert 3 == len(printed())
+    await age(15)
+    await until_async(lambda: len(printed()) == 4)
+    await reads.read(definition(TICKET, 2))
+    await until_async(lambda: len(printed()) == 5)
+
+    low = [(TICKET, "low", 3), (TICKET, "low", 2), (TICKET, "unknown", None), (TICKET, "low", 2)]
+    assert [low[0], (OTHER, "ended", None), *low[1:]] == printed()
 
 
 def test_scripts_are_plain_sh() -> None:

@@ -1,9 +1,13 @@
 """What this process knows of the tickets that are watched here, and how a change reaches every viewer.
 
-hub.py            viewers join and leave, and the flush that writes a change to all of them
-topics.py         one ticket that is watched, and the viewers of the same tickets
+hub.py            viewers join and leave, and what they watch
+topics.py         one ticket that is watched, the tickets of one event, and the viewers of the same
+flush.py          writes a change to all its viewers
 feed.py           keeps every topic true: subscriptions, snapshots, rounds
+event_lists.py    reads the tickets of the events that are watched
 subscriptions.py  what this process is subscribed to in Redis
+by_site.py        asks Redis for each site, and remembers where it did not answer
+site_status.py    what Redis returned last of each site
 heartbeat.py      a sign of life to every viewer, spread over time
 other_rules.py    counters that were made by other rules than ours
 disallowed.py     counters that our rules do not allow

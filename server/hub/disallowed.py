@@ -8,7 +8,7 @@ of another version, and another program that writes to our keys or channels.
 from collections.abc import Callable
 
 from server import logs, metrics
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.logs import RepeatedWarning
 
 READ_EVERY = 1.0
@@ -27,14 +27,14 @@ class Disallowed:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         # When each topic was last to be read because of what was published.
-        self._read_at: dict[Topic, float] = {}
+        self._read_at: dict[TicketTopic, float] = {}
         self._warning = RepeatedWarning(log, "counter_disallowed", clock=now)
 
-    def stored(self, topic: Topic) -> None:
+    def stored(self, topic: TicketTopic) -> None:
         """Report a counter that was stored."""
         self._report(topic, "stored")
 
-    def published(self, topic: Topic) -> bool:
+    def published(self, topic: TicketTopic) -> bool:
         """Report a counter that was published; tell whether what is stored should be read now."""
         self._report(topic, "published")
         now = self._now()
@@ -43,10 +43,10 @@ class Disallowed:
         self._read_at[topic] = now
         return True
 
-    def discard(self, topic: Topic) -> None:
+    def discard(self, topic: TicketTopic) -> None:
         """Forget a topic that is closed."""
         self._read_at.pop(topic, None)
 
-    def _report(self, topic: Topic, how: str) -> None:
+    def _report(self, topic: TicketTopic, how: str) -> None:
         metrics.disallowed.labels(how).inc()
         self._warning.warn(topic.site, site=topic.site, ticket=topic.ticket, how=how, hint=HINT)

@@ -1,7 +1,8 @@
 """The feed keeps every topic of this process true.
 
 In: counters from Redis pub/sub, and what the script `watch` returns: what is stored and how old it is. Out: topics that
-hold the newest counter and the time until which it is verified; the hub tells the viewers.
+hold the newest counter and the time until which it is verified; the hub tells the viewers. The lists of events are read as
+counters are (event_lists.py).
 
 Opening a topic: subscribe, wait for the confirmation, then read the snapshot, so that nothing falls between. Pub/sub
 loses messages silently, so three things check it: each confirmed subscription, also on a new link, has its topic read;
@@ -10,30 +11,29 @@ stored. In a cluster a part of Redis may be unavailable: its sites wait for it, 
 """
 
 import asyncio
-import contextlib
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from server import logs, metrics, wire
 from server.errors import RedisUnavailable
+from server.hub.by_site import RETRY, BySite
 from server.hub.disallowed import Disallowed
+from server.hub.event_lists import EventLists
 from server.hub.hub import Hub, chunks
 from server.hub.other_rules import OtherRules
 from server.hub.rereads import Rereads
+from server.hub.site_status import SiteStatus
 from server.hub.subscriptions import Subscriptions
-from server.hub.topics import Topic, TopicState
-from server.model import SiteId, WatchedSite, WatchedTicket
+from server.hub.topics import EventTopic, TicketTopic, Topic, TopicState
+from server.model import SiteId, WatchedTicket
 from server.redis.client import RedisClient
 from server.store.schedule import Schedule
+from server.store.shown import Shown
 from server.store.sites import Sites
 
 ROUND_EVERY = 5.0
 """Seconds between two rounds of `watch`; a ticket that is in none of four rounds is no longer watched."""
 POLL_EVERY = 1.0
 """Seconds between two reads of topics for which there is no link."""
-RETRY = 0.5
-"""Seconds after which a site is asked for again whose part of Redis did not answer."""
 READ_AT_ONCE = 100
 FRESH_FOR = 2 * ROUND_EVERY
 """Seconds that a published counter counts as verified: by then a round has found its exact age."""
@@ -62,16 +62,16 @@ class Feed:
         self.rereads = Rereads(schedule, hub.now)
         self.other_rules = OtherRules(self.rereads, sites.rules.hash, hub.now)
         self.disallowed = Disallowed(hub.now)
+        self.by_site = BySite(hub.now)
+        self.event_lists = EventLists(Shown(redis, schedule.timing), hub)
+        self.site_status = SiteStatus()
         self._round_every = round_every
         # Topics to read, in the order in which they were asked for.
         self._to_read: dict[Topic, None] = {}
         self._work = asyncio.Event()
         # Topics whose stored counter is to be shown even though it is older.
-        self._accept_older: set[Topic] = set()
-        # What Redis returned last of each site that is watched.
-        self._watched: dict[SiteId, WatchedSite] = {}
-        # Sites for which Redis did not answer last time, and when they may be read again; the timer wakes `_read` then.
-        self._unavailable: dict[SiteId, float] = {}
+        self._accept_older: set[TicketTopic] = set()
+        # Wakes `_read` when a site may be read again for which Redis did not answer.
         self._retry: asyncio.TimerHandle | None = None
         hub.opened = self.subscriptions.open
         hub.closed = self._closed
@@ -80,11 +80,6 @@ class Feed:
     def healthy(self) -> bool:
         """Whether published messages reach this process."""
         return self.subscriptions.healthy
-
-    @property
-    def webhooks_heard(self) -> bool:
-        """Whether no site that is watched here has stock that falls without any webhook."""
-        return all(site.unreported_falls is None for site in self._watched.values())
 
     async def start(self) -> None:
         """Load the sites."""
@@ -101,6 +96,9 @@ class Feed:
     # -- pub/sub --
 
     def _published(self, topic: Topic, text: str) -> None:
+        if not isinstance(topic, TicketTopic):
+            self._want(topic)
+            return
         fresh_until = self.hub.now() + min(FRESH_FOR, self.schedule.timing.max_stale)
         if not topic.take(text, fresh_until) and self.disallowed.published(topic):
             # If a process of ours wrote it, by other rules, something newer is stored than what is shown.
@@ -118,69 +116,43 @@ class Feed:
         while True:
             await self._work.wait()
             self._work.clear()
-            now = self.hub.now()
-            wanted = [topic for topic in self._to_read if self._unavailable.get(topic.site, now) <= now]
-            await self._each(wanted, self._read_wanted)
+            await self.by_site.each([t for t in self._to_read if self.by_site.may_ask(t.site)], self._read_wanted)
             if self._retry is not None:
                 self._retry.cancel()
                 self._retry = None
-            if any(topic.site in self._unavailable for topic in self._to_read):
+            if any(self.by_site.failed(topic.site) for topic in self._to_read):
                 self._retry = asyncio.get_running_loop().call_later(RETRY, self._work.set)
 
     async def _read_wanted(self, site: SiteId, topics: list[Topic]) -> None:
         # A topic that is asked for again meanwhile is read again: this read may not have seen why.
         for topic in topics:
             self._to_read.pop(topic, None)
+        tickets, events = _by_kind(topics)
         left = dict.fromkeys(topics)
-        disallowed: list[Topic] = []
+        disallowed: list[TicketTopic] = []
         try:
-            async for topic, stored in self._watch(site, topics, counters=True):
+            await self.event_lists.read(site, events)
+            for event in events:
+                del left[event]
+            async for topic, stored in self._watch(site, tickets, counters=True):
                 del left[topic]
                 if topic.state is not TopicState.CLOSED and not self._take_snapshot(topic, stored):
                     disallowed.append(topic)
         finally:
-            for topic in left:
-                if topic.state is not TopicState.CLOSED:
-                    self._to_read.setdefault(topic)
+            self._to_read |= {topic: None for topic in left if topic.state is not TopicState.CLOSED}
         await self.rereads.ask(site, disallowed)
 
     async def _watch(
-        self, site: SiteId, topics: list[Topic], *, counters: bool
-    ) -> AsyncIterator[tuple[Topic, WatchedTicket]]:
+        self, site: SiteId, topics: Sequence[TicketTopic], *, counters: bool
+    ) -> AsyncIterator[tuple[TicketTopic, WatchedTicket]]:
         """Keep these tickets watched, and yield what is stored of each: nothing, where the site is unknown."""
         for some in chunks(topics, READ_AT_ONCE):
             found = await self.schedule.watch(site, [topic.ticket for topic in some], counters=counters)
-            if found is None:
-                self._watched.pop(site, None)
-            else:
-                self._watched[site] = replace(found, tickets=())
+            self.site_status.take(site, found)
             for topic, stored in zip(some, found.tickets if found else _nothing(some), strict=True):
                 yield topic, stored
 
-    async def _each(self, topics: Iterable[Topic], ask: Callable[[SiteId, list[Topic]], Awaitable[None]]) -> None:
-        """Call *ask* for each site with its topics, all at once: a part of Redis that hangs delays no other site."""
-        by_site = itertools.groupby(sorted(topics, key=lambda topic: topic.site), key=lambda topic: topic.site)
-        asked = [(site, list(some)) for site, some in by_site]
-
-        async def one(site: SiteId, some: list[Topic]) -> None:
-            with self._noting_faults(site):
-                await ask(site, some)
-
-        await asyncio.gather(*(one(site, some) for site, some in asked))
-
-    @contextlib.contextmanager
-    def _noting_faults(self, site: SiteId) -> Iterator[None]:
-        """Pass over a site whose part of Redis is unavailable, and log it once."""
-        try:
-            yield
-        except RedisUnavailable as error:
-            if site not in self._unavailable:
-                log.warning("store_unavailable", site=site, error=str(error))
-            self._unavailable[site] = self.hub.now() + RETRY
-        else:
-            self._unavailable.pop(site, None)
-
-    def _take_snapshot(self, topic: Topic, stored: WatchedTicket) -> bool:
+    def _take_snapshot(self, topic: TicketTopic, stored: WatchedTicket) -> bool:
         """Take what is stored, after it was asked for with its counter; tell whether our rules allow it."""
         topic.read()
         topic.same_rules = self.other_rules.are_ours(stored)
@@ -194,7 +166,7 @@ class Feed:
         self.hub.update(topic)
         return allowed
 
-    def _take(self, topic: Topic, stored: WatchedTicket) -> bool:
+    def _take(self, topic: TicketTopic, stored: WatchedTicket) -> bool:
         """Take the stored counter, if it was asked for; tell whether our rules allow it."""
         counter = stored.counter
         if counter is None:
@@ -218,10 +190,12 @@ class Feed:
             if now >= round_at:
                 round_at = now + self._round_every
                 await self._reload_sites()
-                await self._each(topics, self._round)
+                await self.by_site.each(topics, self._round)
                 self._update_site_status()
             else:
-                await self._each([topic for topic in topics if not self.subscriptions.connected(topic)], self._round)
+                await self.by_site.each(
+                    [topic for topic in topics if not self.subscriptions.connected(topic)], self._round
+                )
             await asyncio.sleep(min(POLL_EVERY, self._round_every))
 
     async def _reload_sites(self) -> None:
@@ -231,10 +205,12 @@ class Feed:
             log.warning("store_unavailable", error=str(error))
 
     async def _round(self, site: SiteId, topics: list[Topic]) -> None:
-        others: list[Topic] = []
-        disallowed: list[Topic] = []
+        tickets, events = _by_kind(topics)
+        await self.event_lists.read(site, events)
+        others: list[TicketTopic] = []
+        disallowed: list[TicketTopic] = []
         # Without a link the counters are asked for too: nothing else brings them.
-        async for topic, stored in self._watch(site, topics, counters=not self.subscriptions.connected(topics[0])):
+        async for topic, stored in self._watch(site, tickets, counters=not self.subscriptions.connected(topics[0])):
             if stored.v is None or topic.state is TopicState.CLOSED:
                 # Never read, or closed since it was asked for.
                 continue
@@ -252,12 +228,11 @@ class Feed:
     def _update_site_status(self) -> None:
         """After a round: note which sites are silent or have other rules, by what Redis returned last of each."""
         sites = {topic.site for topic in self.hub.topics.values()}
-        self._unavailable = {site: until for site, until in self._unavailable.items() if site in sites}
-        self._watched = {site: found for site, found in self._watched.items() if site in sites}
-        self.other_rules.compare(found.rules for found in self._watched.values())
-        metrics.silent_sites.set(sum(found.unreported_falls is not None for found in self._watched.values()))
+        self.by_site.keep_only(sites)
+        self.site_status.keep_only(sites)
+        self.other_rules.compare(self.site_status.rules)
 
-    def _compare(self, topic: Topic, stored: WatchedTicket) -> None:
+    def _compare(self, topic: TicketTopic, stored: WatchedTicket) -> None:
         if stored.v == topic.v:
             topic.mismatched = 0
             topic.fresh_until = self._fresh_until(stored)
@@ -290,10 +265,24 @@ class Feed:
     def _closed(self, topic: Topic) -> None:
         self.subscriptions.close(topic)
         self._to_read.pop(topic, None)
+        if not isinstance(topic, TicketTopic):
+            return
         self._accept_older.discard(topic)
         self.rereads.discard(topic)
         self.disallowed.discard(topic)
 
 
-def _nothing(topics: Sequence[Topic]) -> list[WatchedTicket]:
+def _by_kind(topics: Iterable[Topic]) -> tuple[list[TicketTopic], list[EventTopic]]:
+    """The tickets, and the events."""
+    tickets: list[TicketTopic] = []
+    events: list[EventTopic] = []
+    for topic in topics:
+        if isinstance(topic, TicketTopic):
+            tickets.append(topic)
+        elif isinstance(topic, EventTopic):
+            events.append(topic)
+    return tickets, events
+
+
+def _nothing(topics: Sequence[TicketTopic]) -> list[WatchedTicket]:
     return [WatchedTicket(topic.ticket, None, 0.0, "", None) for topic in topics]

@@ -1,11 +1,7 @@
 """The hub: which viewers watch what in this process, and how a change reaches all of them.
 
-In: viewers that join and leave, topics that changed (feed.py). Out: to every viewer the newest frame of each topic it
-watches. A flush writes what changed to each audience once, and one begins at most every FLUSH_EVERY: the first change is
-written at once, those that follow together. What changes during a flush is written in the same flush to the audiences that
-it has yet to reach, and to the others by the next: no change waits longer than it takes to write to all once. The frames
-that an audience is due are joined once, and each of its sockets gets the same bytes. Nothing is ever queued: a viewer that
-cannot take a frame now keeps a set of topics (live/), and costs the others nothing.
+In: viewers that join and leave, topics that changed (feed.py). Out: to every viewer the newest frame of each topic it watches
+(flush.py). Viewers of an event get the list of its tickets, then those; they are sent away when the list changes, and come back.
 
 Any client may ask for any ticket; those that Wix has not confirmed are bounded (unconfirmed.py), and viewers of one that
 must make room are sent away.
@@ -13,22 +9,21 @@ must make room are sent away.
 
 import asyncio
 import itertools
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from socket import SocketType
 from typing import TypeVar
 
 from server import metrics, wire
 from server.counter import Rules
+from server.errors import Refused
+from server.hub.flush import Flush
 from server.hub.heartbeat import BEAT_EVERY, Heartbeat
-from server.hub.topics import Audience, Socket, Topic, TopicState, Viewer
+from server.hub.topics import Audience, EventTopic, TicketTopic, Topic, TopicState, Viewer, Wanted
 from server.hub.unconfirmed import Unconfirmed
-from server.model import SiteId, TicketId
+from server.model import EventName, SiteId, TicketId
 from server.store.keys import Keys
 from server.wire import Close
 
-FLUSH_EVERY = 0.05
-"""Seconds between two flushes."""
 LINGER = 30.0
 """Seconds that a topic stays open without viewers: polls and reloads find it open."""
 UNCONFIRMED_LINGER = 2.0
@@ -36,11 +31,10 @@ UNCONFIRMED_LINGER = 2.0
 OPENING = 2.0
 """Seconds that viewers wait for Redis before they are told that nothing is known."""
 MAX_AUDIENCE = 1000
-"""Viewers of an audience, and viewers that are written to before other tasks get their turn, after some 5 ms."""
-AUDIENCE_COST = 10
-"""Viewers to which writing costs as much as each audience costs by itself."""
+"""Viewers of an audience: writing to them takes some 5 ms."""
 
 _T = TypeVar("_T")
+_Topic = TypeVar("_Topic", bound=Topic)
 
 
 class Hub:
@@ -66,46 +60,47 @@ class Hub:
         self.opened: Callable[[Topic], None] = lambda _: None
         self.closed: Callable[[Topic], None] = lambda _: None
         self.unconfirmed = Unconfirmed() if unconfirmed is None else unconfirmed
-        self._audiences: dict[tuple[SiteId, tuple[TicketId, ...]], list[Audience]] = {}
+        self._audiences: dict[tuple[SiteId, Wanted], list[Audience]] = {}
         self._heartbeat = Heartbeat(beat_every)
         self._linger = linger
         self._unconfirmed_linger = unconfirmed_linger
         self._max_audience = max_audience
-        # What changed, and which of it each audience is still due.
-        self._changed: set[Topic] = set()
-        self._due: OrderedDict[Audience, set[Topic]] = OrderedDict()
-        self._work = asyncio.Event()
+        self.flush = Flush(max_audience)
 
     # -- for viewers --
 
-    def admit(self, site: SiteId, tickets: Sequence[TicketId], address: str) -> None:
-        """Let an address ask for these tickets of a known site; raises TooManyUnconfirmed."""
+    def admit(self, site: SiteId, wanted: Wanted, address: str) -> None:
+        """Let an address ask for this, of a known site; raises TooManyUnconfirmed, or UnknownEvent where that is known."""
         # Most viewers ask for what others watch: then none of it is new, and no channel name need be built to find out.
-        if (site, tuple(tickets)) not in self._audiences:
-            self.unconfirmed.admit(
-                sum(self.keys.channel(site, ticket) not in self.topics for ticket in tickets), address
-            )
+        if (site, wanted) in self._audiences:
+            return
+        if isinstance(wanted, str):
+            names = [self.keys.event_channel(site, wanted)]
+        else:
+            names = [self.keys.channel(site, ticket) for ticket in wanted]
+        self.unconfirmed.admit(sum(name not in self.topics for name in names), address)
+        topic = self.topics.get(names[0])
+        if isinstance(topic, EventTopic) and topic.refusal is not None:
+            raise topic.refusal
 
-    def audience(self, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
+    def audience(self, site: SiteId, wanted: Wanted, address: str = "") -> Audience:
         """An audience of these tickets with room for one more viewer, of this *address* (`add_fast` or `add_slow`)."""
-        alike = self._audiences.setdefault((site, tuple(tickets)), [])
+        alike = self._audiences.setdefault((site, wanted), [])
         found = next((audience for audience in reversed(alike) if len(audience) < self._max_audience), None)
         if found is None:
-            found = Audience(site, [self._topic(site, ticket, address) for ticket in tickets])
+            found = Audience(site, wanted)
             alike.append(found)
             self._heartbeat.add(found)
-            for topic in found.topics:
-                topic.audiences.add(found)
-                if topic.state is TopicState.LINGERING:
-                    topic.state = TopicState.OPEN
-                if not topic.confirmed:
-                    self.unconfirmed.add(topic)
+            if isinstance(wanted, str):
+                self._watch_event(found, self._event_topic(site, wanted, address))
+            else:
+                self._watch(found, [self._ticket_topic(site, ticket, address) for ticket in wanted])
             self._make_room()
         return found
 
-    def join(self, viewer: Viewer, site: SiteId, tickets: Sequence[TicketId], address: str = "") -> Audience:
+    def join(self, viewer: Viewer, site: SiteId, wanted: Wanted, address: str = "") -> Audience:
         """Add a viewer that has no socket of its own: it is shown what is known at once, the rest when it is read."""
-        audience = self.audience(site, tickets, address)
+        audience = self.audience(site, wanted, address)
         audience.others.add(viewer)
         if shown := audience.shown():
             viewer.show(shown)
@@ -134,11 +129,27 @@ class Hub:
         if topic.confirmed and self.unconfirmed.discard(topic):
             topic.linger_until = self.now() + self._linger
         verified = topic.verified
-        if topic.decide(self.now()):
-            if verified and not topic.verified:
-                metrics.withdrawn.inc()
-            self._changed.add(topic)
-            self._work.set()
+        if not topic.decide(self.now()):
+            return
+        if isinstance(topic, EventTopic):
+            for audience in list(topic.audiences):
+                if verified:
+                    self._send_back(audience)
+                else:
+                    self._watch_event(audience, topic)
+        elif verified and not topic.verified:
+            metrics.withdrawn.inc()
+        self.flush.changed(topic)
+
+    def refuse(self, topic: EventTopic, refusal: Refused) -> None:
+        """There is no such event: who asks for it is refused; viewers who have its list come back first, and are refused then."""
+        verified = topic.verified
+        topic.refuse(refusal)
+        for audience in list(topic.audiences):
+            if verified:
+                self._send_back(audience)
+            else:
+                self._send_away(audience, lambda viewer: viewer.refuse(refusal), refusal.reason)
 
     def close_idle(self) -> None:
         """Close the topics that have had no viewer for long enough."""
@@ -156,7 +167,7 @@ class Hub:
     async def run(self) -> None:
         """Write changes and heartbeats to viewers, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._flushes(), name="hub: flush")
+            group.create_task(self.flush.run(), name="hub: flush")
             group.create_task(self._heartbeat.run(), name="hub: beat")
 
     async def close_all(self, low_ms: int, high_ms: int, spread: float) -> None:
@@ -169,56 +180,46 @@ class Hub:
                 viewer.bye(text)
             await asyncio.sleep(spread / waves)
 
-    async def _flushes(self) -> None:
-        while True:
-            await self._work.wait()
-            began = self.now()
-            await self._flush()
-            metrics.flush_seconds.observe(self.now() - began)
-            await asyncio.sleep(max(0.0, began + FLUSH_EVERY - self.now()))
-
-    async def _flush(self) -> None:
-        """Write what changed to each audience, once."""
-        due, self._due = self._due, OrderedDict()
-        written: set[Audience] = set()
-        spent = 0
-        while self._collect(due, written):
-            audience, topics = due.popitem(last=False)
-            written.add(audience)
-            self._write(audience, [topic for topic in audience.topics if topic in topics])
-            spent += len(audience) + AUDIENCE_COST
-            if spent >= self._max_audience:
-                spent = 0
-                await asyncio.sleep(0)
-        if not self._due:
-            self._work.clear()
-
-    def _collect(self, due: dict[Audience, set[Topic]], written: Container[Audience]) -> bool:
-        """Add each changed topic to what its audiences are *due*; those *written* to wait for the next flush. Tell if any is due."""
-        changed, self._changed = self._changed, set()
-        for topic in changed:
-            for audience in topic.audiences:
-                (self._due if audience in written else due).setdefault(audience, set()).add(topic)
-        return bool(due)
-
-    @staticmethod
-    def _write(audience: Audience, due: Sequence[Topic]) -> None:
-        for viewer in list(audience.others):
-            viewer.show(due)
-        # Lists of what exists: a tuple for each socket would be work for the garbage collector.
-        taken = write(list(audience.fast), list(audience.fast.values()), b"".join([topic.ws for topic in due]))
-        metrics.ws_frames.inc(len(due) * taken)
-
     def _all_audiences(self) -> Iterator[Audience]:
         return itertools.chain.from_iterable(self._audiences.values())
 
-    def _topic(self, site: SiteId, ticket: TicketId, address: str = "") -> Topic:
-        name = self.keys.channel(site, ticket)
-        topic = self.topics.get(name)
-        if topic is None:
-            topic = self.topics[name] = Topic(site, ticket, name, self.rules, self.now() + OPENING, asked_by=address)
-            self.opened(topic)
+    def _ticket_topic(self, site: SiteId, ticket: TicketId, address: str = "") -> TicketTopic:
+        channel = self.keys.channel(site, ticket)
+        topic = self.topics.get(channel)
+        if isinstance(topic, TicketTopic):
+            return topic
+        return self._open(TicketTopic(site, ticket, channel, self.rules, self.now() + OPENING, asked_by=address))
+
+    def _event_topic(self, site: SiteId, name: EventName, address: str) -> EventTopic:
+        channel = self.keys.event_channel(site, name)
+        topic = self.topics.get(channel)
+        return topic if isinstance(topic, EventTopic) else self._open(EventTopic(site, name, channel, asked_by=address))
+
+    def _open(self, topic: _Topic) -> _Topic:
+        self.topics[topic.channel] = topic
+        self.opened(topic)
         return topic
+
+    def _watch(self, audience: Audience, topics: Sequence[Topic]) -> None:
+        """Have an audience watch these topics, and write to it what they show already."""
+        audience.topics = tuple(topics)
+        for topic in topics:
+            topic.audiences.add(audience)
+            if topic.state is TopicState.LINGERING:
+                topic.state = TopicState.OPEN
+            if not topic.confirmed:
+                self.unconfirmed.add(topic)
+
+    def _watch_event(self, audience: Audience, event: EventTopic) -> None:
+        """Have an audience watch an event: its list, and the tickets of it, as soon as that is known."""
+        tickets = [self._ticket_topic(event.site, ticket) for ticket in event.tickets]
+        for ticket in tickets:
+            # They are in the list, so Wix has them.
+            ticket.confirmed = True
+            self.update(ticket)
+        self._watch(audience, [event, *tickets])
+        if audience:
+            self.flush.due(audience, audience.shown())
 
     def _end(self, audience: Audience) -> None:
         """The audience has no viewer left, or is about to have none: its topics linger, unless another watches them."""
@@ -239,16 +240,23 @@ class Hub:
 
     def _make_room(self) -> None:
         """Close topics of unconfirmed ids while there are too many; their viewers are sent away."""
+        text = wire.bye(*wire.CROWDED_RETRY_MS)
         while topic := self.unconfirmed.over_limit:
             for audience in list(topic.audiences):
-                self._send_away(audience)
+                self._send_away(audience, lambda viewer: viewer.bye(text, Close.FULL), "unknown_tickets")
             self._close(topic)
 
-    def _send_away(self, audience: Audience) -> None:
-        text = wire.bye(*wire.CROWDED_RETRY_MS)
+    def _send_back(self, audience: Audience) -> None:
+        """The list of an event has changed: its viewers come back for the new one."""
+        text = wire.bye(*wire.LIST_RETRY_MS)
+        self._send_away(audience, lambda viewer: viewer.bye(text, Close.RESTART))
+
+    def _send_away(self, audience: Audience, send: Callable[[Viewer], None], refused: str = "") -> None:
+        """End an audience: *send* tells each viewer; *refused* is a label of the metric."""
         for viewer in audience.viewers():
-            metrics.refused.labels("unknown_tickets").inc()
-            viewer.bye(text, Close.FULL)
+            if refused:
+                metrics.refused.labels(refused).inc()
+            send(viewer)
         if audience:
             # Viewers without a socket leave by themselves, a little later.
             self._end(audience)
@@ -257,38 +265,8 @@ class Hub:
         del self.topics[topic.channel]
         topic.state = TopicState.CLOSED
         self.unconfirmed.discard(topic)
-        self._changed.discard(topic)
+        self.flush.discard(topic)
         self.closed(topic)
-
-
-def write(socks: Sequence[SocketType], viewers: Sequence[Socket], data: bytes) -> int:
-    """Write the same bytes to each of these sockets, past its transport and in one loop in C.
-
-    This is right because a socket is in an audience's `fast` only while its transport buffers nothing, and the lists are of
-    this turn of the event loop. What the kernel does not take goes to the transport, which then pauses the viewer: it is out
-    of `fast` until it has caught up. Measured (bench/): a third more sockets per CPU second than transport.write, and a
-    twelfth more than os.write, whose way through the kernel is longer.
-
-    Returns to how many it was written.
-    """
-    taken: list[int] = []
-    rest = iter(socks)
-    while True:
-        try:
-            taken.extend(map(SocketType.send, rest, itertools.repeat(data)))
-            break
-        except BlockingIOError:
-            taken.append(0)
-        except OSError:
-            # The connection broke without a close.
-            taken.append(-1)
-    if taken.count(len(data)) < len(taken):
-        for viewer, size in zip(viewers, taken, strict=True):
-            if size < 0:
-                viewer.drop("dead")
-            elif size < len(data):
-                viewer.write_rest(data[size:])
-    return len(taken) - taken.count(-1)
 
 
 def chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

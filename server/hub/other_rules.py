@@ -7,7 +7,7 @@ this lasts longer than a restart of all processes may take. Until it is read aga
 from collections.abc import Callable, Iterable, Sequence
 
 from server.hub.rereads import Rereads
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.model import SiteId, WatchedTicket
 from server.store.rules_warning import RulesWarning
 
@@ -42,7 +42,7 @@ class OtherRules:
         """Whether what is stored of a ticket, if there is anything, was made by our rules."""
         return stored.v is None or stored.rules == self.rules_hash
 
-    async def found(self, site: SiteId, topics: Sequence[Topic]) -> None:
+    async def found(self, site: SiteId, topics: Sequence[TicketTopic]) -> None:
         """Ask for reads of these topics, whose counters have other rules, and warn. Raises RedisUnavailable."""
         if not topics:
             return

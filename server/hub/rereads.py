@@ -7,7 +7,7 @@ tickets again. It helps where a worker has our rules; else only the settings can
 from collections.abc import Callable, Sequence
 
 from server.errors import RedisUnavailable
-from server.hub.topics import Topic, TopicState
+from server.hub.topics import TicketTopic, TopicState
 from server.model import Hint, SiteId
 from server.store.schedule import Schedule
 
@@ -22,9 +22,9 @@ class Rereads:
         self.schedule = schedule
         self._now = now
         # When each topic was marked last.
-        self._marked: dict[Topic, float] = {}
+        self._marked: dict[TicketTopic, float] = {}
 
-    async def ask(self, site: SiteId, topics: Sequence[Topic]) -> None:
+    async def ask(self, site: SiteId, topics: Sequence[TicketTopic]) -> None:
         """Have the tickets of these topics read again, but for those that were closed meanwhile. Raises RedisUnavailable."""
         now = self._now()
         open_ = [topic for topic in topics if topic.state is not TopicState.CLOSED]
@@ -40,6 +40,6 @@ class Rereads:
                 self.discard(topic)
             raise
 
-    def discard(self, topic: Topic) -> None:
+    def discard(self, topic: TicketTopic) -> None:
         """Forget a topic whose stored counter is shown, or which has no viewer any more."""
         self._marked.pop(topic, None)

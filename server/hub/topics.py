@@ -1,18 +1,23 @@
-"""A topic is one ticket that is watched here; an audience is some of the viewers that watch the same tickets.
+"""A topic is what is watched here, a ticket or the list of an event's tickets; an audience is some of its viewers.
 
-In: counters as texts, with the time until which they count as verified. Out: frames, built once for all viewers, of counters
-that our own rules allow. A topic holds the newest whole state and never queues anything. It knows no Redis and no clock.
+In: texts, as they are stored and published. Out: frames, built once for all viewers, of what may be shown. A topic holds the
+newest whole state and never queues anything. It knows no Redis and no clock.
 """
 
-from collections.abc import Collection, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection
 from enum import Enum, auto
 from socket import SocketType
 from typing import Protocol
 
 from server import wire
 from server.counter import Rules
-from server.model import SiteId, TicketId
+from server.errors import Refused
+from server.model import EventName, SiteId, TicketId
 from server.wire import Close
+
+Wanted = tuple[TicketId, ...] | EventName
+"""What a viewer asks for: these tickets, or those of an event that a visitor may see."""
 
 
 class TopicState(Enum):
@@ -29,16 +34,63 @@ class TopicState(Enum):
     CLOSED = auto()
 
 
-class Topic:
-    """One ticket that viewers watch here.
+class Topic(ABC):
+    """Something that viewers watch here: what they were sent of it last.
 
-    hub.py writes `state`, `audiences` and `linger_until`. feed.py writes the rest, by `read`, `take` and `decide`, and
-    directly `same_rules`, `fresh_until`, `v`, `mismatched`, `stored_v` and `compared_v`. All times are the event loop's, in seconds.
+    hub.py writes `state`, `audiences` and `linger_until`; feed.py calls `read`, and hub.py `decide`. All times are the event
+    loop's, in seconds.
+    """
+
+    __slots__ = ("asked_by", "audiences", "channel", "confirmed", "linger_until", "shown", "site", "sse", "state", "ws")
+
+    def __init__(self, site: SiteId, channel: str, asked_by: str) -> None:
+        self.site = site
+        # Where it is published.
+        self.channel = channel
+        # The address that asked for it first.
+        self.asked_by = asked_by
+        self.state = TopicState.OPENING
+        self.audiences: set[Audience] = set()
+        # When it is closed; only while it has no viewer.
+        self.linger_until = 0.0
+        # Whether Wix ever had it: what was never read, or is gone, may be a client's invention.
+        self.confirmed = False
+        # What viewers were sent last, as text and as frames built once.
+        self.shown: str | None = None
+        self.ws = self.sse = b""
+
+    @property
+    @abstractmethod
+    def verified(self) -> bool:
+        """Whether viewers see what is true, rather than `unknown` or nothing."""
+
+    @abstractmethod
+    def decide(self, now: float) -> bool:
+        """Show what may be shown at this time; tell whether that is a change."""
+
+    def read(self) -> None:
+        """What is stored of it was read, after the subscription was confirmed."""
+        if self.state is TopicState.OPENING:
+            self.state = TopicState.OPEN if self.audiences else TopicState.LINGERING
+
+    def show(self, text: str) -> bool:
+        """Build the frames of a text; tell whether that is a change."""
+        if text == self.shown:
+            return False
+        self.shown = text
+        self.ws, self.sse = wire.ws_text(text), wire.sse_data(text)
+        return True
+
+
+class TicketTopic(Topic):
+    """One ticket that viewers watch here: counters are taken only if our own rules allow them.
+
+    feed.py writes it by `take` and `withhold`, and directly `same_rules`, `fresh_until`, `v`, `mismatched`, `stored_v` and
+    `compared_v`.
     """
 
     __slots__ = (
-        "asked_by", "audiences", "channel", "compared_v", "confirmed", "counter", "fresh_until", "linger_until", "mismatched",
-        "opening_until", "rules", "same_rules", "shown", "site", "sse", "state", "stored_v", "ticket", "v", "ws",
+        "compared_v", "counter", "fresh_until", "mismatched", "opening_until", "rules", "same_rules", "stored_v", "ticket", "v",
     )  # fmt: skip
 
     def __init__(
@@ -51,44 +103,26 @@ class Topic:
         *,
         asked_by: str = "",
     ) -> None:
-        self.site = site
+        super().__init__(site, channel, asked_by)
         self.ticket = ticket
         self.rules = rules
-        # Where its counter is published.
-        self.channel = channel
-        # The address that asked for it first.
-        self.asked_by = asked_by
-        self.state = TopicState.OPENING
-        self.audiences: set[Audience] = set()
         # When its viewers are told `unknown` although Redis has not answered.
         self.opening_until = opening_until
-        # When it is closed; only while it has no viewer.
-        self.linger_until = 0.0
         # The newest counter, as our rules allow it, and its version; None until there is one, and while a newer one is stored
         # that our rules do not allow.
         self.counter: str | None = None
         self.v = 0
-        # Whether Wix ever had this ticket: an id that was never read, or is gone, may be a client's invention.
-        self.confirmed = False
         # Whether the stored counter was made by this process's rules.
         self.same_rules = True
         # Until when the counter counts as verified.
         self.fresh_until = 0.0
         # Rounds in a row in which the stored version was not the one here, and the last such versions: stored, and here.
         self.mismatched = self.stored_v = self.compared_v = 0
-        # What viewers were sent last, as text and as frames built once.
-        self.shown: str | None = None
-        self.ws = self.sse = b""
 
     @property
     def verified(self) -> bool:
         """Whether viewers see a counter now, rather than `unknown` or nothing."""
         return self.shown is not None and self.shown == self.counter
-
-    def read(self) -> None:
-        """Its snapshot was read, after the subscription was confirmed."""
-        if self.state is TopicState.OPENING:
-            self.state = TopicState.OPEN if self.audiences else TopicState.LINGERING
 
     def take(self, text: str, fresh_until: float) -> bool:
         """Keep a counter unless a newer one is here: published messages may arrive in any order.
@@ -118,12 +152,46 @@ class Topic:
             return False
         counter = self.counter
         verified = self.same_rules and counter is not None and (now < self.fresh_until or wire.stays_true(counter))
-        text = counter if verified and counter is not None else wire.unknown(self.ticket)
-        if text == self.shown:
+        return self.show(counter if verified and counter is not None else wire.unknown(self.ticket))
+
+
+class EventTopic(Topic):
+    """The tickets of an event that a visitor may see; *name* is its id or its slug, as viewers ask for it."""
+
+    __slots__ = ("list", "name", "refusal", "tickets")
+
+    def __init__(self, site: SiteId, name: EventName, channel: str, *, asked_by: str = "") -> None:
+        super().__init__(site, channel, asked_by)
+        self.name = name
+        # The newest list, as text and as its tickets; None until there is one.
+        self.list: str | None = None
+        self.tickets: tuple[TicketId, ...] = ()
+        # Why it has none, as far as that is known.
+        self.refusal: Refused | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether viewers have the list."""
+        return self.shown is not None
+
+    def take(self, text: str) -> bool:
+        """Keep a list, if some process of ours wrote it; tell whether it did."""
+        listed = wire.tickets_of(text)
+        if listed is None:
             return False
-        self.shown = text
-        self.ws, self.sse = wire.ws_text(text), wire.sse_data(text)
+        self.list, self.tickets = text, listed
+        self.confirmed, self.refusal = True, None
         return True
+
+    def refuse(self, refusal: Refused) -> None:
+        """There is no list, for this reason."""
+        self.list = self.shown = None
+        self.tickets = ()
+        self.refusal = refusal
+
+    def decide(self, now: float) -> bool:  # noqa: ARG002 - a list has no age: each of its tickets has
+        """Show the list, if there is one; tell whether that is a change."""
+        return self.list is not None and self.show(self.list)
 
 
 class Viewer(Protocol):
@@ -138,6 +206,9 @@ class Viewer(Protocol):
     def bye(self, text: str, code: Close = Close.RESTART) -> None:
         """Write the message before a planned close, then close with this code."""
 
+    def refuse(self, refusal: Refused) -> None:
+        """There is nothing of what the viewer asked for: end the connection with this reason."""
+
 
 class Socket(Viewer, Protocol):
     """A connection whose socket may be written to directly, past its transport."""
@@ -150,7 +221,7 @@ class Socket(Viewer, Protocol):
 
 
 class Audience:
-    """Some viewers of the same tickets: all of them are due the same bytes.
+    """Some viewers of the same tickets, or of the same event: all of them are due the same bytes.
 
     `fast` are the sockets whose transport buffers nothing; they are written to directly (hub.py). `others` are all other
     viewers: sockets that have not taken everything yet, and viewers that are no WebSocket.
@@ -158,9 +229,10 @@ class Audience:
 
     __slots__ = ("__weakref__", "fast", "others", "topics", "wanted")
 
-    def __init__(self, site: SiteId, topics: Sequence[Topic]) -> None:
-        self.topics = tuple(topics)
-        self.wanted = (site, tuple(topic.ticket for topic in topics))
+    def __init__(self, site: SiteId, wanted: Wanted) -> None:
+        # In the order in which they are written: of an event its list, which is alone until it is known, then its tickets.
+        self.topics: tuple[Topic, ...] = ()
+        self.wanted = (site, wanted)
         self.fast: dict[SocketType, Socket] = {}
         self.others: set[Viewer] = set()
 
@@ -170,6 +242,11 @@ class Audience:
     def viewers(self) -> list[Viewer]:
         """All viewers at this moment."""
         return [*self.fast.values(), *self.others]
+
+    @property
+    def tickets(self) -> list[TicketTopic]:
+        """The topics that are tickets."""
+        return [topic for topic in self.topics if isinstance(topic, TicketTopic)]
 
     def shown(self) -> list[Topic]:
         """The topics that have something to show."""

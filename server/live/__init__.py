@@ -2,6 +2,7 @@
 
 counters.py   JSON
 sse.py        server-sent events
+poll.py       a viewer that stays until it has seen enough
 responses.py  what JSON and server-sent events share: admission, CORS headers, errors as JSON
 websocket.py  WebSocket, on the bare transport: the hot path
 handshake.py  the opening handshake of a WebSocket

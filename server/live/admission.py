@@ -1,6 +1,6 @@
 """Which requests get counters: allowed origins, known sites, a client's address, and limits on open connections.
 
-In: header values and a query string, as any client may send them. Out: the site and tickets to watch, with the connection
+In: header values and a query string, as any client may send them. Out: the site and what to watch of it, with the connection
 counted, or Refused. One Admission per process; the HTTP routes and the WebSocket class use the same one.
 """
 
@@ -17,15 +17,18 @@ from urllib.parse import urlsplit
 from server import metrics
 from server.errors import (
     BadRequest,
+    EventNotListed,
     NoSiteYet,
     OriginNotAllowed,
     Refused,
     TooManyConnections,
     TooManyUnconfirmed,
+    UnknownEvent,
     UnknownSite,
 )  # fmt: skip
 from server.hub.hub import Hub
-from server.model import SiteId, TicketId
+from server.hub.topics import Wanted
+from server.model import SiteId
 from server.query import Query, parse
 from server.wire import Close
 
@@ -42,6 +45,8 @@ ANSWERS: Mapping[type[Refused], tuple[HTTPStatus, Close]] = {
     BadRequest: (HTTPStatus.BAD_REQUEST, Close.BAD_REQUEST),
     OriginNotAllowed: (HTTPStatus.FORBIDDEN, Close.ORIGIN),
     UnknownSite: (HTTPStatus.NOT_FOUND, Close.BAD_REQUEST),
+    UnknownEvent: (HTTPStatus.NOT_FOUND, Close.BAD_REQUEST),
+    EventNotListed: (HTTPStatus.NOT_FOUND, Close.FULL),
     NoSiteYet: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
     TooManyConnections: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
     TooManyUnconfirmed: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
@@ -53,7 +58,7 @@ class Admitted(NamedTuple):
     """The counters that a request gets, and the address that its connection is counted for."""
 
     site: SiteId
-    tickets: tuple[TicketId, ...]
+    wanted: Wanted
     address: str
 
 
@@ -101,13 +106,13 @@ class Admission:
                 raise OriginNotAllowed("this origin is not in ORIGINS")
             if not self.open:
                 raise TooManyConnections("restarting: come back in a while", reason="closing")
-            site, tickets = resolve(parse(query), self._sites.known)
-            hub.admit(site, tickets, address)
+            site, wanted = resolve(parse(query), self._sites.known)
+            hub.admit(site, wanted, address)
             self._enter(address)
         except Refused as refused:
             metrics.refused.labels(refused.reason).inc()
             raise
-        return Admitted(site, tickets, address)
+        return Admitted(site, wanted, address)
 
     def leave(self, address: str) -> None:
         """Stop counting a connection that was admitted."""
@@ -173,20 +178,21 @@ class Admission:
         return found is not None and any(found in network for network in self._proxies)
 
 
-def resolve(query: Query, sites: AbstractSet[SiteId]) -> tuple[SiteId, tuple[TicketId, ...]]:
-    """The site and tickets of a request; the site may be left out while only one is known.
+def resolve(query: Query, sites: AbstractSet[SiteId]) -> tuple[SiteId, Wanted]:
+    """The site of a request, and the tickets or the event; the site may be left out while only one is known.
 
     Raises BadRequest, or UnknownSite, which leaves no trace in Redis, or NoSiteYet.
     """
     if not sites:
         raise NoSiteYet("no site is known here yet: come back in a while")
+    wanted: Wanted = query.event or query.tickets
     if query.site is None:
         if len(sites) != 1:
             raise BadRequest("site", f"{len(sites)} sites are known here: add &site=<app instance id>")
-        return next(iter(sites)), query.tickets
+        return next(iter(sites)), wanted
     if query.site not in sites:
         raise UnknownSite(f"site {query.site} is not known here")
-    return query.site, query.tickets
+    return query.site, wanted
 
 
 def _wildcard(origin: str) -> tuple[str, str, int | None]:

@@ -4,25 +4,20 @@ In: the query string, Accept, Origin, If-None-Match. Out: whole counters, or an 
 stream for a client that accepts one (sse.py). A poll joins the hub as a socket does, so both see the same bytes.
 """
 
-import asyncio
 import hashlib
 import re
-from collections.abc import Collection, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from server import wire
 from server.hub.hub import Hub
-from server.hub.topics import Topic
+from server.hub.topics import EventTopic, TicketTopic, Topic
 from server.live import responses
-from server.live.admission import FULL, Admission
+from server.live.admission import Admission
+from server.live.poll import polled
 from server.live.sse import stream
-from server.wire import Close
-
-FIRST_READ_WITHIN = 1.0
-"""Seconds that a poll waits for a number that has never been read."""
 
 
 async def counters(request: Request) -> Response:
@@ -37,19 +32,14 @@ async def counters(request: Request) -> Response:
         return admitted
     hub: Hub = request.state.hub
     admission: Admission = request.state.admission
-    poll = Poll()
     try:
-        audience = hub.join(poll, *admitted)
-        try:
-            await poll.wait_for(audience.topics, FIRST_READ_WITHIN)
-        finally:
-            hub.leave(audience, poll)
+        # The topics of an event become more when its list is known.
+        poll = await polled(hub, admitted, lambda topics: all(topic.verified for topic in topics))
     finally:
         admission.leave(admitted.address)
-    if poll.code is Close.FULL:
-        return responses.error(request, HTTPStatus.SERVICE_UNAVAILABLE, None, FULL)
-    texts = [topic.shown or wire.unknown(topic.ticket) for topic in audience.topics]
-    body = f'{{"counters":[{",".join(texts)}]}}'.encode()
+    if fault := responses.of_poll(request, poll):
+        return fault
+    body = _body(poll.topics)
     headers = responses.cors(request)
     if '"state":"unknown"' in body.decode():
         headers["Cache-Control"] = "no-store"
@@ -61,35 +51,12 @@ async def counters(request: Request) -> Response:
     return Response(body, media_type="application/json", headers=headers)
 
 
-class Poll:
-    """A viewer that stays until its topics show verified counters."""
-
-    def __init__(self) -> None:
-        self.changed = asyncio.Event()
-        # Why the hub sent it away.
-        self.code: Close | None = None
-
-    def show(self, topics: Collection[Topic]) -> None:  # noqa: ARG002 - it reads all of its topics at the end
-        """These topics have a new frame."""
-        self.changed.set()
-
-    def beat(self, text: str) -> None:
-        """A poll gets no heartbeat."""
-
-    def bye(self, text: str, code: Close = Close.RESTART) -> None:  # noqa: ARG002 - the answer says when to come back
-        """End the poll."""
-        self.code = code
-        self.changed.set()
-
-    async def wait_for(self, topics: Sequence[Topic], seconds: float) -> None:
-        """Wait until every topic shows a verified counter, or the poll is ended, but no longer than so many seconds."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.code is None and not all(topic.verified for topic in topics):
-                    self.changed.clear()
-                    await self.changed.wait()
-        except TimeoutError:
-            pass
+def _body(topics: Sequence[Topic]) -> bytes:
+    """The counters; of an event its list comes first."""
+    counters = [topic.shown or wire.unknown(topic.ticket) for topic in topics if isinstance(topic, TicketTopic)]
+    listed = [topic.shown[1:-1] for topic in topics if isinstance(topic, EventTopic) and topic.shown]
+    members = ",".join([*listed, f'"counters":[{",".join(counters)}]'])
+    return f"{{{members}}}".encode()
 
 
 def _accepts_stream(accept: str) -> bool:

@@ -9,8 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from server.errors import Refused
-from server.live.admission import ANSWERS, Admission, Admitted
-from server.wire import RETRY_AFTER
+from server.live.admission import ANSWERS, FULL, Admission, Admitted
+from server.live.poll import Poll
+from server.wire import RETRY_AFTER, Close
+
+NOT_READ = "the tickets of this event cannot be read now: come back in a while"
 
 
 def admit(request: Request) -> Admitted | Response:
@@ -21,9 +24,23 @@ def admit(request: Request) -> Admitted | Response:
     query = request.scope["query_string"].decode("latin-1")
     try:
         return admission.admit(request.state.hub, request.headers.get("origin"), query, address)
-    except Refused as refused:
-        status, _ = ANSWERS[type(refused)]
-        return error(request, status, refused.field, str(refused))
+    except Refused as refusal:
+        return refused(request, refusal)
+
+
+def refused(request: Request, refusal: Refused) -> Response:
+    """The answer to a request that gets no counters."""
+    status, _ = ANSWERS[type(refusal)]
+    return error(request, status, refusal.field, str(refusal))
+
+
+def of_poll(request: Request, poll: Poll) -> Response | None:
+    """The answer to a poll that the hub sent away, or that saw no list of the event that it asked for; else None."""
+    if poll.refusal is not None:
+        return refused(request, poll.refusal)
+    if poll.code is Close.FULL or poll.without_list:
+        return error(request, HTTPStatus.SERVICE_UNAVAILABLE, None, FULL if poll.code is Close.FULL else NOT_READ)
+    return None
 
 
 def error(request: Request, status: HTTPStatus, field: str | None, text: str) -> Response:

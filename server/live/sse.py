@@ -11,11 +11,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server import metrics, wire
+from server.errors import Refused
 from server.hub.heartbeat import unix_ms
 from server.hub.hub import Hub
 from server.hub.topics import Topic
 from server.live import responses
 from server.live.admission import Admission, Admitted
+from server.live.poll import polled
 from server.wire import Close
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -30,6 +32,16 @@ async def stream(request: Request) -> Response:
     if isinstance(admitted, Response):
         return admitted
     admission: Admission = request.state.admission
+    if isinstance(admitted.wanted, str):
+        # The status says whether there is such an event.
+        try:
+            poll = await polled(request.state.hub, admitted, lambda topics: topics[0].verified)
+        except BaseException:
+            admission.leave(admitted.address)
+            raise
+        if fault := responses.of_poll(request, poll):
+            admission.leave(admitted.address)
+            return fault
     headers = {**responses.cors(request), **HEADERS}
     if request.method == "HEAD":
         admission.leave(admitted.address)
@@ -56,8 +68,8 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Serve the stream, as an ASGI application."""
         viewer = StreamViewer()
-        site, tickets, address = self.admitted
-        audience = self.hub.join(viewer, site, tickets, address)
+        site, wanted, address = self.admitted
+        audience = self.hub.join(viewer, site, wanted, address)
         metrics.sse_viewers.inc()
         tasks = {asyncio.create_task(self._write(viewer, send)), asyncio.create_task(_disconnected(receive))}
         try:
@@ -109,6 +121,10 @@ class StreamViewer:
         self._events = [wire.sse_event("bye", text)]
         self.ended = True
         self.changed.set()
+
+    def refuse(self, refusal: Refused) -> None:  # noqa: ARG002 - the client is told when it comes back
+        """End the stream: the event that was there when it began is gone."""
+        self.bye(wire.bye(*wire.LIST_RETRY_MS))
 
     def take(self) -> bytes:
         """All that is due, as one write."""

@@ -71,8 +71,8 @@ class CounterProtocol(asyncio.Protocol):
         # Set while this connection is counted, and while it watches tickets.
         self._address: str | None = None
         self._audience: Audience | None = None
-        # Topics whose newest frame waits for the transport; None while it takes everything.
-        self._waiting: set[Topic] | None = None
+        # Topics whose newest frame waits for the transport, in order; None while it takes everything.
+        self._waiting: dict[Topic, None] | None = None
         # A ping was sent, and nothing has arrived since.
         self._unanswered = False
         # Only set for a client that sends what it need not send: the times of the last messages.
@@ -126,7 +126,7 @@ class CounterProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads too slowly: from here on only the newest frame of each topic is kept."""
-        self._waiting = set()
+        self._waiting = {}
         if self._audience is not None:
             self._audience.add_slow(self._sock, self)
         self._drop_after(self.stuck, "stuck")
@@ -152,7 +152,7 @@ class CounterProtocol(asyncio.Protocol):
     def show(self, topics: Collection[Topic]) -> None:
         """Write the newest frames of these topics, or remember the topics while the client does not read."""
         if self._waiting is not None:
-            self._waiting.update(topics)
+            self._waiting.update(dict.fromkeys(topics))
         else:
             metrics.ws_frames.inc(len(topics))
             self._transport.write(b"".join([topic.ws for topic in topics]))
@@ -174,6 +174,11 @@ class CounterProtocol(asyncio.Protocol):
         if self._audience is not None:
             self._transport.write(wire.ws_text(text))
             self._close(code)
+
+    def refuse(self, refusal: Refused) -> None:
+        """Close with the reason: a browser cannot read the status of a refused handshake."""
+        _, code = ANSWERS[type(refusal)]
+        self._close(code, str(refusal))
 
     def drop(self, reason: str) -> None:
         """End the connection without a close frame: nothing would reach the client."""
@@ -209,15 +214,14 @@ class CounterProtocol(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername")
         address = self._admission.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
         try:
-            site, tickets, _ = self._admission.admit(self._hub, opening.origin, opening.query, address)
-        except Refused as refused:
-            _, code = ANSWERS[type(refused)]
+            site, wanted, _ = self._admission.admit(self._hub, opening.origin, opening.query, address)
+        except Refused as refusal:
             self._transport.write(opening.answer)
-            self._close(code, str(refused))
+            self.refuse(refusal)
             return
         self._address = address
         metrics.ws_viewers.inc()
-        audience = self._audience = self._hub.audience(site, tickets, address)
+        audience = self._audience = self._hub.audience(site, wanted, address)
         # The answer, the beat and what can be shown already: one write, one packet.
         shown = [topic.ws for topic in audience.shown()]
         metrics.ws_frames.inc(len(shown))

@@ -47,6 +47,7 @@ class Lister:
         """Keep every ticket of the site, and mark tracked tickets that were not listed. Raises RedisUnavailable."""
         site = self.listing.site
         listed: set[TicketId] = set()
+        complete = True
         cursor, more = None, True
         try:
             while more:
@@ -62,6 +63,7 @@ class Lister:
                     return
                 await self.schedule.track(site, version, page.found)
                 if page.waiting:
+                    complete = False
                     await self.schedule.mark(site, Hint("event_unread", tuple(page.waiting)))
                 listed |= {one.ticket for one in page.found} | page.unreadable | set(page.waiting)
                 cursor = page.next_cursor
@@ -69,7 +71,7 @@ class Lister:
             absent = [ticket for ticket in await self.schedule.tracked(site) if ticket not in listed]
             if absent:
                 await self.schedule.mark(site, Hint("not_listed", tuple(absent)))
-            await self.schedule.listing_done(self.listing)
+            await self.schedule.listing_done(self.listing, complete=complete)
             log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
         except (WixUnavailable, WixRefused, NotThere) as error:
             await faults.pause(self.schedule, site, None, error)

@@ -6,6 +6,7 @@ budget.py         Wix's rate limit of a site
 timing.py         how often tickets are read, how long leases last
 snapshots.py      what the last accepted read said of each ticket
 events.py         what the last accepted read said of each event
+shown.py          which tickets of an event a visitor may see
 changes.py        the log of changes, by consumer group
 sites.py          the sites that Redis should know
 rules_warning.py  the warning that processes have different rules
@@ -31,6 +32,7 @@ tc:{SITE}:site            hash      a known site
   contract                CONTRACT of these rules, and the rules: 2:RULES
   all                     1: every ticket is tracked; 0: those that are watched
   listed                  when its listing was last claimed, extended or ended
+  complete                1: a listing has ended of which every ticket was stored
   list_faults             faults of Wix in a row that ended its listing
   events_not_before       until then no event is read, after a fault or without the permission
   events_faults           faults of Wix in a row at reads of events
@@ -57,6 +59,9 @@ tc:{SITE}:events_hinted   zset      events that are read for a hint, by the time
   expires                 never; removed: at once
 tc:{SITE}:events_watched  zset      events by the time until which a ticket of theirs is watched; for a day after it
   by                      watch.lua, settle.lua, event_lot.lua
+  expires                 never; removed: at once
+tc:{SITE}:shown_watched   zset      events by the time until which the list of their tickets is watched; for a day after it
+  by                      watch_events.lua
   expires                 never; removed: at once
 tc:{SITE}:slugs           hash      the event of each slug
   SLUG                    the event that has it
@@ -89,6 +94,7 @@ tc:{SITE}:ticket:TICKET   hash      the snapshot of a ticket
   v, counter              the version of the read that last changed the counter, and the counter as JSON
   facts, unsold, held     the facts as JSON, and the tickets left and reserved: '' = none
   event, pace, rules      its event ('' = unknown); live, slow, dead or never; the hash of the rules the counter was made by
+  place                   what sorts the tickets of its event; '' = it is not shown; draft = its event is not published
   missing                 1: Wix's last answer left it out
   by                      keep.lua, miss.lua
   expires                 never; watched: 2 days; deleted: 2 days; never there: 60 s; removed: 2 days
@@ -98,6 +104,9 @@ tc:{SITE}:event_snapshot:EVENT hash the snapshot of an event
   by                      keep_events.lua, event_lot.lua
   expires                 never; watched: 2 days; deleted: 2 days; removed: 2 days
 tc:{SITE}:event:EVENT     set       the tickets of an event
+  by                      keep.lua
+  expires                 never; watched: 2 days; removed: 2 days
+tc:{SITE}:shown:EVENT     string    the tickets of an event that are shown, in order, as JSON; none while it is not published
   by                      keep.lua
   expires                 never; watched: 2 days; removed: 2 days
 tc:{SITE}:changes         stream    changes of facts, for consumer groups; entries are kept for 7 days
@@ -120,6 +129,8 @@ tc:wake                   channel   SITE, when one of its tickets or its listing
   by                      add_site.lua, mark.lua, watch.lua
 tc:{SITE}:live:TICKET     channel   the counter as JSON, when it has changed (sharded pub/sub in a cluster)
   by                      keep.lua
+tc:{SITE}:tickets:EVENT   channel   the list of an event's tickets as JSON, when it has changed; EVENT is its id, and its slug
+  by                      keep.lua, keep_events.lua
 tc:probe:UUID             channel   what a process sends itself to see that pub/sub works
   by                      redis/listener.py
 tc:{TAG}:probe:UUID       channel   the same in a cluster, for a slot of each node

@@ -75,8 +75,17 @@ class Events:
         if not asked:
             return 0
         found = {one.id: one for one in answered}
-        keys = [self.keys.key(site, name) for name in ("site", *TICKETS, "events_due", "events_watched", "slugs")]
-        args: list[str | int] = [version, TWO_DAYS, micros(DAY), micros(self.timing.reconcile), self.keys.wake]
+        names = ("site", *TICKETS, "events_due", "events_watched", "shown_watched", "slugs")
+        keys = [self.keys.key(site, name) for name in names]
+        args: list[str | int] = [
+            version,
+            TWO_DAYS,
+            micros(DAY),
+            micros(self.timing.reconcile),
+            self.keys.wake,
+            self.redis.publish_command,
+            self.keys.event_channel(site, ""),
+        ]
         for id_ in asked:
             one = found.get(id_)
             keys += [self.keys.key(site, "event_snapshot", id_), self.keys.key(site, "event", id_)]

@@ -31,3 +31,7 @@ class Keys:
     def channel(self, site: str, ticket: str) -> str:
         """The public channel of a ticket's counter; in a cluster it is in the slot of the site's keys."""
         return f"{self.namespace.channels}:{{{site}}}:live:{ticket}"
+
+    def event_channel(self, site: str, name: str) -> str:
+        """The public channel of the tickets of an event, by its id or by its slug; all of a site begin as that of '' does."""
+        return f"{self.namespace.channels}:{{{site}}}:tickets:{name}"

@@ -8,6 +8,7 @@ nothing by a number of tickets.
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from server.counter import CONTRACT, Rules
 from server.errors import RedisUnavailable
@@ -60,7 +61,7 @@ class Schedule:
 
     async def remove_site(self, site: SiteId) -> None:
         """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest."""
-        names = ("site", *TICKETS, "heard", "holds", "claimed", *EVENTS, "slugs", *KEPT_AFTER_REMOVAL)
+        names = ("site", *TICKETS, "heard", "holds", "claimed", *EVENTS, "shown_watched", "slugs", *KEPT_AFTER_REMOVAL)
         keys = [self.keys.key(site, name) for name in names]
         await self.redis.run(scripts.REMOVE_SITE, keys, [TWO_DAYS])
         await self.redis.do("SREM", self.keys.sites, site)
@@ -91,9 +92,9 @@ class Schedule:
         """
         keys = [self.keys.key(site, name) for name in ("site", *TICKETS, "heard", "holds")]
         keys.append(self.keys.key(site, "event", hint.event or EventId("-")))
-        keys += [self.keys.key(site, name) for name in EVENTS]
-        event = hint.event if hint.of_event and hint.event else ""
-        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, self.keys.wake, event]
+        keys += [self.keys.key(site, name) for name in (*EVENTS, "shown_watched")]
+        fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, self.keys.wake]
+        fixed += [hint.event or "", int(hint.of_event and hint.event is not None)]
         taken, _ = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
         return None if taken < 0 else int(taken)
 
@@ -130,11 +131,13 @@ class Schedule:
         return WatchedSite(
             site_rules,
             UnreportedFalls(falls, seconds(int(lasted)), int(heard) or None) if silent else None,
-            tuple(
-                WatchedTicket(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
-                for ticket, (v, age, rules, counter) in zip(tickets, stored, strict=True)
-            ),
+            _stored(tickets, stored),
         )
+
+    async def stored(self, site: SiteId, tickets: Sequence[TicketId]) -> tuple[WatchedTicket, ...]:
+        """What is stored of these tickets, with their counters, which keeps none of them fresh; nothing of one never there."""
+        keys = [self.keys.key(site, "ticket", ticket) for ticket in tickets]
+        return _stored(tickets, await self.redis.run(scripts.STORED, keys, [])) if keys else ()
 
     # -- reads --
 
@@ -217,9 +220,9 @@ class Schedule:
         """Extend the lease of a listing; None if it was made due meanwhile, or claimed by another worker."""
         return await self._extend(listing, "on")
 
-    async def listing_done(self, listing: Listing) -> None:
-        """A listing is complete: the next one is due in `Timing.list_every`."""
-        await self._extend(listing, "done")
+    async def listing_done(self, listing: Listing, *, complete: bool = True) -> None:
+        """A listing has ended: the next one is due in `Timing.list_every`. *complete* = each ticket of it is stored now."""
+        await self._extend(listing, "done" if complete else "partly")
 
     async def listing_failed(self, listing: Listing) -> None:
         """Wix failed during a listing: it is due again soon, and later with each failure in a row."""
@@ -276,3 +279,11 @@ class Schedule:
             ],
         )
         return seconds(paused)
+
+
+def _stored(tickets: Sequence[TicketId], answer: Sequence[Sequence[Any]]) -> tuple[WatchedTicket, ...]:
+    """What a script answered of each ticket."""
+    return tuple(
+        WatchedTicket(ticket, int(v) if v else None, seconds(int(age)), rules, counter or None)
+        for ticket, (v, age, rules, counter) in zip(tickets, answer, strict=True)
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
 from server import metrics
-from server.counter import Counter, Rules
+from server.counter import Counter, Rules, State, is_draft
 from server.model import Definition, Event, EventId, Pace, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store import scripts
@@ -20,6 +20,8 @@ from server.store.timing import TWO_DAYS, Timing, micros
 from server.wire import canonical, counter_body
 
 WEEK_MS = 7 * 86_400_000
+DRAFT = "draft"
+"""The place of a ticket whose event is not published."""
 
 
 class Kept(IntFlag):
@@ -52,7 +54,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What a read says of one ticket: its counter without `v`, and its facts, as JSON ('' = there is no such ticket)."""
+    """What a read says of one ticket: its counter without `v`, and its facts, as JSON ('' = there is no such ticket).
+
+    `place`: where it stands among the tickets of its event that are shown (lua/shown.lua).
+    """
 
     ticket: TicketId
     pace: Pace
@@ -61,19 +66,23 @@ class ReadResult:
     unsold: int | None = None
     held: int | None = None
     event: EventId | None = None
+    place: str = ""
 
     @classmethod
     def of(cls, definition: Definition, event: Event | None, rules: Rules) -> "ReadResult":
         """The result for a definition in Wix's answer, and what is known of its *event*, whose facts stand in the ticket's."""
         facts = {**definition.facts, "event": event.facts} if event else definition.facts
+        counter = Counter.of(definition, event, rules)
+        place = DRAFT if is_draft(definition, event) else "" if counter.state is State.GONE else definition.position
         return cls(
             definition.id,
             definition.pace,
-            counter_body(Counter.of(definition, event, rules)),
+            counter_body(counter),
             canonical(facts),
             definition.unsold,
             definition.held,
             definition.event,
+            place,
         )
 
     @classmethod
@@ -132,6 +141,7 @@ class Snapshots:
             micros(self.timing.max_stale),
             micros(self.timing.reconcile + self.timing.max_stale),
             cause,
+            self.keys.event_channel(site, ""),
         ]
         for one in results:
             keys += [
@@ -141,7 +151,7 @@ class Snapshots:
             ]
             unsold = "" if one.unsold is None else one.unsold
             held = "" if one.held is None else one.held
-            args += [one.ticket, one.pace, unsold, held, one.body, one.facts, one.event or ""]
+            args += [one.ticket, one.pace, unsold, held, one.body, one.facts, one.event or "", one.place]
         answer = [Kept(done) for done in await self.redis.run(scripts.KEEP, keys, args)]
         for done in answer:
             outcome = "refused" if not done & Kept.KEPT else "announced" if done & Kept.ANNOUNCED else "same"

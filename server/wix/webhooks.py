@@ -61,7 +61,8 @@ def _order(reason: str, payload: _Payload) -> Hint | None:
 
 def _definition(reason: str, payload: _Payload) -> Hint | None:
     found = guid(str(payload.get("entityId")))
-    return Hint(reason, (TicketId(found),)) if found else None
+    event = guid(str(_entity(payload).get("eventId")))
+    return Hint(reason, (TicketId(found),), EventId(event) if event else None) if found else None
 
 
 def _event(reason: str, payload: _Payload) -> Hint | None:

@@ -1,6 +1,7 @@
 """A number that cannot be verified is withdrawn from every viewer, whatever the cause, and comes back by itself."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -143,6 +144,41 @@ async def test_unverified_number_is_withdrawn_and_comes_back(
         back = loop.time() - healed
 
     report(f"withdrawn {told:.1f} s later with MAX_STALE={MAX_STALE}, back {back:.1f} s after it was over")
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+async def test_watch_prints_unknown_and_then_the_number(
+    command: Run, redis_server: Servers, wix: WixRig, cause: str
+) -> None:
+    """Law 8: `watch`, which alone watches a ticket, prints `unknown` within MAX_STALE + 5 s, and the same number after it."""
+    breaks, heals = CAUSES[cause]
+    ticket = wix.tickets["fixed"]
+    redis = redis_server()
+    deployment = Deployment(command, redis.url, wix.settings(), WATCH_EVERY="1", MAX_STALE=str(MAX_STALE))
+    parts = RunningParts(wix, deployment, deployment.worker(), redis)
+    await until(lambda: deployment.right(wix, [ticket]), 20)
+    loop = asyncio.get_running_loop()
+    watching = deployment.watch(ticket)
+    await watching.says('"unsold":120')
+    await asyncio.sleep(MAX_STALE + 5)
+    before = states(watching)
+    assert "available" == before[-1], "its own watching keeps it verified"
+
+    await breaks(parts)
+    began = loop.time()
+    await until(lambda: [*before, "unknown"] == states(watching), MAX_STALE + 5)
+    told = loop.time() - began
+    await heals(parts)
+    healed = loop.time()
+    await until(lambda: [*before, "unknown", "available"] == states(watching), 60)
+    back = loop.time() - healed
+
+    report(f"`watch`: unknown {told:.1f} s later with MAX_STALE={MAX_STALE}, back {back:.1f} s after it was over")
+
+
+def states(watching: Command) -> list[str]:
+    """The states that a `watch --json` has printed."""
+    return [json.loads(line)["state"] for line in watching.out.splitlines()]
 
 
 async def newcomer(url: str, site: str, ticket: str) -> list[str]:

@@ -3,16 +3,16 @@ from structlog.testing import capture_logs
 
 from server.counter import Rules
 from server.hub.disallowed import Disallowed
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.model import SiteId, TicketId
 from tests.rig.default_keys import channel
 from tests.rig.server import OTHER, SITE, TICKET
 from tests.rig.wix import ManualClock
 
 
-def topic(ticket: str = TICKET, site: str = SITE) -> Topic:
+def topic(ticket: str = TICKET, site: str = SITE) -> TicketTopic:
     """A topic of a ticket."""
-    return Topic(SiteId(site), TicketId(ticket), channel(site, ticket), Rules(), 0.0)
+    return TicketTopic(SiteId(site), TicketId(ticket), channel(site, ticket), Rules(), 0.0)
 
 
 def counted(how: str) -> float:

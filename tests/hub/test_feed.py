@@ -11,7 +11,7 @@ from server import metrics, wire
 from server.counter import Rules
 from server.hub import feed
 from server.hub.feed import POLL_EVERY
-from server.hub.topics import Topic, TopicState
+from server.hub.topics import TicketTopic, Topic, TopicState
 from server.model import Hint, SiteId, TicketId, WatchedSite
 from server.store.timing import Timing
 from tests.rig.cluster import Cluster
@@ -30,7 +30,7 @@ async def test_subscription_is_confirmed_before_the_snapshot_is_read(redis_url: 
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         assert topic.state is TopicState.OPENING
 
         await until(lambda: topic.state is TopicState.OPEN)
@@ -75,7 +75,7 @@ def _numbers_shown(viewers: list[FakeViewer]) -> set[tuple[int | None, ...]]:
     return {tuple(sorted(viewer.unsolds, key=str)) for viewer in viewers}
 
 
-def counter_with(topic: Topic, v: int, *, unsold: int) -> str:
+def counter_with(topic: TicketTopic, v: int, *, unsold: int) -> str:
     """The topic's counter with this version and this number; it had three unsold."""
     body = str(topic.counter).split(",", 1)[1].replace('"unsold":3', f'"unsold":{unsold}')
     return wire.with_v(v, body)
@@ -91,7 +91,7 @@ async def test_older_counter_is_dropped(redis_url: str) -> None:
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await shows(viewer, unsold=3)
 
         old = counter_with(topic, topic.v - 1, unsold=9)
@@ -107,7 +107,7 @@ async def test_stale_number_is_withdrawn_and_shown_again(redis_url: str) -> None
     async with HubRig(redis_url, Timing(max_stale=0.5)) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await shows(viewer, unsold=3)
 
         await shows(viewer, state="unknown", unsold=None, prices=[])
@@ -127,7 +127,7 @@ async def test_gone_and_ended_are_not_withdrawn(redis_url: str) -> None:
         await rig.reads.read(definition(OTHER, 3))
         await rig.reads.delete(TICKET)
         viewer, audience = rig.watch(TICKET, OTHER)
-        topic, other = audience.topics
+        topic, other = audience.tickets
 
         await until(lambda: '"state":"unknown"' in (other.shown or ""))
 
@@ -140,7 +140,7 @@ async def test_lost_message_is_found_in_two_rounds(redis_url: str) -> None:
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await shows(viewer, unsold=3)
 
         await store_silently(rig, topic.v + 5, counter_with(topic, topic.v + 5, unsold=1))
@@ -153,7 +153,7 @@ async def test_older_counter_of_a_restored_redis_is_accepted(redis_url: str) -> 
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await shows(viewer, unsold=3)
 
         await store_silently(rig, topic.v - 5, counter_with(topic, topic.v - 5, unsold=4))
@@ -166,7 +166,7 @@ async def test_older_counter_of_a_restored_redis_may_be_stale(redis_url: str) ->
     async with HubRig(redis_url) as rig:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await shows(viewer, unsold=3)
 
         hour_ago = int(await rig.store.do("HGET", key(SITE, "ticket", TICKET), "read_at")) - 3_600_000_000
@@ -184,7 +184,7 @@ async def test_message_that_overtakes_a_read_is_kept(redis_url: str) -> None:
         left = 99
         await rig.reads.read(definition(TICKET, left))
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await shows(viewer, unsold=left)
         answered = rig.schedule.watch
 
@@ -217,7 +217,7 @@ async def test_confirmation_during_a_read_causes_another_read(redis_url: str) ->
 
         rig.schedule.watch = slow  # type: ignore[method-assign]
         viewer, audience = rig.watch()
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await asked.wait()
         newer = 9_000_000_000_000_000
         await store_silently(rig, newer, counter_text(newer, 1))
@@ -237,7 +237,7 @@ async def test_topic_closed_during_a_round_is_forgotten(redis_url: str, monkeypa
         rig.feed.other_rules.rules_hash = "theirs"
         viewer, audience = rig.watch(TICKET)
         rig.watch(OTHER)
-        [topic] = audience.topics
+        [topic] = audience.tickets
         await until(lambda: topic.state is TopicState.OPEN)
         answered = rig.schedule.watch
 
@@ -326,21 +326,21 @@ async def test_silent_site_is_reported_while_watched(redis_url: str) -> None:
     async with HubRig(redis_url, Timing(silent_after=0.0)) as rig:
         viewer, audience = rig.watch()
         for unsold in (9, 8, 7, 6):
-            assert rig.feed.webhooks_heard
+            assert rig.feed.site_status.webhooks_heard
             await rig.reads.read(definition(TICKET, unsold))
             await shows(viewer, unsold=unsold)
 
-        await until(lambda: not rig.feed.webhooks_heard)
+        await until(lambda: not rig.feed.site_status.webhooks_heard)
         await until(lambda: 1 == metrics.silent_sites._value.get())
         rig.hub.leave(audience, viewer)
-        audience.topics[0].linger_until = 0.0
-        await until(lambda: rig.feed.webhooks_heard)
+        audience.tickets[0].linger_until = 0.0
+        await until(lambda: rig.feed.site_status.webhooks_heard)
         assert 0 == metrics.silent_sites._value.get()
 
         rig.watch()
-        await until(lambda: not rig.feed.webhooks_heard)
+        await until(lambda: not rig.feed.site_status.webhooks_heard)
         await rig.schedule.mark(SITE_ID, Hint("order"), "order")
-        await until(lambda: rig.feed.webhooks_heard)
+        await until(lambda: rig.feed.site_status.webhooks_heard)
 
 
 async def test_reconnect_reads_every_topic_again(redis_server: Callable[..., RedisServer]) -> None:
@@ -349,7 +349,7 @@ async def test_reconnect_reads_every_topic_again(redis_server: Callable[..., Red
     async with HubRig(server.url, round_every=60.0) as rig:
         await rig.reads.read(definition(TICKET, 3), definition(OTHER, 3))
         viewer, audience = rig.watch(TICKET, OTHER)
-        topics = audience.topics
+        topics = audience.tickets
         await until(lambda: all(topic.verified for topic in topics))
 
         await rig.store.do("CLIENT", "KILL", "TYPE", "pubsub")
@@ -440,7 +440,7 @@ async def test_redis_unavailable_for_one_site(redis_server: Callable[..., RedisS
         await other_reads.read(definition(TICKET, 5))
         viewer, audience = rig.watch()
         other_viewer = FakeViewer()
-        rig.hub.join(other_viewer, unavailable_site, [TicketId(TICKET)])
+        rig.hub.join(other_viewer, unavailable_site, (TicketId(TICKET),))
         await shows(viewer, unsold=3)
         await shows(other_viewer, unsold=5)
 
@@ -461,9 +461,9 @@ async def test_redis_unavailable_for_one_site(redis_server: Callable[..., RedisS
             await until(withdrawn)
             await rig.reads.read(definition(OTHER, 48))
             fresh, _ = rig.watch(OTHER)
-            rig.hub.join(FakeViewer(), unavailable_site, [TicketId(OTHER)])
+            rig.hub.join(FakeViewer(), unavailable_site, (TicketId(OTHER),))
             await shows(fresh, unsold=48)
-        assert audience.topics[0].verified
+        assert audience.tickets[0].verified
         assert [3] == viewer.unsolds
         assert [unavailable_site] == [one["site"] for one in logs if one["event"] == "store_unavailable"]
 
@@ -501,7 +501,7 @@ async def test_topics_are_polled_without_a_link(redis_shared: RedisServer, redis
         viewer, audience = rig.watch()
         await shows(viewer, unsold=9)
         await proxy.refuse()
-        await until(lambda: not rig.feed.subscriptions.connected(audience.topics[0]))
+        await until(lambda: not rig.feed.subscriptions.connected(audience.tickets[0]))
 
         for unsold in (8, 7):
             began = rig.hub.now()
@@ -510,7 +510,7 @@ async def test_topics_are_polled_without_a_link(redis_shared: RedisServer, redis
             assert 2 * POLL_EVERY > rig.hub.now() - began
 
         await proxy.heal()
-        await until(lambda: rig.feed.subscriptions.connected(audience.topics[0]))
+        await until(lambda: rig.feed.subscriptions.connected(audience.tickets[0]))
         await rig.reads.read(definition(TICKET, 6))
         await shows(viewer, unsold=6)
 
@@ -528,14 +528,14 @@ async def test_many_sites_on_a_hanging_node(breakable: Cluster) -> None:
         viewer, _ = rig.watch()
         await shows(viewer, unsold=9)
         for site in hanging_sites:
-            rig.hub.join(FakeViewer(), site, [TicketId(TICKET)])
+            rig.hub.join(FakeViewer(), site, (TicketId(TICKET),))
         await until(lambda: all(topic.state is TopicState.OPEN for topic in rig.hub.topics.values()))
         hangs.freeze()
         try:
             took = []
             for unsold in range(8, 0, -1):
                 # The hanging node gets requests all the time, also for new viewers.
-                rig.hub.join(FakeViewer(), hanging_sites[unsold], [TicketId(OTHER)])
+                rig.hub.join(FakeViewer(), hanging_sites[unsold], (TicketId(OTHER),))
                 began = rig.hub.now()
                 await rig.reads.read(definition(TICKET, unsold))
                 await shows(viewer, unsold=unsold)
@@ -549,4 +549,4 @@ async def test_many_sites_on_a_hanging_node(breakable: Cluster) -> None:
 
         assert 1.0 > max(took)
         assert 1.5 > opened
-        await until(lambda: not rig.feed._unavailable)
+        await until(lambda: not rig.feed.by_site._unavailable)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.counter import Rules
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.model import TicketId
 from server.wire import unknown
 from tests.hub.test_disallowed import counted
@@ -29,7 +29,7 @@ FUTURE = 9_000_000_000_000_000
 class Stranger:
     """Somebody who may write to our Redis, and a ticket that is shown."""
 
-    def __init__(self, rig: HubRig, viewer: FakeViewer, topic: Topic) -> None:
+    def __init__(self, rig: HubRig, viewer: FakeViewer, topic: TicketTopic) -> None:
         self.rig = rig
         self.viewer = viewer
         self.topic = topic
@@ -58,7 +58,7 @@ async def stranger(redis_url: str) -> AsyncIterator[Stranger]:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
         await shows(viewer, unsold=3)
-        yield Stranger(rig, viewer, audience.topics[0])
+        yield Stranger(rig, viewer, audience.tickets[0])
 
 
 async def test_published_counter_is_not_shown(stranger: Stranger) -> None:
@@ -133,7 +133,7 @@ async def test_new_viewer_of_a_stored_counter(redis_url: str, text: str) -> None
         await rig.reads.read(definition(TICKET, 3))
         await rig.store.do("HSET", key(SITE, "ticket", TICKET), "v", FUTURE, "counter", text)
         viewer, audience = rig.watch()
-        stranger = Stranger(rig, viewer, audience.topics[0])
+        stranger = Stranger(rig, viewer, audience.tickets[0])
         await until(stranger.marked)
         await shows(viewer, state="unknown")
         assert [UNKNOWN] == stranger.texts
@@ -160,7 +160,7 @@ async def test_polled_counter_is_not_shown(redis_url: str) -> None:
         await rig.reads.read(definition(TICKET, 3))
         viewer, audience = rig.watch()
         await shows(viewer, unsold=3)
-        stranger = Stranger(rig, viewer, audience.topics[0])
+        stranger = Stranger(rig, viewer, audience.tickets[0])
         rig.feed.subscriptions.connected = lambda _: False  # type: ignore[assignment]
 
         await stranger.store(FUTURE, counter_text(FUTURE, HIDDEN, rules=THEIRS))
@@ -200,7 +200,7 @@ async def test_rules_that_change_are_seen_before_the_next_round(redis_url: str) 
         await other.read(definition(TICKET, HIDDEN))
 
         await shows(viewer, state="unknown")
-        assert not audience.topics[0].same_rules
+        assert not audience.tickets[0].same_rules
 
 
 async def test_forged_version_of_a_withdrawn_counter_is_healed(stranger: Stranger) -> None:

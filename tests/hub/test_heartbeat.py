@@ -27,7 +27,7 @@ class TimedViewer(FakeViewer):
 
 def audience(heartbeat: Heartbeat, *viewers: FakeViewer) -> Audience:
     """A new audience with these viewers."""
-    begun = Audience(SiteId(SITE), [])
+    begun = Audience(SiteId(SITE), ())
     begun.others.update(viewers)
     heartbeat.add(begun)
     return begun

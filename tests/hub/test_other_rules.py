@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from server.counter import Rules
 from server.hub.other_rules import OtherRules
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.model import SiteId, TicketId, WatchedTicket
 from server.redis.client import RedisClient, Use
 from tests.rig.default_keys import channel
@@ -24,7 +24,7 @@ class Rig(RereadRig):
         super().__init__(store)
         self.other_rules = OtherRules(self.rereads, OURS, self.clock)
 
-    async def marked(self, *topics: Topic) -> set[str]:
+    async def marked(self, *topics: TicketTopic) -> set[str]:
         """Report these topics as found in a round; returns the tickets that this marked."""
         return await self.marked_by(self.other_rules.found, topics)
 
@@ -67,7 +67,9 @@ async def test_each_site_with_other_rules_is_logged(rig: Rig) -> None:
     """A warning about one site does not suppress the warning about another."""
     with capture_logs() as logs:
         for site in (SITE_ID, SiteId("another"), SITE_ID):
-            await rig.other_rules.found(site, [Topic(site, TicketId(TICKET), channel(site, TICKET), Rules(), 0.0)])
+            await rig.other_rules.found(
+                site, [TicketTopic(site, TicketId(TICKET), channel(site, TICKET), Rules(), 0.0)]
+            )
 
     assert [SITE, "another"] == [one["site"] for one in logs if one["event"] == "rules_differ"]
 

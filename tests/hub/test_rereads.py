@@ -7,7 +7,7 @@ import pytest
 from server.counter import Rules
 from server.errors import RedisUnavailable
 from server.hub.rereads import Rereads
-from server.hub.topics import Topic, TopicState
+from server.hub.topics import TicketTopic, TopicState
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
@@ -21,7 +21,7 @@ SITE_ID = SiteId(SITE)
 class Rig(RereadRig):
     """The rereads of a process."""
 
-    async def marked(self, *topics: Topic) -> set[str]:
+    async def marked(self, *topics: TicketTopic) -> set[str]:
         """Ask for these topics; returns the tickets that this marked."""
         return await self.marked_by(self.rereads.ask, topics)
 

@@ -23,19 +23,19 @@ class Rig:
     def __init__(self, store: RedisClient, listening: RedisClient) -> None:
         self.store = store
         self.hub = Hub(KEYS, Rules())
-        self.all: list[tuple[TicketId, str | None]] = []
+        self.all: list[tuple[str, str | None]] = []
         self.subscriptions = Subscriptions(
             store,
             listening,
             self.hub,
-            on_confirmed=lambda topic: self.all.append((topic.ticket, None)),
-            on_message=lambda topic, text: self.all.append((topic.ticket, text)),
+            on_confirmed=lambda topic: self.all.append((topic.channel, None)),
+            on_message=lambda topic, text: self.all.append((topic.channel, text)),
         )
         self.hub.opened = self.subscriptions.open
 
     def topic(self, ticket: str, site: str = SITE) -> Topic:
         """A new topic with a viewer."""
-        [topic] = self.hub.audience(SiteId(site), [TicketId(ticket)]).topics
+        [topic] = self.hub.audience(SiteId(site), (TicketId(ticket),)).topics
         return topic
 
     async def publish(self, topic: Topic, text: str) -> None:
@@ -44,7 +44,7 @@ class Rig:
 
     async def received(self, topic: Topic, text: str | None) -> None:
         """Wait until this text, or a confirmation, was received."""
-        await until(lambda: (topic.ticket, text) in self.all)
+        await until(lambda: (topic.channel, text) in self.all)
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def test_subscribe_receive_unsubscribe(redis_url: str) -> None:
             return ["0"] == [str(one) for one in (await rig.store.do("PUBSUB", "NUMSUB", channel(SITE, TICKET)))[1:]]
 
         await until(silent)
-        assert [(TICKET, None), (TICKET, "text")] == rig.all
+        assert [(channel(SITE, TICKET), None), (channel(SITE, TICKET), "text")] == rig.all
 
 
 async def test_subscribed_at_once_on_a_quiet_link(redis_url: str) -> None:

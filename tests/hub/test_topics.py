@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from server import wire
 from server.counter import Rules
-from server.hub.topics import Audience, Topic
+from server.hub.topics import Audience, TicketTopic
 from server.model import SiteId, TicketId
 from tests.rig.counter_text import counter_text
 from tests.rig.default_keys import channel
@@ -18,9 +18,9 @@ CHANNEL = channel(SITE, TICKET)
 GONE = counter_text(1, hidden=True)
 
 
-def topic(rules: Rules | None = None) -> Topic:
+def topic(rules: Rules | None = None) -> TicketTopic:
     """An open topic."""
-    found = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, rules or Rules(), 0.0)
+    found = TicketTopic(SiteId(SITE), TicketId(TICKET), CHANNEL, rules or Rules(), 0.0)
     found.read()
     return found
 
@@ -39,7 +39,7 @@ def test_any_order_ends_on_the_newest(order: list[int]) -> None:
 
 def test_opening_topic_shows_nothing() -> None:
     """A topic that opens shows nothing until a time-out, so that no viewer gets `unknown` for an instant."""
-    one = Topic(SiteId(SITE), TicketId(TICKET), CHANNEL, Rules(), 10.0)
+    one = TicketTopic(SiteId(SITE), TicketId(TICKET), CHANNEL, Rules(), 10.0)
 
     assert not one.decide(9.9)
     assert one.shown is None
@@ -155,7 +155,8 @@ def test_frames_hold_the_counter_shown() -> None:
 def test_viewer_is_in_its_audience_once() -> None:
     """A viewer is in its audience once: in `fast` while its socket takes everything, else in `others`."""
     one, viewer = topic(), FakeViewer()
-    audience = Audience(SiteId(SITE), [one])
+    audience = Audience(SiteId(SITE), (TicketId(TICKET),))
+    audience.topics = (one,)
     line = socket.SocketType()
 
     assert not audience

@@ -2,7 +2,7 @@ import pytest
 
 from server.counter import Rules
 from server.errors import TooManyUnconfirmed
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.hub.unconfirmed import Unconfirmed
 from server.model import SiteId, TicketId
 from tests.rig.default_keys import channel
@@ -10,8 +10,8 @@ from tests.rig.default_keys import channel
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
-def topic(number: int, address: str = ONE) -> Topic:
-    return Topic(
+def topic(number: int, address: str = ONE) -> TicketTopic:
+    return TicketTopic(
         SiteId("site"),
         TicketId(f"ticket-{number}"),
         channel("site", f"ticket-{number}"),

@@ -6,11 +6,12 @@ from uuid import uuid4
 import pytest
 
 from server.counter import Rules
-from server.live import counters
+from server.live import counters, poll
 from server.store.snapshots import Kept
 from tests.rig.counters_over_http import EVENT_STREAM, get, shown, shows, stream
 from tests.rig.default_keys import channel
 from tests.rig.fake_reader import FakeReader, definition
+from tests.rig.hub_rig import tickets_of
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
@@ -110,7 +111,7 @@ async def test_unknown_counter_is_not_cached(start_server: StartServer) -> None:
     assert {TICKET: ("unknown", None)} == shown(response)
     assert "no-store" == response.headers["cache-control"]
     assert "etag" not in response.headers
-    assert counters.FIRST_READ_WITHIN <= time.monotonic() - began < counters.FIRST_READ_WITHIN + 1
+    assert poll.FIRST_READ_WITHIN <= time.monotonic() - began < poll.FIRST_READ_WITHIN + 1
 
 
 async def test_one_unknown_counter_of_two_is_not_cached(start_server: StartServer, reads: FakeReader) -> None:
@@ -247,7 +248,7 @@ async def test_limit_per_address(start_server: StartServer) -> None:
         await first.counter()
         refused = await get(running, TICKET, headers=EVENT_STREAM)
         polled = await get(running, OTHER)
-        topics = [topic.ticket for topic in running.web.hub.topics.values()]
+        topics = tickets_of(running.web.hub.topics.values())
     await until(lambda: not running.web.admission._count)
     free = await get(running, TICKET)
     async with stream(running) as third:
@@ -289,7 +290,7 @@ async def test_stream_of_an_unconfirmed_ticket_over_the_limit_is_closed(
         async with stream(running, path) as strange:
             assert "beat" == (await strange.next())[0]
             polling = asyncio.create_task(get(running, invented[1]))
-            await until(lambda: invented[1] in {topic.ticket for topic in running.web.hub.topics.values()})
+            await until(lambda: invented[1] in tickets_of(running.web.hub.topics.values()))
             last = await get(running, invented[2])
             refused = await polling
             while (told := await strange.next())[0] != "bye":

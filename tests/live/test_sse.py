@@ -125,13 +125,15 @@ async def test_slow_stream_gets_the_newest_counter(start_server: StartServer, re
     running = await start_server()
     await reads.read(definition(TICKET, 99))
     watcher = StreamViewer()
-    audience = running.web.hub.join(watcher, SiteId(SITE), [TicketId(TICKET)])
-    await until(lambda: audience.topics[0].verified)
+    audience = running.web.hub.join(watcher, SiteId(SITE), (TicketId(TICKET),))
+    await until(lambda: audience.tickets[0].verified)
     watcher.take()
 
     for unsold in (50, 40, 30):
         await reads.read(definition(TICKET, unsold))
-    await until(lambda: '"unsold":30,' in (audience.topics[0].shown or "") and not running.web.hub._work.is_set())
+    await until(
+        lambda: '"unsold":30,' in (audience.tickets[0].shown or "") and not running.web.hub.flush._work.is_set()
+    )
     watcher.beat(wire.beat(1))
     watcher.beat(wire.beat(2))
     text = watcher.take().decode()

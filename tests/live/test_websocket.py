@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.counter import Rules
 from server.hub.hub import Hub
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.live import websocket
 from server.live.admission import Admission
 from server.model import Price, SiteId, TicketId
@@ -553,9 +553,9 @@ def dropped(reason: str) -> float:
     return REGISTRY.get_sample_value("ticket_counter_dropped_viewers_total", {"reason": reason}) or 0.0
 
 
-def changed(hub: Hub, v: int, size: int = 0) -> Topic:
+def changed(hub: Hub, v: int, size: int = 0) -> TicketTopic:
     """Give the hub a counter with this version, larger by so many bytes."""
-    topic = hub._topic(SiteId(SITE), TicketId(TICKET))
+    topic = hub._ticket_topic(SiteId(SITE), TicketId(TICKET))
     topic.read()
     assert topic.take(counter_text(v, name="x" * size), hub.now() + 60)
     hub.update(topic)
@@ -580,7 +580,7 @@ async def test_full_socket_gets_the_newest_counter(hub: Hub, port: int) -> None:
         held = viewer._transport.get_write_buffer_size()
         for v in (3, 4, 5):
             topic = changed(hub, v, 60_000)
-            await until(lambda: not hub._changed)
+            await until(lambda: not hub.flush._changed)
         grown = viewer._transport.get_write_buffer_size() - held
         await client.read_until(topic.ws)
         await until(lambda: viewer._waiting is None)

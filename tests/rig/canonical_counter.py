@@ -67,7 +67,8 @@ def ticket_state(ticket: Ticket | None, event: Event | None, id_: str) -> Ticket
     if ticket is None or event is None or ticket.hidden or event.status in OVER:
         return TicketState(id_)
     status = SaleStatus.STARTED if "saleStatus" in ticket.missing else ticket.status
-    if not ticket.shown_early and status is not SaleStatus.STARTED:
+    shown_early = ticket.shown_early or "salePeriod.displayNotOnSale" in ticket.missing
+    if not shown_early and status is not SaleStatus.STARTED:
         return TicketState(id_)
     return TicketState(
         id=id_,

@@ -32,9 +32,13 @@ class Deployment:
         """Start one more web process; answers its address once it listens."""
         return await self.start("web", **more).url()
 
-    def start(self, what: str, **more: str) -> Command:
+    def watch(self, *tickets: str) -> Command:
+        """Start one `watch --json` of these tickets."""
+        return self.start("watch", "--json", *tickets)
+
+    def start(self, *words: str, **more: str) -> Command:
         """Start one more process, and do not wait for it."""
-        found = self._run(what, **{**self.settings, **more})
+        found = self._run(*words, **{**self.settings, **more})
         self.processes.append(found)
         return found
 

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Collection
+import socket
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 from server.counter import Rules
+from server.errors import Refused
 from server.hub.feed import Feed
 from server.hub.hub import Hub
-from server.hub.topics import Audience, Topic
-from server.model import SiteId, TicketId
+from server.hub.topics import Audience, TicketTopic, Topic
+from server.model import EventName, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.timing import Timing
 from server.wire import Close
+from tests.rig.counter_text import counter_text
 from tests.rig.fake_reader import FakeReader
 from tests.rig.server import SITE, TICKET, until
 
@@ -29,6 +32,7 @@ class FakeViewer:
         self.beats = 0
         self.dropped: str | None = None
         self.code: int | None = None
+        self.refusal: Refused | None = None
 
     def show(self, topics: Collection[Topic]) -> None:
         """Record the counters of these topics."""
@@ -42,6 +46,10 @@ class FakeViewer:
         """Record both."""
         self.writes.append([text])
         self.code = code
+
+    def refuse(self, refusal: Refused) -> None:
+        """Record the reason."""
+        self.refusal = refusal
 
     def write_rest(self, rest: bytes) -> None:
         """Do nothing: without a socket there is no backpressure."""
@@ -59,6 +67,24 @@ class FakeViewer:
     def unsolds(self) -> list[int | None]:
         """Every number, in order."""
         return [json.loads(text)["unsold"] for write in self.writes for text in write]
+
+
+class SocketViewer(FakeViewer):
+    """A viewer with a socket; it records the bytes that the kernel did not take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rests: list[bytes] = []
+        self.server_end, self.client_end = socket.socketpair()
+        self.server_end.setblocking(False)
+        self.client_end.setblocking(False)
+
+    def write_rest(self, rest: bytes) -> None:
+        self.rests.append(rest)
+
+    def close(self) -> None:
+        self.server_end.close()
+        self.client_end.close()
 
 
 class HubRig:
@@ -106,12 +132,38 @@ class HubRig:
 
         subscriptions._on_confirmed = confirmed
 
+    def watch_event(self, name: str) -> tuple[FakeViewer, Audience]:
+        """A new viewer of this event."""
+        viewer = FakeViewer()
+        return viewer, self.hub.join(viewer, SITE_ID, EventName(name))
+
     def watch(self, *tickets: str) -> tuple[FakeViewer, Audience]:
         """A new viewer of these tickets."""
         viewer = FakeViewer()
-        return viewer, self.hub.join(viewer, SITE_ID, [TicketId(one) for one in tickets or (TICKET,)])
+        return viewer, self.hub.join(viewer, SITE_ID, tuple(TicketId(one) for one in tickets or (TICKET,)))
+
+
+async def changed(hub: Hub, ticket: str, v: int, unsold: int) -> TicketTopic:
+    """Give the hub a counter with this version and number, as the feed does."""
+    topic = hub._ticket_topic(SITE_ID, TicketId(ticket))
+    topic.read()
+    assert topic.take(counter_text(v, unsold, ticket), hub.now() + 60)
+    hub.update(topic)
+    return topic
+
+
+def received(viewer: SocketViewer) -> bool:
+    try:
+        return bool(viewer.client_end.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
 
 
 async def shows(viewer: FakeViewer, **expected: Any) -> None:
     """Wait until the last counter has these values."""
     await until(lambda: expected.items() <= viewer.last.items())
+
+
+def tickets_of(topics: Iterable[Topic]) -> list[str]:
+    """The tickets among these topics."""
+    return [topic.ticket for topic in topics if isinstance(topic, TicketTopic)]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from server.counter import Rules
 from server.hub.rereads import Rereads
-from server.hub.topics import Topic
+from server.hub.topics import TicketTopic
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store.schedule import Schedule
@@ -22,11 +22,11 @@ class RereadRig:
         self.clock = ManualClock(0.0)
         self.rereads = Rereads(self.schedule, self.clock)
         self.topic, self.other = (
-            Topic(SiteId(SITE), TicketId(one), channel(SITE, one), Rules(), 0.0) for one in (TICKET, OTHER)
+            TicketTopic(SiteId(SITE), TicketId(one), channel(SITE, one), Rules(), 0.0) for one in (TICKET, OTHER)
         )
 
     async def marked_by(
-        self, report: Callable[[SiteId, Sequence[Topic]], Awaitable[None]], topics: Sequence[Topic]
+        self, report: Callable[[SiteId, Sequence[TicketTopic]], Awaitable[None]], topics: Sequence[TicketTopic]
     ) -> set[str]:
         """Call *report* with these topics; returns the tickets that this marked."""
         await self.store.do("DEL", key(SITE, "hinted"))

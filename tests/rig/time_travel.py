@@ -15,18 +15,18 @@ from server.store.timing import micros
 from tests.rig.default_keys import key
 
 MOVE = """
-for k = 1, 7 do
+for k = 1, 8 do
   local found = redis.call('ZRANGE', KEYS[k], 0, -1, 'WITHSCORES')
   for i = 1, #found, 2 do
     redis.call('ZADD', KEYS[k], string.format('%.0f', found[i + 1] - ARGV[1]), found[i])
   end
 end
-for _, member in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
+for _, member in ipairs(redis.call('ZRANGE', KEYS[9], 0, -1)) do
   local ticket, moment = string.match(member, '(.*):(%d+)')
-  redis.call('ZREM', KEYS[8], member)
-  redis.call('ZADD', KEYS[8], 0, ticket .. ':' .. string.format('%.0f', moment - ARGV[1]))
+  redis.call('ZREM', KEYS[9], member)
+  redis.call('ZADD', KEYS[9], 0, ticket .. ':' .. string.format('%.0f', moment - ARGV[1]))
 end
-for k = 9, #KEYS do
+for k = 10, #KEYS do
   local found = redis.call('HGETALL', KEYS[k])
   for i = 1, #found, 2 do
     local moment = tonumber(found[i + 1])
@@ -43,7 +43,7 @@ async def elapse(
     store: RedisClient, site: SiteId, seconds: float, tickets: Sequence[TicketId] = (), events: Sequence[str] = ()
 ) -> None:
     """Let so many seconds pass for a site's schedule and budget, and for the snapshots of these tickets and events."""
-    sets = (*TICKETS, "claimed", *EVENTS)
+    sets = (*TICKETS, "claimed", *EVENTS, "shown_watched")
     keys = [key(site, name) for name in (*sets, "holds", "reads", "site", "heard")]
     keys += [key(site, "ticket", ticket) for ticket in tickets]
     keys += [key(site, "event_snapshot", event) for event in events]

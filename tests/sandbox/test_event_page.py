@@ -31,6 +31,12 @@ SOLD_OUT = Registration(sold_out=True)
         (HIDDEN, {"registration": SOLD_OUT}, "not_shown", "Not shown: the ticket is hidden"),
         ({**SCHEDULED, **NOT_EARLY}, {}, "not_shown", "Not shown: its sale has not begun"),
         ({**ENDED, **NOT_EARLY}, {}, "not_shown", "Not shown: its sale is over"),
+        (
+            {**SCHEDULED, **NOT_EARLY, "missing": frozenset({"salePeriod.displayNotOnSale"})},
+            {},
+            "scheduled",
+            "Goes on sale 11 Feb 2026, 19:00",
+        ),
         (NOT_EARLY, {}, "on_sale", "3 left"),
         # Its sale, then registration.
         (ENDED, {"registration": SOLD_OUT}, "sale_ended", "Sale ended"),

@@ -63,8 +63,10 @@ class Traffic:
         await until(shown)
 
     async def passes(self) -> None:
-        """Tickets are viewed, bought, held and deleted, their event is renamed, and webhooks report it."""
+        """Tickets are viewed, by id and by event, bought, held and deleted, their event is renamed, and webhooks report it."""
         await self.shows(self.sold, "available")
+        await self.running.http.get("/v1/counters", params={"event": self.wix.event, "site": self.wix.site})
+        await until(lambda: self.redis.exists(key(self.wix.site, "shown_watched")))
         await until(lambda: self.redis.exists(key(self.wix.site, "events_watched")))
         self.wix.world.update_event(self.wix.world.ticket(self.sold).event, title="Another title")
         await until(lambda: self.redis.exists(key(self.wix.site, "events_hinted")))
@@ -126,7 +128,7 @@ async def test_keys_are_as_the_table_says(
         changes = Changes(client, "sync", "one")
         for change in (await changes.read(site)).changes:
             await changes.park(site, change, "the test is no consumer")
-        published = {"tc:wake", "tc:{SITE}:live:TICKET", "tc:probe:UUID"}
+        published = {"tc:wake", "tc:{SITE}:live:TICKET", "tc:{SITE}:tickets:EVENT", "tc:probe:UUID"}
         await until(lambda: {row_of(one).pattern for one in heard} == published)
 
         before = await traffic.ttls()
@@ -166,7 +168,7 @@ def test_each_row_is_one() -> None:
     table = rows()
     files = [one for row in table for one in row.written_by if one.endswith(".lua")]
 
-    assert 23 == len(table)
+    assert 26 == len(table)
     assert table == [row_of(row.pattern) for row in table]
     assert [] == [row.pattern for row in table if not row.written_by]
     assert [] == [one for one in files if not (LUA / one).exists()]

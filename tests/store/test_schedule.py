@@ -190,7 +190,10 @@ async def test_removed_site_expires(site: StoredSite) -> None:
     assert frozenset() == await site.schedule.sites()
     left = await site.keys()
     assert (
-        sorted(key(SITE, *name) for name in (("changes",), ("event", EVENT), ("history",), ("reads",), ("ticket", A)))
+        sorted(
+            key(SITE, *name)
+            for name in (("changes",), ("event", EVENT), ("history",), ("reads",), ("shown", EVENT), ("ticket", A))
+        )
         == left
     )
     assert all([0 < await site.store.do("TTL", one) <= 172_800 for one in left])

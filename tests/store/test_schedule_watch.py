@@ -257,3 +257,39 @@ async def test_listed_ticket_uses_no_first_read(watched: StoredSite) -> None:
     await watched.watch(A)
 
     assert about(15) == await watched.due(A)
+
+
+async def test_stored_answers_what_watch_answers_and_writes_nothing(watched: StoredSite) -> None:
+    """A reader gets version, age, rules and counter of each ticket in their order, and no ticket is read for it."""
+    await watched.knows(A)
+    await watched.passes(7, A)
+    before = await watched.keys(), await watched.scores("due"), await watched.scores("watched")
+
+    unread, read = await watched.schedule.stored(SITE_ID, [B, A])
+
+    assert (B, None, None) == (unread.ticket, unread.v, unread.counter)
+    assert (A, f'{{"v":{read.v},"ticket":"{A}"}}') == (read.ticket, read.counter)
+    assert (about(7), Rules().hash) == (read.age, read.rules)
+    assert before == (await watched.keys(), await watched.scores("due"), await watched.scores("watched"))
+    assert () == await watched.schedule.stored(SITE_ID, [])
+
+
+async def test_stored_after_the_clock_was_set_back(watched: StoredSite) -> None:
+    """Law 8: A read in the future, by a clock that was set back, verifies nothing for a reader either."""
+    await watched.knows(A)
+    await watched.passes(-100, A)
+
+    [read] = await watched.schedule.stored(SITE_ID, [A])
+
+    assert 86_400 == read.age
+
+
+async def test_ticket_that_was_never_there_is_not_stored_for_readers(watched: StoredSite) -> None:
+    """A ticket that Wix does not know counts as not stored, since a client may have invented it."""
+    await watched.watch(A)
+    lot = await watched.lot()
+    await watched.snapshots.keep(SITE_ID, lot.version, [ReadResult.never_there(A)])
+
+    [read] = await watched.schedule.stored(SITE_ID, [A])
+
+    assert (None, None) == (read.v, read.counter)

@@ -615,6 +615,7 @@ CONTENT: dict[str, tuple[str | int, ...]] = {
     "hash": ("HGETALL",),
     "set": ("SMEMBERS",),
     "stream": ("XRANGE", "-", "+"),
+    "string": ("GET",),
     "zset": ("ZRANGE", 0, -1),
 }
 

@@ -1,12 +1,13 @@
--- with: clock silence
+-- with: clock silence shown
 -- keep: store the results of a read, and announce what they changed: together or not at all.
 -- keys   site, changes, history, heard, watched, then three a ticket: its hash, its event's set, its channel
 -- args   version of the read (when it was claimed, µs), rules of the worker, PUBLISH or SPUBLISH,
 --        milliseconds that changes are kept, and history; seconds that an untracked ticket is kept, and one that
 --        Wix does not know; microseconds that a webhook may be ahead of what a read sees, and after which a number is
---        withdrawn: of a watched ticket, and of any other; what caused the read (hint | viewers | clock | listing); then
---        seven a ticket: id, pace (live | slow | dead | never), unsold and held as read ('' = none), counter without its v,
---        facts ('' = none), event ('' = unknown)
+--        withdrawn: of a watched ticket, and of any other; what caused the read (hint | viewers | clock | listing); what the
+--        names of channels of events begin with; then eight a ticket: id, pace (live | slow | dead | never), unsold and held
+--        as read ('' = none), counter without its v, facts ('' = none), event ('' = unknown), place in the event's list
+--        ('' = not in it; draft)
 -- gives  a number a ticket: 0 refused, 1 kept, + 2 counter announced, + 4 change of facts appended, + 16 its stock fell
 --        and no webhook reported it; 8 refused because the site has other rules
 -- keeps  a read that began later wins, whatever the order of answers: a version at or below the stored one changes
@@ -15,7 +16,7 @@
 --        where the counter is the same, its bytes and its `v` stay, and nothing is published. After a clock was set back
 --        versions are in the future; the time of a read never is.
 
-local FIXED, ALL = 5, 11
+local FIXED, ALL, EACH = 5, 12, 8
 local site, changes, history, heard, watched = unpack(KEYS, 1, FIXED)
 local version, rules, publish = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local read_at = int(math.min(version, now))
@@ -23,17 +24,21 @@ local now_ms = math.floor(now / 1000)
 local changes_from, history_from = int(now_ms - tonumber(ARGV[4])), int(now_ms - tonumber(ARGV[5]))
 local expire, never_there_expires, late = ARGV[6], ARGV[7], tonumber(ARGV[8])
 local withdrawn_after, withdrawn_unwatched, cause = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+local channels = ARGV[12]
+local prefix = string.gsub(site, 'site$', '')
 
 local site_has = redis.call('HMGET', site, 'rules', 'all')
+local all = site_has[2] == '1'
+-- The events of what is kept: true where a ticket has another place than before.
+local moved = {}
 local out = {}
 local n = 0
 for k = FIXED + 1, #KEYS, 3 do
   local hash, event_set, channel = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-  local a = ALL + n * 7
-  local ticket, pace, unsold, held, body, facts, event =
-    ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], ARGV[a + 7]
+  local a = ALL + n * EACH
+  local ticket, pace, unsold, held, body, facts, event, place = unpack(ARGV, a + 1, a + EACH)
   n = n + 1
-  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at', 'pace', 'held')
+  local was = redis.call('HMGET', hash, 'version', 'v', 'counter', 'facts', 'unsold', 'read_at', 'pace', 'held', 'place')
   if site_has[1] ~= rules then
     out[n] = site_has[1] and 8 or 0
   elseif was[1] and tonumber(was[1]) >= version then
@@ -50,7 +55,7 @@ for k = FIXED + 1, #KEYS, 3 do
       counter = '{"v":' .. v .. ',' .. body
     end
     redis.call('HSET', hash, 'version', int(version), 'v', v, 'counter', counter, 'facts', facts, 'unsold', unsold,
-      'held', held, 'read_at', read_at, 'rules', rules, 'event', event, 'pace', pace)
+      'held', held, 'read_at', read_at, 'rules', rules, 'event', event, 'pace', pace, 'place', place)
     redis.call('HDEL', hash, 'missing')
     if changed then
       redis.call(publish, channel, counter)
@@ -89,23 +94,28 @@ for k = FIXED + 1, #KEYS, 3 do
     if number and former and number ~= former and count_change(heard, former, number, tonumber(was[6]), late) then
       done = done + 16
     end
-    local tracked = site_has[2] == '1' and pace ~= 'dead'
-    if facts ~= '' then
-      redis.call('SADD', event_set, ticket)
-      if tracked then
-        redis.call('PERSIST', event_set)
-      else
-        redis.call('EXPIRE', event_set, expire)
-      end
-    elseif event ~= '' then
-      redis.call('SREM', event_set, ticket)
+    if event ~= '' then
+      redis.call(facts ~= '' and 'SADD' or 'SREM', event_set, ticket)
+      moved[event] = moved[event] or place ~= was[9]
     end
-    if tracked and pace ~= 'never' then
+    if all and pace ~= 'dead' and pace ~= 'never' then
       redis.call('PERSIST', hash)
     else
       redis.call('EXPIRE', hash, pace == 'never' and never_there_expires or expire)
     end
     out[n] = done
+  end
+end
+for event, has_moved in pairs(moved) do
+  if has_moved then
+    update_shown(prefix, event, publish, channels)
+  end
+  for _, name in ipairs({ 'event:', 'shown:' }) do
+    if all then
+      redis.call('PERSIST', prefix .. name .. event)
+    else
+      redis.call('EXPIRE', prefix .. name .. event, expire)
+    end
   end
 end
 return out
