@@ -33,8 +33,8 @@ async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
 
 async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
     """Run a script that writes."""
-    keys = [key(site, name) for name in ("site", *TICKETS, "heard", "holds", "event:-", *EVENTS)]
-    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, "", ticket]))
+    keys = [key(site, name) for name in ("site", *TICKETS, "heard", "holds", "event:-", *EVENTS, "shown_watched")]
+    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, "", 0, ticket]))
 
 
 async def add_site(store: RedisClient, site: str) -> None:
