@@ -114,9 +114,9 @@ async def test_what_the_version_before_wrote_is_not_shown(command: Run, redis_ur
     """No counter of contract 1 is on any wire, published or stored; they are `unknown`, and right when a worker has read them."""
     tickets = {wix.tickets[kind]: snapshot for kind, snapshot in SAMPLE["tickets"].items()}
     deployment = Deployment(command, redis_url, wix.settings(), WATCH_EVERY="1")
+    wix.world.pause_registration(wix.event)
     worker = deployment.worker()
     url = await deployment.web()
-    wix.world.pause_registration(wix.event)
     right = {wix.tickets[kind]: "gone" if kind == "hidden" else "closed" for kind in SAMPLE["tickets"]}
 
     async with (
