@@ -22,6 +22,6 @@ same messages to all servers in alternating rounds, and prints medians. `python 
   post.c             posts webhooks
 
 `python -m bench.time_to_truth` measures how long an order takes to the last viewer, also with an older revision: see
-bench/time_to_truth. `python -m bench.chaos` is a different test: see bench/chaos. Code shared with the tests is in tests/rig, which imports
-nothing from here.
+bench/time_to_truth. `python -m bench.chaos` and `python -m bench.upgrade` are different tests: see bench/chaos and
+bench/upgrade. Code shared with the tests is in tests/rig, which imports nothing from here.
 """

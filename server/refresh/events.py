@@ -25,7 +25,7 @@ from server.wix.events import event
 QUERY_AGAIN_AFTER = 3600.0
 """Seconds for which events are read one by one after Wix refused a query for their ids."""
 GIVE_UP_AFTER = 3
-"""Faults in a row after which tickets are shown although nothing is known of their event."""
+"""Faults in a row after which tickets are shown by what is known of their event, if that is anything."""
 HINT = (
     "the app may not read events, so counters cannot tell that registration is closed: give it the permission Read Events "
     "on its Permissions page at Wix, and have the site owner accept it (an API key: create one with that permission)"
@@ -60,19 +60,20 @@ class EventReader:
     async def of_tickets(
         self, site: SiteId, events: Collection[EventId], priority: Priority
     ) -> Mapping[EventId, Event | None]:
-        """What is known of these events, None where Wix tells nothing; those that were never read are read first.
+        """What is known of these events, None where Wix tells nothing; those that are to be read first are read.
 
         An event that is left out has to be read before its tickets are shown: Wix, or the budget, could not answer just now.
         """
         stored = await self.events.stored(site, events)
+        waiting: Collection[EventId] = ()
         if stored.unread:
             waiting = await self._read_unread(site, tuple(stored.unread), priority)
             stored = await self.events.stored(site, events)
-            stored.facts.update(dict.fromkeys(stored.unread.difference(waiting)))
-        return {id_: event(facts) if facts else None for id_, facts in stored.facts.items()}
+        ready = {id_: stored.facts.get(id_) for id_ in events if id_ not in stored.unread.intersection(waiting)}
+        return {id_: event(facts) if facts else None for id_, facts in ready.items()}
 
     async def _read_unread(self, site: SiteId, events: Sequence[EventId], priority: Priority) -> Collection[EventId]:
-        """Read events that never were read; answers those without which their tickets have to wait."""
+        """Read events before their tickets; answers those without which their tickets have to wait."""
         delay = await self.events.delay(site)
         if not delay.lasts:
             version = await self.schedule.spend(site, priority)

@@ -28,7 +28,8 @@ tc:sites                  set       every known site
   expires                 never
 tc:{SITE}:site            hash      a known site
   exists                  1
-  rules                   the hash of the rules that its counters are made by
+  rules, rules_at         the hash of the rules that its counters are made by, and since when it has them
+  contract                CONTRACT of these rules, and the rules: 2:RULES
   all                     1: every ticket is tracked; 0: those that are watched
   listed                  when its listing was last claimed, extended or ended
   complete                1: a listing has ended of which every ticket was stored

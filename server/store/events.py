@@ -21,7 +21,10 @@ from server.wire import canonical
 
 @dataclass(frozen=True, slots=True)
 class StoredEvents:
-    """Of some events: the facts of those that were read, None where Wix told nothing, and those that never were read."""
+    """Of some events: the facts of those that were read, None where Wix told nothing, and those that are to be read first.
+
+    The latter were never read, or too long ago, or before the site got its rules: meanwhile no worker may have read events.
+    """
 
     facts: dict[EventId, dict[str, Any] | None]
     unread: frozenset[EventId]
@@ -46,15 +49,26 @@ class Events:
     async def stored(self, site: SiteId, events: Iterable[EventId]) -> StoredEvents:
         """What is stored of these events."""
         ids = tuple(dict.fromkeys(events))
-        found = await asyncio.gather(
-            *(self.redis.do("HMGET", self.keys.key(site, "event_snapshot", id_), "version", "facts") for id_ in ids)
+        site_key = self.keys.key(site, "site")
+        rules_at, (second, micro), *found = await asyncio.gather(
+            self.redis.do("HGET", site_key, "rules_at"),
+            self.redis.do("TIME"),
+            *(
+                self.redis.do("HMGET", self.keys.key(site, "event_snapshot", id_), "version", "facts", "read_at")
+                for id_ in ids
+            ),
         )
-        facts_of = {
-            id_: json.loads(facts) if facts else None
-            for id_, (version, facts) in zip(ids, found, strict=True)
-            if version
-        }
-        return StoredEvents(facts_of, frozenset(ids) - facts_of.keys())
+        now = int(second) * 1_000_000 + int(micro)
+        since = now - micros(self.timing.reconcile + self.timing.max_stale)
+        if rules_at and int(rules_at) <= now:  # else the clock was set back
+            since = max(since, int(rules_at))
+        facts_of, unread = {}, set()
+        for id_, (version, facts, read_at) in zip(ids, found, strict=True):
+            if version:
+                facts_of[id_] = json.loads(facts) if facts else None
+            if not version or int(read_at) < since:
+                unread.add(id_)
+        return StoredEvents(facts_of, frozenset(unread))
 
     async def keep(self, site: SiteId, version: int, asked: Sequence[EventId], answered: Iterable[Event]) -> int:
         """Store a read of the events *asked* for, of which some were *answered*; answers how many have changed."""

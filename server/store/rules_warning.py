@@ -7,7 +7,7 @@ from server import logs
 from server.logs import RepeatedWarning
 from server.model import SiteId
 
-HINT = "another process has other rules: restart all with the same LOW_AT and SHOW_AT_MOST"
+HINT = "another process has other rules: restart all with the same LOW_AT and SHOW_AT_MOST, and the same version"
 
 log = logs.logger("rules_warning")
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from server.counter import Rules
+from server.counter import CONTRACT, Rules
 from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Pace, SiteId, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
 from server.redis.client import RedisClient
@@ -55,8 +55,8 @@ class Schedule:
 
         If *everything* holds, a change makes the site's listing due, which reads every ticket again.
         """
-        keys = [self.keys.key(site, name) for name in ("site", "due", *KEPT_AFTER_REMOVAL)]
-        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything), self.keys.wake])
+        keys = [self.keys.key(site, name) for name in ("site", "due", "watched", *KEPT_AFTER_REMOVAL)]
+        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything), self.keys.wake, CONTRACT])
         await self.redis.do("SADD", self.keys.sites, site)
 
     async def remove_site(self, site: SiteId) -> None:

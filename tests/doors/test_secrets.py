@@ -219,7 +219,7 @@ async def test_no_secret_or_personal_data_leaks(
     wix.knobs.turn(resend_scale=0.02)
 
     # A whole day, in short: orders and holds, some of them cancelled.
-    worker, web = deployment.worker(), deployment._start("web")
+    worker, web = deployment.worker(), deployment.start("web")
     at = await address(web)
     wix.send_to(at)
     order = wix.world.buy(ticket)
@@ -259,7 +259,7 @@ async def test_no_secret_or_personal_data_leaks(
         {"REDIS_URL": f"redis://{USER}:{PASSWORD}@127.0.0.1:port/0"},
         {"WIX_PUBLIC_KEY": "hush-key"},
     ):
-        assert 2 == (await deployment._start("web", **more).ended())[0]
+        assert 2 == (await deployment.start("web", **more).ended())[0]
     secrets.look()
     kept = _everything(redis)
 

@@ -150,7 +150,7 @@ async def test_flood_of_unknown_tickets_is_bounded(command: Run, redis_server: S
     deployment = Deployment(command, server.url, wix.settings(), TRUSTED_PROXIES="127.0.0.1")
     tickets = wix.sandbox.add(2 * REAL, limit=100_000)
     deployment.worker()
-    web = deployment._start("web")
+    web = deployment.start("web")
     url = await web.url()
     wix.send_to(url)
     loop = asyncio.get_running_loop()

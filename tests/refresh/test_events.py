@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from server.counter import Rules
 from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Named, Pace, SiteId, TicketId
 from server.refresh.events import HINT, EventReader
@@ -210,6 +211,39 @@ async def test_known_event_costs_no_call(rig: tuple[WorkerRig, FakeWix]) -> None
 
     assert "closed" == await state(worker)
     assert 1 == len(wix.requests_to(QUERY))
+
+
+async def test_event_is_read_again_before_its_tickets_under_new_rules(rig: tuple[WorkerRig, FakeWix]) -> None:
+    """After a site had other rules, its events are read before its tickets are shown: that worker may have read no event."""
+    worker, wix = rig
+    wix.reply(QUERY, events(event()), PAUSED)
+    await read_ticket(worker)
+    assert "low" == await state(worker)
+
+    for rules in (Rules(low_at=3), RULES):
+        await worker.schedule.add_site(SITE_ID, rules, everything=False)
+    await read_ticket(worker)
+
+    assert "closed" == await state(worker)
+    assert 2 == len(wix.requests_to(QUERY))
+
+
+async def test_event_that_was_read_too_long_ago_is_read_first(rig: tuple[WorkerRig, FakeWix]) -> None:
+    """Law 8: A ticket is shown by a read of its event that is older than RECONCILE + MAX_STALE only if there can be no other."""
+    worker, wix = rig
+    wix.reply(QUERY, events(event()), PAUSED, Reply(403))
+    await read_ticket(worker)
+    await time_passes(worker, 385)
+    await read_ticket(worker)
+    assert ("low", 1) == (await state(worker), len(wix.requests_to(QUERY)))
+
+    await time_passes(worker, 10)
+    await read_ticket(worker)
+    assert ("closed", 2) == (await state(worker), len(wix.requests_to(QUERY)))
+
+    await time_passes(worker, 395)
+    await read_ticket(worker)
+    assert ("closed", 3) == (await state(worker), len(wix.requests_to(QUERY)))
 
 
 # -- lots --

@@ -26,17 +26,18 @@ class Deployment:
 
     def worker(self, **more: str) -> Command:
         """Start one more worker."""
-        return self._start("worker", **more)
+        return self.start("worker", **more)
 
     async def web(self, **more: str) -> str:
         """Start one more web process; answers its address once it listens."""
-        return await self._start("web", **more).url()
+        return await self.start("web", **more).url()
 
     def watch(self, *tickets: str) -> Command:
         """Start one `watch --json` of these tickets."""
-        return self._start("watch", "--json", *tickets)
+        return self.start("watch", "--json", *tickets)
 
-    def _start(self, *words: str, **more: str) -> Command:
+    def start(self, *words: str, **more: str) -> Command:
+        """Start one more process, and do not wait for it."""
         found = self._run(*words, **{**self.settings, **more})
         self.processes.append(found)
         return found

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from server.counter import Rules
 from server.model import Event, EventId
 from server.redis.listener import Listener
 from server.store.budget import Priority
@@ -67,6 +68,26 @@ async def test_event_is_stored_as_read(site: StoredSite, events: Events) -> None
     assert {EVENT: {"id": EVENT, "slug": "fair", **OPEN}} == found.facts
     assert {SECOND} == found.unread
     assert {"fair": EVENT} == await slugs(site)
+
+
+async def test_events_of_other_rules_are_read_again(site: StoredSite, events: Events) -> None:
+    """An event that was read before the site got its rules is to be read first, and what is known of it is answered."""
+    await events.keep(SITE_ID, await version(site), [EVENT], [event(**OPEN)])
+    assert frozenset() == (await events.stored(SITE_ID, [EVENT])).unread
+
+    await site.schedule.add_site(SITE_ID, Rules(low_at=3), everything=True)
+
+    found = await events.stored(SITE_ID, [EVENT])
+    assert {EVENT: {"id": EVENT, "slug": "fair", **OPEN}} == found.facts
+    assert {EVENT} == found.unread
+
+
+async def test_rules_of_the_future_have_no_event_read_again(site: StoredSite, events: Events) -> None:
+    """Law 4: After Redis's clock was set back, an event is not read with each ticket because the rules are of the future."""
+    await events.keep(SITE_ID, await version(site), [EVENT], [event(**OPEN)])
+    await site.store.do("HSET", key(SITE, "site"), "rules_at", await site.now() + 3_600_000_000)
+
+    assert frozenset() == (await events.stored(SITE_ID, [EVENT])).unread
 
 
 async def test_nothing_asked_is_nothing_stored(site: StoredSite, events: Events) -> None:

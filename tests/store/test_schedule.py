@@ -13,7 +13,7 @@ from server.store.schedule import Schedule
 from tests.rig.default_keys import WAKE, key
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import SITE
-from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, StoredSite, about, held
+from tests.rig.stored_site import EVENT, ORDER, SITE_ID, A, B, C, StoredSite, about, held
 
 # -- sites --
 
@@ -54,6 +54,46 @@ async def test_site_without_everything_is_listed_only_on_request(site: StoredSit
     await site.schedule.listing_done(await site.listing())
     await site.passes(601)
     assert isinstance(await site.claim(), Wait)
+
+
+async def older_version_adds_it(site: StoredSite) -> None:
+    """What the version before did when it added a site: it has other rules, and knows no contract."""
+    await site.store.do("HSET", key(SITE, "site"), "rules", "0123456789ab")
+
+
+async def test_counters_of_another_contract_are_nobodys(site: StoredSite) -> None:
+    """Law 13: When a site comes from an older version, web processes of that take no stored counter for theirs any more."""
+    await site.knows(A, B)
+    await site.watch(A)
+    await site.mark(B)
+    for _ in range(2):
+        await older_version_adds_it(site)
+        for ticket in (A, B):
+            await site.store.do("HSET", key(SITE, "ticket", ticket), "rules", "0123456789ab")
+        await site.add_site()
+        assert ["", ""] == [one.rules for one in await site.seen(A, B)]
+
+
+async def test_counters_of_other_settings_stay_until_they_are_read(site: StoredSite) -> None:
+    """Where only the settings change, counters stay those of the settings by which they were made, until they are read again."""
+    await site.knows(A)
+    await site.watch(A)
+
+    await site.schedule.add_site(SITE_ID, Rules(low_at=3), everything=True)
+    await site.add_site()
+
+    assert [Rules().hash] == [one.rules for one in await site.seen(A)]
+
+
+async def test_unknown_tickets_leave_nothing_behind(site: StoredSite) -> None:
+    """Law 9: A ticket that is watched and was never read has no key after a change of the contract."""
+    await site.watch(C)
+    before = await site.keys()
+
+    await older_version_adds_it(site)
+    await site.add_site()
+
+    assert before == await site.keys()
 
 
 async def test_listing_is_leased_to_one_worker(site: StoredSite) -> None:
