@@ -10,6 +10,8 @@ import redis
 
 PREFIX = "tc"  # the server's REDIS_PREFIX; channels of another database than 0 have its number too, such as tc@3
 BOUND = 300 + 90  # seconds: the server's RECONCILE + MAX_STALE; MAX_STALE is enough for tickets that are always watched
+if len(sys.argv) < 4:
+    sys.exit(__doc__)
 url, site, *tickets = sys.argv[1:]
 shown = {}
 with redis.Redis.from_url(url, decode_responses=True) as client, client.pubsub() as pubsub:

@@ -79,7 +79,7 @@ def main(  # noqa: PLR0917 - typer calls it by name
         int | None, typer.Option(help="Seed for the ids of orders and the simulated faults, to repeat a run.")
     ] = None,
 ) -> None:
-    """A local Wix: Events ticket definitions, access tokens, signed webhooks, and a shop page to buy from.
+    """A local Wix: events with registration, ticket definitions, access tokens, signed webhooks, and a shop page to buy from.
 
     Start a server with the .env of the --state folder to use it. Change its knobs with PATCH /sandbox/knobs.
     """

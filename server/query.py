@@ -80,5 +80,5 @@ def _event(name: str, value: str) -> str:
     """An id in lower case, or a slug as it stands in the address of the event's page."""
     found = guid(value)
     if found is None and (not value or len(value) > LONGEST_NAME or not value.isprintable()):
-        raise BadRequest(name, f"{name}={value[:60]!a} is neither an id nor a slug")
+        raise BadRequest(name, f"{name}={value[:60]!r} is neither an id nor a slug")
     return found or value

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from server.counter import Counter, State
-from server.model import Fees, Price, Sale, TicketId
+from server.model import EventId, Fees, Price, Sale, TicketId
 
 # When clients that are sent away come back. A range spreads them, or all would come at the same moment.
 
@@ -35,6 +35,8 @@ _V = re.compile(r'\{"v":([1-9][0-9]{0,15}),')
 _FORBIDDEN = r"\s\x00-\x1f\x7f-\x9f\ud800-\udfff\"'<>\\"
 _ADDRESS = re.compile(rf"https?://[^/?#{_FORBIDDEN}]+[^{_FORBIDDEN}]{{0,2000}}")
 _AMOUNT = re.compile(r"[0-9]{1,20}\.[0-9]{2,20}")
+MOST_LISTED = 100
+"""Tickets in the list of an event (lua/shown.lua)."""
 LONGEST_COUNTER = 65_536
 """Characters of a counter's text: far more than Wix's names and options make."""
 
@@ -107,8 +109,8 @@ def counter_of(text: str) -> Counter | None:
     return counter if text == with_v(v, counter_body(counter)) else None
 
 
-def tickets_of(text: str) -> tuple[TicketId, ...] | None:
-    """The tickets of an event's list that lua/shown.lua wrote as this text; None for a text that it did not write."""
+def list_of(text: str) -> tuple[EventId, tuple[TicketId, ...]] | None:
+    """The event and the tickets of a list that lua/shown.lua wrote as this text; None for a text that it did not write."""
     if len(text) > LONGEST_COUNTER:
         return None
     try:
@@ -116,13 +118,14 @@ def tickets_of(text: str) -> tuple[TicketId, ...] | None:
         tickets = tuple(TicketId(ticket) for ticket in members["tickets"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    ids = (members["event"], *tickets) if "event" in members else ()
-    if not ids or any(not isinstance(one, str) or not _GUID.fullmatch(one) for one in ids):
+    ids = (members.get("event"), *tickets)
+    if len(tickets) > MOST_LISTED or any(not isinstance(one, str) or not _GUID.fullmatch(one) for one in ids):
         return None
-    return tickets if text == event_list(ids[0], tickets) else None
+    event = EventId(members["event"])
+    return (event, tickets) if text == event_list(event, tickets) else None
 
 
-def event_list(event: str, tickets: Sequence[TicketId]) -> str:
+def event_list(event: EventId, tickets: Sequence[TicketId]) -> str:
     """The list of an event's tickets; shown.lua builds the same."""
     return dumps({"event": event, "tickets": tickets})
 

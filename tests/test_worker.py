@@ -4,15 +4,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from server import settings
 from server.counter import Rules
 from server.errors import NotStarted
 from server.model import SiteId
 from server.worker import Worker
-from tests.rig.default_keys import key
+from tests.rig.default_keys import KEYS, WAKE, channel, key
+from tests.rig.recording_viewers import websocket_viewer
 from tests.rig.redis import RedisServer, Servers
-from tests.rig.server import SITE, until
+from tests.rig.server import SITE, StartServer, until
 from tests.rig.wix import WixRig
 
 INSTALLED = "5f0e4d3c-1111-4111-8111-00000000b777"
@@ -93,3 +95,30 @@ def test_needs_credentials(redis_url: str) -> None:
 
     with pytest.raises(NotStarted, match="WIX_APP_SECRET"):
         Worker(found, redis_url)
+
+
+async def test_bytes_of_another_program_end_nothing(start_server: StartServer, wix: WixRig, redis_url: str) -> None:
+    """Bytes that are no text, in any channel or key that is read, end no process: viewers go on to see what is true."""
+    running = await start_server(worker=True, **wix.settings())
+    wix.send_to(running.url)
+    ticket, other = wix.tickets["fixed"], wix.tickets["low"]
+    async with websocket_viewer(running.url, wix.site, [ticket, other]) as viewer, Redis.from_url(redis_url) as redis:
+        await running.http.get(f"/v1/counters?event={wix.event}&site={wix.site}")
+        await until(lambda: viewer.unsold(ticket))
+        for name in (
+            WAKE,
+            channel(wix.site, ticket),
+            KEYS.event_channel(wix.site, wix.event),
+        ):
+            await redis.publish(name, b"\xff\xfe\x00")
+        await redis.sadd(KEYS.sites, b"\xff\xfe\x00", b"no-site")
+        await redis.hset(key(wix.site, "ticket", other), "counter", b"\xff\xfe\x00")
+        await redis.set(key(wix.site, "shown", wix.event), b"\xff\xfe\x00")
+        await asyncio.sleep(6)
+        for _ in range(2):
+            wix.world.buy(ticket)
+            wix.world.buy(other)
+
+        left = {one: wix.world.tickets[one].left for one in (ticket, other)}
+        await until(lambda: left == {one: viewer.unsold(one) for one in left})
+        assert 200 == (await running.http.get(running.counters(ticket))).status_code

@@ -36,7 +36,7 @@ class EventLists:
         if text is not None and topic.take(text):
             self.hub.update(topic)
         elif text is None and complete:
-            self.hub.refuse(topic, UnknownEvent(f"no event {topic.name[:60]!a} with tickets is known here"))
+            self.hub.refuse(topic, UnknownEvent(f"no event {topic.name[:60]!r} with tickets is known here"))
         elif not topic.verified:
             # A list that is known stays: Redis may have lost its data, and gets it back.
             self.hub.refuse(topic, EventNotListed("the tickets of this event are not known yet: come back in a while"))

@@ -10,7 +10,7 @@ cannot take a frame now keeps its topics (live/), and costs the others nothing.
 import asyncio
 import itertools
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from socket import SocketType
 
 from server import metrics
@@ -37,11 +37,6 @@ class Flush:
         self._changed.add(topic)
         self._work.set()
 
-    def due(self, audience: Audience, topics: Iterable[Topic]) -> None:
-        """Write these topics to one audience."""
-        self._due.setdefault(audience, set()).update(topics)
-        self._work.set()
-
     def discard(self, topic: Topic) -> None:
         """Forget a topic that is closed."""
         self._changed.discard(topic)
@@ -64,7 +59,7 @@ class Flush:
         while self._collect(due, written):
             audience, topics = due.popitem(last=False)
             written.add(audience)
-            self._write(audience, [topic for topic in audience.topics if topic in topics])
+            self.write(audience, [topic for topic in audience.topics if topic in topics])
             spent += len(audience) + AUDIENCE_COST
             if spent >= self._most:
                 spent = 0
@@ -81,7 +76,8 @@ class Flush:
         return bool(due)
 
     @staticmethod
-    def _write(audience: Audience, due: Sequence[Topic]) -> None:
+    def write(audience: Audience, due: Sequence[Topic]) -> None:
+        """Write these topics to one audience, now."""
         for viewer in list(audience.others):
             viewer.show(due)
         # Lists of what exists: a tuple for each socket would be work for the garbage collector.

@@ -133,12 +133,9 @@ class Hub:
         if not topic.decide(self.now()):
             return
         if isinstance(topic, EventTopic):
-            for audience in list(topic.audiences):
-                if verified:
-                    self._send_back(audience)
-                else:
-                    self._watch_event(audience, topic)
-        elif verified and not topic.verified:
+            self._list_changed(topic, first=not verified)
+            return
+        if verified and not topic.verified:
             metrics.withdrawn.inc()
         self.flush.changed(topic)
 
@@ -211,6 +208,15 @@ class Hub:
             if not topic.confirmed:
                 self.unconfirmed.add(topic)
 
+    def _list_changed(self, topic: EventTopic, *, first: bool) -> None:
+        """Send viewers of the event back for the new list; those who have none yet get it now, and viewers to come at once."""
+        for audience in list(topic.audiences):
+            if first:
+                self._watch_event(audience, topic)
+                self.flush.write(audience, audience.shown())
+            else:
+                self._send_back(audience)
+
     def _watch_event(self, audience: Audience, event: EventTopic) -> None:
         """Have an audience watch an event: its list, and the tickets of it, as soon as that is known."""
         tickets = [self._ticket_topic(event.site, ticket) for ticket in event.tickets]
@@ -219,8 +225,6 @@ class Hub:
             ticket.confirmed = True
             self.update(ticket)
         self._watch(audience, [event, *tickets])
-        if audience:
-            self.flush.due(audience, audience.shown())
 
     def _end(self, audience: Audience) -> None:
         """The audience has no viewer left, or is about to have none: its topics linger, unless another watches them."""

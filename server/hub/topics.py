@@ -175,11 +175,11 @@ class EventTopic(Topic):
         return self.shown is not None
 
     def take(self, text: str) -> bool:
-        """Keep a list, if some process of ours wrote it; tell whether it did."""
-        listed = wire.tickets_of(text)
-        if listed is None:
+        """Keep a list, if a process of ours wrote it, and of this event as far as its name tells; tell whether it did."""
+        found = wire.list_of(text)
+        if found is None or (wire.guid(self.name) or found[0]) != found[0]:
             return False
-        self.list, self.tickets = text, listed
+        self.list, self.tickets = text, found[1]
         self.confirmed, self.refusal = True, None
         return True
 

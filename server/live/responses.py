@@ -30,8 +30,8 @@ def admit(request: Request) -> Admitted | Response:
 
 def refused(request: Request, refusal: Refused) -> Response:
     """The answer to a request that gets no counters."""
-    status, _ = ANSWERS[type(refusal)]
-    return error(request, status, refusal.field, str(refusal))
+    status, code = ANSWERS[type(refusal)]
+    return error(request, status, refusal.field, str(refusal), later=code is Close.FULL)
 
 
 def of_poll(request: Request, poll: Poll) -> Response | None:
@@ -43,10 +43,10 @@ def of_poll(request: Request, poll: Poll) -> Response | None:
     return None
 
 
-def error(request: Request, status: HTTPStatus, field: str | None, text: str) -> Response:
-    """An error as JSON; 503 says when to come back."""
+def error(request: Request, status: HTTPStatus, field: str | None, text: str, *, later: bool = False) -> Response:
+    """An error as JSON; 503, and any with *later*, says when to come back."""
     headers = {**cors(request), "Cache-Control": "no-store"}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if later or status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER)
     return JSONResponse({"error": {"field": field, "message": text}}, status, headers)
 

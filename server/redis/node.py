@@ -32,6 +32,8 @@ class Node:
     def __init__(self, url: str, answer_timeout: float, connect_timeout: float, *, pipeline_scripts: bool) -> None:
         options: dict[str, Any] = {
             "decode_responses": True,
+            # Another program may have written anything: such a text names nothing here, and is no counter.
+            "encoding_errors": "replace",
             "socket_timeout": answer_timeout,
             "socket_connect_timeout": connect_timeout,
         }

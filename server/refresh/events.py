@@ -88,13 +88,16 @@ class EventReader:
     async def _try_to_read(
         self, site: SiteId, version: int, events: Sequence[EventId], priority: Priority
     ) -> Collection[EventId] | None:
-        """Read and keep these events, for which a call was paid; answers those that could not be paid for, None after a fault."""
+        """Read and keep these events, for which a call was paid; answers those that could not be paid for, None after a fault.
+
+        Without the permission nothing is kept, and nothing has to be read again: what was known stays.
+        """
         try:
             unread = await self._read(site, version, events, priority)
         except WixForbidden as error:
             self._forbidden.warn(site, site=site, error=str(error), hint=HINT)
             await self.events.forbidden(site)
-            return None
+            return ()
         except (WixUnavailable, NotThere) as error:
             # A 404 for a query means a wrong address or a gateway, and says nothing about any event.
             await faults.pause(self.schedule, site, None, error)

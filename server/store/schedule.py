@@ -19,6 +19,7 @@ from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
 from server.store.claims import LISTING, EventLot, Listing, Lot, NextRead, read_again
 from server.store.keys import Keys
 from server.store.timing import DAY, TWO_DAYS, Timing, micros, seconds
+from server.wire import guid
 
 KEPT_AFTER_REMOVAL = ("reads", "changes", "history")
 """Keys of a site that are kept for two days: an app that is installed again continues the versions and the logs."""
@@ -67,8 +68,8 @@ class Schedule:
         await self.redis.do("SREM", self.keys.sites, site)
 
     async def sites(self) -> frozenset[SiteId]:
-        """Every known site."""
-        return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", self.keys.sites))
+        """Every known site; what another program wrote among them is none."""
+        return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", self.keys.sites) if guid(site))
 
     async def tracked(self, site: SiteId) -> list[TicketId]:
         """Every ticket that has a due time."""

@@ -15,8 +15,8 @@ from server.wix.members import id_of, members, object_of, objects, one_of, page,
 NOT_FACTS = frozenset({"salesDetails", "limitPerCheckout", "revision", "updatedDate", "seatingDetails"})
 """Members that change with sales or with every edit; sync and notify will act on the others."""
 
-LAST_POSITION = 9_999_999_999
-"""The largest `sortIndex` that keeps its place; Wix's are small numbers."""
+FIRST, LAST = -(2**31), 2**31 - 1
+"""The least and the largest `sortIndex`, a whole number of 32 bits."""
 
 _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
@@ -75,7 +75,7 @@ def _position(entity: Mapping[str, Any]) -> str:
     """Its place among the event's tickets: by `sortIndex`, where a missing one is 0, and then by age."""
     index = entity.get("sortIndex")
     index = index if isinstance(index, int) and not isinstance(index, bool) else 0
-    return f"{min(max(index, 0), LAST_POSITION):010} {text(entity.get('createdDate')) or ''}"
+    return f"{min(max(index, FIRST), LAST) - FIRST:010} {text(entity.get('createdDate')) or ''}"
 
 
 def _stock(entity: Mapping[str, Any], ticket: str) -> tuple[int | None, bool]:

@@ -223,7 +223,42 @@ async def test_list_stays_when_redis_lost_its_data(rig: HubRig) -> None:
     assert (None, None) == (viewer.code, viewer.refusal)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"event":1,"tickets":[]}', '{"event":"x","tickets":["y"]}', "\x00"])
+async def test_list_is_sent_once(rig: HubRig) -> None:
+    """A viewer gets the list once: who waits for it, and who comes back at once after it has changed."""
+    first, _ = rig.watch_event(EVENT)
+    await until(lambda: first.refusal is not None)
+    await rig.reads.read(definition(TICKET, 3))
+    early, _ = rig.watch_event(EVENT)
+    await until(lambda: counters(early))
+    await rig.reads.read(definition(OTHER, 3))
+    await until(lambda: early.code is not None)
+    back, _ = rig.watch_event(EVENT)
+    await until(lambda: len(counters(back)) == 2)
+    # Two rounds, and several flushes.
+    await asyncio.sleep(0.3)
+
+    assert [1, 1] == [sum("tickets" in one for one in messages(viewer)) for viewer in (early, back)]
+
+
+async def test_list_of_another_event(rig: HubRig) -> None:
+    """A list that names another event than the key is not shown."""
+    other = json.dumps({"event": EVENT, "tickets": [TICKET]}, separators=(",", ":"))
+    await rig.store.do("SET", key(SITE_ID, "shown", UNKNOWN), other)
+    viewer, _ = rig.watch_event(UNKNOWN)
+
+    await until(lambda: viewer.refusal is not None)
+    assert [] == viewer.writes
+
+
+TOO_MANY = json.dumps(
+    {"event": EVENT, "tickets": [f"{number:08}-aaaa-4aaa-8aaa-000000000001" for number in range(101)]},
+    separators=(",", ":"),
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"event":1,"tickets":[]}', '{"event":"x","tickets":["y"]}', "\x00", TOO_MANY]
+)
 async def test_text_of_another_program_is_no_list(rig: HubRig, text: str) -> None:
     """What no process of ours wrote is not shown: viewers keep what they have, new ones come back later."""
     await rig.reads.read(definition(TICKET, 3))

@@ -250,9 +250,9 @@ async def test_change_during_a_flush() -> None:
         assert topic.ws == first.client_end.recv(4096)
         assert topic.ws + other.ws == last.client_end.recv(4096)
 
-        await until(lambda: received(first))
+        await until(lambda: received(first) and not hub.flush._work.is_set())
         topic = await changed(hub, TICKET, 8, 1)
-        await until(lambda: received(last))
+        await until(lambda: received(last) and not hub.flush._work.is_set())
         assert other.ws + topic.ws == first.client_end.recv(4096)
         assert topic.ws == last.client_end.recv(4096)
     first.close()

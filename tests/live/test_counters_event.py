@@ -95,6 +95,7 @@ async def test_unknown_event_is_404(start_server: StartServer, reads: FakeReader
     assert [404, 404, 404] == [one.status_code for one in (early, late, head)]
     assert {"error": {"field": "event", "message": f"no event '{name}' with tickets is known here"}} == late.json()
     assert "come back" in early.json()["error"]["message"]
+    assert ("5", None) == (early.headers.get("retry-after"), late.headers.get("retry-after"))
     assert 0 == running.web.admission._count
 
 

@@ -9,7 +9,7 @@ from server.hub.topics import EventTopic
 from server.live import poll
 from server.live.admission import Admitted
 from server.live.poll import polled
-from server.model import EventName, SiteId, TicketId
+from server.model import EventId, EventName, SiteId, TicketId
 from server.wire import Close, event_list
 from tests.rig.counter_text import counter_text
 from tests.rig.default_keys import KEYS
@@ -17,9 +17,9 @@ from tests.rig.hub_rig import changed, tickets_of
 from tests.rig.server import OTHER, SITE, TICKET, until
 
 SITE_ID = SiteId(SITE)
-EVENT = EventName("0b5f1a2e-4444-4444-8444-00000000e001")
+EVENT = EventId("0b5f1a2e-4444-4444-8444-00000000e001")
 BY_TICKET = Admitted(SITE_ID, (TicketId(TICKET),), "")
-BY_EVENT = Admitted(SITE_ID, EVENT, "")
+BY_EVENT = Admitted(SITE_ID, EventName(EVENT), "")
 
 
 def event_topic(hub: Hub) -> EventTopic:

@@ -5,6 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -156,3 +157,11 @@ async def test_execute_asking_fails() -> None:
         answers: list[Any] = [await found.execute("GET", word) for word in "abc"]
 
         assert ["a", "b", "c"] == answers
+
+
+async def test_bytes_that_are_no_text(redis_url: str) -> None:
+    """Bytes that are not UTF-8 are read as a text that is nobody's name, and raise nothing."""
+    async with aclosing(node(redis_url)) as redis, Redis.from_url(redis_url) as other:
+        await other.set("key", b"\xff\xfe\x00")
+
+        assert "\ufffd\ufffd\x00" == await redis.execute("GET", "key")

@@ -334,7 +334,7 @@ async def test_missing_permission_is_told_once_and_heals(
 
 
 async def test_missing_permission_leaves_what_was_known(rig: tuple[WorkerRig, FakeWix]) -> None:
-    """When the permission is taken away, what was read of an event stays, and its lot is claimed again after RECONCILE."""
+    """When the permission is taken away, what was read of an event stays; it is tried again for webhooks, else after RECONCILE."""
     worker, wix = rig
     wix.reply(QUERY, PAUSED, Reply(403))
     await read_ticket(worker)
@@ -347,12 +347,33 @@ async def test_missing_permission_leaves_what_was_known(rig: tuple[WorkerRig, Fa
     await read_ticket(worker)
 
     assert "closed" == await state(worker)
-    assert 0 >= await due(worker)
-    await time_passes(worker, 299)
-    assert not isinstance(await worker.schedule.claim(SITE_ID, RULES), EventLot)
-    await time_passes(worker, 2)
-    await worker.store.do("HDEL", key(SITE, "reads"), "last_events")
-    assert isinstance(await worker.schedule.claim(SITE_ID, RULES), EventLot)
+    assert 1.5 < await due(worker) <= 2
+    for seconds, follows in ((2, True), (6, True), (22, True), (200, False), (110, True)):
+        await time_passes(worker, seconds)
+        await watch(worker, SITE, TICKET)
+        await worker.store.do("HDEL", key(SITE, "reads"), "last_events")
+        claim = await worker.schedule.claim(SITE_ID, RULES)
+        assert follows == isinstance(claim, EventLot), seconds
+        if isinstance(claim, EventLot):
+            await worker.schedule.settle_events(claim)
+
+
+async def test_webhook_is_tried_without_the_permission(rig: tuple[WorkerRig, FakeWix]) -> None:
+    """While the permission is missing, a webhook has its event read at once all the same: the permission may be there by now."""
+    worker, wix = rig
+    wix.reply(QUERY, PAUSED, Reply(403), events(event()))
+    await read_ticket(worker)
+    await watch(worker, SITE, TICKET)
+    hint = Hint("event_updated", (), EVENT, Named.EVENT, of_event=True)
+    for _ in range(2):
+        await time_passes(worker, 1)
+        await worker.schedule.mark(SITE_ID, hint)
+        lot = await worker.schedule.claim(SITE_ID, RULES)
+        assert isinstance(lot, EventLot)
+        await worker.events.read(lot)
+    await read_ticket(worker)
+
+    assert "low" == await state(worker)
 
 
 async def test_401_without_a_second_call_is_a_fault(rig: tuple[WorkerRig, FakeWix]) -> None:

@@ -12,7 +12,7 @@ from server.redis.client import RedisClient, Use
 from server.store.claims import Listing
 from server.store.events import Events
 from server.store.shown import Shown, ShownTickets
-from server.store.snapshots import ReadResult
+from server.store.snapshots import Cause, ReadResult
 from tests.rig.background import background
 from tests.rig.default_keys import KEYS, key
 from tests.rig.fake_reader import EVENT as EVENT_TEXT
@@ -67,7 +67,7 @@ async def test_tickets_are_in_the_order_of_the_page(site: StoredSite) -> None:
 
 
 async def test_only_shown_tickets_are_listed(site: StoredSite) -> None:
-    """A hidden ticket, a deleted one, and one that was never there are not in the list; an event without any has an empty one."""
+    """A hidden ticket, a deleted one, and one that was never there are not in the list, which may be empty."""
     await site.keep(1, placed(A, 1, hidden=True), ReadResult.never_there(C))
     assert listed() == await list_of(site)
 
@@ -79,6 +79,31 @@ async def test_only_shown_tickets_are_listed(site: StoredSite) -> None:
 
     await site.keep(4, ReadResult.deleted(B, EVENT))
     assert listed() == await list_of(site)
+
+
+async def test_event_without_any_ticket_is_unknown(site: StoredSite) -> None:
+    """When the last ticket of an event is deleted, as with the event itself, it has no list any more."""
+    await site.keep(1, placed(A, 1), placed(B, 2))
+
+    await site.keep(2, ReadResult.deleted(A, EVENT), ReadResult.deleted(B, EVENT))
+
+    assert None is await list_of(site)
+
+
+async def test_lost_list_is_written_again(site: StoredSite) -> None:
+    """A list that Redis lost is written by the next read of any ticket of it; one that another program wrote, by the next listing."""
+    await site.keep(1, placed(A, 1), placed(B, 2))
+    await site.store.do("DEL", key(SITE_ID, "shown", EVENT))
+
+    await site.keep(2, placed(B, 2))
+    assert listed(A, B) == await list_of(site)
+
+    await site.store.do("SET", key(SITE_ID, "shown", EVENT), listed(C))
+    await site.keep(3, placed(B, 2))
+    assert listed(C) == await list_of(site)
+    listing = ReadResult.of(placed(B, 2), None, site.snapshots.rules)
+    await site.snapshots.keep(SITE_ID, 4, [listing], Cause.LISTING)
+    assert listed(A, B) == await list_of(site)
 
 
 @pytest.mark.parametrize("status", [EventStatus.CANCELED, EventStatus.ENDED])

@@ -332,3 +332,17 @@ def test_any_definition_is_parsed_or_malformed(name: str, data: st.DataObject) -
         counter = json.loads(text)
         texts = [counter["name"], *counter["sale"].values(), *(one for p in counter["prices"] for one in p.values())]
         assert all(one is None or isinstance(one, str) for one in texts)
+
+
+def test_position_sorts_as_the_page() -> None:
+    """Tickets sort by `sortIndex`, which may be negative and counts as 0 where it is missing, then by age."""
+    old, new = "2026-01-05T08:30:00.000Z", "2026-02-05T08:30:00.000Z"
+    places = [(-(2**31), new), (-1, new), (None, old), (0, new), (1, old), (10, old), (2**31 - 1, old)]
+    positions = []
+    for index, created in places:
+        one = {**FIXED, "createdDate": created}
+        one.pop("sortIndex", None)
+        positions.append(schema.definition(one if index is None else {**one, "sortIndex": index}).position)
+
+    assert sorted(positions) == positions
+    assert len(places) == len(set(positions))

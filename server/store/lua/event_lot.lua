@@ -5,8 +5,8 @@
 --                                   keys = { due, hinted, watched, reads } of the events; lease and gaps in microseconds
 -- The reads of events have gaps of their own, so that those of tickets, which are what a rush is about, never wait for them.
 -- Hinted ones come first: behind a backlog of thousands they would not be among the first due. An event without tickets is
--- of no use: it is dropped, and its snapshot kept for two days. After a read that failed or was forbidden, none is claimed
--- for a while (delay_events.lua).
+-- of no use: it is dropped, and its snapshot kept for two days. After a read that failed none is claimed for a while
+-- (delay_events.lua); after one that was forbidden, only those that a webhook asks for: the permission may be there by then.
 
 local function event_lot(b, keys, site, lease, gap, watched_gap)
   local due, hinted, watched, reads = unpack(keys)
@@ -14,7 +14,10 @@ local function event_lot(b, keys, site, lease, gap, watched_gap)
   if #next_ == 0 then
     return nil, nil, math.huge
   end
-  local opens = math.max(tonumber(next_[2]), tonumber(redis.call('HGET', site, 'events_not_before') or 0))
+  local delay = redis.call('HMGET', site, 'events_not_before', 'events_faults')
+  local not_before = tonumber(delay[1] or 0)
+  local forbidden = not_before > now and not delay[2]
+  local opens = math.max(tonumber(next_[2]), forbidden and 0 or not_before)
   if opens > now then
     return nil, nil, opens
   end
@@ -43,12 +46,12 @@ local function event_lot(b, keys, site, lease, gap, watched_gap)
       add(event, 'hinted')
     end
   end
-  for _, event in ipairs(redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 100)) do
+  for _, event in ipairs(forbidden and {} or redis.call('ZRANGE', due, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 100)) do
     local until_ = redis.call('ZSCORE', watched, event)
     add(event, until_ and tonumber(until_) > now and 'watched' or 'rest')
   end
   if #lot == 0 then
-    return nil, nil, now + gap
+    return nil, nil, forbidden and not_before or now + gap
   end
   local last = tonumber(redis.call('HGET', reads, 'last_events') or 0)
   -- A clock that was set back must not stop them.

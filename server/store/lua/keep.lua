@@ -107,7 +107,8 @@ for k = FIXED + 1, #KEYS, 3 do
   end
 end
 for event, has_moved in pairs(moved) do
-  if has_moved then
+  -- Redis may have lost the list, or another program may have written it.
+  if has_moved or cause == 'listing' or redis.call('EXISTS', prefix .. 'shown:' .. event) == 0 then
     update_shown(prefix, event, publish, channels)
   end
   for _, name in ipairs({ 'event:', 'shown:' }) do
