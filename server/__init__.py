@@ -92,6 +92,7 @@ Where things are:
                       spend.lua budget.lua (rate limit)
                       settle.lua (next due times) pause.lua (back-off after a fault of Wix) extend.lua (listings)
                       event_lot.lua (lots of events) keep_events.lua (newer wins) delay_events.lua (after a fault of theirs)
+                      stored_events.lua (which are to be read before their tickets)
                       keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
                       shown.lua (the list of an event) watch_events.lua (viewers of events) tracked.lua (which hints count)
                       silence.lua (falls without a webhook) stored.lua (counters and ages, for readers)

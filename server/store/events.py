@@ -49,26 +49,13 @@ class Events:
     async def stored(self, site: SiteId, events: Iterable[EventId]) -> StoredEvents:
         """What is stored of these events."""
         ids = tuple(dict.fromkeys(events))
-        site_key = self.keys.key(site, "site")
-        rules_at, (second, micro), *found = await asyncio.gather(
-            self.redis.do("HGET", site_key, "rules_at"),
-            self.redis.do("TIME"),
-            *(
-                self.redis.do("HMGET", self.keys.key(site, "event_snapshot", id_), "version", "facts", "read_at")
-                for id_ in ids
-            ),
+        keys = [self.keys.key(site, "site"), *(self.keys.key(site, "event_snapshot", id_) for id_ in ids)]
+        too_old = micros(self.timing.reconcile + self.timing.max_stale)
+        found = dict(zip(ids, await self.redis.run(scripts.STORED_EVENTS, keys, [too_old]), strict=True))
+        return StoredEvents(
+            {id_: json.loads(facts) if facts else None for id_, (_, known, facts) in found.items() if known},
+            frozenset(id_ for id_, (old, _, _) in found.items() if old),
         )
-        now = int(second) * 1_000_000 + int(micro)
-        since = now - micros(self.timing.reconcile + self.timing.max_stale)
-        if rules_at and int(rules_at) <= now:  # else the clock was set back
-            since = max(since, int(rules_at))
-        facts_of, unread = {}, set()
-        for id_, (version, facts, read_at) in zip(ids, found, strict=True):
-            if version:
-                facts_of[id_] = json.loads(facts) if facts else None
-            if not version or int(read_at) < since:
-                unread.add(id_)
-        return StoredEvents(facts_of, frozenset(unread))
 
     async def keep(self, site: SiteId, version: int, asked: Sequence[EventId], answered: Iterable[Event]) -> int:
         """Store a read of the events *asked* for, of which some were *answered*; answers how many have changed."""
