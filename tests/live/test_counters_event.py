@@ -4,7 +4,6 @@ import pytest
 
 from server.model import Event, EventId, EventStatus
 from server.store.events import Events
-from tests.rig.counters_over_http import stream
 from tests.rig.default_keys import key
 from tests.rig.fake_reader import EVENT, FakeReader, definition
 from tests.rig.redis import Servers
@@ -121,24 +120,6 @@ async def test_several_sites_need_a_name(start_server: StartServer, reads: FakeR
 
     assert (400, "site") == (refused.status_code, refused.json()["error"]["field"])
     assert [TICKET] == answered.json()["tickets"]
-
-
-async def test_stream_sends_list_counters_and_bye(start_server: StartServer, reads: FakeReader) -> None:
-    """A stream of an event: the beat, the list, the counters, each change; a new set ends it with `bye`."""
-    running = await start_server()
-    await reads.read(definition(TICKET, 3))
-
-    async with stream(running, path(base=STREAM)) as found:
-        assert "beat" == (await found.next())[0]
-        assert ("message", {"event": EVENT, "tickets": [TICKET]}) == await found.next()
-        assert ("low", 3) == await found.counter()
-        await reads.read(definition(TICKET, 2))
-        assert ("low", 2) == await found.counter()
-
-        await reads.read(definition(OTHER, 9))
-
-        assert ("bye", {"bye": {"retry_ms": [0, 3000]}}) == await found.next()
-        assert await found.ended()
 
 
 async def test_redis_that_does_not_answer(redis_server: Servers, start_server: StartServer) -> None:
