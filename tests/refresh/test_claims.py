@@ -5,9 +5,9 @@ from collections.abc import Callable
 from structlog.testing import capture_logs
 
 from server.counter import Rules
-from server.model import SiteId
+from server.model import EventId, Hint, Named, SiteId
 from tests.rig.default_keys import key
-from tests.rig.redis import RedisServer
+from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import SITE, TICKET, until
 from tests.rig.wix import WixRig
 from tests.rig.worker_rig import claimed, mark, running_worker, watch, worker_on_fake_wix
@@ -33,6 +33,42 @@ async def test_hinted_ticket_is_read_again(redis_url: str, wix: WixRig) -> None:
         await mark(worker, wix.site, ticket)
 
         await worker.shows(wix.site, ticket, unsold=118)
+
+
+async def test_event_is_read_for_its_webhook(redis_url: str, wix: WixRig) -> None:
+    """A webhook of an event has it read by itself, and a change of it shows in its tickets."""
+    ticket = wix.tickets["fixed"]
+    async with running_worker(redis_url, wix) as worker:
+        await watch(worker, wix.site, ticket)
+        await worker.shows(wix.site, ticket, unsold=120)
+        # The next round of a web process: only now it is known of which event the ticket is.
+        await watch(worker, wix.site, ticket)
+
+        wix.world.pause_registration(wix.event)
+        hint = Hint("event_updated", (), EventId(wix.event), Named.EVENT, of_event=True)
+        await worker.schedule.mark(SiteId(wix.site), hint)
+
+        await worker.shows(wix.site, ticket, state="closed", unsold=None)
+
+
+async def test_claim_that_cannot_be_stored_is_due_again(redis_server: Servers, wix: WixRig) -> None:
+    """While Redis takes no writes nothing is lost: what was claimed is due again at once when it does."""
+    server, ticket = redis_server(), wix.tickets["fixed"]
+    async with running_worker(server.url, wix) as worker:
+        await watch(worker, wix.site, ticket)
+        await worker.shows(wix.site, ticket, unsold=120)
+        wix.knobs.turn(read_delay=0.5)
+        wix.world.buy(ticket)
+        await mark(worker, wix.site, ticket)
+        before = len(wix.calls("query"))
+        await until(lambda: len(wix.calls("query")) > before)
+
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        with capture_logs() as logs:
+            await until(lambda: "store_unavailable" in [one["event"] for one in logs])
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+
+        await worker.shows(wix.site, ticket, unsold=119)
 
 
 async def test_hundred_tickets_are_read_in_one_call(redis_url: str, wix: WixRig) -> None:
