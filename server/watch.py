@@ -1,7 +1,7 @@
 """Follows counters in Redis, as any program can: an example consumer of what this server publishes.
 
 In: ticket ids, or none for every tracked ticket. Out: the counter of each at first, then as it changes, as text; `unknown`
-once its number cannot be verified any more, which nobody publishes. Named tickets are kept fresh as a web process does for
+once its number cannot be verified any more, which is not published. Named tickets are kept fresh as a web process does for
 its viewers, so their bound is MAX_STALE; the others are read every RECONCILE in any case, so theirs is RECONCILE + MAX_STALE.
 With several sites, a named ticket is followed once a site stores it. While Redis is unavailable `watch` waits and reconnects.
 """
@@ -18,7 +18,7 @@ from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.redis.listener import Listener
 from server.redis.namespace import DEFAULT_PREFIX
-from server.store.schedule import Schedule
+from server.store.schedule import READ_AT_ONCE, Schedule
 from server.store.timing import Timing
 
 POLL_EVERY = 5.0
@@ -29,7 +29,6 @@ FRESH_FOR = 2 * POLL_EVERY
 """Seconds that a published counter counts as verified: by then a poll has found its exact age."""
 RETRY_EVERY = 1.0
 """Seconds between two attempts to reach a Redis that became unavailable."""
-READ_AT_ONCE = 100
 
 
 class FollowedTicket:

@@ -11,9 +11,8 @@ from server.errors import EventNotListed, UnknownEvent
 from server.hub.hub import Hub, chunks
 from server.hub.topics import EventTopic, TopicState
 from server.model import SiteId
+from server.store.schedule import READ_AT_ONCE
 from server.store.shown import Shown
-
-READ_AT_ONCE = 100
 
 
 class EventLists:

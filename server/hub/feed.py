@@ -26,7 +26,7 @@ from server.hub.subscriptions import Subscriptions
 from server.hub.topics import EventTopic, TicketTopic, Topic, TopicState
 from server.model import SiteId, WatchedTicket
 from server.redis.client import RedisClient
-from server.store.schedule import Schedule
+from server.store.schedule import READ_AT_ONCE, Schedule
 from server.store.shown import Shown
 from server.store.sites import Sites
 
@@ -34,7 +34,6 @@ ROUND_EVERY = 5.0
 """Seconds between two rounds of `watch`; a ticket that is in none of four rounds is no longer watched."""
 POLL_EVERY = 1.0
 """Seconds between two reads of topics for which there is no link."""
-READ_AT_ONCE = 100
 FRESH_FOR = 2 * ROUND_EVERY
 """Seconds that a published counter counts as verified: by then a round has found its exact age."""
 

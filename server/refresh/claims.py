@@ -1,9 +1,8 @@
 """Claims due tickets of each site and has them read.
 
-In: the schedules of all known sites. Out: lots, which reader.py and events.py read, and listings, which listing.py
-reads. One task a site claims; each claim is read by a task of its own, at most three a site and sixteen in the process (less
-than httpx's pool). A call
-is never cancelled: `stop` lets calls in flight end.
+In: the schedules of all known sites. Out: lots, which reader.py and events.py read, and listings, which listing.py reads. One
+task a site claims; each claim is read by a task of its own, at most three a site and sixteen in the process (less than httpx's
+pool). A call is never cancelled: `stop` lets calls in flight end.
 """
 
 import asyncio

@@ -28,6 +28,9 @@ TICKETS = ("due", "hinted", "watched")
 EVENTS = ("events_due", "events_hinted", "events_watched")
 """The sorted sets of a site's schedule: of its tickets, and of its events."""
 
+READ_AT_ONCE = 100
+"""Tickets or events for which a reader asks at once: others wait while a script runs."""
+
 
 class Schedule:
     """The due times of all sites; *chance* gives numbers in [0, 1) for the jitter of pauses.

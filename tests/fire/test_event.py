@@ -161,7 +161,7 @@ async def test_lost_webhooks(command: Run, redis_server: Servers, wix: WixRig) -
 
 
 @pytest.mark.long
-async def test_cluster(command: Run, cluster: Cluster, cluster_url: str, wix: WixRig) -> None:
+async def test_viewers_of_an_event_in_a_cluster(command: Run, cluster: Cluster, cluster_url: str, wix: WixRig) -> None:
     """In a cluster each viewer has the list of Wix's page as well."""
     deployment = Deployment(command, cluster_url, wix.settings(), WATCH_EVERY=str(int(WATCH_EVERY)))
     deployment.worker()

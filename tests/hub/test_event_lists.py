@@ -25,7 +25,7 @@ async def test_lost_announcement_is_found_by_a_round(rig: HubRig) -> None:
     await until(lambda: messages(viewer)[-1] == SOON)
 
 
-async def test_slug(rig: HubRig) -> None:
+async def test_event_is_found_by_its_slug(rig: HubRig) -> None:
     """An event is found by its slug, and its viewers hear of a change as those who name its id."""
     await Events(rig.store).keep(
         SITE_ID, 1, [EventId(EVENT)], [Event(EventId(EVENT), slug="gala", facts={"slug": "gala"})]

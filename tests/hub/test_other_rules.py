@@ -1,5 +1,4 @@
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import pytest
 from structlog.testing import capture_logs
@@ -8,7 +7,7 @@ from server.counter import Rules
 from server.hub.other_rules import OtherRules
 from server.hub.topics import TicketTopic
 from server.model import SiteId, TicketId, WatchedTicket
-from server.redis.client import RedisClient, Use
+from server.redis.client import RedisClient
 from tests.rig.default_keys import channel
 from tests.rig.reread_rig import RereadRig
 from tests.rig.server import OTHER, SITE, TICKET
@@ -31,9 +30,7 @@ class Rig(RereadRig):
 
 @pytest.fixture
 async def rig(redis_url: str) -> AsyncIterator[Rig]:
-    async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
-        found = Rig(store)
-        await found.schedule.add_site(SITE_ID, Rules(), everything=True)
+    async with Rig.on(redis_url) as found:
         yield found
 
 

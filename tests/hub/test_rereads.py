@@ -1,10 +1,8 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import pytest
 
-from server.counter import Rules
 from server.errors import RedisUnavailable
 from server.hub.rereads import Rereads
 from server.hub.topics import TicketTopic, TopicState
@@ -28,9 +26,7 @@ class Rig(RereadRig):
 
 @pytest.fixture
 async def rig(redis_url: str) -> AsyncIterator[Rig]:
-    async with aclosing(RedisClient(redis_url, Use.WORK)) as store:
-        found = Rig(store)
-        await found.schedule.add_site(SITE_ID, Rules(), everything=True)
+    async with Rig.on(redis_url) as found:
         yield found
 
 

@@ -98,7 +98,7 @@ async def test_unknown_event_is_404(start_server: StartServer, reads: FakeReader
     assert 0 == running.web.admission._count
 
 
-async def test_slug(start_server: StartServer, reads: FakeReader) -> None:
+async def test_event_is_found_by_its_slug(start_server: StartServer, reads: FakeReader) -> None:
     """An event is found by its slug, as it stands in the address of its page."""
     running = await start_server()
     event = Event(EventId(EVENT), slug="gala-\u00fcber-2027", facts={"slug": "gala"})
