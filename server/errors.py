@@ -9,6 +9,13 @@ TicketCounterError
 ├── Malformed              signed by Wix, but not of the shape that Wix documents
 ├── RedisUnavailable       Redis is down, too slow, out of memory, or failing over: try again later
 ├── RedisUnfit             a Redis that would lose data or is too old
+├── TargetError            a ticketing system that sync writes to
+│   ├── TargetUnavailable  no usable answer: down, too slow, 429, 5xx: try again later
+│   │   └── TargetUnsure   the same for a write, which may have had its effect, or may still have it
+│   ├── TargetUnauthorized it refuses our credentials (401)
+│   ├── TargetForbidden    it does not let us read this event (403), or has no such event
+│   └── TargetRefused      it refuses this one write (400, 403, 409, 422)
+├── LeaseLost              another process has taken over what this one was writing
 ├── NotStarted             a process that cannot start as it is set up
 └── Refused                a public request that gets no counter
     ├── BadRequest         it names no counter
@@ -67,6 +74,43 @@ class RedisUnavailable(TicketCounterError):
 
 class RedisUnfit(TicketCounterError):
     """This Redis would lose what we promise to keep, or lacks what we need."""
+
+
+class TargetError(TicketCounterError):
+    """A ticketing system that sync writes to did not do as asked; the text has its own words."""
+
+
+class TargetUnavailable(TargetError):
+    """It gave no usable answer, and a read or a repeated write changes nothing; `retry_after` in seconds where it named it."""
+
+    def __init__(self, text: str, *, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class TargetUnsure(TargetUnavailable):
+    """A write was not answered: it may have had its effect, or may still have it. Look the record up before anything else."""
+
+
+class TargetUnauthorized(TargetError):
+    """It refuses our credentials (401)."""
+
+
+class TargetForbidden(TargetError):
+    """It does not let us read this event (403), or has no such event."""
+
+
+class TargetRefused(TargetError):
+    """It refuses this write, and would refuse it again; `status` is that of HTTP."""
+
+    def __init__(self, text: str, *, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class LeaseLost(TicketCounterError):
+    """Another process may write by now what this one was writing, so it stops."""
 
 
 class NotStarted(TicketCounterError):

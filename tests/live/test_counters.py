@@ -180,6 +180,7 @@ async def test_other_methods_are_refused(start_server: StartServer) -> None:
         assert {"GET", "HEAD", "OPTIONS"} == set(response.headers["allow"].split(", "))
 
 
+@pytest.mark.alone  # three hundred requests: beside others one read of Redis may take too long, and be repeated
 async def test_many_pollers_cost_redis_one_subscription_and_one_read_per_ticket(
     start_server: StartServer, reads: FakeReader, redis_url: str
 ) -> None:

@@ -1,0 +1,187 @@
+"""Sync as values: what a ticket should be at a target, what the target has, and what a plan does about it.
+
+Nothing here reads a clock, a setting or a socket.
+
+A *field* is a name of the target (`default_price`) with one value. In every mapping of fields a missing name means *not known*,
+or not ours: it is neither compared nor written. None is a value: no end, no limit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Any
+
+from server.model import TicketId
+
+Value = str | int | bool | None
+"""Money is a decimal text with two places or more ("25.00"), a time is ISO 8601 in UTC ("2027-03-01T18:00:00Z")."""
+
+Fields = Mapping[str, Value]
+
+
+class Missing(Enum):
+    """In a comparison: there is no value, which is not the same as None."""
+
+    NOT_KNOWN = "not known"
+
+
+NOT_KNOWN = Missing.NOT_KNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class WantedOption:
+    """What one pricing option should be: its Wix id, its name for people, and the fields of the target's option."""
+
+    id: str
+    name: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one ticket should be at a target, by its newest snapshot and the mapping.
+
+    `initial`: fields that are written only when the record is created. `currencies`: those of its prices. `fields` are in the
+    target's own form once its `fit` was called.
+    """
+
+    ticket: TicketId
+    name: str
+    fields: Fields
+    initial: Fields = field(default_factory=dict)
+    options: tuple[WantedOption, ...] = ()
+    currencies: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The ticket is gone: Wix answered 404 for its id."""
+
+    ticket: TicketId
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A ticket that cannot be brought to the target as it is; `text` says why, `cure` what a person can do."""
+
+    ticket: TicketId
+    name: str
+    reason: "Reason"
+    text: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOption:
+    """One option that a target has: its key there, and the Wix id that it bears ("" = none)."""
+
+    key: str
+    id: str
+    fields: Fields
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a target has of a ticket: its key there, and the Wix id that it bears ("" = none of ours).
+
+    `fields`: all that the mapping names, in the target's own form, with those names that the target lacks left out. `active`:
+    whether it is on sale. `notes`: what a person should know of it. `raw`: what the target itself needs to write it.
+    """
+
+    key: str
+    ticket: str
+    name: str
+    active: bool
+    fields: Fields
+    options: tuple[RecordOption, ...] = ()
+    notes: tuple[str, ...] = ()
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was written last and then read back: `fields`, and those of each option by its Wix id; `at` in seconds since 1970."""
+
+    at: float
+    fields: Fields
+    options: Mapping[str, Fields]
+
+
+class Kind(StrEnum):
+    """What an operation does."""
+
+    CREATE = "create"
+    ADOPT = "adopt"
+    UPDATE = "update"
+    DEACTIVATE = "deactivate"
+    CONFLICT = "conflict"  # nothing: a person decides
+
+
+class Reason(StrEnum):
+    """Why."""
+
+    NEW = "new"  # the target has no record of it
+    CHANGED = "changed"  # in Wix, since it was applied
+    EDITED = "edited"  # in the target, since it was applied
+    BOTH = "both"
+    NOT_KNOWN = "not_known"  # they differ, and what was applied is not known
+    DELETED = "deleted"  # Wix answered 404
+    SAME_NAME = "same_name"  # a record without a Wix id has its name
+    TWO_RECORDS = "two_records"
+    COPIED = "copied"  # the record bears the id of a ticket of another event
+    CURRENCY = "currency"
+    NEEDS_REPLACING = "needs_replacing"  # the target cannot change it between one price and options
+    MAPPING = "mapping"  # the mapping has no value for what Wix says
+    LIMIT = "limit"  # more deactivations than max_deactivate
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that differs: in Wix, as applied last, in the target."""
+
+    name: str
+    wix: Value
+    applied: Value | Missing
+    target: Value | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChange:
+    """What happens to one option: CREATE, UPDATE or DEACTIVATE; `key` is None where the target has none."""
+
+    kind: Kind
+    id: str
+    name: str
+    key: str | None
+    fields: tuple[FieldChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a plan does to the record of one ticket; `record` is its key, None where there is none.
+
+    `others`: keys of further records that a conflict or a proposal is about. `cure`: what a person can do.
+    """
+
+    kind: Kind
+    ticket: str
+    name: str
+    record: str | None
+    reason: Reason
+    fields: tuple[FieldChange, ...] = ()
+    options: tuple[OptionChange, ...] = ()
+    others: tuple[str, ...] = ()
+    text: str = ""
+    cure: str = ""
+
+    @property
+    def edits(self) -> int:
+        """How many values that somebody edited in the target it would overwrite."""
+        both = (*self.fields, *(change for option in self.options for change in option.fields))
+        return sum(_edited(change) for change in both)
+
+
+def _edited(change: FieldChange) -> bool:
+    known = change.applied is not NOT_KNOWN and change.target is not NOT_KNOWN
+    return known and change.applied != change.target
