@@ -6,6 +6,7 @@ A *field* is a name of the target (`default_price`) with one value. In every map
 or not ours: it is neither compared nor written. None is a value: no end, no limit.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -108,6 +109,15 @@ class Applied:
     options: Mapping[str, Fields]
 
 
+@dataclass(frozen=True, slots=True)
+class TargetEvent:
+    """An event of the target: its key and its name there, and its currency (None: it has none of its own)."""
+
+    key: str
+    name: str
+    currency: str | None
+
+
 class Kind(StrEnum):
     """What an operation does."""
 
@@ -185,3 +195,136 @@ class Operation:
 def _edited(change: FieldChange) -> bool:
     known = change.applied is not NOT_KNOWN and change.target is not NOT_KNOWN
     return known and change.applied != change.target
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that would be done to one event at a target, and what it was made from.
+
+    `read_at`: when the oldest snapshot of Wix that it rests on was read, and `target_read_at` when the target was, in seconds since
+    1970. `unread`: tickets of the event of which no read is stored, so nothing is known. `equal`: how many records need nothing.
+    `left_alone`: how many records bear no id of ours. `site` and `event` are Wix's, `target_event` is the target's.
+    """
+
+    target: str
+    site: str
+    event: str
+    title: str
+    target_event: TargetEvent
+    read_at: float | None
+    target_read_at: float
+    operations: tuple[Operation, ...]
+    equal: int
+    left_alone: int
+    unread: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Six hexadecimal digits of the operations: two plans with one digest would do the same."""
+        return hashlib.sha256(repr(self.operations).encode()).hexdigest()[:6]
+
+    def count(self, kind: Kind) -> int:
+        """How many operations are of this kind."""
+        return sum(one.kind is kind for one in self.operations)
+
+
+class State(StrEnum):
+    """What became of a ticket when it was last brought to a target."""
+
+    EQUAL = "equal"  # written, or nothing to write; read back
+    DUE = "due"  # not yet, or again
+    CONFLICT = "conflict"  # a person decides
+    REFUSED = "refused"  # parked: the target refuses it
+    UNSURE = "unsure"  # parked: the outcome of a write is not known
+    MAPPING = "mapping"  # parked: the mapping has no value for what Wix says
+    LIMIT = "limit"  # parked: more deactivations than max_deactivate
+    NOT_KEPT = "not_kept"  # parked: what was written is not what is read
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one operation: `text` says why it was not done, `record` is the key of what was written."""
+
+    operation: Operation
+    state: State
+    text: str = ""
+    record: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an apply has done: how many operations of each kind were done, and what was not."""
+
+    done: Mapping[Kind, int]
+    open: tuple[Outcome, ...]
+    seconds: float
+
+    @property
+    def person_needed(self) -> bool:
+        """Whether something is left that only a person can decide."""
+        return bool(self.open)
+
+
+@dataclass(frozen=True, slots=True)
+class TicketDiff:
+    """Where one ticket's record differs, field by field; `applied_at` None = it is not known what was applied."""
+
+    ticket: str
+    name: str
+    record: str
+    applied_at: float | None
+    fields: tuple[FieldChange, ...]
+    options: tuple[OptionChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """`sync diff`: the tickets whose record differs, how many are equal, and how many have no record or a conflict."""
+
+    plan: Plan
+    tickets: tuple[TicketDiff, ...]
+    equal: int
+    without: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """`sync status` of one target. Times are in seconds: `oldest` and `audit_age` ago, `wait` from now; None = not known, or none.
+
+    `answer`: what it answered last ("38 ms", or the error); `faults`: errors in a row. `paused`: the reason a person gave,
+    `paused_for` since when. `limited`: events that wait for a number of deactivations.
+    """
+
+    name: str
+    mode: str
+    records: int
+    equal: int | None
+    answer: str
+    latency_ms: float | None
+    faults: int
+    due: int
+    oldest: float | None
+    parked: int
+    conflicts: int
+    audit_age: float | None
+    wait: float | None
+    paused: str | None
+    paused_for: float | None
+    events: tuple[str, ...] = ()
+    limited: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """One parked ticket, or one in conflict: why, since when (seconds since 1970), after how many tries, and what helps."""
+
+    target: str
+    site: str
+    ticket: str
+    name: str
+    state: State
+    at: float
+    tries: int
+    text: str
+    cure: str

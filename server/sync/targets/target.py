@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.model import TicketId
-from server.sync.model import Operation, Record, Unfit, Wanted
+from server.sync.model import Operation, Record, TargetEvent, Unfit, Wanted
+
+Pay = Callable[[], Awaitable[None]]
+"""Called by a target before each request: it waits until the target's budget has one."""
 
 BeforeWrite = Callable[[], Awaitable[None]]
 """Called by a target before each request that writes: it extends the lease, and raises LeaseLost where another has it."""
@@ -28,15 +31,6 @@ class Abilities:
     changes_options: bool = True
     deletes: bool = False
     limits: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class TargetEvent:
-    """An event of the target: what it is called there, and its currency (None: it has none of its own)."""
-
-    key: str
-    name: str
-    currency: str | None
 
 
 class Target(Protocol):
