@@ -36,17 +36,18 @@ def first_file(kind: TargetKind, name: str | None = None) -> str:
     """The text of the file, with one target of this kind; *name* is what the target is called."""
     target = name or f"{kind.name}-main"
     own = _OWN_TABLE.search(kind.text)
-    secret = f"{target.upper().replace('-', '_')}_SECRET"
     needed = [
         f"# A target. {target} is your own name for it: you write it in commands, and it is in logs and metrics.",
         f"[targets.{target}]",
         f'kind = "{kind.name}"',
         *(own[1].strip().splitlines() if own else ()),
-        *([f"# {_explained(kind)}", f'{kind.secret} = "{secret}"'] if kind.secret else ()),
-        f"# {GENERAL['events']}. An event is followed only after its first `sync apply`.",
+        *([f"# {_explained(kind)}", f'{kind.secret} = "{kind.variable(target)}"'] if kind.secret else ()),
+        f"# {_sentence(GENERAL['events'])}. An event is followed only after its first `sync apply`.",
         'events = { your-event-slug = "your-event" }',
     ]
-    further = [line for key, value in _DEFAULTS.items() for line in (f"# {GENERAL[key]}", f"{key} = {value}")]
+    further = [
+        line for key, value in _DEFAULTS.items() for line in (f"# {_sentence(GENERAL[key])}.", f"{key} = {value}")
+    ]
     tables = _tables(kind, target)
     return _HEAD + "".join(f"{_off(line)}\n" for line in ["", *needed, "", *further, *tables])
 
@@ -72,6 +73,10 @@ def _tables(kind: TargetKind, target: str) -> list[str]:
     )
     text = _TABLE.sub(lambda one: f"[targets.{target}.{one[1]}]", kind.text[found.start() :])
     return ["", about, *text.strip().splitlines()]
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _off(line: str) -> str:

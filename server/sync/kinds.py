@@ -39,6 +39,10 @@ class TargetKind:
     options: Mapping[str, Any]
     left_out: Mapping[str, str]
 
+    def variable(self, target: str) -> str:
+        """An example of the variable that has the secret of this target."""
+        return f"{target}_{(self.secret or '').removesuffix('_env')}".upper().replace("-", "_")
+
 
 def kinds(classes: Mapping[str, Any] = KINDS) -> Mapping[str, TargetKind]:
     """All kinds: those that have a file, and those of these classes."""

@@ -97,15 +97,11 @@ class TargetReader:
             if _SECRET_KEY.fullmatch(key) and kind.secret:
                 self._fault(
                     f"{key}: no secret belongs into this file: put it into the environment or .env, and name the variable: "
-                    f'{kind.secret} = "{self._variable()}"',
+                    f'{kind.secret} = "{kind.variable(self._name)}"',
                     key,
                 )
             else:
                 self._fault(f"a target of kind {kind.name} has no {quoted(key)}. {did_you_mean(key, known)}", key)
-
-    def _variable(self) -> str:
-        """An example of a variable's name."""
-        return f"{self._name.upper().replace('-', '_')}_SECRET"
 
     def _secret(self, kind: TargetKind) -> str:
         """The secret of the environment, or "" where the kind needs none, or it is wrong."""
@@ -113,10 +109,12 @@ class TargetReader:
             return ""
         named = self._table.get(kind.secret)
         if named is None:
-            self._fault(f'{kind.secret} is missing: name the variable that has the secret, as "{self._variable()}"')
+            self._fault(
+                f'{kind.secret} is missing: name the variable that has the secret, as "{kind.variable(self._name)}"'
+            )
         elif not isinstance(named, str) or not _VARIABLE.fullmatch(named):
             self._fault(
-                f"{kind.secret} is the name of a variable in capitals, such as {self._variable()}, and never the secret itself",
+                f"{kind.secret} is the name of a variable in capitals, such as {kind.variable(self._name)}, and never the secret itself",
                 kind.secret,
             )
         elif not (value := self._environ.get(named, "")):
