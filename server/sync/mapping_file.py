@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from server.errors import NotStarted
-from server.sync.faults import Faults, did_you_mean
+from server.sync.faults import Faults, did_you_mean, quoted
+from server.sync.first_file import first_file
 from server.sync.kinds import TargetKind, kinds
 from server.sync.mapping import TargetSettings
 from server.sync.target_reader import TargetReader
@@ -49,6 +50,20 @@ def load(
     return found
 
 
+def write_first(path: Path, kind: str, *, classes: Mapping[str, Any] = KINDS) -> None:
+    """Write a first file for this kind of target (first_file.py); raises NotStarted where there is a file, or no such kind."""
+    known = kinds(classes)
+    if kind not in known:
+        raise NotStarted(f"there is no kind {quoted(kind)}. {did_you_mean(kind, known)}")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(first_file(known[kind]))
+    except FileExistsError:
+        raise NotStarted(f"the file {path} exists already, and is left as it is") from None
+    except OSError as error:
+        raise NotStarted(f"the file {path} cannot be written: {error}") from None
+
+
 def _refused(path: Path, *faults: str) -> NotStarted:
     return NotStarted("\n  ".join((f"the file {path} cannot be used:", *faults)))
 
@@ -72,7 +87,7 @@ def _targets(
 ) -> dict[str, TargetSettings]:
     for key in json:
         if key not in {"format", "targets"}:
-            faults.add(f"the file has no {key!r}. {did_you_mean(key, ('format', 'targets'))}", key)
+            faults.add(f"the file has no {quoted(key)}. {did_you_mean(key, ('format', 'targets'))}", key)
     version = json.get("format")
     if version != FORMAT or isinstance(version, bool):
         cure = "write format = 1 at the top" if "format" not in json else "this version reads format 1"
@@ -84,7 +99,7 @@ def _targets(
     found = {}
     for name, table in tables.items():
         if not _NAME.fullmatch(name):
-            faults.add(f"{name!r} names a target: use 1 to 40 letters (a-z), digits and -", "targets", name)
+            faults.add(f"{quoted(name)} names a target: use 1 to 40 letters (a-z), digits and -", "targets", name)
         if not isinstance(table, dict):
             faults.add(f"{name}: a target is a table: [targets.{name}]", "targets", name)
         elif target := TargetReader(name, table, faults, environ).target(known):
@@ -100,4 +115,4 @@ def _check_shared(found: Mapping[str, TargetSettings], faults: Faults) -> None:
         for wix, event in target.events.items():
             where = (target.kind, target.url.rstrip("/").lower(), repr(sorted(target.own.items())), event)
             if (other := seen.setdefault(where, name)) != name:
-                faults.add(f"events: {other} writes to {event!r} already", "targets", name, "events", wix)
+                faults.add(f"events: {other} writes to {quoted(event)} already", "targets", name, "events", wix)

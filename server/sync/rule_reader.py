@@ -26,6 +26,7 @@ class RuleReader:
         self._faults = faults
         self._path = path
         self._of_options = of_options
+        self._reserved = kind.reserved_options if of_options else kind.reserved
         self._known = {**FIELDS, **OPTION_FIELDS} if of_options else FIELDS
 
     def rules(self, table: Any) -> tuple[Rule, ...]:
@@ -42,8 +43,8 @@ class RuleReader:
 
         faults: list[str] = []
         said: Any = {"template": given} if isinstance(given, str) else given
-        if name in self._kind.reserved:
-            fault(f"it cannot be mapped: {self._kind.reserved[name]}")
+        if name in self._reserved:
+            fault(f"it cannot be mapped: {self._reserved[name]}")
         elif not isinstance(said, dict):
             fault('it needs where the value is from, such as { from = "name" }; a constant is { value = … }')
         else:
