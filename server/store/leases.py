@@ -47,7 +47,7 @@ class Lease:
             await self._ask("release")
 
     async def _ask(self, how: str) -> bool:
-        arguments = [how, self.token, micros(LASTS), micros(REMEMBERED)]
+        arguments: list[str | int] = [how, self.token, micros(LASTS), micros(REMEMBERED)]
         return bool(await self._redis.run(scripts.LEASE, self._keys, arguments))
 
 
@@ -67,7 +67,7 @@ class Leases:
     async def held(self, target: str, number: int = 0) -> AsyncIterator[Lease]:
         """Wait for a lease in the order of asking, and hold it as long as the block. Raises RedisUnavailable."""
         lease = self.lease(target, number)
-        while not await lease.take():
+        while not await lease.take():  # noqa: ASYNC110 - what it waits for is in another process
             await asyncio.sleep(ASK_EVERY)
         try:
             yield lease
