@@ -85,7 +85,7 @@ class ModelTarget:
 
     Settings, all of which may be changed while it is used:
 
-    `faults`: by the number of the request, from 1. `refuses`: tickets whose writes it refuses, with its words. `rewrites`: what it
+    `faults`: by the number of the request, from 1. `next`: that of the next request that writes (True), or reads. `refuses`: tickets whose writes it refuses, with its words. `rewrites`: what it
     makes of a field's value as it stores it; `fits`: the same, but `fit` knows of it. `ignores`: fields that it answers with success
     and does not store. `copies_ids`: whether `copy` copies our id. `steps`: whether each field is a request of its own. `late`:
     after how many further requests a `Fault.LATE` has its effect. `currency`: that of each event.
@@ -117,6 +117,7 @@ class ModelTarget:
         self.copies_ids = copies_ids
         self.steps = steps
         self.late = late
+        self.next: dict[bool, Fault] = {}
         self.pay = pay
         self.stored: dict[str, dict[str, Stored]] = {event: {} for event in events}
         self.requests = 0
@@ -280,7 +281,7 @@ class ModelTarget:
         self.at_once[ticket] = self.at_once.get(ticket, 0) + 1
         self.most_at_once = max(self.most_at_once, self.at_once[ticket])
         try:
-            fault = await self._request()
+            fault = await self._request(writes=True)
             await asyncio.sleep(0)
             if fault is Fault.UNAVAILABLE:
                 raise TargetUnsure("model: 503 to a write", status=503)
@@ -302,7 +303,7 @@ class ModelTarget:
         finally:
             self.at_once[ticket] -= 1
 
-    async def _request(self) -> Fault | None:
+    async def _request(self, *, writes: bool = False) -> Fault | None:
         """Count and pay one request; those effects whose time has come are had before it."""
         await self.pay()
         self.requests += 1
@@ -310,7 +311,7 @@ class ModelTarget:
         self._delayed = [(at, effect) for at, effect in self._delayed if at > self.requests]
         for effect in due:
             effect()
-        fault = self.faults.get(self.requests)
+        fault = self.next.pop(writes, None) or self.faults.get(self.requests)
         if fault is Fault.KILLED:
             raise Killed
         if fault is Fault.UNAUTHORIZED:
