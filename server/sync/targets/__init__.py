@@ -1,4 +1,15 @@
 """The ticketing systems that sync writes to.
 
 target.py   the Protocol: what sync needs of one
+
+Beside each target's file stands the TOML file of its kind, with what its settings are and its mapping where sync.toml has none
+(server/sync/kinds.py).
 """
+
+from collections.abc import Callable, Mapping
+
+from server.sync.mapping import TargetSettings
+from server.sync.targets.target import Pay, Target
+
+KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {}
+"""Each kind of target with its class; a class without a TOML file of its own has that text as `DEFAULTS`."""
