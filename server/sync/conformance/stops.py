@@ -80,7 +80,7 @@ async def lost_lease(bench: Bench) -> None:
     record = await made(bench)
     ticket = id_of(record)
     new = await bench.wanted(await bench.ticket())
-    for done, call in (("create", lambda: bench.create(new)), *writes_of(bench, ticket, record)):
+    for done, call in (("create", partial(bench.create, new)), *writes_of(bench, ticket, record)):
         bench.meter.lease_lost = True
         try:
             seen = await call()
