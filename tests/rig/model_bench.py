@@ -36,7 +36,11 @@ RULES = (
 )
 """Each field of a definition that a sales system may have."""
 
-OPTIONS = (Rule("name", source="option.name"), Rule("price", source="option.price"))
+OPTIONS = (
+    Rule("name", source="option.name"),
+    Rule("price", source="option.price"),
+    Rule("position", source="option.position"),
+)
 
 
 def model_settings(kind: str = "model", url: str = "model:", **own: Any) -> TargetSettings:
