@@ -1,8 +1,10 @@
 """The ticketing systems that sync writes to.
 
-target.py   the Protocol: what sync needs of one
+target.py     the Protocol: what sync needs of one
+calls.py      HTTP calls: time limit, redirects, errors, metrics
+addresses.py  which addresses a target may be at
 
-Beside each target's file stands the TOML file of its kind, with what its settings are and its mapping where sync.toml has none
+Beside each target's file stands the TOML file of its kind: what its settings are, and its mapping where sync.toml has none
 (server/sync/kinds.py).
 """
 
