@@ -23,8 +23,8 @@ class Faults:
         """Note what is wrong at this key, or what its table lacks."""
         self._found.append((line_of(self._lines, *path), text))
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def texts(self) -> list[str]:
         """The faults in the order of their lines."""

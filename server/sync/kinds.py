@@ -6,7 +6,7 @@ secret       the setting that names the variable with the secret; missing: the k
 id_in        fields whose text must hold wix:{id}
 adds_fields  whether `fields` of the mapping file are added to those here, or replace them
 settings     settings that a target of this kind must have, with an example of each
-reserved     fields that cannot be mapped, and why
+reserved     fields that cannot be mapped, and why; reserved_options: the same of options
 fields, options, left_out  the mapping, as in the mapping file
 
 A class may name further settings, which may be left out, in `OWN_SETTINGS`.
@@ -35,9 +35,14 @@ class TargetKind:
     settings: Mapping[str, str]
     optional: frozenset[str]
     reserved: Mapping[str, str]
+    reserved_options: Mapping[str, str]
     fields: Mapping[str, Any]
     options: Mapping[str, Any]
     left_out: Mapping[str, str]
+
+    def variable(self, target: str) -> str:
+        """An example of the variable that has the secret of this target."""
+        return f"{target}_{(self.secret or '').removesuffix('_env')}".upper().replace("-", "_")
 
 
 def kinds(classes: Mapping[str, Any] = KINDS) -> Mapping[str, TargetKind]:
@@ -58,6 +63,7 @@ def _kind(name: str, text: str, optional: Any) -> TargetKind:
         settings=read.get("settings", {}),
         optional=frozenset(optional) - set(read.get("settings", {})),
         reserved=read.get("reserved", {}),
+        reserved_options=read.get("reserved_options", {}),
         fields=read.get("fields", {}),
         options=read.get("options", {}),
         left_out=read.get("left_out", {}),

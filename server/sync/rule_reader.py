@@ -1,22 +1,19 @@
-"""Reads the rules of a mapping, and which of Wix's members it leaves out.
+"""Reads the rules of a mapping: which field of the target gets what.
 
-In: the tables `fields`, `options` and `left_out` as tomllib reads them. Out: Rules; what is wrong is added to the Faults.
+In: the table `fields` or `options` as tomllib reads it. Out: Rules; what is wrong is added to the Faults.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from server.sync.definition import CHOICES, FIELDS, MEMBERS, OPTION_FIELDS, WITHOUT_FIELD, YES_OR_NO
+from server.sync.definition import CHOICES, FIELDS, OPTION_FIELDS, YES_OR_NO
 from server.sync.faults import Faults, did_you_mean, quoted
 from server.sync.kinds import TargetKind
 from server.sync.mapping import CONVERTERS, Rule, filled, names_in
 
 KEYS = ("from", "template", "value", "as", "values", "language", "when")
 """What the rule of a field may say."""
-
-LEAVABLE = frozenset({*FIELDS.values(), *WITHOUT_FIELD}) - set(MEMBERS)
-"""Members of Wix's JSON that every mapping either uses or leaves out."""
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-zA-Z0-9]{1,8})*")
 
@@ -29,6 +26,7 @@ class RuleReader:
         self._faults = faults
         self._path = path
         self._of_options = of_options
+        self._reserved = kind.reserved_options if of_options else kind.reserved
         self._known = {**FIELDS, **OPTION_FIELDS} if of_options else FIELDS
 
     def rules(self, table: Any) -> tuple[Rule, ...]:
@@ -44,31 +42,15 @@ class RuleReader:
             self._faults.add(f"{name}: {text}", *self._path, name, *key)
 
         faults: list[str] = []
-        if name in self._kind.reserved:
-            fault(f"it cannot be mapped: {self._kind.reserved[name]}")
-            return None
-        said = {"template": given} if isinstance(given, str) else given
-        if not isinstance(said, dict):
+        said: Any = {"template": given} if isinstance(given, str) else given
+        if name in self._reserved:
+            fault(f"it cannot be mapped: {self._reserved[name]}")
+        elif not isinstance(said, dict):
             fault('it needs where the value is from, such as { from = "name" }; a constant is { value = … }')
-            return None
-        for key in set(said) - set(KEYS):
-            fault(f"a rule has no {quoted(key)}. {did_you_mean(key, KEYS)}", key)
-        if len(ways := [key for key in KEYS[:3] if key in said]) != 1:
-            fault(f"it needs one of from, template and value, and has {' and '.join(ways) or 'none'}")
-            return None
-        if "from" in said:
-            self._check_source(said["from"], fault)
-        elif extra := [key for key in ("as", "values") if key in said]:
-            fault(f"{' and '.join(extra)} belong to `from`", extra[0])
-        if "template" in said:
-            self._check_template(name, said["template"], fault)
-        elif name in self._kind.id_in and not self._of_options:
-            fault(
-                'it must be a text that holds wix:{id}, such as "{name} · wix:{id}": that is how sync finds the record'
-            )
-        if "value" in said:
-            self._check_value(said["value"], fault, "value")
-        self._check_choices(said, fault)
+        else:
+            self._check_keys(said, fault)
+            self._check_origin(name, said, fault)
+            self._check_choices(said, fault)
         if faults:
             return None
         return Rule(
@@ -82,16 +64,36 @@ class RuleReader:
             initial="when" in said,
         )
 
-    def _check_source(self, source: Any, fault: Callable[..., None]) -> None:
+    def _check_keys(self, said: Mapping[str, Any], fault: Callable[..., None]) -> None:
+        for key in said:
+            if key not in KEYS:
+                fault(f"a rule has no {quoted(key)}. {did_you_mean(key, KEYS)}", key)
+        if len(ways := [key for key in KEYS[:3] if key in said]) != 1:
+            fault(f"it needs one of from, template and value, and has {' and '.join(ways) or 'none'}")
+        if "from" not in said and (extra := [key for key in ("as", "values") if key in said]):
+            fault(f"{' and '.join(extra)} can only stand beside `from`", extra[0])
+
+    def _check_origin(self, name: str, said: Mapping[str, Any], fault: Callable[..., None]) -> None:
+        if "from" in said:
+            self._check_source(said["from"], fault, "from")
+        if "value" in said:
+            self._check_value(said["value"], fault, "value")
+        if "template" in said:
+            self._check_template(said["template"], fault)
+        if name in self._kind.id_in and not self._of_options and not _holds_id(said.get("template")):
+            fault(
+                'it must be a text that holds wix:{id}, such as "{name} · wix:{id}": that is how sync finds the record'
+            )
+
+    def _check_source(self, source: Any, fault: Callable[..., None], *key: str) -> None:
         if isinstance(source, str) and source in OPTION_FIELDS and not self._of_options:
             fault(
-                f"{source} is a field of each option: it belongs into [{'.'.join((*self._path[:-1], 'options'))}]",
-                "from",
+                f"{source} is a field of each option: it belongs into [{'.'.join((*self._path[:-1], 'options'))}]", *key
             )
         elif not isinstance(source, str) or source not in self._known:
-            fault(f"a definition has no {quoted(source)}. {did_you_mean(str(source), self._known)}", "from")
+            fault(f"a definition has no {quoted(source)}. {did_you_mean(str(source), self._known)}", *key)
 
-    def _check_template(self, name: str, template: Any, fault: Callable[..., None]) -> None:
+    def _check_template(self, template: Any, fault: Callable[..., None]) -> None:
         if not isinstance(template, str):
             fault("a template is a text", "template")
             return
@@ -99,13 +101,9 @@ class RuleReader:
             names = names_in(template)
         except ValueError as error:
             fault(str(error), "template")
-            return
-        for one in names:
-            self._check_source(one, fault)
-        if name in self._kind.id_in and not self._of_options:
-            text = str(filled(template, {**dict.fromkeys(names, ""), "id": "\0"}))
-            if "wix:\0" not in text:
-                fault("it must hold wix:{id}: that is how sync finds the record", "template")
+        else:
+            for one in names:
+                self._check_source(one, fault, "template")
 
     def _check_value(self, value: Any, fault: Callable[..., None], *key: str) -> None:
         if not isinstance(value, str | int | bool):
@@ -147,24 +145,10 @@ def _possible(source: Any, convert: Any) -> tuple[str, ...]:
     return CHOICES.get(source, ()) if isinstance(source, str) and convert in {None, "text"} else ()
 
 
-def left_out(table: Any, faults: Faults, path: tuple[str, ...]) -> dict[str, str]:
-    """The members of Wix's JSON that are left out, with the reason of each."""
-    if not isinstance(table, dict):
-        faults.add('left_out is a table such as { policyText = "why" }', *path)
-        return {}
-    found = {}
-    for name, reason in table.items():
-        if name not in LEAVABLE | set(MEMBERS):
-            cure = f"Did you mean {FIELDS[name]}?" if name in FIELDS else did_you_mean(name, LEAVABLE)
-            faults.add(f"left_out: Wix has no {quoted(name)}. {cure}", *path, name)
-        elif not isinstance(reason, str) or not reason.strip():
-            faults.add(f"left_out: {name} needs the reason why it is left out", *path, name)
-        else:
-            found[name] = reason
-    return found
-
-
-def members_of(rule: Rule) -> set[str]:
-    """The members of Wix's JSON that the rule uses."""
-    both: dict[str, str] = {**FIELDS, **OPTION_FIELDS}
-    return {both[name] for name in rule.sources}
+def _holds_id(template: Any) -> bool:
+    """Whether wix:{id} stands in it; one with another fault counts as if it did."""
+    try:
+        names = names_in(template) if isinstance(template, str) else ()
+    except ValueError:
+        return True
+    return bool(names) and "wix:\0" in str(filled(template, {**dict.fromkeys(names, ""), "id": "\0"}))
