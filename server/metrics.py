@@ -60,6 +60,15 @@ dropped = Counter(
     "ticket_counter_dropped_viewers", "Viewers over WebSocket dropped without a close frame, by reason", ["reason"]
 )
 store_faults = Counter("ticket_counter_store_faults", "Redis calls that failed", ["call"])
+target_seconds = Histogram(
+    "ticket_counter_target_seconds",
+    "Seconds until the answer of a ticketing system that sync writes to, by target and kind of request",
+    ["target", "kind"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+target_errors = Counter(
+    "ticket_counter_target_errors", "Requests to a target that it did not answer, or with an error", ["target", "error"]
+)
 flush_seconds = Histogram(
     "ticket_counter_flush_seconds",
     "Seconds that one flush took",
