@@ -8,7 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.errors import NotStarted
+from server.sync.definition import FIELDS, OPTION_FIELDS
+from server.sync.mapping import CONVERTERS, Mode, OnDelete, Quota
 from server.sync.mapping_file import load, write_first
+from server.sync.rule_reader import KEYS
+from server.sync.target_reader import GENERAL
 from tests.rig.json_samples import paths
 from tests.rig.sync_file import ENVIRON, HTTP, PRETIX, SECRET, TOKEN, faults_of, target_of, targets_of
 
@@ -217,7 +221,22 @@ def test_first_file_that_cannot_be_written(tmp_path: Path) -> None:
         write_first(tmp_path / "none" / "sync.toml", "pretix")
 
 
-def test_target_of_the_rig(tmp_path: Path) -> None:
+def test_file_of_the_guide(tmp_path: Path) -> None:
+    """The file in docs/sync.md is right, and its page names every setting, every way to a value, and every field."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "sync.md").read_text()
+    [text] = re.findall(r"```toml\n(.+?)```", page, re.DOTALL)
+    path = tmp_path / "sync.toml"
+    path.write_text(text)
+
+    assert ["pretix-main", "box-office"] == list(load(path, {"PRETIX_MAIN_TOKEN": TOKEN, "BOX_OFFICE_SECRET": SECRET}))
+    words = {*GENERAL, *CONVERTERS, *FIELDS, *OPTION_FIELDS}
+    assert [] == [word for word in words - {"kind"} if f"`{word}`" not in page]
+    assert [] == [key for key in KEYS if not re.search(rf"\b{key} = ", page) and key != "template"]
+    for choices in (Mode, Quota, OnDelete):
+        assert [] == [word for word in choices if f"`{word}`" not in page]
+
+
+def test_secrets_of_targets_are_not_shown(tmp_path: Path) -> None:
     """A target's secret is in no representation of it."""
     assert [] == [
         secret for secret in (TOKEN, SECRET) if secret in repr((target_of(tmp_path, PRETIX), target_of(tmp_path, HTTP)))
