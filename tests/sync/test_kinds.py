@@ -8,6 +8,7 @@ from server.sync.faults import Faults
 from server.sync.kinds import kinds
 from server.sync.rule_reader import RuleReader
 from server.sync.targets import KINDS
+from server.sync.targets.pretix_fields import NOT_MAPPED
 
 SHIPPED = sorted(kinds())
 
@@ -80,6 +81,17 @@ def test_http_sends_every_field() -> None:
 
     assert set(FIELDS) - {"id"} == {rule["from"] for rule in kind.fields.values()}
     assert set(OPTION_FIELDS) - {"option.id"} == {rule["from"] for rule in kind.options.values()}
+
+
+def test_fields_that_targets_refuse_are_reserved() -> None:
+    """A field that a target could not write is refused when the file is read, and not with each ticket."""
+    pretix, http = kinds()["pretix"], kinds()["http"]
+
+    assert set(NOT_MAPPED) <= set(pretix.reserved)
+    assert [] == [
+        why for one in (pretix, http) for why in (*one.reserved.values(), *one.reserved_options.values()) if not why
+    ]
+    assert set() == {name for one in (pretix, http) for name in one.fields if name in one.reserved}
 
 
 def test_example_of_a_variable() -> None:
