@@ -8,24 +8,24 @@ import pytest
 
 from server.sync.consumer import STOCK_AFTER, Consumer
 from server.sync.mapping import Quota
+from tests.rig.applier_rig import NAME, OTHER_EVENT, SETTINGS, SITE_ID, ApplierRig, ticket_id
 from tests.rig.server import until
-from tests.rig.sync_rig import NAME, OTHER_EVENT, SETTINGS, SITE_ID, SyncRig, ticket_id
 
 A, B, C = (ticket_id(number) for number in range(1, 4))
 
 
 @pytest.fixture
-async def rig(redis_url: str) -> AsyncIterator[SyncRig]:
-    async with SyncRig.on(redis_url) as found:
+async def rig(redis_url: str) -> AsyncIterator[ApplierRig]:
+    async with ApplierRig.on(redis_url) as found:
         yield found
 
 
-def consumer(rig: SyncRig, quota: Quota = Quota.LIMIT) -> Consumer:
+def consumer(rig: ApplierRig, quota: Quota = Quota.LIMIT) -> Consumer:
     """The consumer of a process."""
     return Consumer({NAME: replace(SETTINGS, quota=quota)}, rig.stores, lambda: [SITE_ID], clock=rig.clock)
 
 
-async def taken(rig: SyncRig) -> list[str]:
+async def taken(rig: ApplierRig) -> list[str]:
     """The due tickets, which this takes."""
     found = []
     while claimed := await rig.stores.due.claim(SITE_ID, NAME):
@@ -34,7 +34,7 @@ async def taken(rig: SyncRig) -> list[str]:
     return sorted(found)
 
 
-async def test_change_of_a_followed_event_marks_its_ticket(rig: SyncRig) -> None:
+async def test_change_of_a_followed_event_marks_its_ticket(rig: ApplierRig) -> None:
     """New, changed and deleted tickets are due; those of an event that is not followed are not."""
     marks = consumer(rig)
     await rig.says(A)
@@ -51,7 +51,7 @@ async def test_change_of_a_followed_event_marks_its_ticket(rig: SyncRig) -> None
     assert [A] == await taken(rig)
 
 
-async def test_read_without_a_change_marks_nothing(rig: SyncRig) -> None:
+async def test_read_without_a_change_marks_nothing(rig: ApplierRig) -> None:
     """A sale changes no fact."""
     marks = consumer(rig)
     await rig.says(A, unsold=5)
@@ -64,7 +64,7 @@ async def test_read_without_a_change_marks_nothing(rig: SyncRig) -> None:
     assert [] == await taken(rig)
 
 
-async def test_sale_marks_a_ticket_where_the_target_follows_the_stock(rig: SyncRig) -> None:
+async def test_sale_marks_a_ticket_where_the_target_follows_the_stock(rig: ApplierRig) -> None:
     """With quota = "unsold" a sale makes a ticket due, a few seconds later, with the sales until then."""
     marks = consumer(rig, Quota.UNSOLD)
     await rig.says(A, unsold=5)
@@ -83,7 +83,7 @@ async def test_sale_marks_a_ticket_where_the_target_follows_the_stock(rig: SyncR
     assert [B] == await taken(rig), "a new ticket is due by its change"
 
 
-async def test_what_a_dead_process_took_is_marked_by_another(rig: SyncRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_dead_process_took_is_marked_by_another(rig: ApplierRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry that was read and not acknowledged is taken over."""
     dead = consumer(rig)
     await rig.says(A)
@@ -99,7 +99,7 @@ async def test_what_a_dead_process_took_is_marked_by_another(rig: SyncRig, monke
     assert [A] == await taken(rig)
 
 
-async def test_trimmed_stream_marks_every_ticket(rig: SyncRig) -> None:
+async def test_trimmed_stream_marks_every_ticket(rig: ApplierRig) -> None:
     """Where entries are lost, all tickets of followed events are due."""
     marks = consumer(rig)
     for one in (A, B, C):
@@ -114,7 +114,7 @@ async def test_trimmed_stream_marks_every_ticket(rig: SyncRig) -> None:
     assert sorted([A, B, C]) == await taken(rig)
 
 
-async def test_consumer_runs_until_it_is_stopped(rig: SyncRig) -> None:
+async def test_consumer_runs_until_it_is_stopped(rig: ApplierRig) -> None:
     """It polls by itself, and ends when told."""
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer(rig).run(stopping))

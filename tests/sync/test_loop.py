@@ -8,25 +8,25 @@ import pytest
 
 from server.sync.loop import POLL_EVERY, TargetLoop
 from server.sync.model import State
+from tests.rig.applier_rig import NAME, SITE_ID, ApplierRig, ticket_id
 from tests.rig.model_target import ModelTarget
 from tests.rig.server import until
-from tests.rig.sync_rig import NAME, SITE_ID, SyncRig, ticket_id
 
 MANY = [ticket_id(number) for number in range(20)]
 
 
 @pytest.fixture
-async def rig(redis_url: str) -> AsyncIterator[SyncRig]:
-    async with SyncRig.on(redis_url) as found:
+async def rig(redis_url: str) -> AsyncIterator[ApplierRig]:
+    async with ApplierRig.on(redis_url) as found:
         yield found
 
 
-def loop(rig: SyncRig) -> TargetLoop:
+def loop(rig: ApplierRig) -> TargetLoop:
     """The loop of one process."""
     return TargetLoop(rig.new_applier(), lambda: [SITE_ID], clock=rig.clock)
 
 
-async def test_loops_of_four_workers_write_one_record_each(rig: SyncRig) -> None:
+async def test_loops_of_four_workers_write_one_record_each(rig: ApplierRig) -> None:
     """Four processes bring twenty tickets: one record each, never two writes at once."""
     for one in MANY:
         await rig.says(one, name=one)
@@ -51,7 +51,7 @@ async def test_target_that_takes_several_writes_gets_them(redis_url: str) -> Non
     """As many tasks as the target takes at once bring tickets; each ticket is written by one."""
     target = ModelTarget(steps=True)
     target.abilities = replace(target.abilities, parallel=4)
-    async with SyncRig.on(redis_url, target=target) as rig:
+    async with ApplierRig.on(redis_url, target=target) as rig:
         for one in MANY:
             await rig.says(one, name=one)
         await rig.stores.due.mark(SITE_ID, NAME, MANY)
@@ -64,7 +64,7 @@ async def test_target_that_takes_several_writes_gets_them(redis_url: str) -> Non
         assert 1 == target.most_at_once
 
 
-async def test_nothing_is_sent_while_paused_or_waiting(rig: SyncRig) -> None:
+async def test_nothing_is_sent_while_paused_or_waiting(rig: ApplierRig) -> None:
     """A person's pause and a wait after a fault hold all of a target, and what is due stays due."""
     await rig.says(MANY[0])
     await rig.stores.due.mark(SITE_ID, NAME, MANY[:1])
@@ -80,7 +80,7 @@ async def test_nothing_is_sent_while_paused_or_waiting(rig: SyncRig) -> None:
     assert State.EQUAL == (await rig.memory(MANY[0])).state
 
 
-async def test_bug_of_one_ticket_stops_no_other(rig: SyncRig, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bug_of_one_ticket_stops_no_other(rig: ApplierRig, caplog: pytest.LogCaptureFixture) -> None:
     """An error that is a bug is logged, and the loop goes on."""
     await rig.says(MANY[0])
     await rig.stores.due.mark(SITE_ID, NAME, MANY[:1])

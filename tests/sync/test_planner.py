@@ -7,23 +7,23 @@ import pytest
 
 from server.model import Pace
 from server.sync.model import Kind, Plan, Reason
-from tests.rig.sync_rig import OTHER_EVENT, SITE_ID, TARGET_EVENT, SyncRig, ticket_id
+from tests.rig.applier_rig import OTHER_EVENT, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
 
 A, B, C, D = (ticket_id(number) for number in range(1, 5))
 
 
 @pytest.fixture
-async def rig(redis_url: str) -> AsyncIterator[SyncRig]:
-    async with SyncRig.on(redis_url) as found:
+async def rig(redis_url: str) -> AsyncIterator[ApplierRig]:
+    async with ApplierRig.on(redis_url) as found:
         yield found
 
 
-async def plan(rig: SyncRig) -> Plan:
+async def plan(rig: ApplierRig) -> Plan:
     """The plan of the first event."""
     return (await rig.applier.planner.compare(rig.event)).plan
 
 
-async def test_plan_has_every_kind_in_its_order_and_writes_nothing(rig: SyncRig) -> None:
+async def test_plan_has_every_kind_in_its_order_and_writes_nothing(rig: ApplierRig) -> None:
     """Creations, updates and adoptions by name, then conflicts, then what is taken off sale; equal ones are only counted."""
     await rig.says(A, name="Equal")
     await rig.says(B, name="Changed")
@@ -46,7 +46,7 @@ async def test_plan_has_every_kind_in_its_order_and_writes_nothing(rig: SyncRig)
     assert (1, 2, 0, []) == (found.equal, found.left_alone, found.unread, rig.target.writes)
 
 
-async def test_digest_is_that_of_the_operations(rig: SyncRig) -> None:
+async def test_digest_is_that_of_the_operations(rig: ApplierRig) -> None:
     """Two plans that would do the same have one digest, whenever they were made; another one differs."""
     await rig.says(A)
     first = await plan(rig)
@@ -56,7 +56,7 @@ async def test_digest_is_that_of_the_operations(rig: SyncRig) -> None:
     assert first.digest != (await plan(rig)).digest
 
 
-async def test_copies_of_another_events_records_are_conflicts(rig: SyncRig) -> None:
+async def test_copies_of_another_events_records_are_conflicts(rig: ApplierRig) -> None:
     """An event that was cloned in the target bears ids of the first one's tickets: told, and never written or taken off sale."""
     await rig.says(A)
     await rig.bring(A)
@@ -70,7 +70,7 @@ async def test_copies_of_another_events_records_are_conflicts(rig: SyncRig) -> N
     ]
 
 
-async def test_record_with_an_id_that_wix_never_had_is_a_copy_unless_we_made_it(rig: SyncRig) -> None:
+async def test_record_with_an_id_that_wix_never_had_is_a_copy_unless_we_made_it(rig: ApplierRig) -> None:
     """Wix's 404 for an id that was never read says nothing of a record that somebody copied; our memory tells the two apart."""
     await rig.says(A)
     await rig.bring(A)
@@ -85,7 +85,7 @@ async def test_record_with_an_id_that_wix_never_had_is_a_copy_unless_we_made_it(
     }
 
 
-async def test_ticket_that_was_not_read_is_counted_and_asked_for(rig: SyncRig) -> None:
+async def test_ticket_that_was_not_read_is_counted_and_asked_for(rig: ApplierRig) -> None:
     """A list that leaves a ticket out deactivates nothing: what is not stored is not known."""
     await rig.says(A)
     await rig.bring(A)
@@ -97,7 +97,7 @@ async def test_ticket_that_was_not_read_is_counted_and_asked_for(rig: SyncRig) -
     assert A in await rig.reader.schedule.tracked(SITE_ID)
 
 
-async def test_two_tickets_of_one_name_do_not_adopt_one_record(rig: SyncRig) -> None:
+async def test_two_tickets_of_one_name_do_not_adopt_one_record(rig: ApplierRig) -> None:
     """A person says which of the two it is."""
     rig.target.put(TARGET_EVENT, "Twin", {"name": "Twin"})
     await rig.says(A, name="Twin")

@@ -11,35 +11,35 @@ from server.model import EventId
 from server.sync.mapping import Mode
 from server.sync.model import Kind, Outcome, State
 from server.sync.service import Sync
+from tests.rig.applier_rig import NAME, SETTINGS, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
 from tests.rig.fake_reader import EVENT
 from tests.rig.model_target import Fault, ModelTarget
 from tests.rig.server import SITE
-from tests.rig.sync_rig import NAME, SETTINGS, SITE_ID, TARGET_EVENT, SyncRig, ticket_id
 
 TEN = [ticket_id(number) for number in range(10)]
 A, B = TEN[:2]
 
 
 @pytest.fixture
-async def rig(redis_url: str) -> AsyncIterator[SyncRig]:
-    async with SyncRig.on(redis_url) as found:
+async def rig(redis_url: str) -> AsyncIterator[ApplierRig]:
+    async with ApplierRig.on(redis_url) as found:
         await found.flush()
         yield found
 
 
 @pytest.fixture
-def sync(rig: SyncRig, monkeypatch: pytest.MonkeyPatch) -> Sync:
+def sync(rig: ApplierRig, monkeypatch: pytest.MonkeyPatch) -> Sync:
     """The commands of a process; the target is the rig's model."""
     return new_sync(rig, monkeypatch)
 
 
-def new_sync(rig: SyncRig, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Sync:
+def new_sync(rig: ApplierRig, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Sync:
     """The commands of a process whose target's settings are these."""
     monkeypatch.setattr("server.sync.service.open_target", lambda *_: rig.target)
     return Sync(rig.reader.store, {NAME: replace(SETTINGS, **changes)}, clock=rig.clock)  # type: ignore[arg-type]
 
 
-async def followed(rig: SyncRig) -> set[EventId]:
+async def followed(rig: ApplierRig) -> set[EventId]:
     """The events that are followed."""
     return set(await rig.stores.records.followed(SITE_ID, NAME))
 
@@ -47,7 +47,7 @@ async def followed(rig: SyncRig) -> set[EventId]:
 # -- plan and apply --
 
 
-async def test_event_is_followed_only_after_its_first_apply(rig: SyncRig, sync: Sync) -> None:
+async def test_event_is_followed_only_after_its_first_apply(rig: ApplierRig, sync: Sync) -> None:
     """A plan writes nothing, neither at the target nor in what is followed; apply does it, and tells its progress."""
     for one in TEN:
         await rig.says(one, name=one)
@@ -63,7 +63,7 @@ async def test_event_is_followed_only_after_its_first_apply(rig: SyncRig, sync: 
     assert ((), 10) == ((again := await sync.plan(NAME, EVENT)).operations, again.equal)
 
 
-async def test_second_apply_writes_nothing(rig: SyncRig, sync: Sync) -> None:
+async def test_second_apply_writes_nothing(rig: ApplierRig, sync: Sync) -> None:
     """What is equal stays as it is, and is remembered even where the memory was lost."""
     await rig.says(A)
     await sync.apply(await sync.plan(NAME, EVENT))
@@ -84,7 +84,7 @@ async def test_apply_that_was_killed_ends_equal_when_run_again(
     monkeypatch.setattr("server.store.leases.LASTS", 0.3)
     monkeypatch.setattr("server.store.sync_due.LASTS", 0.3)
     options = {"a": ("Adult", "20.00"), "b": ("Child", "8.50")}
-    async with SyncRig.on(redis_url, target=ModelTarget(steps=True, faults={killed: Fault.KILLED_AFTER})) as rig:
+    async with ApplierRig.on(redis_url, target=ModelTarget(steps=True, faults={killed: Fault.KILLED_AFTER})) as rig:
         sync = new_sync(rig, monkeypatch)
         for one in TEN[:3]:
             await rig.says(one, name=one, options=options)
@@ -109,7 +109,7 @@ async def _apply(sync: Sync) -> None:
         raise RuntimeError("killed") from error
 
 
-async def test_apply_leaves_what_a_person_has_to_decide(rig: SyncRig, sync: Sync) -> None:
+async def test_apply_leaves_what_a_person_has_to_decide(rig: ApplierRig, sync: Sync) -> None:
     """An adoption is done only with adopt=True; what is left is in the summary."""
     rig.target.put(TARGET_EVENT, "Gala", {"name": "Gala"})
     await rig.says(A, name="Gala")
@@ -121,7 +121,7 @@ async def test_apply_leaves_what_a_person_has_to_decide(rig: SyncRig, sync: Sync
     assert ({Kind.ADOPT: 1}, False) == (dict(summary.done), summary.person_needed)
 
 
-async def test_person_says_the_number_of_deactivations(rig: SyncRig, sync: Sync) -> None:
+async def test_person_says_the_number_of_deactivations(rig: ApplierRig, sync: Sync) -> None:
     """More than happens by itself is done with the number, and with a smaller one nothing is."""
     for one in TEN:
         await rig.says(one, name=one)
@@ -136,7 +136,7 @@ async def test_person_says_the_number_of_deactivations(rig: SyncRig, sync: Sync)
     assert {Kind.DEACTIVATE: 6} == dict(summary.done)
 
 
-async def test_apply_waits_out_a_short_outage(rig: SyncRig, sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_apply_waits_out_a_short_outage(rig: ApplierRig, sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that is away for a moment is asked again; the command ends equal."""
 
     async def sleep(seconds: float) -> None:
@@ -150,7 +150,7 @@ async def test_apply_waits_out_a_short_outage(rig: SyncRig, sync: Sync, monkeypa
     assert () == (await sync.apply(plan)).open
 
 
-async def test_copies_are_told_and_not_touched(rig: SyncRig, sync: Sync) -> None:
+async def test_copies_are_told_and_not_touched(rig: ApplierRig, sync: Sync) -> None:
     """A record with the id of another event's ticket is left, and the summary has it."""
     await rig.says(B, name="Other", event=EventId("0b5f1a2e-4444-4444-8444-00000000e002"))
     rig.target.put(TARGET_EVENT, "Copied", {"name": "Copied"}, ticket=B)
@@ -160,7 +160,7 @@ async def test_copies_are_told_and_not_touched(rig: SyncRig, sync: Sync) -> None
     assert ([State.CONFLICT], []) == ([one.state for one in summary.open], rig.target.writes)
 
 
-async def test_observed_target_is_planned_and_not_applied(rig: SyncRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_observed_target_is_planned_and_not_applied(rig: ApplierRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """With mode = "observe" apply refuses before it writes anything."""
     observing = new_sync(rig, monkeypatch, mode=Mode.OBSERVE)
     await rig.says(A)
@@ -187,7 +187,7 @@ async def test_observed_target_is_planned_and_not_applied(rig: SyncRig, monkeypa
     ],
 )
 async def test_wrong_name_says_what_to_do(
-    rig: SyncRig, sync: Sync, target: str, event: str, site: str | None, says: str
+    rig: ApplierRig, sync: Sync, target: str, event: str, site: str | None, says: str
 ) -> None:
     """A name that is not known is told, with those that are."""
     await rig.says(A)
@@ -199,7 +199,7 @@ async def test_wrong_name_says_what_to_do(
 # -- differences --
 
 
-async def test_diff_shows_exactly_the_edits(rig: SyncRig, sync: Sync) -> None:
+async def test_diff_shows_exactly_the_edits(rig: ApplierRig, sync: Sync) -> None:
     """After edits by hand the fields that differ are told, with what was applied; the rest is counted."""
     for one in TEN:
         await rig.says(one, name=one)
@@ -219,7 +219,7 @@ async def test_diff_shows_exactly_the_edits(rig: SyncRig, sync: Sync) -> None:
 # -- decisions and status --
 
 
-async def test_adopt_gives_one_of_two_records_the_id(rig: SyncRig, sync: Sync) -> None:
+async def test_adopt_gives_one_of_two_records_the_id(rig: ApplierRig, sync: Sync) -> None:
     """The chosen record keeps the id and is brought up to date; the other loses it, and nothing else."""
     await rig.says(A)
     await sync.apply(await sync.plan(NAME, EVENT))
@@ -237,7 +237,7 @@ async def test_adopt_gives_one_of_two_records_the_id(rig: SyncRig, sync: Sync) -
     ("ticket", "record", "says"),
     [("Gala", "1", "not a ticket definition id"), (A, "99", "has no record 99"), (B, "1", "bears the id of ticket")],
 )
-async def test_adopt_refuses_what_cannot_be(rig: SyncRig, sync: Sync, ticket: str, record: str, says: str) -> None:
+async def test_adopt_refuses_what_cannot_be(rig: ApplierRig, sync: Sync, ticket: str, record: str, says: str) -> None:
     """A wrong ticket, a record that is not there, and one that belongs to another ticket."""
     await rig.says(A)
     await sync.apply(await sync.plan(NAME, EVENT))
@@ -247,7 +247,7 @@ async def test_adopt_refuses_what_cannot_be(rig: SyncRig, sync: Sync, ticket: st
         await sync.adopt(NAME, ticket, record)
 
 
-async def test_parked_tickets_are_listed_and_tried_again(rig: SyncRig, sync: Sync) -> None:
+async def test_parked_tickets_are_listed_and_tried_again(rig: ApplierRig, sync: Sync) -> None:
     """What was refused is listed with its reason; a retry makes it due at once."""
     rig.target.refuses[A] = "too long"
     await rig.says(A, name="Gala")
@@ -261,7 +261,7 @@ async def test_parked_tickets_are_listed_and_tried_again(rig: SyncRig, sync: Syn
     assert () == await sync.parked()
 
 
-async def test_status_counts_what_is_remembered(rig: SyncRig, sync: Sync) -> None:
+async def test_status_counts_what_is_remembered(rig: ApplierRig, sync: Sync) -> None:
     """Equal, parked, due, paused and the last answer of each target."""
     [before] = await sync.status()
     assert (0, None, 0, None) == (before.records, before.equal, before.due, before.audit_age)
@@ -282,7 +282,7 @@ async def test_status_counts_what_is_remembered(rig: SyncRig, sync: Sync) -> Non
     assert (await sync.status())[0].paused is None
 
 
-async def test_two_commands_at_once_leave_one_record_each(rig: SyncRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_commands_at_once_leave_one_record_each(rig: ApplierRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker and a command, or two commands, share the leases."""
     for one in TEN:
         await rig.says(one, name=one)

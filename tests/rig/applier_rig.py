@@ -78,7 +78,7 @@ def facts_of(
     return {**found, "limited": False} if limit is None else {**found, "limited": True, "initialLimit": limit}
 
 
-class SyncRig:
+class ApplierRig:
     """One site, one target, one worker; the clock of sync is moved by hand, that of Redis is not."""
 
     def __init__(self, redis_url: str, settings: TargetSettings, target: ModelTarget) -> None:
