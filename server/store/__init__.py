@@ -8,6 +8,11 @@ snapshots.py      what the last accepted read said of each ticket
 events.py         what the last accepted read said of each event
 shown.py          which tickets of an event a visitor may see
 changes.py        the log of changes, by consumer group
+definitions.py    what is stored of ticket definitions, for sync
+sync_due.py       which tickets are due at a target of sync
+sync_records.py   what sync remembers of tickets and events
+sync_targets.py   pauses and budgets of targets
+leases.py         the right to write to a target
 sites.py          the sites that Redis should know
 rules_warning.py  the warning that processes have different rules
 keys.py           the names of keys and channels
@@ -101,6 +106,7 @@ tc:{SITE}:ticket:TICKET   hash      the snapshot of a ticket
 tc:{SITE}:event_snapshot:EVENT hash the snapshot of an event
   version, read_at        of the last accepted read its version, and when it was claimed
   facts, slug             the facts as JSON, and its slug ('' = none)
+  left_out                1: the answer left it out, as it does drafts and deleted events; 0: it did not
   by                      keep_events.lua, event_lot.lua
   expires                 never; watched: 2 days; deleted: 2 days; removed: 2 days
 tc:{SITE}:event:EVENT     set       the tickets of an event
@@ -121,6 +127,50 @@ tc:{SITE}:history         stream    what was read and shown; entries are kept fo
   counter                 the counter as JSON, where it changed
   by                      keep.lua
   expires                 never; removed: 2 days
+tc:{SITE}:sync:TARGET:due zset      tickets by the time when each is due at a target of sync, or its lease ends
+  by                      sync_mark.lua, sync_claim.lua, sync_settle.lua
+  expires                 never; removed: never
+tc:{SITE}:sync:TARGET:leased zset   tickets that a process brings to a target, by the end of its lease
+  by                      sync_claim.lua, sync_settle.lua
+  expires                 never; removed: never
+tc:{SITE}:sync:TARGET:record:TICKET hash what is remembered of a ticket at a target
+  event, name, record     its event and its name, and the key of its record there
+  applied, applied_at     what was written last and read back, as JSON, and when (seconds since 1970)
+  state, state_at         what became of it (sync/model.py), since when
+  text, cure, tries       why, what helps, and how many tries in a row have failed
+  attempt, unsure_at      which creation this is, and when one was sent that was not answered
+  unsure_of, digest       the digest of what was sent then, and of the mapping by which it was brought
+  removed                 1: its record was taken off sale, since the ticket was deleted
+  by                      sync_records.py
+  expires                 never; removed: never
+tc:{SITE}:sync:TARGET:states hash   of each ticket that is remembered
+  TICKET                  its state and its event
+  by                      sync_records.py
+  expires                 never; removed: never
+tc:{SITE}:sync:TARGET:events hash   the events that are followed at a target
+  EVENT                   its name there, since when, pauses and the last audit, as JSON (sync_records.py)
+  by                      sync_records.py
+  expires                 never; removed: never
+tc:{SITE}:sync:TARGET:deactivated:EVENT zset tickets whose records were taken off sale, by the time (seconds since 1970)
+  by                      sync_records.py
+  expires                 2 hours; removed: 2 hours
+tc:{sync:TARGET}:state    hash      a target of sync
+  paused, paused_at       the reason that a person gave, and when
+  wait_until, faults      until then nothing is sent, after so many faults in a row
+  error, error_at         the last of them
+  answered_at, latency    the last good answer, and the seconds it took
+  digest                  of its settings
+  by                      sync_targets.py
+  expires                 never; removed: never
+tc:{sync:TARGET}:budget   string    when the last request that was paid for may be sent
+  by                      sync_pay.lua
+  expires                 2 minutes; removed: 2 minutes
+tc:{sync:TARGET}:lease:N  string    the process that may write to a target; N counts those that may do so at once
+  by                      lease.lua
+  expires                 30 s; removed: 30 s
+tc:{sync:TARGET}:lease_queue:N zset processes that wait for it, by the time of their last question
+  by                      lease.lua
+  expires                 2 s; removed: 2 s
 tc:{SITE}:GROUP:parked    hash      entries of changes that a consumer group could not process
   ENTRY                   entry id: its ticket and the reason
   by                      changes.py

@@ -35,3 +35,11 @@ class Keys:
     def event_channel(self, site: str, name: str) -> str:
         """The public channel of the tickets of an event, by its id or by its slug; all of a site begin as that of '' does."""
         return f"{self.namespace.channels}:{{{site}}}:tickets:{name}"
+
+    def sync(self, site: str, target: str, *parts: str) -> str:
+        """A key of sync for one site and target."""
+        return self.key(site, "sync", target, *parts)
+
+    def target(self, target: str, *parts: str) -> str:
+        """A key of a target of sync, whatever the site; the braces put all of a target into one slot of a cluster."""
+        return ":".join((f"{self.namespace.keys}:{{sync:{target}}}", *parts))

@@ -82,7 +82,12 @@ class Source:
 
 
 def source(
-    ticket: TicketId, event: EventId, facts: Mapping[str, Any], *, unsold: int | None = None, read_at: float | None = None
+    ticket: TicketId,
+    event: EventId,
+    facts: Mapping[str, Any],
+    *,
+    unsold: int | None = None,
+    read_at: float | None = None,
 ) -> Source:
     """The definition of which these facts are stored; *read_at* in seconds since 1970, None where its stock is not known."""
     method = members(facts.get("pricingMethod"))
@@ -154,9 +159,7 @@ def _option(json: Mapping[str, Any]) -> SourceOption:
 
 
 def _prices(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [
-        members(one.get("price")) for one in objects(members(method.get("pricingOptions")).get("optionDetails"))
-    ]
+    return [members(one.get("price")) for one in objects(members(method.get("pricingOptions")).get("optionDetails"))]
 
 
 def _currency(money: Mapping[str, Any]) -> str | None:
@@ -206,7 +209,7 @@ def _event(facts: Mapping[str, Any], event: EventId) -> dict[str, Value]:
         "event.slug": text(of_event.get("slug")),
         "event.registration": text(registration.get("status")),
     }
-    known = {name: value for name, value in found.items() if value is not None}
+    known: dict[str, Value] = {name: value for name, value in found.items() if value is not None}
     if isinstance(paused := registration.get("registrationPaused"), bool):
         known["event.registration_paused"] = paused
     return known

@@ -35,7 +35,8 @@ for n = 1, (#KEYS - FIXED) / 2 do
     out[n] = 0
   else
     out[n] = 1
-    redis.call('HSET', snapshot, 'version', int(version), 'read_at', int(math.min(version, now)))
+    redis.call('HSET', snapshot, 'version', int(version), 'read_at', int(math.min(version, now)),
+      'left_out', facts == '' and 1 or 0)
     if facts ~= '' and facts ~= was[2] then
       out[n] = 3
       redis.call('HSET', snapshot, 'facts', facts, 'slug', slug)

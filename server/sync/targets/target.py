@@ -51,7 +51,7 @@ class Target(Protocol):
     async def find(self, event: str, ticket: TicketId, key: str | None) -> list[Record]:
         """All records of the event that bear this id now; *key*, where one is known, is looked at as well.
 
-        An empty answer means that there is none: where the target's search cannot prove that, it lists.
+        An empty answer is no proof where the target's search can miss one: who creates a record lists the event before.
         """
 
     async def list(self, event: str) -> list[Record]:

@@ -1,0 +1,96 @@
+"""The state of each target of sync, whatever the site: pauses, faults, the budget of requests.
+
+In: what requests came to, and what people ask for. Out: for how long nothing may be sent. Every method raises RedisUnavailable
+when Redis does not take its command. Times are in seconds since 1970.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from server.redis.client import RedisClient
+from server.store import scripts
+from server.store.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """What is known of a target.
+
+    `paused`: the reason that a person gave, since `paused_at`. `wait_until`: after `faults` in a row, of which `error` was the
+    last, `error_at` then. `answered_at`, `latency`: its last good answer, and the seconds it took. `digest`: of its settings.
+    """
+
+    paused: str | None = None
+    paused_at: float = 0.0
+    wait_until: float = 0.0
+    faults: int = 0
+    error: str = ""
+    error_at: float = 0.0
+    answered_at: float = 0.0
+    latency: float = 0.0
+    digest: str = ""
+
+
+class Targets:
+    """The states of all targets."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self.redis = redis
+        self.keys = Keys(redis.namespace)
+
+    async def read(self, target: str) -> TargetState:
+        """What is known of a target."""
+        found = await self.redis.do("HGETALL", self._key(target))
+        pairs: dict[str, Any] = dict(found)
+        return TargetState(
+            paused=pairs.get("paused"),
+            paused_at=float(pairs.get("paused_at", 0)),
+            wait_until=float(pairs.get("wait_until", 0)),
+            faults=int(pairs.get("faults", 0)),
+            error=pairs.get("error", ""),
+            error_at=float(pairs.get("error_at", 0)),
+            answered_at=float(pairs.get("answered_at", 0)),
+            latency=float(pairs.get("latency", 0)),
+            digest=pairs.get("digest", ""),
+        )
+
+    async def answered(self, target: str, at: float, latency: float) -> None:
+        """It gave a good answer: its faults are over."""
+        await self.redis.do("HSET", self._key(target), "answered_at", at, "latency", latency, "faults", 0)
+        await self.redis.do("HDEL", self._key(target), "wait_until", "error", "error_at")
+
+    async def failed(self, target: str, error: str, at: float) -> int:
+        """It failed; answers how many times in a row. `wait` says for how long nothing is sent."""
+        faults = int(await self.redis.do("HINCRBY", self._key(target), "faults", 1))
+        await self.redis.do("HSET", self._key(target), "error", error, "error_at", at)
+        return faults
+
+    async def wait(self, target: str, until: float) -> None:
+        """Send nothing until then."""
+        await self.redis.do("HSET", self._key(target), "wait_until", until)
+
+    async def pause(self, target: str, reason: str, at: float) -> None:
+        """A person pauses it."""
+        await self.redis.do("HSET", self._key(target), "paused", reason, "paused_at", at)
+
+    async def resume(self, target: str) -> None:
+        """A person has it go on: pauses after faults end too."""
+        await self.redis.do(
+            "HDEL", self._key(target), "paused", "paused_at", "wait_until", "faults", "error", "error_at"
+        )
+
+    async def settings_changed(self, target: str, digest: str) -> bool:
+        """Remember the digest of its settings; answers whether it was another one, or none, before."""
+        before = await self.redis.do("HGET", self._key(target), "digest")
+        if before == digest:
+            return False
+        await self.redis.do("HSET", self._key(target), "digest", digest)
+        return True
+
+    async def pay(self, target: str, per_minute: int) -> float:
+        """Take one request out of the target's budget; answers for how many seconds to wait before it is sent."""
+        wait = await self.redis.run(scripts.SYNC_PAY, [self.keys.target(target, "budget")], [per_minute])
+        return int(wait) / 1e6
+
+    def _key(self, target: str) -> str:
+        return self.keys.target(target, "state")
