@@ -229,4 +229,3 @@ def _running_sandbox(state: Path, webhook: str, *options: str) -> Iterator[str]:
                 running.wait(5)
             except subprocess.TimeoutExpired:
                 running.kill()
-

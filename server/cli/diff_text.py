@@ -27,9 +27,7 @@ def diff_lines(diff: Diff, terminal: Terminal, now: float) -> Iterator[str]:
     yield "; ".join([differ if fields else "No field differs", equal, *([without] if diff.without else [])]) + "."
 
 
-def _ticket_diff(
-    one: TicketDiff, target: str, currency: str | None, terminal: Terminal, now: float
-) -> Iterator[str]:
+def _ticket_diff(one: TicketDiff, target: str, currency: str | None, terminal: Terminal, now: float) -> Iterator[str]:
     applied = "applied" if one.applied_at is None else f"applied {values.clock(one.applied_at, now)}"
     rows = [("field", "Wix", applied, target, "")]
     rows += _diff_rows(one.fields, "", target, currency, terminal)

@@ -3,6 +3,7 @@
 In: a Plan of server/sync/model.py. Out: lines. Nothing here reads a clock: *now* is in seconds since 1970.
 """
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +12,13 @@ from server.cli.terminal import Terminal
 from server.sync.model import NOT_KNOWN, FieldChange, Kind, Missing, Operation, OptionChange, Plan, Reason, Value
 
 SYMBOLS = {Kind.CREATE: "+", Kind.ADOPT: "@", Kind.UPDATE: "~", Kind.CONFLICT: "!", Kind.DEACTIVATE: "-"}
-COLOURS = {Kind.CREATE: "green", Kind.ADOPT: "cyan", Kind.UPDATE: "yellow", Kind.CONFLICT: "magenta", Kind.DEACTIVATE: "red"}
+COLOURS = {
+    Kind.CREATE: "green",
+    Kind.ADOPT: "cyan",
+    Kind.UPDATE: "yellow",
+    Kind.CONFLICT: "magenta",
+    Kind.DEACTIVATE: "red",
+}
 WORD_WIDTH = max(len(kind) for kind in Kind) + 2
 DETAIL_INDENT = 16
 
@@ -29,8 +36,8 @@ REASONS = {
 """What is said of an operation that brings no text of its own; the fields of the others speak for themselves."""
 
 
-def plan_lines(plan: Plan, terminal: Terminal, now: float) -> Iterator[str]:
-    """A plan: its head, its operations and its sum."""
+def plan_lines(plan: Plan, event: str, terminal: Terminal, now: float) -> Iterator[str]:
+    """A plan: its head, its operations and its sum; *event* as it was asked for, an id or a slug."""
     target = values.printable(plan.target)
     yield from _head(plan, terminal, now)
     ids = terminal.short([one.ticket for one in plan.operations])
@@ -43,7 +50,7 @@ def plan_lines(plan: Plan, terminal: Terminal, now: float) -> Iterator[str]:
         first, *more = table.hanging(before, _what(one, plan.target_event.currency, terminal), terminal.width)
         yield terminal.paint(word, COLOURS[one.kind]) + first[len(word) :]
         yield from more
-        yield from _changes(one, target, terminal)
+        yield from _changes(one, target, event, terminal)
     if unread := plan.unread:
         yield f"{values.count(unread, 'ticket')} of the event {_was(unread)} not read yet, so nothing is planned for {_it(unread)}."
     for note in plan.notes:
@@ -72,6 +79,18 @@ def kinds(counts: Mapping[Kind, int]) -> str:
     return ", ".join(f"{counts[kind]:,} {kind}" for kind in Kind if counts.get(kind))
 
 
+def cure(text: str, target: str, event: str = "EVENT") -> str:
+    """What a person can do; a command in it, which a plan of one ticket writes without its target and event, as it is typed."""
+    whole = re.sub(
+        r"\bsync adopt (\S+)",
+        lambda found: f"ticket-counter sync adopt {found[1]} --to {shlex.quote(target)}",
+        values.printable(text),
+    )
+    return re.sub(
+        r"\bsync apply\b", lambda _: f"ticket-counter sync apply {shlex.quote(event)} --to {shlex.quote(target)}", whole
+    )
+
+
 def _head(plan: Plan, terminal: Terminal, now: float) -> Iterator[str]:
     event = ", ".join(filter(None, (plan.target_event.key, plan.target_event.currency)))
     title = f"{values.printable(plan.title)} → {values.printable(plan.target)} ({values.printable(event)})"
@@ -82,8 +101,8 @@ def _head(plan: Plan, terminal: Terminal, now: float) -> Iterator[str]:
     if terminal.width is None or table.cell_len(one_line) <= terminal.width:
         yield one_line
     else:
-        yield title
-        yield f"  {read}"
+        yield from table.hanging("", title, terminal.width)
+        yield from table.hanging("  ", read, terminal.width)
 
 
 def short_name(name: str, terminal: Terminal) -> str:
@@ -119,16 +138,17 @@ def _offer(one: Operation, currency: str | None) -> str:
     return ", ".join(found)
 
 
-def _changes(one: Operation, target: str, terminal: Terminal) -> Iterator[str]:
+def _changes(one: Operation, target: str, event: str, terminal: Terminal) -> Iterator[str]:
     """The lines below an operation: its fields, its options, and what a person can do."""
     told = one.kind is Kind.CREATE or (one.kind is Kind.ADOPT and len(one.fields) == 1 and not one.options)
     rows = [] if told else [_field(change, "", target, terminal) for change in one.fields]
     for option in () if one.kind is Kind.CREATE else one.options:
         rows += _option(option, target, terminal)
     yield from table.lines(rows, terminal.width, indent=DETAIL_INDENT)
-    if one.cure:
+    # What adopts is in the command below the sum.
+    if one.cure and one.kind is not Kind.ADOPT:
         word = "decide" if one.kind is Kind.CONFLICT else "to do"
-        yield f"{' ' * DETAIL_INDENT}{word}: {values.printable(one.cure)}"
+        yield f"{' ' * DETAIL_INDENT}{word}: {cure(one.cure, target, event)}"
 
 
 def _option(option: OptionChange, target: str, terminal: Terminal) -> Iterator[tuple[str, str, str]]:
@@ -180,7 +200,9 @@ def _sum(plan: Plan) -> str:
     counts = {kind: plan.count(kind) for kind in Kind if kind is not Kind.CONFLICT}
     found = [kinds(counts) or "Nothing to do"]
     if conflicts := plan.count(Kind.CONFLICT):
-        found.append(f"{values.count(conflicts, 'conflict')} {'stays as it is' if conflicts == 1 else 'stay as they are'}")
+        found.append(
+            f"{values.count(conflicts, 'conflict')} {'stays as it is' if conflicts == 1 else 'stay as they are'}"
+        )
     if edits := sum(one.edits for one in plan.operations if one.kind is not Kind.CONFLICT):
         found.append(f"{values.count(edits, 'edit')} made by hand would be overwritten")
     return f"{'; '.join(found)}. Plan {plan.digest}"

@@ -14,11 +14,15 @@ from server import logs, settings
 from server.errors import TicketCounterError
 
 
-def load_settings(**given: Any) -> settings.Settings:
-    """The settings, where *given* wins over the environment; sets up logging by them."""
+def load_settings(*, quiet: bool = False, **given: Any) -> settings.Settings:
+    """The settings, where *given* wins over the environment; sets up logging by them.
+
+    *quiet*: only warnings are logged, unless LOG_LEVEL is set: a person reads what the command prints.
+    """
     with errors_as_lines():
         found = settings.load(**given)
-        logs.set_up(found.log_level, found.log_form)
+        level = "WARNING" if quiet and "log_level" not in found.model_fields_set else found.log_level
+        logs.set_up(level, found.log_form)
         return found
 
 

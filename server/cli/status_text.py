@@ -6,7 +6,7 @@ In: values of server/sync/model.py. Out: lines. Nothing here reads a clock: *now
 from collections.abc import Iterator, Sequence
 
 from server.cli import table, values
-from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, kinds, short_name
+from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
 from server.cli.terminal import Terminal
 from server.sync.model import Kind, Outcome, Parked, State, Summary, TargetStatus
 
@@ -16,6 +16,7 @@ NUMBERS = frozenset({3, 5, 6})
 
 HAPPENED = {
     State.DUE: "is tried again",
+    State.DIFFERS: "it is only observed",
     State.CONFLICT: "a person decides",
     State.REFUSED: "refused by the target",
     State.UNSURE: "the outcome is not known",
@@ -39,11 +40,8 @@ def status_lines(found: Sequence[TargetStatus], terminal: Terminal) -> Iterator[
     for one in found:
         if not one.events:
             yield f"No event is synced to {values.printable(one.name)} before its first `ticket-counter sync apply`."
-        for event in one.limited:
-            yield (
-                f"{values.printable(one.name)}: {values.printable(event)} waits, as more would be deactivated than max_deactivate: "
-                f"ticket-counter sync plan shows what, and sync apply takes the number."
-            )
+        for text in one.limited:
+            yield f"{values.printable(one.name)}: {cure(text, one.name)}"
 
 
 def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Iterator[str]:
@@ -66,7 +64,7 @@ def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Ite
     for one, row in zip(found, _blocks(rows, terminal), strict=True):
         yield from row
         if one.cure:
-            yield f"  to do: {values.printable(one.cure)}"
+            yield f"  to do: {cure(one.cure, one.target)}"
     conflicts = sum(one.state is State.CONFLICT for one in found)
     counts = [f"{len(found) - conflicts:,} parked"] if len(found) > conflicts else []
     counts += [values.count(conflicts, "conflict")] if conflicts else []
@@ -76,7 +74,14 @@ def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Ite
     )
 
 
-def outcome_lines(one: Outcome, terminal: Terminal) -> Iterator[str]:
+def retried(number: int) -> str:
+    """The answer of `sync retry`."""
+    if not number:
+        return "Nothing is parked, so nothing is tried again."
+    return f"{values.count(number, 'ticket')} {'is' if number == 1 else 'are'} due again: `ticket-counter sync status` shows what becomes of {'it' if number == 1 else 'them'}."
+
+
+def outcome_lines(one: Outcome, target: str, terminal: Terminal, event: str = "EVENT") -> Iterator[str]:
     """What became of one operation: the operation where it was done, else `!` and why not."""
     operation = one.operation
     done = one.state is State.EQUAL
@@ -92,7 +97,7 @@ def outcome_lines(one: Outcome, terminal: Terminal) -> Iterator[str]:
     yield terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
     yield from more
     if not done and operation.cure:
-        yield f"  to do: {values.printable(operation.cure)}"
+        yield f"  to do: {cure(operation.cure, target, event)}"
 
 
 def summary_lines(summary: Summary, target: str) -> Iterator[str]:
@@ -145,6 +150,10 @@ def _blocks(rows: Sequence[Sequence[str]], terminal: Terminal) -> list[list[str]
     """The lines of each row, which are aligned over all rows."""
     wide = table.widths([row[:-1] for row in rows])
     return [
-        list(table.lines([[table.pad(cell, wide[place]) for place, cell in enumerate(row[:-1])] + [row[-1]]], terminal.width))
+        list(
+            table.lines(
+                [[table.pad(cell, wide[place]) for place, cell in enumerate(row[:-1])] + [row[-1]]], terminal.width
+            )
+        )
         for row in rows
     ]

@@ -31,6 +31,11 @@ class Terminal:
             return cls()
         return cls(shutil.get_terminal_size().columns, not given.get("NO_COLOR") and given.get("TERM") != "dumb")
 
+    @classmethod
+    def of_output(cls) -> "Terminal":
+        """What standard output is."""
+        return cls.of(sys.stdout)
+
     def paint(self, text: str, colour: str) -> str:
         """The text in a colour, where there are colours."""
         return typer.style(text, fg=colour) if self.colour else text
