@@ -67,7 +67,6 @@ Where things are:
     calls.py          HTTP calls: time-outs, 401, Retry-After, errors
     tokens.py         access tokens: cached, renewed, discarded
     credentials.py    app or API key, as values
-    deadline.py       a deadline for a whole call
     schema.py         ticket definitions from JSON
     events.py         events from JSON: status, registration, page, tax
     members.py        members of Wix's JSON that may be missing
@@ -114,5 +113,7 @@ Where things are:
   errors.py           what can go wrong, as a tree
   metrics.py          every metric, summed over processes
   logs.py             one line per event, masked; limits repeated warnings
+  deadline.py         a deadline for a whole call over HTTP
+  retry_after.py      the header Retry-After
   child.py            subprocesses that end with this one
 """

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from server import logs
+from server import deadline, logs
 from server.errors import NotThere, WixForbidden, WixRefused, WixUnavailable
 from server.logs import RepeatedWarning
 from server.model import Event, EventId, SiteId
@@ -18,7 +18,6 @@ from server.store.budget import Priority, Wait
 from server.store.claims import EventLot
 from server.store.events import Events
 from server.store.schedule import Schedule
-from server.wix import deadline
 from server.wix.client import Wix
 from server.wix.events import event
 

@@ -7,7 +7,7 @@ claimed, and how many reads run at once, is decided in claims.py.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from server import logs, metrics
+from server import deadline, logs, metrics
 from server.errors import Malformed, NotThere, WixRefused, WixUnavailable
 from server.model import Definition, Pace, SiteId, TicketId
 from server.refresh import faults
@@ -17,7 +17,6 @@ from server.store.budget import Priority, Wait
 from server.store.claims import Lot, NextRead, read_again
 from server.store.schedule import Schedule
 from server.store.snapshots import Cause, Kept, ReadResult, Snapshots
-from server.wix import deadline
 from server.wix.client import QueryResult, Wix
 from server.wix.credentials import App
 

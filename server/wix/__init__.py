@@ -9,5 +9,4 @@ events.py       parses an event
 members.py      members of Wix's JSON that may be missing
 webhooks.py     what a webhook asks for
 signature.py    verifies webhooks
-deadline.py     a time limit for a whole call over httpx
 """

@@ -10,16 +10,13 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
-from server import metrics
+from server import deadline, metrics, retry_after
 from server.errors import NotThere, WixForbidden, WixRefused, WixUnavailable
 from server.model import SiteId
-from server.wix import deadline
 from server.wix.credentials import ApiKey, App
 from server.wix.tokens import Token, Tokens
 
@@ -188,7 +185,7 @@ def _parse(response: _Response, site: SiteId, kind: str) -> dict[str, Any]:
             f"Wix answered {status} to {where}",
             status=status,
             request_id=request_id,
-            retry_after=_retry_after(response),
+            retry_after=retry_after.seconds(response.headers.get("retry-after", "")),
         )
     try:
         answer = json.loads(response.body)
@@ -207,15 +204,3 @@ def _reason(response: _Response) -> str:
     except (ValueError, RecursionError, KeyError, TypeError):
         return "no message"
     return str(message)[:200]
-
-
-def _retry_after(response: _Response) -> float | None:
-    """Seconds from Retry-After, which is a number or a date (RFC 9110, section 10.2.3)."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from server.wix import deadline
+from server import deadline
 
 LIMITS = httpx.Limits(max_connections=4, max_keepalive_connections=4)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
@@ -234,3 +234,47 @@ async def test_each_task_has_its_own_deadline() -> None:
         found = await asyncio.gather(*(call(http, url, seconds) for seconds in (0.1, 5, 0.1, 5)))
 
     assert ["late", "ok", "late", "ok"] == found
+
+
+async def test_own_addresses_are_connected_to(certificate: Path) -> None:
+    """A transport connects to the addresses that its resolver answers, one after another, and TLS asks for the host's name."""
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(certificate)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    asked = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.2", "127.0.0.1"]
+
+    async with server(whole, tls=ours) as url:
+        port = url.rpartition(":")[2]
+        transport = deadline.transport(LIMITS, trusting, resolve)
+        async with httpx.AsyncClient(transport=transport, timeout=5, trust_env=False) as http:
+            # The certificate is that of 127.0.0.1, and 127.0.0.9 is another host, though it is at the same address.
+            found = await http.get(f"https://127.0.0.1:{port}")
+            with pytest.raises(httpx.ConnectError, match="certificate"):
+                await http.get(f"https://127.0.0.9:{port}")
+
+    assert "ok" == found.text
+    assert ["127.0.0.1", "127.0.0.9"] == asked
+
+
+async def test_refused_and_slow_resolvers() -> None:
+    """A resolver's error is a connection that was not made; one that never answers is left at the deadline."""
+
+    async def refuse(host: str, port: int) -> list[str]:
+        raise OSError("not there")
+
+    async def hang(host: str, port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    async def nowhere(host: str, port: int) -> list[str]:
+        return []
+
+    for resolve, error in ((refuse, httpx.ConnectError), (hang, httpx.ConnectTimeout), (nowhere, httpx.ConnectError)):
+        transport = deadline.transport(LIMITS, resolve=resolve)
+        async with httpx.AsyncClient(transport=transport, timeout=5, trust_env=False) as http:
+            with deadline.within(0.2), pytest.raises(error):
+                await http.get("http://box.example.org")

@@ -2,14 +2,15 @@
 
 In: `with within(seconds)` around calls of a client with `transport()`. Out: their responses, or httpx's time-outs. It ends
 a call where it waits for the network, since a cancelled call would leave httpx's pool broken for good. After its end nothing
-of the call is sent any more, not even by the kernel.
+of the call is sent any more, not even by the kernel. A transport may have its own `Resolve`, which chooses the addresses.
 """
 
+import asyncio
 import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
@@ -21,6 +22,9 @@ import httpx
 NO_LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 """Discard unsent data when a connection is closed. Else the kernel would go on sending it for minutes, and over a link that
 recovers, a call would arrive at Wix long after the budget stopped counting it."""
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""The addresses of a host and port, at least one, in the order in which they are tried. Raises OSError where there are none."""
 
 _until: ContextVar[float] = ContextVar("until", default=inf)
 
@@ -44,13 +48,18 @@ def passed() -> bool:
     return time.monotonic() >= _until.get()
 
 
-def transport(limits: httpx.Limits, tls: ssl.SSLContext | None = None) -> httpx.AsyncHTTPTransport:
-    """A client's default transport, but with the time limit; *tls* has the trusted certificates."""
-    return _Transport(limits, tls or httpx.create_ssl_context(trust_env=False))
+def transport(
+    limits: httpx.Limits, tls: ssl.SSLContext | None = None, resolve: Resolve | None = None
+) -> httpx.AsyncHTTPTransport:
+    """A client's default transport, but with the time limit; *tls* has the trusted certificates.
+
+    With *resolve* it connects to the addresses that this answers, and to no others; TLS still asks for the host's certificate.
+    """
+    return _Transport(limits, tls or httpx.create_ssl_context(trust_env=False), resolve)
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    def __init__(self, limits: httpx.Limits, tls: ssl.SSLContext) -> None:
+    def __init__(self, limits: httpx.Limits, tls: ssl.SSLContext, resolve: Resolve | None) -> None:
         super().__init__(verify=tls, trust_env=False, limits=limits)
         # httpx has no argument for the network backend; the pool of httpcore below it has.
         self._pool = httpcore.AsyncConnectionPool(
@@ -58,11 +67,15 @@ class _Transport(httpx.AsyncHTTPTransport):
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
-            network_backend=_Network(),
+            network_backend=_Network(resolve),
         )
 
 
 class _Network(httpcore.AnyIOBackend):
+    def __init__(self, resolve: Resolve | None) -> None:
+        super().__init__()
+        self._resolve = resolve
+
     async def connect_tcp(
         self,
         host: str,
@@ -71,9 +84,26 @@ class _Network(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
         options = [*(socket_options or ()), NO_LINGER]
-        return _Stream(await super().connect_tcp(host, port, left, local_address, options))
+        failed = httpcore.ConnectError(f"{host} has no address")
+        for address in await self._addresses(host, port, timeout):
+            left = _left(timeout, httpcore.ConnectTimeout)
+            try:
+                return _Stream(await super().connect_tcp(address, port, left, local_address, options))
+            except httpcore.ConnectError as error:
+                failed = error
+        raise failed
+
+    async def _addresses(self, host: str, port: int, timeout: float | None) -> Sequence[str]:  # noqa: ASYNC109
+        if self._resolve is None:
+            return (host,)
+        try:
+            async with asyncio.timeout(_left(timeout, httpcore.ConnectTimeout)):
+                return await self._resolve(host, port)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"the address of {host} was not found in time") from None
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
 
 
 class _Stream(httpcore.AsyncNetworkStream):
