@@ -105,7 +105,7 @@ def summary_lines(summary: Summary, target: str) -> Iterator[str]:
     done = kinds(summary.done)
     yield f"{f'Done: {done}' if done else 'Nothing was to be done'}, in {values.duration(summary.seconds)}."
     if left := len(summary.open):
-        yield f"{left:,} not done: ticket-counter sync parked, and sync plan, say what to do."
+        yield f"{left:,} not done: `ticket-counter sync parked` and `sync plan` say why, and what to do."
     yield f"Further changes in Wix are applied to {values.printable(target)} as they happen, by `ticket-counter serve` or `worker`."
 
 

@@ -19,6 +19,7 @@ from server.wire import guid
 SHORTEST_ID = 4
 """Characters of a ticket's id that a person has to write, at least."""
 
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """Sync, with the targets of SYNC_FILE; *tickets* lists the ids of all tickets that are known."""

@@ -33,7 +33,8 @@ def shown(found: Plan, terminal: Terminal = WIDE, event: str = "spring-gala") ->
 
 def test_plan_on_a_terminal() -> None:
     """A plan shows a symbol and a word for each operation, what it is about, and field by field what would change and why."""
-    assert """\
+    assert (
+        """\
 Spring Gala → pretix-main (wixorg/ev1, EUR)        Wix read 10:02:11, pretix-main read 10:02:12, both to the end
 + create      Family day          22222222   3 options, 8.50 to 20.00 EUR, limit 60
 @ adopt       Early bird          77777777   record 41: same name, no id yet; would change price 15.00 → 18.00
@@ -45,7 +46,9 @@ Spring Gala → pretix-main (wixorg/ev1, EUR)        Wix read 10:02:11, pretix-m
 - deactivate  Friends             33333333   record 15: deleted in Wix; 12 orders, so it stays and is taken off sale
 245 equal. 9 records of pretix-main bear no id of ours and are left alone.
 1 create, 1 adopt, 1 update, 1 deactivate; 1 conflict stays as it is; 1 edit made by hand would be overwritten. Plan DIGEST
-""".replace("DIGEST", PLAN.digest).splitlines() == shown(PLAN)
+""".replace("DIGEST", PLAN.digest).splitlines()
+        == shown(PLAN)
+    )
 
 
 def test_command_of_a_plan() -> None:
@@ -189,7 +192,9 @@ def test_one_option() -> None:
     assert shown(plan(two))[1].endswith("   2 options, 20.00 EUR")
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one not in {Reason.NEW, Reason.CHANGED, Reason.EDITED, Reason.BOTH}])
+@pytest.mark.parametrize(
+    "reason", [one for one in Reason if one not in {Reason.NEW, Reason.CHANGED, Reason.EDITED, Reason.BOTH}]
+)
 def test_reason_without_text(reason: Reason) -> None:
     """A conflict that brings no text of its own still says why it is one."""
     row = shown(plan(Operation(Kind.CONFLICT, ticket(1), "A", None, reason)))[1]
@@ -206,7 +211,8 @@ def test_value_that_the_target_lacks() -> None:
 
 def test_cure_names_target_and_event() -> None:
     """A command in a cure is written as it is typed, with program, target and event."""
-    assert "ticket-counter sync adopt X --to 'my shop' --record 1, or ticket-counter sync apply gala --to 'my shop' --adopt" == cure(
-        "sync adopt X --record 1, or sync apply --adopt", "my shop", "gala"
+    assert (
+        "ticket-counter sync adopt X --to 'my shop' --record 1, or ticket-counter sync apply gala --to 'my shop' --adopt"
+        == cure("sync adopt X --record 1, or sync apply --adopt", "my shop", "gala")
     )
     assert "ticket-counter sync apply EVENT --to shop --deactivate 37" == cure("sync apply --deactivate 37", "shop")

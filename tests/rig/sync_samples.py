@@ -123,7 +123,9 @@ DEACTIVATE = Operation(
 )
 
 
-def plan(*operations: Operation, equal: int = 245, left_alone: int = 9, unread: int = 0, title: str = "Spring Gala") -> Plan:
+def plan(
+    *operations: Operation, equal: int = 245, left_alone: int = 9, unread: int = 0, title: str = "Spring Gala"
+) -> Plan:
     """A plan of these operations."""
     return Plan(
         target="pretix-main",
@@ -150,7 +152,11 @@ DIFF = Diff(
             "General admission",
             "12",
             at("09:58:00"),
-            (change("price", "27.50", "25.00", "25.00"), change("limit", 100, 100, 120), change("position", 3, target=1)),
+            (
+                change("price", "27.50", "25.00", "25.00"),
+                change("limit", 100, 100, 120),
+                change("position", 3, target=1),
+            ),
             (),
         ),
     ),
@@ -197,7 +203,9 @@ STATUS = (
         audit_age=3600.0,
         wait=48.0,
     ),
-    status("old-shop", records=12, equal=12, latency_ms=120.0, audit_age=480.0, paused="moving", paused_for=3 * 86400.0),
+    status(
+        "old-shop", records=12, equal=12, latency_ms=120.0, audit_age=480.0, paused="moving", paused_for=3 * 86400.0
+    ),
 )
 
 PARKED = (
