@@ -108,7 +108,9 @@ class Sync:
         count = plan.count(Kind.DEACTIVATE)
         may_deactivate = deactivate is not None and deactivate >= count
         if deactivate is not None and not may_deactivate:
-            raise NotStarted(f"the plan takes {count} records off sale, more than {deactivate}: look at it, and say {count}")
+            raise NotStarted(
+                f"the plan takes {count} records off sale, more than {deactivate}: look at it, and say {count}"
+            )
         outcomes: list[Outcome] = []
         for operation in plan.operations:
             allowed = Allowed(adopt, operation.ticket in replace, may_deactivate)
@@ -304,7 +306,9 @@ class Sync:
                 audits.append(event.audit_at)
                 waiting = sum(one == State.LIMIT and of == event.event for one, of in its.values())
                 if waiting:
-                    limited.append(f"{event.title or event.event}: {waiting} deactivations wait for sync apply --deactivate")
+                    limited.append(
+                        f"{event.title or event.event}: {waiting} deactivations wait for sync apply --deactivate"
+                    )
                 if event.error:
                     limited.append(f"{event.title or event.event}: {event.error}")
         known = state.answered_at > 0 and not state.faults
@@ -336,5 +340,3 @@ def replace_operation(outcome: Outcome, operation: Operation) -> Outcome:
 
 def _no_ticket(text: str) -> str:
     raise NotStarted(f"{text!r} is not a ticket definition id (a GUID)")
-
-
