@@ -5,11 +5,12 @@ import random
 
 from tests.rig.http_proxy import method
 from tests.rig.report import report
-from tests.rig.sync_rig import SIZE, TARGET, SyncRig
+from tests.rig.server import until
+from tests.rig.sync_rig import PATIENCE, SIZE, TARGET, SyncRig
 
 TICKETS = (10 * SIZE, 9 * SIZE, 6 * SIZE)
 """Of three events: 250 together at full size."""
-KILLS = 4 + 2 * SIZE
+KILLS = 2 * SIZE
 
 
 async def test_plan_and_apply_end_one_to_one(sync: SyncRig) -> None:
@@ -55,8 +56,7 @@ async def test_apply_is_killed_and_run_again(sync: SyncRig) -> None:
     for _ in range(KILLS):
         number = len(sync.proxy.writes) + rng.randrange(1, 2 * each)
         command = sync.start("sync", "apply", event.id, "--to", TARGET, "--yes")
-        while command.process.poll() is None and len(sync.proxy.writes) < number:
-            await asyncio.sleep(0.002)
+        await until(lambda: command.process.poll() is not None or len(sync.proxy.writes) >= number, PATIENCE)  # noqa: B023
         if command.process.poll() is None:
             await asyncio.sleep(rng.random() * 0.03)
             command.process.kill()
