@@ -19,6 +19,8 @@ pytest_plugins = [
     "tests.rig.process",
     "tests.rig.host_site",
     "tests.rig.pretix",
+    "tests.rig.sync_rig",
+    "tests.rig.sync_samples",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.
