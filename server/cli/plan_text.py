@@ -41,7 +41,7 @@ def plan_lines(plan: Plan, event: str, terminal: Terminal, now: float) -> Iterat
     target = values.printable(plan.target)
     yield from _head(plan, terminal, now)
     ids = terminal.short([one.ticket for one in plan.operations])
-    names = max((table.cell_len(short_name(one.name, terminal)) for one in plan.operations), default=0)
+    names = max((table.columns_of(short_name(one.name, terminal)) for one in plan.operations), default=0)
     widest = max(map(len, ids.values()), default=0)
     for one in plan.operations:
         word = table.pad(f"{SYMBOLS[one.kind]} {one.kind}", WORD_WIDTH)
@@ -98,7 +98,7 @@ def _head(plan: Plan, terminal: Terminal, now: float) -> Iterator[str]:
     there = f"{values.printable(plan.target)} read {values.clock(plan.target_read_at, now, seconds=True)}"
     read = f"{wix}, {there}, " + ("Wix not to the end" if plan.unread else "both to the end")
     one_line = f"{title}        {read}"
-    if terminal.width is None or table.cell_len(one_line) <= terminal.width:
+    if terminal.width is None or table.columns_of(one_line) <= terminal.width:
         yield one_line
     else:
         yield from table.hanging("", title, terminal.width)
@@ -197,7 +197,7 @@ def _rest(plan: Plan, target: str) -> str:
 
 
 def _sum(plan: Plan) -> str:
-    counts = {kind: plan.count(kind) for kind in Kind if kind is not Kind.CONFLICT}
+    counts: dict[Kind, int] = {kind: plan.count(kind) for kind in Kind if kind is not Kind.CONFLICT}
     found = [kinds(counts) or "Nothing to do"]
     if conflicts := plan.count(Kind.CONFLICT):
         found.append(

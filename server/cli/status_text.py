@@ -31,7 +31,7 @@ def status_lines(found: Sequence[TargetStatus], terminal: Terminal) -> Iterator[
     """`sync status`: a row for each target; a block of lines for each where the terminal is too narrow for rows."""
     rows = [COLUMNS, *map(_status, found)]
     lines = list(table.lines(rows, indent=0, right=NUMBERS))
-    if terminal.width is not None and max(map(table.cell_len, lines)) > terminal.width:
+    if terminal.width is not None and max(map(table.columns_of, lines)) > terminal.width:
         for row in rows[1:]:
             yield row[0]
             yield from table.lines(list(zip(COLUMNS[1:], row[1:], strict=True)), terminal.width, indent=2)

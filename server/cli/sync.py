@@ -7,7 +7,6 @@ are differences, 4 a person is needed, 130 interrupted. 3 only comes with --exit
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -47,7 +46,9 @@ Event = Annotated[
     str, typer.Argument(metavar="EVENT", help="The Wix event: its id, or its slug (the end of its address).")
 ]
 Ticket = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's id, or how it begins.")]
-To = Annotated[str | None, typer.Option("--to", metavar="NAME", help="The target's name in SYNC_FILE.")]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="NAME", help="The target's name in SYNC_FILE, if it has several.")
+]
 Site = Annotated[str | None, typer.Option("--site", metavar="ID", help="The site, if several have such an event.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 3 for differences, 4 if a person is needed.")]
@@ -60,11 +61,10 @@ def init(
     ] = "pretix",
 ) -> None:
     """Write a first SYNC_FILE, with comments, if there is none."""
-    settings = load_settings(quiet=True)
+    settings = load_settings(True)
     with errors_as_lines():
-        path = Path(settings.sync_file)
-        mapping_file.write_first(path, kind)
-    write(f"{path} is written: fill in its lines, then run `ticket-counter sync plan EVENT`.")
+        mapping_file.write_first(settings.sync_file, kind)
+    write(f"{settings.sync_file} is written: fill in its lines, then run `ticket-counter sync plan EVENT`.")
 
 
 @app.command(epilog=example("plan spring-gala --to pretix-main", "plan spring-gala --exit-code --json"))
@@ -104,7 +104,7 @@ def apply(
         typer.Option(metavar="TICKET", help="Make a new record where a price becomes options, or back; repeatable."),
     ] = None,
     deactivate: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Take this many off sale, although it is above the limit.")
+        int | None, typer.Option(metavar="N", help="Take this many off sale, although it is above the limit.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -121,7 +121,10 @@ def apply(
 
 @app.command(epilog=example("diff spring-gala --to pretix-main"))
 def diff(event: Event, to: To = None, site: Site = None, *, json: Json = False, exit_code: ExitCode = False) -> None:
-    """Show, field by field, where Wix and a target differ, and which of the two has changed."""
+    """Show, field by field, where Wix and a target differ.
+
+    Of each value it says which side has changed since it was applied last.
+    """
     found = _run(lambda sync: sync.service.diff(sync.target(to).name, event, site=site))
     if json:
         write(sync_json.text(sync_json.diff(found)))
@@ -134,7 +137,7 @@ def diff(event: Event, to: To = None, site: Site = None, *, json: Json = False, 
 
 @app.command(epilog=example("status", "status --exit-code"))
 def status(*, json: Json = False, exit_code: ExitCode = False) -> None:
-    """Show for each target how much is equal, what is due or parked, and whether it answers."""
+    """Show what is equal, due or parked at each target."""
     found = _run(lambda sync: sync.service.status())
     if json:
         write(sync_json.text(sync_json.status(found)))
@@ -158,7 +161,7 @@ def parked(to: To = None, *, json: Json = False) -> None:
 @app.command(epilog=example("retry", "retry 22222222 --to pretix-main"))
 def retry(
     ticket: Annotated[
-        str | None, typer.Argument(metavar="[TICKET]", help="Only this one: its id, or how it begins.")
+        str | None, typer.Argument(metavar="TICKET", help="Only this one: its id, or how it begins.")
     ] = None,
     to: To = None,
     *,
@@ -183,7 +186,10 @@ def adopt(
     record: Annotated[str, typer.Option(metavar="KEY", help="The record that is to be this ticket's.")],
     json: Json = False,
 ) -> None:
-    """Decide which record of a target is a ticket's: it gets the id, and any other loses it."""
+    """Decide which record of a target is a ticket's.
+
+    That record gets the ticket's id, any other loses it, and what differs is written.
+    """
 
     async def work(sync: sync_service.Opened) -> tuple[str, Outcome]:
         target = sync.target(to).name
@@ -235,7 +241,7 @@ def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str 
 
 def _guarded(work: Callable[[Settings], _T], interrupted: str) -> _T:
     """What *work* answers; an error of ours ends the program with status 2, and Ctrl+C with 130, each with a line."""
-    settings = load_settings(quiet=True)
+    settings = load_settings(True)
     with errors_as_lines():
         try:
             return work(settings)

@@ -9,7 +9,7 @@ from server import valkey
 from server.errors import NotStarted
 from server.model import TicketId
 from server.redis.client import RedisClient, Use
-from server.settings import Settings
+from server.settings import Settings, environment
 from server.store.schedule import Schedule
 from server.sync import mapping_file
 from server.sync.mapping import TargetSettings
@@ -57,7 +57,9 @@ class Opened:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Opened]:
     """Sync, over the Redis of REDIS_URL or that of a `serve` with the same DATA_DIR. Raises NotStarted, RedisUnavailable."""
-    targets = mapping_file.load(settings.sync_file)
+    targets = mapping_file.load(settings.sync_file, environment(), required=True)
+    if not targets:
+        raise NotStarted(f"the file {settings.sync_file} has no target: `ticket-counter sync init` writes an example")
     url = None if settings.redis_url else valkey.url_of(settings.data_dir)
     async with aclosing(RedisClient(url or settings.redis(), Use.WORK, settings.redis_prefix)) as redis:
         await redis.do("PING")

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from server.cli.status_text import outcome_lines, parked_lines, retried, status_lines, summary_lines
-from server.cli.table import cell_len
+from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import Kind, Outcome, State, Summary
 from tests.rig.sync_samples import CONFLICT, CREATE, PARKED, STATUS, UPDATE, at, status
@@ -34,7 +34,7 @@ def test_status_on_a_narrow_terminal() -> None:
 
     assert ["pretix-main", "  equal       245 of 250", "  answers     yes, 38 ms"] == found[:3]
     assert ["pretix-main", "box-office", "old-shop"] == [line for line in found if not line.startswith(" ")]
-    assert [] == [line for line in found if cell_len(line) > 60]
+    assert [] == [line for line in found if columns_of(line) > 60]
     assert list(status_lines(STATUS, Terminal())) == list(status_lines(STATUS, WIDE))
 
 
@@ -98,7 +98,7 @@ def test_parked_off_a_terminal() -> None:
     """Off a terminal ids are whole and nothing is wrapped; on a narrow one the reason is wrapped."""
     assert PARKED[0].ticket in next(parked_lines(PARKED, Terminal(), NOW))
     assert 3 == len(list(parked_lines(PARKED, Terminal(), NOW)))
-    assert [] == [line for line in list(parked_lines(PARKED, Terminal(90), NOW))[:-1] if cell_len(line) > 90]
+    assert [] == [line for line in list(parked_lines(PARKED, Terminal(90), NOW))[:-1] if columns_of(line) > 90]
 
 
 def test_outcomes() -> None:
