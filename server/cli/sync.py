@@ -15,10 +15,11 @@ from server.cli import diff_text, plan_text, status_text, sync_json, sync_servic
 from server.cli.start import errors_as_lines, load_settings, print_error
 from server.cli.sync_apply import Approval, apply_plan
 from server.cli.terminal import Terminal, write
+from server.cli.values import Meaning
 from server.settings import Settings
 from server.sync import mapping_file
-from server.sync.mapping import Mode
-from server.sync.model import Kind, Outcome, Plan, State
+from server.sync.mapping import Mode, TargetSettings
+from server.sync.model import Diff, Kind, Outcome, Plan, State
 
 DIFFERENT, PERSON_NEEDED, INTERRUPTED = 3, 4, 130
 
@@ -71,16 +72,16 @@ def init(
 def plan(event: Event, to: To = None, site: Site = None, *, json: Json = False, exit_code: ExitCode = False) -> None:
     """Show what would be done to bring an event to a target. It writes nothing."""
 
-    async def work(sync: sync_service.Opened) -> tuple[Plan, bool]:
+    async def work(sync: sync_service.Opened) -> tuple[TargetSettings, Plan]:
         target = sync.target(to)
-        return await sync.service.plan(target.name, event, site=site), target.mode is Mode.OBSERVE
+        return target, await sync.service.plan(target.name, event, site=site)
 
-    found, observe = _run(work)
+    target, found = _run(work)
     if json:
         write(sync_json.text(sync_json.plan(found)))
     else:
-        _print(plan_text.plan_lines(found, event, _terminal(), time.time()))
-        if next_line := plan_text.next_line(found, event, observe=observe, site=site):
+        _print(plan_text.plan_lines(found, event, _view(target)))
+        if next_line := plan_text.next_line(found, event, observe=target.mode is Mode.OBSERVE, site=site):
             write(next_line)
     if exit_code:
         raise typer.Exit(_status(person=bool(found.count(Kind.CONFLICT)), different=bool(found.operations)))
@@ -125,11 +126,16 @@ def diff(event: Event, to: To = None, site: Site = None, *, json: Json = False, 
 
     Of each value it says which side has changed since it was applied last.
     """
-    found = _run(lambda sync: sync.service.diff(sync.target(to).name, event, site=site))
+
+    async def work(sync: sync_service.Opened) -> tuple[TargetSettings, Diff]:
+        target = sync.target(to)
+        return target, await sync.service.diff(target.name, event, site=site)
+
+    target, found = _run(work)
     if json:
         write(sync_json.text(sync_json.diff(found)))
     else:
-        _print(diff_text.diff_lines(found, _terminal(), time.time()))
+        _print(diff_text.diff_lines(found, _view(target)))
     if exit_code:
         conflicts = found.plan.count(Kind.CONFLICT)
         raise typer.Exit(_status(person=bool(conflicts), different=bool(found.tickets or found.plan.operations)))
@@ -142,7 +148,7 @@ def status(*, json: Json = False, exit_code: ExitCode = False) -> None:
     if json:
         write(sync_json.text(sync_json.status(found)))
     else:
-        _print(status_text.status_lines(found, _terminal()))
+        _print(status_text.status_lines(found, Terminal.of_output()))
     if exit_code:
         person = any(one.parked or one.conflicts or one.limited for one in found)
         raise typer.Exit(_status(person=person, different=any(one.due or one.equal != one.records for one in found)))
@@ -155,7 +161,7 @@ def parked(to: To = None, *, json: Json = False) -> None:
     if json:
         write(sync_json.text(sync_json.parked(found)))
     else:
-        _print(status_text.parked_lines(found, _terminal(), time.time()))
+        _print(status_text.parked_lines(found, Terminal.of_output(), time.time()))
 
 
 @app.command(epilog=example("retry", "retry 22222222 --to pretix-main"))
@@ -199,7 +205,7 @@ def adopt(
     if json:
         write(sync_json.text(sync_json.outcome(found)))
     else:
-        _print(status_text.outcome_lines(found, target, _terminal()))
+        _print(status_text.Outcomes([], target, "EVENT", Terminal.of_output()).lines(found))
     raise typer.Exit(0 if found.state is State.EQUAL else PERSON_NEEDED)
 
 
@@ -250,8 +256,8 @@ def _guarded(work: Callable[[Settings], _T], interrupted: str) -> _T:
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _terminal() -> Terminal:
-    return Terminal.of_output()
+def _view(target: TargetSettings) -> plan_text.View:
+    return plan_text.View(Terminal.of_output(), Meaning.of(target), time.time())
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -3,16 +3,17 @@ from dataclasses import replace
 import pytest
 
 from server.cli.diff_text import diff_lines
+from server.cli.plan_text import View
 from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import NOT_KNOWN, Diff, Kind, OptionChange, TicketDiff
-from tests.rig.sync_samples import DIFF, NOW, change, plan
+from tests.rig.sync_samples import DIFF, MEANING, NOW, change, plan
 
 pytestmark = pytest.mark.usefixtures("local_time")
 
 
 def shown(found: Diff, terminal: Terminal | None = None) -> list[str]:
-    return list(diff_lines(found, terminal or Terminal(200), NOW))
+    return list(diff_lines(found, View(terminal or Terminal(200), MEANING, NOW)))
 
 
 def only(one: TicketDiff) -> Diff:

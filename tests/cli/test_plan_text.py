@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from server.cli.plan_text import cure, next_line, plan_lines
+from server.cli.plan_text import View, cure, next_line, plan_lines
 from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import NOT_KNOWN, Kind, Operation, OptionChange, Plan, Reason, TargetEvent
@@ -12,6 +12,7 @@ from tests.rig.sync_samples import (
     CONFLICT,
     CREATE,
     DEACTIVATE,
+    MEANING,
     NOW,
     PLAN,
     UPDATE,
@@ -28,7 +29,7 @@ ELSEWHERE = Terminal()
 
 
 def shown(found: Plan, terminal: Terminal = WIDE, event: str = "spring-gala") -> list[str]:
-    return list(plan_lines(found, event, terminal, NOW))
+    return list(plan_lines(found, event, View(terminal, MEANING, NOW)))
 
 
 def test_plan_on_a_terminal() -> None:

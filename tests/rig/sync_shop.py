@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import pty
-import re
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -142,7 +141,11 @@ async def sync_shop(
 ) -> AsyncIterator[SyncShop]:
     """The event is read, and the box office has an event for it, without tickets."""
     module = sqlite_target()
-    monkeypatch.setitem(KINDS, "sqlite", module.SqliteTarget)  # type: ignore[arg-type]
+    with_secret = (
+        f'secret = "secret_env"  # needed for nothing, and to be shown nowhere\n{module.SqliteTarget.DEFAULTS}'
+    )
+    kind = type("WithSecret", (module.SqliteTarget,), {"DEFAULTS": with_secret})
+    monkeypatch.setitem(KINDS, "sqlite", kind)  # type: ignore[arg-type]
     root, configured = logging.getLogger(), structlog.get_config()
     handlers, level = [*root.handlers], root.level
     async with running_worker(redis_url, wix) as worker:
