@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.rig.pretix",
     "tests.rig.sync_rig",
     "tests.rig.sync_samples",
+    "tests.rig.sync_shop",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.
