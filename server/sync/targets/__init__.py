@@ -1,6 +1,18 @@
 """The ticketing systems that sync writes to.
 
 target.py     the Protocol: what sync needs of one
+http.py       any system that takes our JSON (docs/http-target.md)
+http_json.py  that JSON, read and written
+signature.py  signs requests
 calls.py      HTTP calls: time limit, redirects, errors, metrics
 addresses.py  which addresses a target may be at
 """
+
+from collections.abc import Callable, Mapping
+
+from server.sync.mapping import TargetSettings
+from server.sync.targets.http import HttpTarget
+from server.sync.targets.target import Pay, Target
+
+KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {"http": HttpTarget}
+"""Each kind of target with its class."""
