@@ -211,7 +211,8 @@ class Receiver:
                     raise Wrong(422, f"{TICKET} is missing")
                 return 201, self.records.create(event, ticket, sent)
             case "PUT", id_ if id_:
-                return 200, self.records.put(changed(self.records.get(id_), _sent(body)))
+                sent = _sent(body)
+                return 200, self.records.put(changed(self.records.get(id_), sent))
             case "DELETE", id_ if id_:
                 return 200, self.records.put({**self.records.get(id_), "active": False})
         raise Wrong(405, "GET and POST go to the address itself, PUT and DELETE to a record")
