@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.rig.process",
     "tests.rig.host_site",
     "tests.rig.pretix",
+    "tests.rig.pretix_target",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.

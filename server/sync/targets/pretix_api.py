@@ -79,9 +79,7 @@ class Api:
         )
         return object_of(answer) if answer.status == httpx.codes.OK else {}
 
-    async def all(
-        self, kind: str, event: str, path: str, params: Mapping[str, str] | None = None
-    ) -> Rows:
+    async def all(self, kind: str, event: str, path: str, params: Mapping[str, str] | None = None) -> Rows:
         """All rows of a list in the order of their ids, complete, or TargetUnavailable.
 
         pretix counts pages, so a row that is deleted while a list is read moves all later ones towards its beginning, and one of them
@@ -95,9 +93,7 @@ class Api:
                 return [found[id_] for id_ in sorted(found)]
         raise TargetUnavailable(f"{self.name}: the list {path} of {event} changed in each of {PASSES} passes")
 
-    async def _pass(
-        self, kind: str, event: str, path: str, params: Mapping[str, str]
-    ) -> dict[int, Json] | None:
+    async def _pass(self, kind: str, event: str, path: str, params: Mapping[str, str]) -> dict[int, Json] | None:
         """All rows by id, or None where the list changed meanwhile."""
         count, rows = await self._page(kind, event, path, params, 1) or (0, [])
         if len(rows) == count:
