@@ -78,11 +78,18 @@ class OnPretix:
         self.settings = settings
         self.pay: Callable[[], Awaitable[None]] = free
         self.before_write: Callable[[], Awaitable[None]] = free
+        self.targets: list[Pretix] = []
         self.target = self.new_target()
 
     def new_target(self) -> Pretix:
         """Another process's target: it remembers nothing."""
-        return Pretix(self.settings, lambda: self.pay())
+        self.targets.append(Pretix(self.settings, lambda: self.pay()))
+        return self.targets[-1]
+
+    async def aclose(self) -> None:
+        """Close the connections of all targets."""
+        for one in self.targets:
+            await one.aclose()
 
     async def described(self) -> TargetEvent:
         """The event as the target tells it."""
@@ -197,7 +204,7 @@ async def on_pretix(pretix: PretixServer) -> AsyncIterator[MakeOnPretix]:
                 own={"organizer": at.organizer},
             )
             found = OnPretix(at, proxy, await at.new_event(currency, **more), settings)
-            stack.push_async_callback(found.target.aclose)
+            stack.push_async_callback(found.aclose)
             return found
 
         yield make
