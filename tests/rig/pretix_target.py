@@ -36,7 +36,7 @@ def new_id() -> TicketId:
 
 
 def wanted(
-    ticket: str = "", *options: WantedOption, initial: Mapping[str, Value] | None = None, **fields: Value
+    ticket: str = "", *options: WantedOption, initial: Mapping[str, Value] | None = None, **fields: Any
 ) -> Wanted:
     """A ticket, called Seat unless it says otherwise; a field that is ... is left out."""
     id_ = ticket or new_id()
@@ -83,7 +83,11 @@ class OnPretix:
 
     def new_target(self) -> Pretix:
         """Another process's target: it remembers nothing."""
-        self.targets.append(Pretix(self.settings, lambda: self.pay()))
+
+        async def pay() -> None:
+            await self.pay()
+
+        self.targets.append(Pretix(self.settings, pay))
         return self.targets[-1]
 
     async def aclose(self) -> None:
@@ -120,12 +124,12 @@ class OnPretix:
             return None
         fitted = await self.fitted(one)
         if operation.kind is Kind.CREATE:
-            key = await self.target.create(self.event, fitted, attempt, lambda: self.before_write())
+            key = await self.target.create(self.event, fitted, attempt, self.before_write)
             assert [key] == [record.key for record in await self.target.find(self.event, one.ticket, key)]
         else:
             assert Kind.UPDATE is operation.kind, operation
             [record] = await self.target.find(self.event, one.ticket, operation.record)
-            await self.target.update(self.event, record, fitted, operation, lambda: self.before_write())
+            await self.target.update(self.event, record, fitted, operation, self.before_write)
         assert await self.plan(one, applied=applied) is None
         return operation
 
