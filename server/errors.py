@@ -90,7 +90,14 @@ class TargetUnavailable(TargetError):
 
 
 class TargetUnsure(TargetUnavailable):
-    """A write was not answered: it may have had its effect, or may still have it. Look the record up before anything else."""
+    """A write was not answered: it may have had its effect, or may still have it. Look the record up before anything else.
+
+    `replayed`: the answer is an old one, of a record that is no more, so a new attempt is needed.
+    """
+
+    def __init__(self, text: str, *, status: int = 0, retry_after: float | None = None, replayed: bool = False) -> None:
+        super().__init__(text, status=status, retry_after=retry_after)
+        self.replayed = replayed
 
 
 class TargetUnauthorized(TargetError):

@@ -4,6 +4,7 @@ In: environment variables and a `.env` file in the working directory. Out: one f
 faults at once, by name, and without the value of a secret.
 """
 
+import os
 import re
 from functools import cached_property
 from ipaddress import ip_network
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -95,6 +97,11 @@ class Settings(BaseSettings):
     )
     history_days: float = Field(
         30, gt=0, allow_inf_nan=False, description="Days for which the history of counters is kept"
+    )
+    sync_file: Path = Field(
+        Path("sync.toml"),
+        description="The file that says which ticket definitions are kept in which other ticketing systems, and how "
+        "(docs/sync.md). Without it there are none",
     )
     metrics_token: SecretStr | None = Field(
         None, description="Bearer token for /metrics and for the details of /readyz; without it neither is available"
@@ -228,6 +235,11 @@ class Settings(BaseSettings):
         pairs = (one.lower().partition("=") for one in self.wix_sites)
         return {SiteId(instance): site or None for instance, _, site in pairs}
 
+    @property
+    def sync_file_is_set(self) -> bool:
+        """Whether SYNC_FILE is set: then the file must exist."""
+        return "sync_file" in self.model_fields_set
+
     @cached_property
     def key(self) -> RSAPublicKey | None:
         """The key that webhooks are verified with."""
@@ -272,6 +284,12 @@ def load(**given: Any) -> Settings:
         raise NotStarted("these settings cannot be used:\n" + "\n".join(lines)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise NotStarted(f"the file .env cannot be read as UTF-8 text: {error}") from None
+
+
+def environment(env_file: Path = Path(".env")) -> dict[str, str]:
+    """All variables that have a value: those of the environment, then those of the `.env` file, for names that SYNC_FILE has."""
+    every = {**dotenv_values(env_file), **{name: value for name, value in os.environ.items() if value}}
+    return {name: value for name, value in every.items() if value}
 
 
 def table() -> str:

@@ -20,6 +20,8 @@ pytest_plugins = [
     "tests.rig.host_site",
     "tests.rig.pretix",
     "tests.rig.pretix_target",
+    "tests.rig.sync_rig",
+    "tests.rig.sync_samples",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.

@@ -1,11 +1,8 @@
-"""The log of changes of a site, read by consumer groups.
+"""The logs of a site, read by consumer groups: changes of facts, and the history of what was read.
 
 A change is before and after of one ticket's facts; keep.lua appends it together with the snapshot. Here it is read,
 acknowledged after its effect (so every effect must be idempotent), taken over from a consumer that died, and parked
-when it cannot be processed. Reads never block: polling once a second is enough, and a blocked connection would hide a
-dead one.
-
-Nothing in the product reads it yet: the stages sync (facts to other systems) and notify (messages about changes) will.
+when it cannot be processed. Reads never block: polling is enough, and a blocked connection would hide a dead one.
 """
 
 import json
@@ -39,33 +36,63 @@ class Batch:
     lost: int = 0
 
 
-class Changes:
-    """A consumer of the changes of all sites: *group* is its consumer group, *consumer* this process's fixed name in it."""
+class Log:
+    """A consumer of one log of all sites: *group* is its consumer group, *consumer* this process's fixed name in it."""
 
-    def __init__(self, redis: RedisClient, group: str, consumer: str) -> None:
+    def __init__(self, redis: RedisClient, stream: str, group: str, consumer: str) -> None:
         self.redis = redis
         self.keys = Keys(redis.namespace)
+        self.stream = stream
         self.group = group
         self.consumer = consumer
 
-    async def read(self, site: SiteId, most: int = 100) -> Batch:
-        """Take up to *most* new entries. A missing group is created at 0, so that it misses no earlier entry."""
-        stream = self.keys.key(site, "changes")
-        command = ("XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", most, "STREAMS", stream, ">")
+    async def entries(self, site: SiteId, most: int = 100) -> list[tuple[str, dict[str, str]]]:
+        """Take up to *most* new entries: the id and the fields of each. A missing group is created at 0: it misses no earlier one."""
+        command = ("XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", most, "STREAMS", self._key(site), ">")
         answer = await self._grouped(site, *command)
-        return Batch(tuple(_change(entry, fields) for _, entries in answer or () for entry, fields in entries))
-
-    async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
-        """Take over entries that any consumer took more than *idle* seconds ago and has not acknowledged."""
-        stream = self.keys.key(site, "changes")
-        command = ("XAUTOCLAIM", stream, self.group, self.consumer, round(idle * 1000), "0-0", "COUNT", most)
-        _, entries, deleted = await self._grouped(site, *command)
-        return Batch(tuple(_change(entry, fields) for entry, fields in entries), len(deleted))
+        return [(entry, fields) for _, entries in answer or () for entry, fields in entries]
 
     async def ack(self, site: SiteId, *entries: str) -> None:
         """Acknowledge entries whose effect is done."""
         if entries:
-            await self.redis.do("XACK", self.keys.key(site, "changes"), self.group, *entries)
+            await self.redis.do("XACK", self._key(site), self.group, *entries)
+
+    def _key(self, site: SiteId) -> str:
+        return self.keys.key(site, self.stream)
+
+    async def _grouped(self, site: SiteId, *command: str | int) -> Any:
+        try:
+            return await self.redis.do(*command)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP") and "no such key" not in str(error):
+                raise
+        await self._create(site)
+        return await self.redis.do(*command)
+
+    async def _create(self, site: SiteId) -> None:
+        try:
+            await self.redis.do("XGROUP", "CREATE", self._key(site), self.group, "0", "MKSTREAM")
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+
+class Changes(Log):
+    """A consumer of the changes of facts of all sites."""
+
+    def __init__(self, redis: RedisClient, group: str, consumer: str) -> None:
+        super().__init__(redis, "changes", group, consumer)
+
+    async def read(self, site: SiteId, most: int = 100) -> Batch:
+        """Take up to *most* new entries."""
+        return Batch(tuple(_change(entry, fields) for entry, fields in await self.entries(site, most)))
+
+    async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
+        """Take over entries that any consumer took more than *idle* seconds ago and has not acknowledged."""
+        stream = self._key(site)
+        command = ("XAUTOCLAIM", stream, self.group, self.consumer, round(idle * 1000), "0-0", "COUNT", most)
+        _, entries, deleted = await self._grouped(site, *command)
+        return Batch(tuple(_change(entry, fields) for entry, fields in entries), len(deleted))
 
     async def park(self, site: SiteId, change: Change, reason: str) -> None:
         """Set aside an entry that cannot be processed, with the reason, and acknowledge it."""
@@ -85,12 +112,12 @@ class Changes:
     async def caught_up(self, site: SiteId) -> None:
         """All snapshots were compared, which makes up for every entry that was trimmed until now."""
         last, read, dropped = await self._position(site)
-        position = ("XGROUP", "SETID", self.keys.key(site, "changes"), self.group, last)
+        position = ("XGROUP", "SETID", self._key(site), self.group, last)
         await self.redis.do(*position, "ENTRIESREAD", max(read or 0, dropped))
 
     async def _position(self, site: SiteId) -> tuple[str, int | None, int]:
         """The last entry of the stream that this group was given, how many it was given, and how many were trimmed."""
-        stream = self.keys.key(site, "changes")
+        stream = self._key(site)
         if not (found := await self._group(site)):
             await self._create(site)
             found = await self._group(site)
@@ -98,24 +125,8 @@ class Changes:
         return found["last-delivered-id"], found["entries-read"], info["entries-added"] - info["length"]
 
     async def _group(self, site: SiteId) -> dict[str, Any]:
-        groups = await self._grouped(site, "XINFO", "GROUPS", self.keys.key(site, "changes"))
+        groups = await self._grouped(site, "XINFO", "GROUPS", self._key(site))
         return next((group for group in groups if group["name"] == self.group), {})
-
-    async def _grouped(self, site: SiteId, *command: str | int) -> Any:
-        try:
-            return await self.redis.do(*command)
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP") and "no such key" not in str(error):
-                raise
-        await self._create(site)
-        return await self.redis.do(*command)
-
-    async def _create(self, site: SiteId) -> None:
-        try:
-            await self.redis.do("XGROUP", "CREATE", self.keys.key(site, "changes"), self.group, "0", "MKSTREAM")
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
 
 
 def _change(entry: str, fields: dict[str, str]) -> Change:

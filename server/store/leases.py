@@ -42,7 +42,7 @@ class Lease:
             raise LeaseLost("another process writes to this target now, since this one did not for too long")
 
     async def release(self) -> None:
-        """Give it back; while Redis is unavailable it ends by itself."""
+        """Give it back, or wait for it no longer; while Redis is unavailable it ends by itself."""
         with suppress(RedisUnavailable):
             await self._ask("release")
 
@@ -58,7 +58,7 @@ class Leases:
         self.redis = redis
         self.keys = Keys(redis.namespace)
 
-    def lease(self, target: str, number: int = 0) -> Lease:
+    def lease(self, target: str, number: int | str = 0) -> Lease:
         """One of a target's leases, which is not taken yet."""
         names = [self.keys.target(target, "lease", str(number)), self.keys.target(target, "lease_queue", str(number))]
         return Lease(self.redis, names, uuid4().hex)
@@ -67,9 +67,9 @@ class Leases:
     async def held(self, target: str, number: int = 0) -> AsyncIterator[Lease]:
         """Wait for a lease in the order of asking, and hold it as long as the block. Raises RedisUnavailable."""
         lease = self.lease(target, number)
-        while not await lease.take():  # noqa: ASYNC110 - what it waits for is in another process
-            await asyncio.sleep(ASK_EVERY)
         try:
+            while not await lease.take():  # noqa: ASYNC110 - what it waits for is in another process
+                await asyncio.sleep(ASK_EVERY)
             yield lease
         finally:
             await lease.release()

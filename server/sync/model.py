@@ -234,12 +234,17 @@ class State(StrEnum):
 
     EQUAL = "equal"  # written, or nothing to write; read back
     DUE = "due"  # not yet, or again
+    DIFFERS = "differs"  # the target is only observed
     CONFLICT = "conflict"  # a person decides
     REFUSED = "refused"  # parked: the target refuses it
     UNSURE = "unsure"  # parked: the outcome of a write is not known
     MAPPING = "mapping"  # parked: the mapping has no value for what Wix says
     LIMIT = "limit"  # parked: more deactivations than max_deactivate
     NOT_KEPT = "not_kept"  # parked: what was written is not what is read
+
+
+PARKED = frozenset({State.REFUSED, State.UNSURE, State.MAPPING, State.LIMIT, State.NOT_KEPT})
+"""States in which a ticket is tried again only once a day, or when it, the mapping or the credentials change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 -- with: clock
--- lease: take, extend or give back the right to write to a target, which waiting processes get in the order of asking.
+-- lease: take, extend or give back the right to write to a target, which waiting processes get in the order of asking. Who
+--        waits no longer gives back too.
 -- keys   lease, queue of those who wait
 -- args   take | extend | release; the holder's token; microseconds that the lease lasts, and that one who waits is remembered
 --        without asking again
@@ -11,6 +12,11 @@ local lease, queue = unpack(KEYS)
 local how, token, lasts, remembered = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local holder = redis.call('GET', lease)
 if how == 'release' then
+  for _, member in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
+    if string.match(member, '^%d+:(.*)$') == token then
+      redis.call('ZREM', queue, member)
+    end
+  end
   if holder == token then
     redis.call('DEL', lease)
     return 1

@@ -1,0 +1,177 @@
+"""Compares all followed events with their target from time to time, and marks what differs.
+
+In: followed events. Out: due tickets, and what is remembered of those that are equal, which rebuilds a memory that was lost. Marks
+are spread over time, so that a change of a ticket does not wait behind them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from server import logs, metrics
+from server.errors import RedisUnavailable, TargetError, TargetForbidden
+from server.logs import RepeatedWarning
+from server.model import EventId, SiteId, TicketId
+from server.store.sync_records import FollowedEvent, StoredRecord
+from server.sync.applied import applied_json
+from server.sync.applier import Applier
+from server.sync.mapped_events import MappedEvent
+from server.sync.model import PARKED, Deleted, State, Wanted
+from server.sync.planner import Compared, Comparison
+
+EVERY = 3600.0
+"""Seconds between two audits of an event."""
+LOOK_EVERY = 2.0
+"""Seconds between two looks for an event whose audit is due."""
+SPREAD = 0.5
+"""Seconds between the due times of two tickets that an audit marks."""
+
+log = logs.logger("sync")
+
+
+class Audit:
+    """The audits of one target. *sites* answers the known sites, *clock* gives seconds since 1970."""
+
+    def __init__(
+        self,
+        applier: Applier,
+        sites: Callable[[], Collection[SiteId]],
+        *,
+        every: float = EVERY,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.applier = applier
+        self.settings = applier.settings
+        self.stores = applier.stores
+        self._every = every
+        self._sites = sites
+        self._clock = clock
+        # Events that were found not to be followed, until when that is believed.
+        self._not_followed: dict[tuple[SiteId, EventId], float] = {}
+        self._failed = RepeatedWarning(log, "audit_failed")
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Audit until *stopping* is set."""
+        while not stopping.is_set():
+            try:
+                await self.look()
+            except RedisUnavailable as error:
+                self._failed.warn("redis", target=self.settings.name, error=str(error))
+            except TargetError as error:
+                self._failed.warn("target", target=self.settings.name, error=str(error))
+            else:
+                self._failed.resolved("redis", target=self.settings.name)
+                self._failed.resolved("target", target=self.settings.name)
+            try:
+                async with asyncio.timeout(LOOK_EVERY):
+                    await stopping.wait()
+            except TimeoutError:
+                pass
+
+    async def look(self) -> None:
+        """Audit the events whose audit is due. Raises RedisUnavailable, TargetError."""
+        state = await self.stores.targets.read(self.settings.name)
+        if state.paused is not None or state.wait_until > self._clock():
+            return
+        if await self.stores.targets.settings_changed(self.settings.name, self.settings.digest):
+            await self._try_parked_again()
+        for site in self._sites():
+            followed = await self.stores.records.followed(site, self.settings.name)
+            for event in await self.applier.events.all(site):
+                known = followed.get(event.event)
+                if known is None:
+                    await self._follow_if_applied(event)
+                elif self._clock() - known.audit_at >= self._every and known.wait_until <= self._clock():
+                    await self._audit(event, known)
+
+    async def record(self, comparison: Comparison) -> None:
+        """Remember what a comparison has found equal."""
+        for one in comparison.tickets:
+            if one.operation is None:
+                await self._remember_equal(comparison.event, one)
+
+    async def _audit(self, event: MappedEvent, followed: FollowedEvent) -> None:
+        lease = self.stores.leases.lease(self.settings.name, "audit")
+        if not await lease.take():
+            return
+        try:
+            comparison = await self.applier.planner.compare(event)
+        except TargetForbidden as error:
+            waits = replace(followed, error=str(error), faults=followed.faults + 1, wait_until=self._clock() + 60)
+            await self.stores.records.follow(event.site, self.settings.name, waits)
+            return
+        finally:
+            await lease.release()
+        await self.record(comparison)
+        differing = [one for one in comparison.tickets if one.operation and not self._is_parked(one)]
+        for place, one in enumerate(differing):
+            await self.stores.due.mark(event.site, self.settings.name, [one.ticket], place * SPREAD)
+        metrics.sync_marks.labels(self.settings.name, "audit").inc(len(differing))
+        done = replace(
+            followed,
+            title=event.title or followed.title,
+            target_event=event.target_event,
+            audit_at=self._clock(),
+            left_alone=comparison.plan.left_alone,
+            notes=comparison.plan.notes,
+            faults=0,
+            error="",
+            wait_until=0.0,
+        )
+        await self.stores.records.follow(event.site, self.settings.name, done)
+        log.info(
+            "audited",
+            target=self.settings.name,
+            site=event.site,
+            id=event.event,
+            equal=comparison.plan.equal,
+            differ=len(differing),
+        )
+
+    def _is_parked(self, one: Compared) -> bool:
+        """Whether it waits for a person, or for its daily try: an audit changes nothing about that."""
+        return one.memory.state in PARKED and one.memory.digest == self.settings.digest
+
+    async def _follow_if_applied(self, event: MappedEvent) -> None:
+        """Follow an event again whose records bear the ids of its tickets: it was applied, and Redis has lost that."""
+        key = (event.site, event.event)
+        if self._not_followed.get(key, 0.0) > self._clock():
+            return
+        tickets = set(await self.stores.definitions.of_event(event.site, event.event))
+        records = await self.applier.target.list(event.target_event)
+        if tickets.isdisjoint(one.ticket for one in records):
+            self._not_followed[key] = self._clock() + self._every
+            return
+        followed = FollowedEvent(event.event, event.target_event, event.title, self._clock())
+        await self.stores.records.follow(event.site, self.settings.name, followed)
+        log.info("followed_again", target=self.settings.name, site=event.site, id=event.event)
+
+    async def _try_parked_again(self) -> None:
+        """The mapping or the credentials have changed: that may have been what was wrong."""
+        for site in self._sites():
+            states = await self.stores.records.states(site, self.settings.name)
+            waiting = [ticket for ticket, (state, _) in states.items() if state in PARKED or state == State.CONFLICT]
+            await self.stores.due.mark(site, self.settings.name, waiting)
+            for event in (await self.stores.records.followed(site, self.settings.name)).values():
+                await self.stores.records.follow(site, self.settings.name, replace(event, audit_at=0.0, wait_until=0.0))
+
+    async def _remember_equal(self, event: MappedEvent, one: Compared) -> None:
+        if isinstance(one.wanted, Deleted):
+            return
+        record = one.found.bearing[0]
+        same = one.memory.state == State.EQUAL and one.memory.record == record.key
+        if not isinstance(one.wanted, Wanted) or (same and one.memory.applied == applied_json(one.wanted)):
+            return
+        memory = StoredRecord(
+            event=event.event,
+            name=one.wanted.name,
+            record=record.key,
+            applied=applied_json(one.wanted),
+            applied_at=self._clock(),
+            state=State.EQUAL,
+            state_at=self._clock(),
+            attempt=one.memory.attempt,
+            digest=self.settings.digest,
+        )
+        await self.stores.records.write(event.site, self.settings.name, TicketId(one.ticket), memory)

@@ -1,0 +1,62 @@
+"""How many records may be taken off sale by themselves: a mistake must not empty an event.
+
+In: a deleted ticket whose record is to be taken off sale. Out: nothing, or why it waits for a person. More than `max_deactivate`
+of an event in an hour, and more than a fifth of it, needs a person who says the number; but for an event that Wix has deleted
+itself, of which no ticket is left.
+"""
+
+import time
+from collections.abc import Callable
+
+from server.model import TicketId
+from server.sync.mapped_events import MappedEvent
+from server.sync.mapping import TargetSettings
+from server.sync.stores import Stores
+
+HOUR = 3600.0
+SHARE = 5
+"""A fifth of an event."""
+
+
+class Deactivations:
+    """The deactivations of one target. Every method raises RedisUnavailable; *clock* gives seconds since 1970."""
+
+    def __init__(self, settings: TargetSettings, stores: Stores, *, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.stores = stores
+        self._clock = clock
+
+    async def refused(self, event: MappedEvent, ticket: TicketId) -> str:
+        """Why this one is not done by itself; "" where it may be."""
+        records = await self._tickets(event)
+        lately = await self.stores.records.deactivations(
+            event.site, self.settings.name, event.event, self._clock() - HOUR
+        )
+        count = lately + await self.pending(event, ticket)
+        if count <= max(self.settings.max_deactivate, len(records) / SHARE):
+            return ""
+        stored = await self.stores.definitions.event(event.site, event.event)
+        if stored and stored.left_out and not await self.stores.definitions.of_event(event.site, event.event):
+            return ""
+        return (
+            f"{count} of {len(records)} records would be taken off sale within an hour: a person has to say the number"
+        )
+
+    async def pending(self, event: MappedEvent, ticket: TicketId) -> int:
+        """How many tickets of the event are deleted in Wix and not yet at the target, this one among them."""
+        waiting = {ticket}
+        for one in await self._tickets(event):
+            stored = await self.stores.definitions.read(event.site, one)
+            if stored and stored.facts is None:
+                memory = await self.stores.records.read(event.site, self.settings.name, one)
+                if not memory.removed:
+                    waiting.add(one)
+        return len(waiting)
+
+    async def count(self, event: MappedEvent, ticket: TicketId) -> None:
+        """One was done."""
+        await self.stores.records.deactivated(event.site, self.settings.name, event.event, ticket, self._clock())
+
+    async def _tickets(self, event: MappedEvent) -> list[TicketId]:
+        states = await self.stores.records.states(event.site, self.settings.name)
+        return [ticket for ticket, (_, its) in states.items() if its == event.event]

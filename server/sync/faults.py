@@ -1,0 +1,46 @@
+"""What is wrong in a mapping file: all faults, each with its line.
+
+In: places, as paths of keys, and what is wrong there. Out: lines such as `sync.toml:16: default_price: a definition has no "prise".
+Did you mean price?`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from server.sync.toml_lines import Path, line_of
+
+
+class Faults:
+    """The faults of one file, of which *lines* has the line of each key (toml_lines.py)."""
+
+    def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
+        self._file = file
+        self._lines = lines
+        self._found: list[tuple[int, str]] = []
+
+    def add(self, text: str, *path: str) -> None:
+        """Note what is wrong at this key, or what its table lacks."""
+        self._found.append((line_of(self._lines, *path), text))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def texts(self) -> list[str]:
+        """The faults in the order of their lines."""
+        found = sorted(dict.fromkeys(self._found), key=lambda one: one[0])
+        return [f"{self._file}:{line}: {text}" for line, text in found]
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The cure for a misspelt word: the choice that is most like it, or all of them."""
+    known = sorted(choices)
+    if like := get_close_matches(word.lower(), known, 1) or get_close_matches(word, known, 1):
+        return f"Did you mean {like[0]}?"
+    return f"There are {', '.join(known)}."
+
+
+def quoted(value: object) -> str:
+    """A word of the file in an error, of which at most 40 characters are shown."""
+    text = str(value)
+    return json.dumps(text if len(text) <= 40 else f"{text[:39]}…", ensure_ascii=False)

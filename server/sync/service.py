@@ -1,0 +1,284 @@
+"""What the commands do: plan, apply, diff, status, and decisions of a person.
+
+In: names of targets, events and tickets, as a person writes them. Out: values of model.py. A plan writes nothing; what writes does
+so under the same leases as the workers, so that both may run at once.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from server.errors import LeaseLost, NotStarted
+from server.model import EventId, SiteId, TicketId
+from server.redis.client import RedisClient
+from server.store.sync_due import LASTS as CLAIM_LASTS
+from server.store.sync_due import Claimed
+from server.store.sync_records import FollowedEvent
+from server.sync.applier import Applier
+from server.sync.audit import Audit
+from server.sync.budget import open_target
+from server.sync.mapped_events import MappedEvent
+from server.sync.mapping import Mode, TargetSettings
+from server.sync.model import (
+    Diff,
+    Kind,
+    Operation,
+    Outcome,
+    Parked,
+    Plan,
+    Reason,
+    State,
+    Summary,
+    TargetStatus,
+    TicketDiff,
+)
+from server.sync.planner import Comparison
+from server.sync.status import Statuses
+from server.sync.stores import Stores
+from server.sync.work import Allowed
+from server.wire import guid
+
+Progress = Callable[[Outcome, int, int], None]
+"""Called with what became of each operation, how many are done, and of how many."""
+
+TRIES = 6
+"""How often an operation is tried while the target gives no answer, before it is left to the workers."""
+
+
+class Sync:
+    """The facade for commands; *targets* are those of sync.toml. Its methods raise TicketCounterError, with what to do."""
+
+    def __init__(
+        self, redis: RedisClient, targets: Mapping[str, TargetSettings], *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.stores = Stores.of(redis)
+        self.targets = targets
+        self._clock = clock
+        self._statuses = Statuses(targets, self.stores, clock=clock)
+        self._appliers: dict[str, Applier] = {}
+
+    async def aclose(self) -> None:
+        """Close the connections to the targets."""
+        for applier in self._appliers.values():
+            await applier.target.aclose()
+
+    # -- plans --
+
+    async def plan(self, target: str, event: str, *, site: str | None = None) -> Plan:
+        """What would be done to an event; *event* is an id or a slug."""
+        return (await self._compare(target, event, site)).plan
+
+    async def diff(self, target: str, event: str, *, site: str | None = None) -> Diff:
+        """Field by field, where the records of an event differ from Wix."""
+        comparison = await self._compare(target, event, site)
+        tickets = [
+            TicketDiff(
+                one.ticket,
+                one.operation.name,
+                one.operation.record or "",
+                one.memory.applied_at if one.memory.applied is not None else None,
+                one.operation.fields,
+                one.operation.options,
+            )
+            for one in comparison.tickets
+            if one.operation and one.operation.kind is Kind.UPDATE
+        ]
+        plan = comparison.plan
+        return Diff(plan, tuple(tickets), plan.equal, len(plan.operations) - len(tickets))
+
+    async def apply(
+        self,
+        plan: Plan,
+        *,
+        adopt: bool = False,
+        replace: frozenset[str] = frozenset(),
+        deactivate: int | None = None,
+        progress: Progress | None = None,
+    ) -> Summary:
+        """Do what a plan says, and follow the event from then on.
+
+        *adopt*: records of the same name are adopted. *replace*: tickets whose record is replaced by a new one. *deactivate*: how
+        many records may be taken off sale, where that is more than happens by itself.
+        """
+        applier = self._applier(plan.target)
+        self._refuse_to_write(plan.target)
+        began = self._clock()
+        site, event = SiteId(plan.site), EventId(plan.event)
+        mapped = MappedEvent(site, event, plan.title, plan.target_event.key)
+        count = plan.count(Kind.DEACTIVATE)
+        may_deactivate = deactivate is not None and deactivate >= count
+        if deactivate is not None and not may_deactivate:
+            raise NotStarted(
+                f"the plan takes {count} records off sale, more than {deactivate}: look at it, and say {count}"
+            )
+        outcomes: list[Outcome] = []
+        for operation in plan.operations:
+            allowed = Allowed(adopt, operation.ticket in replace, may_deactivate)
+            if operation.reason is Reason.COPIED:
+                outcome = Outcome(operation, State.CONFLICT, operation.text, operation.record)
+            else:
+                outcome = await self._bring(applier, site, TicketId(operation.ticket), allowed)
+                outcome = replace_operation(outcome, operation)
+            outcomes.append(outcome)
+            if progress:
+                progress(outcome, len(outcomes), len(plan.operations))
+        await self._follow(applier, mapped)
+        # What is equal is remembered too: its memory may have been lost.
+        audit = Audit(applier, lambda: [site])
+        await audit.record(await applier.planner.compare(mapped))
+        done = Counter(one.operation.kind for one in outcomes if one.state is State.EQUAL)
+        left = tuple(one for one in outcomes if one.state is not State.EQUAL)
+        return Summary(dict(done), left, self._clock() - began)
+
+    # -- status --
+
+    async def status(self) -> tuple[TargetStatus, ...]:
+        """The status of each target."""
+        return await self._statuses.all()
+
+    async def parked(self, target: str | None = None) -> tuple[Parked, ...]:
+        """What is parked or in conflict, oldest first."""
+        if target is not None:
+            self._settings(target)
+        return await self._statuses.parked(target)
+
+    # -- decisions --
+
+    async def retry(self, target: str | None = None, ticket: str | None = None) -> int:
+        """Make parked tickets due, or a certain one; answers how many."""
+        count = 0
+        for one in await self.parked(target):
+            if ticket is None or one.ticket == guid(ticket):
+                memory = await self.stores.records.read(SiteId(one.site), one.target, TicketId(one.ticket))
+                await self.stores.records.write(
+                    SiteId(one.site), one.target, TicketId(one.ticket), replace(memory, tries=0, state=State.DUE)
+                )
+                await self.stores.due.mark(SiteId(one.site), one.target, [TicketId(one.ticket)])
+                count += 1
+        return count
+
+    async def adopt(self, target: str, ticket: str, record: str) -> Outcome:
+        """Give a record the id of a ticket, which other records lose, and bring the ticket to it."""
+        applier = self._applier(target)
+        self._refuse_to_write(target)
+        id_ = TicketId(guid(ticket) or _no_ticket(ticket))
+        site, event = await self._event_of(applier, id_)
+        records = await applier.target.list(event.target_event)
+        chosen = next((one for one in records if one.key == record), None)
+        if chosen is None:
+            raise NotStarted(f"event {event.target_event} of {target} has no record {record}")
+        if chosen.ticket and chosen.ticket != id_:
+            raise NotStarted(f"record {record} bears the id of ticket {chosen.ticket}: clear that in the target first")
+        async with self.stores.leases.held(target) as lease:
+            for other in records:
+                if other.ticket == id_ and other.key != record:
+                    await applier.target.mark(event.target_event, other, None, lease.extend)
+            if not chosen.ticket:
+                await applier.target.mark(event.target_event, chosen, id_, lease.extend)
+        return await self._bring(applier, site, id_, Allowed(adopt=True))
+
+    async def pause(self, target: str, reason: str) -> None:
+        """Write nothing to a target until `resume`; what changes meanwhile stays due."""
+        self._settings(target)
+        await self.stores.targets.pause(target, reason, self._clock())
+
+    async def resume(self, target: str) -> None:
+        """Go on, at once."""
+        self._settings(target)
+        await self.stores.targets.resume(target)
+
+    # -- parts --
+
+    async def _compare(self, target: str, event: str, site: str | None) -> Comparison:
+        applier = self._applier(target)
+        mapped = await applier.events.find(await self._sites(site), event)
+        return await applier.planner.compare(mapped)
+
+    async def _bring(self, applier: Applier, site: SiteId, ticket: TicketId, allowed: Allowed) -> Outcome:
+        """Bring one ticket now; one that the target does not answer for is tried again, and then left to the workers."""
+        name = applier.settings.name
+        outcome = None
+        for _ in range(TRIES):
+            await self._until_answering(name)
+            # Before the lease: all others wait for that, and a claim of a process that died lasts longer.
+            claimed = await self._claimed(site, name, ticket)
+            async with self.stores.leases.held(name) as lease:
+                try:
+                    outcome = await applier.bring(claimed, lease, allowed)
+                except LeaseLost:
+                    continue
+            if outcome.state is not State.DUE:
+                return outcome
+        return outcome or Outcome(Operation(Kind.UPDATE, ticket, "", None, Reason.NOT_KNOWN), State.DUE, "no lease")
+
+    async def _claimed(self, site: SiteId, target: str, ticket: TicketId) -> Claimed:
+        """Claim the ticket, after the process that has it: one that died has it until its claim ends."""
+        deadline = time.monotonic() + CLAIM_LASTS + 5
+        while (claimed := await self.stores.due.claim(site, target, ticket)) is None:
+            if time.monotonic() > deadline:
+                raise NotStarted(f"another process has had ticket {ticket} for more than {CLAIM_LASTS:.0f} s")
+            await asyncio.sleep(0.1)
+        return claimed
+
+    async def _until_answering(self, target: str) -> None:
+        """Wait while the target waits after a fault."""
+        while (wait := (await self.stores.targets.read(target)).wait_until - self._clock()) > 0:  # noqa: ASYNC110 - it is another process that ends the wait
+            await asyncio.sleep(min(wait, 1.0))
+
+    async def _follow(self, applier: Applier, event: MappedEvent) -> None:
+        name = applier.settings.name
+        known = (await self.stores.records.followed(event.site, name)).get(event.event)
+        now = self._clock()
+        followed = known or FollowedEvent(event.event, event.target_event, event.title, now)
+        await self.stores.records.follow(
+            event.site, name, replace(followed, target_event=event.target_event, title=event.title, audit_at=now)
+        )
+        # What changed since the plan was made.
+        tickets = await self.stores.definitions.of_event(event.site, event.event)
+        states = await self.stores.records.states(event.site, name)
+        await self.stores.due.mark(event.site, name, [one for one in tickets if one not in states])
+
+    async def _event_of(self, applier: Applier, ticket: TicketId) -> tuple[SiteId, MappedEvent]:
+        for site in await self._sites():
+            stored = await self.stores.definitions.read(site, ticket)
+            if stored and stored.event:
+                event = await applier.events.of(site, stored.event)
+                if event:
+                    return site, event
+        raise NotStarted(f"no ticket {ticket} is known of an event that {applier.settings.name} has")
+
+    async def _sites(self, only: str | None = None) -> list[SiteId]:
+        known = sorted(await self.stores.schedule.sites())
+        if only is None:
+            return known
+        wanted = guid(only)
+        if wanted not in known:
+            raise NotStarted(f"no site {only!r} is known: {', '.join(known) or 'there is none yet'}")
+        return [SiteId(wanted)] if wanted else []
+
+    def _settings(self, target: str) -> TargetSettings:
+        if target not in self.targets:
+            named = ", ".join(self.targets) or "it has none"
+            raise NotStarted(f"sync.toml has no target {target!r}; its targets: {named}")
+        return self.targets[target]
+
+    def _refuse_to_write(self, target: str) -> None:
+        if self.targets[target].mode is Mode.OBSERVE:
+            raise NotStarted(f'target {target} has mode = "observe": nothing is written to it')
+
+    def _applier(self, target: str) -> Applier:
+        if target not in self._appliers:
+            settings = self._settings(target)
+            self._appliers[target] = Applier(settings, open_target(settings, self.stores.targets), self.stores)
+        return self._appliers[target]
+
+
+def replace_operation(outcome: Outcome, operation: Operation) -> Outcome:
+    """The outcome with the operation of the plan, where the ticket was found equal meanwhile."""
+    return replace(outcome, operation=operation) if outcome.state is State.EQUAL else outcome
+
+
+def _no_ticket(text: str) -> str:
+    raise NotStarted(f"{text!r} is not a ticket definition id (a GUID)")

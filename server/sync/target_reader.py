@@ -1,0 +1,248 @@
+"""Reads one target of the mapping file: its settings; mapping_reader.py reads its mapping.
+
+In: its table, as tomllib reads it, and the environment. Out: TargetSettings; what is wrong is added to the Faults.
+"""
+
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from server.query import LONGEST_NAME
+from server.sync.faults import Faults, did_you_mean, quoted
+from server.sync.kinds import TargetKind
+from server.sync.mapping import Mode, OnDelete, Quota, TargetSettings
+from server.sync.mapping_reader import with_mapping
+from server.sync.targets.addresses import is_public
+from server.wire import guid
+
+GENERAL: Mapping[str, str] = {
+    "kind": "what it is",
+    "mode": '"apply", or "observe": then plan, diff and status work, and nothing is ever written',
+    "quota": '"limit": the target gets Wix\'s limit and counts its own sales; "unsold": it gets what Wix has left',
+    "on_delete": 'what happens to the record of a ticket that is deleted in Wix: "deactivate", or "delete" where the target allows it',
+    "max_deactivate": "an hour and event: more, and more than a fifth of the event, are not taken off sale before you say the number",
+    "requests_per_minute": "how many requests it gets at most",
+    "allow_http": "whether its address may begin with http://, so that everyone on the way can read along",
+    "allow_private": "whether it may be in a private network",
+    "events": "which event of Wix (its id or slug) is which event of the target",
+    "fields": "the mapping",
+    "options": "the mapping of each option of a ticket",
+    "left_out": "what of Wix is not mapped, and why",
+}
+"""The settings of every target."""
+
+MOST_DEACTIVATED, MOST_REQUESTS = 10_000, 6_000
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_TOKEN = re.compile(r"[!-~]+( [!-~]+)*")
+_SECRET_KEY = re.compile(r"(api_?)?(key|token)|secret|password|passphrase|authorization|bearer", re.IGNORECASE)
+_SLUG = re.compile(rf"[^\s/?#\x00-\x1f\x7f]{{1,{LONGEST_NAME}}}")
+E = TypeVar("E", bound=StrEnum)
+
+
+class TargetReader:
+    """Reads the target of this name from its table."""
+
+    def __init__(self, name: str, table: Mapping[str, Any], faults: Faults, environ: Mapping[str, str]) -> None:
+        self._name = name
+        self._table = table
+        self._faults = faults
+        self._environ = environ
+
+    def target(self, known: Mapping[str, TargetKind]) -> TargetSettings | None:
+        """Its settings; None where its kind is not known. With faults they are of no use."""
+        said = self._table.get("kind")
+        if not isinstance(said, str) or said not in known:
+            text = f"there is no kind {quoted(said)}. {did_you_mean(str(said), known)}"
+            self._fault(text if "kind" in self._table else f"kind is missing: {' or '.join(known)}", "kind")
+            return None
+        kind = known[said]
+        self._check_keys(kind)
+        secret = self._secret(kind)
+        self._check_secrets(secret)
+        found = TargetSettings(
+            name=self._name,
+            kind=kind.name,
+            url=self._url() if "url" in kind.settings else "",
+            secret=SecretStr(secret),
+            events=self._events(),
+            rules=(),
+            mode=self._choice("mode", Mode.APPLY),
+            quota=self._choice("quota", Quota.LIMIT),
+            on_delete=self._choice("on_delete", OnDelete.DEACTIVATE),
+            max_deactivate=self._count("max_deactivate", 3, 0, MOST_DEACTIVATED),
+            requests_per_minute=self._count("requests_per_minute", 300, 1, MOST_REQUESTS),
+            allow_http=self._flag("allow_http"),
+            allow_private=self._flag("allow_private"),
+            own=self._own(kind),
+        )
+        return with_mapping(found, self._table, kind, self._faults)
+
+    def _fault(self, text: str, *key: str) -> None:
+        self._faults.add(text, "targets", self._name, *key)
+
+    # -- keys and secrets --
+
+    def _check_keys(self, kind: TargetKind) -> None:
+        known = {*GENERAL, *kind.settings, *kind.optional, *([kind.secret] if kind.secret else [])}
+        for key in self._table:
+            if key in known:
+                continue
+            if _SECRET_KEY.fullmatch(key) and kind.secret:
+                self._fault(
+                    f"{key}: no secret belongs into this file: put it into the environment or .env, and name the variable: "
+                    f'{kind.secret} = "{kind.variable(self._name)}"',
+                    key,
+                )
+            else:
+                self._fault(f"a target of kind {kind.name} has no {quoted(key)}. {did_you_mean(key, known)}", key)
+
+    def _secret(self, kind: TargetKind) -> str:
+        """The secret of the environment, or "" where the kind needs none, or it is wrong."""
+        if not kind.secret:
+            return ""
+        named = self._table.get(kind.secret)
+        if named is None:
+            self._fault(
+                f'{kind.secret} is missing: name the variable that has the secret, as "{kind.variable(self._name)}"'
+            )
+        elif not isinstance(named, str) or not _VARIABLE.fullmatch(named):
+            self._fault(
+                f"{kind.secret} is the name of a variable in capitals, such as {kind.variable(self._name)}, and never the secret itself",
+                kind.secret,
+            )
+        elif not (value := self._environ.get(named, "")):
+            self._fault(f"{kind.secret}: {named} is not set: put it into the environment or into .env", kind.secret)
+        elif not _TOKEN.fullmatch(value):
+            self._fault(
+                f"{kind.secret}: the value of {named} has characters that no secret has: copy it again", kind.secret
+            )
+        else:
+            return value
+        return ""
+
+    def _check_secrets(self, secret: str) -> None:
+        """No text of the table may be a secret."""
+        for path, text in _texts(self._table):
+            if "whsec_" in text or (len(secret) >= 8 and secret in text):
+                self._fault(
+                    f"{path[0]}: a secret stands in this file: put it into the environment, and change it", *path
+                )
+
+    # -- settings --
+
+    def _url(self) -> str:
+        url = self._table.get("url")
+        try:
+            parts = urlsplit(url) if isinstance(url, str) else None
+            host, _ = (parts.hostname, parts.port) if parts else (None, None)
+        except ValueError:
+            host = None
+        if not isinstance(url, str) or not parts or not host or parts.scheme not in {"http", "https"}:
+            missing = "url is missing: write" if url is None else "url is no address: write one such as"
+            self._fault(f'{missing} "https://tickets.example.org"', "url")
+            return ""
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment or " " in url:
+            self._fault("url may have no name, password, blank, ? or #, since it is shown in logs", "url")
+        if parts.scheme == "http" and not self._table.get("allow_http"):
+            self._fault(
+                "url: with http:// everyone on the way can read along: use https://, or set allow_http = true", "url"
+            )
+        if _is_private(host) and not self._table.get("allow_private"):
+            self._fault(f"url: {host} is a private address: if that is right, set allow_private = true", "url")
+        return url
+
+    def _events(self) -> dict[str, str]:
+        given = self._table.get("events", {})
+        if not isinstance(given, dict):
+            self._fault(
+                'events is a table such as { spring-gala = "ev1" }: Wix id or slug = event of the target', "events"
+            )
+            return {}
+        found: dict[str, str] = {}
+        for name, event in given.items():
+            wix = guid(name) or name
+            if not _SLUG.fullmatch(name):
+                self._fault(
+                    f"events: {quoted(name)} is no event's id or slug: copy it from the address of its page",
+                    "events",
+                    name,
+                )
+            elif (
+                not isinstance(event, str) or not event.strip() or not event.isprintable() or len(event) > LONGEST_NAME
+            ):
+                self._fault(f'events: {name} needs the event of the target as a text, such as "ev1"', "events", name)
+            elif wix in found:
+                self._fault(f"events: {wix} stands there twice: remove one", "events", name)
+            elif event in found.values():
+                self._fault(
+                    f"events: two events of Wix are {quoted(event)}, whose records could not be told apart",
+                    "events",
+                    name,
+                )
+            else:
+                found[wix] = event
+        return found
+
+    def _own(self, kind: TargetKind) -> dict[str, Any]:
+        found = {}
+        for key in (*kind.settings, *sorted(kind.optional)):
+            value = self._table.get(key)
+            if key == "url" or (value is None and key in kind.optional):
+                continue
+            if value is None:
+                self._fault(f"{key} is missing: write it as {key} = {quoted(kind.settings[key])}", key)
+            elif not isinstance(value, str | int | bool) or (isinstance(value, str) and not value.strip()):
+                self._fault(f"{key} is a text, a whole number, true or false", key)
+            found[key] = value
+        return found
+
+    def _choice(self, key: str, default: E) -> E:
+        value = self._table.get(key, default)
+        if isinstance(value, str) and value in set(type(default)):
+            return type(default)(value)
+        self._fault(f"{key} is {quoted(value)}; it can be {' or '.join(type(default))}", key)
+        return default
+
+    def _count(self, key: str, default: int, least: int, most: int) -> int:
+        value = self._table.get(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        self._fault(f"{key} is a whole number from {least} to {most}", key)
+        return default
+
+    def _flag(self, key: str) -> bool:
+        value = self._table.get(key, False)
+        if not isinstance(value, bool):
+            self._fault(f"{key} is true or false, without quotes", key)
+        return value is True
+
+
+def _is_private(host: str) -> bool:
+    """Whether this host is a private address as it is written; a name is looked up only when it is called."""
+    try:
+        address = str(ip_address(host))
+    except ValueError:
+        try:
+            address = socket.inet_ntoa(socket.inet_aton(host))  # also 127.1 and 0x7f000001, as the system reads them
+        except OSError:
+            return host == "localhost" or host.endswith(".localhost")
+    return not is_public(address)
+
+
+def _texts(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text of a table, with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, *path, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, *path)
