@@ -82,7 +82,7 @@ class Due:
         # A ticket whose lease has ended is due too: its process died.
         for key in self._keys(site, target):
             count += int(await self.redis.do("ZCOUNT", key, "-inf", at))
-            for score in (await self.redis.do("ZRANGE", key, 0, 0, "WITHSCORES"))[1:]:
+            for _, score in await self.redis.do("ZRANGE", key, 0, 0, "WITHSCORES"):
                 since = min(since, float(score))
         return Backlog(count, seconds(at - since) if count else None)
 
