@@ -1,164 +1,316 @@
-"""A site whose tickets are brought to a model of a target: what Wix says, one worker's parts, and the target.
+"""Sync as it is deployed, with everything real: the local Wix, Valkey, processes of the product, and pretix behind a proxy.
 
-rig.says(ticket, name="…", price="…")   a read of Wix is stored
-await rig.bring(ticket)                  one pass of the applier
-rig.target                               the model (model_target.py)
+    sync          a SyncRig: `await sync.add_event(30)`, `await sync.apply(event)`, `await sync.serve()`, `await sync.equal()`
+    sync_alone    the same with a pretix of its own, to kill and restore
+
+SYNC_TEST_SIZE is the size of the scenarios in tenths: 1 in CI, 10 by hand.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+import os
+import random
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import Any, Self
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from pydantic import SecretStr
+import pytest
 
-from server.counter import Rules
-from server.model import EventId, SiteId, TicketId
-from server.store.sync_records import FollowedEvent, StoredRecord
-from server.sync.applier import Applier
-from server.sync.audit import Audit
-from server.sync.mapped_events import MappedEvent
-from server.sync.mapping import Rule, TargetSettings
-from server.sync.model import Outcome
-from server.sync.stores import Stores
-from server.sync.work import NOTHING_MORE, Allowed
-from tests.rig.fake_reader import EVENT, FakeReader, definition
-from tests.rig.model_target import ModelTarget
-from tests.rig.server import SITE
-from tests.rig.wix import ManualClock
+from sandbox.model import Ticket
+from tests.rig.deployment import Deployment
+from tests.rig.http_proxy import Exchange, HttpProxy, http_proxy
+from tests.rig.key_table import unlisted
+from tests.rig.pretix import PretixServer, PretixServers
+from tests.rig.pretix_equal import differences, doubles, half_made
+from tests.rig.process import Command, Run
+from tests.rig.redis import RedisServer, Servers
+from tests.rig.server import until
+from tests.rig.wix import WixRig
 
-NAME = "box"
-TARGET_EVENT = "ev1"
-EVENT_ID = EventId(EVENT)
-SITE_ID = SiteId(SITE)
-OTHER_EVENT = EventId("0b5f1a2e-4444-4444-8444-00000000e002")
+SIZE = int(os.environ.get("SYNC_TEST_SIZE", "1"))
+"""Tenths of the full size."""
+TARGET = "box"
+RECONCILE = 10
+"""Seconds within which a lost webhook does no harm."""
+IN_TIME = 5.0
+"""Seconds within which an edit in Wix is in pretix."""
+PATIENCE = 120.0
 
-SETTINGS = TargetSettings(
-    name=NAME,
-    kind="model",
-    url="https://box.example.org",
-    secret=SecretStr("a-secret-of-no-one"),
-    events={EVENT: TARGET_EVENT, OTHER_EVENT: "ev2"},
-    rules=(
-        Rule("name", source="name"),
-        Rule("price", source="price"),
-        Rule("limit", source="limit"),
-        Rule("active", source="hidden", convert="not"),
-        Rule("note", constant="from Wix", initial=True),
-    ),
-    options=(Rule("name", source="option.name"), Rule("price", source="option.price")),
-)
+FILE = """
+format = 1
+[targets.{target}]
+kind = "pretix"
+url = "{url}"
+organizer = "{organizer}"
+token_env = "BOX_TOKEN"
+allow_http = true
+allow_private = true
+requests_per_minute = 6000
+events = {{ {events} }}
+{more}
+"""
 
 
-def ticket_id(number: int) -> TicketId:
-    """A ticket definition id."""
-    return TicketId(f"11111111-bbbb-4bbb-8bbb-{number:012}")
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The last line as JSON."""
+        return json.loads(self.out.splitlines()[-1])
+
+    def __str__(self) -> str:
+        return f"exit status {self.status}\n{self.out}\n{self.err}"
 
 
-def facts_of(
-    ticket: str,
-    *,
-    name: str = "General admission",
-    price: str = "25.00",
-    options: dict[str, tuple[str, str]] | None = None,
-    limit: int | None = 100,
-    hidden: bool = False,
-    currency: str = "EUR",
-    event: EventId = EVENT_ID,
-) -> dict[str, Any]:
-    """A definition as Wix's JSON; *options*: name and price by option id."""
-    method: dict[str, Any] = {"fixedPrice": {"value": price, "currency": currency}}
-    if options is not None:
-        details = [
-            {"optionId": id_, "name": its, "price": {"value": amount, "currency": currency}}
-            for id_, (its, amount) in options.items()
-        ]
-        method = {"pricingOptions": {"optionDetails": details}}
-    found = {"id": ticket, "eventId": event, "name": name, "hidden": hidden, "pricingMethod": method}
-    return {**found, "limited": False} if limit is None else {**found, "limited": True, "initialLimit": limit}
+@dataclass(frozen=True, slots=True)
+class SyncedEvent:
+    """An event of Wix and its event in pretix; *deleted* are ids of tickets that were deleted."""
+
+    id: str
+    slug: str
+    pretix: str
+    deleted: list[str] = field(default_factory=list)
 
 
 class SyncRig:
-    """One site, one target, one worker; the clock of sync is moved by hand, that of Redis is not."""
+    """Everything of one test. `pretix` is asked by the test itself; the product only knows the `proxy`."""
 
-    def __init__(self, redis_url: str, settings: TargetSettings, target: ModelTarget) -> None:
-        self.reader = FakeReader(redis_url, SITE)
-        self.settings = settings
-        self.target = target
-        self.clock = ManualClock()
-        self.stores = Stores.of(self.reader.store)
-        self.applier = self.new_applier()
-        self.chance = 0.5
+    def __init__(
+        self, *, wix: WixRig, pretix: PretixServer, proxy: HttpProxy, redis: RedisServer, command: Run, folder: Path
+    ) -> None:
+        self.wix = wix
+        self.pretix = pretix
+        self.proxy = proxy
+        self.redis = redis
+        self.events: list[SyncedEvent] = []
+        self.file = folder / "sync.toml"
+        self.more = ""
+        self.deployment = Deployment(
+            command,
+            redis.url,
+            wix.settings(),
+            SYNC_FILE=str(self.file),
+            BOX_TOKEN=pretix.token,
+            RECONCILE=str(RECONCILE),
+            LOG_LEVEL="DEBUG",
+        )
+        self.write_file()
 
-    @classmethod
-    @asynccontextmanager
-    async def on(
-        cls, redis_url: str, settings: TargetSettings = SETTINGS, target: ModelTarget | None = None
-    ) -> AsyncIterator[Self]:
-        """The rig on this Redis, with its site, of which every ticket is tracked, and its first event, which is followed."""
-        rig = cls(redis_url, settings, target or ModelTarget(steps=True))
-        try:
-            await rig.reader.schedule.add_site(SITE_ID, Rules(), everything=True)
-            await rig.follow()
-            yield rig
-        finally:
-            await rig.reader.aclose()
+    def write_file(self, more: str | None = None) -> None:
+        """Write sync.toml for all events; *more* are further lines of the target, which stay."""
+        self.more = self.more if more is None else more
+        events = ", ".join(f'"{one.id}" = "{one.pretix}"' for one in self.events)
+        self.file.write_text(
+            FILE.format(
+                target=TARGET, url=self.proxy.url, organizer=self.pretix.organizer, events=events, more=self.more
+            )
+        )
 
-    def new_applier(self, **changes: Any) -> Applier:
-        """The applier of another process, with other settings where *changes* has them."""
-        settings = replace(self.settings, **changes)
-        return Applier(settings, self.target, self.stores, chance=lambda: self.chance, clock=self.clock)
+    async def add_event(self, tickets: int, title: str = "Gala", currency: str = "EUR") -> SyncedEvent:
+        """Make an event with tickets of all kinds over the control API, and one of pretix for it; processes must not run yet."""
+        made = await self.control("POST", "/events", {"title": title})
+        await self.control("POST", f"/events/{made['id']}/fill", {"tickets": tickets, "currency": currency})
+        found = SyncedEvent(made["id"], made["slug"], await self.pretix.new_event(currency, name=title))
+        self.events.append(found)
+        self.write_file()
+        return found
+
+    # -- Wix --
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        """One request to the control API of the local Wix; answers its JSON."""
+        answer = await self.wix.http.request(method, f"/sandbox{path}", json=body)
+        assert 200 == answer.status_code, answer.text
+        return answer.json()
+
+    def tickets(self, event: SyncedEvent, kind: str | None = None) -> list[Ticket]:
+        """The tickets of an event now, or those of a kind of sandbox/seed.py."""
+        return [one for one in self.wix.world.tickets_of(event.id) if kind in (None, one.kind)]
+
+    async def edit(self, ticket: str, **members: Any) -> None:
+        """Change a ticket in Wix."""
+        await self.control("PATCH", f"/tickets/{ticket}", members)
+
+    async def delete(self, event: SyncedEvent, ticket: str) -> None:
+        """Delete a ticket in Wix."""
+        await self.control("DELETE", f"/tickets/{ticket}")
+        event.deleted.append(ticket)
+
+    # -- the product --
+
+    async def serve(self, workers: int = 1, **more: str) -> str:
+        """Start a web process and workers; webhooks go there. Answers its address."""
+        for _ in range(workers):
+            self.deployment.worker(**more)
+        url = await self.deployment.web(**more)
+        self.wix.send_to(url)
+        return url
+
+    async def known(self) -> None:
+        """Wait until every ticket of our events has been read from Wix."""
+        tickets = [ticket.id for event in self.events for ticket in self.tickets(event)]
+        site = self.wix.site
+        await until(lambda: self._all_stored(site, tickets), PATIENCE)
+
+    async def cli(self, *words: str, seconds: float = PATIENCE) -> Answer:
+        """Run one `ticket-counter sync` command to its end."""
+        command = self.start("sync", *words)
+        status, _ = await command.ended(seconds)
+        return Answer(status, command.out, command.err)
+
+    def start(self, *words: str) -> Command:
+        """Start one command, and do not wait for it."""
+        return self.deployment.start(*words, LOG_LEVEL="WARNING")
+
+    async def plan(self, event: SyncedEvent) -> Any:
+        """The plan of an event as JSON."""
+        answer = await self.cli("plan", event.id, "--to", TARGET, "--json")
+        assert 0 == answer.status, answer
+        return answer.json
+
+    async def apply(self, event: SyncedEvent, *options: str, status: int = 0) -> Any:
+        """Apply an event without a question; answers the last line's JSON."""
+        answer = await self.cli("apply", event.id, "--to", TARGET, "--yes", "--json", *options)
+        assert status == answer.status, answer
+        return answer.json
+
+    async def apply_all(self) -> None:
+        """Apply every event once; from then on they are followed."""
+        for event in self.events:
+            await self.apply(event)
+
+    # -- what is proven --
+
+    async def differences(self) -> list[str]:
+        """Every difference between Wix and pretix, over all events."""
+        return [
+            line
+            for event in self.events
+            for line in await differences(self.pretix, event.pretix, self.tickets(event), event.deleted)
+        ]
+
+    async def doubles(self) -> list[str]:
+        """Wix ids that stand twice in an event of pretix."""
+        return [id_ for event in self.events for id_ in await doubles(self.pretix, event.pretix)]
+
+    async def half_made(self) -> list[str]:
+        """Items that are on sale and not complete."""
+        return [line for event in self.events for line in await half_made(self.pretix, event.pretix)]
+
+    async def equal(self, seconds: float = PATIENCE) -> float:
+        """Wait until pretix is one to one with Wix; answers for how long. Fails with the differences."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while found := await self.differences():
+            if loop.time() - began > seconds:
+                status = await self.cli("parked")
+                raise AssertionError(
+                    f"after {seconds} s there are {len(found)} differences:\n" + "\n".join(found[:20]) + f"\n{status}"
+                )
+            await asyncio.sleep(0.1)
+        return loop.time() - began
+
+    async def quiet(self, seconds: float = 2.0) -> None:
+        """Wait until the product has sent nothing to pretix for so many seconds."""
+        number, since = len(self.proxy.exchanges), asyncio.get_running_loop().time()
+
+        def still() -> bool:
+            nonlocal number, since
+            now = asyncio.get_running_loop().time()
+            if len(self.proxy.exchanges) != number or self.proxy.at_work:
+                number, since = len(self.proxy.exchanges), now
+            return now - since > seconds
+
+        await until(still, PATIENCE)
 
     @property
-    def event(self) -> MappedEvent:
-        """The first event, with that of the target."""
-        return MappedEvent(SITE_ID, EVENT_ID, "", TARGET_EVENT)
+    def written(self) -> int:
+        """How many requests that write pretix was sent so far."""
+        return len(self.proxy.writes)
 
-    async def follow(self, event: EventId = EVENT_ID, target_event: str = TARGET_EVENT) -> None:
-        """The event was applied once."""
-        await self.stores.records.follow(SITE_ID, NAME, FollowedEvent(event, target_event, "Gala", self.clock()))
+    async def _all_stored(self, site: str, tickets: Sequence[str]) -> bool:
+        return None not in await self.deployment.stored(site, tickets, "read_at")
 
-    async def says(self, ticket: TicketId, *, unsold: int | None = 3, event: EventId = EVENT_ID, **facts: Any) -> None:
-        """Wix was read, and says this of the ticket."""
-        its = facts_of(ticket, event=event, **facts)
-        await self.reader.read(definition(ticket, unsold, event=event, name=its["name"], facts=its))
 
-    async def deletes(self, *tickets: TicketId) -> None:
-        """Wix answered 404 for these."""
-        for one in tickets:
-            await self.reader.delete(one)
+def record_of(exchange: Exchange) -> str | None:
+    """Which record of pretix a request writes: an item with its variations, or, of what is made, the ticket whose id it has."""
+    if found := re.search(r"/events/([^/]+)/items/(\d+)/", exchange.path):
+        return f"item {found[2]} of {found[1]}"
+    body = exchange.json
+    if isinstance(body, dict) and (named := re.search(r"wix:([0-9a-f-]{36})", json.dumps(body))):
+        return f"ticket {named[1]}"
+    if found := re.search(r"/events/([^/]+)/quotas/(\d+)/", exchange.path):
+        return f"quota {found[2]} of {found[1]}"
+    return None
 
-    async def bring(
-        self, ticket: TicketId, allowed: Allowed = NOTHING_MORE, *, applier: Applier | None = None
-    ) -> Outcome:
-        """Bring one ticket, as a worker or a command does."""
-        async with self.stores.leases.held(NAME) as lease:
-            claimed = await self.stores.due.claim(SITE_ID, NAME, ticket)
-            assert claimed is not None, "no other process has it"
-            return await (applier or self.applier).bring(claimed, lease, allowed)
 
-    async def memory(self, ticket: TicketId) -> StoredRecord:
-        """What is remembered of a ticket."""
-        return await self.stores.records.read(SITE_ID, NAME, ticket)
+def random_edit(rng: random.Random, rig: SyncRig, event: SyncedEvent) -> tuple[str, dict[str, Any]]:
+    """One random change of one random ticket that pretix can take: its id, and members as Wix's Update has them."""
+    ticket = rng.choice(rig.tickets(event))
+    number = rng.randrange(1, 10_000)
+    changes: list[dict[str, Any]] = [
+        {"name": f"{rng.choice(('Seat', 'Siège', 'Sitz', 'מושב', '座席'))} {number}"},
+        {"initialLimit": rng.choice((None, 0, number))},
+        {"hidden": not ticket.hidden},
+        {"salePeriod": {"startDate": f"20{rng.randrange(20, 30)}-01-01T10:00:00Z", "endDate": "2060-01-01T10:00:00Z"}},
+        {"salePeriod": {"displayNotOnSale": not ticket.shown_early}},
+        {"sortIndex": rng.randrange(200)},
+        {"pricingMethod": priced(ticket, rng)},
+    ]
+    return ticket.id, rng.choice(changes)
 
-    async def due_in(self, ticket: TicketId) -> float | None:
-        """Seconds until it is due, by Redis's clock; None = not before it is marked."""
-        at = await self.reader.store.do("ZSCORE", self.stores.due.keys.sync(SITE_ID, NAME, "due"), ticket)
-        if at is None:
-            return None
-        now, micro = await self.reader.store.do("TIME")
-        return float(at) / 1e6 - int(now) - int(micro) / 1e6
 
-    async def flush(self) -> None:
-        """All that sync remembers is lost; what was read of Wix is not."""
-        for name in await self.reader.store.do("KEYS", "tc:*sync*"):
-            await self.reader.store.do("DEL", name)
+def priced(ticket: Ticket, rng: random.Random) -> dict[str, Any]:
+    """Other prices of a ticket, in Wix's form: of one with options the first is renamed, and the last one may be new."""
+    currency = ticket.prices[0].currency
 
-    def audit(self) -> Audit:
-        """The audits of a process."""
-        return Audit(self.applier, lambda: [SITE_ID], clock=self.clock)
+    def money() -> dict[str, str]:
+        return {"value": f"{rng.randrange(1, 500)}.{rng.randrange(100):02}", "currency": currency}
 
-    def record(self, ticket: TicketId, event: str = TARGET_EVENT) -> Any:
-        """The one record that bears the id, as the model stores it."""
-        [found] = [one for one in self.target.stored[event].values() if one.ticket == ticket]
-        return found
+    if ticket.pricing.value != "options":
+        return {rng.choice(("fixedPrice", "guestPrice")): money()}
+    kept = ticket.prices[: max(1, len(ticket.prices) - rng.randrange(2))]
+    options: list[dict[str, Any]] = [
+        {"optionId": one.option, "name": one.name, "price": {"value": one.value, "currency": currency}} for one in kept
+    ]
+    options[0] |= {"name": f"Option {rng.randrange(1000)}", "price": money()}
+    if rng.random() < 0.5 and len(options) < 8:
+        options.append({"name": f"New {rng.randrange(1000)}", "price": money()})
+    return {"pricingOptions": {"optionDetails": options}}
+
+
+@pytest.fixture
+async def sync(
+    wix: WixRig, pretix: PretixServer, redis_server: Servers, command: Run, tmp_path: Path
+) -> AsyncIterator[SyncRig]:
+    """A deployment with sync, without events yet, and with the pretix that tests share."""
+    async with _rig(wix, pretix, redis_server(), command, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def sync_alone(
+    wix: WixRig, pretix_server: PretixServers, redis_server: Servers, command: Run, tmp_path: Path
+) -> AsyncIterator[SyncRig]:
+    """The same with a pretix of its own, which may be killed and restored."""
+    async with _rig(wix, pretix_server(), redis_server(), command, tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _rig(
+    wix: WixRig, pretix: PretixServer, redis: RedisServer, command: Run, folder: Path
+) -> AsyncIterator[SyncRig]:
+    wix.knobs.turn(rate_limit=100_000)
+    async with http_proxy(pretix.url) as proxy:
+        yield SyncRig(wix=wix, pretix=pretix, proxy=proxy, redis=redis, command=command, folder=folder)
+    assert [] == unlisted(redis.port)
