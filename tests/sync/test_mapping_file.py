@@ -162,7 +162,7 @@ fields.price.from = "prise"
     assert '21: price: a definition has no "prise". Did you mean price?' == found[-1]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.data(), st.sampled_from([3, -1, 1.5, True, "", "x", "whsec_hunter2", [], ["x"], {}, {"a": 1}, {"from": "name"}])
 )
