@@ -76,6 +76,10 @@ def test_file_of_other_editors(tmp_path: Path, text: str) -> None:
             f'{PRETIX}fields = {{ name = "x", name = "y" }}\n',
             "8: this is no TOML: a key or a table of this name stands above already",
         ),
+        (
+            f'{PRETIX}fields = {{ name = "x" }}\nfields.title = "y"\n[other]\n',
+            "9: this is no TOML: a key or a table of this name stands above already",
+        ),
     ],
 )
 def test_broken_toml(tmp_path: Path, text: str, fault: str) -> None:
