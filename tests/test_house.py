@@ -329,8 +329,8 @@ PATH = re.compile(r"(?<![\w./:-])(?:bench|deploy|docs|sandbox|scripts|server|tes
 FILE = re.compile(r"(?:[\w-]+/)*[\w-]+\.(?:c|conf|css|html|js|lock|lua|md|py|svg|toml)")
 """The name of a file, with or without some of its folders."""
 
-PLACEHOLDERS = {"server/x/y.py", "tests/x/test_y.py"}
-"""Paths of CONTRIBUTING.md in which x and y stand for any name."""
+PLACEHOLDERS = {"server/x/y.py", "tests/x/test_y.py", "sync.toml"}
+"""Paths of CONTRIBUTING.md in which x and y stand for any name, and the mapping file, which each deployment has of its own."""
 
 
 def test_paths_in_pages() -> None:

@@ -15,7 +15,11 @@ from collections.abc import Callable, Mapping
 
 from server.sync.mapping import TargetSettings
 from server.sync.targets.http import HttpTarget
+from server.sync.targets.pretix import Pretix
 from server.sync.targets.target import Pay, Target
 
-KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {"http": HttpTarget}
+KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {
+    "http": HttpTarget,
+    "pretix": Pretix,
+}
 """Each kind of target with its class; a class without a TOML file of its own has that text as `DEFAULTS`."""
