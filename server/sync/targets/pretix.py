@@ -139,7 +139,9 @@ class Pretix:
             await work.item()
         except TargetUnsure as error:
             # It answers a repeated request as it did the first time, even where that item has been deleted since.
-            raise TargetUnsure(f"{error}; pretix answered its creation as it did an earlier one") from None
+            raise TargetUnsure(
+                f"{error}; pretix answered its creation as it did an earlier one", replayed=True
+            ) from None
         self._items.made(event, wanted.ticket, work.key)
         if LIMIT in fields:
             await self._quotas.ensure(work, wanted.ticket, fields[LIMIT], attempt=attempt)
@@ -204,6 +206,9 @@ class Pretix:
                 name = marked(name or any_text(item.get("name"), self._languages.items["name"]), ticket)
             return {"meta_data": {**others, META: ticket} if ticket else others, "internal_name": name or None}
 
+        if ticket is None:
+            # Of an item that is replaced the quota stays, with what was sold of it, and the new one is put into it, too.
+            await self._quotas.of(event, [int(work.key)])
         await work.write("mark", "PATCH", work.path, body)
         work.forget()
         work.ids = (ticket or "",)
