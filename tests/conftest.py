@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.rig.pretix_target",
     "tests.rig.sync_rig",
     "tests.rig.sync_samples",
+    "tests.rig.sync_shop",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.
