@@ -14,6 +14,7 @@ from server.model import TicketId
 from server.sync.mapping import TargetSettings
 from server.sync.model import Fields, Operation, Record, RecordOption, TargetEvent, Unfit, Value, Wanted
 from server.sync.targets import pretix_options
+from server.sync.targets.calls import WITHIN
 from server.sync.targets.pretix_api import Api, Json, Rows
 from server.sync.targets.pretix_fields import LIMIT, Languages, any_text, fit, mark_of, marked, read, unmarked, written
 from server.sync.targets.pretix_items import Items
@@ -37,14 +38,14 @@ class _Raw:
 
 
 class Pretix:
-    """One organizer of one pretix; `settings.own` has its `organizer`."""
+    """One organizer of one pretix; `settings.own` has its `organizer`. *within* is in seconds, for each call."""
 
     # One write at a time: pretix writes whole rows, so that of two at once one is lost, and its SQLite answers them 500.
     abilities = Abilities(parallel=1, changes_options=False, deletes=True)
 
-    def __init__(self, settings: TargetSettings, pay: Pay) -> None:
+    def __init__(self, settings: TargetSettings, pay: Pay, *, within: float = WITHIN) -> None:
         self._languages = Languages.of(settings.rules, settings.options)
-        self._api = Api(settings, pay)
+        self._api = Api(settings, pay, within)
         self._items = Items(self._api)
         self._quotas = Quotas(self._api)
         self._names: tuple[frozenset[str], frozenset[str]] | None = None
