@@ -72,7 +72,9 @@ def unfit(one: Wanted, event: TargetEvent = EUR, names: Any = None) -> Unfit:
 )
 def test_one_form_of_each_value(name: str, value: Value, shown: Value) -> None:
     """A value has the form in which pretix answers it, so a plan compares equal with equal."""
-    assert {name: shown} == fitted(ticket(**{name: value}))
+    fields: dict[str, Any] = {name: value}
+
+    assert {name: shown} == fitted(ticket(**fields))
 
 
 @pytest.mark.parametrize(
