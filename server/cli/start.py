@@ -17,11 +17,11 @@ from server.errors import TicketCounterError
 def load_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
     """The settings, where *given* wins over the environment; sets up logging by them.
 
-    *quiet*: only warnings are logged, unless LOG_LEVEL is set: a person reads what the command prints.
+    *quiet*: only errors are logged, unless LOG_LEVEL is set: what the command prints says the rest.
     """
     with errors_as_lines():
         found = settings.load(**given)
-        level = "WARNING" if quiet and "log_level" not in found.model_fields_set else found.log_level
+        level = "ERROR" if quiet and "log_level" not in found.model_fields_set else found.log_level
         logs.set_up(level, found.log_form)
         return found
 

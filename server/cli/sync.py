@@ -13,7 +13,7 @@ import typer
 
 from server.cli import diff_text, plan_text, status_text, sync_json, sync_service
 from server.cli.start import errors_as_lines, load_settings, print_error
-from server.cli.sync_apply import Approval, apply_plan
+from server.cli.sync_apply import WRITTEN, Approval, apply_plan
 from server.cli.terminal import Terminal, write
 from server.cli.values import Meaning
 from server.settings import Settings
@@ -116,7 +116,7 @@ def apply(
     """
     approval = Approval(plan, yes=yes, adopt=adopt, replace=tuple(replace or ()), deactivate=deactivate)
     raise typer.Exit(
-        _guarded(lambda settings: apply_plan(settings, approval, event, to=to, site=site, json=json), _WRITTEN)
+        _guarded(lambda settings: apply_plan(settings, approval, event, to=to, site=site, json=json), WRITTEN)
     )
 
 
@@ -201,7 +201,7 @@ def adopt(
         target = sync.target(to).name
         return target, await sync.service.adopt(target, await sync.ticket(ticket), record)
 
-    target, found = _run(work, _WRITTEN)
+    target, found = _run(work, WRITTEN)
     if json:
         write(sync_json.text(sync_json.outcome(found)))
     else:
@@ -231,11 +231,7 @@ def resume(
     _answer({"target": name, "paused": None}, f"{name} is no longer paused.", json=json)
 
 
-_NOTHING = "interrupted: nothing was written"
-_WRITTEN = "interrupted: what was written stays, and the same command goes on from there, without doubles"
-
-
-def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str = _NOTHING) -> _T:
+def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str = "nothing was written") -> _T:
     """What *work* answers, with sync opened for it."""
 
     async def opened(settings: Settings) -> _T:
@@ -251,8 +247,8 @@ def _guarded(work: Callable[[Settings], _T], interrupted: str) -> _T:
     with errors_as_lines():
         try:
             return work(settings)
-        except KeyboardInterrupt:
-            print_error(interrupted)
+        except KeyboardInterrupt as error:
+            print_error(f"interrupted: {error}" if error.args else f"interrupted: {interrupted}")
             raise typer.Exit(INTERRUPTED) from None
 
 

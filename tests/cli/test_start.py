@@ -45,10 +45,10 @@ def test_exit_with_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("quiet", "given", "level"),
-    [(False, None, logging.INFO), (True, None, logging.WARNING), (True, "DEBUG", logging.DEBUG)],
+    [(False, None, logging.INFO), (True, None, logging.ERROR), (True, "DEBUG", logging.DEBUG)],
 )
 def test_level_of_logs(quiet: bool, given: str | None, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that a person reads logs only warnings, unless LOG_LEVEL is set."""
+    """A command that a person reads logs only errors, unless LOG_LEVEL is set."""
     monkeypatch.delenv("LOG_LEVEL", raising=False)
     if given:
         monkeypatch.setenv("LOG_LEVEL", given)

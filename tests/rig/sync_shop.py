@@ -145,7 +145,7 @@ async def sync_shop(
         f'secret = "secret_env"  # needed for nothing, and to be shown nowhere\n{module.SqliteTarget.DEFAULTS}'
     )
     kind = type("WithSecret", (module.SqliteTarget,), {"DEFAULTS": with_secret})
-    monkeypatch.setitem(KINDS, "sqlite", kind)  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS, "sqlite", kind)
     root, configured = logging.getLogger(), structlog.get_config()
     handlers, level = [*root.handlers], root.level
     async with running_worker(redis_url, wix) as worker:
