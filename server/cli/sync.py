@@ -32,9 +32,9 @@ def example(*commands: str) -> str:
 
 
 app = typer.Typer(
-    help="Keep ticket definitions equal in an external ticketing system, such as pretix.\n\n"
-    "SYNC_FILE (sync.toml) says which system, which events and which fields. An event is followed once it was brought there by "
-    "`sync apply`; from then on `serve`, or `worker`, applies every change in Wix within seconds.",
+    help="Keep ticket definitions equal in another ticketing system.\n\n"
+    "SYNC_FILE (sync.toml) says which system, such as pretix, which events and which fields. An event is followed once it was "
+    "brought there by `sync apply`; from then on `serve`, or `worker`, applies every change in Wix within seconds.",
     epilog="\b\nHow to begin:\n"
     "  ticket-counter sync init                               writes a first sync.toml: fill it in\n"
     "  ticket-counter sync plan spring-gala --to pretix-main  shows what would be done\n"

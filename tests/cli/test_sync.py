@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from server.cli import commands
+from tests.rig.process import ROOT
 from tests.rig.sync_shop import SECRET, SyncShop
 
 NAMES = {"init", "plan", "apply", "diff", "status", "parked", "retry", "adopt", "pause", "resume"}
@@ -54,6 +55,15 @@ def test_help_of_command(name: str) -> None:
     options, _, examples = options.partition("\n\n")
     assert [] == [line for line in options.splitlines() if re.match(r"  --[\w-]+ *[A-Z]*$", line)]
     assert f"  For example:\n    ticket-counter sync {name}" in f"\n{examples}"
+
+
+def test_commands_in_texts_exist() -> None:
+    """Every command of sync that a text tells people to run exists."""
+    places = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("server/**/*.py")]
+    named = {name for place in places for name in re.findall(r"ticket-counter sync ([a-z]+)", place.read_text())}
+
+    assert NAMES <= named
+    assert named <= NAMES | {"conformance"}
 
 
 # -- what cannot run --
