@@ -59,6 +59,7 @@ class ModelBench(Bench):
         meter = Meter()
         target.pay = meter.pay
         super().__init__(target, model_settings(), "ev1", meter)
+        self.page = target.page
 
     async def other_event(self) -> str:
         """The model's second event."""
@@ -103,5 +104,3 @@ class ModelBench(Bench):
     async def requests(self) -> int:
         """What the model has counted."""
         return self.target.requests
-
-

@@ -11,6 +11,7 @@ from typing import Any
 
 from server.sync.conformance.bench import Bench, Meter
 from server.sync.mapping import TargetSettings
+from server.sync.mapping_file import load
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "sqlite_target.py"
 
@@ -26,12 +27,24 @@ def sqlite_target() -> ModuleType:
     return sys.modules["sqlite_target"]
 
 
+def sqlite_settings(folder: Path) -> TargetSettings:
+    """Its settings, read from a mapping file that gives no more than it must."""
+    path = folder / "sync.toml"
+    path.write_text(f"""format = 1
+[targets.box-office]
+kind = "sqlite"
+file = "{folder / "box-office.db"}"
+events = {{ spring-gala = "ev1" }}
+""")
+    return load(path, {}, classes={"sqlite": sqlite_target().SqliteTarget})["box-office"]
+
+
 class SqliteBench(Bench):
     """The bench of a SQLite file with two events."""
 
-    def __init__(self, file: Path, settings: TargetSettings) -> None:
-        meter, self._file = Meter(), file
-        module = sqlite_target()
+    def __init__(self, folder: Path) -> None:
+        meter, module, settings = Meter(), sqlite_target(), sqlite_settings(folder)
+        self._file = file = folder / "box-office.db"
         with closing(sqlite3.connect(file)) as made, made:
             made.executescript(module.SCHEMA)
             made.execute("INSERT INTO events VALUES ('ev1', 'Gala', 'EUR'), ('ev2', 'Ball', 'EUR')")

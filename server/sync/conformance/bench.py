@@ -92,7 +92,7 @@ class Bench:
         self.settings = settings
         self.event = event
         self.meter = meter
-        self.made: dict[TicketId, str] = {}
+        self.made: dict[TicketId, str | None] = {}
         self.applied: dict[TicketId, Applied] = {}
         self._attempts = count(1)
 
@@ -189,14 +189,16 @@ class Bench:
     async def create(self, wanted: Wanted, attempt: str | None = None) -> str:
         """Create a record; the same *attempt* is the same try."""
         attempt = attempt or f"conformance-{wanted.ticket}-{next(self._attempts)}"
-        self.made[wanted.ticket] = ""
+        self.made[wanted.ticket] = None
         key = await self.target.create(self.event, wanted, attempt, self.meter.before_write)
         self.made[wanted.ticket] = key
         return key
 
     async def bring(self, wanted: Wanted, attempt: str | None = None) -> Operation | None:
         """Do what sync does with a ticket: look it up, plan, write what the plan says; answers the plan that was carried out."""
-        found = await self.find(wanted.ticket)
+        found = await self.target.find(self.event, wanted.ticket, self.made.get(wanted.ticket))
+        if not found:  # a search may miss one
+            found = [one for one in await self.target.list(self.event) if one.ticket == wanted.ticket]
         operation = plan_ticket(wanted, Found(tuple(found)), self.applied.get(wanted.ticket), self.rules)
         if operation is None or operation.kind is Kind.CONFLICT:
             return operation

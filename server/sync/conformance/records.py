@@ -7,7 +7,7 @@ from server.model import TicketId
 from server.sync.conformance.bench import Bench, keys
 from server.sync.conformance.check import check, checks
 from server.sync.conformance.expectation import NotOffered, Unmet, expect
-from server.sync.model import Deleted, Record
+from server.sync.model import Deleted, Missing, Record, Value
 
 
 @check
@@ -189,7 +189,7 @@ async def equal(bench: Bench, ticket: TicketId, done: str, **changes: Any) -> Re
     operation = await bench.plan(await bench.wanted(ticket, **changes))
     if operation:
         fields = [*operation.fields, *(field for one in operation.options for field in one.fields)]
-        seen = "; ".join(f"{one.name}: wrote {one.wix!r}, reads {one.target!r}" for one in fields)
+        seen = "; ".join(f"{one.name}: wrote {one.wix!r}, reads {shown(one.target)}" for one in fields)
         options = "; ".join(f"option {one.name!r}: {one.kind}" for one in operation.options)
         raise Unmet(done, "nothing left to do", "; ".join(part for part in (seen, options, operation.text) if part))
     return record
@@ -245,6 +245,11 @@ async def _off_sale(bench: Bench, record: Record, done: str, *, gone: bool = Fal
     found = await bench.target.find(bench.event, id_of(record), record.key)
     expect(not any(one.active for one in found), done, "no record with its id on sale", f"record {record.key} on sale")
     expect(not (gone and found), done, "that it is gone", keys(found))
+
+
+def shown(value: Value | Missing) -> str:
+    """A value as a check says that it saw it."""
+    return "nothing" if isinstance(value, Missing) else repr(value)
 
 
 def id_of(record: Record) -> TicketId:
