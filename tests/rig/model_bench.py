@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from server.sync.conformance.bench import Bench, Fault, Meter
+from server.sync.conformance.check import Check, Verdict, run_check
 from server.sync.mapping import Rule, TargetSettings
 from server.sync.model import RecordOption
 from tests.rig.model_target import Fault as ModelFault
@@ -104,3 +105,9 @@ class ModelBench(Bench):
     async def requests(self) -> int:
         """What the model has counted."""
         return self.target.requests
+
+
+async def line_of(check: Check, target: ModelTarget) -> str:
+    """The line with which a check fails on this target, or how it ended."""
+    result = await run_check(check, ModelBench(target))
+    return result.text if result.verdict is Verdict.FAILED else result.verdict

@@ -217,7 +217,8 @@ async def _up_to(bench: Bench, more: int) -> int:
     if bench.page is None:
         raise NotOffered("pages")
     there = len(await bench.target.list(bench.event))
-    return -there % bench.page + more or bench.page
+    missing = -there % bench.page + more
+    return missing if there + missing >= bench.page else missing + bench.page
 
 
 async def _listed(bench: Bench, number: int) -> None:
