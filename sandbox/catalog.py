@@ -154,10 +154,11 @@ class Catalog(Events):
         self._check_sold_out(ticket.event)
 
     def delete_event(self, id_: str) -> None:
-        """Delete an event and its tickets; no notification is sent for the tickets. Raises NotFound."""
+        """Delete an event and its tickets: neither is found or listed any more. Raises NotFound."""
         event = self.event(id_)
         for ticket in self.tickets_of(id_):
             self._remove(ticket)
+            self._observer.ticket(ChangeType.DELETED_WITH_EVENT, ticket)
         self._ids.pop(id_, None)
         del self.events[id_]
         self._event_history.put(id_, self.now(), None)

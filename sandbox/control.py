@@ -29,6 +29,7 @@ from sandbox.errors import (
     WrongStatus,
 )
 from sandbox.knobs import LiveKnobs
+from sandbox.seed import KINDS_OF_FILL, fill
 from sandbox.site import Site
 from sandbox.webhooks import WebhookEmitter
 from sandbox.world import World
@@ -150,10 +151,12 @@ class Control:
         if act == "update":
             changes = event_validation.event_changes(await _object(request), world.event(id_).registration)
             return overview.event(world.update_event(id_, **changes))
+        if act == "fill":
+            return {"tickets": fill(world, id_, **_filling(await _object(request)))}
         if act == "delete":
             world.delete_event(id_)
             return {}
-        raise NotFound(f"there is no action {act}: use {', '.join((*acts, 'update'))} or delete")
+        raise NotFound(f"there is no action {act}: use {', '.join((*acts, 'update', 'fill'))} or delete")
 
     async def _app(self, request: Request) -> Json:
         match request.path_params["act"]:
@@ -264,6 +267,13 @@ def _wanted(sent: Json) -> Json:
         if not isinstance(value, str | None):
             raise Invalid(name, "it is not a string")
     return {"quantity": quantity, "option": option, "price": price}
+
+
+def _filling(sent: Json) -> Json:
+    number, currency = sent.get("tickets", KINDS_OF_FILL), sent.get("currency", "USD")
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise Invalid("tickets", "it is not a whole number")
+    return {"number": number, "currency": validation.currency(currency, "currency")}
 
 
 def _id(request: Request) -> str:

@@ -59,6 +59,11 @@ class Knobs(BaseModel):
         description="Whether the app has the permission Read Events; without it the Events API answers 403",
     )
 
+    query_results: Literal["all", "half", "none"] = Field(
+        default="all",
+        description="Which ticket definitions a query finds: all, every second one, or none, as after a fault of its index",
+    )
+
     # -- the shop --
     hold_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=1200.0, description="Seconds until a reservation expires"
@@ -89,6 +94,10 @@ class Knobs(BaseModel):
     )
     entity_as_string: bool = Field(default=False, description="Whether the entity of a domain event is a JSON string")
     deleted_entity: bool = Field(default=True, description="Whether ticket_definition_deleted contains the entity")
+    tickets_of_deleted_events: bool = Field(
+        default=False,
+        description="Whether deleting an event sends ticket_definition_deleted for each of its tickets",
+    )
     account_info: bool = Field(default=True, description="Whether the envelope contains accountInfo")
     order_tickets: bool = Field(
         default=True, description="Whether orders contain their tickets, not only invoice items"

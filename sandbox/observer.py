@@ -17,6 +17,7 @@ class ChangeType(StrEnum):
     SALE_ENDED = "sale_ended"
     SALE_PERIOD_UPDATED = "sale_period_updated"
     STOCK_MOVED = "stock_moved"  # Wix may send no webhook for it: the knob stock_updates
+    DELETED_WITH_EVENT = "deleted_with_event"  # the same: the knob tickets_of_deleted_events
     REORDERED = "reordered"  # the same: the knob reorder_updates
     SOLD_OUT_CHANGED = "sold_out_changed"  # registration closed or opened by itself: the knob closing_updates
     PUBLISHED = "published"

@@ -90,6 +90,13 @@ def flag(value: Any, field: str) -> bool:
     return value
 
 
+def currency(value: Any, field: str) -> str:
+    """A currency code. Raises Invalid."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{3}", value):
+        raise Invalid(field, "value is not a currency code", "FORMAT")
+    return value
+
+
 def _integer(least: int, most: int) -> Callable[[Any, str], int]:
     def read(value: Any, field: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -161,16 +168,14 @@ def _pricing(value: Any, field: str, new_id: Callable[[], str]) -> Fields:
 
 def _money(value: Any, field: str) -> Price:
     money = mapping(value, field)
-    amount, currency = money.get("value"), money.get("currency")
+    amount = money.get("value")
     try:
         number = Decimal(amount) if isinstance(amount, str) else Decimal("NaN")
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:
         raise Invalid(f"{field}.value", "value is not a decimal string of zero or more", "DECIMAL_VALUE")
-    if not isinstance(currency, str) or not re.fullmatch(r"[A-Z]{3}", currency):
-        raise Invalid(f"{field}.currency", "value is not a currency code", "FORMAT")
-    return Price(str(amount), currency)
+    return Price(str(amount), currency(money.get("currency"), f"{field}.currency"))
 
 
 def _period(value: Any, field: str, *, keep_seconds: bool) -> Fields:

@@ -33,6 +33,12 @@ ORDERS = {
     ChangeType.CONFIRMED: (f"{FLAT}OrderConfirmed", payloads.order_confirmed),
     ChangeType.UPDATED: (f"{FLAT}OrderUpdated", payloads.order_updated),
 }
+SLUGS = {
+    ChangeType.STOCK_MOVED: ChangeType.UPDATED,
+    ChangeType.REORDERED: ChangeType.UPDATED,
+    ChangeType.DELETED_WITH_EVENT: ChangeType.DELETED,
+}
+"""What a change of a ticket is called in its domain event, where that is not its own value."""
 SALES = frozenset({ChangeType.SALE_STARTED, ChangeType.SALE_ENDED})
 
 EVENTS_APP = "140603ad-af8d-84a5-2c80-a0f60cb47351"
@@ -74,6 +80,7 @@ class WebhookEmitter:
             ChangeType.SALE_ENDED: knobs.sale_events,
             ChangeType.STOCK_MOVED: knobs.stock_updates,
             ChangeType.REORDERED: knobs.reorder_updates,
+            ChangeType.DELETED_WITH_EVENT: knobs.tickets_of_deleted_events,
         }
         if not sent.get(what, True):
             return
@@ -85,14 +92,13 @@ class WebhookEmitter:
             case ChangeType.UPDATED | ChangeType.STOCK_MOVED | ChangeType.REORDERED:
                 was = entity(before, None, knobs) if before else written
                 body = self._updated(written, payloads.modified(was, written))
-            case ChangeType.DELETED:
+            case ChangeType.DELETED | ChangeType.DELETED_WITH_EVENT:
                 body = {"deletedEvent": {"deletedEntity": self._entity_value(written)} if knobs.deleted_entity else {}}
             case ChangeType.SALE_PERIOD_UPDATED:
                 body = _action({"afterUpdate": period(ticket)})
             case _:
                 body = _action({"ticketDefinition": written})
-        slug = ChangeType.UPDATED if what in {ChangeType.STOCK_MOVED, ChangeType.REORDERED} else what
-        self._domain(TICKET, slug, ticket.id, body, identity)
+        self._domain(TICKET, SLUGS.get(what, what), ticket.id, body, identity)
 
     def hold(self, what: ChangeType, hold: Hold, tickets: Mapping[str, Ticket]) -> None:
         """A reservation's domain event, and the deprecated flat one."""

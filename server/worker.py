@@ -1,8 +1,15 @@
-"""Builds the worker process from the parts of refresh/.
+"""Builds the worker process from the parts of refresh/, and of sync/ where the mapping file names a target.
 
-In: settings and the address of Redis. Out: a Worker whose `run` reads due tickets until `stop`.
+In: settings and the address of Redis. Out: a Worker whose `run` reads due tickets until `stop`, and keeps the targets in step.
 """
 
+import asyncio
+import os
+from collections.abc import Mapping
+
+from dotenv import dotenv_values
+
+from server.errors import NotStarted
 from server.redis.client import RedisClient, Use
 from server.refresh.claims import RELOAD_SITES_EVERY, Claimer
 from server.refresh.events import EventReader
@@ -12,11 +19,26 @@ from server.store.events import Events
 from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
+from server.sync.mapping import TargetSettings
+from server.sync.mapping_file import load
+from server.sync.syncer import Syncer
 from server.wix.client import Wix
 
 
+def sync_targets(settings: Settings) -> Mapping[str, TargetSettings]:
+    """The targets of the mapping file; raises NotStarted with all its faults, and where tickets that are not watched are not read."""
+    environ = {**{name: value or "" for name, value in dotenv_values(".env").items()}, **os.environ}
+    targets = load(settings.sync_file, environ, required=settings.sync_file_is_set)
+    if targets and not settings.everything:
+        raise NotStarted(
+            f"the file {settings.sync_file} names targets, which need every ticket to be read: set TRACK=all, or set SYNC_FILE "
+            "to another file"
+        )
+    return targets
+
+
 class Worker:
-    """One worker process. Raises NotStarted where Wix's credentials are missing."""
+    """One worker process. Raises NotStarted where Wix's credentials are missing, or the mapping file has faults."""
 
     def __init__(self, settings: Settings, redis_url: str, *, reload_sites_every: float = RELOAD_SITES_EVERY) -> None:
         self.settings = settings
@@ -28,20 +50,29 @@ class Worker:
         events = EventReader(schedule, Events(self.redis, settings.timing), self.wix)
         reader = Reader(schedule, snapshots, events, self.wix)
         self.claimer = Claimer(self.redis, self.sites, snapshots, reader, reload_sites_every=reload_sites_every)
+        targets = sync_targets(settings)
+        self.syncer = Syncer(self.redis, schedule, targets, lambda: self.sites.known) if targets else None
 
     async def start(self) -> None:
         """Add the sites of the settings, and all that Redis knows, with our rules."""
         await self.sites.start(include_known=True)
 
     async def run(self) -> None:
-        """Read due tickets until `stop`; return when the last call in flight has ended."""
-        await self.claimer.run()
+        """Read due tickets and keep targets in step until `stop`; return when the last call in flight has ended."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.claimer.run(), name="refresh")
+            if self.syncer:
+                group.create_task(self.syncer.run(), name="sync")
 
     def stop(self) -> None:
         """Claim nothing more."""
         self.claimer.stop()
+        if self.syncer:
+            self.syncer.stop()
 
     async def aclose(self) -> None:
-        """Close the connections to Redis and Wix."""
+        """Close the connections to Redis, Wix and the targets."""
+        if self.syncer:
+            await self.syncer.aclose()
         await self.wix.aclose()
         await self.redis.aclose()

@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.rig.server",
     "tests.rig.process",
     "tests.rig.host_site",
+    "tests.rig.pretix",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.

@@ -5,114 +5,58 @@ read: after each write the record is found again, and what is not as it was writ
 look-up by the Wix id, and by an extension of both leases.
 """
 
-import hashlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from server import logs, metrics
 from server.errors import (
-    TargetError,
     TargetForbidden,
     TargetRefused,
     TargetUnauthorized,
     TargetUnavailable,
     TargetUnsure,
 )
-from server.model import EventId, SiteId, TicketId
+from server.model import EventId
+from server.store.definitions import StoredDefinition
 from server.store.leases import Lease
 from server.store.sync_due import Claimed
-from server.store.sync_records import FollowedEvent, StoredRecord
+from server.store.sync_records import StoredRecord
 from server.store.timing import DAY
 from server.sync.applied import applied_json, applied_of
 from server.sync.deactivations import Deactivations
-from server.sync.mapped_events import MappedEvent, MappedEvents
+from server.sync.mapped_events import MappedEvents
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.model import (
     Deleted,
+    FieldChange,
     Kind,
     Missing,
     Operation,
     Outcome,
     Reason,
-    Record,
     State,
     TargetEvent,
     Unfit,
-    Value,
     Wanted,
 )
 from server.sync.plan import Found, plan_ticket
 from server.sync.planner import Planner
 from server.sync.stores import Stores
+from server.sync.target_faults import TargetFaults
 from server.sync.targets.target import Target
+from server.sync.work import NOTHING_MORE, Allowed, HeldLeases, Settled, Work
+from server.sync.writer import Writer
 
 TRIES = 8
 """Tries in a row after which a ticket is parked that the target could not take."""
-FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
-"""Seconds: between two tries lies a random time, of which the most doubles from the first to the longest (full jitter)."""
-LOOK_AGAIN = 60.0
-"""Seconds for which a creation without an answer may still come to its end: something else is not created meanwhile."""
-NEW_ATTEMPT = 120.0
-"""Seconds after which a creation without an answer is tried as a new one: a key may stay locked when the target died."""
 READ_AGAIN = 5.0
 """Seconds until a ticket of which no read is stored is looked at again."""
 EVENT_KEPT = 60.0
 """Seconds for which the target's event (its currency) is not read again."""
 
 log = logs.logger("sync")
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What a person has allowed beyond what happens by itself."""
-
-    adopt: bool = False
-    replace: bool = False
-    deactivate: bool = False
-
-
-NOTHING_MORE = Allowed()
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of a ticket, and in how many seconds it is due again (None: not before it is marked)."""
-
-    outcome: Outcome
-    again: float | None = None
-
-
-class _Leases:
-    """Both leases under which a ticket is written: the target's and the ticket's."""
-
-    def __init__(self, stores: Stores, lease: Lease, claimed: Claimed) -> None:
-        self._stores = stores
-        self._lease = lease
-        self.claimed = claimed
-        self.writes = 0
-
-    async def before_write(self) -> None:
-        """Extend both; raises LeaseLost."""
-        await self._lease.extend()
-        self.claimed = await self._stores.due.extend(self.claimed)
-        self.writes += 1
-
-
-@dataclass(slots=True)
-class _Pass:
-    """One ticket on its way: what is remembered of it, and what may be written."""
-
-    site: SiteId
-    ticket: TicketId
-    event: MappedEvent
-    info: TargetEvent
-    memory: StoredRecord
-    leases: _Leases
-    allowed: Allowed
-    began: float
-    marked: list[str] = field(default_factory=list)
 
 
 class Applier:
@@ -133,7 +77,8 @@ class Applier:
         self.planner = Planner(settings, target, stores, clock=clock)
         self.events = MappedEvents(settings, stores.definitions)
         self.deactivations = Deactivations(settings, stores, clock=clock)
-        self._chance = chance
+        self.faults = TargetFaults(settings.name, target, stores, chance=chance, clock=clock)
+        self._writer = Writer(settings.name, target, stores, self.deactivations, clock=clock)
         self._clock = clock
         self._infos: dict[str, tuple[float, TargetEvent]] = {}
 
@@ -142,172 +87,142 @@ class Applier:
 
         Raises RedisUnavailable, LeaseLost; no error of the target.
         """
-        leases = _Leases(self.stores, lease, claimed)
+        leases = HeldLeases(self.stores, lease, claimed)
         memory = await self.stores.records.read(claimed.site, self.settings.name, claimed.ticket)
-        settled = await self._bring(claimed, memory, leases, allowed)
+        stored = await self.stores.definitions.read(claimed.site, claimed.ticket)
+        settled = await self._bring(memory, stored, leases, allowed)
         await self.stores.due.settle(leases.claimed, settled.again)
         metrics.sync_tickets.labels(self.settings.name, settled.outcome.state).inc()
         return settled.outcome
 
-    async def _bring(self, claimed: Claimed, memory: StoredRecord, leases: _Leases, allowed: Allowed) -> Settled:
-        site, ticket = claimed.site, claimed.ticket
-        stored = await self.stores.definitions.read(site, ticket)
+    async def _bring(
+        self, memory: StoredRecord, stored: StoredDefinition | None, leases: HeldLeases, allowed: Allowed
+    ) -> Settled:
+        site, ticket, name = leases.claimed.site, leases.claimed.ticket, self.settings.name
+        nothing = Operation(Kind.UPDATE, ticket, memory.name, memory.record or None, Reason.NOT_KNOWN)
         event_id = (stored.event if stored else None) or EventId(memory.event)
         event = await self.events.of(site, event_id) if event_id else None
-        nothing = Operation(Kind.UPDATE, ticket, memory.name, memory.record or None, Reason.NOT_KNOWN)
         if event is None:
             return Settled(Outcome(nothing, State.EQUAL, "its event is not one of the target's"))
         if stored is None:
             # Nothing is known of it, so nothing is done: Wix is asked, and a 404 would be stored as one.
             await self.planner.ask_for(site, [ticket])
             return Settled(Outcome(nothing, State.DUE, "not read from Wix yet"), READ_AGAIN)
-        followed = (await self.stores.records.followed(site, self.settings.name)).get(event.event)
+        followed = (await self.stores.records.followed(site, name)).get(event.event)
         if followed and (wait := followed.wait_until - self._clock()) > 0 and allowed is NOTHING_MORE:
             return Settled(Outcome(nothing, State.DUE, followed.error), wait)
+        work = Work(site, ticket, event, followed, memory, leases, allowed, self._clock())
+        return await self._bring_known(work, stored)
+
+    async def _bring_known(self, work: Work, stored: StoredDefinition) -> Settled:
+        """Bring a ticket of which a read is stored; a fault of the target decides when it is tried again."""
+        event = work.event.target_event
         try:
-            info = await self._info(event.target_event)
-            wanted = self.planner.wanted(stored, info)
-            work = _Pass(site, ticket, event, info, memory, leases, allowed, self._clock())
-            settled = await self._compare_and_apply(work, wanted)
+            settled = await self._compare(work, self.planner.wanted(stored, await self._info(event)))
         except TargetForbidden as error:
-            return Settled(Outcome(nothing, State.DUE, str(error)), await self._forbidden(event, followed, error))
+            wait = await self.faults.forbidden(work.event, work.followed, error)
+            return Settled(Outcome(work.nothing, State.DUE, str(error)), wait)
         except TargetUnauthorized as error:
-            await self._pause(error)
-            return Settled(Outcome(nothing, State.DUE, str(error)), 0.0)
+            await self.faults.pause(error)
+            return Settled(Outcome(work.nothing, State.DUE, str(error)), 0.0)
         except TargetUnavailable as error:
-            return await self._unavailable(site, ticket, event, nothing, error)
-        if followed and followed.faults:
-            await self.stores.records.follow(
-                site, self.settings.name, replace(followed, faults=0, error="", wait_until=0.0)
-            )
-        await self.stores.targets.answered(self.settings.name, self._clock(), self._clock() - work.began)
+            if await self.faults.is_of_target(error, event):
+                await self.faults.pause(error)
+                return Settled(Outcome(work.nothing, State.DUE, str(error)), 0.0)
+            return await self._try_later(work, error)
+        await self.faults.over(work.event, work.followed, self._clock() - work.began)
         return settled
 
     # -- one ticket --
 
-    async def _compare_and_apply(self, work: _Pass, wanted: Wanted | Deleted | Unfit) -> Settled:
+    async def _compare(self, work: Work, wanted: Wanted | Deleted | Unfit) -> Settled:
+        """Compare, and write what differs if that may be."""
         found = await self._found(work, wanted)
         operation = self._plan(work, wanted, found)
         if operation is None:
             return await self._equal(work, wanted, found)
         if self.settings.mode is Mode.OBSERVE:
             return await self._remember(work, Outcome(operation, State.DIFFERS, "the target is only observed"))
-        if operation.kind is Kind.CONFLICT and not self._may_replace(work, operation):
-            return await self._conflict(work, operation)
-        if operation.kind is Kind.ADOPT and not work.allowed.adopt:
+        replacing = operation.reason is Reason.NEEDS_REPLACING and work.allowed.replace
+        adopting = operation.kind is Kind.ADOPT and work.allowed.adopt
+        if operation.kind in {Kind.CONFLICT, Kind.ADOPT} and not (replacing or adopting):
             return await self._conflict(work, operation)
         try:
-            return await self._apply(work, wanted, found, operation)
+            early = await self._write(work, wanted, found, operation)
         except TargetRefused as error:
-            return await self._refused(work, operation, error)
+            text = str(error) if str(error.status) in str(error) else f"{error.status} {error}"
+            return await self._park(work, Outcome(operation, State.REFUSED, text, operation.record))
+        return early or await self._verify(work, wanted, operation)
 
-    async def _apply(
-        self, work: _Pass, wanted: Wanted | Deleted | Unfit, found: Found, operation: Operation
-    ) -> Settled:
-        """Write, and read again."""
-        event, before_write = work.event.target_event, work.leases.before_write
-        record = found.bearing[0] if found.bearing else None
-        match operation.kind, wanted:
-            case Kind.CREATE, Wanted():
-                early = await self._create(work, wanted, operation)
-                if early:
-                    return early
-            case Kind.CONFLICT, Wanted():  # needs replacing, and a person has said so
-                if record:
-                    await self.target.deactivate(event, record, before_write)
-                    await self.target.mark(event, record, None, before_write)
-                early = await self._create(work, wanted, operation)
-                if early:
-                    return early
-            case Kind.ADOPT, Wanted():
-                adopted = found.same_name[0]
-                await self.target.mark(event, adopted, work.ticket, before_write)
-                work.memory = replace(work.memory, record=adopted.key)
+    async def _write(
+        self, work: Work, wanted: Wanted | Deleted | Unfit, found: Found, operation: Operation
+    ) -> Settled | None:
+        """Write an operation; answers what became of it where that is not to be seen in the target."""
+        if isinstance(wanted, Unfit):
+            return None
+        if isinstance(wanted, Deleted):
+            return await self._deactivate(work, found, operation)
+        if operation.kind in {Kind.CREATE, Kind.CONFLICT} and (wait := self._writer.waits(work, wanted)):
+            text = "an earlier creation was not answered, and may still come to its end"
+            return await self._remember(work, Outcome(operation, State.DUE, text), again=wait, tries=work.memory.tries)
+        match operation.kind:
+            case Kind.CREATE:
+                await self._writer.create(work, wanted)
+            case Kind.CONFLICT:  # it needs replacing, and a person has said so
+                await self._writer.replace(work, found.bearing[0], wanted)
+            case Kind.ADOPT:
+                await self._writer.adopt(work, found.same_name[0])
                 found = await self._found(work, wanted)
-                if found.bearing and (rest := self._plan(work, wanted, found)) and rest.kind is Kind.UPDATE:
-                    await self.target.update(event, found.bearing[0], wanted, rest, before_write)
-            case Kind.UPDATE, Wanted() if record:
-                await self.target.update(event, record, wanted, operation, before_write)
-            case Kind.DEACTIVATE, Deleted() if record:
-                if not work.allowed.deactivate and (text := await self.deactivations.refused(work.event, work.ticket)):
-                    cure = f"sync apply --deactivate {await self.deactivations.pending(work.event, work.ticket)}"
-                    return await self._park(work, Outcome(operation, State.LIMIT, text, record.key), cure)
-                delete = self.planner.rules(work.memory).delete
-                await self.target.deactivate(event, record, before_write, delete=delete)
-                await self.deactivations.count(work.event, work.ticket)
-                work.memory = replace(work.memory, removed=True)
-        return await self._verify(work, wanted, operation)
-
-    async def _create(self, work: _Pass, wanted: Wanted, operation: Operation) -> Settled | None:
-        """Create the record; answers what became of the ticket where it has to wait for an earlier creation."""
-        memory, now = work.memory, self._clock()
-        digest = hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]
-        if memory.unsure_at:
-            waited = now - memory.unsure_at
-            if digest != memory.unsure_of and waited < LOOK_AGAIN:
-                text = "an earlier creation was not answered, and may still come to its end"
-                return await self._remember(
-                    work, Outcome(operation, State.DUE, text), again=LOOK_AGAIN - waited, kept=True
-                )
-            if waited >= NEW_ATTEMPT:
-                memory = replace(memory, attempt=memory.attempt + 1, unsure_at=0.0)
-        # Stored before it is sent: a process that is killed meanwhile leaves the knowledge that a record may come to be.
-        work.memory = replace(memory, unsure_at=memory.unsure_at or now, unsure_of=digest, event=work.event.event)
-        await self._write_memory(work)
-        try:
-            key = await self.target.create(
-                work.event.target_event, wanted, f"{work.ticket}:{work.memory.attempt}", work.leases.before_write
-            )
-        except TargetRefused:
-            work.memory = replace(work.memory, attempt=work.memory.attempt + 1, unsure_at=0.0, unsure_of="")
-            raise
-        except TargetUnsure as error:
-            if error.replayed:
-                work.memory = replace(work.memory, attempt=work.memory.attempt + 1, unsure_at=0.0, unsure_of="")
-                await self._write_memory(work)
-            raise
-        work.memory = replace(work.memory, record=key, attempt=work.memory.attempt + 1, unsure_at=0.0, unsure_of="")
+                if rest := self._plan(work, wanted, found):
+                    await self._writer.update(work, found, wanted, rest)
+            case _:
+                await self._writer.update(work, found, wanted, operation)
         return None
 
-    async def _verify(self, work: _Pass, wanted: Wanted | Deleted | Unfit, operation: Operation) -> Settled:
+    async def _deactivate(self, work: Work, found: Found, operation: Operation) -> Settled | None:
+        """Take the record of a deleted ticket off sale, unless that many at once need a person."""
+        record = found.bearing[0]
+        if not work.allowed.deactivate and (text := await self.deactivations.refused(work.event, work.ticket)):
+            pending = await self.deactivations.pending(work.event, work.ticket)
+            cure = f"sync apply --deactivate {pending}"
+            return await self._park(work, Outcome(operation, State.LIMIT, text, record.key), cure)
+        await self._writer.deactivate(work, record, delete=self.planner.rules(work.memory).delete)
+        return None
+
+    async def _verify(self, work: Work, wanted: Wanted | Deleted | Unfit, operation: Operation) -> Settled:
         """Read what was written; park what is not as it was written."""
         found = await self._found(work, wanted, listing=False)
         if isinstance(wanted, Wanted) and not found.bearing:
             raise TargetUnsure("the record that was just written is not found", replayed=True)
         rest = self._plan(work, wanted, found)
         if rest is None:
+            settled = await self._equal(work, wanted, found, operation)
             log.info(
                 "applied", **self._ids(work), kind=operation.kind, reason=operation.reason, record=work.memory.record
             )
-            return await self._equal(work, wanted, found, operation)
+            return settled
         if rest.kind in {Kind.CONFLICT, Kind.ADOPT}:
             return await self._conflict(work, rest)
-        wrote = {change.name for change in (*operation.fields, *(f for o in operation.options for f in o.fields))}
-        kept = [c for c in (*rest.fields, *(f for o in rest.options for f in o.fields)) if c.name in wrote]
-        text = (
-            "; ".join(f"wrote {c.name} {c.wix!r}, reads {_read(c.target)}" for c in kept)
-            or "it is not as it was written"
-        )
+        written = {one.name for one in _changes(operation)}
+        lost = [f"wrote {one.name} {one.wix!r}, reads {_read(one)}" for one in _changes(rest) if one.name in written]
+        text = "; ".join(lost) or "what was written is not what is read"
         return await self._park(work, Outcome(rest, State.NOT_KEPT, text, work.memory.record or None))
 
     # -- what is found --
 
-    async def _found(self, work: _Pass, wanted: Wanted | Deleted | Unfit, *, listing: bool = True) -> Found:
+    async def _found(self, work: Work, wanted: Wanted | Deleted | Unfit, *, listing: bool = True) -> Found:
         """The records that concern the ticket. Before something is created the whole event is listed: a search may miss one."""
-        target, event = self.target, work.event.target_event
-        bearing = await target.find(event, work.ticket, work.memory.record or None)
+        event = work.event.target_event
+        bearing = await self.target.find(event, work.ticket, work.memory.record or None)
         if bearing or not listing or not isinstance(wanted, Wanted):
             return Found(tuple(bearing))
-        records = await target.list(event)
+        records = await self.target.list(event)
         bearing = [one for one in records if one.ticket == work.ticket]
         same_name = tuple(one for one in records if not one.ticket and one.name == wanted.name)
         return Found(tuple(bearing), () if work.allowed.replace else same_name)
 
-    def _plan(self, work: _Pass, wanted: Wanted | Deleted | Unfit, found: Found) -> Operation | None:
+    def _plan(self, work: Work, wanted: Wanted | Deleted | Unfit, found: Found) -> Operation | None:
         return plan_ticket(wanted, found, applied_of(work.memory), self.planner.rules(work.memory))
-
-    def _may_replace(self, work: _Pass, operation: Operation) -> bool:
-        return work.allowed.replace and operation.reason is Reason.NEEDS_REPLACING
 
     async def _info(self, event: str) -> TargetEvent:
         known = self._infos.get(event)
@@ -318,126 +233,66 @@ class Applier:
     # -- what became of it --
 
     async def _equal(
-        self, work: _Pass, wanted: Wanted | Deleted | Unfit, found: Found, operation: Operation | None = None
+        self, work: Work, wanted: Wanted | Deleted | Unfit, found: Found, operation: Operation | None = None
     ) -> Settled:
         """The record is as it should be: remember what it is."""
-        record: Record | None = found.bearing[0] if found.bearing else None
-        done = operation or Operation(
-            Kind.UPDATE, work.ticket, work.memory.name, record.key if record else None, Reason.NOT_KNOWN
-        )
+        key = found.bearing[0].key if found.bearing else None
+        done = operation or Operation(Kind.UPDATE, work.ticket, work.memory.name, key, Reason.NOT_KNOWN)
+        work.memory = replace(work.memory, record=key or "", unsure_at=0.0, unsure_of="")
         if isinstance(wanted, Wanted):
+            applied = applied_json(wanted)
             work.memory = replace(
-                work.memory, applied=applied_json(wanted), applied_at=self._clock(), name=wanted.name, removed=False
+                work.memory, applied=applied, applied_at=self._clock(), name=wanted.name, removed=False
             )
-        work.memory = replace(work.memory, record=record.key if record else "", unsure_at=0.0, unsure_of="", tries=0)
-        return await self._remember(work, Outcome(done, State.EQUAL, record=record.key if record else None))
+        return await self._remember(work, Outcome(done, State.EQUAL, record=key))
 
-    async def _conflict(self, work: _Pass, operation: Operation) -> Settled:
+    async def _conflict(self, work: Work, operation: Operation) -> Settled:
         state = State.MAPPING if operation.reason is Reason.MAPPING else State.CONFLICT
         return await self._park(work, Outcome(operation, state, operation.text, operation.record), operation.cure)
 
-    async def _refused(self, work: _Pass, operation: Operation, error: TargetRefused) -> Settled:
-        text = f"{error.status} {error}" if str(error.status) not in str(error) else str(error)
-        return await self._park(work, Outcome(operation, State.REFUSED, text, operation.record))
-
-    async def _park(self, work: _Pass, outcome: Outcome, cure: str = "") -> Settled:
+    async def _park(self, work: Work, outcome: Outcome, cure: str = "") -> Settled:
         """Set aside until a person, or a change, helps."""
-        settled = await self._remember(work, outcome, again=float(DAY), cure=cure, tries=work.memory.tries + 1)
+        tries = work.memory.tries + 1
+        settled = await self._remember(work, outcome, again=float(DAY), cure=cure, tries=tries)
         log.warning("parked", **self._ids(work), state=outcome.state, error=outcome.text, hint=cure or None)
         return settled
 
+    async def _try_later(self, work: Work, error: TargetUnavailable) -> Settled:
+        """Only this ticket has no usable answer: it is tried again, and parked after many tries."""
+        tries = work.memory.tries + 1
+        unsure = isinstance(error, TargetUnsure) or work.memory.unsure_at > 0
+        state = State.DUE if tries < TRIES else State.UNSURE if unsure else State.REFUSED
+        again = self.faults.wait(tries) if state is State.DUE else float(DAY)
+        log.warning("target_fault", **self._ids(work), tries=tries, error=str(error))
+        return await self._remember(work, Outcome(work.nothing, state, str(error)), again=again, tries=tries)
+
     async def _remember(
-        self,
-        work: _Pass,
-        outcome: Outcome,
-        *,
-        again: float | None = None,
-        cure: str = "",
-        tries: int = 0,
-        kept: bool = False,
+        self, work: Work, outcome: Outcome, *, again: float | None = None, cure: str = "", tries: int = 0
     ) -> Settled:
-        """Remember what became of the ticket; *kept*: what is remembered of tries stays."""
-        same = work.memory.state == outcome.state and work.memory.text == outcome.text
+        """Remember what became of the ticket."""
+        memory = work.memory
+        same = memory.state == outcome.state and memory.text == outcome.text
         work.memory = replace(
-            work.memory,
+            memory,
             event=work.event.event,
-            name=outcome.operation.name or work.memory.name,
+            name=outcome.operation.name or memory.name,
             state=outcome.state,
-            state_at=work.memory.state_at if same else self._clock(),
+            state_at=memory.state_at if same else self._clock(),
             text=outcome.text,
             cure=cure,
-            tries=work.memory.tries if kept else tries,
-            digest=self.settings.digest,
-        )
-        await self._write_memory(work)
-        return Settled(outcome, again)
-
-    async def _write_memory(self, work: _Pass) -> None:
-        await self.stores.records.write(work.site, self.settings.name, work.ticket, work.memory)
-
-    # -- faults --
-
-    async def _unavailable(
-        self, site: SiteId, ticket: TicketId, event: MappedEvent, nothing: Operation, error: TargetUnavailable
-    ) -> Settled:
-        """No usable answer: if the target answers nothing at all it waits, else this ticket is tried again later."""
-        if error.status == 429 or not await self._answers(event.target_event):
-            await self._pause(error)
-            return Settled(Outcome(nothing, State.DUE, str(error)), 0.0)
-        memory = await self.stores.records.read(site, self.settings.name, ticket)
-        tries = memory.tries + 1
-        parked = tries >= TRIES
-        unsure = isinstance(error, TargetUnsure) or memory.unsure_at > 0
-        state = (State.UNSURE if unsure else State.REFUSED) if parked else State.DUE
-        memory = replace(
-            memory,
-            event=event.event,
-            state=state,
-            state_at=memory.state_at if memory.state == state else self._clock(),
-            text=str(error),
-            cure="",
             tries=tries,
             digest=self.settings.digest,
         )
-        await self.stores.records.write(site, self.settings.name, ticket, memory)
-        log.warning("target_fault", target=self.settings.name, site=site, id=ticket, tries=tries, error=str(error))
-        return Settled(Outcome(nothing, state, str(error)), float(DAY) if parked else self._wait(tries, LONGEST_WAIT))
+        await self.stores.records.write(work.site, self.settings.name, work.ticket, work.memory)
+        return Settled(outcome, again)
 
-    async def _answers(self, event: str) -> bool:
-        """Whether the target answers anything at all."""
-        try:
-            await self.target.event(event)
-        except TargetForbidden:
-            return True
-        except TargetError:
-            return False
-        return True
-
-    async def _pause(self, error: TargetError) -> None:
-        """The target is down, refuses our credentials, or asks for less: it waits, and no ticket is parked."""
-        faults = await self.stores.targets.failed(self.settings.name, str(error), self._clock())
-        named = error.retry_after if isinstance(error, TargetUnavailable) else None
-        wait = max(0.2, self._wait(faults, 60.0)) if named is None else min(named, 600.0)
-        await self.stores.targets.wait(self.settings.name, self._clock() + wait)
-        metrics.sync_pauses.labels(self.settings.name).inc()
-        log.warning("target_waits", target=self.settings.name, seconds=round(wait, 1), faults=faults, error=str(error))
-
-    async def _forbidden(self, event: MappedEvent, followed: FollowedEvent | None, error: TargetForbidden) -> float:
-        """The target does not let us read this event: only the event waits. Answers the seconds."""
-        faults = (followed.faults if followed else 0) + 1
-        wait = max(1.0, self._wait(faults + 3, 600.0))
-        if followed:
-            changed = replace(followed, faults=faults, error=str(error), wait_until=self._clock() + wait)
-            await self.stores.records.follow(event.site, self.settings.name, changed)
-        log.warning("event_forbidden", target=self.settings.name, site=event.site, id=event.event, error=str(error))
-        return wait
-
-    def _wait(self, tries: int, longest: float) -> float:
-        return self._chance() * min(longest, FIRST_WAIT * 2.0 ** min(tries, 20))
-
-    def _ids(self, work: _Pass) -> dict[str, str]:
+    def _ids(self, work: Work) -> dict[str, str]:
         return {"target": self.settings.name, "site": work.site, "id": work.ticket}
 
 
-def _read(value: Value | Missing) -> str:
-    return value.value if isinstance(value, Missing) else repr(value)
+def _changes(operation: Operation) -> list[FieldChange]:
+    return [*operation.fields, *(change for option in operation.options for change in option.fields)]
+
+
+def _read(change: FieldChange) -> str:
+    return change.target.value if isinstance(change.target, Missing) else repr(change.target)

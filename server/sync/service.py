@@ -10,18 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from server.errors import LeaseLost, NotStarted, TargetError
+from server.errors import LeaseLost, NotStarted
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store.sync_due import LASTS as CLAIM_LASTS
 from server.store.sync_due import Claimed
 from server.store.sync_records import FollowedEvent
-from server.sync.applier import Allowed, Applier
+from server.sync.applier import Applier
 from server.sync.audit import Audit
+from server.sync.budget import open_target
 from server.sync.mapped_events import MappedEvent
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.model import (
-    PARKED,
     Diff,
     Kind,
     Operation,
@@ -35,8 +35,9 @@ from server.sync.model import (
     TicketDiff,
 )
 from server.sync.planner import Comparison
+from server.sync.status import Statuses
 from server.sync.stores import Stores
-from server.sync.budget import open_target
+from server.sync.work import Allowed
 from server.wire import guid
 
 Progress = Callable[[Outcome, int, int], None]
@@ -55,6 +56,7 @@ class Sync:
         self.stores = Stores.of(redis)
         self.targets = targets
         self._clock = clock
+        self._statuses = Statuses(targets, self.stores, clock=clock)
         self._appliers: dict[str, Applier] = {}
 
     async def aclose(self) -> None:
@@ -134,31 +136,13 @@ class Sync:
 
     async def status(self) -> tuple[TargetStatus, ...]:
         """The status of each target."""
-        return tuple([await self._status(name) for name in self.targets])
+        return await self._statuses.all()
 
     async def parked(self, target: str | None = None) -> tuple[Parked, ...]:
         """What is parked or in conflict, oldest first."""
-        found = []
-        for name in [target] if target else self.targets:
-            self._settings(name)
-            for site in await self._sites():
-                for ticket, (state, _) in (await self.stores.records.states(site, name)).items():
-                    if state in PARKED or state == State.CONFLICT:
-                        memory = await self.stores.records.read(site, name, ticket)
-                        found.append(
-                            Parked(
-                                name,
-                                site,
-                                ticket,
-                                memory.name,
-                                State(memory.state),
-                                memory.state_at,
-                                memory.tries,
-                                memory.text,
-                                memory.cure,
-                            )
-                        )
-        return tuple(sorted(found, key=lambda one: (one.at, one.ticket)))
+        if target is not None:
+            self._settings(target)
+        return await self._statuses.parked(target)
 
     # -- decisions --
 
@@ -239,7 +223,7 @@ class Sync:
 
     async def _until_answering(self, target: str) -> None:
         """Wait while the target waits after a fault."""
-        while (wait := (await self.stores.targets.read(target)).wait_until - self._clock()) > 0:
+        while (wait := (await self.stores.targets.read(target)).wait_until - self._clock()) > 0:  # noqa: ASYNC110 - it is another process that ends the wait
             await asyncio.sleep(min(wait, 1.0))
 
     async def _follow(self, applier: Applier, event: MappedEvent) -> None:
@@ -288,49 +272,6 @@ class Sync:
             settings = self._settings(target)
             self._appliers[target] = Applier(settings, open_target(settings, self.stores.targets), self.stores)
         return self._appliers[target]
-
-    async def _status(self, name: str) -> TargetStatus:
-        settings, now = self.targets[name], self._clock()
-        state = await self.stores.targets.read(name)
-        due, oldest, events, limited = 0, None, [], []
-        states: list[str] = []
-        audits: list[float] = []
-        for site in await self._sites():
-            backlog = await self.stores.due.backlog(site, name)
-            due += backlog.due
-            oldest = max(oldest or 0.0, backlog.oldest) if backlog.oldest is not None else oldest
-            its = await self.stores.records.states(site, name)
-            states += [one for one, _ in its.values()]
-            for event in (await self.stores.records.followed(site, name)).values():
-                events.append(event.title or event.event)
-                audits.append(event.audit_at)
-                waiting = sum(one == State.LIMIT and of == event.event for one, of in its.values())
-                if waiting:
-                    limited.append(
-                        f"{event.title or event.event}: {waiting} deactivations wait for sync apply --deactivate"
-                    )
-                if event.error:
-                    limited.append(f"{event.title or event.event}: {event.error}")
-        known = state.answered_at > 0 and not state.faults
-        return TargetStatus(
-            name=name,
-            mode=settings.mode,
-            records=len(states),
-            equal=states.count(State.EQUAL) if known else None,
-            answer=state.error if state.faults else "",
-            latency_ms=state.latency * 1000 if known else None,
-            faults=state.faults,
-            due=due,
-            oldest=oldest,
-            parked=sum(one in PARKED for one in states),
-            conflicts=states.count(State.CONFLICT),
-            audit_age=now - min(audits) if audits and min(audits) else None,
-            wait=max(0.0, state.wait_until - now) or None,
-            paused=state.paused,
-            paused_for=now - state.paused_at if state.paused is not None else None,
-            events=tuple(events),
-            limited=tuple(limited),
-        )
 
 
 def replace_operation(outcome: Outcome, operation: Operation) -> Outcome:

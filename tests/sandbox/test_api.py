@@ -209,6 +209,33 @@ async def test_event_has_at_most_a_hundred_definitions(wix: WixRig) -> None:
     assert (428, "TICKET_DEFINITIONS_LIMIT_REACHED") == (answer.status_code, code)
 
 
+@pytest.mark.parametrize(("found", "ids"), [("none", 0), ("half", 4), ("all", 8)])
+async def test_queries_that_find_too_little(wix: WixRig, found: str, ids: int) -> None:
+    """A query finds none or half of the tickets, always the same ones, and its total agrees; Get finds each."""
+    wix.knobs.turn(query_results=found)
+    asked = [(await wix.api("POST", "/query", {"query": {"paging": {"limit": 100}}})).json() for _ in range(2)]
+    available = (await wix.api("POST", "/available/query", {"query": {"paging": {"limit": 100}}})).json()
+    one = (await wix.api("POST", "/query", {"query": {"filter": {"id": wix.tickets["options"]}}})).json()
+    got = [(await wix.api("GET", f"/{ticket}")).status_code for ticket in wix.tickets.values()]
+
+    assert asked[0] == asked[1]
+    assert (ids, ids) == (len(asked[0]["ticketDefinitions"]), asked[0]["metadata"]["total"])
+    assert len(available["ticketDefinitions"]) <= ids
+    assert len(one["ticketDefinitions"]) == len(
+        [each for each in asked[0]["ticketDefinitions"] if each["id"] == wix.tickets["options"]]
+    )
+    assert [200] * 8 == got
+
+
+async def test_deleted_event_takes_its_tickets_with_it(wix: WixRig) -> None:
+    """The tickets of a deleted event are in no query, and Get answers 404 for each."""
+    wix.world.delete_event(wix.event)
+
+    asked = await wix.api("POST", "/query", {"query": {"filter": {"eventId": wix.event}}})
+    assert [] == asked.json()["ticketDefinitions"]
+    assert {404} == {(await wix.api("GET", f"/{ticket}")).status_code for ticket in wix.tickets.values()}
+
+
 async def test_stale_reads(wix: WixRig) -> None:
     """With stale reads every read, by id, query or count, returns the earlier state; writes use the present one."""
     fixed, low = wix.tickets["fixed"], wix.tickets["low"]

@@ -181,7 +181,7 @@ def test_canceled_event_stays_canceled(rig: CatalogRig) -> None:
 
 
 def test_deleted_event_deletes_its_tickets(rig: CatalogRig) -> None:
-    """Only the event's deletion is announced; its tickets are gone too."""
+    """The event's deletion is announced after that of its tickets, which are gone too."""
     ticket = rig.ticket()
     rig.observer.recorded.clear()
 
@@ -189,7 +189,7 @@ def test_deleted_event_deletes_its_tickets(rig: CatalogRig) -> None:
     rig.clock.advance(5000)
     rig.catalog.tick()
 
-    assert ["event deleted"] == rig.observer.words
+    assert ["ticket deleted_with_event", "event deleted"] == rig.observer.words
     for find in (lambda: rig.catalog.ticket(ticket.id), lambda: rig.catalog.event(rig.event.id)):
         with pytest.raises(NotFound):
             find()

@@ -85,6 +85,22 @@ async def test_create_update_and_delete_a_definition(wix: WixRig) -> None:
     assert FIXED not in wix.world.tickets
 
 
+async def test_fill_an_event(wix: WixRig) -> None:
+    """An event is filled with tickets of all kinds, announced like any others; what is no number or currency is refused."""
+    event = (await post(wix, "/events", {"title": "Gala"}))["id"]
+    since = wix.sandbox.delivery.last
+    made = (await post(wix, f"/events/{event}/fill", {"tickets": 3, "currency": "EUR"}))["tickets"]
+    more = (await post(wix, f"/events/{event}/fill"))["tickets"]
+
+    assert [*made, *more] == [ticket.id for ticket in wix.world.tickets_of(event)]
+    assert {"EUR"} == {price.currency for ticket in made for price in wix.world.ticket(ticket).prices}
+    assert len(made + more) == len(wix.sandbox.delivery.since(since))
+    for wrong in ({"tickets": -1}, {"tickets": "3"}, {"tickets": True}, {"currency": "euro"}):
+        assert 400 == (await wix.http.post(f"/sandbox/events/{event}/fill", json=wrong)).status_code
+    assert 409 == (await wix.http.post(f"/sandbox/events/{event}/fill", json={"tickets": 101})).status_code
+    assert 404 == (await wix.http.post(f"/sandbox/events/{IDS.app}/fill")).status_code
+
+
 async def test_update_cancel_end_and_delete_the_event(wix: WixRig) -> None:
     """The event can be updated, canceled, resumed, ended and deleted."""
     titled = await post(wix, "/event/update", {"title": "Fête", "zone": "Asia/Tokyo"})

@@ -1,8 +1,9 @@
 import pytest
 
 from sandbox.catalog import MAX_TICKETS
+from sandbox.errors import TooManyTickets
 from sandbox.model import Pricing, SaleStatus
-from sandbox.seed import plain, seed
+from sandbox.seed import KINDS_OF_FILL, fill, plain, seed
 from sandbox.site import KINDS
 from sandbox.world import World
 from tests.rig.wix import IDS, ManualClock, RecordingObserver
@@ -79,3 +80,22 @@ def test_load_tickets_are_spread_over_events(world: World) -> None:
     assert (250, 3) == (len(set(made)), len(set(events)))
     assert MAX_TICKETS == max(events.count(event) for event in events)
     assert 7 == world.buy(made[-1], 7).quantity
+
+
+def test_event_is_filled_with_all_kinds(world: World) -> None:
+    """An event gets so many tickets, of each kind in turn, in its currency and with a name each, also when filled twice."""
+    event = world.create_event("Gala", world.now() + 9e6, world.now() + 9.1e6).id
+    made = [*fill(world, event, 70, "EUR"), *fill(world, event, 30, "EUR")]
+
+    tickets = [world.ticket(id_) for id_ in made]
+    assert 100 == len({ticket.name for ticket in tickets}) == len(world.tickets_of(event))
+    assert KINDS_OF_FILL == len({ticket.kind for ticket in tickets[:KINDS_OF_FILL]})
+    assert max(len(ticket.name) for ticket in tickets) <= 30
+    assert {"EUR"} == {price.currency for ticket in tickets for price in ticket.prices}
+    assert {1, 3, 5} == {len(ticket.prices) for ticket in tickets if ticket.pricing is Pricing.OPTIONS}
+    assert set(SaleStatus) == {ticket.status for ticket in tickets}
+    assert set(Pricing) == {ticket.pricing for ticket in tickets}
+    differing = [(ticket.limit is None, ticket.hidden, ticket.shown_early, ticket.start is None) for ticket in tickets]
+    assert [{True, False}] * 4 == [set(values) for values in zip(*differing, strict=True)]
+    with pytest.raises(TooManyTickets):
+        fill(world, event, 1)

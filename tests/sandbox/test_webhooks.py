@@ -136,6 +136,21 @@ def test_updated_webhook_has_the_values_before(rig: EmitterRig) -> None:
     assert {"name": "General admission", "revision": "1"} == payload["modifiedFields"]
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_tickets_of_a_deleted_event(rig: EmitterRig, sent: bool) -> None:
+    """A deleted event is one webhook without an entity; a knob adds the one of each ticket, as when it is deleted alone."""
+    rig.knobs.turn(tickets_of_deleted_events=sent)
+    rig.world.delete_event(IDS.event)
+
+    types = [type_.removeprefix("wix.events.v3.") for type_, _, _ in rig.emitted]
+    assert [*(["ticket_definition_deleted"] * len(IDS.tickets) * sent), "event_deleted"] == types
+    assert {"deletedEvent": {}}.items() <= rig.payloads["wix.events.v3.event_deleted"].items()
+    if sent:
+        deleted = rig.payloads["wix.events.v3.ticket_definition_deleted"]
+        assert shape(SAMPLES["ticket_definition_deleted"]["data"]) == shape(public(deleted))
+        assert "deleted" == deleted["slug"]
+
+
 def test_sequence_of_an_entity_rises(rig: EmitterRig) -> None:
     """Each domain event of an entity has a higher number than the one before, and every event its own id."""
     for name in ("A", "B", "C"):

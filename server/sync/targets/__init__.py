@@ -11,7 +11,10 @@ Beside each target's file stands the TOML file of its kind: what its settings ar
 from collections.abc import Callable, Mapping
 
 from server.sync.mapping import TargetSettings
+from server.sync.targets.pretix import Pretix
 from server.sync.targets.target import Pay, Target
 
-KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {}
+KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {
+    "pretix": Pretix,
+}
 """Each kind of target with its class; a class without a TOML file of its own has that text as `DEFAULTS`."""

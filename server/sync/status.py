@@ -1,0 +1,109 @@
+"""The status of targets: what is equal, due, parked, and how a target answers.
+
+In: what Redis has of each target. Out: TargetStatus and Parked, which commands and metrics show. It asks no target.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from server.store.sync_records import FollowedEvent
+from server.store.sync_targets import TargetState
+from server.sync.mapping import TargetSettings
+from server.sync.model import PARKED, Parked, State, TargetStatus
+from server.sync.stores import Stores
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What all sites have of one target, together."""
+
+    due: int = 0
+    oldest: float | None = None
+    states: list[str] = field(default_factory=list)
+    events: list[FollowedEvent] = field(default_factory=list)
+    limited: dict[str, int] = field(default_factory=dict)
+
+
+class Statuses:
+    """The statuses of *targets*. Every method raises RedisUnavailable; *clock* gives seconds since 1970."""
+
+    def __init__(
+        self, targets: Mapping[str, TargetSettings], stores: Stores, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.targets = targets
+        self.stores = stores
+        self._clock = clock
+
+    async def all(self) -> tuple[TargetStatus, ...]:
+        """The status of each target."""
+        return tuple([await self.of(name) for name in self.targets])
+
+    async def of(self, name: str) -> TargetStatus:
+        """The status of one target."""
+        state = await self.stores.targets.read(name)
+        found = await self._sum(name)
+        now = self._clock()
+        known = state.answered_at > 0 and not state.faults
+        audits = [event.audit_at for event in found.events]
+        return TargetStatus(
+            name=name,
+            mode=self.targets[name].mode,
+            records=len(found.states),
+            equal=found.states.count(State.EQUAL) if known else None,
+            answer=state.error if state.faults else "",
+            latency_ms=state.latency * 1000 if known else None,
+            faults=state.faults,
+            due=found.due,
+            oldest=found.oldest,
+            parked=sum(one in PARKED for one in found.states),
+            conflicts=found.states.count(State.CONFLICT),
+            audit_age=now - min(audits) if audits and min(audits) > 0 else None,
+            wait=max(0.0, state.wait_until - now) or None,
+            paused=state.paused,
+            paused_for=now - state.paused_at if state.paused is not None else None,
+            events=tuple(event.title or event.event for event in found.events),
+            limited=_limited(found, state),
+        )
+
+    async def parked(self, target: str | None = None) -> tuple[Parked, ...]:
+        """What is parked or in conflict at one target, or at all, oldest first."""
+        found = []
+        for name in [target] if target else self.targets:
+            for site in sorted(await self.stores.schedule.sites()):
+                for ticket, (state, _) in (await self.stores.records.states(site, name)).items():
+                    if state not in PARKED and state != State.CONFLICT:
+                        continue
+                    memory = await self.stores.records.read(site, name, ticket)
+                    at, tries = memory.state_at, memory.tries
+                    found.append(
+                        Parked(name, site, ticket, memory.name, State(state), at, tries, memory.text, memory.cure)
+                    )
+        return tuple(sorted(found, key=lambda one: (one.at, one.ticket)))
+
+    async def _sum(self, name: str) -> _Sum:
+        found = _Sum()
+        for site in sorted(await self.stores.schedule.sites()):
+            backlog = await self.stores.due.backlog(site, name)
+            found.due += backlog.due
+            if backlog.oldest is not None:
+                found.oldest = max(found.oldest or 0.0, backlog.oldest)
+            states = await self.stores.records.states(site, name)
+            found.states += [state for state, _ in states.values()]
+            for event in (await self.stores.records.followed(site, name)).values():
+                found.events.append(event)
+                if waiting := sum(state == State.LIMIT and its == event.event for state, its in states.values()):
+                    found.limited[event.title or event.event] = waiting
+        return found
+
+
+def _limited(found: _Sum, state: TargetState) -> tuple[str, ...]:
+    """What a person should do, or know, of the events."""
+    lines = [
+        f"{title}: {count} deactivations wait for a person: sync apply --deactivate {count}"
+        for title, count in found.limited.items()
+    ]
+    return (
+        *lines,
+        *(f"{event.title or event.event}: {event.error}" for event in found.events if event.error and not state.faults),
+    )
