@@ -33,7 +33,7 @@ RULES = (
     Rule("shown", source="sale.shown_when_closed"),
     Rule("position", source="position"),
     Rule("active", source="hidden", convert="not"),
-    Rule("note", constant="made by us", initial=True),
+    Rule("about", source="description", initial=True),
 )
 """Each field of a definition that a sales system may have."""
 

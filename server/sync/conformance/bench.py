@@ -80,12 +80,14 @@ class Bench:
     """One target, one of its events, and what a check may do there beyond the Protocol.
 
     `page`: how many records the target's list has on one page, None where it has no pages. `appears_within`: seconds after which
-    a created record is found. `faults`: what `fail` can do.
+    a created record is found. `faults`: what `fail` can do. `single_fields`: an update writes no field that the plan does not name,
+    and not all that the mapping has.
     """
 
     page: int | None = None
     appears_within: float = 0.0
     faults: frozenset[Fault] = frozenset()
+    single_fields: bool = True
 
     def __init__(self, target: Target, settings: TargetSettings, event: str, meter: Meter) -> None:
         self.target = target

@@ -1,0 +1,28 @@
+"""The table of abilities: what each target says of itself, as Markdown."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from server.sync.targets.target import Abilities
+
+HEADS = {
+    "parallel": "records written at once",
+    "changes_options": "one price ↔ options",
+    "deletes": "deletes records",
+    "limits": "has a number of tickets to sell",
+}
+"""The abilities, each with its head in the table."""
+
+
+def table(abilities: Mapping[str, Abilities]) -> str:
+    """A row for each target."""
+    rows = [["target", *(HEADS[field.name] for field in fields(Abilities))]]
+    rows.append(["---"] * len(rows[0]))
+    rows += [
+        [name, *(_said(getattr(one, field.name)) for field in fields(Abilities))] for name, one in abilities.items()
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _said(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
