@@ -1,6 +1,7 @@
 """Checks of docs/http-target.md itself: signatures, idempotency keys, statuses, the JSON of pages and errors."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,9 @@ from server.sync.targets.http_json import TICKET
 
 TOO_OLD = 600.0
 """Seconds after which no signature may be accepted: five minutes, and some for clocks that differ."""
+
+SOON = 5.0
+"""Seconds: half of what we wait for an answer."""
 
 
 @check
@@ -225,6 +229,17 @@ async def page_of_one_ticket(bench: Bench) -> None:
         expect("name" in (page.get("event") or {}), done, "the event with its name", page.get("event"))
 
 
+@check
+async def answers_soon(bench: Bench) -> None:
+    """A list and a look-up are answered within five seconds; after ten no answer is taken."""
+    http, ticket = _http(bench), await bench.ticket()
+    for what, params in (("a list", {}), ("a look-up", {"ticket": ticket})):
+        began = time.monotonic()
+        await http.requests_of.get({"event": bench.event, **params})
+        seconds = time.monotonic() - began
+        expect(seconds <= SOON, f"sent GET for {what}", f"an answer within {SOON:g} s", f"one after {seconds:.1f} s")
+
+
 async def _refused(bench: Bench, how: str, signing: Signing, *, reads: bool = True) -> None:
     """Send all four methods so; expect 401 to each, and that nothing was written."""
     http, (ticket, key), new = _http(bench), await _record(bench), await bench.ticket()
@@ -262,7 +277,7 @@ def _http(bench: Bench) -> HttpBench:
 
 
 def _answer(answer: Answer) -> str:
-    words = answer.body[:80].decode(errors="replace")
+    words = answer.body[:80].decode(errors="replace") if answer.status >= 400 else ""
     return f"{answer.status} {words}".rstrip()
 
 

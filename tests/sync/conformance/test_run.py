@@ -2,12 +2,7 @@
 
 from typing import Any
 
-import pytest
-
-from server.errors import NotStarted
-from server.sync.conformance.run import CHECKS, run
 from tests.rig import broken_receivers as broken
-from tests.rig.receiver import EVENT, SECRET, receiver, serving
 
 BROKEN: dict[type[Any], tuple[str, str]] = {
     broken.ForgetsKeys: ("same-key-again", ""),
