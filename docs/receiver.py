@@ -195,8 +195,9 @@ class Receiver:
                 return answer
             status, record = self.effect(request, body)
             # In the same transaction as the effect: there is never one without the other.
-            self.records.remember(key, fingerprint, status, json.dumps(record))
-        return JSONResponse(record, status)
+            text = json.dumps(record)
+            self.records.remember(key, fingerprint, status, text)
+        return Response(text, status, media_type="application/json")
 
     def effect(self, request: Request, body: bytes) -> tuple[int, JsonObject]:
         """What a write does."""
@@ -204,20 +205,21 @@ class Receiver:
         match request.method, id_:
             case "POST", "":
                 sent = _sent(body)
-                event, ticket = sent.get("event", ""), sent.get(TICKET)
+                event, ticket = sent.get("event"), sent.get(TICKET)
                 self.event(event)
-                if not isinstance(ticket, str) or not ticket:
+                if not event or not ticket:
                     raise Wrong(422, f"{TICKET} is missing")
                 return 201, self.records.create(event, ticket, sent)
             case "PUT", id_ if id_:
-                return 200, self.records.put(changed(self.records.get(id_), _sent(body)))
+                sent = _sent(body)
+                return 200, self.records.put(changed(self.records.get(id_), sent))
             case "DELETE", id_ if id_:
                 return 200, self.records.put({**self.records.get(id_), "active": False})
         raise Wrong(405, "GET and POST go to the address itself, PUT and DELETE to a record")
 
     def event(self, event: Any) -> Event:
         """An event of ours."""
-        if event not in self.events:
+        if not isinstance(event, str) or event not in self.events:
             raise Wrong(404, f"there is no event {event}")
         return self.events[event]
 
@@ -246,6 +248,8 @@ def _sent(body: bytes) -> JsonObject:
         raise Wrong(400, "the body is no JSON object") from None
     if not isinstance(options, list) or not all(isinstance(one, dict) and one.get(OPTION) for one in options):
         raise Wrong(422, f"the options are no list, or one has no {OPTION}")
+    if not isinstance(sent.get(TICKET), str | None):
+        raise Wrong(422, f"{TICKET} is no text")
     return sent
 
 

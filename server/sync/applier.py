@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from server import logs, metrics
 from server.errors import (
+    LeaseLost,
     TargetForbidden,
     TargetRefused,
     TargetUnauthorized,
@@ -90,7 +91,12 @@ class Applier:
         leases = HeldLeases(self.stores, lease, claimed)
         memory = await self.stores.records.read(claimed.site, self.settings.name, claimed.ticket)
         stored = await self.stores.definitions.read(claimed.site, claimed.ticket)
-        settled = await self._bring(memory, stored, leases, allowed)
+        try:
+            settled = await self._bring(memory, stored, leases, allowed)
+        except LeaseLost:
+            # If the claim is still ours, nobody has to wait for its end.
+            await self.stores.due.settle(leases.claimed, 0.0)
+            raise
         await self.stores.due.settle(leases.claimed, settled.again)
         metrics.sync_tickets.labels(self.settings.name, settled.outcome.state).inc()
         return settled.outcome

@@ -202,8 +202,9 @@ class Sync:
         outcome = None
         for _ in range(TRIES):
             await self._until_answering(name)
+            # Before the lease: all others wait for that, and a claim of a process that died lasts longer.
+            claimed = await self._claimed(site, name, ticket)
             async with self.stores.leases.held(name) as lease:
-                claimed = await self._claimed(site, name, ticket)
                 try:
                     outcome = await applier.bring(claimed, lease, allowed)
                 except LeaseLost:

@@ -1,5 +1,7 @@
 """Receivers of docs/http-target.md that are broken: each is the reference receiver with one fault."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +12,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from docs import receiver as given
+from tests.rig.asgi_server import asgi_server
+from tests.rig.echo import Echo
 from tests.rig.receiver import EVENT, SECRET
+from tests.rig.redis import free_port
 
 Json = dict[str, Any]
 
@@ -200,13 +205,15 @@ class SaysNothing(given.Receiver):
         return Response("<h1>Error</h1>", answer.status_code) if answer.status_code >= 400 else answer
 
 
-def app(broken: type[Any]) -> Starlette:
-    """The reference receiver with this class in the place of its own; an event with a currency."""
+@asynccontextmanager
+async def serving(broken: type[Any] = given.Receiver) -> AsyncIterator[str]:
+    """The reference receiver with this class in the place of its own, as long as the block; its address."""
     records = (broken if issubclass(broken, given.Records) else given.Records)(":memory:")
     kind = broken if issubclass(broken, given.Receiver) else given.Receiver
     one = kind(SECRET, {EVENT: given.Event("Spring Gala", "EUR")}, records)
     methods = ["GET", "POST", "PUT", "DELETE"]
     path = "/wix/tickets"
-    return Starlette(
-        routes=[Route(path, one.answer, methods=methods), Route(path + "/{id}", one.answer, methods=methods)]
-    )
+    routes = [Route(path, one.answer, methods=methods), Route(path + "/{id}", one.answer, methods=methods)]
+    port = free_port()
+    async with asgi_server(Starlette(routes=routes), port, Echo):
+        yield f"http://127.0.0.1:{port}{path}"

@@ -233,7 +233,7 @@ class HttpProxy:
                 if not await self._pass(exchange, connection, writer) or connection.our_state is not h11.DONE:
                     break
                 connection.start_next_cycle()
-        except (OSError, h11.RemoteProtocolError, h11.LocalProtocolError):
+        except (OSError, RuntimeError, h11.RemoteProtocolError, h11.LocalProtocolError):
             pass  # the client has left, or was sent away
         finally:
             self._writers.discard(writer)

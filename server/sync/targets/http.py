@@ -48,6 +48,7 @@ class HttpTarget:
         reserved |= {rule.name for rule in settings.options} & OPTION_RESERVED
         if reserved:
             raise NotStarted(f"{settings.name}: {min(reserved)} is a member of its own, which no field may be")
+        self.settings = settings
         self._signer = Signer(settings.name, settings.secret.get_secret_value())
         self._calls = Calls(
             settings.name,

@@ -1,4 +1,4 @@
-"""The commands. Each loads the settings and runs a part of the server.
+"""The program and the commands that run the server: each loads the settings and runs a part of it.
 
 An error of errors.py is one line on standard error and exit status 2; any other is a bug, and shows its traceback.
 """
@@ -20,7 +20,9 @@ from rich.console import Console
 
 from server import logs, settings, supervisor, valkey, watch
 from server.child import tied_to_parent
-from server.errors import NotStarted, TicketCounterError
+from server.cli import sync
+from server.cli.start import errors_as_lines, exit_with_error, load_settings, print_error
+from server.errors import NotStarted
 from server.model import TicketId
 from server.run import run_process
 from server.wire import guid
@@ -74,7 +76,7 @@ def options(
 @app.command()
 def serve(host: Host = None, port: Port = None) -> None:
     """Run the whole server in one process. Without REDIS_URL it starts an embedded Valkey with its data in DATA_DIR."""
-    found = _load_settings(**_given(host=host, port=port))
+    found = load_settings(**_given(host=host, port=port))
     if found.web_processes > 1:
         logs.logger("run").warning("one_process", hint="`serve` is one process: WEB_PROCESSES is for `web`")
     _run(found, web=True, worker=True, embed=True)
@@ -90,11 +92,11 @@ def web(
     report: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run only the web part: it receives webhooks and serves counters. Needs REDIS_URL."""
-    found = _load_settings(**_given(host=host, port=port, web_processes=processes))
+    found = load_settings(**_given(host=host, port=port, web_processes=processes))
     if report is not None:
         raise typer.Exit(supervisor.run_child(found, report))
     if found.web_processes > 1:
-        with _errors_as_lines():
+        with errors_as_lines():
             status = supervisor.supervise(found, _listening)
         raise typer.Exit(status)
     _run(found, web=True, worker=False, embed=False)
@@ -103,20 +105,20 @@ def web(
 @app.command()
 def worker() -> None:
     """Run only the worker: it reads tickets from Wix. Needs REDIS_URL."""
-    _run(_load_settings(), web=False, worker=True, embed=False)
+    _run(load_settings(), web=False, worker=True, embed=False)
 
 
 @app.command()
 def demo(port: Port = None) -> None:
     """Run a complete demo with a local simulation of Wix. It needs no account: its shop page sells tickets."""
     data = Path("data") / "demo"
-    with _errors_as_lines():
+    with errors_as_lines():
         chosen = _free_port(8000 if port is None else port)
     with _running_sandbox(
         data / "wix", f"http://127.0.0.1:{chosen}/webhooks/wix", "--hold-seconds", str(DEMO_HOLD)
     ) as shop:
         of_sandbox = {name.lower(): value for name, value in dotenv_values(data / "wix" / ".env").items()}
-        found = _load_settings(**{**DEMO, **of_sandbox, "port": chosen, "data_dir": data})
+        found = load_settings(**{**DEMO, **of_sandbox, "port": chosen, "data_dir": data})
 
         def ready(_: str) -> None:
             console = Console()
@@ -148,12 +150,12 @@ def watch_(
     reached, as they are read every WATCH_EVERY while this runs; for all others RECONCILE + MAX_STALE after it. Uses
     REDIS_URL, or the Valkey of a `serve` with the same DATA_DIR; its other settings must be those of the server.
     """
-    found = _load_settings()
+    found = load_settings()
     ids = [
-        TicketId(guid(ticket) or _exit_with_error(f"{ticket!r} is not a ticket definition id (a GUID)"))
+        TicketId(guid(ticket) or exit_with_error(f"{ticket!r} is not a ticket definition id (a GUID)"))
         for ticket in tickets or ()
     ]
-    with contextlib.suppress(KeyboardInterrupt), _errors_as_lines():
+    with contextlib.suppress(KeyboardInterrupt), errors_as_lines():
         asyncio.run(_watch(found, ids, json=json))
 
 
@@ -161,6 +163,9 @@ def watch_(
 def settings_() -> None:
     """Print all settings as a Markdown table. Each is an environment variable, or a line of a .env file."""
     print(settings.table())  # noqa: T201 - this is what the command is for
+
+
+app.add_typer(sync.app, name="sync")
 
 
 def main() -> None:
@@ -177,7 +182,7 @@ async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: boo
     def show(counter: str) -> None:
         print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
 
-    await watch.Watch(find_url, tickets, show, _print_error, found.timing, prefix=found.redis_prefix).run()
+    await watch.Watch(find_url, tickets, show, print_error, found.timing, prefix=found.redis_prefix).run()
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -185,39 +190,14 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _load_settings(**given: Any) -> settings.Settings:
-    """The settings, where *given* wins over the environment; sets up logging by them."""
-    with _errors_as_lines():
-        found = settings.load(**given)
-        logs.set_up(found.log_level, found.log_form)
-        return found
-
-
 def _run(found: settings.Settings, *, web: bool, worker: bool, embed: bool, ready: Any = None) -> None:
-    with _errors_as_lines():
+    with errors_as_lines():
         status = run_process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
     raise typer.Exit(status)
 
 
 def _listening(address: str) -> None:
     logs.logger("run").info("listening", address=address)
-
-
-@contextlib.contextmanager
-def _errors_as_lines() -> Iterator[None]:
-    try:
-        yield
-    except TicketCounterError as error:
-        _exit_with_error(str(error))
-
-
-def _exit_with_error(text: str) -> Any:
-    _print_error(text)
-    raise typer.Exit(2)
-
-
-def _print_error(text: str) -> None:
-    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the line that says what to do
 
 
 def _free_port(port: int) -> int:
@@ -241,7 +221,7 @@ def _running_sandbox(state: Path, webhook: str, *options: str) -> Iterator[str]:
                     address = printed[printed.index("http://") :].split()[0]
                     break
             if not address:
-                _exit_with_error(f"the local Wix did not start (exit status {running.wait()})")
+                exit_with_error(f"the local Wix did not start (exit status {running.wait()})")
             yield address
         finally:
             running.terminate()
@@ -249,7 +229,3 @@ def _running_sandbox(state: Path, webhook: str, *options: str) -> Iterator[str]:
                 running.wait(5)
             except subprocess.TimeoutExpired:
                 running.kill()
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from server import cli, settings, valkey, wire
+from server import settings, valkey, wire
+from server.cli import commands
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
 from server.store.timing import micros
@@ -29,7 +30,7 @@ from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import OTHER, SITE, TICKET, until
 from tests.rig.signals import signal_when
 
-COMMANDS = {"serve", "web", "worker", "demo", "sandbox", "watch", "settings"}
+COMMANDS = {"serve", "web", "worker", "demo", "sandbox", "watch", "settings", "sync"}
 
 Invoke = Callable[..., tuple[int, str, str]]
 
@@ -43,7 +44,7 @@ def invoke(tmp_path: Path) -> Iterator[Invoke]:
     def run(*words: str, **given: str) -> tuple[int, str, str]:
         nothing = dict.fromkeys((name.upper() for name in Settings.model_fields), None)
         with chdir(tmp_path):
-            answer = CliRunner().invoke(cli.app, words, env={**nothing, **given}, catch_exceptions=False)
+            answer = CliRunner().invoke(commands.app, words, env={**nothing, **given}, catch_exceptions=False)
         return answer.exit_code, answer.stdout, answer.stderr
 
     yield run
@@ -306,10 +307,10 @@ def test_demo_port_in_use() -> None:
     """The demo takes the port that it is given, or another one if that is in use."""
     free = free_port()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        other = cli._free_port(taken.getsockname()[1])
+        other = commands._free_port(taken.getsockname()[1])
 
         assert other not in {0, taken.getsockname()[1]}
-    assert free == cli._free_port(free)
+    assert free == commands._free_port(free)
 
 
 async def test_sandbox_command(command: Run) -> None:

@@ -1,0 +1,46 @@
+"""What every command begins with: settings and logs; an error of errors.py becomes one line and exit status 2.
+
+Any other error is a bug, and shows its traceback.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import typer
+
+from server import logs, settings
+from server.errors import TicketCounterError
+
+
+def load_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
+    """The settings, where *given* wins over the environment; sets up logging by them.
+
+    *quiet*: only warnings are logged, unless LOG_LEVEL is set: a person reads what the command prints.
+    """
+    with errors_as_lines():
+        found = settings.load(**given)
+        level = "WARNING" if quiet and "log_level" not in found.model_fields_set else found.log_level
+        logs.set_up(level, found.log_form)
+        return found
+
+
+@contextlib.contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """End the program with one line and status 2 where an error of ours is raised."""
+    try:
+        yield
+    except TicketCounterError as error:
+        exit_with_error(str(error))
+
+
+def exit_with_error(text: str) -> NoReturn:
+    """End the program with this line and status 2."""
+    print_error(text)
+    raise typer.Exit(2)
+
+
+def print_error(text: str) -> None:
+    """Print a line on standard error, after the program's name."""
+    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the line that says what to do

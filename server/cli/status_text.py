@@ -1,0 +1,173 @@
+"""The status of targets, parked tickets and what an apply has done, as text.
+
+In: values of server/sync/model.py. Out: lines. Nothing here reads a clock: *now* is in seconds since 1970.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from server.cli import table, values
+from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
+from server.cli.terminal import Terminal
+from server.sync.model import Kind, Operation, Outcome, Parked, State, Summary, TargetStatus
+
+COLUMNS = ("target", "equal", "answers", "due", "oldest", "parked", "conflicts", "audit", "state")
+NUMBERS = frozenset({3, 5, 6})
+"""The columns that stand on their right."""
+
+HAPPENED = {
+    State.DUE: "is tried again",
+    State.DIFFERS: "it is only observed",
+    State.CONFLICT: "a person decides",
+    State.REFUSED: "refused by the target",
+    State.UNSURE: "the outcome is not known",
+    State.MAPPING: "the mapping has no value for what Wix says",
+    State.LIMIT: "more would be deactivated than max_deactivate",
+    State.NOT_KEPT: "what was written is not what is read",
+}
+"""What is said of an outcome that brings no text of its own."""
+
+
+def status_lines(found: Sequence[TargetStatus], terminal: Terminal) -> Iterator[str]:
+    """`sync status`: a row for each target; a block of lines for each where the terminal is too narrow for rows."""
+    rows = [COLUMNS, *map(_status, found)]
+    lines = list(table.lines(rows, indent=0, right=NUMBERS))
+    if terminal.width is not None and max(map(table.columns_of, lines)) > terminal.width:
+        for row in rows[1:]:
+            yield row[0]
+            yield from table.lines(list(zip(COLUMNS[1:], row[1:], strict=True)), terminal.width, indent=2)
+    else:
+        yield from lines
+    for one in found:
+        if not one.events:
+            yield f"No event is synced to {values.printable(one.name)} before its first `ticket-counter sync apply`."
+        for text in one.limited:
+            yield f"{values.printable(one.name)}: {cure(text, one.name)}"
+
+
+def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Iterator[str]:
+    """`sync parked`: a row for each ticket that waits, and why."""
+    if not found:
+        yield "Nothing is parked."
+        return
+    ids = terminal.short([one.ticket for one in found])
+    rows = [
+        (
+            values.printable(one.target),
+            short_name(one.name, terminal),
+            ids[one.ticket],
+            _state(one.state),
+            f"{values.clock(one.at, now)}, try {one.tries}",
+            values.printable(one.text) or HAPPENED[one.state],
+        )
+        for one in found
+    ]
+    for one, row in zip(found, _blocks(rows, terminal), strict=True):
+        yield from row
+        if one.cure:
+            yield f"  to do: {cure(one.cure, one.target)}"
+    conflicts = sum(one.state is State.CONFLICT for one in found)
+    counts = [f"{len(found) - conflicts:,} parked"] if len(found) > conflicts else []
+    counts += [values.count(conflicts, "conflict")] if conflicts else []
+    yield (
+        f"{', '.join(counts)}. Each tries again when its ticket, the mapping or the credentials change, and once a day. "
+        "Now: ticket-counter sync retry"
+    )
+
+
+def retried(number: int) -> str:
+    """The answer of `sync retry`."""
+    if not number:
+        return "Nothing is parked, so nothing is tried again."
+    return f"{values.count(number, 'ticket')} {'is' if number == 1 else 'are'} due again: `ticket-counter sync status` shows what becomes of {'it' if number == 1 else 'them'}."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of operations, as aligned lines: it knows all *operations* before the first is done. *event*: as asked for."""
+
+    operations: Sequence[Operation]
+    target: str
+    event: str
+    terminal: Terminal
+
+    def lines(self, one: Outcome) -> Iterator[str]:
+        """The operation where it was done, else `!` and why not."""
+        operation, done = one.operation, one.state is State.EQUAL
+        word = table.pad(
+            f"{SYMBOLS[operation.kind]} {operation.kind}" if done else f"! {_state(one.state)}", WORD_WIDTH
+        )
+        record = one.record or operation.record
+        text = f"record {record}" if record else ""
+        if not done:
+            text = one.text or HAPPENED[one.state]
+        names, ids = self._names(), self.terminal.short([operation.ticket, *(its.ticket for its in self.operations)])
+        name = table.pad(short_name(operation.name, self.terminal), max(names, default=0))
+        before = f"{word}  {name}   {ids[operation.ticket]}   "
+        first, *more = table.hanging(before, values.printable(text), self.terminal.width)
+        yield self.terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
+        yield from more
+        if not done and operation.cure:
+            yield f"  to do: {cure(operation.cure, self.target, self.event)}"
+
+    def _names(self) -> Iterator[int]:
+        return (table.columns_of(short_name(one.name, self.terminal)) for one in self.operations)
+
+
+def summary_lines(summary: Summary, target: str) -> Iterator[str]:
+    """The last lines of `sync apply`: what was done, and what is left."""
+    done = kinds(summary.done)
+    yield f"{f'Done: {done}' if done else 'Nothing was to be done'}, in {values.duration(summary.seconds)}."
+    if left := len(summary.open):
+        yield f"{left:,} not done: `ticket-counter sync parked` and `sync plan` say why, and what to do."
+    yield f"Further changes in Wix are applied to {values.printable(target)} as they happen, by `ticket-counter serve` or `worker`."
+
+
+def _status(one: TargetStatus) -> tuple[str, ...]:
+    return (
+        values.printable(one.name),
+        "not known" if one.equal is None else f"{one.equal:,} of {one.records:,}",
+        _answers(one),
+        f"{one.due:,}",
+        "-" if one.oldest is None else values.duration(one.oldest),
+        f"{one.parked:,}",
+        f"{one.conflicts:,}",
+        "not yet" if one.audit_age is None else values.ago(one.audit_age),
+        _running(one),
+    )
+
+
+def _answers(one: TargetStatus) -> str:
+    answer = values.printable(one.answer)
+    if one.faults:
+        times = f", {one.faults:,} times" if one.faults > 1 else ""
+        return f"no: {answer}{times}" if answer else f"no{times}"
+    latency = f"{one.latency_ms:.0f} ms" if one.latency_ms is not None else answer
+    return f"yes, {latency}" if latency else "not asked yet"
+
+
+def _running(one: TargetStatus) -> str:
+    """Whether it is written to now, and why not."""
+    if one.paused is not None:
+        since = "" if one.paused_for is None else f" for {values.duration(one.paused_for)}"
+        return f'paused{since}: "{values.printable(one.paused)}"'
+    if one.wait is not None:
+        return f"waits, next try in {values.duration(one.wait)}"
+    return "observe" if one.mode == "observe" else "running"
+
+
+def _state(state: State) -> str:
+    return state.replace("_", " ")
+
+
+def _blocks(rows: Sequence[Sequence[str]], terminal: Terminal) -> list[list[str]]:
+    """The lines of each row, which are aligned over all rows."""
+    wide = table.widths([row[:-1] for row in rows])
+    return [
+        list(
+            table.lines(
+                [[table.pad(cell, wide[place]) for place, cell in enumerate(row[:-1])] + [row[-1]]], terminal.width
+            )
+        )
+        for row in rows
+    ]
