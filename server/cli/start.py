@@ -13,6 +13,8 @@ import typer
 from server import logs, settings
 from server.errors import TicketCounterError
 
+INTERRUPTED = 130
+
 
 def load_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
     """The settings, where *given* wins over the environment; sets up logging by them.
@@ -33,6 +35,16 @@ def errors_as_lines() -> Iterator[None]:
         yield
     except TicketCounterError as error:
         exit_with_error(str(error))
+
+
+@contextlib.contextmanager
+def interruptible(text: str) -> Iterator[None]:
+    """End the program with this line and status 130 at Ctrl+C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_error(text)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def exit_with_error(text: str) -> NoReturn:

@@ -142,7 +142,7 @@ async def sync_shop(
     """The event is read, and the box office has an event for it, without tickets."""
     with_secret = f'secret = "secret_env"  # needed for nothing, and to be shown nowhere\n{SqliteTarget.DEFAULTS}'
     kind = type("WithSecret", (SqliteTarget,), {"DEFAULTS": with_secret})
-    monkeypatch.setitem(KINDS, "sqlite", kind)  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS, "sqlite", kind)
     root, configured = logging.getLogger(), structlog.get_config()
     handlers, level = [*root.handlers], root.level
     async with running_worker(redis_url, wix) as worker:

@@ -107,5 +107,5 @@ def http_settings(url: str, secret: str, *, event: str, allow_http: bool, allow_
     }
     found = TargetReader("conformance", table, faults, {"SECRET": secret}).target(kinds())
     if found is None or faults:
-        raise NotStarted("; ".join(faults.texts()))
+        raise NotStarted("; ".join(one.partition(": ")[2] for one in faults.texts()))
     return found
