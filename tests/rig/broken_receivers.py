@@ -1,5 +1,6 @@
 """Receivers of docs/http-target.md that are broken: each is the reference receiver with one fault."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -203,6 +204,76 @@ class SaysNothing(given.Receiver):
     async def answer(self, request: Request) -> Response:
         answer: Response = await super().answer(request)
         return Response("<h1>Error</h1>", answer.status_code) if answer.status_code >= 400 else answer
+
+
+class TakesOneSignature(given.Receiver):
+    """Only the first of several signatures is looked at."""
+
+    def verify(self, request: Request, body: bytes) -> None:
+        headers = dict(request.headers)
+        headers["webhook-signature"] = headers.get("webhook-signature", "").partition(" ")[0]
+        try:
+            signed = f"{request.method} {given._target(request)}\n{body.decode()}"
+            self.signature.verify(signed, headers, json_parse=False)
+        except (WebhookVerificationError, ValueError):
+            raise given.Wrong(401, "signature") from None
+
+
+class TakesAnyKey(given.Receiver):
+    """The idempotency key need not be the signed id."""
+
+    def write(self, request: Request, body: bytes) -> Response:
+        with self.records.change():
+            status, record = self.effect(request, body)
+        return JSONResponse(record, status)
+
+
+class ReplacesTheId(given.Receiver):
+    """A PUT may give a record the id of another ticket."""
+
+    def effect(self, request: Request, body: bytes) -> tuple[int, Json]:
+        if request.method == "PUT":
+            record = self.records.get(request.path_params["id"])
+            self.records.put({**record, given.TICKET: None})
+        found: tuple[int, Json] = super().effect(request, body)
+        return found
+
+
+class DeletesOnce(given.Receiver):
+    """What is off sale cannot be taken off sale."""
+
+    def effect(self, request: Request, body: bytes) -> tuple[int, Json]:
+        if request.method == "DELETE" and not self.records.get(request.path_params["id"])["active"]:
+            raise given.Wrong(400, "it is off sale")
+        found: tuple[int, Json] = super().effect(request, body)
+        return found
+
+
+class FailsOnNoJson(given.Receiver):
+    """A body that is no JSON is a bug."""
+
+    async def answer(self, request: Request) -> Response:
+        answer: Response = await super().answer(request)
+        return JSONResponse({"detail": "bug"}, 500) if b"no JSON" in answer.body else answer
+
+
+class CountsAll(given.Records):
+    """The total is that of the event, also of a look-up."""
+
+    def page(self, event: str, ticket: str | None, after: int) -> tuple[list[Json], int | None, int]:
+        records, more, _ = super().page(event, ticket, after)
+        [total] = self.db.execute("select count(*) + 1 from records").fetchone()
+        return records, more, total
+
+
+class Slow(given.Receiver):
+    """Lists take long."""
+
+    async def answer(self, request: Request) -> Response:
+        if request.method == "GET":
+            await asyncio.sleep(0.3)
+        answer: Response = await super().answer(request)
+        return answer
 
 
 @asynccontextmanager

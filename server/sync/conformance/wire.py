@@ -216,14 +216,15 @@ async def words_of_errors(bench: Bench) -> None:
 @check
 async def page_of_one_ticket(bench: Bench) -> None:
     """GET of one ticket has its record alone, and that of a ticket without record none, with the event and the total."""
-    http, (ticket, key) = _http(bench), await _record(bench)
-    for asked, expected in ((ticket, [key]), (await bench.ticket(), [])):
+    http, ticket = _http(bench), await bench.ticket()
+    await http.requests_of.send("POST", "", await http.post(ticket))
+    for asked, expected in ((ticket, [ticket]), (await bench.ticket(), [])):
         answer = await http.requests_of.get({"event": bench.event, "ticket": asked})
         done = f"sent GET of a ticket with {len(expected)} records"
         expect(answer.status == 200, done, "200", _answer(answer))
         page = answer.json()
-        found = [str(one.get("id")) for one in page["records"]]
-        expect(found == expected, done, f"records {expected}", found)
+        found = [one.get(TICKET) for one in page["records"]]
+        expect(found == expected, done, f"records of {expected or 'no ticket'}", found or "none")
         expect(page.get("total") == len(expected), done, f"a total of {len(expected)}", page.get("total"))
         expect(page.get("next") is None, done, "no `next`", page.get("next"))
         expect("name" in (page.get("event") or {}), done, "the event with its name", page.get("event"))
