@@ -1,8 +1,9 @@
-"""The table of abilities: what each target says of itself, as Markdown."""
+"""The tables of docs/adding-a-target.md: what each target says of itself, and what all must do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
+from server.sync.conformance.check import Check
 from server.sync.targets.target import Abilities
 
 HEADS = {
@@ -21,6 +22,12 @@ def table(abilities: Mapping[str, Abilities]) -> str:
     rows += [
         [name, *(_said(getattr(one, field.name)) for field in fields(Abilities))] for name, one in abilities.items()
     ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def checks_table(checks: Iterable[Check]) -> str:
+    """A row for each check."""
+    rows = [["check", "what a target must do"], ["---", "---"], *([one.name, one.about] for one in checks)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
