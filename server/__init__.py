@@ -62,6 +62,19 @@ Where things are:
     faults.py         pauses a site after a fault of Wix
     silence.py        warns when stock falls and no webhook arrives
 
+  sync/                ticket definitions kept one to one in another ticketing system
+    mapping.py         which field of a target gets what; all settings of a target
+    mapping_file.py    reads sync.toml: all its faults at once
+    target_reader.py   one target of sync.toml: settings, address, secret
+    mapping_reader.py  its mapping: what is mapped, what is left out
+    rule_reader.py     how one field gets its value
+    first_file.py      the first sync.toml, with every setting explained
+    kinds.py           the kinds of targets: their own settings, and the shipped mappings (targets/*.toml)
+    faults.py          what is wrong in sync.toml, each with its line
+    toml_lines.py      the line of each key of a TOML text
+    definition.py      a ticket definition in the words that a mapping may use
+    model.py           what a ticket should be, what a target has, what a plan does, as values
+
   wix/                Wix's API and its webhooks
     client.py         what is read: ticket definitions, events
     calls.py          HTTP calls: time-outs, 401, Retry-After, errors
