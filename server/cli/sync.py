@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from server.cli import diff_text, plan_text, status_text, sync_json, sync_service
-from server.cli.start import errors_as_lines, load_settings, print_error
+from server.cli.start import errors_as_lines, interruptible, load_settings
 from server.cli.sync_apply import WRITTEN, Approval, apply_plan
+from server.cli.sync_conformance import conformance
 from server.cli.terminal import Terminal, write
 from server.cli.values import Meaning
 from server.settings import Settings
@@ -21,7 +22,7 @@ from server.sync import mapping_file
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.model import Diff, Kind, Outcome, Plan, State
 
-DIFFERENT, PERSON_NEEDED, INTERRUPTED = 3, 4, 130
+DIFFERENT, PERSON_NEEDED = 3, 4
 
 _T = TypeVar("_T")
 
@@ -231,6 +232,11 @@ def resume(
     _answer({"target": name, "paused": None}, f"{name} is no longer paused.", json=json)
 
 
+app.command(epilog=example("conformance https://box.example.org/tickets --event TEST --secret-env BOX_OFFICE_SECRET"))(
+    conformance
+)
+
+
 def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str = "nothing was written") -> _T:
     """What *work* answers, with sync opened for it."""
 
@@ -244,12 +250,8 @@ def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str 
 def _guarded(work: Callable[[Settings], _T], interrupted: str) -> _T:
     """What *work* answers; an error of ours ends the program with status 2, and Ctrl+C with 130, each with a line."""
     settings = load_settings(True)
-    with errors_as_lines():
-        try:
-            return work(settings)
-        except KeyboardInterrupt as error:
-            print_error(f"interrupted: {error}" if error.args else f"interrupted: {interrupted}")
-            raise typer.Exit(INTERRUPTED) from None
+    with errors_as_lines(), interruptible(interrupted):
+        return work(settings)
 
 
 def _view(target: TargetSettings) -> plan_text.View:

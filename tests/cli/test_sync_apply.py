@@ -152,14 +152,12 @@ async def test_replace_of_an_unknown_ticket(sync_shop: SyncShop) -> None:
 
 PROGRAM = """
 import os
+from docs.sqlite_target import SqliteTarget
 from server.cli import main
 from server.sync.targets import KINDS
-from tests.rig.sqlite_bench import sqlite_target
 
-module = sqlite_target()
-
-class Slow(module.SqliteTarget):
-    DEFAULTS = 'secret = "secret_env"\\n' + module.SqliteTarget.DEFAULTS
+class Slow(SqliteTarget):
+    DEFAULTS = 'secret = "secret_env"\\n' + SqliteTarget.DEFAULTS
 
     async def create(self, *given):
         import asyncio
