@@ -59,7 +59,11 @@ class Close(IntEnum):
 def dumps(value: Any, *, sort: bool = False) -> str:
     """JSON without white space that can be encoded as UTF-8; members keep their order, or are sorted."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
-    # A name that was cut inside an emoji ends in half a surrogate pair, which JSON allows and UTF-8 does not.
+    return encodable(text)
+
+
+def encodable(text: str) -> str:
+    """Text that can be encoded as UTF-8: a name that was cut inside an emoji ends in half a surrogate pair, which cannot."""
     return HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -19,8 +19,10 @@ pytest_plugins = [
     "tests.rig.process",
     "tests.rig.host_site",
     "tests.rig.pretix",
+    "tests.rig.pretix_target",
     "tests.rig.sync_rig",
     "tests.rig.sync_samples",
+    "tests.rig.sync_shop",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.

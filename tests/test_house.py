@@ -25,6 +25,7 @@ from server.live import admission, frames, websocket
 from server.model import Sale, SaleStatus, SiteId
 from server.store.budget import Budget
 from server.store.timing import micros
+from server.sync.targets import calls
 from server.wix import signature
 from tests.rig.default_keys import key
 from tests.rig.fake_reader import FakeReader, definition
@@ -305,6 +306,9 @@ LIMITS = {
     "Stuck reader": f"{websocket.STUCK:.0f} s",
     "Unanswered ping": f"{heartbeat.BEAT_EVERY:.0f} s",
     "Unanswered close": f"{websocket.CLOSE_WITHIN:.0f} s",
+    "Slow answer": f"{calls.WITHIN:.0f} s",
+    "Answer": f"{calls.LARGEST // 1024**2} MiB",
+    "Its words in errors and logs": f"{calls.LONGEST_WORDS} characters",
 }
 """What SECURITY.md says of each door that has a number."""
 
@@ -325,8 +329,8 @@ PATH = re.compile(r"(?<![\w./:-])(?:bench|deploy|docs|sandbox|scripts|server|tes
 FILE = re.compile(r"(?:[\w-]+/)*[\w-]+\.(?:c|conf|css|html|js|lock|lua|md|py|svg|toml)")
 """The name of a file, with or without some of its folders."""
 
-PLACEHOLDERS = {"server/x/y.py", "tests/x/test_y.py"}
-"""Paths of CONTRIBUTING.md in which x and y stand for any name."""
+PLACEHOLDERS = {"server/x/y.py", "tests/x/test_y.py", "sync.toml"}
+"""Paths of CONTRIBUTING.md in which x and y stand for any name, and the mapping file, which each deployment has of its own."""
 
 
 def test_paths_in_pages() -> None:

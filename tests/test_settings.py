@@ -266,6 +266,28 @@ def test_redis_url_missing(from_file: Write) -> None:
     assert "`ticket-counter serve`" in text
 
 
+def test_sync_file(from_file: Write) -> None:
+    """The mapping file is sync.toml, which need not exist, unless SYNC_FILE is set, to whatever it is."""
+    assert (Path("sync.toml"), False) == (from_file().sync_file, from_file().sync_file_is_set)
+    assert (Path("sync.toml"), False) == (from_file("SYNC_FILE=").sync_file, from_file("SYNC_FILE=").sync_file_is_set)
+    for name in ("sync.toml", "conf/other.toml"):
+        found = from_file(f"SYNC_FILE={name}")
+        assert (Path(name), True) == (found.sync_file, found.sync_file_is_set)
+
+
+def test_environment_of_the_sync_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that SYNC_FILE names come from the environment, then from `.env`; an empty one counts as not set."""
+    file = tmp_path / ".env"
+    file.write_text("A_TOKEN=of the file\nB_TOKEN=of the file\nC_TOKEN=\nD_TOKEN\n")
+    for name, value in (("A_TOKEN", "of the environment"), ("B_TOKEN", ""), ("E_TOKEN", "x")):
+        monkeypatch.setenv(name, value)
+
+    found = settings.environment(file)
+
+    assert ["of the environment", "of the file", None, None, "x"] == [found.get(f"{name}_TOKEN") for name in "ABCDE"]
+    assert "x" == settings.environment(tmp_path / "none")["E_TOKEN"]
+
+
 def test_settings_table() -> None:
     """The table has one row for every setting, with a description, and no cell is split in two."""
     head, line, *rows = settings.table().splitlines()

@@ -6,9 +6,11 @@ In: a Plan of server/sync/model.py. Out: lines. Nothing here reads a clock: *now
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from server.cli import table, values
 from server.cli.terminal import Terminal
+from server.cli.values import Meaning
 from server.sync.model import NOT_KNOWN, FieldChange, Kind, Missing, Operation, OptionChange, Plan, Reason, Value
 
 SYMBOLS = {Kind.CREATE: "+", Kind.ADOPT: "@", Kind.UPDATE: "~", Kind.CONFLICT: "!", Kind.DEACTIVATE: "-"}
@@ -36,23 +38,50 @@ REASONS = {
 """What is said of an operation that brings no text of its own; the fields of the others speak for themselves."""
 
 
-def plan_lines(plan: Plan, event: str, terminal: Terminal, now: float) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class View:
+    """How values are shown: on which *terminal*, by their *meaning* at the target, and when *now* is, in seconds since 1970."""
+
+    terminal: Terminal
+    meaning: Meaning
+    now: float
+
+    def name(self, text: str) -> str:
+        """A name on one line; on a terminal at most a quarter of its width."""
+        return short_name(text, self.terminal)
+
+    def value(self, name: str, found: Value | Missing, currency: str | None = None) -> str:
+        """The value of the field of this name; on a terminal at most a quarter of its width."""
+        text = self.meaning.value(name, found, currency)
+        return table.cut(text, None if self.terminal.width is None else max(10, self.terminal.width // 4))
+
+
+def short_name(name: str, terminal: Terminal) -> str:
+    """A name on one line; on a terminal at most a quarter of its width."""
+    return table.cut(values.printable(name), None if terminal.width is None else max(12, terminal.width // 4))
+
+
+def plan_lines(plan: Plan, event: str, view: View) -> Iterator[str]:
     """A plan: its head, its operations and its sum; *event* as it was asked for, an id or a slug."""
-    target = values.printable(plan.target)
-    yield from _head(plan, terminal, now)
+    target, terminal = values.printable(plan.target), view.terminal
+    yield from _head(plan, view)
     ids = terminal.short([one.ticket for one in plan.operations])
-    names = max((table.cell_len(short_name(one.name, terminal)) for one in plan.operations), default=0)
+    names = max((table.columns_of(view.name(one.name)) for one in plan.operations), default=0)
     widest = max(map(len, ids.values()), default=0)
     for one in plan.operations:
         word = table.pad(f"{SYMBOLS[one.kind]} {one.kind}", WORD_WIDTH)
-        cells = [table.pad(short_name(one.name, terminal), names + 1), table.pad(ids[one.ticket], widest + 1), ""]
-        before = f"{word}  " + "  ".join(cells)
-        first, *more = table.hanging(before, _what(one, plan.target_event.currency, terminal), terminal.width)
+        before = f"{word}  {table.pad(view.name(one.name), names)}   {table.pad(ids[one.ticket], widest)}   "
+        first, *more = table.hanging(before, _what(one, plan.target_event.currency, view), terminal.width)
         yield terminal.paint(word, COLOURS[one.kind]) + first[len(word) :]
         yield from more
-        yield from _changes(one, target, event, terminal)
+        yield from table.lines(list(_changes(one, target, view)), terminal.width, indent=DETAIL_INDENT)
+        # What adopts is in the command below the sum.
+        if one.cure and one.kind is not Kind.ADOPT:
+            to_do = "decide" if one.kind is Kind.CONFLICT else "to do"
+            yield f"{' ' * DETAIL_INDENT}{to_do}: {cure(one.cure, target, event)}"
     if unread := plan.unread:
-        yield f"{values.count(unread, 'ticket')} of the event {_was(unread)} not read yet, so nothing is planned for {_it(unread)}."
+        were, them = ("was", "it") if unread == 1 else ("were", "them")
+        yield f"{values.count(unread, 'ticket')} of the event {were} not read yet, so nothing is planned for {them}."
     for note in plan.notes:
         yield values.printable(note)
     yield _rest(plan, target)
@@ -91,90 +120,87 @@ def cure(text: str, target: str, event: str = "EVENT") -> str:
     )
 
 
-def _head(plan: Plan, terminal: Terminal, now: float) -> Iterator[str]:
+def _head(plan: Plan, view: View) -> Iterator[str]:
     event = ", ".join(filter(None, (plan.target_event.key, plan.target_event.currency)))
     title = f"{values.printable(plan.title)} → {values.printable(plan.target)} ({values.printable(event)})"
-    wix = "Wix not read yet" if plan.read_at is None else f"Wix read {values.clock(plan.read_at, now, seconds=True)}"
-    there = f"{values.printable(plan.target)} read {values.clock(plan.target_read_at, now, seconds=True)}"
+    wix = (
+        "Wix not read yet" if plan.read_at is None else f"Wix read {values.clock(plan.read_at, view.now, seconds=True)}"
+    )
+    there = f"{values.printable(plan.target)} read {values.clock(plan.target_read_at, view.now, seconds=True)}"
     read = f"{wix}, {there}, " + ("Wix not to the end" if plan.unread else "both to the end")
-    one_line = f"{title}        {read}"
-    if terminal.width is None or table.cell_len(one_line) <= terminal.width:
+    one_line, width = f"{title}        {read}", view.terminal.width
+    if width is None or table.columns_of(one_line) <= width:
         yield one_line
     else:
-        yield from table.hanging("", title, terminal.width)
-        yield from table.hanging("  ", read, terminal.width)
+        yield from table.hanging("", title, width)
+        yield from table.hanging("  ", read, width)
 
 
-def short_name(name: str, terminal: Terminal) -> str:
-    """A name on one line; on a terminal at most a quarter of its width."""
-    return table.cut(values.printable(name), None if terminal.width is None else max(12, terminal.width // 4))
-
-
-def _what(one: Operation, currency: str | None, terminal: Terminal) -> str:
+def _what(one: Operation, currency: str | None, view: View) -> str:
     """What an operation is about: for a creation its options, prices and limit, else the record and why."""
     text = values.printable(one.text or REASONS.get(one.reason, ""))
     if one.kind is Kind.CREATE:
-        return ", ".join(filter(None, (_offer(one, currency), text)))
+        return ", ".join(filter(None, (_offer(one, currency, view), text)))
     if one.kind is Kind.CONFLICT or one.record is None:
         return text
+    if _in_one_line(one):
+        text = f"{text}; would change {' '.join(_field(one.fields[0], '', '', view)[:2])}"
     record = f"record {values.printable(one.record)}"
-    if one.kind is Kind.ADOPT and len(one.fields) == 1 and not one.options:
-        text = f"{text}; would change {' '.join(_field(one.fields[0], '', '', terminal)[:2])}"
     return f"{record}: {text}" if text else record
 
 
-def _offer(one: Operation, currency: str | None) -> str:
+def _in_one_line(one: Operation) -> bool:
+    """Whether what an adoption would change is told in its own line."""
+    return one.kind is Kind.ADOPT and len(one.fields) == 1 and not one.options
+
+
+def _offer(one: Operation, currency: str | None, view: View) -> str:
     """The options, prices and limit of what is created: "3 options, 8.50 to 20.00 EUR, limit 60"."""
     of_options = [change for option in one.options for change in option.fields]
-    prices = [str(change.wix) for change in of_options or one.fields if values.is_price(change.name, change.wix)]
+    prices = [str(change.wix) for change in of_options or one.fields if view.meaning.is_price(change.name, change.wix)]
     found = [values.count(len(one.options), "option")] if one.options else []
     if prices:
         span = " to ".join(dict.fromkeys((min(prices, key=float), max(prices, key=float))))
         found.append(f"{span} {currency}" if currency else span)
-    for change in one.fields:
-        if values.is_number_of_tickets(change.name):
-            number = values.value(change.name, change.wix)
-            found.append(number if change.wix is None else f"{change.name} {number}")
+    found += [
+        "unlimited" if change.wix is None else f"{change.name} {change.wix}"
+        for change in one.fields
+        if change.name in view.meaning.limits
+    ]
     return ", ".join(found)
 
 
-def _changes(one: Operation, target: str, event: str, terminal: Terminal) -> Iterator[str]:
-    """The lines below an operation: its fields, its options, and what a person can do."""
-    told = one.kind is Kind.CREATE or (one.kind is Kind.ADOPT and len(one.fields) == 1 and not one.options)
-    rows = [] if told else [_field(change, "", target, terminal) for change in one.fields]
-    for option in () if one.kind is Kind.CREATE else one.options:
-        rows += _option(option, target, terminal)
-    yield from table.lines(rows, terminal.width, indent=DETAIL_INDENT)
-    # What adopts is in the command below the sum.
-    if one.cure and one.kind is not Kind.ADOPT:
-        word = "decide" if one.kind is Kind.CONFLICT else "to do"
-        yield f"{' ' * DETAIL_INDENT}{word}: {cure(one.cure, target, event)}"
+def _changes(one: Operation, target: str, view: View) -> Iterator[tuple[str, str, str]]:
+    """What an operation changes, by field and by option; of a creation its own line tells enough."""
+    if one.kind is Kind.CREATE or _in_one_line(one):
+        return
+    for change in one.fields:
+        yield _field(change, "", target, view)
+    for option in one.options:
+        yield from _option(option, target, view)
 
 
-def _option(option: OptionChange, target: str, terminal: Terminal) -> Iterator[tuple[str, str, str]]:
-    name = f"option {short_name(option.name or option.id, terminal)}"
+def _option(option: OptionChange, target: str, view: View) -> Iterator[tuple[str, str, str]]:
+    name = f"option {view.name(option.name or option.id)}"
     if option.kind is Kind.UPDATE:
         for change in option.fields:
-            yield _field(change, f"{name}: ", target, terminal)
+            yield _field(change, f"{name}: ", target, view)
         return
-    fields = ", ".join(f"{change.name} {short_value(change.name, change.wix, terminal)}" for change in option.fields)
-    removed = "removed in Wix" if option.kind is Kind.DEACTIVATE else fields
-    yield name, f"{SYMBOLS[option.kind]} {option.kind}", removed
+    fields = ", ".join(f"{change.name} {view.value(change.name, change.wix)}" for change in option.fields)
+    yield (
+        name,
+        f"{SYMBOLS[option.kind]} {option.kind}",
+        "removed in Wix" if option.kind is Kind.DEACTIVATE else fields,
+    )
 
 
-def _field(change: FieldChange, before: str, target: str, terminal: Terminal) -> tuple[str, str, str]:
+def _field(change: FieldChange, before: str, target: str, view: View) -> tuple[str, str, str]:
     """A field, its two values, and who changed it."""
-    old, new = (short_value(change.name, one, terminal) for one in (change.target, change.wix))
-    return f"{before}{change.name}", f"{old} → {new}", _who(change, target)
+    old, new = (view.value(change.name, one) for one in (change.target, change.wix))
+    return f"{before}{change.name}", f"{old} → {new}", _who(change, target, view)
 
 
-def short_value(name: str, found: Value | Missing, terminal: Terminal, currency: str | None = None) -> str:
-    """The value of the field of this name; on a terminal at most a quarter of its width."""
-    text = values.value(name, found, currency)
-    return table.cut(text, None if terminal.width is None else max(10, terminal.width // 4))
-
-
-def _who(change: FieldChange, target: str) -> str:
+def _who(change: FieldChange, target: str, view: View) -> str:
     """Why a field differs: which side has changed since it was applied."""
     if change.target is NOT_KNOWN:
         return f"{target} does not say what it has"
@@ -182,7 +208,7 @@ def _who(change: FieldChange, target: str) -> str:
         return "it is not known what was applied"
     if change.applied == change.target:
         return "changed in Wix"
-    edited = f"edited in {target}; {values.value(change.name, change.applied)} was applied"
+    edited = f"edited in {target}; {view.value(change.name, change.applied)} was applied"
     return edited if change.applied == change.wix else f"changed in Wix, and {edited}"
 
 
@@ -197,7 +223,7 @@ def _rest(plan: Plan, target: str) -> str:
 
 
 def _sum(plan: Plan) -> str:
-    counts = {kind: plan.count(kind) for kind in Kind if kind is not Kind.CONFLICT}
+    counts: dict[Kind, int] = {kind: plan.count(kind) for kind in Kind if kind is not Kind.CONFLICT}
     found = [kinds(counts) or "Nothing to do"]
     if conflicts := plan.count(Kind.CONFLICT):
         found.append(
@@ -206,11 +232,3 @@ def _sum(plan: Plan) -> str:
     if edits := sum(one.edits for one in plan.operations if one.kind is not Kind.CONFLICT):
         found.append(f"{values.count(edits, 'edit')} made by hand would be overwritten")
     return f"{'; '.join(found)}. Plan {plan.digest}"
-
-
-def _was(number: int) -> str:
-    return "was" if number == 1 else "were"
-
-
-def _it(number: int) -> str:
-    return "it" if number == 1 else "them"

@@ -14,7 +14,7 @@ from server import logs, settings
 from server.errors import TicketCounterError
 
 
-def load_settings(*, quiet: bool = False, **given: Any) -> settings.Settings:
+def load_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
     """The settings, where *given* wins over the environment; sets up logging by them.
 
     *quiet*: only warnings are logged, unless LOG_LEVEL is set: a person reads what the command prints.

@@ -4,11 +4,12 @@ In: values of server/sync/model.py. Out: lines. Nothing here reads a clock: *now
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from server.cli import table, values
 from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
 from server.cli.terminal import Terminal
-from server.sync.model import Kind, Outcome, Parked, State, Summary, TargetStatus
+from server.sync.model import Kind, Operation, Outcome, Parked, State, Summary, TargetStatus
 
 COLUMNS = ("target", "equal", "answers", "due", "oldest", "parked", "conflicts", "audit", "state")
 NUMBERS = frozenset({3, 5, 6})
@@ -31,7 +32,7 @@ def status_lines(found: Sequence[TargetStatus], terminal: Terminal) -> Iterator[
     """`sync status`: a row for each target; a block of lines for each where the terminal is too narrow for rows."""
     rows = [COLUMNS, *map(_status, found)]
     lines = list(table.lines(rows, indent=0, right=NUMBERS))
-    if terminal.width is not None and max(map(table.cell_len, lines)) > terminal.width:
+    if terminal.width is not None and max(map(table.columns_of, lines)) > terminal.width:
         for row in rows[1:]:
             yield row[0]
             yield from table.lines(list(zip(COLUMNS[1:], row[1:], strict=True)), terminal.width, indent=2)
@@ -57,7 +58,7 @@ def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Ite
             ids[one.ticket],
             _state(one.state),
             f"{values.clock(one.at, now)}, try {one.tries}",
-            values.printable(one.text) or HAPPENED.get(one.state, ""),
+            values.printable(one.text) or HAPPENED[one.state],
         )
         for one in found
     ]
@@ -81,23 +82,36 @@ def retried(number: int) -> str:
     return f"{values.count(number, 'ticket')} {'is' if number == 1 else 'are'} due again: `ticket-counter sync status` shows what becomes of {'it' if number == 1 else 'them'}."
 
 
-def outcome_lines(one: Outcome, target: str, terminal: Terminal, event: str = "EVENT") -> Iterator[str]:
-    """What became of one operation: the operation where it was done, else `!` and why not."""
-    operation = one.operation
-    done = one.state is State.EQUAL
-    word = table.pad(f"{SYMBOLS[operation.kind]} {operation.kind}" if done else f"! {_state(one.state)}", WORD_WIDTH)
-    record = one.record or operation.record
-    if done:
-        text = f"record {values.printable(record)}" if record else ""
-    else:
-        text = values.printable(one.text) or HAPPENED.get(one.state, "")
-    (ticket,) = terminal.short([operation.ticket]).values()
-    before = f"{word}  {short_name(operation.name, terminal)}   {ticket}   "
-    first, *more = table.hanging(before, text, terminal.width)
-    yield terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
-    yield from more
-    if not done and operation.cure:
-        yield f"  to do: {cure(operation.cure, target, event)}"
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of operations, as aligned lines: it knows all *operations* before the first is done. *event*: as asked for."""
+
+    operations: Sequence[Operation]
+    target: str
+    event: str
+    terminal: Terminal
+
+    def lines(self, one: Outcome) -> Iterator[str]:
+        """The operation where it was done, else `!` and why not."""
+        operation, done = one.operation, one.state is State.EQUAL
+        word = table.pad(
+            f"{SYMBOLS[operation.kind]} {operation.kind}" if done else f"! {_state(one.state)}", WORD_WIDTH
+        )
+        record = one.record or operation.record
+        text = f"record {record}" if record else ""
+        if not done:
+            text = one.text or HAPPENED[one.state]
+        names, ids = self._names(), self.terminal.short([operation.ticket, *(its.ticket for its in self.operations)])
+        name = table.pad(short_name(operation.name, self.terminal), max(names, default=0))
+        before = f"{word}  {name}   {ids[operation.ticket]}   "
+        first, *more = table.hanging(before, values.printable(text), self.terminal.width)
+        yield self.terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
+        yield from more
+        if not done and operation.cure:
+            yield f"  to do: {cure(operation.cure, self.target, self.event)}"
+
+    def _names(self) -> Iterator[int]:
+        return (table.columns_of(short_name(one.name, self.terminal)) for one in self.operations)
 
 
 def summary_lines(summary: Summary, target: str) -> Iterator[str]:
@@ -118,7 +132,7 @@ def _status(one: TargetStatus) -> tuple[str, ...]:
         "-" if one.oldest is None else values.duration(one.oldest),
         f"{one.parked:,}",
         f"{one.conflicts:,}",
-        "not yet" if one.audit_age is None else f"{values.duration(one.audit_age)} ago",
+        "not yet" if one.audit_age is None else values.ago(one.audit_age),
         _running(one),
     )
 

@@ -7,7 +7,6 @@ are differences, 4 a person is needed, 130 interrupted. 3 only comes with --exit
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -16,10 +15,11 @@ from server.cli import diff_text, plan_text, status_text, sync_json, sync_servic
 from server.cli.start import errors_as_lines, load_settings, print_error
 from server.cli.sync_apply import Approval, apply_plan
 from server.cli.terminal import Terminal, write
+from server.cli.values import Meaning
 from server.settings import Settings
 from server.sync import mapping_file
-from server.sync.mapping import Mode
-from server.sync.model import Kind, Outcome, Plan, State
+from server.sync.mapping import Mode, TargetSettings
+from server.sync.model import Diff, Kind, Outcome, Plan, State
 
 DIFFERENT, PERSON_NEEDED, INTERRUPTED = 3, 4, 130
 
@@ -47,7 +47,9 @@ Event = Annotated[
     str, typer.Argument(metavar="EVENT", help="The Wix event: its id, or its slug (the end of its address).")
 ]
 Ticket = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's id, or how it begins.")]
-To = Annotated[str | None, typer.Option("--to", metavar="NAME", help="The target's name in SYNC_FILE.")]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="NAME", help="The target's name in SYNC_FILE, if it has several.")
+]
 Site = Annotated[str | None, typer.Option("--site", metavar="ID", help="The site, if several have such an event.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 3 for differences, 4 if a person is needed.")]
@@ -60,27 +62,26 @@ def init(
     ] = "pretix",
 ) -> None:
     """Write a first SYNC_FILE, with comments, if there is none."""
-    settings = load_settings(quiet=True)
+    settings = load_settings(True)
     with errors_as_lines():
-        path = Path(settings.sync_file)
-        mapping_file.write_first(path, kind)
-    write(f"{path} is written: fill in its lines, then run `ticket-counter sync plan EVENT`.")
+        mapping_file.write_first(settings.sync_file, kind)
+    write(f"{settings.sync_file} is written: fill in its lines, then run `ticket-counter sync plan EVENT`.")
 
 
 @app.command(epilog=example("plan spring-gala --to pretix-main", "plan spring-gala --exit-code --json"))
 def plan(event: Event, to: To = None, site: Site = None, *, json: Json = False, exit_code: ExitCode = False) -> None:
     """Show what would be done to bring an event to a target. It writes nothing."""
 
-    async def work(sync: sync_service.Opened) -> tuple[Plan, bool]:
+    async def work(sync: sync_service.Opened) -> tuple[TargetSettings, Plan]:
         target = sync.target(to)
-        return await sync.service.plan(target.name, event, site=site), target.mode is Mode.OBSERVE
+        return target, await sync.service.plan(target.name, event, site=site)
 
-    found, observe = _run(work)
+    target, found = _run(work)
     if json:
         write(sync_json.text(sync_json.plan(found)))
     else:
-        _print(plan_text.plan_lines(found, event, _terminal(), time.time()))
-        if next_line := plan_text.next_line(found, event, observe=observe, site=site):
+        _print(plan_text.plan_lines(found, event, _view(target)))
+        if next_line := plan_text.next_line(found, event, observe=target.mode is Mode.OBSERVE, site=site):
             write(next_line)
     if exit_code:
         raise typer.Exit(_status(person=bool(found.count(Kind.CONFLICT)), different=bool(found.operations)))
@@ -104,7 +105,7 @@ def apply(
         typer.Option(metavar="TICKET", help="Make a new record where a price becomes options, or back; repeatable."),
     ] = None,
     deactivate: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Take this many off sale, although it is above the limit.")
+        int | None, typer.Option(metavar="N", help="Take this many off sale, although it is above the limit.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -121,12 +122,20 @@ def apply(
 
 @app.command(epilog=example("diff spring-gala --to pretix-main"))
 def diff(event: Event, to: To = None, site: Site = None, *, json: Json = False, exit_code: ExitCode = False) -> None:
-    """Show, field by field, where Wix and a target differ, and which of the two has changed."""
-    found = _run(lambda sync: sync.service.diff(sync.target(to).name, event, site=site))
+    """Show, field by field, where Wix and a target differ.
+
+    Of each value it says which side has changed since it was applied last.
+    """
+
+    async def work(sync: sync_service.Opened) -> tuple[TargetSettings, Diff]:
+        target = sync.target(to)
+        return target, await sync.service.diff(target.name, event, site=site)
+
+    target, found = _run(work)
     if json:
         write(sync_json.text(sync_json.diff(found)))
     else:
-        _print(diff_text.diff_lines(found, _terminal(), time.time()))
+        _print(diff_text.diff_lines(found, _view(target)))
     if exit_code:
         conflicts = found.plan.count(Kind.CONFLICT)
         raise typer.Exit(_status(person=bool(conflicts), different=bool(found.tickets or found.plan.operations)))
@@ -134,12 +143,12 @@ def diff(event: Event, to: To = None, site: Site = None, *, json: Json = False, 
 
 @app.command(epilog=example("status", "status --exit-code"))
 def status(*, json: Json = False, exit_code: ExitCode = False) -> None:
-    """Show for each target how much is equal, what is due or parked, and whether it answers."""
+    """Show what is equal, due or parked at each target."""
     found = _run(lambda sync: sync.service.status())
     if json:
         write(sync_json.text(sync_json.status(found)))
     else:
-        _print(status_text.status_lines(found, _terminal()))
+        _print(status_text.status_lines(found, Terminal.of_output()))
     if exit_code:
         person = any(one.parked or one.conflicts or one.limited for one in found)
         raise typer.Exit(_status(person=person, different=any(one.due or one.equal != one.records for one in found)))
@@ -152,13 +161,13 @@ def parked(to: To = None, *, json: Json = False) -> None:
     if json:
         write(sync_json.text(sync_json.parked(found)))
     else:
-        _print(status_text.parked_lines(found, _terminal(), time.time()))
+        _print(status_text.parked_lines(found, Terminal.of_output(), time.time()))
 
 
 @app.command(epilog=example("retry", "retry 22222222 --to pretix-main"))
 def retry(
     ticket: Annotated[
-        str | None, typer.Argument(metavar="[TICKET]", help="Only this one: its id, or how it begins.")
+        str | None, typer.Argument(metavar="TICKET", help="Only this one: its id, or how it begins.")
     ] = None,
     to: To = None,
     *,
@@ -183,7 +192,10 @@ def adopt(
     record: Annotated[str, typer.Option(metavar="KEY", help="The record that is to be this ticket's.")],
     json: Json = False,
 ) -> None:
-    """Decide which record of a target is a ticket's: it gets the id, and any other loses it."""
+    """Decide which record of a target is a ticket's.
+
+    That record gets the ticket's id, any other loses it, and what differs is written.
+    """
 
     async def work(sync: sync_service.Opened) -> tuple[str, Outcome]:
         target = sync.target(to).name
@@ -193,7 +205,7 @@ def adopt(
     if json:
         write(sync_json.text(sync_json.outcome(found)))
     else:
-        _print(status_text.outcome_lines(found, target, _terminal()))
+        _print(status_text.Outcomes([], target, "EVENT", Terminal.of_output()).lines(found))
     raise typer.Exit(0 if found.state is State.EQUAL else PERSON_NEEDED)
 
 
@@ -235,7 +247,7 @@ def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str 
 
 def _guarded(work: Callable[[Settings], _T], interrupted: str) -> _T:
     """What *work* answers; an error of ours ends the program with status 2, and Ctrl+C with 130, each with a line."""
-    settings = load_settings(quiet=True)
+    settings = load_settings(True)
     with errors_as_lines():
         try:
             return work(settings)
@@ -244,8 +256,8 @@ def _guarded(work: Callable[[Settings], _T], interrupted: str) -> _T:
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _terminal() -> Terminal:
-    return Terminal.of_output()
+def _view(target: TargetSettings) -> plan_text.View:
+    return plan_text.View(Terminal.of_output(), Meaning.of(target), time.time())
 
 
 def _print(lines: Iterable[str]) -> None:

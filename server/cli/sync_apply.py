@@ -19,7 +19,7 @@ from server.cli.start import print_error
 from server.cli.terminal import Terminal, write
 from server.errors import NotStarted
 from server.settings import Settings
-from server.sync.mapping import Mode
+from server.sync.mapping import Mode, TargetSettings
 from server.sync.model import Outcome, Plan
 
 DONE, PERSON_NEEDED = 0, 4
@@ -59,10 +59,15 @@ async def _show(settings: Settings, event: str, to: str | None, site: str | None
     """Print the plan, and answer its digest."""
     async with sync_service.opened(settings) as sync:
         target = _written(sync, to)
-        plan = await sync.service.plan(target, event, site=site)
-    for line in plan_text.plan_lines(plan, event, Terminal.of_output(), time.time()):
-        write(line)
+        plan = await sync.service.plan(target.name, event, site=site)
+    _print_plan(plan, event, target)
     return plan.digest
+
+
+def _print_plan(plan: Plan, event: str, target: TargetSettings) -> None:
+    view = plan_text.View(Terminal.of_output(), values.Meaning.of(target), time.time())
+    for line in plan_text.plan_lines(plan, event, view):
+        write(line)
 
 
 def _agreed() -> bool:
@@ -70,12 +75,12 @@ def _agreed() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _written(sync: sync_service.Opened, to: str | None) -> str:
-    """The name of the target; raises NotStarted where it is only observed."""
+def _written(sync: sync_service.Opened, to: str | None) -> TargetSettings:
+    """The target; raises NotStarted where it is only observed."""
     target = sync.target(to)
     if target.mode is Mode.OBSERVE:
         raise NotStarted(f'{target.name} has mode = "observe" in SYNC_FILE, so nothing is ever written to it')
-    return target.name
+    return target
 
 
 async def _apply(
@@ -84,9 +89,9 @@ async def _apply(
     async with sync_service.opened(settings) as sync:
         target = _written(sync, to)
         chosen = frozenset([str(await sync.ticket(one)) for one in approval.replace])
-        plan = await sync.service.plan(target, event, site=site)
+        plan = await sync.service.plan(target.name, event, site=site)
         if approval.digest is not None and approval.digest.lower() != plan.digest:
-            return _refuse(plan, approval.digest, event, json=json)
+            return _refuse(plan, approval.digest, event, target, json=json)
         with Shown(plan, event, json=json) as shown:
             summary = await sync.service.apply(
                 plan, adopt=approval.adopt, replace=chosen, deactivate=approval.deactivate, progress=shown
@@ -96,18 +101,17 @@ async def _apply(
     else:
         for one in () if shown.lines else summary.open:
             shown.print(one)
-        for line in status_text.summary_lines(summary, target):
+        for line in status_text.summary_lines(summary, target.name):
             write(line)
     return PERSON_NEEDED if summary.person_needed else DONE
 
 
-def _refuse(plan: Plan, digest: str, event: str, *, json: bool) -> int:
+def _refuse(plan: Plan, digest: str, event: str, target: TargetSettings, *, json: bool) -> int:
     """Say that the plan is another one by now: nothing was written."""
     if json:
         write(sync_json.text(sync_json.other_digest(plan)))
     else:
-        for line in plan_text.plan_lines(plan, event, Terminal.of_output(), time.time()):
-            write(line)
+        _print_plan(plan, event, target)
     print_error(f"nothing was written: the plan is {plan.digest} by now, not {digest}. Look at it, and apply that one")
     return PERSON_NEEDED
 
@@ -121,7 +125,7 @@ class Shown:
     def __init__(self, plan: Plan, event: str, *, json: bool) -> None:
         self._json = json
         self._plan = plan
-        self._event = event
+        self._outcomes = status_text.Outcomes(plan.operations, plan.target, event, Terminal.of_output())
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
@@ -164,5 +168,5 @@ class Shown:
         if self._json:
             write(sync_json.text(sync_json.outcome(outcome)))
         else:
-            for line in status_text.outcome_lines(outcome, self._plan.target, Terminal.of_output(), self._event):
+            for line in self._outcomes.lines(outcome):
                 write(line)

@@ -58,6 +58,8 @@ class Opened:
 async def opened(settings: Settings) -> AsyncIterator[Opened]:
     """Sync, over the Redis of REDIS_URL or that of a `serve` with the same DATA_DIR. Raises NotStarted, RedisUnavailable."""
     targets = mapping_file.load(settings.sync_file, environment(), required=True)
+    if not targets:
+        raise NotStarted(f"the file {settings.sync_file} has no target: `ticket-counter sync init` writes an example")
     url = None if settings.redis_url else valkey.url_of(settings.data_dir)
     async with aclosing(RedisClient(url or settings.redis(), Use.WORK, settings.redis_prefix)) as redis:
         await redis.do("PING")

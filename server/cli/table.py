@@ -11,22 +11,27 @@ NARROWEST_LAST = 20
 """Columns that the last cell of a row needs to be wrapped beside the others; with fewer it goes below them."""
 
 
+def columns_of(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    return cell_len(text)
+
+
 def pad(text: str, width: int, *, right: bool = False) -> str:
     """The text with as many blanks as it takes to be that wide."""
-    blanks = " " * max(0, width - cell_len(text))
+    blanks = " " * max(0, width - columns_of(text))
     return blanks + text if right else text + blanks
 
 
 def cut(text: str, width: int | None) -> str:
     """The text, or its beginning and `…` where it is wider; with None as it is."""
-    if width is None or cell_len(text) <= width:
+    if width is None or columns_of(text) <= width:
         return text
     return f"{set_cell_size(text, max(0, width - 1)).rstrip()}…"
 
 
 def widths(rows: Sequence[Sequence[str]]) -> list[int]:
     """How wide each column is."""
-    return [max(map(cell_len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return [max(map(columns_of, column)) for column in zip_longest(*rows, fillvalue="")]
 
 
 def lines(
@@ -42,11 +47,11 @@ def lines(
 
 def hanging(before: str, text: str, width: int | None) -> Iterator[str]:
     """The text after *before*, wrapped to *width* with its further lines below its first; neither may have colours."""
-    start = cell_len(before)
+    start = columns_of(before)
     if width is None:
         yield (before + text).rstrip()
         return
-    if width - start < NARROWEST_LAST and start + cell_len(text) > width:
+    if width - start < NARROWEST_LAST and start + columns_of(text) > width:
         yield before.rstrip()
         before, start = " " * min(4, start), min(4, start)
     first, *rest = wrap(text, max(1, width - start))
@@ -60,7 +65,7 @@ def wrap(text: str, width: int) -> list[str]:
     found: list[str] = [""]
     for word in text.split(" "):
         joined = f"{found[-1]} {word}" if found[-1] else word
-        if cell_len(joined) <= width or not found[-1]:
+        if columns_of(joined) <= width or not found[-1]:
             found[-1] = joined
         else:
             found.append(word)

@@ -5,17 +5,16 @@ or reverse what follows are shown as blanks.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from server.sync.mapping import TargetSettings
 from server.sync.model import Missing, Value
 
 _MONEY = re.compile(r"-?\d+\.\d{2,}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z")
 _JOINERS = "\u200c\u200d"
 """Characters without a form of their own that emoji, Persian and Indian scripts need: the only invisible ones that are kept."""
-_NUMBERS = ("limit", "quota", "size", "max", "unsold")
-"""A field with one of these in its name is a number of tickets: without a value it is unlimited."""
-
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
@@ -24,33 +23,43 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() or sign in _JOINERS else " " for sign in text)
 
 
-def is_price(name: str, value: object) -> bool:
-    """Whether this field is a price: its name says so, and its value is a decimal number with two places or more."""
-    return "price" in name and isinstance(value, str) and _MONEY.fullmatch(value) is not None
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the fields of a target mean, by their names there: *prices*, and *limits*, which without a value are unlimited."""
 
+    prices: frozenset[str] = frozenset()
+    limits: frozenset[str] = frozenset()
 
-def is_number_of_tickets(name: str) -> bool:
-    """Whether this field is a number of tickets, such as a limit."""
-    return any(word in name for word in _NUMBERS)
+    @classmethod
+    def of(cls, settings: TargetSettings) -> "Meaning":
+        """By the fields of Wix that the mapping of this target takes."""
+        rules = (*settings.rules, *settings.options)
+        return cls(
+            frozenset(one.name for one in rules if one.source in {"price", "option.price", "guest_price"}),
+            frozenset(one.name for one in rules if one.source in {"limit", "unsold"}),
+        )
 
+    def is_price(self, name: str, found: object) -> bool:
+        """Whether this is a price, and a number: a mapping may make something else of it."""
+        return name in self.prices and isinstance(found, str) and _MONEY.fullmatch(found) is not None
 
-def value(name: str, found: Value | Missing, currency: str | None = None) -> str:
-    """The value of the field of this name; a price gets the currency, where one is given."""
-    if isinstance(found, Missing):
-        return "not known"
-    if found is None:
-        return "unlimited" if is_number_of_tickets(name) else "none"
-    if isinstance(found, bool):
-        return "yes" if found else "no"
-    if isinstance(found, int):
-        return str(found)
-    if _TIME.fullmatch(found):
-        return moment(found)
-    if currency and is_price(name, found):
-        return f"{found} {currency}"
-    text = printable(found)
-    # With quotation marks what is empty, or has blanks at its ends, can be seen.
-    return text if text.strip() == text and text else f'"{text}"'
+    def value(self, name: str, found: Value | Missing, currency: str | None = None) -> str:
+        """The value of the field of this name; a price gets the currency, where one is given."""
+        if isinstance(found, Missing):
+            return "not known"
+        if found is None:
+            return "unlimited" if name in self.limits else "none"
+        if isinstance(found, bool):
+            return "yes" if found else "no"
+        if isinstance(found, int):
+            return str(found)
+        if _TIME.fullmatch(found):
+            return moment(found)
+        if currency and self.is_price(name, found):
+            return f"{found} {currency}"
+        text = printable(found)
+        # With quotation marks what is empty, or has blanks at its ends, can be seen.
+        return text if text.strip() == text and text else f'"{text}"'
 
 
 def moment(text: str) -> str:
@@ -67,6 +76,11 @@ def clock(at: float, now: float, *, seconds: bool = False) -> str:
         return time
     day = local.strftime("%a") if 0 < (today.date() - local.date()).days < 7 else local.strftime("%Y-%m-%d")
     return f"{day} {time}" if seconds else day
+
+
+def ago(seconds: float) -> str:
+    """How long ago: "just now", "12 min ago"."""
+    return "just now" if seconds < 10 else f"{duration(seconds)} ago"
 
 
 def duration(seconds: float) -> str:

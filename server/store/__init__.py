@@ -24,9 +24,11 @@ Every key and channel in Redis follows (tests/rig/key_table.py reads this table:
 - `tc` stands for the setting REDIS_PREFIX, of which it is the default. Channels are also named by the database, if that is not
   0, since pub/sub ignores databases: `tc@3:wake` in database 3 (redis/namespace.py). Keys are not: each database has its own.
 - Words in capitals stand for any name. SITE is an app instance id; its braces keep all keys of a site in one slot of a cluster.
-- Times are by Redis's clock, in microseconds since 1970.
+- Times are by Redis's clock, in microseconds since 1970; those that sync remembers of records, events and targets are in seconds,
+  by the clock of the process that wrote them.
 - `expires` is how long a key is kept after it was last written: first as a rule, then of a site of which only watched tickets
-  are tracked, of a ticket that Wix has deleted or never had, and after the app was removed from the site.
+  are tracked, of a ticket that Wix has deleted or never had, and after the app was removed from the site. What sync remembers
+  stays then, as its targets stay as they are: an app that is installed again goes on with it.
 
 tc:sites                  set       every known site
   by                      Schedule.add_site, Schedule.remove_site
@@ -127,7 +129,7 @@ tc:{SITE}:history         stream    what was read and shown; entries are kept fo
   counter                 the counter as JSON, where it changed
   by                      keep.lua
   expires                 never; removed: 2 days
-tc:{SITE}:sync:TARGET:due zset      tickets by the time when each is due at a target of sync, or its lease ends
+tc:{SITE}:sync:TARGET:due zset      tickets by the time when each is due at a target of sync; of one that is leased: due after that
   by                      sync_mark.lua, sync_claim.lua, sync_settle.lua
   expires                 never; removed: never
 tc:{SITE}:sync:TARGET:leased zset   tickets that a process brings to a target, by the end of its lease
@@ -141,11 +143,11 @@ tc:{SITE}:sync:TARGET:record:TICKET hash what is remembered of a ticket at a tar
   attempt, unsure_at      which creation this is, and when one was sent that was not answered
   unsure_of, digest       the digest of what was sent then, and of the mapping by which it was brought
   removed                 1: its record was taken off sale, since the ticket was deleted
-  by                      sync_records.py
+  by                      sync_remember.lua
   expires                 never; removed: never
 tc:{SITE}:sync:TARGET:states hash   of each ticket that is remembered
   TICKET                  its state and its event
-  by                      sync_records.py
+  by                      sync_remember.lua
   expires                 never; removed: never
 tc:{SITE}:sync:TARGET:events hash   the events that are followed at a target
   EVENT                   its name there, since when, pauses and the last audit, as JSON (sync_records.py)
@@ -162,7 +164,8 @@ tc:{sync:TARGET}:state    hash      a target of sync
   digest                  of its settings
   by                      sync_targets.py
   expires                 never; removed: never
-tc:{sync:TARGET}:budget   string    when the last request that was paid for may be sent
+tc:{sync:TARGET}:budget   hash      the budget of a target of sync
+  at, paid_at             when the last request that was paid for may be sent, and when it was paid for
   by                      sync_pay.lua
   expires                 2 minutes; removed: 2 minutes
 tc:{sync:TARGET}:lease:N  string    the process that may write to a target; N counts those that may do so at once

@@ -1,8 +1,8 @@
 """The logs of a site, read by consumer groups: changes of facts, and the history of what was read.
 
-A change is before and after of one ticket's facts; keep.lua appends it together with the snapshot. Here it is read,
-acknowledged after its effect (so every effect must be idempotent), taken over from a consumer that died, and parked
-when it cannot be processed. Reads never block: polling is enough, and a blocked connection would hide a dead one.
+A change is before and after of one ticket's facts; keep.lua appends it together with the snapshot. Here entries are read,
+acknowledged after their effect (so every effect must be idempotent), taken over from a consumer that died, and parked
+when one cannot be processed. Reads never block: polling is enough, and a blocked connection would hide a dead one.
 """
 
 import json
@@ -57,6 +57,17 @@ class Log:
         if entries:
             await self.redis.do("XACK", self._key(site), self.group, *entries)
 
+    async def take_over(
+        self, site: SiteId, idle: float, most: int = 100
+    ) -> tuple[list[tuple[str, dict[str, str]]], int]:
+        """Take over entries that any consumer took more than *idle* seconds ago and has not acknowledged.
+
+        Answers them as `entries` does, and how many of such entries the stream has trimmed.
+        """
+        command = ("XAUTOCLAIM", self._key(site), self.group, self.consumer, round(idle * 1000), "0-0", "COUNT", most)
+        _, entries, deleted = await self._grouped(site, *command)
+        return list(entries), len(deleted)
+
     def _key(self, site: SiteId) -> str:
         return self.keys.key(site, self.stream)
 
@@ -89,10 +100,8 @@ class Changes(Log):
 
     async def reclaim(self, site: SiteId, idle: float, most: int = 100) -> Batch:
         """Take over entries that any consumer took more than *idle* seconds ago and has not acknowledged."""
-        stream = self._key(site)
-        command = ("XAUTOCLAIM", stream, self.group, self.consumer, round(idle * 1000), "0-0", "COUNT", most)
-        _, entries, deleted = await self._grouped(site, *command)
-        return Batch(tuple(_change(entry, fields) for entry, fields in entries), len(deleted))
+        entries, lost = await self.take_over(site, idle, most)
+        return Batch(tuple(_change(entry, fields) for entry, fields in entries), lost)
 
     async def park(self, site: SiteId, change: Change, reason: str) -> None:
         """Set aside an entry that cannot be processed, with the reason, and acknowledge it."""

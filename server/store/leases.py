@@ -35,6 +35,10 @@ class Lease:
         """Take the lease if it is free and nobody asked before; else remember that this one waits."""
         return await self._ask("take")
 
+    async def try_take(self) -> bool:
+        """Take the lease if it is free and nobody waits for it; this one does not wait either."""
+        return await self._ask("try")
+
     async def extend(self) -> None:
         """Hold it for `LASTS` seconds from now; raises LeaseLost where another has it, or may have."""
         began = time.monotonic()

@@ -64,7 +64,10 @@ class Schedule:
         await self.redis.do("SADD", self.keys.sites, site)
 
     async def remove_site(self, site: SiteId) -> None:
-        """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest."""
+        """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest.
+
+        What sync remembers of it stays, and nothing is written to a target.
+        """
         names = ("site", *TICKETS, "heard", "holds", "claimed", *EVENTS, "shown_watched", "slugs", *KEPT_AFTER_REMOVAL)
         keys = [self.keys.key(site, name) for name in names]
         await self.redis.run(scripts.REMOVE_SITE, keys, [TWO_DAYS])

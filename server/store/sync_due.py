@@ -30,7 +30,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many tickets of a site are due at a target now, and for how many seconds the oldest has been."""
+    """How many tickets of a site are due at a target now, and for how many seconds the oldest has been: None = none is."""
 
     due: int
     oldest: float | None
@@ -68,7 +68,7 @@ class Due:
         return Claimed(claimed.site, claimed.target, claimed.ticket, lease)
 
     async def settle(self, claimed: Claimed, again: float | None = None) -> bool:
-        """End a claim: the ticket is due *again* in so many seconds, or at once if it was marked meanwhile.
+        """End a claim: the ticket is due *again* in so many seconds, or before if it was marked meanwhile.
 
         *again* None = not before it is marked. Answers whether this process still had it.
         """
@@ -76,13 +76,15 @@ class Due:
 
     async def backlog(self, site: SiteId, target: str) -> Backlog:
         """What is due now."""
-        key = self.keys.sync(site, target, "due")
         now, micro = await self.redis.do("TIME")
         at = int(now) * 1_000_000 + int(micro)
-        count = int(await self.redis.do("ZCOUNT", key, "-inf", at))
-        first = await self.redis.do("ZRANGE", key, 0, 0, "WITHSCORES")
-        oldest = seconds(at - float(first[1])) if count else None
-        return Backlog(count, oldest)
+        count, since = 0, float(at)
+        # A ticket whose lease has ended is due too: its process died.
+        for key in self._keys(site, target):
+            count += int(await self.redis.do("ZCOUNT", key, "-inf", at))
+            for _, score in await self.redis.do("ZRANGE", key, 0, 0, "WITHSCORES"):
+                since = min(since, float(score))
+        return Backlog(count, seconds(at - since) if count else None)
 
     async def _claim(self, site: SiteId, target: str, ticket: str, *, look: bool) -> list[str]:
         found: list[str] = await self.redis.run(

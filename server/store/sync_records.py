@@ -6,12 +6,14 @@ known until it is compared once. Every method raises RedisUnavailable when Redis
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient
+from server.store import scripts
 from server.store.keys import Keys
+from server.wire import canonical, encodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class StoredRecord:
 class FollowedEvent:
     """An event that was applied once, and so is kept in step. Times are in seconds since 1970.
 
-    `target_event`: the target's. `wait_until`: the target did not let us read it; `faults` times in a row. `limited`: how many
-    deactivations wait for a person. `audit_at`: when all of it was last compared, `equal` of `records` then being so.
+    `target_event`: the target's. `wait_until`: the target did not let us read it, `faults` times in a row, with `error`.
+    `audit_at`: when all of it was last compared; `left_alone` of its records bore no id of ours then, and `notes` are of others.
     """
 
     event: EventId
@@ -56,7 +58,6 @@ class FollowedEvent:
     wait_until: float = 0.0
     faults: int = 0
     error: str = ""
-    limited: int = 0
     audit_at: float = 0.0
     left_alone: int = 0
     notes: tuple[str, ...] = field(default=())
@@ -76,23 +77,17 @@ class Records:
 
     async def write(self, site: SiteId, target: str, ticket: TicketId, record: StoredRecord) -> None:
         """Remember this of a ticket, in place of what was."""
-        fields = {
-            "applied": json.dumps(record.applied) if record.applied is not None else "",
-            **{
-                name: value if isinstance(value, str) else repr(value)
-                for name, value in asdict(replace(record, applied=None)).items()
-                if name not in {"applied", "removed"}
-            },
-            "removed": str(int(record.removed)),
+        values = {
+            **asdict(replace(record, applied=None)),
+            "applied": canonical(record.applied) if record.applied is not None else "",
+            "removed": int(record.removed),
         }
-        pairs = [part for pair in fields.items() for part in pair]
-        await self.redis.do("HSET", self.keys.sync(site, target, "record", ticket), *pairs)
-        await self.redis.do("HSET", self.keys.sync(site, target, "states"), ticket, f"{record.state} {record.event}")
+        pairs = [part for name, value in values.items() for part in (name, _text(value))]
+        await self._remember(site, target, ticket, f"{record.state} {record.event}", *pairs)
 
     async def forget(self, site: SiteId, target: str, ticket: TicketId) -> None:
         """Forget a ticket."""
-        await self.redis.do("DEL", self.keys.sync(site, target, "record", ticket))
-        await self.redis.do("HDEL", self.keys.sync(site, target, "states"), ticket)
+        await self._remember(site, target, ticket, "")
 
     async def states(self, site: SiteId, target: str) -> dict[TicketId, tuple[str, EventId]]:
         """The state of each ticket that is remembered, and its event."""
@@ -104,9 +99,7 @@ class Records:
 
     async def follow(self, site: SiteId, target: str, event: FollowedEvent) -> None:
         """Follow an event from now on, or change what is remembered of it."""
-        await self.redis.do(
-            "HSET", self.keys.sync(site, target, "events"), event.event, json.dumps(asdict(event), sort_keys=True)
-        )
+        await self.redis.do("HSET", self.keys.sync(site, target, "events"), event.event, canonical(asdict(event)))
 
     async def unfollow(self, site: SiteId, target: str, event: EventId) -> None:
         """Follow an event no longer."""
@@ -128,6 +121,15 @@ class Records:
     async def deactivations(self, site: SiteId, target: str, event: EventId, since: float) -> int:
         """How many tickets of an event were deactivated since this time."""
         return int(await self.redis.do("ZCOUNT", self.keys.sync(site, target, "deactivated", event), since, "+inf"))
+
+    async def _remember(self, site: SiteId, target: str, ticket: TicketId, state: str, *fields: str) -> None:
+        keys = [self.keys.sync(site, target, "record", ticket), self.keys.sync(site, target, "states")]
+        await self.redis.run(scripts.SYNC_REMEMBER, keys, [ticket, state, *fields])
+
+
+def _text(value: str | float) -> str:
+    """A value as Redis stores it: numbers as text from which the same number is read."""
+    return encodable(value) if isinstance(value, str) else repr(value)
 
 
 def _record(found: Any) -> StoredRecord:
@@ -155,5 +157,7 @@ def _record(found: Any) -> StoredRecord:
 
 
 def _event(text: str) -> FollowedEvent:
-    found = json.loads(text)
+    # Another version may know of more.
+    known = {one.name for one in fields(FollowedEvent)}
+    found = {name: value for name, value in json.loads(text).items() if name in known}
     return FollowedEvent(**{**found, "notes": tuple(found.get("notes", ()))})

@@ -10,14 +10,15 @@ from typing import Any
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.keys import Keys
+from server.wire import encodable
 
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
     """What is known of a target.
 
-    `paused`: the reason that a person gave, since `paused_at`. `wait_until`: after `faults` in a row, of which `error` was the
-    last, `error_at` then. `answered_at`, `latency`: its last good answer, and the seconds it took. `digest`: of its settings.
+    `paused`: the reason that a person gave, since `paused_at`. `wait_until`: after `faults` in a row. `error`: the last of them, or
+    of earlier ones that are over, at `error_at`. `answered_at`, `latency`: its last good answer, and the seconds it took. `digest`: of its settings.
     """
 
     paused: str | None = None
@@ -55,14 +56,16 @@ class Targets:
         )
 
     async def answered(self, target: str, at: float, latency: float) -> None:
-        """It gave a good answer: its faults are over."""
+        """It gave a good answer: its faults are over.
+
+        A wait stays: it lasts still only if it began after what was answered here, such as for a Retry-After.
+        """
         await self.redis.do("HSET", self._key(target), "answered_at", at, "latency", latency, "faults", 0)
-        await self.redis.do("HDEL", self._key(target), "wait_until", "error", "error_at")
 
     async def failed(self, target: str, error: str, at: float) -> int:
         """It failed; answers how many times in a row. `wait` says for how long nothing is sent."""
         faults = int(await self.redis.do("HINCRBY", self._key(target), "faults", 1))
-        await self.redis.do("HSET", self._key(target), "error", error, "error_at", at)
+        await self.redis.do("HSET", self._key(target), "error", encodable(error), "error_at", at)
         return faults
 
     async def wait(self, target: str, until: float) -> None:
@@ -71,7 +74,7 @@ class Targets:
 
     async def pause(self, target: str, reason: str, at: float) -> None:
         """A person pauses it."""
-        await self.redis.do("HSET", self._key(target), "paused", reason, "paused_at", at)
+        await self.redis.do("HSET", self._key(target), "paused", encodable(reason), "paused_at", at)
 
     async def resume(self, target: str) -> None:
         """A person has it go on: pauses after faults end too."""
@@ -79,13 +82,9 @@ class Targets:
             "HDEL", self._key(target), "paused", "paused_at", "wait_until", "faults", "error", "error_at"
         )
 
-    async def settings_changed(self, target: str, digest: str) -> bool:
-        """Remember the digest of its settings; answers whether it was another one, or none, before."""
-        before = await self.redis.do("HGET", self._key(target), "digest")
-        if before == digest:
-            return False
+    async def set_digest(self, target: str, digest: str) -> None:
+        """Remember the digest of its settings, once what their change asks for is done."""
         await self.redis.do("HSET", self._key(target), "digest", digest)
-        return True
 
     async def pay(self, target: str, per_minute: int) -> float:
         """Take one request out of the target's budget; answers for how many seconds to wait before it is sent."""

@@ -74,8 +74,9 @@ class Audit:
         state = await self.stores.targets.read(self.settings.name)
         if state.paused is not None or state.wait_until > self._clock():
             return
-        if await self.stores.targets.settings_changed(self.settings.name, self.settings.digest):
+        if state.digest != self.settings.digest and self._sites():
             await self._try_parked_again()
+            await self.stores.targets.set_digest(self.settings.name, self.settings.digest)
         for site in self._sites():
             followed = await self.stores.records.followed(site, self.settings.name)
             for event in await self.applier.events.all(site):
@@ -93,7 +94,7 @@ class Audit:
 
     async def _audit(self, event: MappedEvent, followed: FollowedEvent) -> None:
         lease = self.stores.leases.lease(self.settings.name, "audit")
-        if not await lease.take():
+        if not await lease.try_take():
             return
         try:
             comparison = await self.applier.planner.compare(event)

@@ -82,7 +82,8 @@ class Consumer:
             await self._mark_all(site)
             await self.changes.caught_up(site)
         changes = (await self.changes.read(site, AT_ONCE)).changes
-        if self._clock() >= self._reclaim_at.get(site, 0.0):
+        reclaim = self._clock() >= self._reclaim_at.get(site, 0.0)
+        if reclaim:
             self._reclaim_at[site] = self._clock() + RECLAIM_EVERY
             changes += (await self.changes.reclaim(site, RECLAIM_IDLE, AT_ONCE)).changes
         for target, events in followed.items():
@@ -90,14 +91,16 @@ class Consumer:
             if marked := await self.stores.due.mark(site, target, tickets):
                 metrics.sync_marks.labels(target, "change").inc(marked)
         await self.changes.ack(site, *(one.entry for one in changes))
-        return await self._poll_stock(site, followed) or len(changes) >= AT_ONCE
+        return await self._poll_stock(site, followed, reclaim=reclaim) or len(changes) >= AT_ONCE
 
-    async def _poll_stock(self, site: SiteId, followed: Mapping[str, Collection[EventId]]) -> bool:
+    async def _poll_stock(self, site: SiteId, followed: Mapping[str, Collection[EventId]], *, reclaim: bool) -> bool:
         """The same for the history, where a target follows the remaining stock."""
         following = [name for name in followed if followed[name] and self.targets[name].quota is Quota.UNSOLD]
         if not following:
             return False
         entries = await self.history.entries(site, AT_ONCE)
+        if reclaim:
+            entries += (await self.history.take_over(site, RECLAIM_IDLE, AT_ONCE))[0]
         tickets = {TicketId(fields["ticket"]) for _, fields in entries if "ticket" in fields}
         for target in following if tickets else ():
             known = await self.stores.records.states(site, target)

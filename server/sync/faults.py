@@ -5,10 +5,13 @@ Did you mean price?`.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 from server.sync.toml_lines import Path, line_of
+
+_SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 
 
 class Faults:
@@ -18,6 +21,12 @@ class Faults:
         self._file = file
         self._lines = lines
         self._found: list[tuple[int, str]] = []
+        self._secrets: list[str] = []
+
+    def hide(self, secret: str) -> None:
+        """Show this secret in no fault, wherever it stands in the file."""
+        if secret:
+            self._secrets.append(secret)
 
     def add(self, text: str, *path: str) -> None:
         """Note what is wrong at this key, or what its table lacks."""
@@ -29,7 +38,12 @@ class Faults:
     def texts(self) -> list[str]:
         """The faults in the order of their lines."""
         found = sorted(dict.fromkeys(self._found), key=lambda one: one[0])
-        return [f"{self._file}:{line}: {text}" for line, text in found]
+        return [f"{self._file}:{line}: {self._hidden(text)}" for line, text in found]
+
+    def _hidden(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return _SIGNING_SECRET.sub("whsec_…", text)
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
@@ -129,6 +129,7 @@ class TargetReader:
 
     def _check_secrets(self, secret: str) -> None:
         """No text of the table may be a secret."""
+        self._faults.hide(secret)
         for path, text in _texts(self._table):
             if "whsec_" in text or (len(secret) >= 8 and secret in text):
                 self._fault(
@@ -139,24 +140,23 @@ class TargetReader:
 
     def _url(self) -> str:
         url = self._table.get("url")
-        try:
-            parts = urlsplit(url) if isinstance(url, str) else None
-            host, _ = (parts.hostname, parts.port) if parts else (None, None)
-        except ValueError:
-            host = None
-        if not isinstance(url, str) or not parts or not host or parts.scheme not in {"http", "https"}:
+        parts = _parts(url)
+        if parts is None or not parts.hostname:
             missing = "url is missing: write" if url is None else "url is no address: write one such as"
             self._fault(f'{missing} "https://tickets.example.org"', "url")
             return ""
-        if parts.username is not None or parts.password is not None or parts.query or parts.fragment or " " in url:
+        blank = " " in str(url) or not str(url).isprintable()
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment or blank:
             self._fault("url may have no name, password, blank, ? or #, since it is shown in logs", "url")
         if parts.scheme == "http" and not self._table.get("allow_http"):
             self._fault(
                 "url: with http:// everyone on the way can read along: use https://, or set allow_http = true", "url"
             )
-        if _is_private(host) and not self._table.get("allow_private"):
-            self._fault(f"url: {host} is a private address: if that is right, set allow_private = true", "url")
-        return url
+        if _is_private(parts.hostname) and not self._table.get("allow_private"):
+            self._fault(
+                f"url: {parts.hostname} is a private address: if that is right, set allow_private = true", "url"
+            )
+        return str(url)
 
     def _events(self) -> dict[str, str]:
         given = self._table.get("events", {})
@@ -222,6 +222,16 @@ class TargetReader:
         if not isinstance(value, bool):
             self._fault(f"{key} is true or false, without quotes", key)
         return value is True
+
+
+def _parts(url: Any) -> SplitResult | None:
+    """The parts of an address of the web, or None where it is none."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        known = parts is not None and parts.scheme in {"http", "https"} and parts.port != 0
+    except ValueError:
+        return None
+    return parts if known else None
 
 
 def _is_private(host: str) -> bool:

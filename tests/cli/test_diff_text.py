@@ -3,16 +3,17 @@ from dataclasses import replace
 import pytest
 
 from server.cli.diff_text import diff_lines
-from server.cli.table import cell_len
+from server.cli.plan_text import View
+from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import NOT_KNOWN, Diff, Kind, OptionChange, TicketDiff
-from tests.rig.sync_samples import DIFF, NOW, change, plan
+from tests.rig.sync_samples import DIFF, MEANING, NOW, change, plan
 
 pytestmark = pytest.mark.usefixtures("local_time")
 
 
 def shown(found: Diff, terminal: Terminal | None = None) -> list[str]:
-    return list(diff_lines(found, terminal or Terminal(200), NOW))
+    return list(diff_lines(found, View(terminal or Terminal(200), MEANING, NOW)))
 
 
 def only(one: TicketDiff) -> Diff:
@@ -80,7 +81,7 @@ def test_narrow_and_no_terminal() -> None:
     )
 
     narrow = shown(only(one), Terminal(80))
-    assert [] == [line for line in narrow if cell_len(line) > 80]
+    assert [] == [line for line in narrow if columns_of(line) > 80]
     whole = "\n".join(shown(only(one), Terminal()))
     assert "w" * 300 in whole
     assert one.ticket in whole

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from server.cli.plan_text import cure, next_line, plan_lines
-from server.cli.table import cell_len
+from server.cli.plan_text import View, cure, next_line, plan_lines
+from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import NOT_KNOWN, Kind, Operation, OptionChange, Plan, Reason, TargetEvent
 from tests.rig.sync_samples import (
@@ -12,6 +12,7 @@ from tests.rig.sync_samples import (
     CONFLICT,
     CREATE,
     DEACTIVATE,
+    MEANING,
     NOW,
     PLAN,
     UPDATE,
@@ -28,7 +29,7 @@ ELSEWHERE = Terminal()
 
 
 def shown(found: Plan, terminal: Terminal = WIDE, event: str = "spring-gala") -> list[str]:
-    return list(plan_lines(found, event, terminal, NOW))
+    return list(plan_lines(found, event, View(terminal, MEANING, NOW)))
 
 
 def test_plan_on_a_terminal() -> None:
@@ -110,7 +111,7 @@ def test_narrow_terminal(width: int) -> None:
     commands = [line for line in found if "ticket-counter" in line]
     assert 1 == len(commands)
     # The last two lines are sentences: a terminal breaks them.
-    assert [] == [line for line in found[:-2] if line not in commands and cell_len(line) > width]
+    assert [] == [line for line in found[:-2] if line not in commands and columns_of(line) > width]
     assert f"{'N' * (max(12, width // 4) - 1)}…" in "\n".join(found)
 
 
@@ -144,7 +145,7 @@ def test_names_that_would_control_the_terminal() -> None:
     assert "🎟️ 子供 ticket" in text
     assert "גאלה" in text
     assert "{0} %s <b>" in text
-    assert 1 == len({cell_len(row[: row.index("record 15")]) for row in rows})
+    assert 1 == len({columns_of(row[: row.index("record 15")]) for row in rows})
 
 
 def test_options() -> None:

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from server.cli.status_text import outcome_lines, parked_lines, retried, status_lines, summary_lines
-from server.cli.table import cell_len
+from server.cli.status_text import Outcomes, parked_lines, retried, status_lines, summary_lines
+from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import Kind, Outcome, State, Summary
 from tests.rig.sync_samples import CONFLICT, CREATE, PARKED, STATUS, UPDATE, at, status
@@ -34,7 +34,7 @@ def test_status_on_a_narrow_terminal() -> None:
 
     assert ["pretix-main", "  equal       245 of 250", "  answers     yes, 38 ms"] == found[:3]
     assert ["pretix-main", "box-office", "old-shop"] == [line for line in found if not line.startswith(" ")]
-    assert [] == [line for line in found if cell_len(line) > 60]
+    assert [] == [line for line in found if columns_of(line) > 60]
     assert list(status_lines(STATUS, Terminal())) == list(status_lines(STATUS, WIDE))
 
 
@@ -98,7 +98,7 @@ def test_parked_off_a_terminal() -> None:
     """Off a terminal ids are whole and nothing is wrapped; on a narrow one the reason is wrapped."""
     assert PARKED[0].ticket in next(parked_lines(PARKED, Terminal(), NOW))
     assert 3 == len(list(parked_lines(PARKED, Terminal(), NOW)))
-    assert [] == [line for line in list(parked_lines(PARKED, Terminal(90), NOW))[:-1] if cell_len(line) > 90]
+    assert [] == [line for line in list(parked_lines(PARKED, Terminal(90), NOW))[:-1] if columns_of(line) > 90]
 
 
 def test_outcomes() -> None:
@@ -108,25 +108,36 @@ def test_outcomes() -> None:
     left = Outcome(CONFLICT, State.CONFLICT, "two records")
 
     assert ["+ create      Family day   22222222   record 51"] == list(
-        outcome_lines(Outcome(CREATE, State.EQUAL, record="51"), "shop", WIDE)
+        Outcomes([], "shop", "gala", WIDE).lines(Outcome(CREATE, State.EQUAL, record="51"))
     )
     assert ["! unsure      Family day   22222222   the outcome is not known"] == list(
-        outcome_lines(not_known, "shop", WIDE)
+        Outcomes([], "shop", "gala", WIDE).lines(not_known)
     )
     assert ["! refused     General admission   11111111   400 price: too [1m high"] == list(
-        outcome_lines(refused, "shop", WIDE)
+        Outcomes([], "shop", "gala", WIDE).lines(refused)
     )
     assert [
         "! conflict    Pay what you like   44444444   two records",
         f"  to do: ticket-counter sync adopt {CONFLICT.ticket} --to shop --record 18",
-    ] == list(outcome_lines(left, "shop", WIDE))
-    assert "\x1b[35m! unsure    \x1b[0m" in next(outcome_lines(not_known, "shop", Terminal(200, colour=True)))
+    ] == list(Outcomes([], "shop", "gala", WIDE).lines(left))
+    assert "\x1b[35m! unsure    \x1b[0m" in next(
+        Outcomes([], "shop", "gala", Terminal(200, colour=True)).lines(not_known)
+    )
 
 
 @pytest.mark.parametrize("state", [one for one in State if one is not State.EQUAL])
 def test_outcome_without_text(state: State) -> None:
     """An outcome that brings no text of its own still says what it means."""
-    assert re.search(r"11111111   \w.{8,}", next(outcome_lines(Outcome(UPDATE, state), "shop", WIDE)))
+    assert re.search(r"11111111   \w.{8,}", next(Outcomes([], "shop", "gala", WIDE).lines(Outcome(UPDATE, state))))
+
+
+def test_outcomes_are_aligned() -> None:
+    """What is done is aligned with what is not done yet."""
+    outcomes = Outcomes([CREATE, CONFLICT], "shop", "gala", WIDE)
+
+    assert ["+ create      Family day          22222222   record 51"] == list(
+        outcomes.lines(Outcome(CREATE, State.EQUAL, record="51"))
+    )
 
 
 def test_summary() -> None:

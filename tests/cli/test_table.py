@@ -1,6 +1,6 @@
 import pytest
 
-from server.cli.table import cell_len, cut, hanging, lines, pad, widths, wrap
+from server.cli.table import columns_of, cut, hanging, lines, pad, widths, wrap
 
 
 def test_columns() -> None:
@@ -29,7 +29,7 @@ def test_wrap(width: int) -> None:
     text = "one 🎟️ three four-and-a-half  five"
 
     assert text.split() == " ".join(wrap(text, width)).split()
-    assert [] == [line for line in wrap(text, width) if cell_len(line) > width and " " in line]
+    assert [] == [line for line in wrap(text, width) if columns_of(line) > width and " " in line]
 
 
 def test_empty_last_cell() -> None:

@@ -1,8 +1,10 @@
 import pytest
+from pydantic import SecretStr
 
-from server.cli.values import clock, count, duration, is_price, moment, printable, value
+from server.cli.values import Meaning, ago, clock, count, duration, moment, printable
+from server.sync.mapping import Rule, TargetSettings
 from server.sync.model import NOT_KNOWN, Missing, Value
-from tests.rig.sync_samples import at, set_zone
+from tests.rig.sync_samples import MEANING, at, set_zone
 
 pytestmark = pytest.mark.usefixtures("local_time")
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("local_time")
         ("active", False, "no"),
         ("limit", 0, "0"),
         ("limit", None, "unlimited"),
-        ("quota_size", None, "unlimited"),
+        ("size", None, "unlimited"),
         ("available_until", None, "none"),
         ("available_until", "2027-03-01T18:00:00Z", "2027-03-01 18:00"),
         ("available_until", "2027-03-01T18:00:01.500Z", "2027-03-01 18:00:01"),
@@ -31,13 +33,27 @@ pytestmark = pytest.mark.usefixtures("local_time")
 )
 def test_value(name: str, found: Value | Missing, text: str) -> None:
     """A value is shown in words: a price with its currency, no limit, no time, what is not known, and blanks that matter."""
-    assert text == value(name, found, "EUR")
+    assert text == MEANING.value(name, found, "EUR")
 
 
 def test_price_without_currency() -> None:
     """A price has no currency where none is known."""
-    assert "25.00" == value("price", "25.00")
-    assert not is_price("price", None)
+    assert "25.00" == MEANING.value("price", "25.00")
+    assert not MEANING.is_price("price", None)
+
+
+def test_meaning_by_the_mapping() -> None:
+    """Which fields are prices and limits follows from where the mapping takes them, whatever their names are."""
+    rules = (Rule("cost", "price"), Rule("places", "limit"), Rule("limit", "name"), Rule("price", constant="1.00"))
+    settings = TargetSettings("shop", "http", "", SecretStr(""), {}, rules, (Rule("fee", "option.price"),))
+
+    assert Meaning(frozenset({"cost", "fee"}), frozenset({"places"})) == Meaning.of(settings)
+
+
+def test_ago() -> None:
+    """What has just happened has no duration."""
+    assert "just now" == ago(2.0)
+    assert "12 min ago" == ago(720)
 
 
 def test_local_time() -> None:

@@ -103,5 +103,3 @@ class ModelBench(Bench):
     async def requests(self) -> int:
         """What the model has counted."""
         return self.target.requests
-
-

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from server.cli.values import Meaning
 from server.sync.model import (
     NOT_KNOWN,
     Diff,
@@ -55,6 +56,9 @@ def at(clock: str, day: int = 10) -> float:
     found = datetime.strptime(f"2027-03-{day:02} {clock}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     return found.timestamp()
 
+
+MEANING = Meaning(frozenset({"price", "default_price"}), frozenset({"limit", "size"}))
+"""What the fields of these plans mean."""
 
 NOW = at("10:02:13")
 

@@ -3,8 +3,8 @@
 -- keys   sync due
 -- args   microseconds from now; then tickets
 -- gives  how many of them are due earlier than before
--- keeps  a mark only ever lowers a due time. A ticket that is worked on has the end of its lease as due time, so it is due
---        once more after that.
+-- keeps  a mark only ever lowers a due time. A ticket that is worked on has none, so that each mark meanwhile stays until after
+--        that.
 
 local due = KEYS[1]
 local at = int(now + tonumber(ARGV[1]))

@@ -4,32 +4,19 @@
 -- args   ticket, lease end of the claim; extend | done; microseconds: that the lease lasts from now, or until the ticket is due
 --        next (-1 = not before it is marked)
 -- gives  the new lease end of extend, 0 where another has it; of done 1, or 0 where another has it
--- keeps  a ticket that was marked meanwhile stays due: then its due time is not the lease end.
+-- keeps  a ticket that was marked meanwhile is due at the time of that mark, or before.
 
 local due, leased = KEYS[1], KEYS[2]
 local ticket, lease, how, lasts = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local has = redis.call('ZSCORE', leased, ticket)
 if not has or tonumber(has) ~= tonumber(lease) then
   return 0
-end
-local at = redis.call('ZSCORE', due, ticket)
-local marked = not at or tonumber(at) ~= tonumber(lease)
-if how == 'extend' then
-  if marked then
-    -- It stays marked, and is not claimed before the lease has ended.
-    redis.call('ZADD', due, int(now + lasts + 1), ticket)
-  else
-    redis.call('ZADD', due, int(now + lasts), ticket)
-  end
+elseif how == 'extend' then
   redis.call('ZADD', leased, int(now + lasts), ticket)
   return int(now + lasts)
 end
 redis.call('ZREM', leased, ticket)
-if marked then
-  redis.call('ZADD', due, 'LT', int(now), ticket)
-elseif lasts < 0 then
-  redis.call('ZREM', due, ticket)
-else
-  redis.call('ZADD', due, int(now + lasts), ticket)
+if lasts >= 0 then
+  redis.call('ZADD', due, 'LT', int(now + lasts), ticket)
 end
 return 1

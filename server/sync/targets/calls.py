@@ -8,7 +8,7 @@ cancelled, which would leave httpx's pool broken for good: deadline.py ends them
 import contextlib
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -45,6 +45,8 @@ the server's close would be a write without an answer."""
 
 TRY_LATER = {408, 425, 429}
 """Statuses below 500 that say nothing about the request itself."""
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
+"""The headers of a request, or what makes them when it is sent, after it has waited for the budget."""
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """Errors of which no byte has reached the target."""
 
@@ -129,7 +131,7 @@ class Calls:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         content: bytes | None = None,
         expected: Collection[int] = (),
     ) -> Answer:
@@ -150,7 +152,7 @@ class Calls:
         before_write: BeforeWrite,
         *,
         params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         content: bytes | None = None,
         expected: Collection[int] = (),
     ) -> Answer:
@@ -170,13 +172,12 @@ class Calls:
         method: str,
         path: str,
         params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
+        headers: Headers | None,
         content: bytes | None,
     ) -> httpx.Request:
         typed = {} if content is None else {"content-type": "application/json"}
-        return self._http.build_request(
-            method, self.url(path, params), headers={**typed, **(headers or {})}, content=content
-        )
+        given = headers() if callable(headers) else headers or {}
+        return self._http.build_request(method, self.url(path, params), headers={**typed, **given}, content=content)
 
     async def _send(self, request: httpx.Request, named: str, kind: str, *, wrote: bool) -> Answer:
         client, body = self._http, bytearray()

@@ -25,6 +25,8 @@ from server.wix.members import members, text
 PROPERTY_KNOWN = 60.0
 """Seconds after a look at an event for which its meta property counts as there."""
 
+_PROPERTY = {"name": META, "default": "", "required": False, "allowed_values": None}
+
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
@@ -234,9 +236,7 @@ class Pretix:
         await self._event(event)
         if event not in self._has_property:
             try:
-                await self._api.created(
-                    "property", event, "item_meta_properties/", {"name": META, "default": ""}, before_write
-                )
+                await self._api.created("property", event, "item_meta_properties/", _PROPERTY, before_write)
             except TargetRefused as error:
                 raise TargetRefused(
                     f"{error}; in pretix, make a product meta data property {META} for {event}, or let the token's team change"

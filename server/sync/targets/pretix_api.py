@@ -6,6 +6,7 @@ In: an event, a path below it, and JSON. Out: JSON, or an error of errors.py bel
 
 import hashlib
 import json
+import time
 from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -25,6 +26,9 @@ PASSES = 5
 
 Json = dict[str, Any]
 Rows = list[Json]
+
+AT_ONCE = 1.0
+"""Seconds within which a read must have failed to be repeated."""
 
 _ahead: ContextVar[int] = ContextVar("ahead", default=0)
 
@@ -63,20 +67,36 @@ class Api:
         else:
             await self._budget()
 
+    async def _read(
+        self,
+        kind: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        expected: Collection[int] = (),
+    ) -> Answer:
+        """Make a call that changes nothing; once more at once where its connection was lost: a server closes idle ones."""
+        began = time.monotonic()
+        try:
+            return await self._calls.read(kind, method, path, params=params, headers=self._headers, expected=expected)
+        except TargetUnavailable as error:
+            if error.status or time.monotonic() - began > AT_ONCE:
+                raise
+        return await self._calls.read(kind, method, path, params=params, headers=self._headers, expected=expected)
+
     async def get(self, kind: str, event: str, path: str, params: Mapping[str, str] | None = None) -> Json:
         """One object; raises TargetForbidden where there is none."""
-        return object_of(await self._calls.read(kind, "GET", _path(event, path), params=params, headers=self._headers))
+        return object_of(await self._read(kind, "GET", _path(event, path), params=params))
 
     async def look(self, kind: str, event: str, path: str) -> Json | None:
         """One object, or None where there is none (404)."""
-        answer = await self._calls.read(kind, "GET", _path(event, path), headers=self._headers, expected=(404,))
+        answer = await self._read(kind, "GET", _path(event, path), expected=(404,))
         return None if answer.status == httpx.codes.NOT_FOUND else object_of(answer)
 
     async def options(self, event: str, path: str) -> Json:
         """What pretix tells of a path's fields; empty where it does not tell."""
-        answer = await self._calls.read(
-            "fields", "OPTIONS", _path(event, path), headers=self._headers, expected=(403, 404, 405, 501)
-        )
+        answer = await self._read("fields", "OPTIONS", _path(event, path), expected=(403, 404, 405, 501))
         return object_of(answer) if answer.status == httpx.codes.OK else {}
 
     async def all(self, kind: str, event: str, path: str, params: Mapping[str, str] | None = None) -> Rows:
@@ -96,11 +116,10 @@ class Api:
     async def _pass(self, kind: str, event: str, path: str, params: Mapping[str, str]) -> dict[int, Json] | None:
         """All rows by id, or None where the list changed meanwhile."""
         count, rows = await self._page(kind, event, path, params, 1) or (0, [])
-        if len(rows) == count:
-            return {row["id"]: row for row in rows}
-        if not rows:
-            return None
-        found: dict[int, Json] = {}
+        found = {row["id"]: row for row in rows}
+        if len(found) == count or not rows:
+            return found if len(found) == count else None
+        found.clear()
         for number in range(-(-count // len(rows)), 0, -1):
             page = await self._page(kind, event, path, params, number)
             if page is None or page[0] != count:
@@ -112,12 +131,11 @@ class Api:
         self, kind: str, event: str, path: str, params: Mapping[str, str], number: int
     ) -> tuple[int, Rows] | None:
         """How many rows there are in all, and those of one page; None where there is no such page."""
-        answer = await self._calls.read(
+        answer = await self._read(
             kind,
             "GET",
             _path(event, path),
             params={**params, "ordering": "id", "page_size": str(PAGE), "page": str(number)},
-            headers=self._headers,
             expected=(404,) if number > 1 else (),
         )
         if answer.status == httpx.codes.NOT_FOUND:

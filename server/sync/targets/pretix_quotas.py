@@ -28,13 +28,19 @@ class Quotas:
     async def read_all(self, event: str) -> Rows:
         """All quotas of the event."""
         found = await self._api.all("quotas", event, "quotas/")
-        self._names[event] = time.monotonic(), {str(one.get("name")): one["id"] for one in reversed(found)}
+        self._names[event] = time.monotonic(), {}
+        for one in reversed(found):
+            self._remember(event, one)
         return found
 
     async def of(self, event: str, items: Iterable[int]) -> Rows:
         """All quotas that have one of these items."""
         wanted = ",".join(map(str, items))
         return await self._api.all("quotas", event, "quotas/", {"items__in": wanted}) if wanted else []
+
+    def _remember(self, event: str, quota: Json) -> None:
+        if event in self._names:
+            self._names[event][1][str(quota.get("name"))] = quota["id"]
 
     async def _by_name(self, work: Work, ticket: str) -> Json | None:
         """A quota of this name, which an earlier item of the ticket has left; None where a list of the last minute has none."""
@@ -78,6 +84,7 @@ class Quotas:
             raise TargetUnsure(
                 f"{self._api.name}: the quota {mark_of(ticket)} of item {work.key} was written and is not found so"
             )
+        self._remember(work.event, found[0])
 
     async def add(self, work: Work, ticket: str) -> None:
         """Put the item's variations into its quota, if it has one of ours."""

@@ -8,7 +8,7 @@ from server.sync.conformance.bench import Bench
 from server.sync.conformance.check import Check, Verdict, run_check
 from server.sync.conformance.suite import CHECKS
 from server.sync.targets.target import Abilities
-from tests.rig.model_bench import OPTIONS, RULES, ModelBench, model_settings
+from tests.rig.model_bench import ModelBench
 from tests.rig.model_target import ModelTarget
 from tests.rig.sqlite_bench import SqliteBench
 

@@ -1,0 +1,57 @@
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+import typer
+
+from server.cli.start import errors_as_lines, exit_with_error, load_settings
+from server.errors import NotStarted
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """The tests' own logs are set up as before."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = [*root.handlers], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**configured)
+
+
+def test_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of errors.py is one line on standard error, and exit status 2."""
+    with pytest.raises(typer.Exit) as ended, errors_as_lines():
+        raise NotStarted("no such thing: do this")
+
+    assert 2 == ended.value.exit_code
+    assert ("", "ticket-counter: no such thing: do this\n") == capsys.readouterr()
+
+
+def test_bug() -> None:
+    """Any other error is a bug, and passes."""
+    with pytest.raises(ZeroDivisionError), errors_as_lines():
+        raise ZeroDivisionError
+
+
+def test_exit_with_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command may end itself in the same way."""
+    with pytest.raises(typer.Exit):
+        exit_with_error("wrong")
+
+    assert "ticket-counter: wrong\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("quiet", "given", "level"),
+    [(False, None, logging.INFO), (True, None, logging.WARNING), (True, "DEBUG", logging.DEBUG)],
+)
+def test_level_of_logs(quiet: bool, given: str | None, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a person reads logs only warnings, unless LOG_LEVEL is set."""
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    if given:
+        monkeypatch.setenv("LOG_LEVEL", given)
+    load_settings(quiet)
+
+    assert level == logging.getLogger().level

@@ -1,0 +1,114 @@
+"""Audits mark what differs, and remember what is equal."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from server.errors import TargetUnavailable
+from server.sync.audit import EVERY, Audit
+from server.sync.model import State
+from tests.rig.applier_rig import EVENT_ID, NAME, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
+from tests.rig.model_target import Fault
+
+A, B = ticket_id(1), ticket_id(2)
+
+
+@pytest.fixture
+async def rig(redis_url: str) -> AsyncIterator[ApplierRig]:
+    async with ApplierRig.on(redis_url) as found:
+        for one in (A, B):
+            await found.says(one, name=f"Ticket {one[-1]}")
+            await found.bring(one)
+        await found.audit().look()
+        yield found
+
+
+async def due(rig: ApplierRig) -> set[str]:
+    """Which of the two are due now or soon."""
+    return {one for one in (A, B) if (seconds := await rig.due_in(one)) is not None and seconds < 60}
+
+
+async def test_edit_by_hand_is_marked_within_the_hour(rig: ApplierRig) -> None:
+    """What somebody changed in the target is found by the next audit, and not before."""
+    rig.target.edit(TARGET_EVENT, rig.record(A).key, price="1.00")
+    audit = rig.audit()
+
+    await audit.look()
+    assert set() == await due(rig)
+    rig.clock.advance(EVERY + 1)
+    await audit.look()
+    assert {A} == await due(rig)
+
+
+async def test_audit_rebuilds_a_lost_memory_without_a_write(rig: ApplierRig) -> None:
+    """An event that was applied is followed again, and its equal tickets are remembered, without one write."""
+    before, writes = await rig.memory(A), len(rig.target.writes)
+    await rig.flush()
+    audit = rig.audit()
+
+    await audit.look()
+    await audit.look()
+
+    after = await rig.memory(A)
+    assert (before.record, before.applied, State.EQUAL) == (after.record, after.applied, after.state)
+    assert (writes, set()) == (len(rig.target.writes), await due(rig))
+    assert EVENT_ID in await rig.stores.records.followed(SITE_ID, NAME)
+
+
+async def test_event_that_was_never_applied_is_not_followed(rig: ApplierRig) -> None:
+    """A line in the file alone writes nothing: a person applies first."""
+    rig.target.stored[TARGET_EVENT].clear()
+    await rig.flush()
+
+    await rig.audit().look()
+
+    assert {} == await rig.stores.records.followed(SITE_ID, NAME)
+
+
+async def test_parked_ticket_is_not_marked_before_the_mapping_changes(rig: ApplierRig) -> None:
+    """An audit does not repeat what was refused; another mapping, or other credentials, do."""
+    rig.target.refuses[A] = "no"
+    await rig.says(A, name="Ticket 1", price="30.00")
+    await rig.bring(A)
+    rig.clock.advance(EVERY + 1)
+    await rig.audit().look()
+    assert set() == await due(rig)
+
+    changed = Audit(rig.new_applier(rules=rig.settings.rules[:4]), lambda: [SITE_ID], clock=rig.clock)
+    await changed.look()
+    assert {A} == await due(rig)
+
+
+async def test_paused_target_is_not_asked(rig: ApplierRig) -> None:
+    """Neither a person's pause nor one after a fault is used for an audit."""
+    rig.clock.advance(EVERY + 1)
+    requests = rig.target.requests
+    await rig.stores.targets.pause(NAME, "moving", rig.clock())
+    await rig.audit().look()
+    await rig.stores.targets.resume(NAME)
+    await rig.stores.targets.wait(NAME, rig.clock() + 5)
+    await rig.audit().look()
+
+    assert requests == rig.target.requests
+
+
+async def test_forbidden_event_waits(rig: ApplierRig) -> None:
+    """An event that the target does not let us read is told, and tried later."""
+    rig.clock.advance(EVERY + 1)
+    rig.target.next[False] = Fault.FORBIDDEN
+    await rig.audit().look()
+
+    followed = (await rig.stores.records.followed(SITE_ID, NAME))[EVENT_ID]
+    assert (True, True) == ("403" in followed.error, followed.wait_until > rig.clock())
+
+
+async def test_outage_is_not_taken_for_an_empty_event(rig: ApplierRig) -> None:
+    """A list that failed says nothing about records."""
+    rig.clock.advance(EVERY + 1)
+    rig.target.next[False] = Fault.UNAVAILABLE
+
+    with pytest.raises(TargetUnavailable):
+        await rig.audit().look()
+    assert set() == await due(rig)
+    assert replace((await rig.memory(A)), text="") == await rig.memory(A)
