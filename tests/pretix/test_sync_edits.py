@@ -15,7 +15,7 @@ from tests.rig.sync_rig import IN_TIME, PATIENCE, RECONCILE, SIZE, SyncedEvent, 
 EDITS = 20 * SIZE
 
 
-async def started(sync: SyncRig, tickets: int = 14, **settings: str) -> SyncedEvent:
+async def started(sync: SyncRig, tickets: int = 14, **settings: Any) -> SyncedEvent:
     """An event with tickets of all kinds that is equal in pretix, and followed."""
     event = await sync.add_event(tickets)
     await sync.serve(**settings)
