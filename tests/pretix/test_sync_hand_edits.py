@@ -101,9 +101,9 @@ async def test_what_the_mapping_does_not_own_is_never_written(sync: SyncRig) -> 
 async def test_custom_fields_and_languages_of_others_stay(sync: SyncRig) -> None:
     """Other meta data, other languages, and other items of a quota are as before after an edit of every ticket."""
     event = await sync.add_event(6)
-    await sync.pretix.api(
-        "POST", sync.pretix.path(event.pretix, "item_meta_properties"), {"name": "hall", "default": ""}
-    )
+    hall = {"name": "hall", "default": "", "required": False, "allowed_values": None}
+    made = await sync.pretix.api("POST", sync.pretix.path(event.pretix, "item_meta_properties"), hall)
+    assert 201 == made.status_code, made.text
     await sync.serve()
     await sync.known()
     await sync.apply(event)
