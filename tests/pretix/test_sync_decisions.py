@@ -77,7 +77,7 @@ async def test_item_of_the_same_name_is_adopted_only_if_asked(sync: SyncRig) -> 
 
 
 async def test_fixed_price_becomes_options(sync: SyncRig) -> None:
-    """pretix cannot turn one price into options: a conflict until --replace, which makes a new item and takes the old one off sale."""
+    """One price cannot become options in pretix: that is a conflict until --replace, which makes a new item and takes the old one off sale."""
     event = await started(sync)
     ticket = next(one for one in sync.tickets(event) if one.pricing.value != "options")
     [old] = [item for item in await sync.pretix.all(event.pretix, "items") if bears(item) == ticket.id]
