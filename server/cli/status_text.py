@@ -4,7 +4,6 @@ In: values of server/sync/model.py. Out: lines. Nothing here reads a clock: *now
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from server.cli import table, values
 from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
@@ -82,14 +81,15 @@ def retried(number: int) -> str:
     return f"{values.count(number, 'ticket')} {'is' if number == 1 else 'are'} due again: `ticket-counter sync status` shows what becomes of {'it' if number == 1 else 'them'}."
 
 
-@dataclass(frozen=True, slots=True)
 class Outcomes:
     """What became of operations, as aligned lines: it knows all *operations* before the first is done. *event*: as asked for."""
 
-    operations: Sequence[Operation]
-    target: str
-    event: str
-    terminal: Terminal
+    def __init__(self, operations: Sequence[Operation], target: str, event: str, terminal: Terminal) -> None:
+        self._target = target
+        self._event = event
+        self._terminal = terminal
+        self._ids = terminal.short([one.ticket for one in operations])
+        self._width = max((table.columns_of(short_name(one.name, terminal)) for one in operations), default=0)
 
     def lines(self, one: Outcome) -> Iterator[str]:
         """The operation where it was done, else `!` and why not."""
@@ -101,17 +101,13 @@ class Outcomes:
         text = f"record {record}" if record else ""
         if not done:
             text = one.text or HAPPENED[one.state]
-        names, ids = self._names(), self.terminal.short([operation.ticket, *(its.ticket for its in self.operations)])
-        name = table.pad(short_name(operation.name, self.terminal), max(names, default=0))
-        before = f"{word}  {name}   {ids[operation.ticket]}   "
-        first, *more = table.hanging(before, values.printable(text), self.terminal.width)
-        yield self.terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
+        name = table.pad(short_name(operation.name, self._terminal), self._width)
+        before = f"{word}  {name}   {self._ids.get(operation.ticket, operation.ticket)}   "
+        first, *more = table.hanging(before, values.printable(text), self._terminal.width)
+        yield self._terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
         yield from more
         if not done and operation.cure:
-            yield f"  to do: {cure(operation.cure, self.target, self.event)}"
-
-    def _names(self) -> Iterator[int]:
-        return (table.columns_of(short_name(one.name, self.terminal)) for one in self.operations)
+            yield f"  to do: {cure(operation.cure, self._target, self._event)}"
 
 
 def summary_lines(summary: Summary, target: str) -> Iterator[str]:
