@@ -36,7 +36,10 @@ class Quotas:
     async def of(self, event: str, items: Iterable[int]) -> Rows:
         """All quotas that have one of these items."""
         wanted = ",".join(map(str, items))
-        return await self._api.all("quotas", event, "quotas/", {"items__in": wanted}) if wanted else []
+        found = await self._api.all("quotas", event, "quotas/", {"items__in": wanted}) if wanted else []
+        for one in reversed(found):
+            self._remember(event, one)
+        return found
 
     def _remember(self, event: str, quota: Json) -> None:
         if event in self._names:
@@ -84,7 +87,6 @@ class Quotas:
             raise TargetUnsure(
                 f"{self._api.name}: the quota {mark_of(ticket)} of item {work.key} was written and is not found so"
             )
-        self._remember(work.event, found[0])
 
     async def add(self, work: Work, ticket: str) -> None:
         """Put the item's variations into its quota, if it has one of ours."""
