@@ -4,6 +4,7 @@ In: values of server/sync/model.py. Out: lines. Nothing here reads a clock: *now
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from server.cli import table, values
 from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
@@ -61,9 +62,10 @@ def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Ite
         )
         for one in found
     ]
-    for one, row in zip(found, _blocks(rows, terminal), strict=True):
+    for one, row, following in zip_longest(found, _blocks(rows, terminal), found[1:]):
         yield from row
-        if one.cure:
+        # What helps several in a row is said once, below the last of them.
+        if one.cure and (following is None or (following.target, following.cure) != (one.target, one.cure)):
             yield f"  to do: {cure(one.cure, one.target)}"
     conflicts = sum(one.state is State.CONFLICT for one in found)
     counts = [f"{len(found) - conflicts:,} parked"] if len(found) > conflicts else []
@@ -112,9 +114,10 @@ class Outcomes:
 
 def summary_lines(summary: Summary, target: str) -> Iterator[str]:
     """The last lines of `sync apply`: what was done, and what is left."""
-    done = kinds(summary.done)
-    yield f"{f'Done: {done}' if done else 'Nothing was to be done'}, in {values.duration(summary.seconds)}."
-    if left := len(summary.open):
+    done, left = kinds(summary.done), len(summary.open)
+    nothing = "Nothing was done" if left else "Nothing was to be done"
+    yield f"{f'Done: {done}' if done else nothing}, in {values.duration(summary.seconds)}."
+    if left:
         yield f"{left:,} not done: `ticket-counter sync parked` and `sync plan` say why, and what to do."
     yield f"Further changes in Wix are applied to {values.printable(target)} as they happen, by `ticket-counter serve` or `worker`."
 

@@ -94,6 +94,18 @@ def test_parked_conflicts() -> None:
     assert list(parked_lines([conflict, PARKED[1]], WIDE, NOW))[-1].startswith("1 parked, 1 conflict. ")
 
 
+def test_parked_with_one_cure() -> None:
+    """What helps several tickets in a row is said once, below the last of them; a target's cures are its own."""
+    limit = replace(PARKED[0], state=State.LIMIT, text="37 of 40", cure="sync apply --deactivate 37")
+    found = list(parked_lines([limit, limit, limit, replace(limit, target="shop")], WIDE, NOW))
+
+    assert [
+        "  to do: ticket-counter sync apply EVENT --to pretix-main --deactivate 37",
+        "  to do: ticket-counter sync apply EVENT --to shop --deactivate 37",
+    ] == [found[3], found[5]]
+    assert 7 == len(found)
+
+
 def test_parked_off_a_terminal() -> None:
     """Off a terminal ids are whole and nothing is wrapped; on a narrow one the reason is wrapped."""
     assert PARKED[0].ticket in next(parked_lines(PARKED, Terminal(), NOW))
@@ -145,8 +157,9 @@ def test_summary() -> None:
     assert ["Done: 2 create, 1 update, in 1.9 s.", further] == list(
         summary_lines(Summary({Kind.UPDATE: 1, Kind.CREATE: 2}, (), 1.9), "shop")
     )
+    assert ["Nothing was to be done, in 0.2 s.", further] == list(summary_lines(Summary({}, (), 0.2), "shop"))
     assert [
-        "Nothing was to be done, in 0.2 s.",
+        "Nothing was done, in 0.2 s.",
         "1 not done: `ticket-counter sync parked` and `sync plan` say why, and what to do.",
         further,
     ] == list(summary_lines(Summary({}, (Outcome(CONFLICT, State.CONFLICT),), 0.2), "shop"))
