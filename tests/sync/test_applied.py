@@ -1,6 +1,5 @@
 """What was applied is remembered as it was."""
 
-from server.model import TicketId
 from server.store.sync_records import StoredRecord
 from server.sync.applied import applied_json, applied_of
 from server.sync.model import Applied, Wanted, WantedOption
