@@ -178,7 +178,7 @@ def named_on_map(package: str) -> Iterator[str]:
 PACKAGES = [
     "server",
     "sandbox",
-    *(f"server/{name}" for name in ("http", "hub", "live", "redis", "refresh", "store", "wix")),
+    *(f"server/{name}" for name in ("cli", "http", "hub", "live", "redis", "refresh", "store", "wix")),
 ]
 
 

@@ -70,7 +70,7 @@ def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Ite
     counts = [f"{len(found) - conflicts:,} parked"] if len(found) > conflicts else []
     counts += [values.count(conflicts, "conflict")] if conflicts else []
     yield (
-        f"{', '.join(counts)}. Each tries again when its ticket, the mapping or the credentials change, and once a day. "
+        f"{', '.join(counts)}. {'It' if len(found) == 1 else 'Each'} tries again when its ticket, the mapping or the credentials change, and once a day. "
         "Now: ticket-counter sync retry"
     )
 

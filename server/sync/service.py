@@ -126,7 +126,7 @@ class Sync:
                 progress(outcome, len(outcomes), len(plan.operations))
         await self._follow(applier, mapped)
         # What is equal is remembered too: its memory may have been lost.
-        audit = Audit(applier, lambda: [site])
+        audit = Audit(applier, lambda: [site], clock=self._clock)
         await audit.record(await applier.planner.compare(mapped))
         done = Counter(one.operation.kind for one in outcomes if one.state is State.EQUAL)
         left = tuple(one for one in outcomes if one.state is not State.EQUAL)
@@ -271,7 +271,9 @@ class Sync:
     def _applier(self, target: str) -> Applier:
         if target not in self._appliers:
             settings = self._settings(target)
-            self._appliers[target] = Applier(settings, open_target(settings, self.stores.targets), self.stores)
+            self._appliers[target] = Applier(
+                settings, open_target(settings, self.stores.targets), self.stores, clock=self._clock
+            )
         return self._appliers[target]
 
 

@@ -89,7 +89,7 @@ def test_parked_conflicts() -> None:
     found = list(parked_lines([conflict], WIDE, NOW))
     assert found[0].endswith("   a person decides")
     assert f"  to do: ticket-counter sync adopt {conflict.ticket} --to pretix-main --record 18" == found[1]
-    assert found[2].startswith("1 conflict. ")
+    assert found[2].startswith("1 conflict. It tries again ")
     assert ["Nothing is parked."] == list(parked_lines([], WIDE, NOW))
     assert list(parked_lines([conflict, PARKED[1]], WIDE, NOW))[-1].startswith("1 parked, 1 conflict. ")
 
