@@ -12,6 +12,7 @@ definitions.py    what is stored of ticket definitions, for sync
 sync_due.py       which tickets are due at a target of sync
 sync_records.py   what sync remembers of tickets and events
 sync_targets.py   pauses and budgets of targets
+redis_clock.py    Redis's time in a process
 leases.py         the right to write to a target
 sites.py          the sites that Redis should know
 rules_warning.py  the warning that processes have different rules
