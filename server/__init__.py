@@ -9,7 +9,21 @@ step; viewers get whole counters, and the newest wins.
 
 Where things are:
 
-  cli.py              the commands and their options
+  cli/                the commands and their options
+    __main__.py          `python -m server.cli`
+    commands.py          the program, and the commands that run the server
+    sync.py              `ticket-counter sync …`: options, what is printed, exit statuses
+    sync_apply.py        `sync apply`: the plan and the question before it, the progress bar, what was done
+    sync_conformance.py  `sync conformance`: checks a system behind a URL
+    sync_service.py      opens sync for one command: SYNC_FILE, Redis, names of targets and tickets
+    sync_json.py         plans, outcomes, differences, status and parked tickets as JSON
+    plan_text.py         plans as text
+    diff_text.py         differences as text
+    status_text.py       the status of targets, parked tickets and outcomes as text
+    values.py            values of fields, times and durations as text
+    table.py             columns of text, which know how wide a character is in a terminal
+    terminal.py          where text goes: a terminal or not, how wide, with colours or not
+    start.py             what every command begins with: settings, logs, and errors as one line
   supervisor.py       `web --processes`: starts children, restarts one that dies with back-off, ends them in order
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   web.py              builds the web process: routes, hub, feed, admission
@@ -74,6 +88,18 @@ Where things are:
     toml_lines.py      the line of each key of a TOML text
     definition.py      a ticket definition in the words that a mapping may use
     model.py           what a ticket should be, what a target has, what a plan does, as values
+    conformance/       what every target must pass; check.py expectation.py bench.py samples.py say what a check is
+      records.py       create, find, list, take off sale, delete
+      ids.py           the Wix id that each record bears
+      values.py        fields, limits, options, texts, prices, times
+      stops.py         a process that ends, a lost lease, a spent budget
+      faults.py        answers that are lost, late, unreadable or refused
+      suite.py         all of these
+      run.py           `sync conformance`: all checks that can be made of a system behind a URL
+      wire.py          what docs/http-target.md asks of it
+      http_bench.py    that system as the checks see it
+      signed.py        requests that are signed, rightly and wrongly
+      table.py         the tables of docs/adding-a-target.md
 
   wix/                Wix's API and its webhooks
     client.py         what is read: ticket definitions, events

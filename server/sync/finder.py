@@ -34,7 +34,10 @@ class Finder:
 
     async def written(self, work: Work) -> Found:
         """The records that bear the ticket's id now."""
-        return Found(tuple(await self.target.find(work.event.target_event, work.ticket, work.memory.record or None)))
+        began = time.monotonic()
+        bearing = await self.target.find(work.event.target_event, work.ticket, work.memory.record or None)
+        work.latency = time.monotonic() - began
+        return Found(tuple(bearing))
 
     async def found(self, work: Work, wanted: Wanted | Deleted | Unfit) -> Found:
         """The same, and where there is none, what else the event has of the ticket."""

@@ -25,7 +25,7 @@ async def rig(redis_url: str) -> AsyncIterator[ApplierRig]:
 def work(rig: ApplierRig, allowed: Allowed = NOTHING_MORE, memory: StoredRecord | None = None) -> Work:
     """A ticket on its way; its leases are not used."""
     leases: Any = None
-    return Work(SITE_ID, A, rig.event, None, memory or StoredRecord(), leases, allowed, 0.0)
+    return Work(SITE_ID, A, rig.event, None, memory or StoredRecord(), leases, allowed)
 
 
 async def test_record_with_the_id_is_found_by_one_request(rig: ApplierRig) -> None:
