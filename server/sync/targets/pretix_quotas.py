@@ -95,8 +95,12 @@ class Quotas:
             return
         for one in _alone(quotas, work.key)[:1]:
             work.saw(one)
-            name = {"name": mark_of(ticket)}
-            await work.patch_quota(one["id"], one["name"].removeprefix(mark_of("")), lambda _, __: name)
+            await self._rename(work, one, ticket)
+
+    @staticmethod
+    async def _rename(work: Work, quota: Json, ticket: str) -> None:
+        name = {"name": mark_of(ticket)}
+        await work.patch_quota(quota["id"], quota["name"].removeprefix(mark_of("")), lambda _, __: name)
 
     async def add(self, work: Work, ticket: str) -> None:
         """Put the item's variations into its quota, if it has one of ours."""
