@@ -207,7 +207,9 @@ class Pretix:
                 name = marked(name or any_text(item.get("name"), self._languages.items["name"]), ticket)
             return {"meta_data": {**others, META: ticket} if ticket else others, "internal_name": name or None}
 
-        if ticket is None:
+        if ticket:
+            await self._quotas.give(work, ticket)
+        else:
             # Of an item that is replaced the quota stays, with what was sold of it, and the new one is put into it, too.
             await self._quotas.of(event, [int(work.key)])
         await work.write("mark", "PATCH", work.path, body)
