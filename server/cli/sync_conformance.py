@@ -41,13 +41,17 @@ def conformance(
             raise NotStarted(f"{secret_env} is not set: it holds the system's secret, whsec_… (see --secret-env)")
         each = _quiet if json else _write
         checking = run(url, secret, event=event, allow_http=allow_http, allow_private=allow_private, each=each)
-        report = asyncio.run(checking)
+        raise typer.Exit(print_report(asyncio.run(checking), json=json))
+
+
+def print_report(report: Report, *, json: bool) -> int:
+    """Print what was found, all of it with *json*, else what follows the checks; answers the exit status."""
     if json:
         write(text(_object(report)))
     else:
         for one in summary(report):
             write(one)
-    raise typer.Exit(PERSON_NEEDED if report.count(Verdict.FAILED) else 0)
+    return PERSON_NEEDED if report.count(Verdict.FAILED) else 0
 
 
 def _write(result: Result) -> None:
