@@ -88,6 +88,18 @@ Where things are:
     toml_lines.py      the line of each key of a TOML text
     definition.py      a ticket definition in the words that a mapping may use
     model.py           what a ticket should be, what a target has, what a plan does, as values
+    conformance/       what every target must pass; check.py expectation.py bench.py samples.py say what a check is
+      records.py       create, find, list, take off sale, delete
+      ids.py           the Wix id that each record bears
+      values.py        fields, limits, options, texts, prices, times
+      stops.py         a process that ends, a lost lease, a spent budget
+      faults.py        answers that are lost, late, unreadable or refused
+      suite.py         all of these
+      run.py           `sync conformance`: all checks that can be made of a system behind a URL
+      wire.py          what docs/http-target.md asks of it
+      http_bench.py    that system as the checks see it
+      signed.py        requests that are signed, rightly and wrongly
+      table.py         the tables of docs/adding-a-target.md
 
   wix/                Wix's API and its webhooks
     client.py         what is read: ticket definitions, events
@@ -114,6 +126,7 @@ Where things are:
     sync_due.py       which tickets are due at a target of sync, and which a process brings there
     sync_records.py   what sync remembers of tickets and events
     sync_targets.py   pauses, faults and budgets of targets
+    redis_clock.py    Redis's time in a process
     leases.py         the right to write to a target
     rules_warning.py  the log line `rules_differ`
     keys.py           names of keys and channels

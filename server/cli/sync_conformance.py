@@ -30,7 +30,7 @@ def conformance(
     allow_private: Annotated[bool, typer.Option("--allow-private", help="It may be in a private network.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Check whether a system of your own can be a target of kind http.
+    """Check if a system of your own can be a target of kind http.
 
     The system is to do what docs/http-target.md says. In the event up to three hundred records are made, which are taken off sale in
     the end. It exits with 4 if a check has failed.

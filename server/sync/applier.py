@@ -6,7 +6,6 @@ look-up by the Wix id, and by an extension of both leases.
 """
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -59,7 +58,7 @@ log = logs.logger("sync")
 
 
 class Applier:
-    """Brings tickets to one target. *chance* gives numbers in [0, 1), *clock* seconds since 1970."""
+    """Brings tickets to one target. *chance* gives numbers in [0, 1), *clock* seconds since 1970 by Redis."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class Applier:
         stores: Stores,
         *,
         chance: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.target = target
@@ -115,7 +114,7 @@ class Applier:
         followed = (await self.stores.records.followed(site, name)).get(event.event)
         if followed and (wait := followed.wait_until - self._clock()) > 0 and allowed is NOTHING_MORE:
             return Settled(Outcome(nothing, State.DUE, followed.error), wait)
-        work = Work(site, ticket, event, followed, memory, leases, allowed, self._clock())
+        work = Work(site, ticket, event, followed, memory, leases, allowed)
         return await self._bring_known(work, stored)
 
     async def _bring_known(self, work: Work, stored: StoredDefinition) -> Settled:
@@ -134,7 +133,7 @@ class Applier:
                 await self.faults.pause(error)
                 return Settled(Outcome(work.nothing, State.DUE, str(error)), 0.0)
             return await self._try_later(work, error)
-        await self.faults.over(work.event, work.followed, self._clock() - work.began)
+        await self.faults.over(work.event, work.followed, work.latency)
         return settled
 
     # -- one ticket --

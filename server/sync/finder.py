@@ -19,7 +19,7 @@ KEPT = 60.0
 class Finder:
     """Finds records of one target. *clock* gives seconds since 1970. Methods raise what the target's reads raise."""
 
-    def __init__(self, target: Target, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, target: Target, *, clock: Callable[[], float]) -> None:
         self.target = target
         self._clock = clock
         self._events: dict[str, tuple[float, TargetEvent]] = {}
@@ -34,7 +34,10 @@ class Finder:
 
     async def written(self, work: Work) -> Found:
         """The records that bear the ticket's id now."""
-        return Found(tuple(await self.target.find(work.event.target_event, work.ticket, work.memory.record or None)))
+        began = time.monotonic()
+        bearing = await self.target.find(work.event.target_event, work.ticket, work.memory.record or None)
+        work.latency = time.monotonic() - began
+        return Found(tuple(bearing))
 
     async def found(self, work: Work, wanted: Wanted | Deleted | Unfit) -> Found:
         """The same, and where there is none, what else the event has of the ticket."""

@@ -249,6 +249,16 @@ class DeletesOnce(given.Receiver):
         return found
 
 
+class NoDelete(given.Receiver):
+    """DELETE is not written yet."""
+
+    def effect(self, request: Request, body: bytes) -> tuple[int, Json]:
+        if request.method == "DELETE":
+            raise given.Wrong(501, "not yet")
+        found: tuple[int, Json] = super().effect(request, body)
+        return found
+
+
 class FailsOnNoJson(given.Receiver):
     """A body that is no JSON is a bug."""
 

@@ -9,7 +9,7 @@ from server.sync.model import Applied, Wanted, WantedOption
 def test_applied_is_remembered_as_it_was() -> None:
     """Fields and options come back as they were written; nothing remembered is not known, which is not nothing applied."""
     wanted = Wanted(
-        "t", "Gala", {"price": "25.00", "limit": None}, {"note": "x"}, (WantedOption("a", "Adult", {"p": 1}),)
+        TicketId("t"), "Gala", {"price": "25.00", "limit": None}, {"note": "x"}, (WantedOption("a", "Adult", {"p": 1}),)
     )
 
     memory = StoredRecord(applied=applied_json(wanted), applied_at=7.0)

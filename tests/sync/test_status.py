@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from server.sync.model import State, TargetStatus
+from server.sync.model import State, TargetStatus, Workers
 from server.sync.status import Statuses
 from tests.rig.applier_rig import EVENT_ID, NAME, SETTINGS, SITE_ID, ApplierRig, ticket_id
 
@@ -82,3 +82,14 @@ async def test_waiting_deactivations_are_told_with_their_number(rig: ApplierRig)
     assert "Gala" == followed.title
 
     assert ("Gala: 5 deactivations wait for a person: sync apply --deactivate 5",) == (await status(rig)).limited
+
+
+async def test_status_tells_whether_workers_bring_tickets(rig: ApplierRig) -> None:
+    """A worker that does not run, or read another file when it started, is told: else nothing would follow, without a word."""
+    assert Workers.NONE is (await status(rig)).workers
+    await rig.stores.targets.served(NAME, SETTINGS.digest, rig.clock())
+    assert Workers.RUN is (await status(rig)).workers
+    await rig.stores.targets.served(NAME, "another", rig.clock())
+    assert Workers.OTHER_SETTINGS is (await status(rig)).workers
+    rig.clock.advance(60)
+    assert Workers.NONE is (await status(rig)).workers

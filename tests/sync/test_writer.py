@@ -32,7 +32,7 @@ async def work(rig: ApplierRig) -> AsyncIterator[Work]:
         claimed = await rig.stores.due.claim(SITE_ID, NAME, A)
         assert claimed
         leases = HeldLeases(rig.stores, lease, claimed)
-        yield Work(SITE_ID, A, rig.event, None, StoredRecord(), leases, NOTHING_MORE, rig.clock())
+        yield Work(SITE_ID, A, rig.event, None, StoredRecord(), leases, NOTHING_MORE)
 
 
 @pytest.fixture
