@@ -99,7 +99,7 @@ class Records:
         await self.change_event(site, target, event.event, **{**asdict(event), "notes": list(event.notes)})
         await self.redis.do("SADD", self.keys.sync(site, target, "events"), event.event)
 
-    async def change_event(self, site: SiteId, target: str, event: EventId, **changes: Any) -> None:
+    async def change_event(self, site: SiteId, target: str, event: EventId, /, **changes: Any) -> None:
         """Change some of what is remembered of an event; other processes may change the rest at the same time."""
         pairs = [part for name, value in changes.items() for part in (name, canonical(value))]
         await self.redis.do("HSET", self.keys.sync(site, target, "event", event), *pairs)

@@ -196,7 +196,7 @@ def _conflicting(one: Compared) -> Compared:
         Reason.SAME_NAME,
         others=(operation.record,),
         text=f"record {operation.record} has its name and no id, and so has another ticket",
-        cure=f"sync adopt {operation.ticket} --record {operation.record}, for one of the two",
+        cure=f"sync adopt {operation.ticket} --record {operation.record} (for one of the two)",
     )
     return Compared(one.ticket, one.wanted, one.found, one.memory, conflict)
 
