@@ -10,7 +10,7 @@ def test_met() -> None:
 
 def test_unmet() -> None:
     """One that is not met says what was done, what was expected and what was seen."""
-    with pytest.raises(Unmet, match="^made one: expected one, saw 2$"):
+    with pytest.raises(Unmet, match=r"^made one: expected one, saw 2$"):
         expect(False, "made one", "one", 2)
 
 
