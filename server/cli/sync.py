@@ -13,7 +13,7 @@ import typer
 
 from server.cli import diff_text, plan_text, status_text, sync_json, sync_service
 from server.cli.start import errors_as_lines, interruptible, load_settings
-from server.cli.sync_apply import Approval, apply_plan
+from server.cli.sync_apply import WRITTEN, Approval, apply_plan
 from server.cli.sync_conformance import conformance
 from server.cli.terminal import Terminal, write
 from server.cli.values import Meaning
@@ -33,9 +33,9 @@ def example(*commands: str) -> str:
 
 
 app = typer.Typer(
-    help="Keep ticket definitions equal in an external ticketing system, such as pretix.\n\n"
-    "SYNC_FILE (sync.toml) says which system, which events and which fields. An event is followed once it was brought there by "
-    "`sync apply`; from then on `serve`, or `worker`, applies every change in Wix within seconds.",
+    help="Keep ticket definitions equal in another ticketing system.\n\n"
+    "SYNC_FILE (sync.toml) says which system, such as pretix, which events and which fields. An event is followed once it was "
+    "brought there by `sync apply`; from then on `serve`, or `worker`, applies every change in Wix within seconds.",
     epilog="\b\nHow to begin:\n"
     "  ticket-counter sync init                               writes a first sync.toml: fill it in\n"
     "  ticket-counter sync plan spring-gala --to pretix-main  shows what would be done\n"
@@ -117,7 +117,7 @@ def apply(
     """
     approval = Approval(plan, yes=yes, adopt=adopt, replace=tuple(replace or ()), deactivate=deactivate)
     raise typer.Exit(
-        _guarded(lambda settings: apply_plan(settings, approval, event, to=to, site=site, json=json), _WRITTEN)
+        _guarded(lambda settings: apply_plan(settings, approval, event, to=to, site=site, json=json), WRITTEN)
     )
 
 
@@ -202,7 +202,7 @@ def adopt(
         target = sync.target(to).name
         return target, await sync.service.adopt(target, await sync.ticket(ticket), record)
 
-    target, found = _run(work, _WRITTEN)
+    target, found = _run(work, WRITTEN)
     if json:
         write(sync_json.text(sync_json.outcome(found)))
     else:
@@ -236,11 +236,8 @@ app.command(epilog=example("conformance https://box.example.org/tickets --event 
     conformance
 )
 
-_NOTHING = "interrupted: nothing was written"
-_WRITTEN = "interrupted: what was written stays, and the same command goes on from there, without doubles"
 
-
-def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str = _NOTHING) -> _T:
+def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str = "nothing was written") -> _T:
     """What *work* answers, with sync opened for it."""
 
     async def opened(settings: Settings) -> _T:

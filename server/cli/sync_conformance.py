@@ -30,12 +30,12 @@ def conformance(
     allow_private: Annotated[bool, typer.Option("--allow-private", help="It may be in a private network.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Check whether a system of your own can be a target of kind http.
+    """Check if a system of your own can be a target of kind http.
 
     The system is to do what docs/http-target.md says. In the event up to three hundred records are made, which are taken off sale in
     the end. It exits with 4 if a check has failed.
     """
-    with errors_as_lines(), interruptible("interrupted: the records that the checks have made were taken off sale"):
+    with errors_as_lines(), interruptible("the records that the checks have made were taken off sale"):
         secret = environment().get(secret_env)
         if not secret:
             raise NotStarted(f"{secret_env} is not set: it holds the system's secret, whsec_… (see --secret-env)")

@@ -162,6 +162,8 @@ tc:{sync:TARGET}:state    hash      a target of sync
   error, error_at         the last of them
   answered_at, latency    the last good answer, and the seconds it took
   digest                  of its settings
+  served_at               when a worker last said that it brings tickets there (seconds since 1970)
+  served_digest           the digest of the settings with which it does
   by                      sync_targets.py
   expires                 never; removed: never
 tc:{sync:TARGET}:budget   hash      the budget of a target of sync

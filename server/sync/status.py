@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from server.store.sync_records import FollowedEvent
 from server.store.sync_targets import TargetState
 from server.sync.mapping import TargetSettings
-from server.sync.model import PARKED, Parked, State, TargetStatus
+from server.sync.model import PARKED, Parked, State, TargetStatus, Workers
 from server.sync.stores import Stores
+
+SERVED_WITHIN = 30.0
+"""Seconds within which a worker has said that it brings tickets to a target; it does so every 10 s."""
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class Statuses:
             paused_for=now - state.paused_at if state.paused is not None else None,
             events=tuple(event.title or event.event for event in found.events),
             limited=_limited(found, state),
+            workers=self._workers(name, state),
         )
 
     async def parked(self, target: str | None = None) -> tuple[Parked, ...]:
@@ -80,6 +84,12 @@ class Statuses:
                         Parked(name, site, ticket, memory.name, State(state), at, tries, memory.text, memory.cure)
                     )
         return tuple(sorted(found, key=lambda one: (one.at, one.ticket)))
+
+    def _workers(self, name: str, state: TargetState) -> Workers:
+        if self._clock() - state.served_at > SERVED_WITHIN:
+            return Workers.NONE
+        same = state.served_digest == self.targets[name].digest
+        return Workers.RUN if same else Workers.OTHER_SETTINGS
 
     async def _sum(self, name: str) -> _Sum:
         found = _Sum()

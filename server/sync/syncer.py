@@ -74,8 +74,9 @@ class Syncer:
     async def _measure(self) -> None:
         while not self._stopping.is_set():
             try:
-                for status in await self._statuses.all():
-                    self._show(status)
+                for name, settings in self.targets.items():
+                    await self.stores.targets.served(name, settings.digest, time.time())
+                    self._show(await self._statuses.of(name))
             except RedisUnavailable:
                 log.debug("store_unavailable")
             try:

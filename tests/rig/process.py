@@ -39,6 +39,7 @@ class Command:
     def __init__(self, folder: Path, *words: str, program: str = PROGRAM, **settings: str) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
+        self.words = words
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **SETTINGS, **settings}
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             self.process = subprocess.Popen(

@@ -232,6 +232,19 @@ class SyncRig:
 
         await until(still, PATIENCE)
 
+    async def wait_for_calls(self, kind: str, number: int, seconds: float) -> None:
+        """Wait until Wix has been asked so often."""
+        await until(lambda: len(self.wix.calls(kind)) >= number, seconds)
+
+    async def parked_as(self, state: str, ticket: str, seconds: float = PATIENCE) -> Any:
+        """Wait until a ticket is parked in this state; answers what `sync parked --json` says of it."""
+
+        async def found() -> Any:
+            rows = (await self.cli("parked", "--json")).json["parked"]
+            return next((one for one in rows if (one["ticket"], one["state"]) == (ticket, state)), None)
+
+        return await until(found, seconds)
+
     @property
     def written(self) -> int:
         """How many requests that write pretix was sent so far."""

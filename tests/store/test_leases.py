@@ -234,12 +234,15 @@ async def test_held_lease_is_given_back(store: RedisClient) -> None:
         async with leases.held(TARGET):
             pass
 
-    with pytest.raises(ZeroDivisionError):
+    async def fails() -> None:
         async with leases.held(TARGET):
             async with background(waits()):
                 await until(lambda: waiting(store))
             assert 0 == await waiting(store)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails()
 
     assert await leases.lease(TARGET).try_take()
 

@@ -4,6 +4,13 @@ target.py     the Protocol: what sync needs of one
 http.py       any system that takes our JSON (docs/http-target.md)
 http_json.py  that JSON, read and written
 signature.py  signs requests
+pretix.py     pretix, an open-source ticket shop (docs/pretix.md)
+pretix_fields.py   its fields: the form in which they are compared and written
+pretix_items.py    looks for items by the Wix id
+pretix_options.py  options as variations of an item
+pretix_quotas.py   the limit as the size of a quota
+pretix_work.py     each write of an item follows a look at it
+pretix_api.py      its REST API: lists that are whole, keys of repeated requests
 calls.py      HTTP calls: time limit, redirects, errors, metrics
 addresses.py  which addresses a target may be at
 
