@@ -10,7 +10,7 @@ def test_each_kind_has_its_class(kind: str) -> None:
     """The class of a kind is the one that its line names, and says what it can do."""
     found = KINDS[kind]
 
-    assert CLASSES[kind] == f"{found.__module__}:{found.__qualname__}"  # type: ignore[attr-defined]
+    assert CLASSES[kind] == f"{found.__module__}:{found.__qualname__}"
     assert isinstance(found.abilities, Abilities)  # type: ignore[attr-defined]
 
 
