@@ -222,12 +222,12 @@ def _fields(row: sqlite3.Row, columns: Iterable[str]) -> Fields:
 
 def _insert(file: sqlite3.Connection, table: str, fields: Fields) -> int:
     names, places = ", ".join(fields), ", ".join("?" * len(fields))
-    sql = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608  the names are columns: __init__ has checked them
+    sql = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608 - the names are columns: __init__ has checked them
     return file.execute(sql, (*fields.values(),)).lastrowid or 0
 
 
 def _update(file: sqlite3.Connection, table: str, key: str | None, fields: Fields) -> None:
     names = ", ".join(f"{name} = ?" for name in fields or {"id": key})
-    sql = f"UPDATE {table} SET {names} WHERE id = ?"  # noqa: S608  the names are columns: __init__ has checked them
+    sql = f"UPDATE {table} SET {names} WHERE id = ?"  # noqa: S608 - the names are columns: __init__ has checked them
     if not file.execute(sql, (*(fields.values() or [key]), key)).rowcount:
         raise TargetRefused(f"{table} has no row {key}", status=404)

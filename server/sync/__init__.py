@@ -15,4 +15,5 @@ toml_lines.py      the line of each key of a TOML text
 definition.py      a ticket definition in the words that a mapping may use
 model.py           what a ticket should be, what a target has, what a plan does, as values
 targets/           the ticketing systems
+conformance/       what every target must pass
 """

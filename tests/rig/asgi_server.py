@@ -21,6 +21,8 @@ async def asgi_server(app: Any, port: int, ws: type[asyncio.Protocol]) -> AsyncI
     server = Server(config)
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)
-    yield
-    server.should_exit = True
-    await running
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await running

@@ -18,7 +18,7 @@ from server.sync.targets.target import Pay
 
 ALL = range(100, 600)
 """Every status is an answer here."""
-OTHER_SECRET = "whsec_bm90IHRoZSBzZWNyZXQgb2YgdGhpcyBzeXN0ZW0h"  # noqa: S105  a secret that nobody has
+OTHER_SECRET = "whsec_bm90IHRoZSBzZWNyZXQgb2YgdGhpcyBzeXN0ZW0h"  # noqa: S105 - a secret that nobody has
 """A secret that is not the system's."""
 
 

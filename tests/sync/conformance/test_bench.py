@@ -9,7 +9,7 @@ from server.sync.model import Kind, Reason, Unfit
 from tests.rig.model_bench import ModelBench, model_settings
 from tests.rig.model_target import ModelTarget
 
-OFFERS = {
+OFFERS: dict[str, tuple[object, ...]] = {
     "other_event": (),
     "by_hand": ("name",),
     "edit": ("1", {}),

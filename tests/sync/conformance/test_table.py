@@ -41,7 +41,7 @@ def test_checks_in_docs() -> None:
 def test_one_file_and_one_line(tmp_path: Path) -> None:
     """The example's file and the line of the page are all that a further kind of target needs."""
     shutil.copytree(ROOT / "server", tmp_path / "server", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "docs" / "sqlite_target.py", tmp_path / "server/sync/targets/sqlite.py")
+    shutil.copy(ROOT / "docs" / "sqlite_target.py", tmp_path / "server/sync/targets/sqlite_target.py")
     init = tmp_path / "server/sync/targets/__init__.py"
     [line] = [line for line in PAGE.read_text().splitlines() if line.startswith('    "sqlite": ')]
     init.write_text(init.read_text().replace("CLASSES = {\n", f"CLASSES = {{\n{line}\n"))
