@@ -9,7 +9,21 @@ step; viewers get whole counters, and the newest wins.
 
 Where things are:
 
-  cli.py              the commands and their options
+  cli/                the commands and their options
+    __main__.py          `python -m server.cli`
+    commands.py          the program, and the commands that run the server
+    sync.py              `ticket-counter sync …`: options, what is printed, exit statuses
+    sync_apply.py        `sync apply`: the plan and the question before it, the progress bar, what was done
+    sync_conformance.py  `sync conformance`: checks a system behind a URL
+    sync_service.py      opens sync for one command: SYNC_FILE, Redis, names of targets and tickets
+    sync_json.py         plans, outcomes, differences, status and parked tickets as JSON
+    plan_text.py         plans as text
+    diff_text.py         differences as text
+    status_text.py       the status of targets, parked tickets and outcomes as text
+    values.py            values of fields, times and durations as text
+    table.py             columns of text, which know how wide a character is in a terminal
+    terminal.py          where text goes: a terminal or not, how wide, with colours or not
+    start.py             what every command begins with: settings, logs, and errors as one line
   supervisor.py       `web --processes`: starts children, restarts one that dies with back-off, ends them in order
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   web.py              builds the web process: routes, hub, feed, admission
@@ -62,6 +76,31 @@ Where things are:
     faults.py         pauses a site after a fault of Wix
     silence.py        warns when stock falls and no webhook arrives
 
+  sync/                ticket definitions kept one to one in another ticketing system
+    mapping.py         which field of a target gets what; all settings of a target
+    mapping_file.py    reads sync.toml: all its faults at once
+    target_reader.py   one target of sync.toml: settings, address, secret
+    mapping_reader.py  its mapping: what is mapped, what is left out
+    rule_reader.py     how one field gets its value
+    first_file.py      the first sync.toml, with every setting explained
+    kinds.py           the kinds of targets: their own settings, and the shipped mappings (targets/*.toml)
+    faults.py          what is wrong in sync.toml, each with its line
+    toml_lines.py      the line of each key of a TOML text
+    definition.py      a ticket definition in the words that a mapping may use
+    model.py           what a ticket should be, what a target has, what a plan does, as values
+    conformance/       what every target must pass; check.py expectation.py bench.py samples.py say what a check is
+      records.py       create, find, list, take off sale, delete
+      ids.py           the Wix id that each record bears
+      values.py        fields, limits, options, texts, prices, times
+      stops.py         a process that ends, a lost lease, a spent budget
+      faults.py        answers that are lost, late, unreadable or refused
+      suite.py         all of these
+      run.py           `sync conformance`: all checks that can be made of a system behind a URL
+      wire.py          what docs/http-target.md asks of it
+      http_bench.py    that system as the checks see it
+      signed.py        requests that are signed, rightly and wrongly
+      table.py         the tables of docs/adding-a-target.md
+
   wix/                Wix's API and its webhooks
     client.py         what is read: ticket definitions, events
     calls.py          HTTP calls: time-outs, 401, Retry-After, errors
@@ -81,8 +120,14 @@ Where things are:
     events.py         what was read of each event; a change has its tickets read
     snapshots.py      what was read of each ticket: kept if newer, published, history
     shown.py          which tickets of an event a visitor may see
-    changes.py        the stream of changes, read by consumer groups
+    changes.py        the streams of changes and of history, read by consumer groups
     sites.py          known sites, and their return when Redis lost its data
+    definitions.py    what is stored of ticket definitions, for sync
+    sync_due.py       which tickets are due at a target of sync, and which a process brings there
+    sync_records.py   what sync remembers of tickets and events
+    sync_targets.py   pauses, faults and budgets of targets
+    redis_clock.py    Redis's time in a process
+    leases.py         the right to write to a target
     rules_warning.py  the log line `rules_differ`
     keys.py           names of keys and channels
     scripts.py        loads the Lua scripts
@@ -95,6 +140,8 @@ Where things are:
                       keep.lua (newer wins; publish; trim changes and history) miss.lua (left out of one answer)
                       shown.lua (the list of an event) watch_events.lua (viewers of events) tracked.lua (which hints count)
                       silence.lua (falls without a webhook) stored.lua (counters and ages, for readers)
+                      sync_mark.lua sync_claim.lua sync_settle.lua (due tickets, and leases of them) sync_remember.lua
+                      sync_pay.lua (budgets of targets) lease.lua (who may write to a target)
                       add_site.lua remove_site.lua clock.lua
 
   redis/              the driver, for one server or a cluster; it knows no ticket

@@ -49,21 +49,21 @@ sync_pauses = Counter("ticket_counter_sync_pauses", "Targets that wait after a f
 sync_marks = Counter(
     "ticket_counter_sync_marks", "Tickets marked as due at a target, by what marked them", ["target", "by"]
 )
-sync_due = Gauge("ticket_counter_sync_due", "Tickets due at a target", ["target"], multiprocess_mode="mostrecent")
+sync_due = Gauge("ticket_counter_sync_due", "Tickets due at a target", ["target"], multiprocess_mode="livesum")
 sync_oldest = Gauge(
     "ticket_counter_sync_oldest_seconds",
     "Seconds for which the oldest due ticket has been due",
     ["target"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livesum",
 )
 sync_parked = Gauge(
-    "ticket_counter_sync_parked", "Tickets parked, or in conflict", ["target"], multiprocess_mode="mostrecent"
+    "ticket_counter_sync_parked", "Tickets parked, or in conflict", ["target"], multiprocess_mode="livesum"
 )
 sync_paused = Gauge(
     "ticket_counter_sync_paused_seconds",
     "Seconds for which a person has paused a target; 0 = it is not paused",
     ["target"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livesum",
 )
 topics = Gauge("ticket_counter_topics", "Topics open, counted once in each process", multiprocess_mode="livesum")
 viewers = Gauge("ticket_counter_viewers", "Viewers connected", ["kind"], multiprocess_mode="livesum")

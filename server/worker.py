@@ -4,17 +4,14 @@ In: settings and the address of Redis. Out: a Worker whose `run` reads due ticke
 """
 
 import asyncio
-import os
 from collections.abc import Mapping
-
-from dotenv import dotenv_values
 
 from server.errors import NotStarted
 from server.redis.client import RedisClient, Use
 from server.refresh.claims import RELOAD_SITES_EVERY, Claimer
 from server.refresh.events import EventReader
 from server.refresh.reader import Reader
-from server.settings import Settings
+from server.settings import Settings, environment
 from server.store.events import Events
 from server.store.schedule import Schedule
 from server.store.sites import Sites
@@ -27,8 +24,7 @@ from server.wix.client import Wix
 
 def sync_targets(settings: Settings) -> Mapping[str, TargetSettings]:
     """The targets of the mapping file; raises NotStarted with all its faults, and where tickets that are not watched are not read."""
-    environ = {**{name: value or "" for name, value in dotenv_values(".env").items()}, **os.environ}
-    targets = load(settings.sync_file, environ, required=settings.sync_file_is_set)
+    targets = load(settings.sync_file, environment(), required=settings.sync_file_is_set)
     if targets and not settings.everything:
         raise NotStarted(
             f"the file {settings.sync_file} names targets, which need every ticket to be read: set TRACK=all, or set SYNC_FILE "

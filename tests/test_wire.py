@@ -287,6 +287,16 @@ def test_name_cut_in_the_middle_of_an_emoji() -> None:
     assert '"name":"Gala \U0001f3ad"' in wire.counter_body(counter(name=json.loads(r'"Gala \ud83c\udfad"')))
 
 
+@given(st.text())
+def test_any_text_can_be_encoded(text: str) -> None:
+    """Text of another system becomes text that UTF-8 can hold, which is the same where it was that already."""
+    found = wire.encodable(text)
+
+    assert len(text) == len(found.encode().decode())
+    assert text == found or wire.HALF.search(text)
+    assert "a\N{REPLACEMENT CHARACTER}" == wire.encodable("a\ud83c")
+
+
 # -- frames --
 
 

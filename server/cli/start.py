@@ -13,15 +13,17 @@ import typer
 from server import logs, settings
 from server.errors import TicketCounterError
 
+INTERRUPTED = 130
+
 
 def load_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
     """The settings, where *given* wins over the environment; sets up logging by them.
 
-    *quiet*: only warnings are logged, unless LOG_LEVEL is set: a person reads what the command prints.
+    *quiet*: only errors are logged, unless LOG_LEVEL is set: what the command prints says the rest.
     """
     with errors_as_lines():
         found = settings.load(**given)
-        level = "WARNING" if quiet and "log_level" not in found.model_fields_set else found.log_level
+        level = "ERROR" if quiet and "log_level" not in found.model_fields_set else found.log_level
         logs.set_up(level, found.log_form)
         return found
 
@@ -33,6 +35,16 @@ def errors_as_lines() -> Iterator[None]:
         yield
     except TicketCounterError as error:
         exit_with_error(str(error))
+
+
+@contextlib.contextmanager
+def interruptible(text: str) -> Iterator[None]:
+    """End the program with status 130 at Ctrl+C, and a line: what was written, which *text* says unless the error does."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        print_error(f"interrupted: {error if error.args else text}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def exit_with_error(text: str) -> NoReturn:

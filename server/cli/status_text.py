@@ -4,7 +4,7 @@ In: values of server/sync/model.py. Out: lines. Nothing here reads a clock: *now
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import zip_longest
 
 from server.cli import table, values
 from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
@@ -62,15 +62,16 @@ def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Ite
         )
         for one in found
     ]
-    for one, row in zip(found, _blocks(rows, terminal), strict=True):
+    for one, row, following in zip_longest(found, _blocks(rows, terminal), found[1:]):
         yield from row
-        if one.cure:
+        # What helps several in a row is said once, below the last of them.
+        if one.cure and (following is None or (following.target, following.cure) != (one.target, one.cure)):
             yield f"  to do: {cure(one.cure, one.target)}"
     conflicts = sum(one.state is State.CONFLICT for one in found)
     counts = [f"{len(found) - conflicts:,} parked"] if len(found) > conflicts else []
     counts += [values.count(conflicts, "conflict")] if conflicts else []
     yield (
-        f"{', '.join(counts)}. Each tries again when its ticket, the mapping or the credentials change, and once a day. "
+        f"{', '.join(counts)}. {'It' if len(found) == 1 else 'Each'} tries again when its ticket, the mapping or the credentials change, and once a day. "
         "Now: ticket-counter sync retry"
     )
 
@@ -82,14 +83,15 @@ def retried(number: int) -> str:
     return f"{values.count(number, 'ticket')} {'is' if number == 1 else 'are'} due again: `ticket-counter sync status` shows what becomes of {'it' if number == 1 else 'them'}."
 
 
-@dataclass(frozen=True, slots=True)
 class Outcomes:
     """What became of operations, as aligned lines: it knows all *operations* before the first is done. *event*: as asked for."""
 
-    operations: Sequence[Operation]
-    target: str
-    event: str
-    terminal: Terminal
+    def __init__(self, operations: Sequence[Operation], target: str, event: str, terminal: Terminal) -> None:
+        self._target = target
+        self._event = event
+        self._terminal = terminal
+        self._ids = terminal.short([one.ticket for one in operations])
+        self._width = max((table.columns_of(short_name(one.name, terminal)) for one in operations), default=0)
 
     def lines(self, one: Outcome) -> Iterator[str]:
         """The operation where it was done, else `!` and why not."""
@@ -101,24 +103,21 @@ class Outcomes:
         text = f"record {record}" if record else ""
         if not done:
             text = one.text or HAPPENED[one.state]
-        names, ids = self._names(), self.terminal.short([operation.ticket, *(its.ticket for its in self.operations)])
-        name = table.pad(short_name(operation.name, self.terminal), max(names, default=0))
-        before = f"{word}  {name}   {ids[operation.ticket]}   "
-        first, *more = table.hanging(before, values.printable(text), self.terminal.width)
-        yield self.terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
+        name = table.pad(short_name(operation.name, self._terminal), self._width)
+        before = f"{word}  {name}   {self._ids.get(operation.ticket, operation.ticket)}   "
+        first, *more = table.hanging(before, values.printable(text), self._terminal.width)
+        yield self._terminal.paint(word, COLOURS[operation.kind if done else Kind.CONFLICT]) + first[len(word) :]
         yield from more
         if not done and operation.cure:
-            yield f"  to do: {cure(operation.cure, self.target, self.event)}"
-
-    def _names(self) -> Iterator[int]:
-        return (table.columns_of(short_name(one.name, self.terminal)) for one in self.operations)
+            yield f"  to do: {cure(operation.cure, self._target, self._event)}"
 
 
 def summary_lines(summary: Summary, target: str) -> Iterator[str]:
     """The last lines of `sync apply`: what was done, and what is left."""
-    done = kinds(summary.done)
-    yield f"{f'Done: {done}' if done else 'Nothing was to be done'}, in {values.duration(summary.seconds)}."
-    if left := len(summary.open):
+    done, left = kinds(summary.done), len(summary.open)
+    nothing = "Nothing was done" if left else "Nothing was to be done"
+    yield f"{f'Done: {done}' if done else nothing}, in {values.duration(summary.seconds)}."
+    if left:
         yield f"{left:,} not done: `ticket-counter sync parked` and `sync plan` say why, and what to do."
     yield f"Further changes in Wix are applied to {values.printable(target)} as they happen, by `ticket-counter serve` or `worker`."
 

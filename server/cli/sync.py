@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from server.cli import diff_text, plan_text, status_text, sync_json, sync_service
-from server.cli.start import errors_as_lines, load_settings, print_error
-from server.cli.sync_apply import Approval, apply_plan
+from server.cli.start import errors_as_lines, interruptible, load_settings
+from server.cli.sync_apply import WRITTEN, Approval, apply_plan
+from server.cli.sync_conformance import conformance
 from server.cli.terminal import Terminal, write
 from server.cli.values import Meaning
 from server.settings import Settings
@@ -21,7 +22,7 @@ from server.sync import mapping_file
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.model import Diff, Kind, Outcome, Plan, State
 
-DIFFERENT, PERSON_NEEDED, INTERRUPTED = 3, 4, 130
+DIFFERENT, PERSON_NEEDED = 3, 4
 
 _T = TypeVar("_T")
 
@@ -32,9 +33,9 @@ def example(*commands: str) -> str:
 
 
 app = typer.Typer(
-    help="Keep ticket definitions equal in an external ticketing system, such as pretix.\n\n"
-    "SYNC_FILE (sync.toml) says which system, which events and which fields. An event is followed once it was brought there by "
-    "`sync apply`; from then on `serve`, or `worker`, applies every change in Wix within seconds.",
+    help="Keep ticket definitions equal in another ticketing system.\n\n"
+    "SYNC_FILE (sync.toml) says which system, such as pretix, which events and which fields. An event is followed once it was "
+    "brought there by `sync apply`; from then on `serve`, or `worker`, applies every change in Wix within seconds.",
     epilog="\b\nHow to begin:\n"
     "  ticket-counter sync init                               writes a first sync.toml: fill it in\n"
     "  ticket-counter sync plan spring-gala --to pretix-main  shows what would be done\n"
@@ -116,7 +117,7 @@ def apply(
     """
     approval = Approval(plan, yes=yes, adopt=adopt, replace=tuple(replace or ()), deactivate=deactivate)
     raise typer.Exit(
-        _guarded(lambda settings: apply_plan(settings, approval, event, to=to, site=site, json=json), _WRITTEN)
+        _guarded(lambda settings: apply_plan(settings, approval, event, to=to, site=site, json=json), WRITTEN)
     )
 
 
@@ -201,7 +202,7 @@ def adopt(
         target = sync.target(to).name
         return target, await sync.service.adopt(target, await sync.ticket(ticket), record)
 
-    target, found = _run(work, _WRITTEN)
+    target, found = _run(work, WRITTEN)
     if json:
         write(sync_json.text(sync_json.outcome(found)))
     else:
@@ -231,11 +232,12 @@ def resume(
     _answer({"target": name, "paused": None}, f"{name} is no longer paused.", json=json)
 
 
-_NOTHING = "interrupted: nothing was written"
-_WRITTEN = "interrupted: what was written stays, and the same command goes on from there, without doubles"
+app.command(epilog=example("conformance https://box.example.org/tickets --event TEST --secret-env BOX_OFFICE_SECRET"))(
+    conformance
+)
 
 
-def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str = _NOTHING) -> _T:
+def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str = "nothing was written") -> _T:
     """What *work* answers, with sync opened for it."""
 
     async def opened(settings: Settings) -> _T:
@@ -248,12 +250,8 @@ def _run(work: Callable[[sync_service.Opened], Awaitable[_T]], interrupted: str 
 def _guarded(work: Callable[[Settings], _T], interrupted: str) -> _T:
     """What *work* answers; an error of ours ends the program with status 2, and Ctrl+C with 130, each with a line."""
     settings = load_settings(True)
-    with errors_as_lines():
-        try:
-            return work(settings)
-        except KeyboardInterrupt:
-            print_error(interrupted)
-            raise typer.Exit(INTERRUPTED) from None
+    with errors_as_lines(), interruptible(interrupted):
+        return work(settings)
 
 
 def _view(target: TargetSettings) -> plan_text.View:

@@ -6,7 +6,9 @@ terminal, and an exit status.
 
 import asyncio
 import logging
+import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from typing import Self
@@ -23,6 +25,8 @@ from server.sync.mapping import Mode, TargetSettings
 from server.sync.model import Outcome, Plan
 
 DONE, PERSON_NEEDED = 0, 4
+WRITTEN = "what was written stays, and the same command goes on from there, without doubles"
+"""What a person should know who interrupts what writes."""
 NAME_WIDTH = 24
 
 
@@ -40,19 +44,29 @@ class Approval:
 def apply_plan(
     settings: Settings, approval: Approval, event: str, *, to: str | None, site: str | None, json: bool
 ) -> int:
-    """Do it, and return the exit status. Raises NotStarted where there is nobody to ask, and what planning and writing raise."""
+    """Do it, and return the exit status. Raises NotStarted where there is nobody to ask, and what planning and writing raise.
+
+    KeyboardInterrupt says whether something may have been written.
+    """
     if approval.digest is None and not approval.yes:
         if json or not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise NotStarted(
                 "nothing was written: where no terminal can ask, add --plan DIGEST with the digest that "
                 "`ticket-counter sync plan` prints, or --yes"
             )
-        digest = asyncio.run(_show(settings, event, to, site))
-        if not _agreed():
+        try:
+            digest = asyncio.run(_show(settings, event, to, site))
+            agreed = _agreed()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("nothing was written") from None
+        if not agreed:
             write("Nothing was written.")
             return PERSON_NEEDED
         approval = replace(approval, digest=digest)
-    return asyncio.run(_apply(settings, approval, event, to, site, json=json))
+    try:
+        return asyncio.run(_apply(settings, approval, event, to, site, json=json))
+    except (Interrupted, asyncio.CancelledError):
+        raise KeyboardInterrupt(WRITTEN) from None
 
 
 async def _show(settings: Settings, event: str, to: str | None, site: str | None) -> str:
@@ -92,9 +106,14 @@ async def _apply(
         plan = await sync.service.plan(target.name, event, site=site)
         if approval.digest is not None and approval.digest.lower() != plan.digest:
             return _refuse(plan, approval.digest, event, target, json=json)
-        with Shown(plan, event, json=json) as shown:
+        with Shown(plan, event, json=json) as shown, Interrupts() as interrupts:
+
+            def progress(outcome: Outcome, done: int, total: int) -> None:
+                shown.add(outcome, done, total)
+                interrupts.stop_here()
+
             summary = await sync.service.apply(
-                plan, adopt=approval.adopt, replace=chosen, deactivate=approval.deactivate, progress=shown
+                plan, adopt=approval.adopt, replace=chosen, deactivate=approval.deactivate, progress=progress
             )
     if json:
         write(sync_json.text(sync_json.summary(summary, plan)))
@@ -114,6 +133,44 @@ def _refuse(plan: Plan, digest: str, event: str, target: TargetSettings, *, json
         _print_plan(plan, event, target)
     print_error(f"nothing was written: the plan is {plan.digest} by now, not {digest}. Look at it, and apply that one")
     return PERSON_NEEDED
+
+
+class Interrupted(Exception):
+    """A person has pressed Ctrl+C, and the operation at hand is done."""
+
+
+class Interrupts:
+    """Ctrl+C while an apply runs: it ends after the operation at hand, so that no other process has to wait for that.
+
+    A second Ctrl+C ends it at once; whoever writes that ticket next waits until its claim has ended.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._asked = False
+
+    def __enter__(self) -> Self:
+        # In tests commands run in threads, which get no signals.
+        if threading.current_thread() is threading.main_thread():
+            self._loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._loop.remove_signal_handler(signal.SIGINT)
+
+    def interrupt(self) -> None:
+        """What Ctrl+C does."""
+        if self._asked and self._task is not None:
+            self._task.cancel()
+        self._asked = True
+        print_error("stopping after the ticket at hand; Ctrl+C again stops at once")
+
+    def stop_here(self) -> None:
+        """Between two operations: raises Interrupted if that was asked for."""
+        if self._asked:
+            raise Interrupted
 
 
 class Shown:
@@ -155,7 +212,7 @@ class Shown:
                 if isinstance(handler, logging.StreamHandler):
                     handler.setStream(sys.stderr)
 
-    def __call__(self, outcome: Outcome, done: int, total: int) -> None:
+    def add(self, outcome: Outcome, done: int, total: int) -> None:
         """One operation more is done, or was tried."""
         if self._bar is not None:
             name = table.cut(values.printable(outcome.operation.name), NAME_WIDTH)

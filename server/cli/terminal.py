@@ -6,6 +6,7 @@ On a terminal lines have its width, ids are short and symbols have colours; ever
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TextIO
@@ -44,8 +45,8 @@ class Terminal:
         """Each id as it is shown: its beginning on a terminal, as long as no other one of them begins with the same."""
         if self.width is None:
             return {one: one for one in ids}
-        beginnings = [one[:SHORT_ID] for one in set(ids)]
-        return {one: one[:SHORT_ID] if beginnings.count(one[:SHORT_ID]) == 1 else one for one in ids}
+        beginnings = Counter(one[:SHORT_ID] for one in set(ids))
+        return {one: one[:SHORT_ID] if beginnings[one[:SHORT_ID]] == 1 else one for one in ids}
 
 
 def write(text: str) -> None:

@@ -12,6 +12,7 @@ definitions.py    what is stored of ticket definitions, for sync
 sync_due.py       which tickets are due at a target of sync
 sync_records.py   what sync remembers of tickets and events
 sync_targets.py   pauses and budgets of targets
+redis_clock.py    Redis's time in a process
 leases.py         the right to write to a target
 sites.py          the sites that Redis should know
 rules_warning.py  the warning that processes have different rules
@@ -162,6 +163,8 @@ tc:{sync:TARGET}:state    hash      a target of sync
   error, error_at         the last of them
   answered_at, latency    the last good answer, and the seconds it took
   digest                  of its settings
+  served_at               when a worker last said that it brings tickets there (seconds since 1970)
+  served_digest           the digest of the settings with which it does
   by                      sync_targets.py
   expires                 never; removed: never
 tc:{sync:TARGET}:budget   hash      the budget of a target of sync

@@ -18,7 +18,8 @@ class TargetState:
     """What is known of a target.
 
     `paused`: the reason that a person gave, since `paused_at`. `wait_until`: after `faults` in a row. `error`: the last of them, or
-    of earlier ones that are over, at `error_at`. `answered_at`, `latency`: its last good answer, and the seconds it took. `digest`: of its settings.
+    of earlier ones that are over, at `error_at`. `answered_at`, `latency`: its last good answer, and the seconds it took. `digest`: of its settings. `served_at`: when a worker
+    last said that it brings tickets to it, with settings of `served_digest`.
     """
 
     paused: str | None = None
@@ -30,6 +31,8 @@ class TargetState:
     answered_at: float = 0.0
     latency: float = 0.0
     digest: str = ""
+    served_at: float = 0.0
+    served_digest: str = ""
 
 
 class Targets:
@@ -53,6 +56,8 @@ class Targets:
             answered_at=float(pairs.get("answered_at", 0)),
             latency=float(pairs.get("latency", 0)),
             digest=pairs.get("digest", ""),
+            served_at=float(pairs.get("served_at", 0)),
+            served_digest=pairs.get("served_digest", ""),
         )
 
     async def answered(self, target: str, at: float, latency: float) -> None:
@@ -61,6 +66,10 @@ class Targets:
         A wait stays: it lasts still only if it began after what was answered here, such as for a Retry-After.
         """
         await self.redis.do("HSET", self._key(target), "answered_at", at, "latency", latency, "faults", 0)
+
+    async def served(self, target: str, digest: str, at: float) -> None:
+        """A worker brings tickets to it, with settings of this digest."""
+        await self.redis.do("HSET", self._key(target), "served_at", at, "served_digest", digest)
 
     async def failed(self, target: str, error: str, at: float) -> int:
         """It failed; answers how many times in a row. `wait` says for how long nothing is sent."""

@@ -6,7 +6,6 @@ look-up by the Wix id, and by an extension of both leases.
 """
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -27,6 +26,7 @@ from server.store.sync_records import StoredRecord
 from server.store.timing import DAY
 from server.sync.applied import applied_json, applied_of
 from server.sync.deactivations import Deactivations
+from server.sync.finder import Finder
 from server.sync.mapped_events import MappedEvents
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.model import (
@@ -38,7 +38,6 @@ from server.sync.model import (
     Outcome,
     Reason,
     State,
-    TargetEvent,
     Unfit,
     Wanted,
 )
@@ -54,14 +53,12 @@ TRIES = 8
 """Tries in a row after which a ticket is parked that the target could not take."""
 READ_AGAIN = 5.0
 """Seconds until a ticket of which no read is stored is looked at again."""
-EVENT_KEPT = 60.0
-"""Seconds for which the target's event (its currency) is not read again."""
 
 log = logs.logger("sync")
 
 
 class Applier:
-    """Brings tickets to one target. *chance* gives numbers in [0, 1), *clock* seconds since 1970."""
+    """Brings tickets to one target. *chance* gives numbers in [0, 1), *clock* seconds since 1970 by Redis."""
 
     def __init__(
         self,
@@ -70,7 +67,7 @@ class Applier:
         stores: Stores,
         *,
         chance: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.target = target
@@ -81,7 +78,7 @@ class Applier:
         self.faults = TargetFaults(settings.name, target, stores, chance=chance, clock=clock)
         self._writer = Writer(settings.name, target, stores, self.deactivations, clock=clock)
         self._clock = clock
-        self._infos: dict[str, tuple[float, TargetEvent]] = {}
+        self._finder = Finder(target, clock=clock)
 
     async def bring(self, claimed: Claimed, lease: Lease, allowed: Allowed = NOTHING_MORE) -> Outcome:
         """Bring a claimed ticket to the target, remember what became of it, and settle the claim.
@@ -117,14 +114,14 @@ class Applier:
         followed = (await self.stores.records.followed(site, name)).get(event.event)
         if followed and (wait := followed.wait_until - self._clock()) > 0 and allowed is NOTHING_MORE:
             return Settled(Outcome(nothing, State.DUE, followed.error), wait)
-        work = Work(site, ticket, event, followed, memory, leases, allowed, self._clock())
+        work = Work(site, ticket, event, followed, memory, leases, allowed)
         return await self._bring_known(work, stored)
 
     async def _bring_known(self, work: Work, stored: StoredDefinition) -> Settled:
         """Bring a ticket of which a read is stored; a fault of the target decides when it is tried again."""
         event = work.event.target_event
         try:
-            settled = await self._compare(work, self.planner.wanted(stored, await self._info(event)))
+            settled = await self._compare(work, self.planner.wanted(stored, await self._finder.event(event)))
         except TargetForbidden as error:
             wait = await self.faults.forbidden(work.event, work.followed, error)
             return Settled(Outcome(work.nothing, State.DUE, str(error)), wait)
@@ -136,14 +133,14 @@ class Applier:
                 await self.faults.pause(error)
                 return Settled(Outcome(work.nothing, State.DUE, str(error)), 0.0)
             return await self._try_later(work, error)
-        await self.faults.over(work.event, work.followed, self._clock() - work.began)
+        await self.faults.over(work.event, work.followed, work.latency)
         return settled
 
     # -- one ticket --
 
     async def _compare(self, work: Work, wanted: Wanted | Deleted | Unfit) -> Settled:
         """Compare, and write what differs if that may be."""
-        found = await self._found(work, wanted)
+        found = await self._finder.found(work, wanted)
         operation = self._plan(work, wanted, found)
         if operation is None:
             return await self._equal(work, wanted, found)
@@ -178,7 +175,7 @@ class Applier:
                 await self._writer.replace(work, found.bearing[0], wanted)
             case Kind.ADOPT:
                 await self._writer.adopt(work, found.same_name[0])
-                found = await self._found(work, wanted)
+                found = await self._finder.found(work, wanted)
                 if rest := self._plan(work, wanted, found):
                     await self._writer.update(work, found, wanted, rest)
             case _:
@@ -197,7 +194,7 @@ class Applier:
 
     async def _verify(self, work: Work, wanted: Wanted | Deleted | Unfit, operation: Operation) -> Settled:
         """Read what was written; park what is not as it was written."""
-        found = await self._found(work, wanted, listing=False)
+        found = await self._finder.written(work)
         if isinstance(wanted, Wanted) and not found.bearing:
             raise TargetUnsure("the record that was just written is not found", replayed=True)
         rest = self._plan(work, wanted, found)
@@ -214,27 +211,8 @@ class Applier:
         text = "; ".join(lost) or "what was written is not what is read"
         return await self._park(work, Outcome(rest, State.NOT_KEPT, text, work.memory.record or None))
 
-    # -- what is found --
-
-    async def _found(self, work: Work, wanted: Wanted | Deleted | Unfit, *, listing: bool = True) -> Found:
-        """The records that concern the ticket. Before something is created the whole event is listed: a search may miss one."""
-        event = work.event.target_event
-        bearing = await self.target.find(event, work.ticket, work.memory.record or None)
-        if bearing or not listing or not isinstance(wanted, Wanted):
-            return Found(tuple(bearing))
-        records = await self.target.list(event)
-        bearing = [one for one in records if one.ticket == work.ticket]
-        same_name = tuple(one for one in records if not one.ticket and one.name == wanted.name)
-        return Found(tuple(bearing), () if work.allowed.replace else same_name)
-
     def _plan(self, work: Work, wanted: Wanted | Deleted | Unfit, found: Found) -> Operation | None:
         return plan_ticket(wanted, found, applied_of(work.memory), self.planner.rules(work.memory))
-
-    async def _info(self, event: str) -> TargetEvent:
-        known = self._infos.get(event)
-        if known is None or self._clock() - known[0] > EVENT_KEPT:
-            known = self._infos[event] = (self._clock(), await self.target.event(event))
-        return known[1]
 
     # -- what became of it --
 

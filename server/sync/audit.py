@@ -5,7 +5,6 @@ are spread over time, so that a change of a ticket does not wait behind them.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -39,7 +38,7 @@ class Audit:
         sites: Callable[[], Collection[SiteId]],
         *,
         every: float = EVERY,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.applier = applier
         self.settings = applier.settings

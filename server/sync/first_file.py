@@ -9,7 +9,7 @@ from server.sync.kinds import TargetKind
 from server.sync.target_reader import GENERAL
 
 _HEAD = """\
-# What ticket-counter keeps in other ticketing systems, and how: docs/sync.md explains it.
+# What is kept in other ticketing systems, and how: docs/sync.md explains it.
 #
 # A line that begins with #, then a blank, explains. One that begins with # alone is a setting that is not in force: remove
 # its # to use it. The first lines of a target are needed; all others show what applies without them.

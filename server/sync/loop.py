@@ -5,7 +5,6 @@ one of its leases, so that all workers together are no more. A target that is pa
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
 
 from server import logs
@@ -27,7 +26,7 @@ class TargetLoop:
     """The loop of one target in one process. *sites* answers the known sites, *clock* gives seconds since 1970."""
 
     def __init__(
-        self, applier: Applier, sites: Callable[[], Collection[SiteId]], *, clock: Callable[[], float] = time.time
+        self, applier: Applier, sites: Callable[[], Collection[SiteId]], *, clock: Callable[[], float]
     ) -> None:
         self.applier = applier
         self.settings = applier.settings

@@ -77,7 +77,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         place = _PLACE.search(str(error))
         line = int(place[1]) if place and place[1] else text.count("\n") + 1
         what = _PLACE.sub("", str(error))
-        if re.search("twice|overwrite|[Dd]uplicate|redefine", what):
+        if re.search("twice|overwrite|[Dd]uplicate|immutable", what):
             what = f"a key or a table of this name stands above already: give it another name, or join the two ({what})"
         raise _refused(path, f"{path}:{line}: this is no TOML: {what}") from None
 

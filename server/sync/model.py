@@ -293,6 +293,14 @@ class Diff:
     without: int
 
 
+class Workers(StrEnum):
+    """Whether workers bring tickets to a target."""
+
+    RUN = "run"
+    NONE = "none"  # none has said so for half a minute
+    OTHER_SETTINGS = "other_settings"  # one does, which has another SYNC_FILE, or read it before it was changed
+
+
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
     """`sync status` of one target. Times are in seconds: `oldest` and `audit_age` ago, `wait` from now; None = not known, or none.
@@ -318,6 +326,7 @@ class TargetStatus:
     paused_for: float | None
     events: tuple[str, ...] = ()
     limited: tuple[str, ...] = ()
+    workers: Workers = Workers.RUN
 
 
 @dataclass(frozen=True, slots=True)

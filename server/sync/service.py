@@ -13,6 +13,7 @@ from dataclasses import replace
 from server.errors import LeaseLost, NotStarted
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient
+from server.store.redis_clock import RedisClock
 from server.store.sync_due import LASTS as CLAIM_LASTS
 from server.store.sync_due import Claimed
 from server.store.sync_records import FollowedEvent
@@ -51,13 +52,20 @@ class Sync:
     """The facade for commands; *targets* are those of sync.toml. Its methods raise TicketCounterError, with what to do."""
 
     def __init__(
-        self, redis: RedisClient, targets: Mapping[str, TargetSettings], *, clock: Callable[[], float] = time.time
+        self, redis: RedisClient, targets: Mapping[str, TargetSettings], *, clock: Callable[[], float]
     ) -> None:
         self.stores = Stores.of(redis)
         self.targets = targets
         self._clock = clock
         self._statuses = Statuses(targets, self.stores, clock=clock)
         self._appliers: dict[str, Applier] = {}
+
+    @classmethod
+    async def opened(cls, redis: RedisClient, targets: Mapping[str, TargetSettings]) -> "Sync":
+        """Sync with Redis's time. Raises RedisUnavailable."""
+        clock = RedisClock(redis)
+        await clock.ask()
+        return cls(redis, targets, clock=clock)
 
     async def aclose(self) -> None:
         """Close the connections to the targets."""
@@ -126,7 +134,7 @@ class Sync:
                 progress(outcome, len(outcomes), len(plan.operations))
         await self._follow(applier, mapped)
         # What is equal is remembered too: its memory may have been lost.
-        audit = Audit(applier, lambda: [site])
+        audit = Audit(applier, lambda: [site], clock=self._clock)
         await audit.record(await applier.planner.compare(mapped))
         done = Counter(one.operation.kind for one in outcomes if one.state is State.EQUAL)
         left = tuple(one for one in outcomes if one.state is not State.EQUAL)
@@ -271,7 +279,9 @@ class Sync:
     def _applier(self, target: str) -> Applier:
         if target not in self._appliers:
             settings = self._settings(target)
-            self._appliers[target] = Applier(settings, open_target(settings, self.stores.targets), self.stores)
+            self._appliers[target] = Applier(
+                settings, open_target(settings, self.stores.targets), self.stores, clock=self._clock
+            )
         return self._appliers[target]
 
 

@@ -3,15 +3,17 @@
 In: what Redis has of each target. Out: TargetStatus and Parked, which commands and metrics show. It asks no target.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from server.store.sync_records import FollowedEvent
 from server.store.sync_targets import TargetState
 from server.sync.mapping import TargetSettings
-from server.sync.model import PARKED, Parked, State, TargetStatus
+from server.sync.model import PARKED, Parked, State, TargetStatus, Workers
 from server.sync.stores import Stores
+
+SERVED_WITHIN = 30.0
+"""Seconds within which a worker has said that it brings tickets to a target; it does so every 10 s."""
 
 
 @dataclass(slots=True)
@@ -28,9 +30,7 @@ class _Sum:
 class Statuses:
     """The statuses of *targets*. Every method raises RedisUnavailable; *clock* gives seconds since 1970."""
 
-    def __init__(
-        self, targets: Mapping[str, TargetSettings], stores: Stores, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, targets: Mapping[str, TargetSettings], stores: Stores, *, clock: Callable[[], float]) -> None:
         self.targets = targets
         self.stores = stores
         self._clock = clock
@@ -64,6 +64,7 @@ class Statuses:
             paused_for=now - state.paused_at if state.paused is not None else None,
             events=tuple(event.title or event.event for event in found.events),
             limited=_limited(found, state),
+            workers=self._workers(name, state),
         )
 
     async def parked(self, target: str | None = None) -> tuple[Parked, ...]:
@@ -80,6 +81,12 @@ class Statuses:
                         Parked(name, site, ticket, memory.name, State(state), at, tries, memory.text, memory.cure)
                     )
         return tuple(sorted(found, key=lambda one: (one.at, one.ticket)))
+
+    def _workers(self, name: str, state: TargetState) -> Workers:
+        if self._clock() - state.served_at > SERVED_WITHIN:
+            return Workers.NONE
+        same = state.served_digest == self.targets[name].digest
+        return Workers.RUN if same else Workers.OTHER_SETTINGS
 
     async def _sum(self, name: str) -> _Sum:
         found = _Sum()

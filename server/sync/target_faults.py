@@ -5,7 +5,6 @@ too many requests make the target wait, and park no ticket.
 """
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -37,7 +36,7 @@ class TargetFaults:
         stores: Stores,
         *,
         chance: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.name = name
         self.target = target

@@ -47,7 +47,7 @@ class HeldLeases:
 
 @dataclass(slots=True)
 class Work:
-    """One ticket, its event, and what is remembered of it; `memory` is replaced as things happen. `began`: seconds since 1970."""
+    """One ticket, its event, and what is remembered of it; `memory` is replaced as things happen. `latency`: seconds of the last look-up."""
 
     site: SiteId
     ticket: TicketId
@@ -56,7 +56,7 @@ class Work:
     memory: StoredRecord
     leases: HeldLeases
     allowed: Allowed
-    began: float
+    latency: float = 0.0
 
     @property
     def nothing(self) -> Operation:

@@ -76,7 +76,7 @@ def test_help_of_command(invoke: Invoke, name: str) -> None:
 
     assert 0 == status
     assert out.startswith(f"Usage: ticket-counter {name}")
-    _, _, options = out.partition("Options:\n")
+    options = out.partition("Options:\n")[2].partition("\n\n")[0]
     assert all(re.search(r"  [A-Z].+\.$", line) for line in options.splitlines())
 
 

@@ -5,7 +5,7 @@ import pytest
 import structlog
 import typer
 
-from server.cli.start import errors_as_lines, exit_with_error, load_settings
+from server.cli.start import errors_as_lines, exit_with_error, interruptible, load_settings
 from server.errors import NotStarted
 
 
@@ -43,12 +43,22 @@ def test_exit_with_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ticket-counter: wrong\n" == capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("error", "text"), [((), "nothing was written"), (("one was written",), "one was written")])
+def test_interruptible(error: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl+C is exit status 130, and a line that says what was written: in the words of whoever knows it best."""
+    with pytest.raises(typer.Exit) as ended, interruptible("nothing was written"):
+        raise KeyboardInterrupt(*error)
+
+    assert 130 == ended.value.exit_code
+    assert f"ticket-counter: interrupted: {text}\n" == capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("quiet", "given", "level"),
-    [(False, None, logging.INFO), (True, None, logging.WARNING), (True, "DEBUG", logging.DEBUG)],
+    [(False, None, logging.INFO), (True, None, logging.ERROR), (True, "DEBUG", logging.DEBUG)],
 )
 def test_level_of_logs(quiet: bool, given: str | None, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that a person reads logs only warnings, unless LOG_LEVEL is set."""
+    """A command that a person reads logs only errors, unless LOG_LEVEL is set."""
     monkeypatch.delenv("LOG_LEVEL", raising=False)
     if given:
         monkeypatch.setenv("LOG_LEVEL", given)

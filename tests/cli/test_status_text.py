@@ -89,9 +89,21 @@ def test_parked_conflicts() -> None:
     found = list(parked_lines([conflict], WIDE, NOW))
     assert found[0].endswith("   a person decides")
     assert f"  to do: ticket-counter sync adopt {conflict.ticket} --to pretix-main --record 18" == found[1]
-    assert found[2].startswith("1 conflict. ")
+    assert found[2].startswith("1 conflict. It tries again ")
     assert ["Nothing is parked."] == list(parked_lines([], WIDE, NOW))
     assert list(parked_lines([conflict, PARKED[1]], WIDE, NOW))[-1].startswith("1 parked, 1 conflict. ")
+
+
+def test_parked_with_one_cure() -> None:
+    """What helps several tickets in a row is said once, below the last of them; a target's cures are its own."""
+    limit = replace(PARKED[0], state=State.LIMIT, text="37 of 40", cure="sync apply --deactivate 37")
+    found = list(parked_lines([limit, limit, limit, replace(limit, target="shop")], WIDE, NOW))
+
+    assert [
+        "  to do: ticket-counter sync apply EVENT --to pretix-main --deactivate 37",
+        "  to do: ticket-counter sync apply EVENT --to shop --deactivate 37",
+    ] == [found[3], found[5]]
+    assert 7 == len(found)
 
 
 def test_parked_off_a_terminal() -> None:
@@ -103,40 +115,38 @@ def test_parked_off_a_terminal() -> None:
 
 def test_outcomes() -> None:
     """What was done is shown as in the plan, with the record; what was not is marked `!`, with the reason and what to do."""
-    not_known = Outcome(CREATE, State.UNSURE)
-    refused = Outcome(UPDATE, State.REFUSED, "400 price: too\x1b[1m high")
-    left = Outcome(CONFLICT, State.CONFLICT, "two records")
+    outcomes = Outcomes([CREATE, UPDATE, CONFLICT], "shop", "gala", WIDE)
+    found = [
+        Outcome(CREATE, State.EQUAL, record="51"),
+        Outcome(CREATE, State.UNSURE),
+        Outcome(UPDATE, State.REFUSED, "400 price: too\x1b[1m high"),
+        Outcome(CONFLICT, State.CONFLICT, "two records"),
+    ]
 
-    assert ["+ create      Family day   22222222   record 51"] == list(
-        Outcomes([], "shop", "gala", WIDE).lines(Outcome(CREATE, State.EQUAL, record="51"))
-    )
-    assert ["! unsure      Family day   22222222   the outcome is not known"] == list(
-        Outcomes([], "shop", "gala", WIDE).lines(not_known)
-    )
-    assert ["! refused     General admission   11111111   400 price: too [1m high"] == list(
-        Outcomes([], "shop", "gala", WIDE).lines(refused)
-    )
     assert [
+        "+ create      Family day          22222222   record 51",
+        "! unsure      Family day          22222222   the outcome is not known",
+        "! refused     General admission   11111111   400 price: too [1m high",
         "! conflict    Pay what you like   44444444   two records",
         f"  to do: ticket-counter sync adopt {CONFLICT.ticket} --to shop --record 18",
-    ] == list(Outcomes([], "shop", "gala", WIDE).lines(left))
-    assert "\x1b[35m! unsure    \x1b[0m" in next(
-        Outcomes([], "shop", "gala", Terminal(200, colour=True)).lines(not_known)
+    ] == [line for one in found for line in outcomes.lines(one)]
+
+
+def test_outcomes_elsewhere() -> None:
+    """An outcome may be of an operation that was not planned; with colours only the word has one."""
+    outcomes = Outcomes([], "shop", "gala", Terminal(200, colour=True))
+
+    assert [f"\x1b[35m! unsure    \x1b[0m  Family day   {CREATE.ticket}   the outcome is not known"] == list(
+        outcomes.lines(Outcome(CREATE, State.UNSURE))
     )
 
 
 @pytest.mark.parametrize("state", [one for one in State if one is not State.EQUAL])
 def test_outcome_without_text(state: State) -> None:
     """An outcome that brings no text of its own still says what it means."""
-    assert re.search(r"11111111   \w.{8,}", next(Outcomes([], "shop", "gala", WIDE).lines(Outcome(UPDATE, state))))
-
-
-def test_outcomes_are_aligned() -> None:
-    """What is done is aligned with what is not done yet."""
-    outcomes = Outcomes([CREATE, CONFLICT], "shop", "gala", WIDE)
-
-    assert ["+ create      Family day          22222222   record 51"] == list(
-        outcomes.lines(Outcome(CREATE, State.EQUAL, record="51"))
+    assert re.search(
+        r"11111111   \w.{8,}",
+        next(Outcomes([CREATE, UPDATE, CONFLICT], "shop", "gala", WIDE).lines(Outcome(UPDATE, state))),
     )
 
 
@@ -147,8 +157,9 @@ def test_summary() -> None:
     assert ["Done: 2 create, 1 update, in 1.9 s.", further] == list(
         summary_lines(Summary({Kind.UPDATE: 1, Kind.CREATE: 2}, (), 1.9), "shop")
     )
+    assert ["Nothing was to be done, in 0.2 s.", further] == list(summary_lines(Summary({}, (), 0.2), "shop"))
     assert [
-        "Nothing was to be done, in 0.2 s.",
+        "Nothing was done, in 0.2 s.",
         "1 not done: `ticket-counter sync parked` and `sync plan` say why, and what to do.",
         further,
     ] == list(summary_lines(Summary({}, (Outcome(CONFLICT, State.CONFLICT),), 0.2), "shop"))

@@ -170,8 +170,9 @@ async def test_dead_item_answered_again(on_pretix: MakeOnPretix) -> None:
     await on.api("DELETE", f"items/{(await on.item(one.ticket))['id']}/")
     fitted = await on.fitted(one)
 
-    with pytest.raises(TargetUnsure, match=r"is gone.*as it did an earlier one"):
+    with pytest.raises(TargetUnsure, match=r"is gone.*as it did an earlier one") as unsure:
         await on.target.create(on.event, fitted, "1", on.before_write)
+    assert unsure.value.replayed
     assert [] == await on.items()
     await on.bring(one, attempt="2")
 

@@ -130,6 +130,37 @@ async def test_token_that_pretix_does_not_know(on_pretix: MakeOnPretix) -> None:
     assert "wrongtoken" not in str(raised.value)
 
 
+@pytest.mark.parametrize("meta", [True, False])
+async def test_token_that_may_not_change_the_event(on_pretix: MakeOnPretix, meta: bool) -> None:
+    """A token that may only change products is enough where the property for the Wix id is there; else it is told what to do."""
+    on = await on_pretix(meta=meta)
+    one = wanted("", option("Adult"))
+    teams = f"/api/v1/organizers/{on.server.organizer}/teams/"
+    team = {
+        "name": "products",
+        "all_events": True,
+        "limit_events": [],
+        "all_event_permissions": False,
+        "limit_event_permissions": ["event.items:write"],
+        "all_organizer_permissions": False,
+        "limit_organizer_permissions": [],
+    }
+    made = (await on.server.api("POST", teams, team)).json()["id"]
+    token = (await on.server.api("POST", f"{teams}{made}/tokens/", {"name": "sync"})).json()["token"]
+    on.settings = dataclasses.replace(on.settings, secret=SecretStr(token))
+    on.target = on.new_target()
+
+    if meta:
+        await on.bring(one)
+        await on.bring(changed(one, option("Child"), limit=3))
+        await on.target.deactivate(on.event, await on.record(one.ticket), on.before_write, delete=True)
+        assert [] == await on.items()
+    else:
+        with pytest.raises(TargetRefused, match=f"make a product meta data property {META}") as refused:
+            await on.bring(one)
+        assert 403 == refused.value.status
+
+
 async def test_pretix_is_locked(pretix_server: PretixServers, on_pretix: MakeOnPretix) -> None:
     """While another holds its database, pretix answers 500 to a write: that is unsure, and the next try ends equal."""
     on = await on_pretix(server=pretix_server())

@@ -142,3 +142,21 @@ async def test_option_made_by_an_earlier_try(on_pretix: MakeOnPretix) -> None:
         (each["meta_data"][META], each["default_price"]) for each in (await on.item(one.ticket))["variations"]
     ]
     assert await on.plan(two) is None
+
+
+async def test_replaced(on_pretix: MakeOnPretix) -> None:
+    """A new item takes the place of one that pretix cannot change; both share the quota, so what was sold of the old one counts."""
+    on = await on_pretix()
+    one = wanted(limit=5)
+    await on.bring(one)
+    old = await on.item(one.ticket)
+    await on.server.order(on.event, old["id"])
+    await on.target.deactivate(on.event, await on.record(one.ticket), on.before_write)
+    await on.target.mark(on.event, await on.record(one.ticket), None, on.before_write)
+
+    await on.bring(changed(one, option("Adult"), option("Child")), attempt="2")
+
+    new, [quota] = await on.item(one.ticket), await on.quotas()
+    assert (False, True) == ((await on.api("GET", f"items/{old['id']}/"))["active"], new["active"])
+    assert (5, sorted([old["id"], new["id"]])) == (quota["size"], sorted(quota["items"]))
+    assert 4 == (await on.api("GET", f"quotas/{quota['id']}/availability/"))["available_number"]

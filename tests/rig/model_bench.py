@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from server.sync.conformance.bench import Bench, Fault, Meter
+from server.sync.conformance.check import Check, Verdict, run_check
 from server.sync.mapping import Rule, TargetSettings
 from server.sync.model import RecordOption
 from tests.rig.model_target import Fault as ModelFault
@@ -32,7 +33,7 @@ RULES = (
     Rule("shown", source="sale.shown_when_closed"),
     Rule("position", source="position"),
     Rule("active", source="hidden", convert="not"),
-    Rule("note", constant="made by us", initial=True),
+    Rule("about", source="description", initial=True),
 )
 """Each field of a definition that a sales system may have."""
 
@@ -59,6 +60,7 @@ class ModelBench(Bench):
         meter = Meter()
         target.pay = meter.pay
         super().__init__(target, model_settings(), "ev1", meter)
+        self.page = target.page
 
     async def other_event(self) -> str:
         """The model's second event."""
@@ -103,3 +105,9 @@ class ModelBench(Bench):
     async def requests(self) -> int:
         """What the model has counted."""
         return self.target.requests
+
+
+async def line_of(check: Check, target: ModelTarget) -> str:
+    """The line with which a check fails on this target, or how it ended."""
+    result = await run_check(check, ModelBench(target))
+    return result.text if result.verdict is Verdict.FAILED else result.verdict

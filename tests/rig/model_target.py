@@ -85,10 +85,11 @@ class ModelTarget:
 
     Settings, all of which may be changed while it is used:
 
-    `faults`: by the number of the request, from 1. `next`: that of the next request that writes (True), or reads. `refuses`: tickets whose writes it refuses, with its words. `rewrites`: what it
-    makes of a field's value as it stores it; `fits`: the same, but `fit` knows of it. `ignores`: fields that it answers with success
-    and does not store. `copies_ids`: whether `copy` copies our id. `steps`: whether each field is a request of its own. `late`:
-    after how many further requests a `Fault.LATE` has its effect. `currency`: that of each event.
+    `faults`: by the number of the request, from 1. `next`: that of the next request that writes (True), or reads. `refuses`:
+    tickets whose writes it refuses, with its words. `rewrites`: what it makes of a field's value as it stores it; `fits`: the
+    same, but `fit` knows of it. `ignores`: fields that it answers with success and does not store. `copies_ids`: whether `copy`
+    copies our id. `steps`: whether each field is a request of its own. `late`: after how many further requests a `Fault.LATE`
+    has its effect. `page`: how many records its list has on a page. `currency`: that of each event.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class ModelTarget:
         copies_ids: bool = True,
         steps: bool = False,
         late: int = 2,
+        page: int | None = None,
         pay: Pay = free,
     ) -> None:
         self.abilities = abilities or Abilities(parallel=1, changes_options=True, deletes=True, limits=True)
@@ -117,6 +119,7 @@ class ModelTarget:
         self.copies_ids = copies_ids
         self.steps = steps
         self.late = late
+        self.page = page
         self.next: dict[bool, Fault] = {}
         self.pay = pay
         self.stored: dict[str, dict[str, Stored]] = {event: {} for event in events}
@@ -153,9 +156,15 @@ class ModelTarget:
         return [self._record(one) for one in self.stored[event].values() if one.ticket == ticket]
 
     async def list(self, event: str) -> list[Record]:
-        """All records, in the order of their creation."""
-        await self._read(event)
-        return [self._record(one) for one in self.stored[event].values()]
+        """All records, in the order of their creation, by pages where it has them."""
+        found: list[Record] = []
+        while True:
+            await self._read(event)
+            last = int(found[-1].key) if found else 0
+            rest = [one for key, one in self.stored[event].items() if int(key) > last]
+            found += [self._record(one) for one in rest[: self.page]]
+            if not self.page or len(rest) <= self.page:
+                return found
 
     async def create(self, event: str, wanted: Wanted, attempt: str, before_write: BeforeWrite) -> str:
         """A record that is complete with its last request; a second try with the same *attempt* answers the same key.

@@ -1,41 +1,39 @@
 """The SQLite target of docs/ as the suite of all targets sees it: what a person does in it is done in its file."""
 
-import importlib.util
 import sqlite3
-import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from docs.sqlite_target import SCHEMA, SqliteTarget
 from server.sync.conformance.bench import Bench, Meter
 from server.sync.mapping import TargetSettings
+from server.sync.mapping_file import load
 
-EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "sqlite_target.py"
 
-
-def sqlite_target() -> ModuleType:
-    """The example as a module."""
-    if "sqlite_target" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("sqlite_target", EXAMPLE)
-        assert spec
-        assert spec.loader
-        sys.modules["sqlite_target"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["sqlite_target"])
-    return sys.modules["sqlite_target"]
+def sqlite_settings(folder: Path) -> TargetSettings:
+    """Its settings, read from a mapping file that gives no more than it must."""
+    path = folder / "sync.toml"
+    path.write_text(f"""format = 1
+[targets.box-office]
+kind = "sqlite"
+file = "{folder / "box-office.db"}"
+events = {{ spring-gala = "ev1" }}
+""")
+    return load(path, {}, classes={"sqlite": SqliteTarget})["box-office"]
 
 
 class SqliteBench(Bench):
     """The bench of a SQLite file with two events."""
 
-    def __init__(self, file: Path, settings: TargetSettings) -> None:
-        meter, self._file = Meter(), file
-        module = sqlite_target()
+    def __init__(self, folder: Path) -> None:
+        meter, settings = Meter(), sqlite_settings(folder)
+        self._file = file = folder / "box-office.db"
         with closing(sqlite3.connect(file)) as made, made:
-            made.executescript(module.SCHEMA)
+            made.executescript(SCHEMA)
             made.execute("INSERT INTO events VALUES ('ev1', 'Gala', 'EUR'), ('ev2', 'Ball', 'EUR')")
-        super().__init__(module.SqliteTarget(settings, meter.pay), settings, "ev1", meter)
+        super().__init__(SqliteTarget(settings, meter.pay), settings, "ev1", meter)
 
     async def other_event(self) -> str:
         """The second event."""

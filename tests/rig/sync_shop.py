@@ -19,6 +19,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from docs.sqlite_target import SCHEMA, SqliteTarget
 from server.cli import commands
 from server.model import EventId, SiteId
 from server.settings import Settings
@@ -26,7 +27,6 @@ from server.store.definitions import Definitions
 from server.sync.targets import KINDS
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
-from tests.rig.sqlite_bench import sqlite_target
 from tests.rig.wix import WixRig
 from tests.rig.worker_rig import running_worker
 
@@ -140,12 +140,9 @@ async def sync_shop(
     redis_url: str, redis_shared: RedisServer, wix: WixRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[SyncShop]:
     """The event is read, and the box office has an event for it, without tickets."""
-    module = sqlite_target()
-    with_secret = (
-        f'secret = "secret_env"  # needed for nothing, and to be shown nowhere\n{module.SqliteTarget.DEFAULTS}'
-    )
-    kind = type("WithSecret", (module.SqliteTarget,), {"DEFAULTS": with_secret})
-    monkeypatch.setitem(KINDS, "sqlite", kind)  # type: ignore[arg-type]
+    with_secret = f'secret = "secret_env"  # needed for nothing, and to be shown nowhere\n{SqliteTarget.DEFAULTS}'
+    kind = type("WithSecret", (SqliteTarget,), {"DEFAULTS": with_secret})
+    monkeypatch.setitem(KINDS, "sqlite", kind)
     root, configured = logging.getLogger(), structlog.get_config()
     handlers, level = [*root.handlers], root.level
     async with running_worker(redis_url, wix) as worker:
@@ -161,7 +158,7 @@ async def sync_shop(
     shop = SyncShop(tmp_path, redis_shared, wix, str(name))
     (tmp_path / "sync.toml").write_text(SYNC_TOML.replace("EVENT", shop.slug))
     with closing(sqlite3.connect(shop.file)) as made, made:
-        made.executescript(module.SCHEMA)
+        made.executescript(SCHEMA)
         made.execute("INSERT INTO events VALUES ('ev1', 'Gala', ?)", ("USD",))
     yield shop
     root.handlers[:] = handlers

@@ -9,6 +9,7 @@ from server.errors import RedisUnavailable
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Batch, Change, Changes
+from server.store.changes import Log as AnyLog
 from server.store.schedule import Schedule
 from server.store.snapshots import ReadResult, Snapshots
 from tests.rig.default_keys import key
@@ -179,6 +180,58 @@ async def test_parked_change_is_kept_with_its_reason(log: Log) -> None:
 
     assert {first.entry: f"{A} the target refuses it"} == await log.store.do("HGETALL", key(SITE, "sync", "parked"))
     assert 0 == await log.pending()
+
+
+# -- the history, by the same means --
+
+
+async def test_history_is_read_as_the_changes_are(log: Log) -> None:
+    """Any log is read by a group in the order of its entries, each once, with all the fields of an entry."""
+    await log.change("first", "second")
+    history = AnyLog(log.store, "history", "sync", "one")
+
+    assert [TICKET, TICKET] == [fields["ticket"] for _, fields in await history.entries(SITE_ID)]
+    assert [] == await history.entries(SITE_ID)
+    await log.change("third")
+    [(_, third)] = await history.entries(SITE_ID)
+
+    assert {"ticket", "v", "unsold", "held", "cause", "counter"} == set(third)
+    assert ["first", "second", "third"] == await log.names()
+
+
+async def test_history_of_a_dead_reader_is_taken_over(log: Log) -> None:
+    """Law 12: What a reader took of any log and did not acknowledge is taken over once it has been idle, and only then."""
+    await log.change("first", "second")
+    dead, other = (AnyLog(log.store, "history", "sync", name) for name in ("one", "two"))
+    first, second = await dead.entries(SITE_ID)
+    await dead.ack(SITE_ID, first[0])
+
+    assert ([], 0) == await other.take_over(SITE_ID, 60)
+    assert ([second], 0) == await other.take_over(SITE_ID, 0)
+    await other.ack(SITE_ID, second[0])
+
+    assert ([], 0) == await other.take_over(SITE_ID, 0)
+    assert [] == await dead.entries(SITE_ID)
+
+
+async def test_reader_of_the_same_name_takes_over(log: Log) -> None:
+    """Law 12: A process that died is followed by one of the same name, which takes its entries over too."""
+    await log.change("first", "second")
+    dead, next_one = (AnyLog(log.store, "history", "sync", "worker") for _ in range(2))
+    taken = await dead.entries(SITE_ID)
+
+    assert [] == await next_one.entries(SITE_ID)
+    assert ([taken[0]], 0) == await next_one.take_over(SITE_ID, 0, 1)
+    assert (taken, 0) == await next_one.take_over(SITE_ID, 0)
+
+
+async def test_acknowledging_nothing_costs_nothing(redis_server: Callable[..., RedisServer]) -> None:
+    """To acknowledge no entry needs no Redis."""
+    server = redis_server()
+    async with aclosing(Log(server.url)) as log:
+        server.kill()
+
+        await AnyLog(log.store, "history", "sync", "one").ack(SITE_ID)
 
 
 # -- missed changes --

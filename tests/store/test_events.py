@@ -90,6 +90,21 @@ async def test_rules_of_the_future_have_no_event_read_again(site: StoredSite, ev
     assert frozenset() == (await events.stored(SITE_ID, [EVENT])).unread
 
 
+async def test_left_out_until_it_is_answered(site: StoredSite, events: Events) -> None:
+    """Whether the last accepted answer left an event out is stored; what it was before stays, and an older answer changes nothing."""
+    await events.keep(SITE_ID, early := await version(site), [EVENT], [event(**OPEN)])
+    assert "0" == (await snapshot(site))["left_out"]
+
+    assert 0 == await events.keep(SITE_ID, await version(site), [EVENT, SECOND], [])
+    assert ["1", "1"] == [(await snapshot(site, one))["left_out"] for one in (EVENT, SECOND)]
+    assert {EVENT: {"id": EVENT, "slug": "fair", **OPEN}} == (await events.stored(SITE_ID, [EVENT])).facts
+    await events.keep(SITE_ID, early, [EVENT], [event(**OPEN)])
+    assert "1" == (await snapshot(site))["left_out"]
+
+    assert 0 == await events.keep(SITE_ID, await version(site), [EVENT], [event(**OPEN)])
+    assert "0" == (await snapshot(site))["left_out"]
+
+
 async def test_nothing_asked_is_nothing_stored(site: StoredSite, events: Events) -> None:
     """A read of no event stores none, whatever was answered."""
     before = await site.keys()

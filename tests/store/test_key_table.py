@@ -8,10 +8,14 @@ from redis.asyncio import Redis
 
 from server import store
 from server.counter import Rules
-from server.model import SiteId
+from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.store.changes import Changes
+from server.store.leases import Leases
 from server.store.schedule import Schedule
+from server.store.sync_due import Due
+from server.store.sync_records import FollowedEvent, Records, StoredRecord
+from server.store.sync_targets import Targets
 from tests.rig.default_keys import key
 from tests.rig.key_table import Row, rows, unlisted
 from tests.rig.redis import RedisServer
@@ -20,6 +24,7 @@ from tests.rig.wix import WixRig
 
 NEVER_THERE = "99999999-aaaa-4aaa-8aaa-000000000009"
 TWO_DAYS = 172_800
+TARGET = "box-office"
 LUA = Path(store.__file__).parent / "lua"
 
 
@@ -38,8 +43,16 @@ def kept_as_told(expires: str, ttl: int) -> bool:
             return ttl == -2
         case "2 days":
             return TWO_DAYS - 120 < ttl <= TWO_DAYS
+        case "2 hours":
+            return 7200 - 120 < ttl <= 7200
+        case "2 minutes":
+            return 0 < ttl <= 120
         case "60 s":
             return 0 < ttl <= 60
+        case "30 s":
+            return 0 < ttl <= 30
+        case "2 s":
+            return 0 < ttl <= 2
     raise AssertionError(expires)
 
 
@@ -77,8 +90,23 @@ class Traffic:
         await self.shows(self.deleted, "gone")
         await until(lambda: self.redis.exists(key(self.wix.site, "holds")))
 
-    async def ttls(self) -> dict[str, int]:
-        """The TTL of every key."""
+    async def syncs(self, client: RedisClient) -> None:
+        """What sync does with two tickets: one is due, the other is brought to a target, is remembered and was taken off sale."""
+        site, sold, held = SiteId(self.wix.site), TicketId(self.sold), TicketId(self.held)
+        event = EventId(self.wix.event)
+        await Due(client).mark(site, TARGET, [sold, held])
+        assert await Due(client).claim(site, TARGET, sold)
+        records = Records(client)
+        await records.write(site, TARGET, sold, StoredRecord(event=event, state="equal"))
+        await records.follow(site, TARGET, FollowedEvent(event, "gala", "The gala", 1.0))
+        await records.deactivated(site, TARGET, event, sold, 1.0)
+        await Targets(client).answered(TARGET, 1.0, 0.5)
+        await Targets(client).pay(TARGET, 300)
+
+    async def ttls(self, leases: Leases) -> dict[str, int]:
+        """The TTL of every key, while a process holds a lease of a target and another waits for it."""
+        for _ in range(2):
+            await leases.lease(TARGET).take()
         return {str(name): int(await self.redis.ttl(name)) for name in await self.redis.keys("tc:*")}
 
     def case_of(self, name: str) -> str:
@@ -116,7 +144,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 async def test_keys_are_as_the_table_says(
     start_server: StartServer, wix: WixRig, redis: Redis, redis_url: str, track: str
 ) -> None:
-    """Orders, holds, viewers, listings, deletions, consumers and a removal leave what the table says, for as long as it says."""
+    """Orders, holds, viewers, listings, deletions, consumers, sync and a removal leave what the table says, for as long as it says."""
     site = SiteId(wix.site)
     async with aclosing(RedisClient(redis_url, Use.WORK)) as client, channels(redis) as heard:
         schedule = Schedule(client)
@@ -128,17 +156,18 @@ async def test_keys_are_as_the_table_says(
         changes = Changes(client, "sync", "one")
         for change in (await changes.read(site)).changes:
             await changes.park(site, change, "the test is no consumer")
+        await traffic.syncs(client)
         published = {"tc:wake", "tc:{SITE}:live:TICKET", "tc:{SITE}:tickets:EVENT", "tc:probe:UUID"}
         await until(lambda: {row_of(one).pattern for one in heard} == published)
 
-        before = await traffic.ttls()
+        before = await traffic.ttls(Leases(client))
         wix.sandbox.emitter.app_removed()
 
         async def removed() -> bool:
             return site not in await schedule.sites()
 
         await until(removed)
-        after = await traffic.ttls()
+        after = await traffic.ttls(Leases(client))
 
     rule = "" if track == "all" else "watched"
     found = {name: row_of(name) for name in before}
@@ -168,7 +197,7 @@ def test_each_row_is_one() -> None:
     table = rows()
     files = [one for row in table for one in row.written_by if one.endswith(".lua")]
 
-    assert 26 == len(table)
+    assert 36 == len(table)
     assert table == [row_of(row.pattern) for row in table]
     assert [] == [row.pattern for row in table if not row.written_by]
     assert [] == [one for one in files if not (LUA / one).exists()]

@@ -14,6 +14,18 @@ def test_default_names_stay() -> None:
     assert ("tc:sites", "tc:wake") == (KEYS.sites, KEYS.wake)
 
 
+def test_keys_of_a_target_share_a_slot() -> None:
+    """What sync keeps of a site is in the slot of the site, and what it keeps of a target in one of the target, in any deployment."""
+    shop = Keys(Namespace.of("redis://127.0.0.1/3", "shop"))
+
+    assert "tc:{S}:sync:pretix:record:T" == KEYS.sync("S", "pretix", "record", "T")
+    assert "tc:{sync:pretix}:lease:0" == KEYS.target("pretix", "lease", "0")
+    assert ("shop:{S}:sync:pretix:due", "shop:{sync:pretix}:state") == (
+        shop.sync("S", "pretix", "due"),
+        shop.target("pretix", "state"),
+    )
+
+
 def test_another_deployment_has_other_names() -> None:
     """A prefix changes every name, and a database every channel."""
     keys = Keys(Namespace.of("redis://127.0.0.1/3", "shop"))

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 from hypothesis import given, settings
@@ -330,10 +330,8 @@ class Processes:
 
     async def _extend(self) -> None:
         claim = self.claims.pop(0)
-        try:
+        with suppress(LeaseLost):
             self.claims.append(await self.due.extend(claim))
-        except LeaseLost:
-            pass
 
     async def brought_at_last(self) -> set[TicketId]:
         """Let all processes die, and another one bring whatever is due within a few minutes."""

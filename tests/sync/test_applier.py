@@ -159,7 +159,7 @@ async def test_adoption_is_proposed_and_done_only_if_asked_for(rig: ApplierRig) 
 
 
 async def test_two_records_with_one_id_are_a_conflict_that_writes_nothing(rig: ApplierRig) -> None:
-    """A copy that bears the id is told, and neither is touched, not even when the ticket is deleted."""
+    """Law 16: a copy that bears the id is told, and neither is touched, not even when the ticket is deleted."""
     await rig.says(A)
     await rig.bring(A)
     rig.target.copy(TARGET_EVENT, rig.record(A).key, TARGET_EVENT)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.model import EventId, TicketId
@@ -207,6 +207,7 @@ def test_amounts(money: dict[str, Any], text: str) -> None:
     assert text == amount(money)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(SAMPLES)), st.data(), JSON)
 @example("fixed", None, None)
 def test_any_member_may_be_anything(kind: str, data: Any, value: Any) -> None:

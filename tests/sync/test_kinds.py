@@ -3,12 +3,15 @@ from typing import Any
 
 import pytest
 
+from server.model import TicketId
 from server.sync.definition import FIELDS, OPTION_FIELDS
 from server.sync.faults import Faults
 from server.sync.kinds import kinds
+from server.sync.model import TargetEvent, Wanted
 from server.sync.rule_reader import RuleReader
 from server.sync.targets import KINDS
 from server.sync.targets.pretix_fields import NOT_MAPPED
+from tests.rig.sync_file import HTTP, PRETIX, target_of
 
 SHIPPED = sorted(kinds())
 
@@ -57,7 +60,7 @@ def test_shipped_kinds() -> None:
     folder = Path(kinds.__code__.co_filename).parent / "targets"
 
     assert ["http", "pretix"] == SHIPPED == sorted(path.stem for path in folder.glob("*.toml"))
-    assert set(KINDS) <= set(SHIPPED)
+    assert set(KINDS) == set(SHIPPED)
     assert [("token_env", False), ("secret_env", True)] == [
         (kinds()[name].secret, kinds()[name].adds_fields) for name in ("pretix", "http")
     ]
@@ -81,6 +84,19 @@ def test_http_sends_every_field() -> None:
 
     assert set(FIELDS) - {"id"} == {rule["from"] for rule in kind.fields.values()}
     assert set(OPTION_FIELDS) - {"option.id"} == {rule["from"] for rule in kind.options.values()}
+
+
+async def test_classes_take_the_shipped_mappings(tmp_path: Path) -> None:
+    """The class of each kind takes a target that has nothing but the shipped mapping."""
+
+    async def pay() -> None: ...
+
+    for text in (PRETIX, HTTP):
+        settings = target_of(tmp_path, text)
+        target = KINDS[settings.kind](settings, pay)
+        wanted = Wanted(TicketId("t"), "Gala", {"internal_name": "wix:t", "active": True})
+        assert isinstance(target.fit(wanted, TargetEvent("ev1", "Gala", "EUR")), Wanted)
+        await target.aclose()
 
 
 def test_fields_that_targets_refuse_are_reserved() -> None:

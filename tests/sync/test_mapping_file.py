@@ -76,6 +76,10 @@ def test_file_of_other_editors(tmp_path: Path, text: str) -> None:
             f'{PRETIX}fields = {{ name = "x", name = "y" }}\n',
             "8: this is no TOML: a key or a table of this name stands above already",
         ),
+        (
+            f'{PRETIX}fields = {{ name = "x" }}\nfields.title = "y"\n[other]\n',
+            "9: this is no TOML: a key or a table of this name stands above already",
+        ),
     ],
 )
 def test_broken_toml(tmp_path: Path, text: str, fault: str) -> None:
@@ -162,7 +166,7 @@ fields.price.from = "prise"
     assert '21: price: a definition has no "prise". Did you mean price?' == found[-1]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.data(), st.sampled_from([3, -1, 1.5, True, "", "x", "whsec_hunter2", [], ["x"], {}, {"a": 1}, {"from": "name"}])
 )

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.sync.toml_lines import line_of, lines
@@ -208,6 +208,7 @@ def keys_of(value: Any, *path: str) -> Iterator[tuple[str, ...]]:
             yield from keys_of(inner, *path)
 
 
+@settings(deadline=None)
 @given(TABLES, st.data())
 def test_any_layout(found: dict[str, Any], data: st.DataObject) -> None:
     """In any layout of any content each key that tomllib reads has the line in which it was written."""

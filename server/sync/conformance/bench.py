@@ -6,6 +6,7 @@ A test of a target subclasses Bench and writes those methods that it can; checks
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from itertools import count
 from typing import Any
@@ -17,7 +18,7 @@ from server.sync.conformance.expectation import NotOffered, Stopped, expect
 from server.sync.conformance.samples import facts
 from server.sync.definition import source
 from server.sync.mapping import TargetSettings
-from server.sync.model import Applied, Deleted, Kind, Operation, Record, Unfit, Wanted
+from server.sync.model import Applied, Deleted, Fields, Kind, Operation, Record, Unfit, Wanted
 from server.sync.plan import Found, Rules, plan_ticket
 from server.sync.targets.target import Target
 
@@ -80,19 +81,22 @@ class Bench:
     """One target, one of its events, and what a check may do there beyond the Protocol.
 
     `page`: how many records the target's list has on one page, None where it has no pages. `appears_within`: seconds after which
-    a created record is found. `faults`: what `fail` can do.
+    a created record is found. `set_aside`: fields that the target does not keep at all, which no further check compares. `faults`: what `fail` can do. `single_fields`: an update writes no field that the plan does not name,
+    and not all that the mapping has.
     """
 
     page: int | None = None
     appears_within: float = 0.0
     faults: frozenset[Fault] = frozenset()
+    single_fields: bool = True
 
     def __init__(self, target: Target, settings: TargetSettings, event: str, meter: Meter) -> None:
         self.target = target
         self.settings = settings
         self.event = event
         self.meter = meter
-        self.made: dict[TicketId, str] = {}
+        self.made: dict[TicketId, str | None] = {}
+        self.set_aside: set[str] = set()
         self.applied: dict[TicketId, Applied] = {}
         self._attempts = count(1)
 
@@ -159,7 +163,12 @@ class Bench:
         event = await self.target.event(self.event)
         changes.setdefault("currency", event.currency or "EUR")
         found = self.mapped(ticket, facts(ticket, **changes))
-        return found if isinstance(found, Unfit) else self.target.fit(found, event)
+        if not isinstance(found, Unfit):
+            found = self.target.fit(found, event)
+        return found if isinstance(found, Unfit) else replace(found, fields=self._kept(found.fields))
+
+    def _kept(self, fields: Fields) -> Fields:
+        return {name: value for name, value in fields.items() if name not in self.set_aside}
 
     def mapped(self, ticket: TicketId, of: Mapping[str, Any]) -> Wanted | Unfit:
         """What the mapping makes of these facts."""
@@ -189,14 +198,16 @@ class Bench:
     async def create(self, wanted: Wanted, attempt: str | None = None) -> str:
         """Create a record; the same *attempt* is the same try."""
         attempt = attempt or f"conformance-{wanted.ticket}-{next(self._attempts)}"
-        self.made[wanted.ticket] = ""
+        self.made[wanted.ticket] = None
         key = await self.target.create(self.event, wanted, attempt, self.meter.before_write)
         self.made[wanted.ticket] = key
         return key
 
     async def bring(self, wanted: Wanted, attempt: str | None = None) -> Operation | None:
         """Do what sync does with a ticket: look it up, plan, write what the plan says; answers the plan that was carried out."""
-        found = await self.find(wanted.ticket)
+        found = await self.target.find(self.event, wanted.ticket, self.made.get(wanted.ticket))
+        if not found:  # a search may miss one
+            found = [one for one in await self.target.list(self.event) if one.ticket == wanted.ticket]
         operation = plan_ticket(wanted, Found(tuple(found)), self.applied.get(wanted.ticket), self.rules)
         if operation is None or operation.kind is Kind.CONFLICT:
             return operation

@@ -1,5 +1,8 @@
 """What ends a check: an expectation that is not met, something that is not offered, or the end of our process, as a test of it."""
 
+LONGEST = 80
+"""Characters of a value in a line."""
+
 
 class Unmet(Exception):
     """A check failed: what was done, what was expected, what was seen."""
@@ -20,3 +23,9 @@ def expect(met: bool, done: str, expected: str, seen: object) -> None:
     """Raise Unmet unless it is *met*."""
     if not met:
         raise Unmet(done, expected, seen)
+
+
+def brief(value: object) -> str:
+    """A value as a check says that it saw it: on one line, and not long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -4,22 +4,38 @@ target.py     the Protocol: what sync needs of one
 http.py       any system that takes our JSON (docs/http-target.md)
 http_json.py  that JSON, read and written
 signature.py  signs requests
+pretix.py     pretix, an open-source ticket shop (docs/pretix.md)
+pretix_fields.py   its fields: the form in which they are compared and written
+pretix_items.py    looks for items by the Wix id
+pretix_options.py  options as variations of an item
+pretix_quotas.py   the limit as the size of a quota
+pretix_work.py     each write of an item follows a look at it
+pretix_api.py      its REST API: lists that are whole, keys of repeated requests
 calls.py      HTTP calls: time limit, redirects, errors, metrics
 addresses.py  which addresses a target may be at
 
 Beside each target's file stands the TOML file of its kind: what its settings are, and its mapping where sync.toml has none
-(server/sync/kinds.py).
+(server/sync/kinds.py). docs/adding-a-target.md says how to add one.
 """
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from server.sync.mapping import TargetSettings
-from server.sync.targets.http import HttpTarget
-from server.sync.targets.pretix import Pretix
 from server.sync.targets.target import Pay, Target
 
-KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {
-    "http": HttpTarget,
-    "pretix": Pretix,
+CLASSES = {
+    "http": "server.sync.targets.http:HttpTarget",
+    "pretix": "server.sync.targets.pretix:Pretix",
 }
+"""Each kind of target with its class: a further kind is one line here."""
+
+
+def _class(path: str) -> Callable[[TargetSettings, Pay], Target]:
+    module, _, name = path.partition(":")
+    found: Callable[[TargetSettings, Pay], Target] = getattr(import_module(module), name)
+    return found
+
+
+KINDS: Mapping[str, Callable[[TargetSettings, Pay], Target]] = {kind: _class(path) for kind, path in CLASSES.items()}
 """Each kind of target with its class; a class without a TOML file of its own has that text as `DEFAULTS`."""

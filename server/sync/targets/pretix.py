@@ -14,6 +14,7 @@ from server.model import TicketId
 from server.sync.mapping import TargetSettings
 from server.sync.model import Fields, Operation, Record, RecordOption, TargetEvent, Unfit, Value, Wanted
 from server.sync.targets import pretix_options
+from server.sync.targets.calls import WITHIN
 from server.sync.targets.pretix_api import Api, Json, Rows
 from server.sync.targets.pretix_fields import LIMIT, Languages, any_text, fit, mark_of, marked, read, unmarked, written
 from server.sync.targets.pretix_items import Items
@@ -37,14 +38,14 @@ class _Raw:
 
 
 class Pretix:
-    """One organizer of one pretix; `settings.own` has its `organizer`."""
+    """One organizer of one pretix; `settings.own` has its `organizer`. *within* is in seconds, for each call."""
 
     # One write at a time: pretix writes whole rows, so that of two at once one is lost, and its SQLite answers them 500.
     abilities = Abilities(parallel=1, changes_options=False, deletes=True)
 
-    def __init__(self, settings: TargetSettings, pay: Pay) -> None:
+    def __init__(self, settings: TargetSettings, pay: Pay, *, within: float = WITHIN) -> None:
         self._languages = Languages.of(settings.rules, settings.options)
-        self._api = Api(settings, pay)
+        self._api = Api(settings, pay, within)
         self._items = Items(self._api)
         self._quotas = Quotas(self._api)
         self._names: tuple[frozenset[str], frozenset[str]] | None = None
@@ -139,7 +140,9 @@ class Pretix:
             await work.item()
         except TargetUnsure as error:
             # It answers a repeated request as it did the first time, even where that item has been deleted since.
-            raise TargetUnsure(f"{error}; pretix answered its creation as it did an earlier one") from None
+            raise TargetUnsure(
+                f"{error}; pretix answered its creation as it did an earlier one", replayed=True
+            ) from None
         self._items.made(event, wanted.ticket, work.key)
         if LIMIT in fields:
             await self._quotas.ensure(work, wanted.ticket, fields[LIMIT], attempt=attempt)
@@ -204,6 +207,11 @@ class Pretix:
                 name = marked(name or any_text(item.get("name"), self._languages.items["name"]), ticket)
             return {"meta_data": {**others, META: ticket} if ticket else others, "internal_name": name or None}
 
+        if ticket:
+            await self._quotas.give(work, ticket)
+        else:
+            # Of an item that is replaced the quota stays, with what was sold of it, and the new one is put into it, too.
+            await self._quotas.of(event, [int(work.key)])
         await work.write("mark", "PATCH", work.path, body)
         work.forget()
         work.ids = (ticket or "",)

@@ -16,7 +16,7 @@ import httpx
 
 from server.errors import TargetUnavailable, TargetUnsure
 from server.sync.mapping import TargetSettings
-from server.sync.targets.calls import Answer, Calls
+from server.sync.targets.calls import WITHIN, Answer, Calls
 from server.sync.targets.target import BeforeWrite, Pay
 
 PAGE = 50
@@ -36,7 +36,7 @@ _ahead: ContextVar[int] = ContextVar("ahead", default=0)
 class Api:
     """The calls to one organizer of one pretix. Paths begin below the event: `items/7/`."""
 
-    def __init__(self, settings: TargetSettings, pay: Pay) -> None:
+    def __init__(self, settings: TargetSettings, pay: Pay, within: float = WITHIN) -> None:
         token = settings.secret.get_secret_value()
         organizer = quote(str(settings.own["organizer"]), safe="")
         self.name = settings.name
@@ -49,6 +49,7 @@ class Api:
             allow_http=settings.allow_http,
             allow_private=settings.allow_private,
             secrets=(token,),
+            within=within,
         )
 
     async def aclose(self) -> None:

@@ -36,7 +36,10 @@ class Quotas:
     async def of(self, event: str, items: Iterable[int]) -> Rows:
         """All quotas that have one of these items."""
         wanted = ",".join(map(str, items))
-        return await self._api.all("quotas", event, "quotas/", {"items__in": wanted}) if wanted else []
+        found = await self._api.all("quotas", event, "quotas/", {"items__in": wanted}) if wanted else []
+        for one in reversed(found):
+            self._remember(event, one)
+        return found
 
     def _remember(self, event: str, quota: Json) -> None:
         if event in self._names:
@@ -84,7 +87,16 @@ class Quotas:
             raise TargetUnsure(
                 f"{self._api.name}: the quota {mark_of(ticket)} of item {work.key} was written and is not found so"
             )
-        self._remember(work.event, found[0])
+
+    async def give(self, work: Work, ticket: str) -> None:
+        """Give the item's quota, which it had with another id and has alone, this ticket's name, unless it has one of this name."""
+        quotas = await self.of(work.event, [int(work.key)])
+        if named(quotas, ticket):
+            return
+        for one in _alone(quotas, work.key)[:1]:
+            work.saw(one)
+            name = {"name": mark_of(ticket)}
+            await work.patch_quota(one["id"], one["name"].removeprefix(mark_of("")), lambda _, __: name)
 
     async def add(self, work: Work, ticket: str) -> None:
         """Put the item's variations into its quota, if it has one of ours."""
@@ -92,6 +104,11 @@ class Quotas:
             work.saw(ours[0])
             size = ours[0].get("size")
             await work.patch_quota(ours[0]["id"], ticket, lambda item, quota: _repaired(item, quota, size))
+
+
+def _alone(quotas: Iterable[Mapping[str, Any]], key: str) -> list[Json]:
+    """The quotas of whatever ticket that have only this item."""
+    return [dict(one) for one in quotas if str(one.get("name")).startswith(mark_of("")) and only(one, key)]
 
 
 def named(quotas: Iterable[Mapping[str, Any]], ticket: str) -> Rows:
@@ -110,8 +127,11 @@ def limit(item: Mapping[str, Any], quotas: Iterable[Mapping[str, Any]]) -> dict[
 
     So a plan sees that it has to be written, whatever size the quota has.
     """
-    ours = [one for one in named(quotas, wix_id(item)) if item["id"] in _ids(one, "items")] if wix_id(item) else []
-    extra = [one for one in ours[1:] if only(one, str(item["id"]))]
+    id_, key = wix_id(item), str(item["id"])
+    # What has lost its id shows the quota that it had with it.
+    candidates = named(quotas, id_) if id_ else _alone(quotas, key)
+    ours = [one for one in candidates if item["id"] in _ids(one, "items")]
+    extra = [one for one in ours[1:] if only(one, key)]
     if not ours or extra or not _holds(ours[0], item):
         return {}
     size = ours[0].get("size")

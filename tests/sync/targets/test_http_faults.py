@@ -53,7 +53,7 @@ async def test_answer_of_a_creation_is_lost(box: Receiver, proxy: HttpProxy, tar
 
 async def test_creation_ends_after_our_time_out(box: Receiver, proxy: HttpProxy, target: HttpTarget) -> None:
     """A creation that the system ends only after our time-out, and after a second try, makes one record."""
-    proxy.add(Fault(hangs=True, late=1.0, meets=method("POST"), times=1))
+    proxy.add(Fault(hangs=True, executes=True, late=1.0, meets=method("POST"), times=1))
     with pytest.raises(TargetUnsure):
         await target.create(EVENT, wanted(target), "1", leased)
     assert [] == await target.find(EVENT, TICKET, None)
@@ -68,7 +68,7 @@ async def test_creation_ends_after_our_time_out(box: Receiver, proxy: HttpProxy,
 
 async def test_late_creation_of_another_attempt(box: Receiver, proxy: HttpProxy, target: HttpTarget) -> None:
     """Even where the second try is another one, the system keeps one record for an id, and refuses the late one."""
-    proxy.add(Fault(hangs=True, late=1.0, meets=method("POST"), times=1))
+    proxy.add(Fault(hangs=True, executes=True, late=1.0, meets=method("POST"), times=1))
     with pytest.raises(TargetUnsure):
         await target.create(EVENT, wanted(target), "1", leased)
     await target.create(EVENT, wanted(target, name="Changed"), "2", leased)

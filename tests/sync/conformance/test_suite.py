@@ -1,5 +1,6 @@
 """What every target must pass, for each target that needs no server of its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from tests.rig.sqlite_bench import SqliteBench
 
 LITTLE = Abilities(changes_options=False, deletes=False, limits=False)
 
-BENCHES = {
-    "sqlite": lambda folder: SqliteBench(folder / "box-office.db", SQLITE),
-    "model": lambda _: ModelBench(ModelTarget()),
+BENCHES: dict[str, Callable[[Path], Bench]] = {
+    "sqlite": SqliteBench,
+    "model": lambda _: ModelBench(ModelTarget(page=2)),
     "model by steps": lambda _: ModelBench(ModelTarget(steps=True)),
     "model of little": lambda _: ModelBench(ModelTarget(steps=True, abilities=LITTLE, currency=None)),
 }
@@ -26,8 +27,7 @@ BENCHES = {
 @pytest.mark.parametrize("check", CHECKS, ids=[one.name for one in CHECKS])
 async def test_the_target_passes(check: Check, name: str, tmp_path: Path) -> None:
     """A target does what every target must do; what it does not declare is skipped by name."""
-    bench: Bench = BENCHES[name](tmp_path)
-    result = await run_check(check, bench)
+    result = await run_check(check, BENCHES[name](tmp_path))
 
     if result.verdict is Verdict.SKIPPED:
         pytest.skip(f"{name}: {check.name}: {result.text}")

@@ -1,0 +1,61 @@
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from server.cli import commands
+from tests.rig.broken_receivers import StaysOnSale, serving
+from tests.rig.receiver import EVENT, SECRET
+
+
+async def check(*words: str, **given: str | None) -> tuple[int, str, str]:
+    """Run `sync conformance` on the receiver's event, without a terminal: status, output, errors."""
+    words = ("sync", "conformance", *words, "--event", EVENT, "--allow-http", "--allow-private")
+    environment = {"CONFORMANCE_SECRET": SECRET, **given}
+    answer = await asyncio.to_thread(CliRunner().invoke, commands.app, words, env=environment)
+    return answer.exit_code, answer.stdout, answer.stderr
+
+
+async def test_system_that_conforms() -> None:
+    """Each check of a system that does all that it should is a line, the sum comes last, and the status is 0."""
+    async with serving() as url:
+        status, out, errors = await check(url)
+
+    assert (0, "") == (status, errors)
+    assert (
+        "passed  unsigned                       A request without a signature is 401, and nothing is written.\n" in out
+    )
+    assert ", 0 failed, " in out.splitlines()[-1]
+    assert SECRET not in out
+
+
+async def test_broken_system_as_json() -> None:
+    """A system that fails a check is status 4; with --json all checks are in one object of format 1."""
+    async with serving(StaysOnSale) as url:
+        status, out, errors = await check(url, "--json")
+
+    found: dict[str, Any] = json.loads(out)
+    failed = {one["check"]: one["text"] for one in found["checks"] if one["verdict"] == "failed"}
+    assert (4, "", 1) == (status, errors, len(out.splitlines()))
+    assert [1, EVENT, len(failed)] == [found["format"], found["event"], found["failed"]]
+    assert "off sale" in failed["deactivate"] or "on sale" in failed["deactivate"]
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "text"),
+    [
+        ((), {"CONFORMANCE_SECRET": None}, "CONFORMANCE_SECRET is not set: it holds the system's secret"),
+        (("--secret-env", "OTHER"), {}, "OTHER is not set: it holds the system's secret"),
+        ((), {}, "the checks cannot begin: "),
+    ],
+)
+async def test_what_cannot_begin(words: tuple[str, ...], given: dict[str, str | None], text: str) -> None:
+    """Without a secret, or without an answer, it is one line with what to do, and status 2."""
+    status, out, errors = await check("http://127.0.0.1:9/tickets", *words, **given)
+
+    assert (2, "") == (status, out)
+    assert errors.startswith(f"ticket-counter: {text}")
+    assert 1 == len(errors.splitlines())
+    assert SECRET not in errors
