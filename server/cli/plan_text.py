@@ -6,7 +6,7 @@ In: a Plan of server/sync/model.py. Out: lines. Nothing here reads a clock: *now
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.cli import table, values
 from server.cli.terminal import Terminal
@@ -40,11 +40,15 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How values are shown: on which *terminal*, by their *meaning* at the target, and when *now* is, in seconds since 1970."""
+    """How values are shown: on which *terminal*, by their *meaning* at the target, and when *now* is, in seconds since 1970.
+
+    *applied_at*: when what they are compared with was applied, where that is known.
+    """
 
     terminal: Terminal
     meaning: Meaning
     now: float
+    applied_at: float | None = None
 
     def name(self, text: str) -> str:
         """A name on one line; on a terminal at most a quarter of its width."""
@@ -100,6 +104,7 @@ def next_line(plan: Plan, event: str, *, observe: bool, site: str | None) -> str
     words = ["ticket-counter", "sync", "apply", event, "--to", plan.target, "--plan", plan.digest]
     words += ["--site", site] if site else []
     words += ["--adopt"] if plan.count(Kind.ADOPT) else []
+    words += ["--deactivate", str(plan.deactivate)] if plan.deactivate else []
     return f"To do it: {shlex.join(words)}"
 
 
@@ -174,6 +179,7 @@ def _changes(one: Operation, target: str, view: View) -> Iterator[tuple[str, str
     """What an operation changes, by field and by option; of a creation its own line tells enough."""
     if one.kind is Kind.CREATE or _in_one_line(one):
         return
+    view = replace(view, applied_at=one.applied_at)
     for change in one.fields:
         yield _field(change, "", target, view)
     for option in one.options:
@@ -208,7 +214,8 @@ def _who(change: FieldChange, target: str, view: View) -> str:
         return "it is not known what was applied"
     if change.applied == change.target:
         return "changed in Wix"
-    edited = f"edited in {target}; {view.value(change.name, change.applied)} was applied"
+    when = "" if view.applied_at is None else f" {values.clock(view.applied_at, view.now)}"
+    edited = f"edited in {target}; {view.value(change.name, change.applied)} was applied{when}"
     return edited if change.applied == change.wix else f"changed in Wix, and {edited}"
 
 

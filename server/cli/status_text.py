@@ -9,7 +9,7 @@ from itertools import zip_longest
 from server.cli import table, values
 from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
 from server.cli.terminal import Terminal
-from server.sync.model import Kind, Operation, Outcome, Parked, State, Summary, TargetStatus
+from server.sync.model import Kind, Operation, Outcome, Parked, State, Summary, TargetStatus, Workers
 
 COLUMNS = ("target", "equal", "answers", "due", "oldest", "parked", "conflicts", "audit", "state")
 NUMBERS = frozenset({3, 5, 6})
@@ -28,6 +28,13 @@ HAPPENED = {
 """What is said of an outcome that brings no text of its own."""
 
 
+FOLLOWING = {
+    Workers.NONE: "no worker runs, so changes in Wix are not applied: start `ticket-counter serve` or `worker`",
+    Workers.OTHER_SETTINGS: "the workers have other settings of it than SYNC_FILE has now: restart `ticket-counter serve` or `worker`",
+}
+"""What is said where changes are not applied, or not by these settings."""
+
+
 def status_lines(found: Sequence[TargetStatus], terminal: Terminal) -> Iterator[str]:
     """`sync status`: a row for each target; a block of lines for each where the terminal is too narrow for rows."""
     rows = [COLUMNS, *map(_status, found)]
@@ -41,6 +48,8 @@ def status_lines(found: Sequence[TargetStatus], terminal: Terminal) -> Iterator[
     for one in found:
         if not one.events:
             yield f"No event is synced to {values.printable(one.name)} before its first `ticket-counter sync apply`."
+        elif one.workers is not Workers.RUN:
+            yield f"{values.printable(one.name)}: {FOLLOWING[one.workers]}"
         for text in one.limited:
             yield f"{values.printable(one.name)}: {cure(text, one.name)}"
 
@@ -119,7 +128,10 @@ def summary_lines(summary: Summary, target: str) -> Iterator[str]:
     yield f"{f'Done: {done}' if done else nothing}, in {values.duration(summary.seconds)}."
     if left:
         yield f"{left:,} not done: `ticket-counter sync parked` and `sync plan` say why, and what to do."
-    yield f"Further changes in Wix are applied to {values.printable(target)} as they happen, by `ticket-counter serve` or `worker`."
+    if summary.workers is Workers.RUN:
+        yield f"Further changes in Wix are applied to {values.printable(target)} as they happen, by `ticket-counter serve` or `worker`."
+    else:
+        yield f"{values.printable(target)}: {FOLLOWING[summary.workers]}"
 
 
 def _status(one: TargetStatus) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from server.store.sync_due import Claimed
 from server.store.sync_records import StoredRecord
 from server.store.timing import DAY
 from server.sync.applied import applied_json, applied_of
-from server.sync.deactivations import Deactivations
 from server.sync.finder import Finder
 from server.sync.mapped_events import MappedEvents
 from server.sync.mapping import Mode, TargetSettings
@@ -74,7 +73,7 @@ class Applier:
         self.stores = stores
         self.planner = Planner(settings, target, stores, clock=clock)
         self.events = MappedEvents(settings, stores.definitions)
-        self.deactivations = Deactivations(settings, stores, clock=clock)
+        self.deactivations = self.planner.deactivations
         self.faults = TargetFaults(settings.name, target, stores, chance=chance, clock=clock)
         self._writer = Writer(settings.name, target, stores, self.deactivations, clock=clock)
         self._clock = clock
@@ -185,10 +184,10 @@ class Applier:
     async def _deactivate(self, work: Work, found: Found, operation: Operation) -> Settled | None:
         """Take the record of a deleted ticket off sale, unless that many at once need a person."""
         record = found.bearing[0]
-        if not work.allowed.deactivate and (text := await self.deactivations.refused(work.event, work.ticket)):
-            pending = await self.deactivations.pending(work.event, work.ticket)
-            cure = f"sync apply --deactivate {pending}"
-            return await self._park(work, Outcome(operation, State.LIMIT, text, record.key), cure)
+        if not work.allowed.deactivate and (number := await self.deactivations.refused(work.event, work.ticket)):
+            text = f"{number} records of the event would be taken off sale: a person has to say the number"
+            outcome = Outcome(operation, State.LIMIT, text, record.key)
+            return await self._park(work, outcome, f"sync apply --deactivate {number}")
         await self._writer.deactivate(work, record, delete=self.planner.rules(work.memory).delete)
         return None
 

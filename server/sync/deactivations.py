@@ -25,21 +25,21 @@ class Deactivations:
         self.stores = stores
         self._clock = clock
 
-    async def refused(self, event: MappedEvent, ticket: TicketId) -> str:
-        """Why this one is not done by itself; "" where it may be."""
-        records = await self._tickets(event)
-        lately = await self.stores.records.deactivations(
-            event.site, self.settings.name, event.event, self._clock() - HOUR
-        )
-        count = lately + await self.pending(event, ticket)
-        if count <= max(self.settings.max_deactivate, len(records) / SHARE):
-            return ""
+    async def need_a_person(self, event: MappedEvent, pending: int, records: int) -> bool:
+        """Whether so many deactivations of an event with so many records wait until a person says their number."""
+        since = self._clock() - HOUR
+        lately = await self.stores.records.deactivations(event.site, self.settings.name, event.event, since)
+        if lately + pending <= max(self.settings.max_deactivate, records / SHARE):
+            return False
         stored = await self.stores.definitions.event(event.site, event.event)
-        if stored and stored.left_out and not await self.stores.definitions.of_event(event.site, event.event):
-            return ""
-        return (
-            f"{count} of {len(records)} records would be taken off sale within an hour: a person has to say the number"
-        )
+        gone = stored is not None and stored.left_out
+        return not gone or bool(await self.stores.definitions.of_event(event.site, event.event))
+
+    async def refused(self, event: MappedEvent, ticket: TicketId) -> int:
+        """The number that a person has to say before this ticket's record is taken off sale; 0 where nobody has to."""
+        pending = await self.pending(event, ticket)
+        records = len(await self._tickets(event))
+        return pending if await self.need_a_person(event, pending, records) else 0
 
     async def pending(self, event: MappedEvent, ticket: TicketId) -> int:
         """How many tickets of the event are deleted in Wix and not yet at the target, this one among them."""

@@ -261,13 +261,22 @@ class Outcome:
     record: str | None = None
 
 
+class Workers(StrEnum):
+    """Whether workers bring tickets to a target."""
+
+    RUN = "run"
+    NONE = "none"  # none has said so for half a minute
+    OTHER_SETTINGS = "other_settings"  # one does, which has another SYNC_FILE, or read it before it was changed
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an apply has done: how many operations of each kind were done, and what was not."""
+    """What an apply has done: how many operations of each kind were done, and what was not; and whether workers go on with it."""
 
     done: Mapping[Kind, int]
     open: tuple[Outcome, ...]
     seconds: float
+    workers: Workers = Workers.RUN
 
     @property
     def person_needed(self) -> bool:
@@ -295,14 +304,6 @@ class Diff:
     tickets: tuple[TicketDiff, ...]
     equal: int
     without: int
-
-
-class Workers(StrEnum):
-    """Whether workers bring tickets to a target."""
-
-    RUN = "run"
-    NONE = "none"  # none has said so for half a minute
-    OTHER_SETTINGS = "other_settings"  # one does, which has another SYNC_FILE, or read it before it was changed
 
 
 @dataclass(frozen=True, slots=True)

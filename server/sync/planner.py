@@ -12,6 +12,7 @@ from server.store.definitions import StoredDefinition
 from server.store.sync_records import StoredRecord
 from server.sync import definition
 from server.sync.applied import applied_of
+from server.sync.deactivations import Deactivations
 from server.sync.mapped_events import MappedEvent
 from server.sync.mapping import OnDelete, TargetSettings
 from server.sync.model import (
@@ -68,6 +69,7 @@ class Planner:
         self.settings = settings
         self.target = target
         self.stores = stores
+        self.deactivations = Deactivations(settings, stores, clock=clock)
         self._clock = clock
 
     async def compare(self, event: MappedEvent) -> Comparison:
@@ -87,6 +89,9 @@ class Planner:
         compared = _one_adoption_each(compared)
         copies = tuple(_copied(one) for one in records if one.ticket in read.elsewhere)
         operations = sorted((one.operation for one in compared if one.operation), key=_order)
+        closing = sum(one.kind is Kind.DEACTIVATE for one in operations)
+        known = sum(bool(one.ticket) for one in records)
+        person = await self.deactivations.need_a_person(event, closing, known) if closing else False
         plan = Plan(
             target=self.settings.name,
             site=event.site,
@@ -99,6 +104,7 @@ class Planner:
             equal=sum(one.operation is None and bool(one.found.bearing) for one in compared),
             left_alone=sum(not one.ticket for one in records),
             unread=read.unread,
+            deactivate=closing if person else None,
             notes=tuple(f"{one.name} ({one.key}): {note}" for one in records for note in one.notes if one.ticket),
         )
         return Comparison(event, tuple(compared), records, plan)

@@ -135,7 +135,8 @@ class Sync:
         await self._follow(applier, mapped)
         done = Counter(one.operation.kind for one in outcomes if one.state is State.EQUAL)
         left = tuple(one for one in outcomes if one.state is not State.EQUAL)
-        return Summary(dict(done), left, self._clock() - began)
+        workers = (await self._statuses.of(plan.target)).workers
+        return Summary(dict(done), left, self._clock() - began, workers)
 
     # -- status --
 
