@@ -1,7 +1,8 @@
 """`ticket-counter sync conformance`: checks a system behind a URL; needs neither Wix nor Redis nor SYNC_FILE."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 import typer
 
@@ -14,8 +15,6 @@ from server.sync.conformance.check import Result, Verdict
 from server.sync.conformance.run import Report, line, run, summary
 
 VARIABLE = "CONFORMANCE_SECRET"  # the name of a variable
-
-
 PERSON_NEEDED = 4
 
 
@@ -41,13 +40,18 @@ def conformance(
             raise NotStarted(f"{secret_env} is not set: it holds the system's secret, whsec_… (see --secret-env)")
         each = _quiet if json else _write
         checking = run(url, secret, event=event, allow_http=allow_http, allow_private=allow_private, each=each)
-        report = asyncio.run(checking)
+        raise typer.Exit(asyncio.run(_reported(checking, json=json)))
+
+
+async def _reported(checking: Coroutine[Any, Any, Report], *, json: bool) -> int:
+    """Print what a run has found in the end; answers the exit status."""
+    report = await checking
     if json:
         write(text(_object(report)))
     else:
         for one in summary(report):
             write(one)
-    raise typer.Exit(PERSON_NEEDED if report.count(Verdict.FAILED) else 0)
+    return PERSON_NEEDED if report.count(Verdict.FAILED) else 0
 
 
 def _write(result: Result) -> None:
