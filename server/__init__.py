@@ -126,6 +126,7 @@ Where things are:
     sync_due.py       which tickets are due at a target of sync, and which a process brings there
     sync_records.py   what sync remembers of tickets and events
     sync_targets.py   pauses, faults and budgets of targets
+    redis_clock.py    Redis's time in a process
     leases.py         the right to write to a target
     rules_warning.py  the log line `rules_differ`
     keys.py           names of keys and channels

@@ -1,8 +1,7 @@
 """`ticket-counter sync conformance`: checks a system behind a URL; needs neither Wix nor Redis nor SYNC_FILE."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,6 +14,8 @@ from server.sync.conformance.check import Result, Verdict
 from server.sync.conformance.run import Report, line, run, summary
 
 VARIABLE = "CONFORMANCE_SECRET"  # the name of a variable
+
+
 PERSON_NEEDED = 4
 
 
@@ -40,12 +41,11 @@ def conformance(
             raise NotStarted(f"{secret_env} is not set: it holds the system's secret, whsec_… (see --secret-env)")
         each = _quiet if json else _write
         checking = run(url, secret, event=event, allow_http=allow_http, allow_private=allow_private, each=each)
-        raise typer.Exit(asyncio.run(_reported(checking, json=json)))
+        raise typer.Exit(print_report(asyncio.run(checking), json=json))
 
 
-async def _reported(checking: Coroutine[Any, Any, Report], *, json: bool) -> int:
-    """Print what a run has found in the end; answers the exit status."""
-    report = await checking
+def print_report(report: Report, *, json: bool) -> int:
+    """Print what was found, all of it with *json*, else what follows the checks; answers the exit status."""
     if json:
         write(text(_object(report)))
     else:

@@ -70,5 +70,5 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
                 for ticket in await schedule.tracked(site):
                     yield ticket
 
-        async with aclosing(Sync(redis, targets)) as service:
+        async with aclosing(await Sync.opened(redis, targets)) as service:
             yield Opened(service, targets, tickets)

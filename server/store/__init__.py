@@ -12,6 +12,7 @@ definitions.py    what is stored of ticket definitions, for sync
 sync_due.py       which tickets are due at a target of sync
 sync_records.py   what sync remembers of tickets and events
 sync_targets.py   pauses and budgets of targets
+redis_clock.py    Redis's time in a process
 leases.py         the right to write to a target
 sites.py          the sites that Redis should know
 rules_warning.py  the warning that processes have different rules
@@ -149,8 +150,16 @@ tc:{SITE}:sync:TARGET:states hash   of each ticket that is remembered
   TICKET                  its state and its event
   by                      sync_remember.lua
   expires                 never; removed: never
-tc:{SITE}:sync:TARGET:events hash   the events that are followed at a target
-  EVENT                   its name there, since when, pauses and the last audit, as JSON (sync_records.py)
+tc:{SITE}:sync:TARGET:events set    the events that are followed at a target
+  by                      sync_records.py
+  expires                 never; removed: never
+tc:{SITE}:sync:TARGET:event:EVENT hash what is remembered of a followed event, each as JSON
+  event, target_event     its id, and its name at the target
+  title, since            its title, and since when it is followed (seconds since 1970)
+  wait_until, faults      until then the target is not asked for it, after so many faults in a row
+  error                   the last of them
+  audit_at, left_alone    when all of it was last compared, and how many records bore no id of ours
+  notes                   what a person should know of its records
   by                      sync_records.py
   expires                 never; removed: never
 tc:{SITE}:sync:TARGET:deactivated:EVENT zset tickets whose records were taken off sale, by the time (seconds since 1970)

@@ -14,7 +14,7 @@ from server.store import scripts
 from server.store.keys import Keys
 from server.store.timing import micros, seconds
 
-LASTS = 60.0
+LASTS = 35.0
 """Seconds that a claim lasts, from when it was given or extended."""
 
 

@@ -83,11 +83,8 @@ class Records:
             "removed": int(record.removed),
         }
         pairs = [part for name, value in values.items() for part in (name, _text(value))]
-        await self._remember(site, target, ticket, f"{record.state} {record.event}", *pairs)
-
-    async def forget(self, site: SiteId, target: str, ticket: TicketId) -> None:
-        """Forget a ticket."""
-        await self._remember(site, target, ticket, "")
+        keys = [self.keys.sync(site, target, "record", ticket), self.keys.sync(site, target, "states")]
+        await self.redis.run(scripts.SYNC_REMEMBER, keys, [ticket, f"{record.state} {record.event}", *pairs])
 
     async def states(self, site: SiteId, target: str) -> dict[TicketId, tuple[str, EventId]]:
         """The state of each ticket that is remembered, and its event."""
@@ -98,17 +95,22 @@ class Records:
     # -- events --
 
     async def follow(self, site: SiteId, target: str, event: FollowedEvent) -> None:
-        """Follow an event from now on, or change what is remembered of it."""
-        await self.redis.do("HSET", self.keys.sync(site, target, "events"), event.event, canonical(asdict(event)))
+        """Follow an event from now on."""
+        await self.change_event(site, target, event.event, **{**asdict(event), "notes": list(event.notes)})
+        await self.redis.do("SADD", self.keys.sync(site, target, "events"), event.event)
 
-    async def unfollow(self, site: SiteId, target: str, event: EventId) -> None:
-        """Follow an event no longer."""
-        await self.redis.do("HDEL", self.keys.sync(site, target, "events"), event)
+    async def change_event(self, site: SiteId, target: str, event: EventId, /, **changes: Any) -> None:
+        """Change some of what is remembered of an event; other processes may change the rest at the same time."""
+        pairs = [part for name, value in changes.items() for part in (name, canonical(value))]
+        await self.redis.do("HSET", self.keys.sync(site, target, "event", event), *pairs)
 
     async def followed(self, site: SiteId, target: str) -> dict[EventId, FollowedEvent]:
         """The events of a site that are followed at a target."""
-        found = await self.redis.do("HGETALL", self.keys.sync(site, target, "events"))
-        return {EventId(event): _event(text) for event, text in dict(found).items()}
+        found = {}
+        for event in sorted(await self.redis.do("SMEMBERS", self.keys.sync(site, target, "events"))):
+            fields_ = dict(await self.redis.do("HGETALL", self.keys.sync(site, target, "event", event)))
+            found[EventId(event)] = _event(EventId(event), fields_)
+        return found
 
     # -- deactivations --
 
@@ -121,10 +123,6 @@ class Records:
     async def deactivations(self, site: SiteId, target: str, event: EventId, since: float) -> int:
         """How many tickets of an event were deactivated since this time."""
         return int(await self.redis.do("ZCOUNT", self.keys.sync(site, target, "deactivated", event), since, "+inf"))
-
-    async def _remember(self, site: SiteId, target: str, ticket: TicketId, state: str, *fields: str) -> None:
-        keys = [self.keys.sync(site, target, "record", ticket), self.keys.sync(site, target, "states")]
-        await self.redis.run(scripts.SYNC_REMEMBER, keys, [ticket, state, *fields])
 
 
 def _text(value: str | float) -> str:
@@ -156,8 +154,9 @@ def _record(found: Any) -> StoredRecord:
     )
 
 
-def _event(text: str) -> FollowedEvent:
-    # Another version may know of more.
+def _event(event: EventId, pairs: Mapping[str, str]) -> FollowedEvent:
+    # Another version may know of more, and of less.
     known = {one.name for one in fields(FollowedEvent)}
-    found = {name: value for name, value in json.loads(text).items() if name in known}
-    return FollowedEvent(**{**found, "notes": tuple(found.get("notes", ()))})
+    found = {name: json.loads(value) for name, value in pairs.items() if name in known}
+    base = {"event": event, "target_event": "", "title": "", "since": 0.0}
+    return FollowedEvent(**{**base, **found, "notes": tuple(found.get("notes", ()))})

@@ -6,7 +6,6 @@ look-up by the Wix id, and by an extension of both leases.
 """
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -59,7 +58,7 @@ log = logs.logger("sync")
 
 
 class Applier:
-    """Brings tickets to one target. *chance* gives numbers in [0, 1), *clock* seconds since 1970."""
+    """Brings tickets to one target. *chance* gives numbers in [0, 1), *clock* seconds since 1970 by Redis."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class Applier:
         stores: Stores,
         *,
         chance: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.target = target

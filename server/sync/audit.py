@@ -5,9 +5,7 @@ are spread over time, so that a change of a ticket does not wait behind them.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 
 from server import logs, metrics
 from server.errors import RedisUnavailable, TargetError, TargetForbidden
@@ -39,7 +37,7 @@ class Audit:
         sites: Callable[[], Collection[SiteId]],
         *,
         every: float = EVERY,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.applier = applier
         self.settings = applier.settings
@@ -49,6 +47,8 @@ class Audit:
         self._clock = clock
         # Events that were found not to be followed, until when that is believed.
         self._not_followed: dict[tuple[SiteId, EventId], float] = {}
+        # Once a process: two with different files would else take turns.
+        self._compared_settings = False
         self._failed = RepeatedWarning(log, "audit_failed")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -74,9 +74,11 @@ class Audit:
         state = await self.stores.targets.read(self.settings.name)
         if state.paused is not None or state.wait_until > self._clock():
             return
-        if state.digest != self.settings.digest and self._sites():
-            await self._try_parked_again()
-            await self.stores.targets.set_digest(self.settings.name, self.settings.digest)
+        if not self._compared_settings and self._sites():
+            if state.digest != self.settings.digest:
+                await self._try_parked_again()
+                await self.stores.targets.set_digest(self.settings.name, self.settings.digest)
+            self._compared_settings = True
         for site in self._sites():
             followed = await self.stores.records.followed(site, self.settings.name)
             for event in await self.applier.events.all(site):
@@ -92,6 +94,13 @@ class Audit:
             if one.operation is None:
                 await self._remember_equal(comparison.event, one)
 
+    async def mark(self, comparison: Comparison) -> int:
+        """Mark what a comparison has found to differ, but for what is parked; answers how many."""
+        differing = [one.ticket for one in comparison.tickets if one.operation and not self._is_parked(one)]
+        for place, ticket in enumerate(differing):
+            await self.stores.due.mark(comparison.event.site, self.settings.name, [ticket], place * SPREAD)
+        return len(differing)
+
     async def _audit(self, event: MappedEvent, followed: FollowedEvent) -> None:
         lease = self.stores.leases.lease(self.settings.name, "audit")
         if not await lease.try_take():
@@ -99,18 +108,17 @@ class Audit:
         try:
             comparison = await self.applier.planner.compare(event)
         except TargetForbidden as error:
-            waits = replace(followed, error=str(error), faults=followed.faults + 1, wait_until=self._clock() + 60)
-            await self.stores.records.follow(event.site, self.settings.name, waits)
+            await self.applier.faults.forbidden(event, followed, error)
             return
         finally:
             await lease.release()
         await self.record(comparison)
-        differing = [one for one in comparison.tickets if one.operation and not self._is_parked(one)]
-        for place, one in enumerate(differing):
-            await self.stores.due.mark(event.site, self.settings.name, [one.ticket], place * SPREAD)
-        metrics.sync_marks.labels(self.settings.name, "audit").inc(len(differing))
-        done = replace(
-            followed,
+        differing = await self.mark(comparison)
+        metrics.sync_marks.labels(self.settings.name, "audit").inc(differing)
+        await self.stores.records.change_event(
+            event.site,
+            self.settings.name,
+            event.event,
             title=event.title or followed.title,
             target_event=event.target_event,
             audit_at=self._clock(),
@@ -120,14 +128,13 @@ class Audit:
             error="",
             wait_until=0.0,
         )
-        await self.stores.records.follow(event.site, self.settings.name, done)
         log.info(
             "audited",
             target=self.settings.name,
             site=event.site,
             id=event.event,
             equal=comparison.plan.equal,
-            differ=len(differing),
+            differ=differing,
         )
 
     def _is_parked(self, one: Compared) -> bool:
@@ -140,7 +147,13 @@ class Audit:
         if self._not_followed.get(key, 0.0) > self._clock():
             return
         tickets = set(await self.stores.definitions.of_event(event.site, event.event))
-        records = await self.applier.target.list(event.target_event)
+        try:
+            records = await self.applier.target.list(event.target_event)
+        except TargetForbidden as error:
+            self._failed.warn(
+                event.target_event, target=self.settings.name, event_there=event.target_event, error=str(error)
+            )
+            records = []
         if tickets.isdisjoint(one.ticket for one in records):
             self._not_followed[key] = self._clock() + self._every
             return
@@ -155,7 +168,9 @@ class Audit:
             waiting = [ticket for ticket, (state, _) in states.items() if state in PARKED or state == State.CONFLICT]
             await self.stores.due.mark(site, self.settings.name, waiting)
             for event in (await self.stores.records.followed(site, self.settings.name)).values():
-                await self.stores.records.follow(site, self.settings.name, replace(event, audit_at=0.0, wait_until=0.0))
+                await self.stores.records.change_event(
+                    site, self.settings.name, event.event, audit_at=0.0, wait_until=0.0
+                )
 
     async def _remember_equal(self, event: MappedEvent, one: Compared) -> None:
         if isinstance(one.wanted, Deleted):

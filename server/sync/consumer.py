@@ -86,6 +86,9 @@ class Consumer:
         if reclaim:
             self._reclaim_at[site] = self._clock() + RECLAIM_EVERY
             changes += (await self.changes.reclaim(site, RECLAIM_IDLE, AT_ONCE)).changes
+        if any(one.event not in events for events in followed.values() for one in changes):
+            # An event may be followed since the last look; an entry that is acknowledged unmarked is not seen again.
+            followed = await self._followed_events(site, reload=True)
         for target, events in followed.items():
             tickets = {one.ticket for one in changes if one.event in events}
             if marked := await self.stores.due.mark(site, target, tickets):
@@ -118,10 +121,10 @@ class Consumer:
                 marked = await self.stores.due.mark(site, target, tickets)
                 metrics.sync_marks.labels(target, "missed").inc(marked)
 
-    async def _followed_events(self, site: SiteId) -> dict[str, set[EventId]]:
+    async def _followed_events(self, site: SiteId, *, reload: bool = False) -> dict[str, set[EventId]]:
         """The events that each target follows, and that sync.toml names still."""
         known = self._followed.get(site)
-        if known is None or self._clock() - known[0] > RELOAD_EVERY:
+        if known is None or reload or self._clock() - known[0] > RELOAD_EVERY:
             found = {}
             for target, events in self._events.items():
                 followed: Mapping[EventId, FollowedEvent] = await self.stores.records.followed(site, target)

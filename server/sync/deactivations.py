@@ -5,7 +5,6 @@ of an event in an hour, and more than a fifth of it, needs a person who says the
 itself, of which no ticket is left.
 """
 
-import time
 from collections.abc import Callable
 
 from server.model import TicketId
@@ -21,7 +20,7 @@ SHARE = 5
 class Deactivations:
     """The deactivations of one target. Every method raises RedisUnavailable; *clock* gives seconds since 1970."""
 
-    def __init__(self, settings: TargetSettings, stores: Stores, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: TargetSettings, stores: Stores, *, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.stores = stores
         self._clock = clock

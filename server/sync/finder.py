@@ -19,7 +19,7 @@ KEPT = 60.0
 class Finder:
     """Finds records of one target. *clock* gives seconds since 1970. Methods raise what the target's reads raise."""
 
-    def __init__(self, target: Target, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, target: Target, *, clock: Callable[[], float]) -> None:
         self.target = target
         self._clock = clock
         self._events: dict[str, tuple[float, TargetEvent]] = {}

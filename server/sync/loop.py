@@ -5,7 +5,7 @@ one of its leases, so that all workers together are no more. A target that is pa
 """
 
 import asyncio
-import time
+from bisect import bisect_right
 from collections.abc import Callable, Collection
 
 from server import logs
@@ -27,13 +27,14 @@ class TargetLoop:
     """The loop of one target in one process. *sites* answers the known sites, *clock* gives seconds since 1970."""
 
     def __init__(
-        self, applier: Applier, sites: Callable[[], Collection[SiteId]], *, clock: Callable[[], float] = time.time
+        self, applier: Applier, sites: Callable[[], Collection[SiteId]], *, clock: Callable[[], float]
     ) -> None:
         self.applier = applier
         self.settings = applier.settings
         self.stores = applier.stores
         self._sites = sites
         self._clock = clock
+        self._last_site = SiteId("")
         self._unavailable = RepeatedWarning(log, "store_unavailable")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -82,6 +83,7 @@ class TargetLoop:
                 await asyncio.sleep(ASK_EVERY)
                 if (await self._next_site())[0] is None:
                     return 0.0
+            self._last_site = site
             claimed = await self.stores.due.claim(site, self.settings.name)
             if claimed is not None:
                 await self.applier.bring(claimed, lease)
@@ -92,7 +94,10 @@ class TargetLoop:
     async def _next_site(self) -> tuple[SiteId | None, float]:
         """A site of which something is due, or how long nothing will be."""
         soonest = POLL_EVERY
-        for site in self._sites():
+        sites = sorted(self._sites())
+        # Each site has its turn, however much is due of another.
+        after = bisect_right(sites, self._last_site)
+        for site in (*sites[after:], *sites[:after]):
             wait = await self.stores.due.wait(site, self.settings.name)
             if wait == 0:
                 return site, 0.0

@@ -171,7 +171,8 @@ class OptionChange:
 class Operation:
     """What a plan does to the record of one ticket; `record` is its key, None where there is none.
 
-    `others`: keys of further records that a conflict or a proposal is about. `cure`: what a person can do.
+    `others`: keys of further records that a conflict or a proposal is about. `cure`: what a person can do. `applied_at`: when what
+    is known as applied was (seconds since 1970); two plans that would do the same may differ in it.
     """
 
     kind: Kind
@@ -184,6 +185,7 @@ class Operation:
     others: tuple[str, ...] = ()
     text: str = ""
     cure: str = ""
+    applied_at: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def edits(self) -> int:
@@ -203,7 +205,8 @@ class Plan:
 
     `read_at`: when the oldest snapshot of Wix that it rests on was read, and `target_read_at` when the target was, in seconds since
     1970. `unread`: tickets of the event of which no read is stored, so nothing is known. `equal`: how many records need nothing.
-    `left_alone`: how many records bear no id of ours. `site` and `event` are Wix's, `target_event` is the target's.
+    `left_alone`: how many records bear no id of ours.
+    `deactivate`: the number of deactivations that a person has to say, where they are more than happen by themselves. `site` and `event` are Wix's, `target_event` is the target's.
     """
 
     target: str
@@ -218,6 +221,7 @@ class Plan:
     left_alone: int
     unread: int = 0
     notes: tuple[str, ...] = ()
+    deactivate: int | None = None
 
     @property
     def digest(self) -> str:

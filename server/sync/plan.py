@@ -102,7 +102,7 @@ def _update(wanted: Wanted, record: Record, applied: Applied | None, rules: Rule
             record.key,
             Reason.NEEDS_REPLACING,
             text=_KIND_CHANGED[bool(wanted.options)],
-            cure=f"sync apply --replace {wanted.ticket}: takes record {record.key} off sale and makes a new one",
+            cure=f"sync apply --replace {wanted.ticket} (takes record {record.key} off sale and makes a new one)",
         )
     if doubled := _doubled(record.options):
         return Operation(
@@ -118,7 +118,16 @@ def _update(wanted: Wanted, record: Record, applied: Applied | None, rules: Rule
     options = _options(wanted.options, record.options, applied)
     if not fields and not options:
         return None
-    return Operation(Kind.UPDATE, wanted.ticket, wanted.name, record.key, _reason(fields, options), fields, options)
+    return Operation(
+        Kind.UPDATE,
+        wanted.ticket,
+        wanted.name,
+        record.key,
+        _reason(fields, options),
+        fields,
+        options,
+        applied_at=applied.at if applied else None,
+    )
 
 
 def _adopt(wanted: Wanted, records: Sequence[Record], rules: Rules) -> Operation:
@@ -138,7 +147,7 @@ def _adopt(wanted: Wanted, records: Sequence[Record], rules: Rules) -> Operation
             Reason.SAME_NAME,
             others=tuple(keys),
             text=text,
-            cure=f"sync adopt {wanted.ticket} --record KEY, or give them other names in the target",
+            cure=f"sync adopt {wanted.ticket} --record KEY (or give them other names in the target)",
         )
     fields = differences(wanted.fields, None, first.fields)
     options = _options(wanted.options, first.options, None)
@@ -151,7 +160,7 @@ def _adopt(wanted: Wanted, records: Sequence[Record], rules: Rules) -> Operation
         fields,
         options,
         text="same name, no id yet",
-        cure=f"sync adopt {wanted.ticket} --record {first.key}, or sync apply --adopt",
+        cure=f"sync adopt {wanted.ticket} --record {first.key} (or sync apply --adopt)",
     )
 
 
@@ -172,7 +181,7 @@ def _two_records(wanted: Wanted | Deleted | Unfit, records: Sequence[Record]) ->
         Reason.TWO_RECORDS,
         others=others,
         text=f"records {' and '.join((first.key, *others))} bear its id; {others[-1]} is younger and looks like a copy",
-        cure=f"sync adopt {wanted.ticket} --record {first.key}: it keeps the id, and the others lose it",
+        cure=f"sync adopt {wanted.ticket} --record {first.key} (it keeps the id, and the others lose it)",
     )
 
 

@@ -4,7 +4,6 @@ In: an event, the stored snapshots, one complete list of the target's records. O
 done. It writes nothing, neither to the target nor to Redis, but asks for reads of tickets of which none is stored.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -65,9 +64,7 @@ class _Read:
 class Planner:
     """Plans for one target; *clock* gives seconds since 1970."""
 
-    def __init__(
-        self, settings: TargetSettings, target: Target, stores: Stores, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, settings: TargetSettings, target: Target, stores: Stores, *, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.target = target
         self.stores = stores
@@ -199,7 +196,7 @@ def _conflicting(one: Compared) -> Compared:
         Reason.SAME_NAME,
         others=(operation.record,),
         text=f"record {operation.record} has its name and no id, and so has another ticket",
-        cure=f"sync adopt {operation.ticket} --record {operation.record}, for one of the two",
+        cure=f"sync adopt {operation.ticket} --record {operation.record} (for one of the two)",
     )
     return Compared(one.ticket, one.wanted, one.found, one.memory, conflict)
 

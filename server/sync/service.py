@@ -13,6 +13,7 @@ from dataclasses import replace
 from server.errors import LeaseLost, NotStarted
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient
+from server.store.redis_clock import RedisClock
 from server.store.sync_due import LASTS as CLAIM_LASTS
 from server.store.sync_due import Claimed
 from server.store.sync_records import FollowedEvent
@@ -51,13 +52,20 @@ class Sync:
     """The facade for commands; *targets* are those of sync.toml. Its methods raise TicketCounterError, with what to do."""
 
     def __init__(
-        self, redis: RedisClient, targets: Mapping[str, TargetSettings], *, clock: Callable[[], float] = time.time
+        self, redis: RedisClient, targets: Mapping[str, TargetSettings], *, clock: Callable[[], float]
     ) -> None:
         self.stores = Stores.of(redis)
         self.targets = targets
         self._clock = clock
         self._statuses = Statuses(targets, self.stores, clock=clock)
         self._appliers: dict[str, Applier] = {}
+
+    @classmethod
+    async def opened(cls, redis: RedisClient, targets: Mapping[str, TargetSettings]) -> "Sync":
+        """Sync with Redis's time. Raises RedisUnavailable."""
+        clock = RedisClock(redis)
+        await clock.ask()
+        return cls(redis, targets, clock=clock)
 
     async def aclose(self) -> None:
         """Close the connections to the targets."""
@@ -125,9 +133,6 @@ class Sync:
             if progress:
                 progress(outcome, len(outcomes), len(plan.operations))
         await self._follow(applier, mapped)
-        # What is equal is remembered too: its memory may have been lost.
-        audit = Audit(applier, lambda: [site], clock=self._clock)
-        await audit.record(await applier.planner.compare(mapped))
         done = Counter(one.operation.kind for one in outcomes if one.state is State.EQUAL)
         left = tuple(one for one in outcomes if one.state is not State.EQUAL)
         return Summary(dict(done), left, self._clock() - began)
@@ -228,17 +233,18 @@ class Sync:
             await asyncio.sleep(min(wait, 1.0))
 
     async def _follow(self, applier: Applier, event: MappedEvent) -> None:
+        """Follow the event; what changed since the plan was made, or was equal then, is compared once more."""
         name = applier.settings.name
-        known = (await self.stores.records.followed(event.site, name)).get(event.event)
-        now = self._clock()
-        followed = known or FollowedEvent(event.event, event.target_event, event.title, now)
-        await self.stores.records.follow(
-            event.site, name, replace(followed, target_event=event.target_event, title=event.title, audit_at=now)
+        if event.event not in await self.stores.records.followed(event.site, name):
+            followed = FollowedEvent(event.event, event.target_event, event.title, self._clock())
+            await self.stores.records.follow(event.site, name, followed)
+        audit = Audit(applier, lambda: [event.site], clock=self._clock)
+        comparison = await applier.planner.compare(event)
+        await audit.record(comparison)
+        await audit.mark(comparison)
+        await self.stores.records.change_event(
+            event.site, name, event.event, target_event=event.target_event, title=event.title, audit_at=self._clock()
         )
-        # What changed since the plan was made.
-        tickets = await self.stores.definitions.of_event(event.site, event.event)
-        states = await self.stores.records.states(event.site, name)
-        await self.stores.due.mark(event.site, name, [one for one in tickets if one not in states])
 
     async def _event_of(self, applier: Applier, ticket: TicketId) -> tuple[SiteId, MappedEvent]:
         for site in await self._sites():

@@ -3,7 +3,6 @@
 In: what Redis has of each target. Out: TargetStatus and Parked, which commands and metrics show. It asks no target.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,9 +30,7 @@ class _Sum:
 class Statuses:
     """The statuses of *targets*. Every method raises RedisUnavailable; *clock* gives seconds since 1970."""
 
-    def __init__(
-        self, targets: Mapping[str, TargetSettings], stores: Stores, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, targets: Mapping[str, TargetSettings], stores: Stores, *, clock: Callable[[], float]) -> None:
         self.targets = targets
         self.stores = stores
         self._clock = clock

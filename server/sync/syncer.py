@@ -7,11 +7,13 @@ concerns no other one.
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 
 from server import logs, metrics
 from server.errors import RedisUnavailable
 from server.model import SiteId
 from server.redis.client import RedisClient
+from server.store.redis_clock import RedisClock
 from server.store.schedule import Schedule
 from server.sync.applier import Applier
 from server.sync.audit import Audit
@@ -43,24 +45,32 @@ class Syncer:
     ) -> None:
         self.stores = Stores.of(redis, schedule)
         self.targets = targets
+        self._clock = RedisClock(redis)
         self.appliers = [
-            Applier(settings, open_target(settings, self.stores.targets), self.stores) for settings in targets.values()
+            Applier(settings, open_target(settings, self.stores.targets), self.stores, clock=self._clock)
+            for settings in targets.values()
         ]
         self._sites = sites
         self._stopping = asyncio.Event()
-        self._statuses = Statuses(targets, self.stores)
+        self._statuses = Statuses(targets, self.stores, clock=self._clock)
         self._reminded: dict[str, float] = {}
 
     async def run(self) -> None:
         """Keep all targets in step until `stop`; return when the last ticket in hand is done."""
+        with suppress(RedisUnavailable):  # it is asked again with the first measurement
+            await self._clock.ask()
         async with asyncio.TaskGroup() as group:
             consumer = Consumer(self.targets, self.stores, self._sites)
             group.create_task(consumer.run(self._stopping), name="sync: changes")
             group.create_task(self._measure(), name="sync: metrics")
             for applier in self.appliers:
                 name = applier.settings.name
-                group.create_task(TargetLoop(applier, self._sites).run(self._stopping), name=f"sync: {name}")
-                group.create_task(Audit(applier, self._sites).run(self._stopping), name=f"sync: audit of {name}")
+                group.create_task(
+                    TargetLoop(applier, self._sites, clock=self._clock).run(self._stopping), name=f"sync: {name}"
+                )
+                group.create_task(
+                    Audit(applier, self._sites, clock=self._clock).run(self._stopping), name=f"sync: audit of {name}"
+                )
 
     def stop(self) -> None:
         """Begin no further ticket."""
@@ -74,8 +84,9 @@ class Syncer:
     async def _measure(self) -> None:
         while not self._stopping.is_set():
             try:
+                await self._clock.ask()
                 for name, settings in self.targets.items():
-                    await self.stores.targets.served(name, settings.digest, time.time())
+                    await self.stores.targets.served(name, settings.digest, self._clock())
                     self._show(await self._statuses.of(name))
             except RedisUnavailable:
                 log.debug("store_unavailable")

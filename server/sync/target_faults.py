@@ -5,9 +5,7 @@ too many requests make the target wait, and park no ticket.
 """
 
 import random
-import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from server import logs, metrics
 from server.errors import TargetError, TargetForbidden, TargetUnavailable
@@ -37,7 +35,7 @@ class TargetFaults:
         stores: Stores,
         *,
         chance: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.name = name
         self.target = target
@@ -71,16 +69,19 @@ class TargetFaults:
         faults = (followed.faults if followed else 0) + 1
         wait = max(FIRST_WAIT, self.wait(faults + 3, LONGEST_EVENT_WAIT))
         if followed:
-            changed = replace(followed, faults=faults, error=str(error), wait_until=self._clock() + wait)
-            await self.stores.records.follow(event.site, self.name, changed)
+            until = self._clock() + wait
+            await self.stores.records.change_event(
+                event.site, self.name, event.event, faults=faults, error=str(error), wait_until=until
+            )
         log.warning("event_forbidden", target=self.name, site=event.site, id=event.event, error=str(error))
         return wait
 
     async def over(self, event: MappedEvent, followed: FollowedEvent | None, seconds: float) -> None:
         """The target answered, after so many seconds: faults of it and of its event are over."""
         if followed and followed.faults:
-            well = replace(followed, faults=0, error="", wait_until=0.0)
-            await self.stores.records.follow(event.site, self.name, well)
+            await self.stores.records.change_event(
+                event.site, self.name, event.event, faults=0, error="", wait_until=0.0
+            )
         await self.stores.targets.answered(self.name, self._clock(), seconds)
 
     def wait(self, tries: int, longest: float = LONGEST_TICKET_WAIT) -> float:

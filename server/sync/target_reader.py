@@ -37,7 +37,9 @@ GENERAL: Mapping[str, str] = {
 }
 """The settings of every target."""
 
-MOST_DEACTIVATED, MOST_REQUESTS = 10_000, 6_000
+MOST_DEACTIVATED = 10_000
+FEWEST_REQUESTS, MOST_REQUESTS = 30, 6_000
+"""A minute. With fewer, one ticket would take longer than the right to write to the target lasts."""
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _TOKEN = re.compile(r"[!-~]+( [!-~]+)*")
@@ -77,7 +79,7 @@ class TargetReader:
             quota=self._choice("quota", Quota.LIMIT),
             on_delete=self._choice("on_delete", OnDelete.DEACTIVATE),
             max_deactivate=self._count("max_deactivate", 3, 0, MOST_DEACTIVATED),
-            requests_per_minute=self._count("requests_per_minute", 300, 1, MOST_REQUESTS),
+            requests_per_minute=self._count("requests_per_minute", 300, FEWEST_REQUESTS, MOST_REQUESTS),
             allow_http=self._flag("allow_http"),
             allow_private=self._flag("allow_private"),
             own=self._own(kind),

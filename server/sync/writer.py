@@ -5,7 +5,6 @@ so the caller reads again. A creation is remembered before it is sent, and looke
 """
 
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -34,7 +33,7 @@ class Writer:
         stores: Stores,
         deactivations: Deactivations,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.name = name
         self.target = target

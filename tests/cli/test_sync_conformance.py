@@ -7,6 +7,12 @@ from typer.testing import CliRunner
 
 from docs import receiver
 from server.cli import commands
+from server.cli.sync_conformance import print_report
+from server.sync.conformance.bench import Bench
+from server.sync.conformance.check import Check, Result, Verdict
+from server.sync.conformance.run import Report
+from server.sync.model import TargetEvent
+from server.sync.targets.target import Abilities
 from tests.rig.broken_receivers import StaysOnSale, serving
 from tests.rig.receiver import EVENT, SECRET
 
@@ -48,6 +54,28 @@ async def test_broken_system_as_json() -> None:
     assert (4, "", 1) == (status, errors, len(out.splitlines()))
     assert [1, EVENT, len(failed)] == [found["format"], found["event"], found["failed"]]
     assert "off sale" in failed["deactivate"] or "on sale" in failed["deactivate"]
+
+
+async def _nothing(_: Bench) -> None:
+    """A check that passes."""
+
+
+@pytest.mark.parametrize(("verdict", "status"), [(Verdict.PASSED, 0), (Verdict.SKIPPED, 0), (Verdict.FAILED, 4)])
+def test_report(verdict: Verdict, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only a check that failed makes the status 4; the sum is the last line, or one object has all."""
+    result = Result(Check("texts", "Texts read back.", _nothing), verdict, "saw \x1b[2J")
+    report = Report(TargetEvent("ev1", "Gala\x1b", None), Abilities(), (result,), None, ("limit",), 2)
+
+    assert status == print_report(report, json=False)
+    lines = capsys.readouterr().out
+    assert f"1 {verdict}" in lines.splitlines()[-1]
+    assert "\x1b" not in lines
+    assert status == print_report(report, json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert {"check": "texts", "about": "Texts read back.", "verdict": str(verdict), "text": "saw \x1b[2J"} == found[
+        "checks"
+    ][0]
+    assert [1, None, ["limit"], 2] == [found[one] for one in ("format", "page", "not_kept", "still_on_sale")]
 
 
 @pytest.mark.parametrize(

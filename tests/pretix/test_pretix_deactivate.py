@@ -141,3 +141,21 @@ async def test_answer_lost(on_pretix: MakeOnPretix) -> None:
     await on.target.deactivate(on.event, record, on.before_write, delete=True)
 
     assert ([], []) == (await on.items(), await on.quotas())
+
+
+async def test_quota_follows_its_item(on_pretix: MakeOnPretix) -> None:
+    """An item that gets another ticket's id takes its own quota with it; one that it shares, and the organiser's, keep their names."""
+    on = await on_pretix()
+    one, two = wanted(limit=5), wanted(limit=5)
+    await on.bring(one)
+    item = await on.item(one.ticket)
+    room = await on.api("POST", "quotas/", {"name": "Room", "size": 9, "items": [item["id"]], "variations": []})
+    await on.target.mark(on.event, await on.record(one.ticket), None, on.before_write)
+    [left] = await on.target.list(on.event)
+
+    await on.target.mark(on.event, left, two.ticket, on.before_write)
+
+    assert ("", 5) == (left.ticket, left.fields["limit"])
+    assert [f"wix:{two.ticket}", "Room"] == [each["name"] for each in await on.quotas()]
+    assert room == (await on.quotas())[1]
+    assert 5 == (await on.record(two.ticket)).fields["limit"]

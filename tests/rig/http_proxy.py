@@ -179,7 +179,7 @@ class HttpProxy:
     @property
     def at_work(self) -> list[Exchange]:
         """The requests that the target may be at work on, or will be."""
-        return [one for one in self.exchanges if one.ended is None and one.answered != "hung"]
+        return [one for one in self.exchanges if one.ended is None and one.answered is None]
 
     def since(self, number: int) -> list[Exchange]:
         """The requests after the first *number*."""

@@ -180,18 +180,6 @@ async def test_tickets_in_order(site: StoredSite, definitions: Definitions) -> N
     assert [TicketId(one) for one in (A, B, C)] == await definitions.of_event(SITE_ID, EVENT)
 
 
-async def test_whether_all_was_listed(unknown: StoredSite) -> None:
-    """Whether every ticket of a site was stored is known from the end of its first complete listing."""
-    definitions = Definitions(unknown.store)
-    assert not await definitions.listed(SITE_ID)
-    await unknown.add_site()
-    assert not await definitions.listed(SITE_ID)
-
-    await unknown.schedule.listing_done(await unknown.listing())
-
-    assert await definitions.listed(SITE_ID)
-
-
 async def test_on_a_cluster(clustered: RedisClient) -> None:
     """On a cluster tickets and events of each site are read from its own node."""
     for n in range(6):

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -108,21 +107,6 @@ async def test_state_is_that_of_the_record(anywhere: RedisClient) -> None:
     assert StoredRecord() == await records.read(SITE_ID, "till", A)
 
 
-async def test_forgotten_ticket(anywhere: RedisClient) -> None:
-    """Of a ticket that is forgotten nothing is left, and the others stay."""
-    records = Records(anywhere)
-    await records.write(SITE_ID, TARGET, A, RECORD)
-    await records.write(SITE_ID, TARGET, B, RECORD)
-
-    await records.forget(SITE_ID, TARGET, A)
-    await records.forget(SITE_ID, TARGET, C)
-
-    assert StoredRecord() == await records.read(SITE_ID, TARGET, A)
-    assert {B: ("equal", EVENT)} == await records.states(SITE_ID, TARGET)
-    await records.forget(SITE_ID, TARGET, B)
-    assert [] == [one for one in await anywhere.do("KEYS", "*") if "sync" in one]
-
-
 async def test_half_an_emoji(records: Records) -> None:
     """A text that was cut inside an emoji is stored with a replacement for it, wherever it is."""
     whole = "a\N{REPLACEMENT CHARACTER}"
@@ -155,26 +139,35 @@ async def test_event_is_read_as_written(records: Records, first: FollowedEvent, 
         assert {EVENT: event} == await records.followed(SITE_ID, TARGET)
 
 
-async def test_followed_until_told_otherwise(anywhere: RedisClient) -> None:
-    """Events are followed at each target by itself, until they are not to be any more."""
+async def test_events_are_followed_at_each_target_by_itself(anywhere: RedisClient) -> None:
+    """An event is followed at one target, of one site, and at no other."""
     records = Records(anywhere)
     other = replace(FOLLOWED, event=OTHER_EVENT)
     await records.follow(SITE_ID, TARGET, FOLLOWED)
     await records.follow(SITE_ID, TARGET, other)
     await records.follow(SITE_ID, "till", other)
+
     assert {EVENT: FOLLOWED, OTHER_EVENT: other} == await records.followed(SITE_ID, TARGET)
-
-    await records.unfollow(SITE_ID, TARGET, OTHER_EVENT)
-
-    assert {EVENT: FOLLOWED} == await records.followed(SITE_ID, TARGET)
     assert {OTHER_EVENT: other} == await records.followed(SITE_ID, "till")
     assert {} == await records.followed(OTHER_SITE, TARGET)
 
 
+async def test_two_processes_change_an_event_at_the_same_time(records: Records) -> None:
+    """Each changes what it knows of, and undoes nothing of the other's; a change of one that is not followed makes it not followed."""
+    await records.follow(SITE_ID, TARGET, FOLLOWED)
+    await records.change_event(SITE_ID, TARGET, EVENT, faults=2, error="403")
+    await records.change_event(SITE_ID, TARGET, EVENT, audit_at=5.5)
+    await records.change_event(SITE_ID, TARGET, OTHER_EVENT, faults=1)
+
+    changed = replace(FOLLOWED, faults=2, error="403", audit_at=5.5)
+    assert {EVENT: changed} == await records.followed(SITE_ID, TARGET)
+
+
 async def test_event_of_another_version(store: RedisClient, records: Records) -> None:
     """An event that another version wrote, with members that are not known here, is read as far as it is known."""
-    text = json.dumps({"event": EVENT, "target_event": "gala", "title": "The gala", "since": 1.5, "colour": "red"})
-    await store.do("HSET", KEYS.sync(SITE_ID, TARGET, "events"), EVENT, text)
+    await store.do("SADD", KEYS.sync(SITE_ID, TARGET, "events"), EVENT)
+    key = KEYS.sync(SITE_ID, TARGET, "event", EVENT)
+    await store.do("HSET", key, "target_event", '"gala"', "title", '"The gala"', "since", "1.5", "colour", '"red"')
 
     assert {EVENT: FollowedEvent(EVENT, "gala", "The gala", 1.5)} == await records.followed(SITE_ID, TARGET)
 
@@ -215,7 +208,7 @@ async def test_memory_outlives_the_app(site: StoredSite) -> None:
     await site.add_site()
 
     assert names == [one for one in await site.keys() if ":sync:" in one]
-    assert [-1] * 5 == [await site.store.do("TTL", name) for name in names]
+    assert [-1] * 6 == [await site.store.do("TTL", name) for name in names]
     assert before == [await site.store.do("DUMP", name) for name in names if not name.endswith("events")]
     assert {EVENT: FOLLOWED} == await records.followed(SITE_ID, TARGET)
 

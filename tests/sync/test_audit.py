@@ -80,6 +80,36 @@ async def test_parked_ticket_is_not_marked_before_the_mapping_changes(rig: Appli
     assert {A} == await due(rig)
 
 
+async def test_changed_mapping_of_a_process_without_sites(rig: ApplierRig) -> None:
+    """A process that knows no site yet does not use up the change of a mapping: parked tickets are marked by a later look."""
+    rig.target.refuses[A] = "no"
+    await rig.says(A, name="Ticket 1", price="30.00")
+    await rig.bring(A)
+    await rig.stores.targets.set_digest(NAME, "another")
+
+    await Audit(rig.applier, list, clock=rig.clock).look()
+    assert set() == await due(rig)
+
+    await rig.audit().look()
+    assert {A} == await due(rig)
+    assert rig.settings.digest == (await rig.stores.targets.read(NAME)).digest
+
+
+async def test_processes_do_not_keep_each_other_from_audits(rig: ApplierRig) -> None:
+    """Two processes that both came while a third one audited find the way free as soon as that has ended."""
+    third = rig.stores.leases.lease(NAME, "audit")
+    assert await third.take()
+    rig.clock.advance(EVERY + 1)
+    for process in (first := rig.audit(), rig.audit()):
+        await process.look()
+    assert rig.clock() > (await rig.stores.records.followed(SITE_ID, NAME))[EVENT_ID].audit_at
+    await third.release()
+
+    await first.look()
+
+    assert rig.clock() == (await rig.stores.records.followed(SITE_ID, NAME))[EVENT_ID].audit_at
+
+
 async def test_paused_target_is_not_asked(rig: ApplierRig) -> None:
     """Neither a person's pause nor one after a fault is used for an audit."""
     rig.clock.advance(EVERY + 1)

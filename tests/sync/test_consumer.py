@@ -99,6 +99,27 @@ async def test_what_a_dead_process_took_is_marked_by_another(rig: ApplierRig, mo
     assert [A] == await taken(rig)
 
 
+async def test_sale_that_a_dead_process_took_is_marked_by_another(
+    rig: ApplierRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry of the history that was read and not acknowledged is taken over too, where a target follows the stock."""
+    marks = consumer(rig, Quota.UNSOLD)
+    await rig.says(A, unsold=5)
+    await rig.bring(A)
+    await marks.poll(SITE_ID)
+    await taken(rig)
+    await rig.says(A, unsold=4)
+    await consumer(rig, Quota.UNSOLD).history.entries(SITE_ID)
+    await marks.poll(SITE_ID)
+    assert await rig.due_in(A) is None
+
+    rig.clock.advance(60)
+    monkeypatch.setattr("server.sync.consumer.RECLAIM_IDLE", 0.0)
+    await marks.poll(SITE_ID)
+
+    assert 0 < (await rig.due_in(A) or 0) <= STOCK_AFTER
+
+
 async def test_trimmed_stream_marks_every_ticket(rig: ApplierRig) -> None:
     """Where entries are lost, all tickets of followed events are due."""
     marks = consumer(rig)

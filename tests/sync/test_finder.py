@@ -32,7 +32,7 @@ async def test_record_with_the_id_is_found_by_one_request(rig: ApplierRig) -> No
     """Nothing is listed where the search finds it."""
     key = rig.target.put(TARGET_EVENT, "Gala", {}, ticket=A)
 
-    found = await Finder(rig.target).found(work(rig), WANTED)
+    found = await Finder(rig.target, clock=rig.clock).found(work(rig), WANTED)
 
     assert (1, (key,), ()) == (rig.target.requests, tuple(one.key for one in found.bearing), found.same_name)
 
@@ -55,7 +55,7 @@ async def test_one_list_serves_for_a_minute_of_creations(rig: ApplierRig) -> Non
 async def test_deleted_ticket_and_replaced_record_have_no_namesake(rig: ApplierRig) -> None:
     """What is to go off sale is not looked for by its name, nor the record that a new one replaces."""
     rig.target.put(TARGET_EVENT, "Gala", {})
-    finder = Finder(rig.target)
+    finder = Finder(rig.target, clock=rig.clock)
 
     assert () == (await finder.found(work(rig), Deleted(A))).same_name
     assert () == (await finder.found(work(rig, Allowed(replace=True)), WANTED)).same_name

@@ -1,14 +1,8 @@
--- sync_remember: remember what became of a ticket at a target, or forget it.
+-- sync_remember: remember what became of a ticket at a target.
 -- keys   record, states
--- args   ticket, its state and event; then the fields and values of its record (none = forget it)
+-- args   ticket, its state and event; then the fields and values of its record
 -- gives  nothing
 -- keeps  both in one step: a ticket without a state would be missing in all that counts tickets.
 
-local record, states = KEYS[1], KEYS[2]
-if #ARGV == 2 then
-  redis.call('DEL', record)
-  redis.call('HDEL', states, ARGV[1])
-else
-  redis.call('HSET', record, unpack(ARGV, 3))
-  redis.call('HSET', states, ARGV[1], ARGV[2])
-end
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])

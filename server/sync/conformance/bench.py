@@ -81,14 +81,16 @@ class Bench:
     """One target, one of its events, and what a check may do there beyond the Protocol.
 
     `page`: how many records the target's list has on one page, None where it has no pages. `appears_within`: seconds after which
-    a created record is found. `set_aside`: fields that the target does not keep at all, which no further check compares. `faults`: what `fail` can do. `single_fields`: an update writes no field that the plan does not name,
-    and not all that the mapping has.
+    a created record is found. `set_aside`: fields that the target does not keep at all, which no further check compares.
+    `faults`: what `fail` can do. `single_fields`: an update writes no field that the plan does not name, and not all that the mapping
+    has. `id_in`: mapped fields that hold the Wix id too, so they change with it.
     """
 
     page: int | None = None
     appears_within: float = 0.0
     faults: frozenset[Fault] = frozenset()
     single_fields: bool = True
+    id_in: frozenset[str] = frozenset()
 
     def __init__(self, target: Target, settings: TargetSettings, event: str, meter: Meter) -> None:
         self.target = target

@@ -1,5 +1,6 @@
 """Checks of records: create, find, list, take off sale, delete."""
 
+from collections.abc import Collection
 from typing import Any
 
 from server.errors import TargetError, TargetRefused
@@ -7,7 +8,7 @@ from server.model import TicketId
 from server.sync.conformance.bench import Bench, keys
 from server.sync.conformance.check import check, checks
 from server.sync.conformance.expectation import NotOffered, Unmet, brief, expect
-from server.sync.model import Deleted, Missing, Record, Value
+from server.sync.model import NOT_KNOWN, Deleted, Missing, Record, Value
 
 
 @check
@@ -264,6 +265,15 @@ def shown(value: Value | Missing) -> str:
 def id_of(record: Record) -> TicketId:
     """The Wix id that a record bears."""
     return TicketId(record.ticket)
+
+
+def same(before: Record, after: Record, but: Collection[str]) -> bool:
+    """Whether a record has the fields that it had before, *but* some."""
+    return all(
+        after.fields.get(name, NOT_KNOWN) == before.fields.get(name, NOT_KNOWN)
+        for name in {**before.fields, **after.fields}
+        if name not in but
+    )
 
 
 def changed(before: Record, after: Record) -> str:

@@ -93,10 +93,11 @@ class Quotas:
         quotas = await self.of(work.event, [int(work.key)])
         if named(quotas, ticket):
             return
-        for one in _alone(quotas, work.key)[:1]:
-            work.saw(one)
-            name = {"name": mark_of(ticket)}
-            await work.patch_quota(one["id"], one["name"].removeprefix(mark_of("")), lambda _, __: name)
+        name = {"name": mark_of(ticket)}
+        if alone := _alone(quotas, work.key):
+            first = alone[0]
+            work.saw(first)
+            await work.patch_quota(first["id"], first["name"].removeprefix(mark_of("")), lambda _, __: name)
 
     async def add(self, work: Work, ticket: str) -> None:
         """Put the item's variations into its quota, if it has one of ours."""
