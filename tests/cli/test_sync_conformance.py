@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from docs import receiver
 from server.cli import commands
 from server.cli.sync_conformance import print_report
 from server.sync.conformance.bench import Bench
@@ -14,6 +15,12 @@ from server.sync.model import TargetEvent
 from server.sync.targets.target import Abilities
 from tests.rig.broken_receivers import StaysOnSale, serving
 from tests.rig.receiver import EVENT, SECRET
+
+
+@pytest.fixture(autouse=True)
+def pages_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of ten records, so that fewer are made."""
+    monkeypatch.setattr(receiver, "PAGE", 10)
 
 
 async def check(*words: str, **given: str | None) -> tuple[int, str, str]:
