@@ -66,6 +66,7 @@ def summary(found: Summary, about: Plan) -> Json:
         "open": len(found.open),
         "person_needed": found.person_needed,
         "seconds": round(found.seconds, 3),
+        "workers": str(found.workers),
     }
 
 
@@ -106,6 +107,7 @@ def status(found: Iterable[TargetStatus]) -> Json:
                 "paused_for": one.paused_for,
                 "events": list(one.events),
                 "limited": list(one.limited),
+                "workers": str(one.workers),
             }
             for one in found
         ]

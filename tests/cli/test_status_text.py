@@ -158,6 +158,9 @@ def test_summary() -> None:
         summary_lines(Summary({Kind.UPDATE: 1, Kind.CREATE: 2}, (), 1.9), "shop")
     )
     assert ["Nothing was to be done, in 0.2 s.", further] == list(summary_lines(Summary({}, (), 0.2), "shop"))
+    for workers, says in ((Workers.NONE, "no worker runs"), (Workers.OTHER_SETTINGS, "restart")):
+        *_, last = summary_lines(Summary({}, (), 0.2, workers), "shop")
+        assert says in last
     assert [
         "Nothing was done, in 0.2 s.",
         "1 not done: `ticket-counter sync parked` and `sync plan` say why, and what to do.",

@@ -80,6 +80,7 @@ def test_apply() -> None:
         "open": 1,
         "person_needed": True,
         "seconds": 1.235,
+        "workers": "run",
     } == summary
     assert {"type": "other_digest", **ABOUT, "person_needed": True} == sync_json.other_digest(PLAN)
 
@@ -123,6 +124,7 @@ def test_status() -> None:
         "paused_for": None,
         "events": ["e0000000-0000-4000-8000-000000000001"],
         "limited": [],
+        "workers": "run",
     } == first
     assert [None, 48.0] == [second["equal"], second["wait"]]
     assert ["moving", 259200.0] == [third["paused"], third["paused_for"]]

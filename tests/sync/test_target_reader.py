@@ -95,7 +95,7 @@ def test_two_secrets_while_one_is_changed(tmp_path: Path) -> None:
         ('on_delete = "keep"', '8: on_delete is "keep"; it can be deactivate or delete'),
         ("max_deactivate = -1", "8: max_deactivate is a whole number from 0 to 10000"),
         ("max_deactivate = true", "8: max_deactivate is a whole number"),
-        ('requests_per_minute = "9"', "8: requests_per_minute is a whole number from 1 to 6000"),
+        ('requests_per_minute = "9"', "8: requests_per_minute is a whole number from 30 to 6000"),
         ("requests_per_minute = 0", "8: requests_per_minute is a whole number"),
         ('allow_http = "yes"', "8: allow_http is true or false, without quotes"),
         ("allow_private = 1", "8: allow_private is true or false"),
