@@ -9,20 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from server.sync.definition import iso
-from server.sync.model import (
-    Diff,
-    FieldChange,
-    Missing,
-    Operation,
-    OptionChange,
-    Outcome,
-    Parked,
-    Plan,
-    Summary,
-    TargetStatus,
-    TicketDiff,
-    Value,
-)
+from server.sync.model import FieldChange, Missing, Operation, OptionChange, Outcome, Plan, Value
+from server.sync.reports import Diff, Parked, Summary, TargetStatus, TicketDiff
 
 FORMAT = 1
 """Raised when a member changes its meaning or goes; new ones may come without."""

@@ -22,20 +22,9 @@ from server.sync.audit import Audit
 from server.sync.budget import open_target
 from server.sync.mapped_events import MappedEvent
 from server.sync.mapping import Mode, TargetSettings
-from server.sync.model import (
-    Diff,
-    Kind,
-    Operation,
-    Outcome,
-    Parked,
-    Plan,
-    Reason,
-    State,
-    Summary,
-    TargetStatus,
-    TicketDiff,
-)
+from server.sync.model import Kind, Operation, Outcome, Plan, Reason, State
 from server.sync.planner import Comparison
+from server.sync.reports import Diff, Parked, Summary, TargetStatus, TicketDiff
 from server.sync.status import Statuses
 from server.sync.stores import Stores
 from server.sync.work import Allowed

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from server.store.sync_records import FollowedEvent
 from server.store.sync_targets import TargetState
 from server.sync.mapping import TargetSettings
-from server.sync.model import PARKED, Parked, State, TargetStatus, Workers
+from server.sync.model import PARKED, State
+from server.sync.reports import Parked, TargetStatus, Workers
 from server.sync.stores import Stores
 
 SERVED_WITHIN = 30.0

@@ -21,7 +21,7 @@ from server.sync.budget import open_target
 from server.sync.consumer import Consumer
 from server.sync.loop import TargetLoop
 from server.sync.mapping import TargetSettings
-from server.sync.model import TargetStatus
+from server.sync.reports import TargetStatus
 from server.sync.status import Statuses
 from server.sync.stores import Stores
 

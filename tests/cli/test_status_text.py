@@ -6,7 +6,8 @@ import pytest
 from server.cli.status_text import Outcomes, parked_lines, retried, status_lines, summary_lines
 from server.cli.table import columns_of
 from server.cli.terminal import Terminal
-from server.sync.model import Kind, Outcome, State, Summary, Workers
+from server.sync.model import Kind, Outcome, State
+from server.sync.reports import Summary, Workers
 from tests.rig.sync_samples import CONFLICT, CREATE, PARKED, STATUS, UPDATE, at, status
 
 pytestmark = pytest.mark.usefixtures("local_time")

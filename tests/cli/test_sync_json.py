@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from server.cli import sync_json
-from server.sync.model import Kind, Outcome, State, Summary
+from server.sync.model import Kind, Outcome, State
+from server.sync.reports import Summary
 from tests.rig.sync_samples import CREATE, DIFF, PARKED, PLAN, STATUS, UPDATE, plan
 
 ABOUT = {

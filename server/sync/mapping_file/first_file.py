@@ -5,8 +5,8 @@ In: a kind of targets. Out: TOML. Without changes it says nothing; without the `
 
 import re
 
-from server.sync.kinds import TargetKind
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.kinds import TargetKind
+from server.sync.mapping_file.target_reader import GENERAL
 
 _HEAD = """\
 # What is kept in other ticketing systems, and how: docs/sync.md explains it.

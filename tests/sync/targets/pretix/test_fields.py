@@ -7,7 +7,7 @@ import pytest
 from server.model import TicketId
 from server.sync.mapping import Rule
 from server.sync.model import Fields, Reason, TargetEvent, Unfit, Value, Wanted, WantedOption
-from server.sync.targets.pretix_fields import (
+from server.sync.targets.pretix.fields import (
     Languages,
     any_text,
     fit,

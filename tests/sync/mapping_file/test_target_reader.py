@@ -5,8 +5,8 @@ import pytest
 from pydantic import SecretStr
 
 from server.sync.mapping import Mode, OnDelete, Quota, TargetSettings
-from server.sync.mapping_file import load
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.file import load
+from server.sync.mapping_file.target_reader import GENERAL
 from tests.rig.sync_file import ENVIRON, HTTP, PRETIX, SECRET, TOKEN, faults_of, target_of
 
 EVENT = "0B5F1A2E-4444-4444-8444-00000000E001"

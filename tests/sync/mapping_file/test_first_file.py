@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from server.sync.first_file import first_file
-from server.sync.kinds import TargetKind, kinds
-from server.sync.mapping_file import load
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.file import load
+from server.sync.mapping_file.first_file import first_file
+from server.sync.mapping_file.kinds import TargetKind, kinds
+from server.sync.mapping_file.target_reader import GENERAL
 from tests.rig.sync_file import SECRET
 
 KINDS = sorted(kinds())

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from server.errors import NotStarted
 from server.sync.definition import FIELDS, OPTION_FIELDS
 from server.sync.mapping import CONVERTERS, Mode, OnDelete, Quota
-from server.sync.mapping_file import load, write_first
-from server.sync.rule_reader import KEYS
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.file import load, write_first
+from server.sync.mapping_file.rule_reader import KEYS
+from server.sync.mapping_file.target_reader import GENERAL
 from tests.rig.json_samples import paths
 from tests.rig.sync_file import ENVIRON, HTTP, PRETIX, SECRET, TOKEN, faults_of, target_of, targets_of
 

@@ -14,10 +14,10 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import SecretStr
 
 from server.query import LONGEST_NAME
-from server.sync.faults import Faults, did_you_mean, quoted
-from server.sync.kinds import TargetKind
 from server.sync.mapping import Mode, OnDelete, Quota, TargetSettings
-from server.sync.mapping_reader import with_mapping
+from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
+from server.sync.mapping_file.fields_reader import with_mapping
+from server.sync.mapping_file.kinds import TargetKind
 from server.sync.targets.addresses import is_public
 from server.wire import guid
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from server.sync.targets import KINDS
 
-_FOLDER = Path(__file__).parent / "targets"
+_FOLDER = Path(__file__).parent.parent / "targets"
 
 
 @dataclass(frozen=True, slots=True)
