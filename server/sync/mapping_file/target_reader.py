@@ -195,7 +195,7 @@ class TargetReader:
     def _own(self, kind: TargetKind) -> dict[str, Any]:
         found = {}
         for key in (*kind.settings, *sorted(kind.optional)):
-            value = self._table.get(key)
+            value = self._table.get(key, kind.further.get(key))
             if key == "url" or (value is None and key in kind.optional):
                 continue
             if value is None:

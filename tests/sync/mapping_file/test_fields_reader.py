@@ -13,7 +13,7 @@ from server.sync.model import Wanted
 from tests.rig.sync_file import HTTP, PRETIX, faults_of, target_of
 
 SAMPLES: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parent.parent / "samples" / "definitions.json").read_text()
+    (Path(__file__).parents[2] / "samples" / "definitions.json").read_text()
 )
 SHIPPED = {"pretix": PRETIX, "http": HTTP}
 

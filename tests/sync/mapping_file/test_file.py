@@ -227,7 +227,7 @@ def test_first_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_file_of_the_guide(tmp_path: Path) -> None:
     """The file in docs/sync.md is right, and its page names every setting, every way to a value, and every field."""
-    page = (Path(__file__).parent.parent.parent / "docs" / "sync.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "sync.md").read_text()
     [text] = re.findall(r"```toml\n(.+?)```", page, re.DOTALL)
     path = tmp_path / "sync.toml"
     path.write_text(text)

@@ -65,7 +65,7 @@ def test_every_key_is_explained(kind: str) -> None:
         line.split(" =")[0].lstrip("#"): number for number, line in enumerate(lines) if re.match(r"#[a-z_]+ =", line)
     }
 
-    assert {*GENERAL, *one.settings, one.secret} - {"fields", "options", "left_out"} == set(settings)
+    assert {*GENERAL, *one.settings, *one.further, one.secret} - {"fields", "options", "left_out"} == set(settings)
     assert [] == [
         key
         for key, number in settings.items()
@@ -78,7 +78,7 @@ def test_every_key_is_explained(kind: str) -> None:
 
 def test_kind_without_anything() -> None:
     """A kind without secret, settings and mapping has a first file too."""
-    one = TargetKind("x", "", None, frozenset(), False, {}, frozenset(), {}, {}, {}, {}, {})
+    one = TargetKind("x", "", None, frozenset(), False, {}, frozenset(), {}, {}, {}, {}, {}, {})
     table = tomllib.loads(switched_on(first_file(one)))["targets"]["x-main"]
 
     assert {*GENERAL} - {"fields", "options", "left_out"} == set(table)

@@ -26,7 +26,7 @@ def test_settings_of_a_target(tmp_path: Path) -> None:
     found = target_of(tmp_path, PRETIX)
 
     assert ("main", "pretix", "https://tickets.example.org") == (found.name, found.kind, found.url)
-    assert (TOKEN, {"organizer": "wixorg"}) == (found.secret.get_secret_value(), found.own)
+    assert (TOKEN, {"organizer": "wixorg", "language": "en"}) == (found.secret.get_secret_value(), found.own)
     assert {"spring-gala": "ev1"} == found.events
     assert (Mode.APPLY, Quota.LIMIT, OnDelete.DEACTIVATE) == (found.mode, found.quota, found.on_delete)
     assert (3, 300, False, False) == (
@@ -51,7 +51,7 @@ mode = "observe"
 quota = "unsold"
 on_delete = "delete"
 max_deactivate = 0
-requests_per_minute = 1
+requests_per_minute = 30
 allow_http = true
 allow_private = true
 [targets.old-shop-2.events]
@@ -62,7 +62,7 @@ allow_private = true
 
     assert ("old-shop-2", "http", "http://10.0.0.7:8080/tickets/") == (found.name, found.kind, found.url)
     assert (Mode.OBSERVE, Quota.UNSOLD, OnDelete.DELETE) == (found.mode, found.quota, found.on_delete)
-    assert (0, 1, True, True) == (
+    assert (0, 30, True, True) == (
         found.max_deactivate,
         found.requests_per_minute,
         found.allow_http,

@@ -44,7 +44,7 @@ class Pretix:
     abilities = Abilities(parallel=1, changes_options=False, deletes=True)
 
     def __init__(self, settings: TargetSettings, pay: Pay, *, within: float = WITHIN) -> None:
-        self._languages = Languages.of(settings.rules, settings.options)
+        self._languages = Languages.of(settings.rules, settings.options, str(settings.own.get("language", "en")))
         self._api = Api(settings, pay, within)
         self._items = Items(self._api)
         self._quotas = Quotas(self._api)
