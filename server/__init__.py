@@ -2,7 +2,7 @@
 
  Wix ──POST──▶ webhook ─┐                                     ┌▶ pub/sub ─▶ hub ─▶ live ─▶ <ticket-counter>
                         ├▶ [schedule] ─▶ refresh ─▶ snapshots ┤
-   viewer, clock ───────┘               re-reads Wix          └▶ [changes]
+   viewer, clock ───────┘               re-reads Wix          └▶ [changes] ─▶ sync ─▶ other ticketing systems
 
 A webhook is only a hint to read again; what Wix answers to a later read is the truth; storing and announcing are one
 step; viewers get whole counters, and the newest wins.
@@ -27,7 +27,7 @@ Where things are:
   supervisor.py       `web --processes`: starts children, restarts one that dies with back-off, ends them in order
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   web.py              builds the web process: routes, hub, feed, admission
-  worker.py           builds the worker process: refresh and what it needs
+  worker.py           builds the worker process: refresh, and sync where sync.toml names a target
   watch.py            `ticket-counter watch`: prints counters, and `unknown` when one can no longer be verified
   valkey.py           the embedded Valkey: lock files, start, stop
   settings.py         the environment and .env, validated once, all faults reported together
@@ -76,30 +76,37 @@ Where things are:
     faults.py         pauses a site after a fault of Wix
     silence.py        warns when stock falls and no webhook arrives
 
-  sync/                ticket definitions kept one to one in another ticketing system
-    mapping.py         which field of a target gets what; all settings of a target
-    mapping_file.py    reads sync.toml: all its faults at once
-    target_reader.py   one target of sync.toml: settings, address, secret
-    mapping_reader.py  its mapping: what is mapped, what is left out
-    rule_reader.py     how one field gets its value
-    first_file.py      the first sync.toml, with every setting explained
-    kinds.py           the kinds of targets: their own settings, and the shipped mappings (targets/*.toml)
-    faults.py          what is wrong in sync.toml, each with its line
-    toml_lines.py      the line of each key of a TOML text
-    definition.py      a ticket definition in the words that a mapping may use
-    model.py           what a ticket should be, what a target has, what a plan does, as values
-    conformance/       what every target must pass; check.py expectation.py bench.py samples.py say what a check is
-      records.py       create, find, list, take off sale, delete
-      ids.py           the Wix id that each record bears
-      values.py        fields, limits, options, texts, prices, times
-      stops.py         a process that ends, a lost lease, a spent budget
-      faults.py        answers that are lost, late, unreadable or refused
-      suite.py         all of these
-      run.py           `sync conformance`: all checks that can be made of a system behind a URL
-      wire.py          what docs/http-target.md asks of it
-      http_bench.py    that system as the checks see it
-      signed.py        requests that are signed, rightly and wrongly
-      table.py         the tables of docs/adding-a-target.md
+  sync/               keeps ticket definitions one to one in other ticketing systems; its __init__.py is its map
+    syncer.py         all of sync in one worker process
+    service.py        what the commands do
+    consumer.py       changes mark tickets as due
+    audit.py          compares whole events from time to time, and marks what differs
+    loop.py           claims due tickets of one target
+    applier.py        brings one ticket to a target
+    work.py           one ticket on its way
+    finder.py         finds what a target has of a ticket
+    plan.py           what to do about a ticket: a pure function
+    writer.py         writes that
+    planner.py        compares a whole event, for plans and audits
+    deactivations.py  how many records may be taken off sale by themselves
+    target_faults.py  what a fault of a target means: who waits, and for how long
+    budget.py         the budget of requests to a target
+    status.py         the status of each target
+    mapped_events.py  which event of a target belongs to which event of Wix
+    applied.py        what was applied last, as it is remembered
+    stores.py         the stores of sync, together
+    followed_sites.py  the sites of which a target follows an event
+    stopping.py       the end of the process, as loops wait for it
+    mapping.py        which field of a target gets what, and the other settings of a target
+    definition.py     a ticket definition in the words that a mapping may use
+    model.py          what a ticket should be, what a target has, what a plan does, as values
+    reports.py        what commands show, as values
+    mapping_file/     reads sync.toml: file.py first_file.py target_reader.py fields_reader.py rule_reader.py kinds.py faults.py
+                      toml_lines.py
+    targets/          the ticketing systems: target.py (what sync needs of one) http.py http_json.py signature.py calls.py addresses.py
+      pretix/         pretix: target.py items.py quotas.py options.py fields.py work.py api.py
+    conformance/      what every target must pass: check.py expectation.py bench.py samples.py suite.py records.py ids.py values.py
+                      stops.py faults.py run.py wire.py http_bench.py signed.py table.py
 
   wix/                Wix's API and its webhooks
     client.py         what is read: ticket definitions, events

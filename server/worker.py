@@ -17,7 +17,7 @@ from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
 from server.sync.mapping import TargetSettings
-from server.sync.mapping_file import load
+from server.sync.mapping_file.file import load
 from server.sync.syncer import Syncer
 from server.wix.client import Wix
 

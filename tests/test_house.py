@@ -40,12 +40,14 @@ UNTESTED = {
     "sandbox/errors.py": "a tree of names; each is raised in the tests of the modules that raise it",
     "sandbox/observer.py": "a protocol without code",
     "server/errors.py": "a tree of names; each is raised in the tests of those who raise it",
-    "server/sync/targets/pretix.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
-    "server/sync/targets/pretix_api.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
-    "server/sync/targets/pretix_items.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
-    "server/sync/targets/pretix_options.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
-    "server/sync/targets/pretix_quotas.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
-    "server/sync/targets/pretix_work.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
+    "server/sync/stores.py": "a bundle of stores, without code of its own",
+    "server/sync/targets/target.py": "a protocol without code",
+    "server/sync/targets/pretix/target.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
+    "server/sync/targets/pretix/api.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
+    "server/sync/targets/pretix/items.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
+    "server/sync/targets/pretix/options.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
+    "server/sync/targets/pretix/quotas.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
+    "server/sync/targets/pretix/work.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
 }
 """Sources without a test file of their own, and why."""
 

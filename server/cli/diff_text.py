@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from server.cli import table, values
 from server.cli.plan_text import View
-from server.sync.model import NOT_KNOWN, Diff, FieldChange, Kind, TicketDiff
+from server.sync.model import NOT_KNOWN, FieldChange, Kind
+from server.sync.reports import Diff, TicketDiff
 
 Row = tuple[str, str, str, str, str]
 

@@ -9,7 +9,8 @@ from itertools import zip_longest
 from server.cli import table, values
 from server.cli.plan_text import COLOURS, SYMBOLS, WORD_WIDTH, cure, kinds, short_name
 from server.cli.terminal import Terminal
-from server.sync.model import Kind, Operation, Outcome, Parked, State, Summary, TargetStatus, Workers
+from server.sync.model import Kind, Operation, Outcome, State
+from server.sync.reports import Parked, Summary, TargetStatus, Workers
 
 COLUMNS = ("target", "equal", "answers", "due", "oldest", "parked", "conflicts", "audit", "state")
 NUMBERS = frozenset({3, 5, 6})

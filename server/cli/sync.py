@@ -18,9 +18,10 @@ from server.cli.sync_conformance import conformance
 from server.cli.terminal import Terminal, write
 from server.cli.values import Meaning
 from server.settings import Settings
-from server.sync import mapping_file
 from server.sync.mapping import Mode, TargetSettings
-from server.sync.model import Diff, Kind, Outcome, Plan, State
+from server.sync.mapping_file import file as mapping_file
+from server.sync.model import Kind, Outcome, Plan, State
+from server.sync.reports import Diff
 
 DIFFERENT, PERSON_NEEDED = 3, 4
 

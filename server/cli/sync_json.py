@@ -9,20 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from server.sync.definition import iso
-from server.sync.model import (
-    Diff,
-    FieldChange,
-    Missing,
-    Operation,
-    OptionChange,
-    Outcome,
-    Parked,
-    Plan,
-    Summary,
-    TargetStatus,
-    TicketDiff,
-    Value,
-)
+from server.sync.model import FieldChange, Missing, Operation, OptionChange, Outcome, Plan, Value
+from server.sync.reports import Diff, Parked, Summary, TargetStatus, TicketDiff
 
 FORMAT = 1
 """Raised when a member changes its meaning or goes; new ones may come without."""
@@ -66,6 +54,7 @@ def summary(found: Summary, about: Plan) -> Json:
         "open": len(found.open),
         "person_needed": found.person_needed,
         "seconds": round(found.seconds, 3),
+        "workers": str(found.workers),
     }
 
 
@@ -106,6 +95,7 @@ def status(found: Iterable[TargetStatus]) -> Json:
                 "paused_for": one.paused_for,
                 "events": list(one.events),
                 "limited": list(one.limited),
+                "workers": str(one.workers),
             }
             for one in found
         ]

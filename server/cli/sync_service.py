@@ -11,8 +11,8 @@ from server.model import TicketId
 from server.redis.client import RedisClient, Use
 from server.settings import Settings, environment
 from server.store.schedule import Schedule
-from server.sync import mapping_file
 from server.sync.mapping import TargetSettings
+from server.sync.mapping_file import file as mapping_file
 from server.sync.service import Sync
 from server.wire import guid
 

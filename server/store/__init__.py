@@ -175,6 +175,9 @@ tc:{sync:TARGET}:state    hash      a target of sync
   served_digest           the digest of the settings with which it does
   by                      sync_targets.py
   expires                 never; removed: never
+tc:{sync:TARGET}:sites    set       the sites of which an event is followed at a target
+  by                      sync_records.py
+  expires                 never; removed: never
 tc:{sync:TARGET}:budget   hash      the budget of a target of sync
   at, paid_at             when the last request that was paid for may be sent, and when it was paid for
   by                      sync_pay.lua

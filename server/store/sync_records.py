@@ -98,6 +98,11 @@ class Records:
         """Follow an event from now on."""
         await self.change_event(site, target, event.event, **{**asdict(event), "notes": list(event.notes)})
         await self.redis.do("SADD", self.keys.sync(site, target, "events"), event.event)
+        await self.redis.do("SADD", self.keys.target(target, "sites"), site)
+
+    async def sites(self, target: str) -> frozenset[SiteId]:
+        """The sites of which an event is followed at a target."""
+        return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", self.keys.target(target, "sites")))
 
     async def change_event(self, site: SiteId, target: str, event: EventId, /, **changes: Any) -> None:
         """Change some of what is remembered of an event; other processes may change the rest at the same time."""

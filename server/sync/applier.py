@@ -111,7 +111,10 @@ class Applier:
             await self.planner.ask_for(site, [ticket])
             return Settled(Outcome(nothing, State.DUE, "not read from Wix yet"), READ_AGAIN)
         followed = (await self.stores.records.followed(site, name)).get(event.event)
-        if followed and (wait := followed.wait_until - self._clock()) > 0 and allowed is NOTHING_MORE:
+        if followed is None and not allowed.by_person:
+            # An apply that was interrupted leaves its ticket to the person who runs it again.
+            return Settled(Outcome(nothing, State.DUE, "its event is followed after its first apply"))
+        if followed and (wait := followed.wait_until - self._clock()) > 0 and not allowed.by_person:
             return Settled(Outcome(nothing, State.DUE, followed.error), wait)
         work = Work(site, ticket, event, followed, memory, leases, allowed)
         return await self._bring_known(work, stored)

@@ -4,7 +4,6 @@ In: followed events. Out: due tickets, and what is remembered of those that are 
 are spread over time, so that a change of a ticket does not wait behind them.
 """
 
-import asyncio
 from collections.abc import Callable, Collection
 
 from server import logs, metrics
@@ -14,14 +13,18 @@ from server.model import EventId, SiteId, TicketId
 from server.store.sync_records import FollowedEvent, StoredRecord
 from server.sync.applied import applied_json
 from server.sync.applier import Applier
+from server.sync.followed_sites import FollowedSites
 from server.sync.mapped_events import MappedEvent
 from server.sync.model import PARKED, Deleted, State, Wanted
 from server.sync.planner import Compared, Comparison
+from server.sync.stopping import Stopping
 
 EVERY = 3600.0
 """Seconds between two audits of an event."""
-LOOK_EVERY = 2.0
-"""Seconds between two looks for an event whose audit is due."""
+LOOK_EVERY, LOST_EVERY = 2.0, 30.0
+"""Seconds between two looks for an event whose audit is due, and for one that was applied and is not followed any more."""
+AFTER_BUG = 30.0
+"""Seconds until the next look after an error that is a bug."""
 SPREAD = 0.5
 """Seconds between the due times of two tickets that an audit marks."""
 
@@ -43,7 +46,9 @@ class Audit:
         self.settings = applier.settings
         self.stores = applier.stores
         self._every = every
-        self._sites = sites
+        self._known = sites
+        self._sites = FollowedSites(self.settings.name, self.stores.records, sites, clock)
+        self._look_for_lost_at = 0.0
         self._clock = clock
         # Events that were found not to be followed, until when that is believed.
         self._not_followed: dict[tuple[SiteId, EventId], float] = {}
@@ -51,42 +56,49 @@ class Audit:
         self._compared_settings = False
         self._failed = RepeatedWarning(log, "audit_failed")
 
-    async def run(self, stopping: asyncio.Event) -> None:
+    async def run(self, stopping: Stopping) -> None:
         """Audit until *stopping* is set."""
         while not stopping.is_set():
+            wait = LOOK_EVERY
             try:
                 await self.look()
-            except RedisUnavailable as error:
-                self._failed.warn("redis", target=self.settings.name, error=str(error))
-            except TargetError as error:
-                self._failed.warn("target", target=self.settings.name, error=str(error))
+            except (RedisUnavailable, TargetError) as error:
+                self._failed.warn("look", target=self.settings.name, error=str(error))
+            except Exception:
+                # A bug here must not stop the counter, which this process serves too.
+                log.exception("sync_bug", target=self.settings.name)
+                wait = AFTER_BUG
             else:
-                self._failed.resolved("redis", target=self.settings.name)
-                self._failed.resolved("target", target=self.settings.name)
-            try:
-                async with asyncio.timeout(LOOK_EVERY):
-                    await stopping.wait()
-            except TimeoutError:
-                pass
+                self._failed.resolved("look", target=self.settings.name)
+            await stopping.within(wait)
 
     async def look(self) -> None:
         """Audit the events whose audit is due. Raises RedisUnavailable, TargetError."""
         state = await self.stores.targets.read(self.settings.name)
         if state.paused is not None or state.wait_until > self._clock():
             return
-        if not self._compared_settings and self._sites():
+        if not self._compared_settings and self._known():
             if state.digest != self.settings.digest:
                 await self._try_parked_again()
                 await self.stores.targets.set_digest(self.settings.name, self.settings.digest)
             self._compared_settings = True
-        for site in self._sites():
+        for site in await self._sites():
             followed = await self.stores.records.followed(site, self.settings.name)
             for event in await self.applier.events.all(site):
                 known = followed.get(event.event)
-                if known is None:
-                    await self._follow_if_applied(event)
-                elif self._clock() - known.audit_at >= self._every and known.wait_until <= self._clock():
+                if known and self._clock() - known.audit_at >= self._every and known.wait_until <= self._clock():
                     await self._audit(event, known)
+        if self._clock() >= self._look_for_lost_at:
+            for site in sorted(self._known()):
+                await self._look_for_lost(site)
+            self._look_for_lost_at = self._clock() + LOST_EVERY
+
+    async def _look_for_lost(self, site: SiteId) -> None:
+        """Look for events that the file names and that are not followed, though they were applied once."""
+        followed = await self.stores.records.followed(site, self.settings.name)
+        for event in await self.applier.events.all(site):
+            if event.event not in followed:
+                await self._follow_if_applied(event)
 
     async def record(self, comparison: Comparison) -> None:
         """Remember what a comparison has found equal."""
@@ -163,7 +175,7 @@ class Audit:
 
     async def _try_parked_again(self) -> None:
         """The mapping or the credentials have changed: that may have been what was wrong."""
-        for site in self._sites():
+        for site in sorted(self._known()):
             states = await self.stores.records.states(site, self.settings.name)
             waiting = [ticket for ticket, (state, _) in states.items() if state in PARKED or state == State.CONFLICT]
             await self.stores.due.mark(site, self.settings.name, waiting)

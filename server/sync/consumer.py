@@ -4,7 +4,6 @@ In: the stream of changes of each site, and for targets that follow the remainin
 change that is read twice, late or in another order is only one more mark.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 
@@ -14,8 +13,10 @@ from server.logs import RepeatedWarning
 from server.model import EventId, SiteId, TicketId
 from server.store.changes import Changes, Log
 from server.store.sync_records import FollowedEvent
+from server.sync.followed_sites import FollowedSites
 from server.sync.mapped_events import MappedEvents
 from server.sync.mapping import Quota, TargetSettings
+from server.sync.stopping import Stopping
 from server.sync.stores import Stores
 
 POLL_EVERY = 0.5
@@ -23,6 +24,8 @@ POLL_EVERY = 0.5
 AT_ONCE = 500
 RECLAIM_EVERY, RECLAIM_IDLE = 30.0, 10.0
 """Seconds between two take-overs of entries that a process took and did not acknowledge, and after which it counts as dead."""
+AFTER_BUG = 5.0
+"""Seconds until the next round after an error that is a bug."""
 RELOAD_EVERY = 2.0
 """Seconds for which the followed events are remembered."""
 STOCK_AFTER = 3.0
@@ -49,29 +52,41 @@ class Consumer:
         self.changes = Changes(stores.redis, GROUP, CONSUMER)
         self.history = Log(stores.redis, "history", GROUP, CONSUMER)
         self._events = {name: MappedEvents(one, stores.definitions) for name, one in targets.items()}
-        self._sites = sites
+        self._sites = {name: FollowedSites(name, stores.records, sites, clock) for name in targets}
         self._clock = clock
         self._followed: dict[SiteId, tuple[float, dict[str, set[EventId]]]] = {}
         self._reclaim_at: dict[SiteId, float] = {}
         self._unavailable = RepeatedWarning(log, "store_unavailable")
 
-    async def run(self, stopping: asyncio.Event) -> None:
+    async def run(self, stopping: Stopping) -> None:
         """Mark until *stopping* is set."""
         while not stopping.is_set():
-            full = False
-            for site in self._sites():
-                try:
-                    full |= await self.poll(site)
-                except RedisUnavailable as error:
-                    self._unavailable.warn(site, site=site, error=str(error))
-                else:
-                    self._unavailable.resolved(site, site=site)
-            if not full:
-                try:
-                    async with asyncio.timeout(POLL_EVERY):
-                        await stopping.wait()
-                except TimeoutError:
-                    pass
+            wait = POLL_EVERY
+            try:
+                if await self._poll_all():
+                    wait = 0.0
+            except RedisUnavailable as error:
+                self._unavailable.warn("sites", error=str(error))
+            except Exception:
+                # A bug here must not stop the counter, which this process serves too.
+                log.exception("sync_bug")
+                wait = AFTER_BUG
+            else:
+                self._unavailable.resolved("sites")
+            await stopping.within(wait)
+
+    async def _poll_all(self) -> bool:
+        """Poll each site of which an event is followed; answers whether there may be more."""
+        sites = {site for followed in self._sites.values() for site in await followed()}
+        full = False
+        for site in sorted(sites):
+            try:
+                full |= await self.poll(site)
+            except RedisUnavailable as error:
+                self._unavailable.warn(site, site=site, error=str(error))
+            else:
+                self._unavailable.resolved(site, site=site)
+        return full
 
     async def poll(self, site: SiteId) -> bool:
         """Read what is new of one site, once; answers whether there may be more. Raises RedisUnavailable."""

@@ -14,6 +14,8 @@ from server.logs import RepeatedWarning
 from server.model import SiteId
 from server.store.leases import ASK_EVERY
 from server.sync.applier import Applier
+from server.sync.followed_sites import FollowedSites
+from server.sync.stopping import Stopping
 
 POLL_EVERY = 0.5
 """Seconds between two looks for due tickets."""
@@ -32,18 +34,18 @@ class TargetLoop:
         self.applier = applier
         self.settings = applier.settings
         self.stores = applier.stores
-        self._sites = sites
+        self._sites = FollowedSites(self.settings.name, self.stores.records, sites, clock)
         self._clock = clock
         self._last_site = SiteId("")
         self._unavailable = RepeatedWarning(log, "store_unavailable")
 
-    async def run(self, stopping: asyncio.Event) -> None:
+    async def run(self, stopping: Stopping) -> None:
         """Bring tickets until *stopping* is set, and end after those in hand."""
         async with asyncio.TaskGroup() as group:
             for number in range(self.applier.target.abilities.parallel):
                 group.create_task(self._bring_all(number, stopping), name=f"sync: {self.settings.name} {number}")
 
-    async def _bring_all(self, number: int, stopping: asyncio.Event) -> None:
+    async def _bring_all(self, number: int, stopping: Stopping) -> None:
         while not stopping.is_set():
             try:
                 wait = await self.bring_next(number)
@@ -60,11 +62,7 @@ class TargetLoop:
             else:
                 self._unavailable.resolved("redis", target=self.settings.name)
             if wait > 0:
-                try:
-                    async with asyncio.timeout(wait):
-                        await stopping.wait()
-                except TimeoutError:
-                    pass
+                await stopping.within(wait)
 
     async def bring_next(self, number: int = 0) -> float:
         """Bring the ticket that is longest due; answers for how many seconds to wait before the next. Raises what `run` handles."""
@@ -94,7 +92,7 @@ class TargetLoop:
     async def _next_site(self) -> tuple[SiteId | None, float]:
         """A site of which something is due, or how long nothing will be."""
         soonest = POLL_EVERY
-        sites = sorted(self._sites())
+        sites = await self._sites()
         # Each site has its turn, however much is due of another.
         after = bisect_right(sites, self._last_site)
         for site in (*sites[after:], *sites[:after]):

@@ -22,20 +22,9 @@ from server.sync.audit import Audit
 from server.sync.budget import open_target
 from server.sync.mapped_events import MappedEvent
 from server.sync.mapping import Mode, TargetSettings
-from server.sync.model import (
-    Diff,
-    Kind,
-    Operation,
-    Outcome,
-    Parked,
-    Plan,
-    Reason,
-    State,
-    Summary,
-    TargetStatus,
-    TicketDiff,
-)
+from server.sync.model import Kind, Operation, Outcome, Plan, Reason, State
 from server.sync.planner import Comparison
+from server.sync.reports import Diff, Parked, Summary, TargetStatus, TicketDiff
 from server.sync.status import Statuses
 from server.sync.stores import Stores
 from server.sync.work import Allowed
@@ -123,7 +112,7 @@ class Sync:
             )
         outcomes: list[Outcome] = []
         for operation in plan.operations:
-            allowed = Allowed(adopt, operation.ticket in replace, may_deactivate)
+            allowed = Allowed(True, adopt, operation.ticket in replace, may_deactivate)
             if operation.reason is Reason.COPIED:
                 outcome = Outcome(operation, State.CONFLICT, operation.text, operation.record)
             else:
@@ -183,7 +172,7 @@ class Sync:
                     await applier.target.mark(event.target_event, other, None, lease.extend)
             if not chosen.ticket:
                 await applier.target.mark(event.target_event, chosen, id_, lease.extend)
-        return await self._bring(applier, site, id_, Allowed(adopt=True))
+        return await self._bring(applier, site, id_, Allowed(by_person=True, adopt=True))
 
     async def pause(self, target: str, reason: str) -> None:
         """Write nothing to a target until `resume`; what changes meanwhile stays due."""

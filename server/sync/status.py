@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from server.store.sync_records import FollowedEvent
 from server.store.sync_targets import TargetState
 from server.sync.mapping import TargetSettings
-from server.sync.model import PARKED, Parked, State, TargetStatus, Workers
+from server.sync.model import PARKED, State
+from server.sync.reports import Parked, TargetStatus, Workers
 from server.sync.stores import Stores
 
 SERVED_WITHIN = 30.0
@@ -71,7 +72,7 @@ class Statuses:
         """What is parked or in conflict at one target, or at all, oldest first."""
         found = []
         for name in [target] if target else self.targets:
-            for site in sorted(await self.stores.schedule.sites()):
+            for site in sorted(await self.stores.records.sites(name)):
                 for ticket, (state, _) in (await self.stores.records.states(site, name)).items():
                     if state not in PARKED and state != State.CONFLICT:
                         continue
@@ -90,7 +91,7 @@ class Statuses:
 
     async def _sum(self, name: str) -> _Sum:
         found = _Sum()
-        for site in sorted(await self.stores.schedule.sites()):
+        for site in sorted(await self.stores.records.sites(name)):
             backlog = await self.stores.due.backlog(site, name)
             found.due += backlog.due
             if backlog.oldest is not None:

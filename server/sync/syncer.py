@@ -21,8 +21,9 @@ from server.sync.budget import open_target
 from server.sync.consumer import Consumer
 from server.sync.loop import TargetLoop
 from server.sync.mapping import TargetSettings
-from server.sync.model import TargetStatus
+from server.sync.reports import TargetStatus
 from server.sync.status import Statuses
+from server.sync.stopping import Stopping
 from server.sync.stores import Stores
 
 MEASURE_EVERY = 10.0
@@ -51,7 +52,7 @@ class Syncer:
             for settings in targets.values()
         ]
         self._sites = sites
-        self._stopping = asyncio.Event()
+        self._stopping = Stopping()
         self._statuses = Statuses(targets, self.stores, clock=self._clock)
         self._reminded: dict[str, float] = {}
 
@@ -90,11 +91,9 @@ class Syncer:
                     self._show(await self._statuses.of(name))
             except RedisUnavailable:
                 log.debug("store_unavailable")
-            try:
-                async with asyncio.timeout(MEASURE_EVERY):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
+            except Exception:
+                log.exception("sync_bug")
+            await self._stopping.within(MEASURE_EVERY)
 
     def _show(self, status: TargetStatus) -> None:
         metrics.sync_due.labels(status.name).set(status.due)

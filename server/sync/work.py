@@ -13,8 +13,9 @@ from server.sync.stores import Stores
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a person has allowed beyond what happens by itself."""
+    """What a person has allowed beyond what happens by itself; `by_person`: also at an event that is not followed yet."""
 
+    by_person: bool = False
     adopt: bool = False
     replace: bool = False
     deactivate: bool = False

@@ -6,7 +6,8 @@ from server.cli.diff_text import diff_lines
 from server.cli.plan_text import View
 from server.cli.table import columns_of
 from server.cli.terminal import Terminal
-from server.sync.model import NOT_KNOWN, Diff, Kind, OptionChange, TicketDiff
+from server.sync.model import NOT_KNOWN, Kind, OptionChange
+from server.sync.reports import Diff, TicketDiff
 from tests.rig.sync_samples import DIFF, MEANING, NOW, change, plan
 
 pytestmark = pytest.mark.usefixtures("local_time")

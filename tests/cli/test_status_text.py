@@ -6,7 +6,8 @@ import pytest
 from server.cli.status_text import Outcomes, parked_lines, retried, status_lines, summary_lines
 from server.cli.table import columns_of
 from server.cli.terminal import Terminal
-from server.sync.model import Kind, Outcome, State, Summary
+from server.sync.model import Kind, Outcome, State
+from server.sync.reports import Summary, Workers
 from tests.rig.sync_samples import CONFLICT, CREATE, PARKED, STATUS, UPDATE, at, status
 
 pytestmark = pytest.mark.usefixtures("local_time")
@@ -158,6 +159,9 @@ def test_summary() -> None:
         summary_lines(Summary({Kind.UPDATE: 1, Kind.CREATE: 2}, (), 1.9), "shop")
     )
     assert ["Nothing was to be done, in 0.2 s.", further] == list(summary_lines(Summary({}, (), 0.2), "shop"))
+    for workers, says in ((Workers.NONE, "no worker runs"), (Workers.OTHER_SETTINGS, "restart")):
+        *_, last = summary_lines(Summary({}, (), 0.2, workers), "shop")
+        assert says in last
     assert [
         "Nothing was done, in 0.2 s.",
         "1 not done: `ticket-counter sync parked` and `sync plan` say why, and what to do.",

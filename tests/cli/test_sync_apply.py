@@ -62,7 +62,10 @@ async def test_apply_of_a_plan(sync_shop: SyncShop) -> None:
 
 
 async def test_apply_prints_each_operation(sync_shop: SyncShop) -> None:
-    """Without a terminal each operation is a line, then come the sum and what happens from then on; nothing is a bar."""
+    """Without a terminal each operation is a line, then come the sum and what happens from then on; nothing is a bar.
+
+    Here no worker follows, and that is what is said.
+    """
     status, out, errors = await sync_shop.run("apply", sync_shop.slug, "--yes")
 
     *lines, done, further = out.splitlines()
@@ -70,7 +73,7 @@ async def test_apply_prints_each_operation(sync_shop: SyncShop) -> None:
     assert "+ create      General admission   11111111-aaaa-4aaa-8aaa-000000000001   record 3" in lines
     assert done.startswith("Done: 8 create, in ")
     assert (
-        "Further changes in Wix are applied to box-office as they happen, by `ticket-counter serve` or `worker`."
+        "box-office: no worker runs, so changes in Wix are not applied: start `ticket-counter serve` or `worker`"
         == further
     )
 

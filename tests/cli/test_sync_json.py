@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from server.cli import sync_json
-from server.sync.model import Kind, Outcome, State, Summary
+from server.sync.model import Kind, Outcome, State
+from server.sync.reports import Summary
 from tests.rig.sync_samples import CREATE, DIFF, PARKED, PLAN, STATUS, UPDATE, plan
 
 ABOUT = {
@@ -80,6 +81,7 @@ def test_apply() -> None:
         "open": 1,
         "person_needed": True,
         "seconds": 1.235,
+        "workers": "run",
     } == summary
     assert {"type": "other_digest", **ABOUT, "person_needed": True} == sync_json.other_digest(PLAN)
 
@@ -123,6 +125,7 @@ def test_status() -> None:
         "paused_for": None,
         "events": ["e0000000-0000-4000-8000-000000000001"],
         "limited": [],
+        "workers": "run",
     } == first
     assert [None, 48.0] == [second["equal"], second["wait"]]
     assert ["moving", 259200.0] == [third["paused"], third["paused_for"]]

@@ -17,7 +17,7 @@ from server.errors import (
     TargetUnavailable,
     TargetUnsure,
 )
-from server.sync.targets.pretix import Pretix
+from server.sync.targets.pretix.target import Pretix
 from tests.rig.http_proxy import CUT_AFTER, Exchange, Fault, html, method, too_many, writes
 from tests.rig.pretix import META, PretixServers
 from tests.rig.pretix_target import MakeOnPretix, changed, free, option, wanted

@@ -4,7 +4,7 @@ import pytest
 
 from server.errors import TargetForbidden, TargetUnavailable, TargetUnsure
 from server.model import TicketId
-from server.sync.targets import pretix_items
+from server.sync.targets.pretix import items as pretix_items
 from tests.rig.http_proxy import Exchange, Fault
 from tests.rig.pretix import META, PretixServers
 from tests.rig.pretix_target import MakeOnPretix, OnPretix, changed, new_id, option, wanted

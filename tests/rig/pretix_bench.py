@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from server.sync.conformance.bench import Bench, Fault, Meter
-from server.sync.mapping_file import load
-from server.sync.targets.pretix import Pretix
+from server.sync.mapping_file.file import load
+from server.sync.targets.pretix.target import Pretix
 from tests.rig import http_proxy as proxies
 from tests.rig.http_proxy import CUT_AFTER, HttpProxy, too_many
 from tests.rig.pretix import META, PretixServer

@@ -17,7 +17,7 @@ from server.model import TicketId
 from server.sync.mapping import Rule, TargetSettings
 from server.sync.model import Applied, Kind, Operation, Record, TargetEvent, Unfit, Value, Wanted, WantedOption
 from server.sync.plan import Found, Rules, plan_ticket
-from server.sync.targets.pretix import Pretix
+from server.sync.targets.pretix.target import Pretix
 from tests.rig.http_proxy import Exchange, HttpProxy, http_proxy
 from tests.rig.pretix import PretixServer
 

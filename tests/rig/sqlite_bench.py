@@ -9,7 +9,7 @@ from typing import Any
 from docs.sqlite_target import SCHEMA, SqliteTarget
 from server.sync.conformance.bench import Bench, Meter
 from server.sync.mapping import TargetSettings
-from server.sync.mapping_file import load
+from server.sync.mapping_file.file import load
 
 
 def sqlite_settings(folder: Path) -> TargetSettings:

@@ -7,7 +7,7 @@ import pytest
 
 from server.errors import NotStarted
 from server.sync.mapping import TargetSettings
-from server.sync.mapping_file import load
+from server.sync.mapping_file.file import load
 
 TOKEN = "t0ken-of-pretix-abcdef"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

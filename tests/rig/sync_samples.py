@@ -13,21 +13,18 @@ import pytest
 from server.cli.values import Meaning
 from server.sync.model import (
     NOT_KNOWN,
-    Diff,
     FieldChange,
     Kind,
     Missing,
     Operation,
     OptionChange,
-    Parked,
     Plan,
     Reason,
     State,
     TargetEvent,
-    TargetStatus,
-    TicketDiff,
     Value,
 )
+from server.sync.reports import Diff, Parked, TargetStatus, TicketDiff
 
 SITE = "5f0e4d3c-1111-4111-8111-00000000b001"
 EVENT = "e0000000-0000-4000-8000-000000000001"

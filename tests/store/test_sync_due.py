@@ -211,7 +211,7 @@ async def test_extended_claim_keeps_ticket_and_marks(store: RedisClient, due: Du
     """An extended claim lasts LASTS seconds from then, and a mark before or after it is kept."""
     await due.mark(SITE_ID, TARGET, [A])
     claim = await claimed(due)
-    await due.mark(SITE_ID, TARGET, [A], 90)
+    await due.mark(SITE_ID, TARGET, [A], 1.5 * LASTS)
     await passes(store, LASTS - 1)
     claim = Claimed(SITE_ID, TARGET, A, claim.lease - round((LASTS - 1) * 1e6))
 

@@ -168,8 +168,10 @@ async def test_event_of_another_version(store: RedisClient, records: Records) ->
     await store.do("SADD", KEYS.sync(SITE_ID, TARGET, "events"), EVENT)
     key = KEYS.sync(SITE_ID, TARGET, "event", EVENT)
     await store.do("HSET", key, "target_event", '"gala"', "title", '"The gala"', "since", "1.5", "colour", '"red"')
+    found = await records.followed(SITE_ID, TARGET)
+    await store.do("HDEL", key, "colour")
 
-    assert {EVENT: FollowedEvent(EVENT, "gala", "The gala", 1.5)} == await records.followed(SITE_ID, TARGET)
+    assert {EVENT: FollowedEvent(EVENT, "gala", "The gala", 1.5)} == found
 
 
 # -- deactivations --

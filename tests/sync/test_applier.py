@@ -142,6 +142,16 @@ async def test_event_that_the_file_does_not_name_is_not_written(rig: ApplierRig)
     assert await rig.due_in(A) is None
 
 
+async def test_event_that_is_not_followed_is_left_to_a_person(rig: ApplierRig) -> None:
+    """What an interrupted first apply left is not gone on with by a worker, but by the person who runs it again."""
+    await rig.says(A)
+    await rig.flush()
+
+    assert (State.DUE, []) == ((await rig.bring(A)).state, rig.target.writes)
+    assert await rig.due_in(A) is None
+    assert State.EQUAL == (await rig.bring(A, Allowed(by_person=True))).state
+
+
 # -- decisions of a person --
 
 
@@ -317,6 +327,7 @@ async def test_lost_memory_is_rebuilt_without_a_write(rig: ApplierRig) -> None:
     await rig.bring(A)
     before, writes = await rig.memory(A), len(rig.target.writes)
     await rig.flush()
+    await rig.follow()
 
     assert State.EQUAL == (await rig.bring(A)).state
     after = await rig.memory(A)

@@ -48,6 +48,7 @@ async def test_audit_rebuilds_a_lost_memory_without_a_write(rig: ApplierRig) -> 
     audit = rig.audit()
 
     await audit.look()
+    rig.clock.advance(3)
     await audit.look()
 
     after = await rig.memory(A)

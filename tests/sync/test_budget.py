@@ -11,7 +11,7 @@ import pytest
 from server.redis.client import RedisClient, Use
 from server.store.sync_targets import Targets
 from server.sync.budget import Budget, open_target
-from server.sync.targets.pretix import Pretix
+from server.sync.targets.pretix.target import Pretix
 from tests.rig.applier_rig import SETTINGS
 
 

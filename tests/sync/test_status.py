@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from server.sync.model import State, TargetStatus, Workers
+from server.sync.model import State
+from server.sync.reports import TargetStatus, Workers
 from server.sync.status import Statuses
 from tests.rig.applier_rig import EVENT_ID, NAME, SETTINGS, SITE_ID, ApplierRig, ticket_id
 

@@ -4,18 +4,12 @@ target.py     the Protocol: what sync needs of one
 http.py       any system that takes our JSON (docs/http-target.md)
 http_json.py  that JSON, read and written
 signature.py  signs requests
-pretix.py     pretix, an open-source ticket shop (docs/pretix.md)
-pretix_fields.py   its fields: the form in which they are compared and written
-pretix_items.py    looks for items by the Wix id
-pretix_options.py  options as variations of an item
-pretix_quotas.py   the limit as the size of a quota
-pretix_work.py     each write of an item follows a look at it
-pretix_api.py      its REST API: lists that are whole, keys of repeated requests
+pretix/       pretix, an open-source ticket shop (docs/pretix.md)
 calls.py      HTTP calls: time limit, redirects, errors, metrics
 addresses.py  which addresses a target may be at
 
 Beside each target's file stands the TOML file of its kind: what its settings are, and its mapping where sync.toml has none
-(server/sync/kinds.py). docs/adding-a-target.md says how to add one.
+(server/sync/mapping_file/kinds.py). docs/adding-a-target.md says how to add one.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +20,7 @@ from server.sync.targets.target import Pay, Target
 
 CLASSES = {
     "http": "server.sync.targets.http:HttpTarget",
-    "pretix": "server.sync.targets.pretix:Pretix",
+    "pretix": "server.sync.targets.pretix.target:Pretix",
 }
 """Each kind of target with its class: a further kind is one line here."""
 

@@ -49,7 +49,7 @@ def test_one_file_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "sync.toml").write_text(toml)
     program = (
         "from pathlib import Path\n"
-        "from server.sync.mapping_file import load\n"
+        "from server.sync.mapping_file.file import load\n"
         "from server.sync.targets import KINDS\n"
         "settings = load(Path('sync.toml'), {})['box-office']\n"
         "print(*KINDS, type(KINDS[settings.kind](settings, None)).__name__, len(settings.rules))\n"

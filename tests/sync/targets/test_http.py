@@ -23,8 +23,8 @@ from server.errors import (
 )
 from server.model import EventId, TicketId
 from server.sync.definition import FIELDS, source
-from server.sync.kinds import kinds
 from server.sync.mapping import Quota, Rule, TargetSettings
+from server.sync.mapping_file.kinds import kinds
 from server.sync.model import Kind, Operation, Reason, Record, TargetEvent, Unfit, Wanted
 from server.sync.plan import Found, Rules, plan_ticket
 from server.sync.targets.http import HttpTarget

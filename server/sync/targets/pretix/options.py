@@ -9,8 +9,8 @@ from typing import Any
 
 from server.errors import TargetUnsure
 from server.sync.model import Fields, Kind, OptionChange, Wanted
-from server.sync.targets.pretix_fields import written
-from server.sync.targets.pretix_work import META, Work, deleted, variations, wix_id
+from server.sync.targets.pretix.fields import written
+from server.sync.targets.pretix.work import META, Work, deleted, variations, wix_id
 
 
 def body(id_: str, fields: Fields, languages: Mapping[str, str]) -> dict[str, Any]:

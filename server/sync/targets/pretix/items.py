@@ -8,9 +8,9 @@ import time
 
 from server.errors import TargetRefused, TargetUnsure
 from server.model import TicketId
-from server.sync.targets.pretix_api import Api, Json, Rows
-from server.sync.targets.pretix_fields import mark_of
-from server.sync.targets.pretix_work import wix_id
+from server.sync.targets.pretix.api import Api, Json, Rows
+from server.sync.targets.pretix.fields import mark_of
+from server.sync.targets.pretix.work import wix_id
 
 KNOWN = 60.0
 """Seconds for which a complete list proves that no item bears an id, unless a search finds one."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from server.errors import NotStarted
 from server.sync.definition import FIELDS, OPTION_FIELDS
 from server.sync.mapping import CONVERTERS, Mode, OnDelete, Quota
-from server.sync.mapping_file import load, write_first
-from server.sync.rule_reader import KEYS
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.file import load, write_first
+from server.sync.mapping_file.rule_reader import KEYS
+from server.sync.mapping_file.target_reader import GENERAL
 from tests.rig.json_samples import paths
 from tests.rig.sync_file import ENVIRON, HTTP, PRETIX, SECRET, TOKEN, faults_of, target_of, targets_of
 
@@ -227,7 +227,7 @@ def test_first_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_file_of_the_guide(tmp_path: Path) -> None:
     """The file in docs/sync.md is right, and its page names every setting, every way to a value, and every field."""
-    page = (Path(__file__).parent.parent.parent / "docs" / "sync.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "sync.md").read_text()
     [text] = re.findall(r"```toml\n(.+?)```", page, re.DOTALL)
     path = tmp_path / "sync.toml"
     path.write_text(text)

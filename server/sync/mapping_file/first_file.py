@@ -5,8 +5,8 @@ In: a kind of targets. Out: TOML. Without changes it says nothing; without the `
 
 import re
 
-from server.sync.kinds import TargetKind
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.kinds import TargetKind
+from server.sync.mapping_file.target_reader import GENERAL
 
 _HEAD = """\
 # What is kept in other ticketing systems, and how: docs/sync.md explains it.
@@ -30,6 +30,7 @@ _DEFAULTS = {
 
 _TABLE = re.compile(r"^\[(fields|options|left_out)\]$", re.MULTILINE)
 _OWN_TABLE = re.compile(r"^\[settings\]\n(.*?)\n(?=\[|\Z)", re.MULTILINE | re.DOTALL)
+_FURTHER_TABLE = re.compile(r"^\[further\]\n(.*?)\n(?=\[|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def first_file(kind: TargetKind, name: str | None = None) -> str:
@@ -48,6 +49,8 @@ def first_file(kind: TargetKind, name: str | None = None) -> str:
     further = [
         line for key, value in _DEFAULTS.items() for line in (f"# {_sentence(GENERAL[key])}.", f"{key} = {value}")
     ]
+    its = _FURTHER_TABLE.search(kind.text)
+    further = [*(its[1].strip().splitlines() if its else ()), *further]
     tables = _tables(kind, target)
     return _HEAD + "".join(f"{_off(line)}\n" for line in ["", *needed, "", *further, *tables])
 

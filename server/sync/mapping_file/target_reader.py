@@ -14,10 +14,10 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import SecretStr
 
 from server.query import LONGEST_NAME
-from server.sync.faults import Faults, did_you_mean, quoted
-from server.sync.kinds import TargetKind
 from server.sync.mapping import Mode, OnDelete, Quota, TargetSettings
-from server.sync.mapping_reader import with_mapping
+from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
+from server.sync.mapping_file.fields_reader import with_mapping
+from server.sync.mapping_file.kinds import TargetKind
 from server.sync.targets.addresses import is_public
 from server.wire import guid
 
@@ -195,7 +195,7 @@ class TargetReader:
     def _own(self, kind: TargetKind) -> dict[str, Any]:
         found = {}
         for key in (*kind.settings, *sorted(kind.optional)):
-            value = self._table.get(key)
+            value = self._table.get(key, kind.further.get(key))
             if key == "url" or (value is None and key in kind.optional):
                 continue
             if value is None:

@@ -5,8 +5,8 @@ import pytest
 from pydantic import SecretStr
 
 from server.sync.mapping import Mode, OnDelete, Quota, TargetSettings
-from server.sync.mapping_file import load
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.file import load
+from server.sync.mapping_file.target_reader import GENERAL
 from tests.rig.sync_file import ENVIRON, HTTP, PRETIX, SECRET, TOKEN, faults_of, target_of
 
 EVENT = "0B5F1A2E-4444-4444-8444-00000000E001"
@@ -26,7 +26,7 @@ def test_settings_of_a_target(tmp_path: Path) -> None:
     found = target_of(tmp_path, PRETIX)
 
     assert ("main", "pretix", "https://tickets.example.org") == (found.name, found.kind, found.url)
-    assert (TOKEN, {"organizer": "wixorg"}) == (found.secret.get_secret_value(), found.own)
+    assert (TOKEN, {"organizer": "wixorg", "language": "en"}) == (found.secret.get_secret_value(), found.own)
     assert {"spring-gala": "ev1"} == found.events
     assert (Mode.APPLY, Quota.LIMIT, OnDelete.DEACTIVATE) == (found.mode, found.quota, found.on_delete)
     assert (3, 300, False, False) == (
@@ -51,7 +51,7 @@ mode = "observe"
 quota = "unsold"
 on_delete = "delete"
 max_deactivate = 0
-requests_per_minute = 1
+requests_per_minute = 30
 allow_http = true
 allow_private = true
 [targets.old-shop-2.events]
@@ -62,7 +62,7 @@ allow_private = true
 
     assert ("old-shop-2", "http", "http://10.0.0.7:8080/tickets/") == (found.name, found.kind, found.url)
     assert (Mode.OBSERVE, Quota.UNSOLD, OnDelete.DELETE) == (found.mode, found.quota, found.on_delete)
-    assert (0, 1, True, True) == (
+    assert (0, 30, True, True) == (
         found.max_deactivate,
         found.requests_per_minute,
         found.allow_http,
@@ -95,7 +95,7 @@ def test_two_secrets_while_one_is_changed(tmp_path: Path) -> None:
         ('on_delete = "keep"', '8: on_delete is "keep"; it can be deactivate or delete'),
         ("max_deactivate = -1", "8: max_deactivate is a whole number from 0 to 10000"),
         ("max_deactivate = true", "8: max_deactivate is a whole number"),
-        ('requests_per_minute = "9"', "8: requests_per_minute is a whole number from 1 to 6000"),
+        ('requests_per_minute = "9"', "8: requests_per_minute is a whole number from 30 to 6000"),
         ("requests_per_minute = 0", "8: requests_per_minute is a whole number"),
         ('allow_http = "yes"', "8: allow_http is true or false, without quotes"),
         ("allow_private = 1", "8: allow_private is true or false"),

@@ -46,20 +46,20 @@ NO_DECIMALS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Languages:
-    """Which language of pretix's texts is ours, by the name of the field; "en" where the mapping does not say."""
+    """Which language of pretix's texts is ours, by the name of the field; that of the target where the mapping does not say."""
 
     items: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rules: Collection[Rule], options: Collection[Rule]) -> "Languages":
-        """Those of a mapping's rules."""
-        return cls(_languages(rules, ITEM_TEXTS), _languages(options, OPTION_TEXTS))
+    def of(cls, rules: Collection[Rule], options: Collection[Rule], default: str = "en") -> "Languages":
+        """Those of a mapping's rules; *default* is the target's."""
+        return cls(_languages(rules, ITEM_TEXTS, default), _languages(options, OPTION_TEXTS, default))
 
 
-def _languages(rules: Collection[Rule], texts: Collection[str]) -> dict[str, str]:
+def _languages(rules: Collection[Rule], texts: Collection[str], default: str) -> dict[str, str]:
     named = {rule.name: rule.language for rule in rules if rule.language}
-    return {name: named.get(name, "en") for name in texts}
+    return {name: named.get(name, default) for name in texts}
 
 
 def read(json: Mapping[str, Any], languages: Mapping[str, str]) -> dict[str, Value]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from server.errors import NotStarted
-from server.sync.faults import Faults, did_you_mean, quoted
-from server.sync.first_file import first_file
-from server.sync.kinds import TargetKind, kinds
 from server.sync.mapping import TargetSettings
-from server.sync.target_reader import TargetReader
+from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
+from server.sync.mapping_file.first_file import first_file
+from server.sync.mapping_file.kinds import TargetKind, kinds
+from server.sync.mapping_file.target_reader import TargetReader
+from server.sync.mapping_file.toml_lines import lines
 from server.sync.targets import KINDS
-from server.sync.toml_lines import lines
 
 FORMAT = 1
 

@@ -7,7 +7,7 @@ import pytest
 from server.model import TicketId
 from server.sync.mapping import Rule
 from server.sync.model import Fields, Reason, TargetEvent, Unfit, Value, Wanted, WantedOption
-from server.sync.targets.pretix_fields import (
+from server.sync.targets.pretix.fields import (
     Languages,
     any_text,
     fit,
@@ -97,7 +97,8 @@ def test_what_pretix_answers(json: dict[str, Any], fields: Fields) -> None:
 
 
 def test_languages() -> None:
-    """Each text has the language of its rule, and English where it has none."""
+    """Each text has the language of its rule, and where it has none that of the target, which is English if it does not say."""
+    assert {"name": "de", "description": "it"} == Languages.of([Rule("name", "name", language="de")], [], "it").items
     assert ({"name": "de", "description": "en"}, {"value": "fr", "description": "en"}) == (
         LANGUAGES.items,
         LANGUAGES.options,

@@ -5,12 +5,12 @@ import pytest
 
 from server.model import TicketId
 from server.sync.definition import FIELDS, OPTION_FIELDS
-from server.sync.faults import Faults
-from server.sync.kinds import kinds
+from server.sync.mapping_file.faults import Faults
+from server.sync.mapping_file.kinds import kinds
+from server.sync.mapping_file.rule_reader import RuleReader
 from server.sync.model import TargetEvent, Wanted
-from server.sync.rule_reader import RuleReader
 from server.sync.targets import KINDS
-from server.sync.targets.pretix_fields import NOT_MAPPED
+from server.sync.targets.pretix.fields import NOT_MAPPED
 from tests.rig.sync_file import HTTP, PRETIX, target_of
 
 SHIPPED = sorted(kinds())
@@ -57,7 +57,7 @@ def test_kind_of_a_class() -> None:
 
 def test_shipped_kinds() -> None:
     """Every TOML file beside the targets is a kind, and every class that is shipped has one."""
-    folder = Path(kinds.__code__.co_filename).parent / "targets"
+    folder = Path(kinds.__code__.co_filename).parents[1] / "targets"
 
     assert ["http", "pretix"] == SHIPPED == sorted(path.stem for path in folder.glob("*.toml"))
     assert set(KINDS) == set(SHIPPED)

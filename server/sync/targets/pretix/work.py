@@ -12,8 +12,8 @@ import httpx
 
 from server.errors import TargetUnavailable, TargetUnsure
 from server.sync.targets.calls import Answer
-from server.sync.targets.pretix_api import Api, object_of
-from server.sync.targets.pretix_fields import mark_of
+from server.sync.targets.pretix.api import Api, object_of
+from server.sync.targets.pretix.fields import mark_of
 from server.sync.targets.target import BeforeWrite
 from server.wix.members import members, objects
 

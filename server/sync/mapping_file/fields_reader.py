@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from server.sync.definition import FIELDS, MEMBERS, OPTION_FIELDS, WITHOUT_FIELD
-from server.sync.faults import Faults, did_you_mean, quoted
-from server.sync.kinds import TargetKind
 from server.sync.mapping import Quota, Rule, TargetSettings
-from server.sync.rule_reader import RuleReader
+from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
+from server.sync.mapping_file.kinds import TargetKind
+from server.sync.mapping_file.rule_reader import RuleReader
 
 LEAVABLE = frozenset({*FIELDS.values(), *WITHOUT_FIELD}) - set(MEMBERS)
 """Members of Wix's JSON that every mapping either uses or leaves out."""

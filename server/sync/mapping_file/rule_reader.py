@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from server.sync.definition import CHOICES, FIELDS, OPTION_FIELDS, YES_OR_NO
-from server.sync.faults import Faults, did_you_mean, quoted
-from server.sync.kinds import TargetKind
 from server.sync.mapping import CONVERTERS, Rule, filled, names_in
+from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
+from server.sync.mapping_file.kinds import TargetKind
 
 KEYS = ("from", "template", "value", "as", "values", "language", "when")
 """What the rule of a field may say."""

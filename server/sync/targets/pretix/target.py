@@ -13,13 +13,13 @@ from server.errors import TargetForbidden, TargetRefused, TargetUnsure
 from server.model import TicketId
 from server.sync.mapping import TargetSettings
 from server.sync.model import Fields, Operation, Record, RecordOption, TargetEvent, Unfit, Value, Wanted
-from server.sync.targets import pretix_options
 from server.sync.targets.calls import WITHIN
-from server.sync.targets.pretix_api import Api, Json, Rows
-from server.sync.targets.pretix_fields import LIMIT, Languages, any_text, fit, mark_of, marked, read, unmarked, written
-from server.sync.targets.pretix_items import Items
-from server.sync.targets.pretix_quotas import Quotas, limit, notes, only
-from server.sync.targets.pretix_work import META, Work, deleted, variations, wix_id
+from server.sync.targets.pretix import options as pretix_options
+from server.sync.targets.pretix.api import Api, Json, Rows
+from server.sync.targets.pretix.fields import LIMIT, Languages, any_text, fit, mark_of, marked, read, unmarked, written
+from server.sync.targets.pretix.items import Items
+from server.sync.targets.pretix.quotas import Quotas, limit, notes, only
+from server.sync.targets.pretix.work import META, Work, deleted, variations, wix_id
 from server.sync.targets.target import Abilities, BeforeWrite, Pay
 from server.wix.members import members, text
 
@@ -44,7 +44,7 @@ class Pretix:
     abilities = Abilities(parallel=1, changes_options=False, deletes=True)
 
     def __init__(self, settings: TargetSettings, pay: Pay, *, within: float = WITHIN) -> None:
-        self._languages = Languages.of(settings.rules, settings.options)
+        self._languages = Languages.of(settings.rules, settings.options, str(settings.own.get("language", "en")))
         self._api = Api(settings, pay, within)
         self._items = Items(self._api)
         self._quotas = Quotas(self._api)

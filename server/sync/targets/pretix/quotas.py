@@ -10,9 +10,9 @@ from typing import Any
 
 from server.errors import TargetUnsure
 from server.sync.model import Value
-from server.sync.targets.pretix_api import Api, Json, Rows
-from server.sync.targets.pretix_fields import LIMIT, mark_of
-from server.sync.targets.pretix_work import Work, variations, wix_id
+from server.sync.targets.pretix.api import Api, Json, Rows
+from server.sync.targets.pretix.fields import LIMIT, mark_of
+from server.sync.targets.pretix.work import Work, variations, wix_id
 
 KNOWN = 60.0
 """Seconds for which a complete list of an event's quotas is good: it only saves a quota that has lost its item from being left."""

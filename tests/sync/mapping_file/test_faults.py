@@ -1,4 +1,4 @@
-from server.sync.faults import Faults, did_you_mean, quoted
+from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
 
 
 def test_faults_in_the_order_of_their_lines() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from server.sync.first_file import first_file
-from server.sync.kinds import TargetKind, kinds
-from server.sync.mapping_file import load
-from server.sync.target_reader import GENERAL
+from server.sync.mapping_file.file import load
+from server.sync.mapping_file.first_file import first_file
+from server.sync.mapping_file.kinds import TargetKind, kinds
+from server.sync.mapping_file.target_reader import GENERAL
 from tests.rig.sync_file import SECRET
 
 KINDS = sorted(kinds())
@@ -65,7 +65,7 @@ def test_every_key_is_explained(kind: str) -> None:
         line.split(" =")[0].lstrip("#"): number for number, line in enumerate(lines) if re.match(r"#[a-z_]+ =", line)
     }
 
-    assert {*GENERAL, *one.settings, one.secret} - {"fields", "options", "left_out"} == set(settings)
+    assert {*GENERAL, *one.settings, *one.further, one.secret} - {"fields", "options", "left_out"} == set(settings)
     assert [] == [
         key
         for key, number in settings.items()
@@ -78,7 +78,7 @@ def test_every_key_is_explained(kind: str) -> None:
 
 def test_kind_without_anything() -> None:
     """A kind without secret, settings and mapping has a first file too."""
-    one = TargetKind("x", "", None, frozenset(), False, {}, frozenset(), {}, {}, {}, {}, {})
+    one = TargetKind("x", "", None, frozenset(), False, {}, frozenset(), {}, {}, {}, {}, {}, {})
     table = tomllib.loads(switched_on(first_file(one)))["targets"]["x-main"]
 
     assert {*GENERAL} - {"fields", "options", "left_out"} == set(table)

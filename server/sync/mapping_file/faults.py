@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from server.sync.toml_lines import Path, line_of
+from server.sync.mapping_file.toml_lines import Path, line_of
 
 _SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 

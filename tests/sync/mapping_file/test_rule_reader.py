@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from server.sync.definition import CHOICES
-from server.sync.faults import Faults
-from server.sync.kinds import kinds
 from server.sync.mapping import CONVERTERS, Rule
-from server.sync.rule_reader import RuleReader
+from server.sync.mapping_file.faults import Faults
+from server.sync.mapping_file.kinds import kinds
+from server.sync.mapping_file.rule_reader import RuleReader
 
 PATH = ("targets", "main", "fields")
 

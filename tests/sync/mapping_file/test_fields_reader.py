@@ -6,14 +6,14 @@ import pytest
 
 from server.model import EventId, TicketId
 from server.sync.definition import FIELDS, MEMBERS, source
-from server.sync.kinds import kinds
 from server.sync.mapping import Rule, TargetSettings
-from server.sync.mapping_reader import LEAVABLE
+from server.sync.mapping_file.fields_reader import LEAVABLE
+from server.sync.mapping_file.kinds import kinds
 from server.sync.model import Wanted
 from tests.rig.sync_file import HTTP, PRETIX, faults_of, target_of
 
 SAMPLES: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parent.parent / "samples" / "definitions.json").read_text()
+    (Path(__file__).parents[2] / "samples" / "definitions.json").read_text()
 )
 SHIPPED = {"pretix": PRETIX, "http": HTTP}
 

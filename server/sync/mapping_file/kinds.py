@@ -6,6 +6,7 @@ secret       the setting that names the variable with the secret; missing: the k
 id_in        fields whose text must hold wix:{id}
 adds_fields  whether `fields` of the mapping file are added to those here, or replace them
 settings     settings that a target of this kind must have, with an example of each
+further      settings that may be left out, with what applies then
 reserved     fields that cannot be mapped, and why; reserved_options: the same of options
 fields, options, left_out  the mapping, as in the mapping file
 
@@ -20,12 +21,15 @@ from typing import Any
 
 from server.sync.targets import KINDS
 
-_FOLDER = Path(__file__).parent / "targets"
+_FOLDER = Path(__file__).parent.parent / "targets"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetKind:
-    """One kind of targets; *text* is the TOML that it was read from. `optional`: settings that may be left out."""
+    """One kind of targets; *text* is the TOML that it was read from. `optional`: settings that may be left out.
+
+    `further`: what applies where one is.
+    """
 
     name: str
     text: str
@@ -34,6 +38,7 @@ class TargetKind:
     adds_fields: bool
     settings: Mapping[str, str]
     optional: frozenset[str]
+    further: Mapping[str, Any]
     reserved: Mapping[str, str]
     reserved_options: Mapping[str, str]
     fields: Mapping[str, Any]
@@ -61,7 +66,8 @@ def _kind(name: str, text: str, optional: Any) -> TargetKind:
         id_in=frozenset(read.get("id_in", ())),
         adds_fields=read.get("adds_fields", False),
         settings=read.get("settings", {}),
-        optional=frozenset(optional) - set(read.get("settings", {})),
+        optional=frozenset((*optional, *read.get("further", ()))) - set(read.get("settings", {})),
+        further=read.get("further", {}),
         reserved=read.get("reserved", {}),
         reserved_options=read.get("reserved_options", {}),
         fields=read.get("fields", {}),
