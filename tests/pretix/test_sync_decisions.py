@@ -55,7 +55,7 @@ async def test_item_of_the_same_name_is_adopted_only_if_asked(sync: SyncRig) -> 
     event = await sync.add_event(2)
     await sync.serve()
     await sync.known()
-    [first, _] = sync.tickets(event)
+    first = next(one for one in sync.tickets(event) if one.pricing.value != "options")
     body: dict[str, Any] = {"name": {"en": first.name}, "default_price": "1.00", "admission": True}
     made = await sync.pretix.api("POST", sync.pretix.path(event.pretix, "items"), body)
     plan = await sync.plan(event)

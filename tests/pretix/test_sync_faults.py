@@ -35,7 +35,7 @@ FAULTS: dict[str, Callable[[], list[Fault]]] = {
 }
 
 
-async def started(sync: SyncRig, tickets: int = 14) -> SyncedEvent:
+async def started(sync: SyncRig, tickets: int = 8) -> SyncedEvent:
     """An event with tickets of all kinds that is equal in pretix, and followed."""
     event = await sync.add_event(tickets)
     await sync.serve()

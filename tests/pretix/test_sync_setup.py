@@ -3,6 +3,8 @@
 import asyncio
 import random
 
+import pytest
+
 from tests.rig.http_proxy import method
 from tests.rig.report import report
 from tests.rig.server import until
@@ -45,6 +47,7 @@ async def test_plan_and_apply_end_one_to_one(sync: SyncRig) -> None:
     assert [] == sync.proxy.writes[written:]
 
 
+@pytest.mark.long
 async def test_apply_is_killed_and_run_again(sync: SyncRig) -> None:
     """An apply that is killed at any point, and run again, ends one to one: no doubles, and at no time half a record on sale."""
     event = await sync.add_event(sum(TICKETS) if SIZE < 4 else 100)

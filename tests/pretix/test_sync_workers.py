@@ -3,6 +3,8 @@
 import asyncio
 import random
 
+import pytest
+
 from tests.rig.http_proxy import Exchange
 from tests.rig.report import report
 from tests.rig.server import until
@@ -14,6 +16,7 @@ KILL_EACH = 25
 """Edits between two kills of a worker."""
 
 
+@pytest.mark.long
 async def test_four_workers_with_kills(sync: SyncRig) -> None:
     """After random edits, with four workers of which one is killed again and again, every record is equal; pretix never had two writes at once."""
     event = await sync.add_event(28)

@@ -174,13 +174,13 @@ class SyncRig:
     async def plan(self, event: SyncedEvent) -> Any:
         """The plan of an event as JSON."""
         answer = await self.cli("plan", event.id, "--to", TARGET, "--json")
-        assert 0 == answer.status, answer
+        assert 0 == answer.status, str(answer)
         return answer.json
 
     async def apply(self, event: SyncedEvent, *options: str, status: int = 0) -> Any:
         """Apply an event without a question; answers the last line's JSON."""
         answer = await self.cli("apply", event.id, "--to", TARGET, "--yes", "--json", *options)
-        assert status == answer.status, answer
+        assert status == answer.status, str(answer)
         return answer.json
 
     async def apply_all(self) -> None:
