@@ -147,7 +147,11 @@ def _adopt(wanted: Wanted, records: Sequence[Record], rules: Rules) -> Operation
             Reason.SAME_NAME,
             others=tuple(keys),
             text=text,
-            cure=f"sync adopt {wanted.ticket} --record KEY (or give them other names in the target)",
+            cure=(
+                f"sync adopt {wanted.ticket} --record KEY (or give them other names in the target)"
+                if rest
+                else f"give record {first.key} another name in the target (then a new one is made)"
+            ),
         )
     fields = differences(wanted.fields, None, first.fields)
     options = _options(wanted.options, first.options, None)

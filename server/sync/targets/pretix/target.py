@@ -179,8 +179,17 @@ class Pretix:
     async def deactivate(self, event: str, record: Record, before_write: BeforeWrite, *, delete: bool = False) -> None:
         """Take an item off sale; with *delete* delete it and its quota, where pretix allows that: what has orders stays."""
         work = self._work(event, record, before_write, record.ticket)
+        try:
+            await self._close(work, record, delete=delete)
+        except TargetUnsure:
+            # Somebody deleted it meanwhile: then it is not sold any more either.
+            if not await work.gone():
+                raise
+
+    async def _close(self, work: Work, record: Record, *, delete: bool) -> None:
         if await work.gone():
             return
+        event = work.event
         if delete:
             ours = [
                 one
