@@ -33,6 +33,12 @@ from server.wire import guid
 Progress = Callable[[Outcome, int, int], None]
 """Called with what became of each operation, how many are done, and of how many."""
 
+NOTICE_AFTER = 2.0
+WAITS = (
+    f"waiting, for {CLAIM_LASTS:.0f} s at most: another process writes to the target, or was killed while it did so, "
+    "and what it sent may still be executed"
+)
+"""Seconds after which a person is told why nothing happens, and what is said."""
 TRIES = 6
 """How often an operation is tried while the target gives no answer, before it is left to the workers."""
 
@@ -47,6 +53,8 @@ class Sync:
         self.targets = targets
         self._clock = clock
         self._statuses = Statuses(targets, self.stores, clock=clock)
+        self.notice: Callable[[str], None] = lambda _: None
+        """Called with a line for the person who waits."""
         self._appliers: dict[str, Applier] = {}
 
     @classmethod
@@ -197,13 +205,17 @@ class Sync:
         outcome = None
         for _ in range(TRIES):
             await self._until_answering(name)
-            # Before the lease: all others wait for that, and a claim of a process that died lasts longer.
-            claimed = await self._claimed(site, name, ticket)
-            async with self.stores.leases.held(name) as lease:
-                try:
+            told = asyncio.get_running_loop().call_later(NOTICE_AFTER, self.notice, WAITS)
+            try:
+                # Before the lease: all others wait for that, and a claim of a process that died lasts longer.
+                claimed = await self._claimed(site, name, ticket)
+                async with self.stores.leases.held(name) as lease:
+                    told.cancel()
                     outcome = await applier.bring(claimed, lease, allowed)
-                except LeaseLost:
-                    continue
+            except LeaseLost:
+                continue
+            finally:
+                told.cancel()
             if outcome.state is not State.DUE:
                 return outcome
         return outcome or Outcome(Operation(Kind.UPDATE, ticket, "", None, Reason.NOT_KNOWN), State.DUE, "no lease")

@@ -15,7 +15,7 @@ from server.sync.service import Sync
 from tests.rig.applier_rig import NAME, OTHER_EVENT, SETTINGS, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
 from tests.rig.fake_reader import EVENT
 from tests.rig.model_target import Fault, ModelTarget
-from tests.rig.server import SITE
+from tests.rig.server import SITE, until
 
 TEN = [ticket_id(number) for number in range(10)]
 A, B = TEN[:2]
@@ -170,6 +170,23 @@ async def test_observed_target_is_planned_and_not_applied(rig: ApplierRig, monke
     with pytest.raises(NotStarted, match="observe"):
         await observing.apply(await observing.plan(NAME, EVENT))
     assert [] == rig.target.writes
+
+
+async def test_person_is_told_why_nothing_happens(rig: ApplierRig, sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process writes, or a killed one may still be heard, a line says so."""
+    monkeypatch.setattr("server.sync.service.NOTICE_AFTER", 0.05)
+    await rig.says(A)
+    plan = await sync.plan(NAME, EVENT)
+    told: list[str] = []
+    sync.notice = told.append
+    async with rig.stores.leases.held(NAME):
+        applying = asyncio.create_task(sync.apply(plan))
+        await until(lambda: told)
+        assert not applying.done()
+
+    assert () == (await applying).open
+    assert 1 == len(told)
+    assert "another process writes" in told[0]
 
 
 # -- names that are wrong --
