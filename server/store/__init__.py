@@ -182,10 +182,10 @@ tc:{sync:TARGET}:budget   hash      the budget of a target of sync
   at, paid_at             when the last request that was paid for may be sent, and when it was paid for
   by                      sync_pay.lua
   expires                 2 minutes; removed: 2 minutes
-tc:{sync:TARGET}:lease:N  string    the process that may write to a target; N counts those that may do so at once
+tc:{sync:SERVER}:lease:N  string    the process that may write to a server; N counts those that may do so at once
   by                      lease.lua
   expires                 30 s; removed: 30 s
-tc:{sync:TARGET}:lease_queue:N zset processes that wait for it, by the time of their last question
+tc:{sync:SERVER}:lease_queue:N zset processes that wait for it, by the time of their last question
   by                      lease.lua
   expires                 2 s; removed: 2 s
 tc:{SITE}:GROUP:parked    hash      entries of changes that a consumer group could not process

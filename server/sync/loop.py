@@ -74,7 +74,7 @@ class TargetLoop:
         site, wait = await self._next_site()
         if site is None:
             return min(wait, POLL_EVERY)
-        lease = self.stores.leases.lease(self.settings.name, number)
+        lease = self.stores.leases.lease(self.settings.server, number)
         try:
             while not await lease.take():
                 # Another process writes, and what is due may be done by it.

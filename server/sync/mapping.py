@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from string import Formatter
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -194,6 +195,12 @@ class TargetSettings:
     allow_http: bool = False
     allow_private: bool = False
     own: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def server(self) -> str:
+        """What is written to, as a name of leases: two targets on one server take turns, as its own rows and locks are shared."""
+        parts = urlsplit(self.url)
+        return re.sub(r"[^a-z0-9.-]", "_", f"{parts.netloc}{parts.path}".rstrip("/").lower())
 
     @property
     def digest(self) -> str:

@@ -174,7 +174,7 @@ class Sync:
             raise NotStarted(f"event {event.target_event} of {target} has no record {record}")
         if chosen.ticket and chosen.ticket != id_:
             raise NotStarted(f"record {record} bears the id of ticket {chosen.ticket}: clear that in the target first")
-        async with self.stores.leases.held(target) as lease:
+        async with self.stores.leases.held(applier.settings.server) as lease:
             for other in records:
                 if other.ticket == id_ and other.key != record:
                     await applier.target.mark(event.target_event, other, None, lease.extend)
@@ -209,7 +209,7 @@ class Sync:
             try:
                 # Before the lease: all others wait for that, and a claim of a process that died lasts longer.
                 claimed = await self._claimed(site, name, ticket)
-                async with self.stores.leases.held(name) as lease:
+                async with self.stores.leases.held(applier.settings.server) as lease:
                     told.cancel()
                     outcome = await applier.bring(claimed, lease, allowed)
             except LeaseLost:

@@ -132,7 +132,7 @@ class ApplierRig:
         self, ticket: TicketId, allowed: Allowed = NOTHING_MORE, *, applier: Applier | None = None
     ) -> Outcome:
         """Bring one ticket, as a worker or a command does."""
-        async with self.stores.leases.held(NAME) as lease:
+        async with self.stores.leases.held(SETTINGS.server) as lease:
             claimed = await self.stores.due.claim(SITE_ID, NAME, ticket)
             assert claimed is not None, "no other process has it"
             return await (applier or self.applier).bring(claimed, lease, allowed)

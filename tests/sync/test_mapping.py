@@ -325,3 +325,16 @@ def test_sources_of_a_rule() -> None:
     assert [("name",), ("name", "id"), ()] == [
         rule.sources for rule in (Rule("a", source="name"), Rule("a", template="{name}{id}"), Rule("a", constant=1))
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("https://tickets.example.org", "tickets.example.org"),
+        ("https://Tickets.example.org/", "tickets.example.org"),
+        ("http://127.0.0.1:8345/shop/", "127.0.0.1_8345_shop"),
+    ],
+)
+def test_targets_on_one_server_share_its_leases(url: str, server: str) -> None:
+    """The address names the leases, however it is written: two organizers of one pretix take turns."""
+    assert server == target(url=url).server

@@ -179,7 +179,7 @@ async def test_person_is_told_why_nothing_happens(rig: ApplierRig, sync: Sync, m
     plan = await sync.plan(NAME, EVENT)
     told: list[str] = []
     sync.notice = told.append
-    async with rig.stores.leases.held(NAME):
+    async with rig.stores.leases.held(SETTINGS.server):
         applying = asyncio.create_task(sync.apply(plan))
         await until(lambda: told)
         assert not applying.done()

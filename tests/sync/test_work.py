@@ -4,7 +4,7 @@ import pytest
 
 from server.errors import LeaseLost
 from server.sync.work import HeldLeases
-from tests.rig.applier_rig import NAME, SITE_ID, ApplierRig, ticket_id
+from tests.rig.applier_rig import NAME, SETTINGS, SITE_ID, ApplierRig, ticket_id
 
 A, B = ticket_id(1), ticket_id(2)
 
@@ -13,8 +13,8 @@ async def test_write_needs_both_leases(redis_url: str) -> None:
     """Law 15: a process that lost the target's lease, or the ticket's, writes nothing more."""
     async with ApplierRig.on(redis_url) as rig:
         keys = rig.stores.due.keys
-        for ticket, lost in ((A, keys.target(NAME, "lease", "0")), (B, keys.sync(SITE_ID, NAME, "leased"))):
-            async with rig.stores.leases.held(NAME) as lease:
+        for ticket, lost in ((A, keys.target(SETTINGS.server, "lease", "0")), (B, keys.sync(SITE_ID, NAME, "leased"))):
+            async with rig.stores.leases.held(SETTINGS.server) as lease:
                 claimed = await rig.stores.due.claim(SITE_ID, NAME, ticket)
                 assert claimed
                 leases = HeldLeases(rig.stores, lease, claimed)

@@ -12,7 +12,7 @@ from server.sync.model import Wanted
 from server.sync.targets.target import BeforeWrite
 from server.sync.work import NOTHING_MORE, HeldLeases, Work
 from server.sync.writer import LOOK_AGAIN, NEW_ATTEMPT, Writer
-from tests.rig.applier_rig import NAME, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
+from tests.rig.applier_rig import NAME, SETTINGS, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
 from tests.rig.model_target import Fault
 
 A = ticket_id(1)
@@ -28,7 +28,7 @@ async def rig(redis_url: str) -> AsyncIterator[ApplierRig]:
 @pytest.fixture
 async def work(rig: ApplierRig) -> AsyncIterator[Work]:
     """A claimed ticket, under the lease of its target."""
-    async with rig.stores.leases.held(NAME) as lease:
+    async with rig.stores.leases.held(SETTINGS.server) as lease:
         claimed = await rig.stores.due.claim(SITE_ID, NAME, A)
         assert claimed
         leases = HeldLeases(rig.stores, lease, claimed)
