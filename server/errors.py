@@ -13,7 +13,7 @@ TicketCounterError
 │   ├── TargetUnavailable  no usable answer: down, too slow, 429, 5xx: try again later
 │   │   └── TargetUnsure   the same for a write, which may have had its effect, or may still have it
 │   ├── TargetUnauthorized it refuses our credentials (401)
-│   ├── TargetForbidden    it does not let us read this event (403), or has no such event
+│   ├── TargetForbidden    it does not let us use this event (403), or has no such event: none of its tickets can be written
 │   └── TargetRefused      it refuses this one write (400, 403, 409, 422)
 ├── LeaseLost              another process has taken over what this one was writing
 ├── NotStarted             a process that cannot start as it is set up
@@ -105,7 +105,7 @@ class TargetUnauthorized(TargetError):
 
 
 class TargetForbidden(TargetError):
-    """It does not let us read this event (403), or has no such event."""
+    """It does not let us use this event (403), has no such event, or lacks what each of its tickets needs: the event waits."""
 
 
 class TargetRefused(TargetError):

@@ -176,7 +176,7 @@ class Rule:
 class TargetSettings:
     """One target of sync.toml. `events`: the target's event for each Wix event's id or slug. `options`: rules of each option.
 
-    `requests_per_minute`: its budget. `own`: settings that only its kind has, such as pretix's `organizer`.
+    `secret_env`: the variable that has the secret. `requests_per_minute`: its budget. `own`: settings that only its kind has, such as pretix's `organizer`.
     """
 
     name: str
@@ -194,6 +194,7 @@ class TargetSettings:
     requests_per_minute: int = 300
     allow_http: bool = False
     allow_private: bool = False
+    secret_env: str = ""
     own: Mapping[str, Any] = field(default_factory=dict)
 
     @property

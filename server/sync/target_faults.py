@@ -65,7 +65,7 @@ class TargetFaults:
         log.warning("target_waits", target=self.name, seconds=round(wait, 1), faults=faults, error=str(error))
 
     async def forbidden(self, event: MappedEvent, followed: FollowedEvent | None, error: TargetForbidden) -> float:
-        """The target does not let us read this event: only the event waits. Answers the seconds."""
+        """The target does not let us use this event: only the event waits. Answers the seconds."""
         faults = (followed.faults if followed else 0) + 1
         wait = max(FIRST_WAIT, self.wait(faults + 3, LONGEST_EVENT_WAIT))
         if followed:

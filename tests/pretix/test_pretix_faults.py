@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from pydantic import SecretStr
@@ -17,6 +17,7 @@ from server.errors import (
     TargetUnavailable,
     TargetUnsure,
 )
+from server.sync.model import Record
 from server.sync.targets.pretix.target import Pretix
 from tests.rig.http_proxy import CUT_AFTER, Exchange, Fault, html, method, too_many, writes
 from tests.rig.pretix import META, PretixServers
@@ -120,10 +121,12 @@ async def test_reads(on_pretix: MakeOnPretix, fault: Fault, error: type[Exceptio
 async def test_token_that_pretix_does_not_know(on_pretix: MakeOnPretix) -> None:
     """A wrong token is told as such by pretix itself, and is not shown."""
     on = await on_pretix()
-    settings = dataclasses.replace(on.settings, secret=SecretStr("wrongtoken"))
+    settings = dataclasses.replace(on.settings, secret=SecretStr("wrongtoken"), secret_env="PRETIX_MAIN_TOKEN")
     target = Pretix(settings, free)
 
-    with pytest.raises(TargetUnauthorized, match="401: Invalid token") as raised:
+    with pytest.raises(
+        TargetUnauthorized, match=r"401: Invalid token: check the token in PRETIX_MAIN_TOKEN$"
+    ) as raised:
         await target.event(on.event)
     await target.aclose()
 
@@ -132,23 +135,10 @@ async def test_token_that_pretix_does_not_know(on_pretix: MakeOnPretix) -> None:
 
 @pytest.mark.parametrize("meta", [True, False])
 async def test_token_that_may_not_change_the_event(on_pretix: MakeOnPretix, meta: bool) -> None:
-    """A token that may only change products is enough where the property for the Wix id is there; else it is told what to do."""
+    """A token that may only change products is enough where the property for the Wix id is there; else the event waits for it."""
     on = await on_pretix(meta=meta)
     one = wanted("", option("Adult"))
-    teams = f"/api/v1/organizers/{on.server.organizer}/teams/"
-    team = {
-        "name": "products",
-        "all_events": True,
-        "limit_events": [],
-        "all_event_permissions": False,
-        "limit_event_permissions": ["event.items:write"],
-        "all_organizer_permissions": False,
-        "limit_organizer_permissions": [],
-    }
-    made = (await on.server.api("POST", teams, team)).json()["id"]
-    token = (await on.server.api("POST", f"{teams}{made}/tokens/", {"name": "sync"})).json()["token"]
-    on.settings = dataclasses.replace(on.settings, secret=SecretStr(token))
-    on.target = on.new_target()
+    await on.use_team(limit_event_permissions=["event.items:write"])
 
     if meta:
         await on.bring(one)
@@ -156,9 +146,19 @@ async def test_token_that_may_not_change_the_event(on_pretix: MakeOnPretix, meta
         await on.target.deactivate(on.event, await on.record(one.ticket), on.before_write, delete=True)
         assert [] == await on.items()
     else:
-        with pytest.raises(TargetRefused, match=f"make a product meta data property {META}") as refused:
-            await on.bring(one)
-        assert 403 == refused.value.status
+        record = Record(str((await on.by_hand())["id"]), "", "By hand", True, {})
+        refusals: list[Callable[[], Awaitable[object]]] = [
+            lambda: on.bring(one),
+            lambda: on.target.mark(on.event, record, one.ticket, on.before_write),
+        ]
+        for write in refusals:
+            with pytest.raises(TargetForbidden, match=r"answered 403: .*: give the token's team") as refused:
+                await write()
+            assert "permission General settings (view and change)" in str(refused.value)
+            assert f"Settings → General → Item metadata, named {META}, with an empty default" in str(refused.value)
+            assert on.settings.secret.get_secret_value() not in str(refused.value)
+        await on.api("POST", "item_meta_properties/", {"name": META, "default": "", "allowed_values": None})
+        await on.bring(one)
 
 
 async def test_pretix_is_locked(pretix_server: PretixServers, on_pretix: MakeOnPretix) -> None:

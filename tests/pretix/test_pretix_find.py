@@ -1,9 +1,12 @@
 """A ticket's item is found by the Wix id in its meta data, and lists are whole."""
 
+import dataclasses
+
 import pytest
 
 from server.errors import TargetForbidden, TargetUnavailable, TargetUnsure
 from server.model import TicketId
+from server.sync.mapping import Rule
 from server.sync.targets.pretix import items as pretix_items
 from tests.rig.http_proxy import Exchange, Fault
 from tests.rig.pretix import META, PretixServers
@@ -20,12 +23,54 @@ async def test_event(on_pretix: MakeOnPretix) -> None:
     assert [] == on.writes()
 
 
-async def test_no_such_event(on_pretix: MakeOnPretix) -> None:
-    """An event that is not there, or not for our token, is forbidden: pretix answers both 403."""
-    on = await on_pretix()
+async def _forbidden(on: OnPretix, event: str, organizer: str) -> str:
+    """What is told of an event that may not be read, which is the same of its lists, less the path."""
+    with pytest.raises(TargetForbidden) as raised:
+        await on.target.event(event)
+    with pytest.raises(TargetForbidden, match=r"there is no organizer .* check all three"):
+        await on.target.list(event)
+    head, tail = str(raised.value).split(" (event) was answered ")
+    assert f"pretix-main: GET /organizers/{organizer}/events/{event}/" == head
+    assert f"there is no organizer {organizer}, where that has no event {event}, and" in tail
+    assert on.settings.secret.get_secret_value() not in str(raised.value)
+    return tail.replace(event, "EVENT").replace(organizer, "ORGANIZER")
 
-    with pytest.raises(TargetForbidden, match="403: You do not have permission"):
-        await on.target.event("nothing")
+
+async def test_no_such_event(on_pretix: MakeOnPretix) -> None:
+    """No such organizer, no such event, and an event that is not for our token are forbidden, and one text has all three causes."""
+    on = await on_pretix()
+    organizer, other = on.server.organizer, await on.server.new_event()
+    no_event = await _forbidden(on, "nothing", organizer)
+
+    await on.use_team(all_events=False, limit_events=[on.event], limit_event_permissions=["event.items:write"])
+    await on.described()
+    no_team = await _forbidden(on, other, organizer)
+
+    on.settings = dataclasses.replace(on.settings, own={"organizer": "nobody"})
+    on.target = on.new_target()
+    no_organizer = await _forbidden(on, on.event, "nobody")
+
+    assert no_event == no_team == no_organizer
+    assert no_event.startswith("403: You do not have permission to perform this action: pretix answers the same where")
+    assert no_event.endswith("the token's team does not have this event: check all three")
+
+
+async def test_unknown_fields(on_pretix: MakeOnPretix) -> None:
+    """Fields that pretix does not have are told once, of the event and all together, and not of each ticket."""
+    on = await on_pretix()
+    rules = (*on.settings.rules, Rule("geheim", "name"), Rule("defualt_price", "price"), Rule("limit", "limit"))
+    options = (*on.settings.options, Rule("prise", "option.price"))
+    on.settings = dataclasses.replace(on.settings, rules=rules, options=options)
+    on.target = on.new_target()
+
+    for _ in range(2):
+        with pytest.raises(TargetForbidden) as raised:
+            await on.described()
+        assert (
+            "pretix-main: the mapping names fields that pretix does not have, or lets nobody write: geheim in [fields],"
+            " defualt_price in [fields] (did you mean default_price?), prise in [options]: change [targets.pretix-main]"
+            " in the mapping file"
+        ) == str(raised.value)
 
 
 async def test_series(on_pretix: MakeOnPretix) -> None:

@@ -221,6 +221,24 @@ class PretixServer:
         assert 201 == answer.status_code, answer.text
         return slug
 
+    async def new_token(self, **team: Any) -> str:
+        """Make a team and its token, which may do in all events what *team* says, and nothing else; answers the token."""
+        teams = f"/api/v1/organizers/{self.organizer}/teams/"
+        none = {
+            "name": "sync",
+            "all_events": True,
+            "limit_events": [],
+            "all_event_permissions": False,
+            "limit_event_permissions": [],
+            "all_organizer_permissions": False,
+            "limit_organizer_permissions": [],
+        }
+        made = await self.api("POST", teams, {**none, **team})
+        assert 201 == made.status_code, made.text
+        token = await self.api("POST", f"{teams}{made.json()['id']}/tokens/", {"name": "sync"})
+        assert 201 == token.status_code, token.text
+        return str(token.json()["token"])
+
     async def clone_event(self, event: str) -> str:
         """Make a copy of an event with all its items, as organisers do; answers its slug."""
         slug = f"ev-{next(self._events)}"

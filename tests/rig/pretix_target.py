@@ -90,6 +90,12 @@ class OnPretix:
         self.targets.append(Pretix(self.settings, pay))
         return self.targets[-1]
 
+    async def use_team(self, **team: Any) -> None:
+        """Use the token of a new team from now on, which may do in all events what *team* says, and nothing else."""
+        token = await self.server.new_token(**team)
+        self.settings = dataclasses.replace(self.settings, secret=SecretStr(token))
+        self.target = self.new_target()
+
     async def aclose(self) -> None:
         """Close the connections of all targets."""
         for one in self.targets:

@@ -82,6 +82,7 @@ class TargetReader:
             requests_per_minute=self._count("requests_per_minute", 300, FEWEST_REQUESTS, MOST_REQUESTS),
             allow_http=self._flag("allow_http"),
             allow_private=self._flag("allow_private"),
+            secret_env=str(self._table[kind.secret]) if kind.secret and secret else "",
             own=self._own(kind),
         )
         return with_mapping(found, self._table, kind, self._faults)
@@ -130,7 +131,7 @@ class TargetReader:
         return ""
 
     def _check_secrets(self, secret: str) -> None:
-        """No text of the table may be a secret."""
+        """No text of the table may be a secret, and no key."""
         self._faults.hide(secret)
         for path, text in _texts(self._table):
             if "whsec_" in text or (len(secret) >= 8 and secret in text):
@@ -249,11 +250,12 @@ def _is_private(host: str) -> bool:
 
 
 def _texts(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text of a table, with its path."""
+    """Every text and every key of a table, with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
         for key, inner in value.items():
+            yield (*path, key), key
             yield from _texts(inner, *path, key)
     elif isinstance(value, list):
         for inner in value:

@@ -77,7 +77,7 @@ class Calls:
     """All calls to one target; raises NotStarted where *base* may not be called.
 
     *base* is an address without password, query and fragment. *pay* is called before each request. *secrets* are never shown, not
-    even where the target's answer repeats them. *within* is in seconds.
+    even where the target's answer repeats them; *credentials* says where they are. *within* is in seconds.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Calls:
         allow_http: bool = False,
         allow_private: bool = False,
         secrets: Collection[str] = (),
+        credentials: str = "its secret",
         within: float = WITHIN,
         largest: int = LARGEST,
     ) -> None:
@@ -100,6 +101,7 @@ class Calls:
         self._pay = pay
         self._allow_private = allow_private
         self._secrets = tuple(sorted((one for one in secrets if one), key=len, reverse=True))
+        self._credentials = credentials
         self._largest = largest
         self._http = self._client()
         self._retired: list[httpx.AsyncClient] = []
@@ -212,11 +214,8 @@ class Calls:
         name = type(error).__name__
         if isinstance(error, NOT_SENT):
             return f"was not sent: {name} {self._words(str(error).encode())}".rstrip()
-        return (
-            f"got no answer within {self.within:g} s"
-            if isinstance(error, httpx.TimeoutException)
-            else f"got no answer: {name}"
-        )
+        late = isinstance(error, httpx.TimeoutException)
+        return f"got no answer within {self.within:g} s" if late else f"got no answer: {name}"
 
     def _judged(self, answer: Answer, expected: Collection[int]) -> Answer:
         status = answer.status
@@ -234,7 +233,7 @@ class Calls:
                 f", a redirect to {self._place(answer)}: redirects are not followed, so set the address that answers"
             )
         if status == httpx.codes.UNAUTHORIZED:
-            return TargetUnauthorized(text)
+            return TargetUnauthorized(f"{text.rstrip('.')}: check {self._credentials}")
         if answer.wrote and 400 <= status < 500 and status not in TRY_LATER:
             return TargetRefused(text, status=status)
         if not answer.wrote and status in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND):

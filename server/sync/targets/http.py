@@ -57,6 +57,7 @@ class HttpTarget:
             allow_http=settings.allow_http,
             allow_private=settings.allow_private,
             secrets=self._signer.secrets,
+            credentials=f"the secret in {settings.secret_env}" if settings.secret_env else "its secret",
         )
         self._names = [*_of(settings.rules, "name"), "name"]
         self._hidden = _of(settings.rules, "hidden")

@@ -27,6 +27,7 @@ def test_settings_of_a_target(tmp_path: Path) -> None:
 
     assert ("main", "pretix", "https://tickets.example.org") == (found.name, found.kind, found.url)
     assert (TOKEN, {"organizer": "wixorg", "language": "en"}) == (found.secret.get_secret_value(), found.own)
+    assert "PRETIX_TOKEN" == found.secret_env
     assert {"spring-gala": "ev1"} == found.events
     assert (Mode.APPLY, Quota.LIMIT, OnDelete.DEACTIVATE) == (found.mode, found.quota, found.on_delete)
     assert (3, 300, False, False) == (
@@ -285,6 +286,14 @@ def test_secret_in_a_list(tmp_path: Path) -> None:
     ]
 
 
+def test_secret_as_a_key(tmp_path: Path) -> None:
+    """A secret is found, and not shown, where it stands as the name of a field, which errors would repeat."""
+    found = faults_of(tmp_path, f'{PRETIX}[targets.main.fields]\n{TOKEN} = "x"\n')
+
+    assert "9: fields: a secret stands in this file: put it into the environment, and change it" in found
+    assert TOKEN not in str(found)
+
+
 def test_further_settings_of_a_kind(tmp_path: Path) -> None:
     """A kind may have further settings that can be left out, and may need no secret and no address."""
 
@@ -314,5 +323,5 @@ def test_every_general_setting_is_explained() -> None:
     known = set(TargetSettings.__dataclass_fields__)
 
     assert set() == {elsewhere.get(name, name) for name in GENERAL} - known
-    assert {"name", "url", "secret", "own"} == known - {elsewhere.get(name, name) for name in GENERAL}
+    assert {"name", "url", "secret", "secret_env", "own"} == known - {elsewhere.get(name, name) for name in GENERAL}
     assert [] == [name for name, text in GENERAL.items() if not text]

@@ -276,7 +276,15 @@ async def test_unauthorized() -> None:
     found, wrote = await faults(answer(401, {"detail": "Invalid token."}))
 
     assert TargetUnauthorized is type(found) is type(wrote)
-    assert "box: GET /items (find) was answered 401: Invalid token." == str(found)
+    assert "box: GET /items (find) was answered 401: Invalid token: check its secret" == str(found)
+
+
+async def test_unauthorized_names_the_cure() -> None:
+    """401 says where our credentials are, and shows neither them nor what of them the answer repeats."""
+    told = {"detail": f"{'No. ' * 200}{SECRET}"}
+    for body, words in ((told, "…"), ({"detail": f"{SECRET} is wrong."}, "*** is wrong"), ("", "401")):
+        for found in await faults(answer(401, body), credentials="the secret in BOX_SECRET"):
+            assert str(found).endswith(f"{words}: check the secret in BOX_SECRET")
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -336,11 +336,12 @@ async def test_the_event_and_one_that_is_not_there(box: Receiver, make: Make) ->
 async def test_another_secret_is_unauthorized(box: Receiver, make: Make) -> None:
     """A wrong secret is a matter of credentials, and appears in no error; with the old and the new one both are right."""
     wrong = "whsec_enp6enp6enp6enp6enp6enp6enp6enp6"
-    target = make(box.url, secret=SecretStr(wrong))
+    target = make(box.url, secret=SecretStr(wrong), secret_env="BOX_SECRET")
     for call in (target.event(EVENT), target.create(EVENT, wanted(target), "1", leased)):
         with pytest.raises(TargetUnauthorized) as caught:
             await call
         assert "signature" in str(caught.value)
+        assert str(caught.value).endswith(": check the secret in BOX_SECRET")
         assert wrong not in str(caught.value)
 
     assert GALA == await make(box.url, secret=SecretStr(f"{wrong} {SECRET}")).event(EVENT)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from server.errors import TargetUnavailable, TargetUnsure
+from server.errors import TargetForbidden, TargetUnavailable, TargetUnsure
 from server.sync.mapping import TargetSettings
 from server.sync.targets.calls import WITHIN, Answer, Calls
 from server.sync.targets.target import BeforeWrite, Pay
@@ -38,17 +38,18 @@ class Api:
 
     def __init__(self, settings: TargetSettings, pay: Pay, within: float = WITHIN) -> None:
         token = settings.secret.get_secret_value()
-        organizer = quote(str(settings.own["organizer"]), safe="")
+        self._organizer = str(settings.own["organizer"])
         self.name = settings.name
         self._budget = pay
         self._headers = {"authorization": f"Token {token}"}
         self._calls = Calls(
             settings.name,
-            f"{settings.url.rstrip('/')}/api/v1/organizers/{organizer}/events",
+            f"{settings.url.rstrip('/')}/api/v1",
             self._pay,
             allow_http=settings.allow_http,
             allow_private=settings.allow_private,
             secrets=(token,),
+            credentials=f"the token in {settings.secret_env}" if settings.secret_env else "its token",
             within=within,
         )
 
@@ -68,36 +69,55 @@ class Api:
         else:
             await self._budget()
 
+    def _path(self, event: str, path: str) -> str:
+        return f"/organizers/{quote(self._organizer, safe='')}/events/{quote(event, safe='')}/{path}"
+
     async def _read(
         self,
         kind: str,
         method: str,
+        event: str,
         path: str,
         *,
         params: Mapping[str, str] | None = None,
         expected: Collection[int] = (),
     ) -> Answer:
         """Make a call that changes nothing; once more at once where its connection was lost: a server closes idle ones."""
+
+        async def once() -> Answer:
+            where = self._path(event, path)
+            return await self._calls.read(kind, method, where, params=params, headers=self._headers, expected=expected)
+
         began = time.monotonic()
         try:
-            return await self._calls.read(kind, method, path, params=params, headers=self._headers, expected=expected)
-        except TargetUnavailable as error:
-            if error.status or time.monotonic() - began > AT_ONCE:
-                raise
-        return await self._calls.read(kind, method, path, params=params, headers=self._headers, expected=expected)
+            try:
+                return await once()
+            except TargetUnavailable as error:
+                if error.status or time.monotonic() - began > AT_ONCE:
+                    raise
+            return await once()
+        except TargetForbidden as error:
+            raise TargetForbidden(f"{str(error).rstrip('.')}: {self._why_forbidden(event)}") from None
+
+    def _why_forbidden(self, event: str) -> str:
+        """What pretix answers 403 for, which it does not tell apart."""
+        return (
+            f"pretix answers the same where there is no organizer {self._organizer}, where that has no event {event}, and where"
+            " the token's team does not have this event: check all three"
+        )
 
     async def get(self, kind: str, event: str, path: str, params: Mapping[str, str] | None = None) -> Json:
         """One object; raises TargetForbidden where there is none."""
-        return object_of(await self._read(kind, "GET", _path(event, path), params=params))
+        return object_of(await self._read(kind, "GET", event, path, params=params))
 
     async def look(self, kind: str, event: str, path: str) -> Json | None:
         """One object, or None where there is none (404)."""
-        answer = await self._read(kind, "GET", _path(event, path), expected=(404,))
+        answer = await self._read(kind, "GET", event, path, expected=(404,))
         return None if answer.status == httpx.codes.NOT_FOUND else object_of(answer)
 
     async def options(self, event: str, path: str) -> Json:
         """What pretix tells of a path's fields; empty where it does not tell."""
-        answer = await self._read("fields", "OPTIONS", _path(event, path), expected=(403, 404, 405, 501))
+        answer = await self._read("fields", "OPTIONS", event, path, expected=(403, 404, 405, 501))
         return object_of(answer) if answer.status == httpx.codes.OK else {}
 
     async def all(self, kind: str, event: str, path: str, params: Mapping[str, str] | None = None) -> Rows:
@@ -135,7 +155,8 @@ class Api:
         answer = await self._read(
             kind,
             "GET",
-            _path(event, path),
+            event,
+            path,
             params={**params, "ordering": "id", "page_size": str(PAGE), "page": str(number)},
             expected=(404,) if number > 1 else (),
         )
@@ -168,7 +189,7 @@ class Api:
         """
         content = None if body is None else json.dumps(body, sort_keys=True).encode()
         headers = dict(self._headers)
-        where = _path(event, path)
+        where = self._path(event, path)
         if attempt is not None:
             parts = json.dumps([method, where, body, attempt], sort_keys=True)
             headers["x-idempotency-key"] = hashlib.sha256(parts.encode()).hexdigest()
@@ -190,10 +211,6 @@ class Api:
         if not isinstance(found.get("id"), int):
             raise answer.unreadable("no id")
         return found
-
-
-def _path(event: str, path: str) -> str:
-    return f"/{quote(event, safe='')}/{path}"
 
 
 def object_of(answer: Answer) -> Json:

@@ -7,6 +7,7 @@ decimals, times in UTC, one language of a text, "" for a text that is missing. S
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from typing import Any
 
 from server.sync.definition import utc
@@ -29,6 +30,9 @@ NOT_MAPPED = frozenset(
     | {"picture", "require_membership_types", "has_variations", "tax_rate", "price"}
 )
 """Members that are no single value, or that pretix does not let anybody write."""
+
+Names = tuple[frozenset[str], frozenset[str]]
+"""The fields of pretix's items and of its variations that a mapping can write."""
 
 SEPARATORS = " ·|-"
 """What may stand between a name and the Wix id in an internal_name."""
@@ -115,22 +119,45 @@ def clean(text: str) -> str:
     return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def fit(
-    wanted: Wanted,
-    event: TargetEvent,
-    languages: Languages,
-    names: tuple[Collection[str], Collection[str]] | None,
-) -> Wanted | Unfit:
-    """A ticket in pretix's form, or why it has none; *names*: fields that pretix's items and variations have, if it has told."""
+def names_in(told: Mapping[str, Any]) -> Names | None:
+    """The fields of items and of variations that can be written, by pretix's description of items; None where it gives none."""
+    post = members(members(told.get("actions")).get("POST"))
+    options = members(members(members(post.get("variations")).get("child")).get("children"))
+    items, variations = (
+        frozenset(name for name, one in fields.items() if members(one).get("read_only") is not True)
+        for fields in (post, options)
+    )
+    return (items - NOT_MAPPED | {LIMIT}, variations - NOT_MAPPED) if items and variations else None
+
+
+def unknown(rules: Collection[Rule], options: Collection[Rule], names: Names | None) -> tuple[str, ...]:
+    """The fields of a mapping that pretix does not have, or lets nobody write, each with the table that names it.
+
+    pretix would ignore them in silence. Where *names* is None it is not known which it has.
+    """
+    tables = (("fields", rules), ("options", options))
+    return tuple(
+        f"{rule.name} in [{table}]{_like(rule.name, has)}"
+        for (table, named), has in zip(tables, names or (None, None), strict=True)
+        for rule in named
+        if rule.name in NOT_MAPPED or (has is not None and rule.name not in has)
+    )
+
+
+def _like(name: str, names: Collection[str] | None) -> str:
+    like = get_close_matches(name.lower(), sorted(names or ()), 1)
+    return f" (did you mean {like[0]}?)" if like else ""
+
+
+def fit(wanted: Wanted, event: TargetEvent, languages: Languages) -> Wanted | Unfit:
+    """A ticket in pretix's form, or why it has none."""
     if unfit := _currency(wanted, event):
         return unfit
-    items, options = names or (None, None)
     try:
-        fields = _fit(wanted.fields, languages.items, items, event.currency)
-        initial = _fit(wanted.initial, languages.items, items, event.currency)
+        fields = _fit(wanted.fields, languages.items, event.currency)
+        initial = _fit(wanted.initial, languages.items, event.currency)
         found = tuple(
-            replace(one, fields=_fit(one.fields, languages.options, options, event.currency, least=0))
-            for one in wanted.options
+            replace(one, fields=_fit(one.fields, languages.options, event.currency, least=0)) for one in wanted.options
         )
         for part in (fields, initial):
             if "internal_name" in part:
@@ -160,7 +187,6 @@ def _currency(wanted: Wanted, event: TargetEvent) -> Unfit | None:
 def _fit(
     fields: Fields,
     languages: Mapping[str, str],
-    names: Collection[str] | None,
     currency: str | None,
     *,
     least: int = -LARGEST,
@@ -169,8 +195,6 @@ def _fit(
     for name, value in fields.items():
         if name == LIMIT:
             found[name] = None if value is None else min(max(int(value), 0), LARGEST)
-        elif name in NOT_MAPPED or (names is not None and name not in names):
-            raise ValueError(f"pretix has no field {name} that a mapping could write")
         elif name in languages:
             found[name] = clean("" if value is None else str(value))
         elif name == "position" and isinstance(value, int):

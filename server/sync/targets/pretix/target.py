@@ -16,7 +16,20 @@ from server.sync.model import Fields, Operation, Record, RecordOption, TargetEve
 from server.sync.targets.calls import WITHIN
 from server.sync.targets.pretix import options as pretix_options
 from server.sync.targets.pretix.api import Api, Json, Rows
-from server.sync.targets.pretix.fields import LIMIT, Languages, any_text, fit, mark_of, marked, read, unmarked, written
+from server.sync.targets.pretix.fields import (
+    LIMIT,
+    Languages,
+    Names,
+    any_text,
+    fit,
+    mark_of,
+    marked,
+    names_in,
+    read,
+    unknown,
+    unmarked,
+    written,
+)
 from server.sync.targets.pretix.items import Items
 from server.sync.targets.pretix.quotas import Quotas, limit, notes, only
 from server.sync.targets.pretix.work import META, Work, deleted, variations, wix_id
@@ -48,7 +61,9 @@ class Pretix:
         self._api = Api(settings, pay, within)
         self._items = Items(self._api)
         self._quotas = Quotas(self._api)
-        self._names: tuple[frozenset[str], frozenset[str]] | None = None
+        self._target = settings.name
+        self._rules, self._options = settings.rules, settings.options
+        self._names: Names | None = None
         self._has_property: dict[str, float] = {}
 
     async def aclose(self) -> None:
@@ -56,14 +71,23 @@ class Pretix:
         await self._api.aclose()
 
     async def event(self, event: str) -> TargetEvent:
-        """Read an event, and once which fields pretix has. Nothing is written: `create` and `mark` make the meta property."""
+        """Read an event, and once which fields pretix has. Nothing is written: `create` and `mark` make the meta property.
+
+        Raises TargetForbidden also where the mapping names fields that pretix does not have.
+        """
         json = await self._event(event)
         if json.get("has_subevents") is True:
             raise TargetForbidden(
                 f"{self._api.name}: {event} is an event series, whose tickets belong to its dates: name a single event"
             )
         if self._names is None:
-            self._names = _names(await self._api.options(event, "items/"))
+            self._names = names_in(await self._api.options(event, "items/"))
+        if names := unknown(self._rules, self._options, self._names):
+            self._names = None  # a plugin may add them
+            raise TargetForbidden(
+                f"{self._target}: the mapping names fields that pretix does not have, or lets nobody write:"
+                f" {', '.join(names)}: change [targets.{self._target}] in the mapping file"
+            )
         return TargetEvent(event, any_text(json.get("name"), "en") or event, text(json.get("currency")))
 
     async def _event(self, event: str) -> Json:
@@ -74,8 +98,8 @@ class Pretix:
         return json
 
     def fit(self, wanted: Wanted, event: TargetEvent) -> Wanted | Unfit:
-        """Bring values into pretix's form; refuses currencies and fields that the event, or pretix, does not have."""
-        return fit(wanted, event, self._languages, self._names)
+        """Bring values into pretix's form; refuses currencies that the event does not have."""
+        return fit(wanted, event, self._languages)
 
     async def find(self, event: str, ticket: TicketId, key: str | None) -> list[Record]:
         """All items of the event that bear this id in their meta data, which a search for it in internal names finds, or *key*.
@@ -246,7 +270,7 @@ class Pretix:
         """Make the event's meta property for the Wix id where it is missing; all others stay.
 
         A PATCH of the event would do it as well, and delete all other properties with their values. Nothing in pretix is unique, so it is
-        looked for just before, under the lease.
+        looked for just before, under the lease. Raises TargetForbidden where pretix refuses it: no ticket can be written then.
         """
         if time.monotonic() - self._has_property.get(event, -PROPERTY_KNOWN) < PROPERTY_KNOWN:
             return
@@ -255,24 +279,13 @@ class Pretix:
             try:
                 await self._api.created("property", event, "item_meta_properties/", _PROPERTY, before_write)
             except TargetRefused as error:
-                raise TargetRefused(
-                    f"{error}; in pretix, make a product meta data property {META} for {event}, or let the token's team change"
-                    " the event's settings",
-                    status=error.status,
+                raise TargetForbidden(
+                    f"{str(error).rstrip('.')}: give the token's team the permission General settings (view and change), or make"
+                    f" the property yourself: in pretix's event {event}, Settings → General → Item metadata, named {META}, with"
+                    " an empty default"
                 ) from None
             self._has_property[event] = time.monotonic()
 
 
 def _lower(size: Value, than: Value) -> bool:
     return isinstance(size, int) and (not isinstance(than, int) or size < than)
-
-
-def _names(told: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str]] | None:
-    """The fields of items and of variations that can be written, by pretix's description; None where it gives none."""
-    post = members(members(told.get("actions")).get("POST"))
-    options = members(members(members(post.get("variations")).get("child")).get("children"))
-    found = tuple(
-        frozenset(name for name, one in fields.items() if members(one).get("read_only") is not True)
-        for fields in (post, options)
-    )
-    return (found[0], found[1]) if all(found) else None

@@ -12,10 +12,12 @@ from server.sync.targets.pretix.fields import (
     any_text,
     fit,
     marked,
+    names_in,
     price,
     read,
     shortened,
     text_in,
+    unknown,
     unmarked,
     written,
 )
@@ -34,14 +36,14 @@ def ticket(
 
 def fitted(one: Wanted, event: TargetEvent = EUR) -> Fields:
     """Its fields in pretix's form."""
-    found = fit(one, event, LANGUAGES, None)
+    found = fit(one, event, LANGUAGES)
     assert isinstance(found, Wanted), found
     return found.fields
 
 
-def unfit(one: Wanted, event: TargetEvent = EUR, names: Any = None) -> Unfit:
+def unfit(one: Wanted, event: TargetEvent = EUR) -> Unfit:
     """Why it has none."""
-    found = fit(one, event, LANGUAGES, names)
+    found = fit(one, event, LANGUAGES)
     assert isinstance(found, Unfit), found
     return found
 
@@ -149,9 +151,6 @@ def test_prices_without_decimals() -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"variations": "x"}, "pretix has no field variations"),
-        ({"meta_data": "x"}, "pretix has no field meta_data"),
-        ({"prise": "5.00"}, "pretix has no field prise"),
         ({"default_price": "free"}, "default_price: 'free' is no price"),
         ({"default_price": "Infinity"}, "default_price: Infinity is no price"),
         ({"available_from": "tomorrow"}, "available_from: "),
@@ -159,11 +158,42 @@ def test_prices_without_decimals() -> None:
     ],
 )
 def test_what_no_item_has(fields: dict[str, Any], says: str) -> None:
-    """A field that pretix does not have, which it would ignore in silence, and a value that is none, are told."""
-    found = unfit(ticket(**fields), names=({"default_price", "available_from", "internal_name"}, {"value"}))
+    """A value that pretix's field cannot have is told."""
+    found = unfit(ticket(**fields))
 
     assert Reason.MAPPING is found.reason
     assert found.text.startswith(says)
+
+
+def rules(*names: str) -> list[Rule]:
+    return [Rule(name, "name") for name in names]
+
+
+def test_unknown_fields() -> None:
+    """All fields of a mapping that pretix does not have, or lets nobody write, are told with their table, and with one that is like it."""
+    told = {"name": {}, "default_price": {}, "require_bundling": {"read_only": True}, "picture": {}}
+    variations = {"child": {"children": {"value": {}, "id": {"read_only": True}}}}
+    names = names_in({"actions": {"POST": {**told, "variations": variations}}})
+
+    assert (frozenset({"name", "default_price", "limit"}), frozenset({"value"})) == names
+    assert () == unknown(rules("name", "default_price", "limit"), rules("value"), names)
+    assert (
+        "geheim in [fields]",
+        "defualt_price in [fields] (did you mean default_price?)",
+        "require_bundling in [fields]",
+        "variations in [fields]",
+        "limit in [options]",
+        "Value in [options] (did you mean value?)",
+    ) == unknown(
+        rules("name", "geheim", "defualt_price", "require_bundling", "variations"), rules("limit", "Value"), names
+    )
+
+
+def test_fields_that_are_not_known() -> None:
+    """Where pretix does not tell its fields, only those are unknown that no mapping can write."""
+    assert names_in({}) is None
+    assert names_in({"actions": {"POST": {"name": {}}}}) is None
+    assert ("meta_data in [fields]",) == unknown(rules("geheim", "meta_data", "limit"), rules("value"), None)
 
 
 def test_options_and_initial_fields() -> None:
@@ -172,7 +202,7 @@ def test_options_and_initial_fields() -> None:
         ID, "Seat", {}, {"default_price": "1"}, (WantedOption("1", "Adult", {"default_price": "2", "position": -1}),)
     )
 
-    found = fit(one, EUR, LANGUAGES, None)
+    found = fit(one, EUR, LANGUAGES)
 
     assert isinstance(found, Wanted)
     assert {"default_price": "1.00"} == found.initial
