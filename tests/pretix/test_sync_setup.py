@@ -120,3 +120,26 @@ async def test_ticket_that_pretix_refuses_stops_no_other(sync: SyncRig) -> None:
     assert [f"Dollars {other['ticket'][:8]}: 0 items"] == await sync.differences()
     assert [(other["ticket"], "conflict")] == [(one["ticket"], one["state"]) for one in parked]
     assert all("USD" not in one.body.decode() for one in sync.proxy.exchanges if method("POST")(one))
+
+
+async def test_token_without_a_right_parks_nothing(sync: SyncRig) -> None:
+    """A token that may not make the event's property is told once, with its cure; nothing is parked, and the right is enough later."""
+    event = await sync.add_event(3)
+    [property_] = (await sync.pretix.get(sync.pretix.path(event.pretix, "item_meta_properties")))["results"]
+    await sync.pretix.api("DELETE", sync.pretix.path(event.pretix, "item_meta_properties", property_["id"]))
+    owner, less = sync.pretix.token, await sync.pretix.new_token(limit_event_permissions=["event.items:write"])
+    sync.deployment.settings["BOX_TOKEN"] = less
+    await sync.serve()
+    await sync.known()
+
+    refused = await sync.cli("apply", event.id, "--to", TARGET, "--yes")
+    parked = (await sync.cli("parked", "--json")).json["parked"]
+    sync.deployment.settings["BOX_TOKEN"] = owner
+    done = await sync.apply(event)
+
+    assert 0 != refused.status
+    assert "permission General settings" in refused.out + refused.err
+    assert less not in sync.deployment.log
+    assert [] == parked
+    assert {"create": 3} == done["done"]
+    assert [] == await sync.differences()

@@ -285,6 +285,7 @@ OTHERS: dict[str, Any] = {
     "requests_per_minute": 30,
     "allow_http": True,
     "allow_private": True,
+    "secret_env": "OTHER_TOKEN",
     "own": {"organizer": "other"},
 }
 
