@@ -49,13 +49,13 @@ class Worker:
         events = EventReader(schedule, Events(self.redis, settings.timing), self.wix)
         reader = Reader(schedule, snapshots, events, self.wix)
         self.claimer = Claimer(self.redis, self.sites, snapshots, reader, reload_sites_every=reload_sites_every)
+        self.syncer: Syncer | None = None
         try:
-            targets = sync_targets(settings)
+            if targets := sync_targets(settings):
+                self.syncer = Syncer(self.redis, schedule, targets, lambda: self.sites.known)
         except NotStarted as error:
             # Visitors need the counter, whatever is wrong with another system; `sync status` tells that no worker syncs.
             log.error("sync_not_started", error=str(error), hint="the counter runs without sync until this is mended")
-            targets = {}
-        self.syncer = Syncer(self.redis, schedule, targets, lambda: self.sites.known) if targets else None
 
     async def start(self) -> None:
         """Add the sites of the settings, and all that Redis knows, with our rules."""

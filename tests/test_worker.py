@@ -142,7 +142,7 @@ async def test_targets_of_the_file_are_kept_in_step(
     redis_url: str, wix: WixRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker syncs where the file names a target, and nothing of sync is there without one."""
-    monkeypatch.setenv("BOX_SECRET", "whsec_c2VjcmV0LW9mLW5vLW9uZS1hdC1hbGw=")
+    monkeypatch.setenv("BOX_SECRET", "whsec_YSBzZWNyZXQgb2Ygbm8gb25lLCBmb3IgdGVzdHMgYXQgYWxs")
     path = tmp_path / "sync.toml"
     path.write_text(FILE)
     async with working(redis_url, wix, sync_file=path) as worker:
@@ -170,7 +170,7 @@ async def test_counter_runs_whatever_is_wrong_with_the_file(  # noqa: PLR0917 - 
     says: str,
 ) -> None:
     """A fault of the mapping file is logged with what to do, and the counter's worker runs without sync."""
-    monkeypatch.setenv("BOX_SECRET", "whsec_c2VjcmV0LW9mLW5vLW9uZS1hdC1hbGw=")
+    monkeypatch.setenv("BOX_SECRET", "whsec_YSBzZWNyZXQgb2Ygbm8gb25lLCBmb3IgdGVzdHMgYXQgYWxs")
     path = tmp_path / "sync.toml"
     if text is not None:
         path.write_text(text)
