@@ -1,10 +1,12 @@
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from docs.sqlite_target import SqliteTarget
 from server.cli import commands
 from tests.rig.process import ROOT
 from tests.rig.sync_shop import SECRET, SyncShop
@@ -108,7 +110,8 @@ async def test_redis_unavailable(sync_shop: SyncShop) -> None:
 
     status, _, errors = await sync_shop.run("status", REDIS_URL="")
     assert (2, 1) == (status, len(errors.splitlines()))
-    assert errors.startswith("ticket-counter: REDIS_URL is not set")
+    data = sync_shop.folder / "data"
+    assert errors.startswith(f"ticket-counter: no `ticket-counter serve` runs with DATA_DIR={data}, and REDIS_URL")
 
 
 async def test_faults_of_the_mapping(sync_shop: SyncShop) -> None:
@@ -245,7 +248,7 @@ async def test_status(sync_shop: SyncShop) -> None:
     await applied(sync_shop)
     status, out, _ = await sync_shop.run("status", "--exit-code")
     assert 0 == status
-    assert re.search(r"^box-office   8 of 8   yes, \d+ ms +0   - +0 +0   just now   running$", out, re.MULTILINE)
+    assert re.search(r"^box-office   8 of 8   yes, \d+ ms +0   - +0 +0   just now   no worker$", out, re.MULTILINE)
     found = (await parsed(sync_shop, "status"))["targets"][0]
     assert ["box-office", 8, 8, 0, None] == [found[one] for one in ("name", "records", "equal", "parked", "paused")]
 
@@ -298,6 +301,24 @@ async def test_adopt(sync_shop: SyncShop) -> None:
     assert [1, "operation", "equal"] == [found["format"], found["type"], found["state"]]
 
 
+async def test_adopt_that_leaves_something_to_do(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left for a person after `adopt` is a whole command, as text and as JSON: it is run as it stands there."""
+    monkeypatch.setattr(SqliteTarget, "abilities", replace(SqliteTarget.abilities, changes_options=False))
+    await applied(sync_shop)
+    sync_shop.sql("INSERT INTO tickets (event, name) VALUES ('ev1', 'Without options')")
+    ticket = ticket_of(sync_shop, "Family day")
+
+    status, out, _ = await sync_shop.run("adopt", ticket, "--record", "9")
+    assert 4 == status
+    assert "  to do: ticket-counter sync apply " in out
+    cure = (await parsed(sync_shop, "adopt", ticket, "--record", "9"))["cure"]
+    found = re.match(rf"ticket-counter sync (apply (\S+) --to box-office --replace {ticket}) \(", cure)
+    assert found, cure
+    assert found[0] in out
+    if found[2] != "EVENT":
+        assert 0 == (await sync_shop.run(*found[1].split(), "--yes"))[0]
+
+
 async def test_pause_and_resume(sync_shop: SyncShop) -> None:
     """A pause shows its reason to all who ask for the status, until it is ended; with --json both are objects."""
     status, out, _ = await sync_shop.run("pause", "box-office", "--reason", "moving [bold]house[/bold]")
@@ -314,7 +335,7 @@ async def test_pause_and_resume(sync_shop: SyncShop) -> None:
         sync_shop, "pause", "box-office", "--reason", "x"
     )
     assert {"format": 1, "target": "box-office", "paused": None} == await parsed(sync_shop, "resume", "box-office")
-    assert (await sync_shop.run("status"))[1].rstrip().splitlines()[1].endswith("running")
+    assert (await sync_shop.run("status"))[1].rstrip().splitlines()[1].endswith("no worker")
 
 
 @pytest.mark.parametrize("kind", ["pretix", "http"])
