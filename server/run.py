@@ -25,7 +25,7 @@ from server.redis.client import RedisClient, Use
 from server.settings import Settings
 from server.web import Web
 from server.wire import RESTART_RETRY_MS
-from server.worker import Worker, sync_targets
+from server.worker import Worker
 
 REDIS_WITHIN = 30.0
 """Seconds that a start waits for a Redis that is not up yet: a Procfile starts everything at once."""
@@ -110,14 +110,9 @@ async def _run(
 
 
 def _require_settings(settings: Settings, *, worker: bool, redis: bool) -> None:
-    """Raise NotStarted with every required setting that is missing, and with the faults of the mapping file."""
+    """Raise NotStarted with every required setting that is missing."""
     missing = []
-    required: list[tuple[bool, Callable[[], object]]] = [
-        (redis, settings.redis),
-        (worker, settings.credentials),
-        (worker, lambda: sync_targets(settings)),
-    ]
-    for needed, read in required:
+    for needed, read in ((redis, settings.redis), (worker, settings.credentials)):
         try:
             if needed:
                 read()

@@ -6,6 +6,7 @@ In: settings and the address of Redis. Out: a Worker whose `run` reads due ticke
 import asyncio
 from collections.abc import Mapping
 
+from server import logs
 from server.errors import NotStarted
 from server.redis.client import RedisClient, Use
 from server.refresh.claims import RELOAD_SITES_EVERY, Claimer
@@ -21,6 +22,8 @@ from server.sync.mapping_file.file import load
 from server.sync.syncer import Syncer
 from server.wix.client import Wix
 
+log = logs.logger("sync")
+
 
 def sync_targets(settings: Settings) -> Mapping[str, TargetSettings]:
     """The targets of the mapping file; raises NotStarted with all its faults, and where tickets that are not watched are not read."""
@@ -34,7 +37,7 @@ def sync_targets(settings: Settings) -> Mapping[str, TargetSettings]:
 
 
 class Worker:
-    """One worker process. Raises NotStarted where Wix's credentials are missing, or the mapping file has faults."""
+    """One worker process. Raises NotStarted where Wix's credentials are missing; faults of the mapping file are logged."""
 
     def __init__(self, settings: Settings, redis_url: str, *, reload_sites_every: float = RELOAD_SITES_EVERY) -> None:
         self.settings = settings
@@ -46,8 +49,13 @@ class Worker:
         events = EventReader(schedule, Events(self.redis, settings.timing), self.wix)
         reader = Reader(schedule, snapshots, events, self.wix)
         self.claimer = Claimer(self.redis, self.sites, snapshots, reader, reload_sites_every=reload_sites_every)
-        targets = sync_targets(settings)
-        self.syncer = Syncer(self.redis, schedule, targets, lambda: self.sites.known) if targets else None
+        self.syncer: Syncer | None = None
+        try:
+            if targets := sync_targets(settings):
+                self.syncer = Syncer(self.redis, schedule, targets, lambda: self.sites.known)
+        except NotStarted as error:
+            # Visitors need the counter, whatever is wrong with another system; `sync status` tells that no worker syncs.
+            log.error("sync_not_started", error=str(error), hint="the counter runs without sync until this is mended")
 
     async def start(self) -> None:
         """Add the sites of the settings, and all that Redis knows, with our rules."""

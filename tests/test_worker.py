@@ -1,10 +1,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from server import settings
 from server.counter import Rules
@@ -122,3 +124,59 @@ async def test_bytes_of_another_program_end_nothing(start_server: StartServer, w
         left = {one: wix.world.tickets[one].left for one in (ticket, other)}
         await until(lambda: left == {one: viewer.unsold(one) for one in left})
         assert 200 == (await running.http.get(running.counters(ticket))).status_code
+
+
+# -- sync --
+
+FILE = """
+format = 1
+[targets.box]
+kind = "http"
+url = "https://box.example.org/tickets"
+secret_env = "BOX_SECRET"
+events = { spring-gala = "G-1" }
+"""
+
+
+async def test_targets_of_the_file_are_kept_in_step(
+    redis_url: str, wix: WixRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker syncs where the file names a target, and nothing of sync is there without one."""
+    monkeypatch.setenv("BOX_SECRET", "whsec_YSBzZWNyZXQgb2Ygbm8gb25lLCBmb3IgdGVzdHMgYXQgYWxs")
+    path = tmp_path / "sync.toml"
+    path.write_text(FILE)
+    async with working(redis_url, wix, sync_file=path) as worker:
+        assert worker.syncer
+        assert ["box"] == list(worker.syncer.targets)
+    async with working(redis_url, wix) as worker:
+        assert worker.syncer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "says"),
+    [
+        (FILE.replace("kind", "knd"), {}, "kind is missing"),
+        (FILE, {"track": "watched"}, "set TRACK=all"),
+        (None, {}, "does not exist"),
+    ],
+)
+async def test_counter_runs_whatever_is_wrong_with_the_file(  # noqa: PLR0917 - fixtures
+    redis_url: str,
+    wix: WixRig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str | None,
+    given: dict[str, str],
+    says: str,
+) -> None:
+    """A fault of the mapping file is logged with what to do, and the counter's worker runs without sync."""
+    monkeypatch.setenv("BOX_SECRET", "whsec_YSBzZWNyZXQgb2Ygbm8gb25lLCBmb3IgdGVzdHMgYXQgYWxs")
+    path = tmp_path / "sync.toml"
+    if text is not None:
+        path.write_text(text)
+    with capture_logs() as lines:
+        async with working(redis_url, wix, sync_file=path, **given) as worker:
+            assert worker.syncer is None
+
+    [line] = [one for one in lines if one["event"] == "sync_not_started"]
+    assert says in line["error"]

@@ -52,7 +52,7 @@ def status_lines(found: Sequence[TargetStatus], terminal: Terminal) -> Iterator[
         elif one.workers is not Workers.RUN:
             yield f"{values.printable(one.name)}: {FOLLOWING[one.workers]}"
         for text in one.limited:
-            yield f"{values.printable(one.name)}: {cure(text, one.name)}"
+            yield f"{values.printable(one.name)}: {values.printable(text)}"
 
 
 def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Iterator[str]:

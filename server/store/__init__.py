@@ -155,6 +155,7 @@ tc:{SITE}:sync:TARGET:events set    the events that are followed at a target
   expires                 never; removed: never
 tc:{SITE}:sync:TARGET:event:EVENT hash what is remembered of a followed event, each as JSON
   event, target_event     its id, and its name at the target
+  place                   where the target has it: address, organizer, event
   title, since            its title, and since when it is followed (seconds since 1970)
   wait_until, faults      until then the target is not asked for it, after so many faults in a row
   error                   the last of them
@@ -165,6 +166,11 @@ tc:{SITE}:sync:TARGET:event:EVENT hash what is remembered of a followed event, e
 tc:{SITE}:sync:TARGET:deactivated:EVENT zset tickets whose records were taken off sale, by the time (seconds since 1970)
   by                      sync_records.py
   expires                 2 hours; removed: 2 hours
+tc:sync                   hash      what all of sync remembers
+  since                   since when this Redis has it (seconds since 1970); without it, it was lost
+  lost:TARGET             1: events of the target that were applied have to be looked for
+  by                      sync_targets.py
+  expires                 never; removed: never
 tc:{sync:TARGET}:state    hash      a target of sync
   paused, paused_at       the reason that a person gave, and when
   wait_until, faults      until then nothing is sent, after so many faults in a row

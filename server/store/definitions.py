@@ -87,3 +87,7 @@ class Definitions:
         """The slug of an event, where it is known."""
         found: str | None = await self.redis.do("HGET", self.keys.key(site, "event_snapshot", event), "slug")
         return found or None
+
+    async def listed(self, site: SiteId) -> bool:
+        """Whether every ticket of the site was listed and stored once."""
+        return bool(await self.redis.do("HGET", self.keys.key(site, "site"), "complete") == "1")

@@ -36,6 +36,11 @@ class Keys:
         """The public channel of the tickets of an event, by its id or by its slug; all of a site begin as that of '' does."""
         return f"{self.namespace.channels}:{{{site}}}:tickets:{name}"
 
+    @property
+    def sync_memory(self) -> str:
+        """What all of sync remembers."""
+        return f"{self.namespace.keys}:sync"
+
     def sync(self, site: str, target: str, *parts: str) -> str:
         """A key of sync for one site and target."""
         return self.key(site, "sync", target, *parts)

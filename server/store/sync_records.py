@@ -47,7 +47,7 @@ class StoredRecord:
 class FollowedEvent:
     """An event that was applied once, and so is kept in step. Times are in seconds since 1970.
 
-    `target_event`: the target's. `wait_until`: the target did not let us read it, `faults` times in a row, with `error`.
+    `target_event`: the target's, at this `place`. `wait_until`: the target did not let us read it, `faults` times in a row, with `error`.
     `audit_at`: when all of it was last compared; `left_alone` of its records bore no id of ours then, and `notes` are of others.
     """
 
@@ -55,6 +55,7 @@ class FollowedEvent:
     target_event: str
     title: str
     since: float
+    place: str = ""
     wait_until: float = 0.0
     faults: int = 0
     error: str = ""
@@ -98,10 +99,14 @@ class Records:
         """Follow an event from now on."""
         await self.change_event(site, target, event.event, **{**asdict(event), "notes": list(event.notes)})
         await self.redis.do("SADD", self.keys.sync(site, target, "events"), event.event)
+        await self.add_site(target, site)
+
+    async def add_site(self, target: str, site: SiteId) -> None:
+        """An event of this site is followed at the target, or will be."""
         await self.redis.do("SADD", self.keys.target(target, "sites"), site)
 
     async def sites(self, target: str) -> frozenset[SiteId]:
-        """The sites of which an event is followed at a target."""
+        """The sites of which an event is followed at a target, or was applied in part."""
         return frozenset(SiteId(site) for site in await self.redis.do("SMEMBERS", self.keys.target(target, "sites")))
 
     async def change_event(self, site: SiteId, target: str, event: EventId, /, **changes: Any) -> None:

@@ -4,6 +4,7 @@ In: what requests came to, and what people ask for. Out: for how long nothing ma
 when Redis does not take its command. Times are in seconds since 1970.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,17 @@ class Targets:
     async def set_digest(self, target: str, digest: str) -> None:
         """Remember the digest of its settings, once what their change asks for is done."""
         await self.redis.do("HSET", self._key(target), "digest", digest)
+
+    async def lost(self, target: str, targets: Iterable[str], at: float) -> bool:
+        """Whether Redis has lost what sync knew, and *target* was not looked after since; *targets* are all that there are."""
+        key = self.keys.sync_memory
+        if await self.redis.do("HSETNX", key, "since", at):
+            await self.redis.do("HSET", key, *(part for name in targets for part in (f"lost:{name}", 1)))
+        return bool(await self.redis.do("HEXISTS", key, f"lost:{target}"))
+
+    async def found(self, target: str) -> None:
+        """The events of a target that were applied before Redis lost them are followed again."""
+        await self.redis.do("HDEL", self.keys.sync_memory, f"lost:{target}")
 
     async def pay(self, target: str, per_minute: int) -> float:
         """Take one request out of the target's budget; answers for how many seconds to wait before it is sent."""

@@ -14,8 +14,8 @@ def applied_json(wanted: Wanted) -> dict[str, Any]:
     return {"fields": dict(wanted.fields), "options": {one.id: dict(one.fields) for one in wanted.options}}
 
 
-def applied_of(memory: StoredRecord) -> Applied | None:
-    """What was applied last; None where it is not known."""
-    if memory.applied is None:
+def applied_of(memory: StoredRecord, digest: str) -> Applied | None:
+    """What was applied last, by a mapping of this digest; None where it is not known, as after a change of the mapping."""
+    if memory.applied is None or memory.digest != digest:
         return None
     return Applied(memory.applied_at, memory.applied.get("fields", {}), memory.applied.get("options", {}))

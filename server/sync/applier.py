@@ -111,7 +111,7 @@ class Applier:
             await self.planner.ask_for(site, [ticket])
             return Settled(Outcome(nothing, State.DUE, "not read from Wix yet"), READ_AGAIN)
         followed = (await self.stores.records.followed(site, name)).get(event.event)
-        if followed is None and not allowed.by_person:
+        if not allowed.by_person and not event.is_followed(followed):
             # An apply that was interrupted leaves its ticket to the person who runs it again.
             return Settled(Outcome(nothing, State.DUE, "its event is followed after its first apply"))
         if followed and (wait := followed.wait_until - self._clock()) > 0 and not allowed.by_person:
@@ -214,7 +214,9 @@ class Applier:
         return await self._park(work, Outcome(rest, State.NOT_KEPT, text, work.memory.record or None))
 
     def _plan(self, work: Work, wanted: Wanted | Deleted | Unfit, found: Found) -> Operation | None:
-        return plan_ticket(wanted, found, applied_of(work.memory), self.planner.rules(work.memory))
+        return plan_ticket(
+            wanted, found, applied_of(work.memory, self.settings.digest), self.planner.rules(work.memory)
+        )
 
     # -- what became of it --
 
@@ -230,7 +232,8 @@ class Applier:
             work.memory = replace(
                 work.memory, applied=applied, applied_at=self._clock(), name=wanted.name, removed=False
             )
-        return await self._remember(work, Outcome(done, State.EQUAL, record=key))
+        state = State.GONE if isinstance(wanted, Deleted) and key is None else State.EQUAL
+        return await self._remember(work, Outcome(done, state, record=key))
 
     async def _conflict(self, work: Work, operation: Operation) -> Settled:
         state = State.MAPPING if operation.reason is Reason.MAPPING else State.CONFLICT

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from server import logs, metrics
 from server.errors import RedisUnavailable, TargetError, TargetForbidden
 from server.logs import RepeatedWarning
-from server.model import EventId, SiteId, TicketId
+from server.model import SiteId, TicketId
 from server.store.sync_records import FollowedEvent, StoredRecord
 from server.sync.applied import applied_json
 from server.sync.applier import Applier
@@ -32,7 +32,7 @@ log = logs.logger("sync")
 
 
 class Audit:
-    """The audits of one target. *sites* answers the known sites, *clock* gives seconds since 1970."""
+    """The audits of one target. *sites* answers the known sites, *targets* are all that sync.toml has, *clock* gives seconds since 1970."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Audit:
         sites: Callable[[], Collection[SiteId]],
         *,
         every: float = EVERY,
+        targets: Collection[str] = (),
         clock: Callable[[], float],
     ) -> None:
         self.applier = applier
@@ -47,11 +48,10 @@ class Audit:
         self.stores = applier.stores
         self._every = every
         self._known = sites
+        self._all = targets or (self.settings.name,)
         self._sites = FollowedSites(self.settings.name, self.stores.records, sites, clock)
         self._look_for_lost_at = 0.0
         self._clock = clock
-        # Events that were found not to be followed, until when that is believed.
-        self._not_followed: dict[tuple[SiteId, EventId], float] = {}
         # Once a process: two with different files would else take turns.
         self._compared_settings = False
         self._failed = RepeatedWarning(log, "audit_failed")
@@ -61,7 +61,7 @@ class Audit:
         while not stopping.is_set():
             wait = LOOK_EVERY
             try:
-                await self.look()
+                looked = await self.look()
             except (RedisUnavailable, TargetError) as error:
                 self._failed.warn("look", target=self.settings.name, error=str(error))
             except Exception:
@@ -69,14 +69,15 @@ class Audit:
                 log.exception("sync_bug", target=self.settings.name)
                 wait = AFTER_BUG
             else:
-                self._failed.resolved("look", target=self.settings.name)
+                if looked:
+                    self._failed.resolved("look", target=self.settings.name)
             await stopping.within(wait)
 
-    async def look(self) -> None:
-        """Audit the events whose audit is due. Raises RedisUnavailable, TargetError."""
+    async def look(self) -> bool:
+        """Audit the events whose audit is due; answers False while the target is paused. Raises RedisUnavailable, TargetError."""
         state = await self.stores.targets.read(self.settings.name)
         if state.paused is not None or state.wait_until > self._clock():
-            return
+            return False
         if not self._compared_settings and self._known():
             if state.digest != self.settings.digest:
                 await self._try_parked_again()
@@ -86,19 +87,33 @@ class Audit:
             followed = await self.stores.records.followed(site, self.settings.name)
             for event in await self.applier.events.all(site):
                 known = followed.get(event.event)
-                if known and self._clock() - known.audit_at >= self._every and known.wait_until <= self._clock():
+                if known and event.is_followed(known) and self._is_due(known):
                     await self._audit(event, known)
         if self._clock() >= self._look_for_lost_at:
-            for site in sorted(self._known()):
-                await self._look_for_lost(site)
+            await self.look_for_lost()
             self._look_for_lost_at = self._clock() + LOST_EVERY
+        return True
 
-    async def _look_for_lost(self, site: SiteId) -> None:
-        """Look for events that the file names and that are not followed, though they were applied once."""
-        followed = await self.stores.records.followed(site, self.settings.name)
-        for event in await self.applier.events.all(site):
-            if event.event not in followed:
-                await self._follow_if_applied(event)
+    def _is_due(self, known: FollowedEvent) -> bool:
+        return self._clock() - known.audit_at >= self._every and known.wait_until <= self._clock()
+
+    async def look_for_lost(self) -> None:
+        """After Redis has lost its data, follow the events again that were applied: their records bear the ids of their tickets.
+
+        Only then: an event that is not followed was never applied here, or not to its end, and a copy of one bears our ids too.
+        """
+        name = self.settings.name
+        if not self._known() or not await self.stores.targets.lost(name, self._all, self._clock()):
+            return
+        complete = True
+        for site in sorted(self._known()):
+            followed = await self.stores.records.followed(site, name)
+            complete &= await self.stores.definitions.listed(site)
+            for event in await self.applier.events.all(site):
+                if event.event not in followed:
+                    await self._follow_if_applied(event)
+        if complete:
+            await self.stores.targets.found(name)
 
     async def record(self, comparison: Comparison) -> None:
         """Remember what a comparison has found equal."""
@@ -154,22 +169,15 @@ class Audit:
         return one.memory.state in PARKED and one.memory.digest == self.settings.digest
 
     async def _follow_if_applied(self, event: MappedEvent) -> None:
-        """Follow an event again whose records bear the ids of its tickets: it was applied, and Redis has lost that."""
-        key = (event.site, event.event)
-        if self._not_followed.get(key, 0.0) > self._clock():
-            return
         tickets = set(await self.stores.definitions.of_event(event.site, event.event))
         try:
             records = await self.applier.target.list(event.target_event)
         except TargetForbidden as error:
-            self._failed.warn(
-                event.target_event, target=self.settings.name, event_there=event.target_event, error=str(error)
-            )
-            records = []
-        if tickets.isdisjoint(one.ticket for one in records):
-            self._not_followed[key] = self._clock() + self._every
+            log.warning("event_forbidden", target=self.settings.name, id=event.event, error=str(error))
             return
-        followed = FollowedEvent(event.event, event.target_event, event.title, self._clock())
+        if tickets.isdisjoint(one.ticket for one in records):
+            return
+        followed = FollowedEvent(event.event, event.target_event, event.title, self._clock(), event.place)
         await self.stores.records.follow(event.site, self.settings.name, followed)
         log.info("followed_again", target=self.settings.name, site=event.site, id=event.event)
 

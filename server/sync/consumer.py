@@ -143,6 +143,7 @@ class Consumer:
             found = {}
             for target, events in self._events.items():
                 followed: Mapping[EventId, FollowedEvent] = await self.stores.records.followed(site, target)
-                found[target] = {event for event in followed if await events.of(site, event)}
+                mapped = {event: await events.of(site, event) for event in followed}
+                found[target] = {event for event, its in mapped.items() if its and its.is_followed(followed[event])}
             known = self._followed[site] = (self._clock(), found)
         return known[1]

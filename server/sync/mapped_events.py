@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from server.errors import NotStarted
 from server.model import EventId, SiteId
 from server.store.definitions import Definitions
+from server.store.sync_records import FollowedEvent
 from server.sync.mapping import TargetSettings
 from server.wire import guid
 
@@ -20,6 +21,11 @@ class MappedEvent:
     event: EventId
     title: str
     target_event: str
+    place: str
+
+    def is_followed(self, known: FollowedEvent | None) -> bool:
+        """Whether it was applied where it is now: another event, organizer or address needs an apply of its own."""
+        return known is not None and known.place == self.place
 
 
 class MappedEvents:
@@ -39,7 +45,8 @@ class MappedEvents:
         if target_event is None:
             return None
         stored = await self.definitions.event(site, event)
-        return MappedEvent(site, event, stored.title if stored else "", target_event)
+        title = stored.title if stored else ""
+        return MappedEvent(site, event, title, target_event, self.settings.place(target_event))
 
     async def all(self, site: SiteId) -> list[MappedEvent]:
         """The events of sync.toml that are known of this site."""
@@ -47,7 +54,8 @@ class MappedEvents:
         for name, target_event in self.settings.events.items():
             stored = await self.definitions.find_event(site, name)
             if stored:
-                found.append(MappedEvent(site, stored.event, stored.title, target_event))
+                place = self.settings.place(target_event)
+                found.append(MappedEvent(site, stored.event, stored.title, target_event, place))
         return found
 
     async def find(self, sites: list[SiteId], name: str) -> MappedEvent:

@@ -202,6 +202,10 @@ class TargetSettings:
         parts = urlsplit(self.url)
         return re.sub(r"[^a-z0-9.-]", "_", f"{parts.netloc}{parts.path}".rstrip("/").lower())
 
+    def place(self, target_event: str) -> str:
+        """Where an event of the target is: an event that was applied at one place is not followed at another."""
+        return " ".join((self.server, str(self.own.get("organizer", "")), target_event))
+
     @property
     def digest(self) -> str:
         """What a parked ticket's mapping was: it changes with everything here, also with the secret, which it does not show."""

@@ -237,6 +237,7 @@ class State(StrEnum):
     """What became of a ticket when it was last brought to a target."""
 
     EQUAL = "equal"  # written, or nothing to write; read back
+    GONE = "gone"  # deleted in Wix, and the target has no record of it
     DUE = "due"  # not yet, or again
     DIFFERS = "differs"  # the target is only observed
     CONFLICT = "conflict"  # a person decides

@@ -84,7 +84,7 @@ class Planner:
             memory = await self.stores.records.read(event.site, self.settings.name, ticket)
             same_name = nameless.get(wanted.name, ()) if isinstance(wanted, Wanted) else ()
             found = Found(tuple(bearing.get(ticket, ())), tuple(same_name))
-            operation = plan_ticket(wanted, found, applied_of(memory), self.rules(memory))
+            operation = plan_ticket(wanted, found, applied_of(memory, self.settings.digest), self.rules(memory))
             compared.append(Compared(ticket, wanted, found, memory, operation))
         compared = _one_adoption_each(compared)
         copies = tuple(_copied(one) for one in records if one.ticket in read.elsewhere)

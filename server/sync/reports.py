@@ -93,3 +93,4 @@ class Parked:
     tries: int
     text: str
     cure: str
+    event: str = ""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from server.errors import LeaseLost, NotStarted
+from server.errors import LeaseLost, NotStarted, TargetUnavailable
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store.redis_clock import RedisClock
@@ -56,6 +56,7 @@ class Sync:
         self.notice: Callable[[str], None] = lambda _: None
         """Called with a line for the person who waits."""
         self._appliers: dict[str, Applier] = {}
+        self._known: list[SiteId] = []
 
     @classmethod
     async def opened(cls, redis: RedisClient, targets: Mapping[str, TargetSettings]) -> "Sync":
@@ -108,15 +109,25 @@ class Sync:
         many records may be taken off sale, where that is more than happens by itself.
         """
         applier = self._applier(plan.target)
-        self._refuse_to_write(plan.target)
+        await self._refuse_to_write(plan.target)
+        # Before anything is written: what is there now was applied before Redis lost that, what comes is not yet.
+        self._known = await self._sites()
+        await self._look_for_lost(applier)
+        await self.stores.records.add_site(plan.target, SiteId(plan.site))
         began = self._clock()
         site, event = SiteId(plan.site), EventId(plan.event)
-        mapped = MappedEvent(site, event, plan.title, plan.target_event.key)
+        key = plan.target_event.key
+        mapped = MappedEvent(site, event, plan.title, key, applier.settings.place(key))
         count = plan.count(Kind.DEACTIVATE)
         may_deactivate = deactivate is not None and deactivate >= count
         if deactivate is not None and not may_deactivate:
             raise NotStarted(
                 f"the plan takes {count} records off sale, more than {deactivate}: look at it, and say {count}"
+            )
+        needed = {one.ticket for one in plan.operations if one.reason is Reason.NEEDS_REPLACING}
+        if needless := sorted(replace - needed):
+            raise NotStarted(
+                f"the record of ticket {needless[0]} needs no replacing: leave out --replace {needless[0]}"
             )
         outcomes: list[Outcome] = []
         for operation in plan.operations:
@@ -125,13 +136,14 @@ class Sync:
                 outcome = Outcome(operation, State.CONFLICT, operation.text, operation.record)
             else:
                 outcome = await self._bring(applier, site, TicketId(operation.ticket), allowed)
-                outcome = replace_operation(outcome, operation)
+                outcome = _of_plan(outcome, operation)
             outcomes.append(outcome)
             if progress:
                 progress(outcome, len(outcomes), len(plan.operations))
         await self._follow(applier, mapped)
-        done = Counter(one.operation.kind for one in outcomes if one.state is State.EQUAL)
-        left = tuple(one for one in outcomes if one.state is not State.EQUAL)
+        ended = (State.EQUAL, State.GONE)
+        done = Counter(one.operation.kind for one in outcomes if one.state in ended)
+        left = tuple(one for one in outcomes if one.state not in ended)
         workers = (await self._statuses.of(plan.target)).workers
         return Summary(dict(done), left, self._clock() - began, workers)
 
@@ -165,7 +177,7 @@ class Sync:
     async def adopt(self, target: str, ticket: str, record: str) -> Outcome:
         """Give a record the id of a ticket, which other records lose, and bring the ticket to it."""
         applier = self._applier(target)
-        self._refuse_to_write(target)
+        await self._refuse_to_write(target)
         id_ = TicketId(guid(ticket) or _no_ticket(ticket))
         site, event = await self._event_of(applier, id_)
         records = await applier.target.list(event.target_event)
@@ -175,12 +187,17 @@ class Sync:
         if chosen.ticket and chosen.ticket != id_:
             raise NotStarted(f"record {record} bears the id of ticket {chosen.ticket}: clear that in the target first")
         async with self.stores.leases.held(applier.settings.server) as lease:
-            for other in records:
-                if other.ticket == id_ and other.key != record:
-                    await applier.target.mark(event.target_event, other, None, lease.extend)
+            former = [one for one in records if one.ticket == id_ and one.key != record]
+            for other in former:
+                await applier.target.mark(event.target_event, other, None, lease.extend)
             if not chosen.ticket:
                 await applier.target.mark(event.target_event, chosen, id_, lease.extend)
-        return await self._bring(applier, site, id_, Allowed(by_person=True, adopt=True))
+        outcome = await self._bring(applier, site, id_, Allowed(by_person=True, adopt=True))
+        still = " and ".join(one.key for one in former if one.active)
+        if still and outcome.state is State.EQUAL:
+            text = f"record {still} lost its id and is still on sale: take it off sale in the target if it is a copy"
+            return replace(outcome, text=text)
+        return outcome
 
     async def pause(self, target: str, reason: str) -> None:
         """Write nothing to a target until `resume`; what changes meanwhile stays due."""
@@ -237,16 +254,38 @@ class Sync:
     async def _follow(self, applier: Applier, event: MappedEvent) -> None:
         """Follow the event; what changed since the plan was made, or was equal then, is compared once more."""
         name = applier.settings.name
-        if event.event not in await self.stores.records.followed(event.site, name):
-            followed = FollowedEvent(event.event, event.target_event, event.title, self._clock())
+        known = (await self.stores.records.followed(event.site, name)).get(event.event)
+        if not event.is_followed(known):
+            followed = FollowedEvent(event.event, event.target_event, event.title, self._clock(), event.place)
             await self.stores.records.follow(event.site, name, followed)
-        audit = Audit(applier, lambda: [event.site], clock=self._clock)
+        audit = self._audit(applier)
         comparison = await applier.planner.compare(event)
         await audit.record(comparison)
         await audit.mark(comparison)
         await self.stores.records.change_event(
-            event.site, name, event.event, target_event=event.target_event, title=event.title, audit_at=self._clock()
+            event.site,
+            name,
+            event.event,
+            title=event.title,
+            audit_at=self._clock(),
+            left_alone=comparison.plan.left_alone,
         )
+
+    async def _look_for_lost(self, applier: Applier) -> None:
+        """Follow what was applied before Redis lost that; a target that does not answer is asked again, as for a ticket."""
+        for left in reversed(range(TRIES)):
+            await self._until_answering(applier.settings.name)
+            try:
+                await self._audit(applier).look_for_lost()
+            except TargetUnavailable as error:
+                if not left:
+                    raise
+                await applier.faults.pause(error)
+            else:
+                return
+
+    def _audit(self, applier: Applier) -> Audit:
+        return Audit(applier, lambda: self._known, targets=tuple(self.targets), clock=self._clock)
 
     async def _event_of(self, applier: Applier, ticket: TicketId) -> tuple[SiteId, MappedEvent]:
         for site in await self._sites():
@@ -272,9 +311,12 @@ class Sync:
             raise NotStarted(f"sync.toml has no target {target!r}; its targets: {named}")
         return self.targets[target]
 
-    def _refuse_to_write(self, target: str) -> None:
+    async def _refuse_to_write(self, target: str) -> None:
         if self.targets[target].mode is Mode.OBSERVE:
             raise NotStarted(f'target {target} has mode = "observe": nothing is written to it')
+        state = await self.stores.targets.read(target)
+        if state.paused is not None:
+            raise NotStarted(f"target {target} is paused ({state.paused}): end that first with sync resume {target}")
 
     def _applier(self, target: str) -> Applier:
         if target not in self._appliers:
@@ -285,9 +327,16 @@ class Sync:
         return self._appliers[target]
 
 
-def replace_operation(outcome: Outcome, operation: Operation) -> Outcome:
-    """The outcome with the operation of the plan, where the ticket was found equal meanwhile."""
-    return replace(outcome, operation=operation) if outcome.state is State.EQUAL else outcome
+def _of_plan(outcome: Outcome, operation: Operation) -> Outcome:
+    """The outcome with the operation of the plan; a conflict that was solved is what solved it."""
+    if outcome.state not in {State.EQUAL, State.GONE}:
+        return outcome
+    if operation.kind is not Kind.CONFLICT:
+        return replace(outcome, operation=operation)
+    if operation.reason is not Reason.NEEDS_REPLACING:
+        return outcome
+    text = f"replaces record {operation.record}, which is off sale"
+    return replace(outcome, operation=replace(operation, kind=Kind.CREATE, record=None), text=text)
 
 
 def _no_ticket(text: str) -> str:

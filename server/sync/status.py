@@ -3,11 +3,13 @@
 In: what Redis has of each target. Out: TargetStatus and Parked, which commands and metrics show. It asks no target.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from server.model import EventId
 from server.store.sync_records import FollowedEvent
 from server.store.sync_targets import TargetState
+from server.sync.mapped_events import MappedEvent, MappedEvents
 from server.sync.mapping import TargetSettings
 from server.sync.model import PARKED, State
 from server.sync.reports import Parked, TargetStatus, Workers
@@ -19,13 +21,13 @@ SERVED_WITHIN = 30.0
 
 @dataclass(slots=True)
 class _Sum:
-    """What all sites have of one target, together."""
+    """What all sites have of one target, together; `notes`: what a person should do, or know."""
 
     due: int = 0
     oldest: float | None = None
     states: list[str] = field(default_factory=list)
     events: list[FollowedEvent] = field(default_factory=list)
-    limited: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Statuses:
@@ -45,12 +47,14 @@ class Statuses:
         state = await self.stores.targets.read(name)
         found = await self._sum(name)
         now = self._clock()
-        known = state.answered_at > 0 and not state.faults
+        workers = self._workers(name, state)
+        # Nothing is called equal that is not looked after.
+        known = state.answered_at > 0 and not state.faults and workers is not Workers.NONE
         audits = [event.audit_at for event in found.events]
         return TargetStatus(
             name=name,
             mode=self.targets[name].mode,
-            records=len(found.states),
+            records=len(found.states) - found.states.count(State.GONE),
             equal=found.states.count(State.EQUAL) if known else None,
             answer=state.error if state.faults else "",
             latency_ms=state.latency * 1000 if known else None,
@@ -64,8 +68,8 @@ class Statuses:
             paused=state.paused,
             paused_for=now - state.paused_at if state.paused is not None else None,
             events=tuple(event.title or event.event for event in found.events),
-            limited=_limited(found, state),
-            workers=self._workers(name, state),
+            limited=tuple(found.notes),
+            workers=workers,
         )
 
     async def parked(self, target: str | None = None) -> tuple[Parked, ...]:
@@ -73,13 +77,15 @@ class Statuses:
         found = []
         for name in [target] if target else self.targets:
             for site in sorted(await self.stores.records.sites(name)):
-                for ticket, (state, _) in (await self.stores.records.states(site, name)).items():
+                for ticket, (state, event) in (await self.stores.records.states(site, name)).items():
                     if state not in PARKED and state != State.CONFLICT:
                         continue
                     memory = await self.stores.records.read(site, name, ticket)
                     at, tries = memory.state_at, memory.tries
                     found.append(
-                        Parked(name, site, ticket, memory.name, State(state), at, tries, memory.text, memory.cure)
+                        Parked(
+                            name, site, ticket, memory.name, State(state), at, tries, memory.text, memory.cure, event
+                        )
                     )
         return tuple(sorted(found, key=lambda one: (one.at, one.ticket)))
 
@@ -91,27 +97,40 @@ class Statuses:
 
     async def _sum(self, name: str) -> _Sum:
         found = _Sum()
+        mapped = MappedEvents(self.targets[name], self.stores.definitions)
         for site in sorted(await self.stores.records.sites(name)):
             backlog = await self.stores.due.backlog(site, name)
             found.due += backlog.due
             if backlog.oldest is not None:
                 found.oldest = max(found.oldest or 0.0, backlog.oldest)
             states = await self.stores.records.states(site, name)
-            found.states += [state for state, _ in states.values()]
-            for event in (await self.stores.records.followed(site, name)).values():
-                found.events.append(event)
-                if waiting := sum(state == State.LIMIT and its == event.event for state, its in states.values()):
-                    found.limited[event.title or event.event] = waiting
+            followed = await self.stores.records.followed(site, name)
+            for event in sorted({*followed, *(its for _, its in states.values())}):
+                of_event = [state for state, its in states.values() if its == event]
+                its_place = await mapped.of(site, event)
+                known = followed.get(event)
+                if its_place and known and its_place.is_followed(known):
+                    found.events.append(known)
+                    found.states += of_event
+                apply = f"ticket-counter sync apply {event} --to {name}"
+                found.notes += _notes(event, its_place, known, of_event, apply)
         return found
 
 
-def _limited(found: _Sum, state: TargetState) -> tuple[str, ...]:
-    """What a person should do, or know, of the events."""
-    lines = [
-        f"{title}: {count} deactivations wait for a person: sync apply --deactivate {count}"
-        for title, count in found.limited.items()
-    ]
-    return (
-        *lines,
-        *(f"{event.title or event.event}: {event.error}" for event in found.events if event.error and not state.faults),
-    )
+def _notes(
+    event: EventId, mapped: MappedEvent | None, known: FollowedEvent | None, states: Sequence[str], apply: str
+) -> list[str]:
+    """What a person should do, or know, of one event; *apply* is the command that applies it."""
+    title = (known.title if known else mapped.title if mapped else "") or event
+    if mapped is None:
+        gone = f"{title}: the file does not name it any more, so its records are left as they are"
+        return [gone] if known else []
+    if known is None:
+        return [f"{title}: its first apply has not ended, so nothing of it is followed: {apply}"]
+    if not mapped.is_followed(known):
+        return [
+            f"{title}: it was applied to another event or address than the file has now, so nothing is written: {apply}"
+        ]
+    waiting = states.count(State.LIMIT)
+    notes = [f"{title}: {waiting} deactivations wait for a person: {apply} --deactivate {waiting}"]
+    return [*(notes if waiting else ()), *([f"{title}: {known.error}"] if known.error else ())]

@@ -70,7 +70,8 @@ class Syncer:
                     TargetLoop(applier, self._sites, clock=self._clock).run(self._stopping), name=f"sync: {name}"
                 )
                 group.create_task(
-                    Audit(applier, self._sites, clock=self._clock).run(self._stopping), name=f"sync: audit of {name}"
+                    Audit(applier, self._sites, targets=tuple(self.targets), clock=self._clock).run(self._stopping),
+                    name=f"sync: audit of {name}",
                 )
 
     def stop(self) -> None:

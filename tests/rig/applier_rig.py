@@ -99,6 +99,7 @@ class ApplierRig:
         rig = cls(redis_url, settings, target or ModelTarget(steps=True))
         try:
             await rig.reader.schedule.add_site(SITE_ID, Rules(), everything=True)
+            await rig.reader.store.do("HSET", rig.stores.due.keys.key(SITE_ID, "site"), "complete", 1)
             await rig.follow()
             yield rig
         finally:
@@ -112,11 +113,12 @@ class ApplierRig:
     @property
     def event(self) -> MappedEvent:
         """The first event, with that of the target."""
-        return MappedEvent(SITE_ID, EVENT_ID, "", TARGET_EVENT)
+        return MappedEvent(SITE_ID, EVENT_ID, "", TARGET_EVENT, self.settings.place(TARGET_EVENT))
 
     async def follow(self, event: EventId = EVENT_ID, target_event: str = TARGET_EVENT) -> None:
         """The event was applied once."""
-        await self.stores.records.follow(SITE_ID, NAME, FollowedEvent(event, target_event, "Gala", self.clock()))
+        followed = FollowedEvent(event, target_event, "Gala", self.clock(), self.settings.place(target_event))
+        await self.stores.records.follow(SITE_ID, NAME, followed)
 
     async def says(self, ticket: TicketId, *, unsold: int | None = 3, event: EventId = EVENT_ID, **facts: Any) -> None:
         """Wix was read, and says this of the ticket."""

@@ -102,6 +102,7 @@ class Traffic:
         await records.deactivated(site, TARGET, event, sold, 1.0)
         await Targets(client).answered(TARGET, 1.0, 0.5)
         await Targets(client).pay(TARGET, 300)
+        assert await Targets(client).lost(TARGET, [TARGET], 1.0)
 
     async def ttls(self, leases: Leases) -> dict[str, int]:
         """The TTL of every key, while a process holds a lease of a target and another waits for it."""
@@ -197,7 +198,7 @@ def test_each_row_is_one() -> None:
     table = rows()
     files = [one for row in table for one in row.written_by if one.endswith(".lua")]
 
-    assert 38 == len(table)
+    assert 39 == len(table)
     assert table == [row_of(row.pattern) for row in table]
     assert [] == [row.pattern for row in table if not row.written_by]
     assert [] == [one for one in files if not (LUA / one).exists()]

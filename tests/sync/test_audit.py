@@ -1,13 +1,17 @@
 """Audits mark what differs, and remember what is equal."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from server.errors import TargetUnavailable
 from server.sync.audit import EVERY, Audit
 from server.sync.model import State
+from server.sync.stopping import Stopping
 from tests.rig.applier_rig import EVENT_ID, NAME, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
 from tests.rig.model_target import Fault
 
@@ -55,6 +59,64 @@ async def test_audit_rebuilds_a_lost_memory_without_a_write(rig: ApplierRig) -> 
     assert (before.record, before.applied, State.EQUAL) == (after.record, after.applied, after.state)
     assert (writes, set()) == (len(rig.target.writes), await due(rig))
     assert EVENT_ID in await rig.stores.records.followed(SITE_ID, NAME)
+
+
+async def test_copy_of_an_event_is_not_followed_by_itself(rig: ApplierRig) -> None:
+    """A new target whose event is a copy of one that was applied bears our ids, and is left alone until its own first apply."""
+    for record in list(rig.target.stored[TARGET_EVENT].values()):
+        rig.target.copy(TARGET_EVENT, record.key, "ev2")
+    writes = len(rig.target.writes)
+    other = rig.new_applier(name="other", events={EVENT_ID: "ev2"})
+    audit = Audit(other, lambda: [SITE_ID], targets=(NAME, "other"), clock=rig.clock)
+
+    await audit.look()
+
+    assert {} == await rig.stores.records.followed(SITE_ID, "other")
+    assert writes == len(rig.target.writes)
+
+
+async def test_interrupted_first_apply_is_not_gone_on_with(rig: ApplierRig) -> None:
+    """Records of an event that is not followed are no reason to follow it, unless Redis has lost what it knew."""
+    await rig.reader.store.do("DEL", rig.stores.due.keys.sync(SITE_ID, NAME, "events"))
+
+    await rig.audit().look()
+
+    assert {} == await rig.stores.records.followed(SITE_ID, NAME)
+
+
+@pytest.mark.parametrize("changes", [{"events": {EVENT_ID: "ev2"}}, {"url": "https://other.example.org"}])
+async def test_event_at_another_place_needs_an_apply_of_its_own(rig: ApplierRig, changes: dict[str, Any]) -> None:
+    """A file that names another event, or another address, writes nothing there before a person applies it."""
+    rig.target.edit(TARGET_EVENT, rig.record(A).key, price="1.00")
+    rig.clock.advance(EVERY + 1)
+    moved = rig.new_applier(**changes)
+    writes = len(rig.target.writes)
+
+    await Audit(moved, lambda: [SITE_ID], clock=rig.clock).look()
+    await rig.bring(A, applier=moved)
+
+    assert writes == len(rig.target.writes)
+    assert {} == rig.target.stored["ev2"]
+
+
+async def test_audit_goes_on_after_errors(rig: ApplierRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an outage of the target nor a bug ends the audits, nor the process; the outage is told once, and its end."""
+    monkeypatch.setattr("server.sync.audit.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("server.sync.audit.AFTER_BUG", 0.01)
+    audit, stopping = rig.audit(), Stopping()
+    errors: list[Exception | None] = [TargetUnavailable("503"), TargetUnavailable("503"), ZeroDivisionError(), None]
+
+    async def look() -> bool:
+        if error := errors.pop(0):
+            raise error
+        stopping.set()
+        return True
+
+    monkeypatch.setattr(audit, "look", look)
+    with capture_logs() as lines:
+        await asyncio.wait_for(audit.run(stopping), 5)
+
+    assert ["audit_failed", "sync_bug", "audit_failed_no_more"] == [one["event"] for one in lines]
 
 
 async def test_event_that_was_never_applied_is_not_followed(rig: ApplierRig) -> None:

@@ -38,7 +38,7 @@ async def test_event_is_found_by_the_name_that_the_file_gives_it(rig: ApplierRig
     """An id or a slug stands for the event, and so does what a person writes."""
     await named(rig, "spring-gala")
     by_slug = events(rig, spring_gala="ev1")
-    wanted = MappedEvent(SITE_ID, EVENT_ID, "Spring Gala", "ev1")
+    wanted = MappedEvent(SITE_ID, EVENT_ID, "Spring Gala", "ev1", rig.settings.place("ev1"))
 
     assert wanted == await by_slug.of(SITE_ID, EVENT_ID)
     assert [wanted] == await by_slug.all(SITE_ID)

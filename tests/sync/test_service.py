@@ -189,6 +189,41 @@ async def test_person_is_told_why_nothing_happens(rig: ApplierRig, sync: Sync, m
     assert "another process writes" in told[0]
 
 
+async def test_paused_target_is_not_written_to_by_a_person(rig: ApplierRig, sync: Sync) -> None:
+    """A pause stops apply and adopt too, and says how to end it; a plan is still made."""
+    await rig.says(A)
+    plan = await sync.plan(NAME, EVENT)
+    await sync.pause(NAME, "moving")
+
+    with pytest.raises(NotStarted, match=r"is paused \(moving\): end that first with sync resume box"):
+        await sync.apply(plan)
+    with pytest.raises(NotStarted, match="is paused"):
+        await sync.adopt(NAME, A, "1")
+    assert [] == rig.target.writes
+    assert plan.digest == (await sync.plan(NAME, EVENT)).digest
+
+
+async def test_replaced_record_is_told_as_such(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conflict that was solved by replacing is a creation that says what it replaces; a needless one is refused."""
+    target = ModelTarget(steps=True)
+    target.abilities = replace(target.abilities, changes_options=False)
+    async with ApplierRig.on(redis_url, target=target) as rig:
+        sync = new_sync(rig, monkeypatch)
+        await rig.says(A)
+        await sync.apply(await sync.plan(NAME, EVENT))
+        with pytest.raises(NotStarted, match="needs no replacing"):
+            await sync.apply(await sync.plan(NAME, EVENT), replace=frozenset({A}))
+        await rig.says(A, options={"a": ("Adult", "20.00")})
+        told: list[Outcome] = []
+
+        summary = await sync.apply(
+            await sync.plan(NAME, EVENT), replace=frozenset({A}), progress=lambda outcome, *_: told.append(outcome)
+        )
+
+        assert ({Kind.CREATE: 1}, ()) == (dict(summary.done), summary.open)
+        assert "replaces record 1, which is off sale" == told[0].text
+
+
 # -- names that are wrong --
 
 
@@ -247,6 +282,7 @@ async def test_adopt_gives_one_of_two_records_the_id(rig: ApplierRig, sync: Sync
 
     assert (State.EQUAL, copy) == (outcome.state, rig.record(A).key)
     former = next(one for one in rig.target.stored[TARGET_EVENT].values() if one.key != copy)
+    assert "lost its id and is still on sale" in outcome.text
     assert ("", "25.00", "30.00") == (former.ticket, former.fields["price"], rig.record(A).fields["price"])
 
 
@@ -288,6 +324,7 @@ async def test_status_counts_what_is_remembered(rig: ApplierRig, sync: Sync) -> 
         await rig.says(one, name=one)
     await sync.apply(await sync.plan(NAME, EVENT))
     await sync.pause(NAME, "moving")
+    await rig.stores.targets.served(NAME, SETTINGS.digest, rig.clock() + 60)
     await rig.stores.due.mark(SITE_ID, NAME, [A])
     rig.clock.advance(60)
 

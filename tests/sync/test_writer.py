@@ -9,6 +9,7 @@ from server.errors import TargetRefused, TargetUnsure
 from server.model import TicketId
 from server.store.sync_records import StoredRecord
 from server.sync.model import Wanted
+from server.sync.plan import Found, Rules, plan_ticket
 from server.sync.targets.target import BeforeWrite
 from server.sync.work import NOTHING_MORE, HeldLeases, Work
 from server.sync.writer import LOOK_AGAIN, NEW_ATTEMPT, Writer
@@ -118,3 +119,29 @@ async def test_replaced_record_is_off_sale_before_the_new_one_is(rig: ApplierRig
 
     assert ["deactivate", "mark"] == [one.method for one in rig.target.writes][:2]
     assert ("", TicketId(A)) == (rig.target.stored[TARGET_EVENT][key].ticket, rig.record(A).ticket)
+
+
+async def test_adopted_record_gets_the_id_and_what_differs(rig: ApplierRig, work: Work, writer: Writer) -> None:
+    """The id comes first; then an update writes what the operation names."""
+    key = rig.target.put(TARGET_EVENT, "Gala", {"name": "Gala", "price": "1.00"})
+    [record] = await rig.target.list(TARGET_EVENT)
+    await writer.adopt(work, record)
+    assert (key, A) == (work.memory.record, rig.record(A).ticket)
+
+    wanted = Wanted(A, "Gala", {"price": "2.00"})
+    found = Found(tuple(await rig.target.list(TARGET_EVENT)))
+    operation = plan_ticket(wanted, found, None, Rules())
+    assert operation
+    await writer.update(work, found, wanted, operation)
+    assert "2.00" == rig.record(A).fields["price"]
+
+
+async def test_deactivation_is_counted_and_remembered(rig: ApplierRig, work: Work, writer: Writer) -> None:
+    """It counts for the hour's limit, and is not done again."""
+    rig.target.put(TARGET_EVENT, "Gala", {"active": True}, ticket=A)
+    [record] = await rig.target.list(TARGET_EVENT)
+
+    await writer.deactivate(work, record, delete=False)
+
+    assert (False, True) == (rig.record(A).fields["active"], work.memory.removed)
+    assert 1 == await rig.stores.records.deactivations(SITE_ID, NAME, rig.event.event, 0.0)
