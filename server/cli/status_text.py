@@ -12,6 +12,9 @@ from server.cli.terminal import Terminal
 from server.sync.model import Kind, Operation, Outcome, State
 from server.sync.reports import Parked, Summary, TargetStatus, Workers
 
+DONE = frozenset({State.EQUAL, State.GONE})
+"""Nothing is left to do."""
+
 COLUMNS = ("target", "equal", "answers", "due", "oldest", "parked", "conflicts", "audit", "state")
 NUMBERS = frozenset({3, 5, 6})
 """The columns that stand on their right."""
@@ -105,7 +108,7 @@ class Outcomes:
 
     def lines(self, one: Outcome) -> Iterator[str]:
         """The operation where it was done, with what a person should know of it, else `!` and why not."""
-        operation, done = one.operation, one.state is State.EQUAL
+        operation, done = one.operation, one.state in DONE
         word = table.pad(
             f"{SYMBOLS[operation.kind]} {operation.kind}" if done else f"! {_state(one.state)}", WORD_WIDTH
         )

@@ -20,7 +20,7 @@ from server.cli.values import Meaning
 from server.settings import Settings
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.mapping_file import file as mapping_file
-from server.sync.model import Kind, Outcome, Plan, State
+from server.sync.model import Kind, Outcome, Plan
 from server.sync.reports import Diff
 
 DIFFERENT, PERSON_NEEDED = 3, 4
@@ -212,7 +212,7 @@ def adopt(
         write(sync_json.text(sync_json.outcome(found, target, event)))
     else:
         _print(status_text.Outcomes([], target, event, Terminal.of_output()).lines(found))
-    raise typer.Exit(0 if found.state is State.EQUAL else PERSON_NEEDED)
+    raise typer.Exit(0 if found.state in status_text.DONE else PERSON_NEEDED)
 
 
 @app.command(epilog=example('pause pretix-main --reason "moving to another server"'))

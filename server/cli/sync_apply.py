@@ -22,7 +22,7 @@ from server.cli.terminal import Terminal, write
 from server.errors import NotStarted
 from server.settings import Settings
 from server.sync.mapping import Mode, TargetSettings
-from server.sync.model import Outcome, Plan, State
+from server.sync.model import Outcome, Plan
 
 DONE, PERSON_NEEDED = 0, 4
 WRITTEN = "what was written stays, and the same command goes on from there, without doubles"
@@ -219,7 +219,7 @@ class Shown:
         if self._bar is not None:
             name = table.cut(values.printable(outcome.operation.name), NAME_WIDTH)
             self._bar.update(self._task, description=table.pad(name, NAME_WIDTH), completed=done, total=total)
-        if outcome.state is State.EQUAL and outcome.text:
+        if outcome.state in status_text.DONE and outcome.text:
             self.noted.append(outcome)
         if self.lines:
             self.print(outcome)

@@ -95,7 +95,7 @@ def status(found: Iterable[TargetStatus]) -> Json:
                 "paused": one.paused,
                 "paused_for": one.paused_for,
                 "events": list(one.events),
-                "limited": [cure(text, one.name) for text in one.limited],
+                "limited": list(one.limited),
                 "workers": str(one.workers),
             }
             for one in found

@@ -8,7 +8,7 @@ from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import Kind, Outcome, State
 from server.sync.reports import Summary, Workers
-from tests.rig.sync_samples import CONFLICT, CREATE, PARKED, STATUS, UPDATE, at, status
+from tests.rig.sync_samples import CONFLICT, CREATE, DEACTIVATE, PARKED, STATUS, UPDATE, at, status
 
 pytestmark = pytest.mark.usefixtures("local_time")
 
@@ -68,12 +68,12 @@ def test_status_of_events() -> None:
     """A target without events says how to begin, and an event that waits for a number says the command."""
     found = list(
         status_lines(
-            [status("shop", events=(), limited=("Gala: 37 deactivations wait for sync apply --deactivate",))], WIDE
+            [status("shop", events=(), limited=("Gala: 37 wait: ticket-counter sync apply x --to shop\x1b[2J",))], WIDE
         )
     )
     assert [
         "No event is synced to shop before its first `ticket-counter sync apply`.",
-        "shop: Gala: 37 deactivations wait for ticket-counter sync apply EVENT --to shop --deactivate",
+        "shop: Gala: 37 wait: ticket-counter sync apply x --to shop [2J",
     ] == found[2:]
 
 
@@ -124,11 +124,12 @@ def test_parked_off_a_terminal() -> None:
 
 def test_outcomes() -> None:
     """What was done is shown as in the plan, with the record and what to know of it; what was not is marked `!`, with the reason and what to do."""
-    outcomes = Outcomes([CREATE, UPDATE, CONFLICT], "shop", "gala", WIDE)
+    outcomes = Outcomes([CREATE, UPDATE, CONFLICT, DEACTIVATE], "shop", "gala", WIDE)
     found = [
         Outcome(CREATE, State.EQUAL, record="51"),
         Outcome(CREATE, State.EQUAL, "replaces record 3", record="51"),
         Outcome(replace(CREATE, record=None), State.EQUAL, "nothing\x1b[1m was left"),
+        Outcome(DEACTIVATE, State.GONE),
         Outcome(CREATE, State.UNSURE),
         Outcome(UPDATE, State.REFUSED, "400 price: too\x1b[1m high"),
         Outcome(CONFLICT, State.CONFLICT, "two records"),
@@ -138,6 +139,7 @@ def test_outcomes() -> None:
         "+ create      Family day          22222222   record 51",
         "+ create      Family day          22222222   record 51; replaces record 3",
         "+ create      Family day          22222222   nothing [1m was left",
+        "- deactivate  Friends             33333333   record 15",
         "! unsure      Family day          22222222   the outcome is not known",
         "! refused     General admission   11111111   400 price: too [1m high",
         "! conflict    Pay what you like   44444444   two records",
@@ -154,7 +156,7 @@ def test_outcomes_elsewhere() -> None:
     )
 
 
-@pytest.mark.parametrize("state", [one for one in State if one is not State.EQUAL])
+@pytest.mark.parametrize("state", [one for one in State if one not in {State.EQUAL, State.GONE}])
 def test_outcome_without_text(state: State) -> None:
     """An outcome that brings no text of its own still says what it means."""
     assert re.search(

@@ -7,7 +7,7 @@ import pytest
 from server.cli import sync_json
 from server.sync.model import Kind, Outcome, State
 from server.sync.reports import Summary
-from tests.rig.sync_samples import CONFLICT, CREATE, DIFF, EVENT, PARKED, PLAN, STATUS, UPDATE, plan, status
+from tests.rig.sync_samples import CONFLICT, CREATE, DIFF, EVENT, PARKED, PLAN, STATUS, UPDATE, plan
 
 ABOUT = {
     "target": "pretix-main",
@@ -140,13 +140,6 @@ def test_status() -> None:
     } == first
     assert [None, 48.0] == [second["equal"], second["wait"]]
     assert ["moving", 259200.0] == [third["paused"], third["paused_for"]]
-
-
-def test_cures_of_waiting_events() -> None:
-    """What an event waits for that is listed in the status has a whole command too."""
-    [found] = sync_json.status([status("shop", limited=("Gala: sync apply --deactivate 37",))])["targets"]
-
-    assert ["Gala: ticket-counter sync apply EVENT --to shop --deactivate 37"] == found["limited"]
 
 
 @pytest.mark.parametrize(("event", "named"), [(EVENT, EVENT), ("", "EVENT")])
