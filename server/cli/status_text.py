@@ -163,7 +163,9 @@ def _answers(one: TargetStatus) -> str:
         times = f", {one.faults:,} times" if one.faults > 1 else ""
         return f"no: {answer}{times}" if answer else f"no{times}"
     latency = f"{one.latency_ms:.0f} ms" if one.latency_ms is not None else answer
-    return f"yes, {latency}" if latency else "not asked yet"
+    if latency:
+        return f"yes, {latency}"
+    return "not asked now" if one.workers is Workers.NONE else "not asked yet"
 
 
 def _running(one: TargetStatus) -> str:

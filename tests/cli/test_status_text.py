@@ -43,6 +43,7 @@ def test_status_on_a_narrow_terminal() -> None:
     ("given", "column", "text"),
     [
         ({"equal": None, "faults": 0, "latency_ms": None, "answer": ""}, "answers", "not asked yet"),
+        ({"latency_ms": None, "answer": "", "workers": Workers.NONE}, "answers", "not asked now"),
         ({"faults": 1, "answer": "401"}, "answers", "no: 401"),
         ({"faults": 1, "answer": ""}, "answers", "no"),
         ({"latency_ms": None, "answer": "200"}, "answers", "yes, 200"),
