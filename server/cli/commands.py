@@ -18,10 +18,10 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from server import logs, settings, supervisor, valkey, watch
+from server import logs, settings, supervisor, watch
 from server.child import tied_to_parent
 from server.cli import sync
-from server.cli.start import errors_as_lines, exit_with_error, load_settings, print_error
+from server.cli.start import errors_as_lines, exit_with_error, load_settings, print_error, redis_url
 from server.errors import NotStarted
 from server.model import TicketId
 from server.run import run_process
@@ -176,8 +176,7 @@ def main() -> None:
 async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: bool) -> None:
     def find_url() -> str:
         # Called again for each connection: after a restart of `serve` the socket may have another path.
-        embedded = None if found.redis_url else valkey.url_of(found.data_dir)
-        return embedded or found.redis()
+        return redis_url(found)
 
     def show(counter: str) -> None:
         print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above

@@ -113,15 +113,20 @@ def kinds(counts: Mapping[Kind, int]) -> str:
     return ", ".join(f"{counts[kind]:,} {kind}" for kind in Kind if counts.get(kind))
 
 
-def cure(text: str, target: str, event: str = "EVENT") -> str:
-    """What a person can do; a command in it, which a plan of one ticket writes without its target and event, as it is typed."""
+def cure(text: str, target: str, event: str = "") -> str:
+    """What a person can do; a command in it, which a plan of one ticket writes without its target and event, as it is typed.
+
+    *event*: its id or slug; "" = not known, so that a person has to write it. A command that is whole already stays as it is.
+    """
     whole = re.sub(
-        r"\bsync adopt (\S+)",
+        r"(?<!ticket-counter )\bsync adopt (\S+)",
         lambda found: f"ticket-counter sync adopt {found[1]} --to {shlex.quote(target)}",
         values.printable(text),
     )
     return re.sub(
-        r"\bsync apply\b", lambda _: f"ticket-counter sync apply {shlex.quote(event)} --to {shlex.quote(target)}", whole
+        r"(?<!ticket-counter )\bsync apply\b",
+        lambda _: f"ticket-counter sync apply {shlex.quote(event or 'EVENT')} --to {shlex.quote(target)}",
+        whole,
     )
 
 

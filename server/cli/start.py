@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import typer
 
-from server import logs, settings
-from server.errors import TicketCounterError
+from server import logs, settings, valkey
+from server.errors import NotStarted, TicketCounterError
 
 INTERRUPTED = 130
 
@@ -26,6 +26,17 @@ def load_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
         level = "ERROR" if quiet and "log_level" not in found.model_fields_set else found.log_level
         logs.set_up(level, found.log_form)
         return found
+
+
+def redis_url(found: settings.Settings) -> str:
+    """The URL of Redis: REDIS_URL, else that of a `serve` with the same DATA_DIR; raises NotStarted where there is neither."""
+    url = found.redis() if found.redis_url else valkey.url_of(found.data_dir)
+    if url is None:
+        raise NotStarted(
+            f"no `ticket-counter serve` runs with DATA_DIR={found.data_dir.absolute()}, and REDIS_URL is not set: "
+            "start `serve`, or set DATA_DIR or REDIS_URL as they are for the server"
+        )
+    return url
 
 
 @contextlib.contextmanager

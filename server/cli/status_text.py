@@ -12,6 +12,9 @@ from server.cli.terminal import Terminal
 from server.sync.model import Kind, Operation, Outcome, State
 from server.sync.reports import Parked, Summary, TargetStatus, Workers
 
+DONE = frozenset({State.EQUAL, State.GONE})
+"""Nothing is left to do."""
+
 COLUMNS = ("target", "equal", "answers", "due", "oldest", "parked", "conflicts", "audit", "state")
 NUMBERS = frozenset({3, 5, 6})
 """The columns that stand on their right."""
@@ -75,8 +78,8 @@ def parked_lines(found: Sequence[Parked], terminal: Terminal, now: float) -> Ite
     for one, row, following in zip_longest(found, _blocks(rows, terminal), found[1:]):
         yield from row
         # What helps several in a row is said once, below the last of them.
-        if one.cure and (following is None or (following.target, following.cure) != (one.target, one.cure)):
-            yield f"  to do: {cure(one.cure, one.target)}"
+        if one.cure and (following is None or _cure(following) != _cure(one)):
+            yield f"  to do: {_cure(one)}"
     conflicts = sum(one.state is State.CONFLICT for one in found)
     counts = [f"{len(found) - conflicts:,} parked"] if len(found) > conflicts else []
     counts += [values.count(conflicts, "conflict")] if conflicts else []
@@ -104,14 +107,15 @@ class Outcomes:
         self._width = max((table.columns_of(short_name(one.name, terminal)) for one in operations), default=0)
 
     def lines(self, one: Outcome) -> Iterator[str]:
-        """The operation where it was done, else `!` and why not."""
-        operation, done = one.operation, one.state is State.EQUAL
+        """The operation where it was done, with what a person should know of it, else `!` and why not."""
+        operation, done = one.operation, one.state in DONE
         word = table.pad(
             f"{SYMBOLS[operation.kind]} {operation.kind}" if done else f"! {_state(one.state)}", WORD_WIDTH
         )
         record = one.record or operation.record
-        text = f"record {record}" if record else ""
-        if not done:
+        if done:
+            text = "; ".join(filter(None, (f"record {record}" if record else "", one.text)))
+        else:
             text = one.text or HAPPENED[one.state]
         name = table.pad(short_name(operation.name, self._terminal), self._width)
         before = f"{word}  {name}   {self._ids.get(operation.ticket, operation.ticket)}   "
@@ -135,6 +139,10 @@ def summary_lines(summary: Summary, target: str) -> Iterator[str]:
         yield f"{values.printable(target)}: {FOLLOWING[summary.workers]}"
 
 
+def _cure(one: Parked) -> str:
+    return cure(one.cure, one.target, one.event)
+
+
 def _status(one: TargetStatus) -> tuple[str, ...]:
     return (
         values.printable(one.name),
@@ -155,7 +163,9 @@ def _answers(one: TargetStatus) -> str:
         times = f", {one.faults:,} times" if one.faults > 1 else ""
         return f"no: {answer}{times}" if answer else f"no{times}"
     latency = f"{one.latency_ms:.0f} ms" if one.latency_ms is not None else answer
-    return f"yes, {latency}" if latency else "not asked yet"
+    if latency:
+        return f"yes, {latency}"
+    return "not asked now" if one.workers is Workers.NONE else "not asked yet"
 
 
 def _running(one: TargetStatus) -> str:
@@ -165,7 +175,9 @@ def _running(one: TargetStatus) -> str:
         return f'paused{since}: "{values.printable(one.paused)}"'
     if one.wait is not None:
         return f"waits, next try in {values.duration(one.wait)}"
-    return "observe" if one.mode == "observe" else "running"
+    if one.mode == "observe":
+        return "observe"
+    return "no worker" if one.workers is Workers.NONE else "running"
 
 
 def _state(state: State) -> str:

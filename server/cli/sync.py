@@ -20,7 +20,7 @@ from server.cli.values import Meaning
 from server.settings import Settings
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.mapping_file import file as mapping_file
-from server.sync.model import Kind, Outcome, Plan, State
+from server.sync.model import Kind, Outcome, Plan
 from server.sync.reports import Diff
 
 DIFFERENT, PERSON_NEEDED = 3, 4
@@ -199,16 +199,20 @@ def adopt(
     That record gets the ticket's id, any other loses it, and what differs is written.
     """
 
-    async def work(sync: sync_service.Opened) -> tuple[str, Outcome]:
+    async def work(sync: sync_service.Opened) -> tuple[str, Outcome, str]:
         target = sync.target(to).name
-        return target, await sync.service.adopt(target, await sync.ticket(ticket), record)
+        outcome = await sync.service.adopt(target, await sync.ticket(ticket), record)
+        # What is left open is parked, with its event, which what helps may need.
+        parked = await sync.service.parked(target) if outcome.operation.cure else ()
+        events = (one.event for one in parked if one.ticket == outcome.operation.ticket)
+        return target, outcome, next(events, "")
 
-    target, found = _run(work, WRITTEN)
+    target, found, event = _run(work, WRITTEN)
     if json:
-        write(sync_json.text(sync_json.outcome(found)))
+        write(sync_json.text(sync_json.outcome(found, target, event)))
     else:
-        _print(status_text.Outcomes([], target, "EVENT", Terminal.of_output()).lines(found))
-    raise typer.Exit(0 if found.state is State.EQUAL else PERSON_NEEDED)
+        _print(status_text.Outcomes([], target, event, Terminal.of_output()).lines(found))
+    raise typer.Exit(0 if found.state in status_text.DONE else PERSON_NEEDED)
 
 
 @app.command(epilog=example('pause pretix-main --reason "moving to another server"'))

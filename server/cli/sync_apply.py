@@ -119,7 +119,7 @@ async def _apply(
     if json:
         write(sync_json.text(sync_json.summary(summary, plan)))
     else:
-        for one in () if shown.lines else summary.open:
+        for one in () if shown.lines else (*shown.noted, *summary.open):
             shown.print(one)
         for line in status_text.summary_lines(summary, target.name):
             write(line)
@@ -177,13 +177,14 @@ class Interrupts:
 class Shown:
     """Shows each outcome as it comes: a line on standard output, or only a bar where that is the same terminal.
 
-    `lines`: whether there are lines.
+    `lines`: whether there are lines. `noted`: what was done, and of which a person should know more than that.
     """
 
     def __init__(self, plan: Plan, event: str, *, json: bool) -> None:
         self._json = json
         self._plan = plan
         self._outcomes = status_text.Outcomes(plan.operations, plan.target, event, Terminal.of_output())
+        self.noted: list[Outcome] = []
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
@@ -218,13 +219,15 @@ class Shown:
         if self._bar is not None:
             name = table.cut(values.printable(outcome.operation.name), NAME_WIDTH)
             self._bar.update(self._task, description=table.pad(name, NAME_WIDTH), completed=done, total=total)
+        if outcome.state in status_text.DONE and outcome.text:
+            self.noted.append(outcome)
         if self.lines:
             self.print(outcome)
 
     def print(self, outcome: Outcome) -> None:
         """Print what became of one operation."""
         if self._json:
-            write(sync_json.text(sync_json.outcome(outcome)))
+            write(sync_json.text(sync_json.outcome(outcome, self._plan.target, self._plan.event)))
         else:
             for line in self._outcomes.lines(outcome):
                 write(line)

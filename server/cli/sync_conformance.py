@@ -1,6 +1,7 @@
 """`ticket-counter sync conformance`: checks a system behind a URL; needs neither Wix nor Redis nor SYNC_FILE."""
 
 import asyncio
+import re
 from typing import Annotated
 
 import typer
@@ -41,7 +42,11 @@ def conformance(
             raise NotStarted(f"{secret_env} is not set: it holds the system's secret, whsec_… (see --secret-env)")
         each = _quiet if json else _write
         checking = run(url, secret, event=event, allow_http=allow_http, allow_private=allow_private, each=each)
-        raise typer.Exit(print_report(asyncio.run(checking), json=json))
+        try:
+            report = asyncio.run(checking)
+        except NotStarted as error:
+            raise NotStarted(_with_options(str(error))) from error
+        raise typer.Exit(print_report(report, json=json))
 
 
 def print_report(report: Report, *, json: bool) -> int:
@@ -52,6 +57,11 @@ def print_report(report: Report, *, json: bool) -> int:
         for one in summary(report):
             write(one)
     return PERSON_NEEDED if report.count(Verdict.FAILED) else 0
+
+
+def _with_options(text: str) -> str:
+    """An error about a setting of sync.toml, which this command does not read, as one about the option that is in its place."""
+    return re.sub(r"\bset allow_(http|private) = true", r"add --allow-\1", text)
 
 
 def _write(result: Result) -> None:

@@ -1,13 +1,14 @@
 """Plans, outcomes, differences, status and parked tickets as JSON, for programs: `"format": 1` stands in each.
 
 Values are whole, and in the form of server/sync/model.py. Times are ISO 8601 in UTC, durations in seconds. A member that is missing is
-*not known*; null is a value: no end, no limit, no record.
+*not known*; null is a value: no end, no limit, no record. A command in a `cure` is whole, as it is typed.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from server.cli.plan_text import cure
 from server.sync.definition import iso
 from server.sync.model import FieldChange, Missing, Operation, OptionChange, Outcome, Plan, Value
 from server.sync.reports import Diff, Parked, Summary, TargetStatus, TicketDiff
@@ -27,21 +28,21 @@ def plan(found: Plan) -> Json:
     """`sync plan --json`."""
     return {
         **_about(found),
-        "operations": [_operation(one) for one in found.operations],
+        "operations": [_operation(one, found.target, found.event) for one in found.operations],
         "equal": found.equal,
         "left_alone": found.left_alone,
         "notes": list(found.notes),
     }
 
 
-def outcome(found: Outcome) -> Json:
-    """`sync apply --json`: what became of one operation."""
+def outcome(found: Outcome, target: str, event: str) -> Json:
+    """`sync apply --json`: what became of one operation on an event of Wix at a target."""
     return {
         "type": "operation",
         "state": str(found.state),
         "text": found.text,
         "written_record": found.record,
-        **_operation(found.operation),
+        **_operation(found.operation, target, event),
     }
 
 
@@ -109,13 +110,14 @@ def parked(found: Iterable[Parked]) -> Json:
             {
                 "target": one.target,
                 "site": one.site,
+                "event": one.event,
                 "ticket": one.ticket,
                 "name": one.name,
                 "state": str(one.state),
                 "at": iso(one.at),
                 "tries": one.tries,
                 "text": one.text,
-                "cure": one.cure,
+                "cure": cure(one.cure, one.target, one.event),
             }
             for one in found
         ]
@@ -142,7 +144,7 @@ def _about(found: Plan) -> Json:
     }
 
 
-def _operation(found: Operation) -> Json:
+def _operation(found: Operation, target: str, event: str) -> Json:
     return {
         "kind": str(found.kind),
         "ticket": found.ticket,
@@ -154,7 +156,7 @@ def _operation(found: Operation) -> Json:
         "options": [_option(one) for one in found.options],
         "others": list(found.others),
         "edits": found.edits,
-        "cure": found.cure,
+        "cure": cure(found.cure, target, event),
     }
 
 

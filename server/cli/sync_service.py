@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from server import valkey
+from server.cli.start import redis_url
 from server.errors import NotStarted
 from server.model import TicketId
 from server.redis.client import RedisClient, Use
@@ -60,8 +60,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
     targets = mapping_file.load(settings.sync_file, environment(), required=True)
     if not targets:
         raise NotStarted(f"the file {settings.sync_file} has no target: `ticket-counter sync init` writes an example")
-    url = None if settings.redis_url else valkey.url_of(settings.data_dir)
-    async with aclosing(RedisClient(url or settings.redis(), Use.WORK, settings.redis_prefix)) as redis:
+    async with aclosing(RedisClient(redis_url(settings), Use.WORK, settings.redis_prefix)) as redis:
         await redis.do("PING")
         schedule = Schedule(redis, settings.timing)
 

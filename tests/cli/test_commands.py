@@ -117,7 +117,7 @@ def test_settings_prints_table(invoke: Invoke) -> None:
         (("worker",), {"WIX_APP_ID": "app", "WIX_APP_SECRET": "hush"}, "REDIS_URL is not set: "),
         (("serve",), {}, "WIX_APP_ID and WIX_APP_SECRET not set: "),
         (("serve",), {"WIX_APP_ID": "app"}, "WIX_APP_SECRET not set: "),
-        (("watch",), {}, "REDIS_URL is not set: "),
+        (("watch",), {}, "no `ticket-counter serve` runs with DATA_DIR=/"),
         (("watch", TICKET, "11111111"), {}, "'11111111' is not a ticket definition id (a GUID)"),
     ],
 )

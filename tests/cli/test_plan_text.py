@@ -217,3 +217,6 @@ def test_cure_names_target_and_event() -> None:
         == cure("sync adopt X --record 1, or sync apply --adopt", "my shop", "gala")
     )
     assert "ticket-counter sync apply EVENT --to shop --deactivate 37" == cure("sync apply --deactivate 37", "shop")
+    assert "" == cure("", "shop", "gala")
+    whole = "ticket-counter sync adopt X --to shop --record 1, or ticket-counter sync apply ball --to shop --adopt"
+    assert whole == cure(whole, "shop", "gala")

@@ -1,11 +1,13 @@
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 import typer
 
-from server.cli.start import errors_as_lines, exit_with_error, interruptible, load_settings
+from server import settings
+from server.cli.start import errors_as_lines, exit_with_error, interruptible, load_settings, redis_url
 from server.errors import NotStarted
 
 
@@ -51,6 +53,18 @@ def test_interruptible(error: tuple[str, ...], text: str, capsys: pytest.Capture
 
     assert 130 == ended.value.exit_code
     assert f"ticket-counter: interrupted: {text}\n" == capsys.readouterr().err
+
+
+def test_redis_of_nobody(tmp_path: Path) -> None:
+    """Without REDIS_URL and without a `serve` the error names the folder that was looked at, and what to do."""
+    with pytest.raises(NotStarted) as found:
+        redis_url(settings.load(redis_url=None, data_dir=tmp_path))
+
+    assert (
+        f"no `ticket-counter serve` runs with DATA_DIR={tmp_path}, and REDIS_URL is not set: "
+        "start `serve`, or set DATA_DIR or REDIS_URL as they are for the server" == str(found.value)
+    )
+    assert "redis://r:1/0" == redis_url(settings.load(redis_url="redis://r:1/0", data_dir=tmp_path))
 
 
 @pytest.mark.parametrize(

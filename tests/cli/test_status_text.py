@@ -8,7 +8,7 @@ from server.cli.table import columns_of
 from server.cli.terminal import Terminal
 from server.sync.model import Kind, Outcome, State
 from server.sync.reports import Summary, Workers
-from tests.rig.sync_samples import CONFLICT, CREATE, PARKED, STATUS, UPDATE, at, status
+from tests.rig.sync_samples import CONFLICT, CREATE, DEACTIVATE, PARKED, STATUS, UPDATE, at, status
 
 pytestmark = pytest.mark.usefixtures("local_time")
 
@@ -43,11 +43,18 @@ def test_status_on_a_narrow_terminal() -> None:
     ("given", "column", "text"),
     [
         ({"equal": None, "faults": 0, "latency_ms": None, "answer": ""}, "answers", "not asked yet"),
+        ({"latency_ms": None, "answer": "", "workers": Workers.NONE}, "answers", "not asked now"),
         ({"faults": 1, "answer": "401"}, "answers", "no: 401"),
         ({"faults": 1, "answer": ""}, "answers", "no"),
         ({"latency_ms": None, "answer": "200"}, "answers", "yes, 200"),
         ({"audit_age": None}, "audit", "not yet"),
         ({"mode": "observe"}, "state", "observe"),
+        ({"workers": Workers.RUN}, "state", "running"),
+        ({"workers": Workers.OTHER_SETTINGS}, "state", "running"),
+        ({"workers": Workers.NONE}, "state", "no worker"),
+        ({"workers": Workers.NONE, "mode": "observe"}, "state", "observe"),
+        ({"workers": Workers.NONE, "wait": 48.0}, "state", "waits, next try in 48 s"),
+        ({"workers": Workers.NONE, "paused": "moving"}, "state", 'paused: "moving"'),
         ({"paused": "a\x1b[2Jb", "paused_for": None}, "state", 'paused: "a [2Jb"'),
     ],
 )
@@ -62,12 +69,12 @@ def test_status_of_events() -> None:
     """A target without events says how to begin, and an event that waits for a number says the command."""
     found = list(
         status_lines(
-            [status("shop", events=(), limited=("Gala: 37 deactivations wait for sync apply --deactivate",))], WIDE
+            [status("shop", events=(), limited=("Gala: 37 wait: ticket-counter sync apply x --to shop\x1b[2J",))], WIDE
         )
     )
     assert [
         "No event is synced to shop before its first `ticket-counter sync apply`.",
-        "shop: Gala: 37 deactivations wait for ticket-counter sync apply EVENT --to shop --deactivate",
+        "shop: Gala: 37 wait: ticket-counter sync apply x --to shop [2J",
     ] == found[2:]
 
 
@@ -96,15 +103,17 @@ def test_parked_conflicts() -> None:
 
 
 def test_parked_with_one_cure() -> None:
-    """What helps several tickets in a row is said once, below the last of them; a target's cures are its own."""
-    limit = replace(PARKED[0], state=State.LIMIT, text="37 of 40", cure="sync apply --deactivate 37")
-    found = list(parked_lines([limit, limit, limit, replace(limit, target="shop")], WIDE, NOW))
+    """What helps several tickets in a row is said once, below the last of them; the cures of a target and an event are its own."""
+    limit = replace(PARKED[0], state=State.LIMIT, text="37 of 40", cure="sync apply --deactivate 37", event="gala")
+    other = replace(limit, target="shop")
+    found = list(parked_lines([limit, limit, limit, other, replace(other, event="")], WIDE, NOW))
 
     assert [
-        "  to do: ticket-counter sync apply EVENT --to pretix-main --deactivate 37",
+        "  to do: ticket-counter sync apply gala --to pretix-main --deactivate 37",
+        "  to do: ticket-counter sync apply gala --to shop --deactivate 37",
         "  to do: ticket-counter sync apply EVENT --to shop --deactivate 37",
-    ] == [found[3], found[5]]
-    assert 7 == len(found)
+    ] == [found[3], found[5], found[7]]
+    assert 9 == len(found)
 
 
 def test_parked_off_a_terminal() -> None:
@@ -115,10 +124,13 @@ def test_parked_off_a_terminal() -> None:
 
 
 def test_outcomes() -> None:
-    """What was done is shown as in the plan, with the record; what was not is marked `!`, with the reason and what to do."""
-    outcomes = Outcomes([CREATE, UPDATE, CONFLICT], "shop", "gala", WIDE)
+    """What was done is shown as in the plan, with the record and what to know of it; what was not is marked `!`, with the reason and what to do."""
+    outcomes = Outcomes([CREATE, UPDATE, CONFLICT, DEACTIVATE], "shop", "gala", WIDE)
     found = [
         Outcome(CREATE, State.EQUAL, record="51"),
+        Outcome(CREATE, State.EQUAL, "replaces record 3", record="51"),
+        Outcome(replace(CREATE, record=None), State.EQUAL, "nothing\x1b[1m was left"),
+        Outcome(DEACTIVATE, State.GONE),
         Outcome(CREATE, State.UNSURE),
         Outcome(UPDATE, State.REFUSED, "400 price: too\x1b[1m high"),
         Outcome(CONFLICT, State.CONFLICT, "two records"),
@@ -126,6 +138,9 @@ def test_outcomes() -> None:
 
     assert [
         "+ create      Family day          22222222   record 51",
+        "+ create      Family day          22222222   record 51; replaces record 3",
+        "+ create      Family day          22222222   nothing [1m was left",
+        "- deactivate  Friends             33333333   record 15",
         "! unsure      Family day          22222222   the outcome is not known",
         "! refused     General admission   11111111   400 price: too [1m high",
         "! conflict    Pay what you like   44444444   two records",
@@ -142,7 +157,7 @@ def test_outcomes_elsewhere() -> None:
     )
 
 
-@pytest.mark.parametrize("state", [one for one in State if one is not State.EQUAL])
+@pytest.mark.parametrize("state", [one for one in State if one not in {State.EQUAL, State.GONE}])
 def test_outcome_without_text(state: State) -> None:
     """An outcome that brings no text of its own still says what it means."""
     assert re.search(

@@ -1,11 +1,16 @@
 import json
 import re
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from docs.sqlite_target import SqliteTarget
+from server import settings
 from server.cli import commands
+from server.cli.sync_service import opened
 from tests.rig.process import ROOT
 from tests.rig.sync_shop import SECRET, SyncShop
 
@@ -108,7 +113,8 @@ async def test_redis_unavailable(sync_shop: SyncShop) -> None:
 
     status, _, errors = await sync_shop.run("status", REDIS_URL="")
     assert (2, 1) == (status, len(errors.splitlines()))
-    assert errors.startswith("ticket-counter: REDIS_URL is not set")
+    data = sync_shop.folder / "data"
+    assert errors.startswith(f"ticket-counter: no `ticket-counter serve` runs with DATA_DIR={data}, and REDIS_URL")
 
 
 async def test_faults_of_the_mapping(sync_shop: SyncShop) -> None:
@@ -236,13 +242,31 @@ async def test_diff_as_json(sync_shop: SyncShop) -> None:
 # -- status, parked, retry --
 
 
-async def test_status(sync_shop: SyncShop) -> None:
-    """`status` says how to begin, and after the first apply that all is equal; with --exit-code that is 0."""
+async def served(shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker says that follows the target."""
+    monkeypatch.chdir(shop.folder)
+    monkeypatch.setenv("BOX_OFFICE_SECRET", SECRET)
+    async with opened(settings.load(redis_url=shop.redis.url)) as sync:
+        target = sync.target("box-office")
+        await sync.service.stores.targets.served(target.name, target.digest, time.time())
+
+
+async def test_status(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status` says how to begin, then that no worker follows, so that nothing is known, and where one does that all is equal.
+
+    Only that is status 0 with --exit-code.
+    """
     status, out, _ = await sync_shop.run("status", "--exit-code")
     assert "No event is synced to box-office before its first `ticket-counter sync apply`." in out
     assert 3 == status
 
     await applied(sync_shop)
+    status, out, _ = await sync_shop.run("status", "--exit-code")
+    assert 3 == status
+    assert re.search(r"^box-office   not known   not asked now +0   - +0 +0   just now   no worker$", out, re.MULTILINE)
+    assert "box-office: no worker runs, so changes in Wix are not applied" in out
+
+    await served(sync_shop, monkeypatch)
     status, out, _ = await sync_shop.run("status", "--exit-code")
     assert 0 == status
     assert re.search(r"^box-office   8 of 8   yes, \d+ ms +0   - +0 +0   just now   running$", out, re.MULTILINE)
@@ -290,12 +314,31 @@ async def test_adopt(sync_shop: SyncShop) -> None:
 
     status, out, errors = await sync_shop.run("adopt", "4444", "--record", "9")
     assert (0, "") == (status, errors)
-    assert re.match(r"[~@] \w+ +Student pass   44444444-aaaa-4aaa-8aaa-000000000004   record 9\n", out)
+    assert re.match(
+        r"[~@] \w+ +Student pass   44444444-aaaa-4aaa-8aaa-000000000004   record 9; record 8 lost its id and .+\n", out
+    )
     assert [(8, ""), (9, "44444444-aaaa-4aaa-8aaa-000000000004")] == sync_shop.sql(
         "SELECT id, wix_id FROM tickets WHERE name = 'Student pass' ORDER BY id"
     )
     found = await parsed(sync_shop, "adopt", "44444444-AAAA-4aaa-8aaa-000000000004", "--record", "9")
     assert [1, "operation", "equal"] == [found["format"], found["type"], found["state"]]
+
+
+async def test_adopt_that_leaves_something_to_do(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left for a person after `adopt` is a whole command, as text and as JSON: it is run as it stands there."""
+    monkeypatch.setattr(SqliteTarget, "abilities", replace(SqliteTarget.abilities, changes_options=False))
+    await applied(sync_shop)
+    sync_shop.sql("INSERT INTO tickets (event, name) VALUES ('ev1', 'Without options')")
+    ticket = ticket_of(sync_shop, "Family day")
+
+    status, out, _ = await sync_shop.run("adopt", ticket, "--record", "9")
+    assert 4 == status
+    assert "  to do: ticket-counter sync apply " in out
+    cure = (await parsed(sync_shop, "adopt", ticket, "--record", "9"))["cure"]
+    found = re.match(rf"ticket-counter sync (apply \S+ --to box-office --replace {ticket}) \(", cure)
+    assert found, cure
+    assert found[0] in out
+    assert 0 == (await sync_shop.run(*found[1].split(), "--yes"))[0]
 
 
 async def test_pause_and_resume(sync_shop: SyncShop) -> None:
@@ -314,7 +357,7 @@ async def test_pause_and_resume(sync_shop: SyncShop) -> None:
         sync_shop, "pause", "box-office", "--reason", "x"
     )
     assert {"format": 1, "target": "box-office", "paused": None} == await parsed(sync_shop, "resume", "box-office")
-    assert (await sync_shop.run("status"))[1].rstrip().splitlines()[1].endswith("running")
+    assert (await sync_shop.run("status"))[1].rstrip().splitlines()[1].endswith("no worker")
 
 
 @pytest.mark.parametrize("kind", ["pretix", "http"])

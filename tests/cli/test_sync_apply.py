@@ -2,13 +2,18 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from server.sync.model import Outcome, Plan
+from server.sync.reports import Summary
+from server.sync.service import Progress, Sync
 from tests.rig.process import ROOT, Command, Run
 from tests.rig.server import until
 from tests.rig.sync_shop import SyncShop
@@ -87,7 +92,10 @@ async def test_apply_as_json(sync_shop: SyncShop) -> None:
     assert (4, "", 9) == (status, errors, len(found))
     assert {1} == {one["format"] for one in found}
     assert ["operation"] * 8 + ["sum"] == [one["type"] for one in found]
-    assert {"Crew only"} == {one["name"] for one in found[:-1] if one["state"] != "equal"}
+    (left,) = (one for one in found[:-1] if one["state"] != "equal")
+    assert "Crew only" == left["name"]
+    assert left["cure"].startswith(f"ticket-counter sync adopt {left['ticket']} --to box-office --record ")
+    assert left["cure"].endswith(f"(or ticket-counter sync apply {found[-1]['event']} --to box-office --adopt)")
     assert [{"create": 7}, 1, True] == [found[-1][one] for one in ("done", "open", "person_needed")]
 
 
@@ -125,6 +133,25 @@ async def test_what_is_left_on_a_terminal(sync_shop: SyncShop) -> None:
     assert "! refused     Late bird           77777777   400 box-office.db: [b]no[/b]\n" in shown
     assert "+ create" not in shown
     assert "1 not done: `ticket-counter sync parked` and `sync plan` say why, and what to do.\n" in shown
+
+
+async def test_what_to_know_on_a_terminal(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the bar is followed by what was done with something that a person should know, too."""
+    apply = Sync.apply
+
+    async def told(self: Sync, plan: Plan, *, progress: Progress, **given: Any) -> Summary:
+        def tell(outcome: Outcome, done: int, total: int) -> None:
+            late = outcome.operation.name == "Late bird"
+            progress(replace(outcome, text="replaces record 3") if late else outcome, done, total)
+
+        return await apply(self, plan, progress=tell, **given)
+
+    monkeypatch.setattr(Sync, "apply", told)
+
+    status, shown = await sync_shop.on_terminal("apply", sync_shop.slug, "--yes", columns=160, NO_COLOR="1")
+    assert 0 == status
+    assert re.search(r"\+ create +Late bird +77777777 +record \d+; replaces record 3\n", shown)
+    assert 1 == shown.count("+ create")
 
 
 async def test_observed_target(sync_shop: SyncShop) -> None:

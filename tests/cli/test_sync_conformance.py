@@ -1,5 +1,7 @@
 import asyncio
 import json
+import re
+import socket
 from typing import Any
 
 import pytest
@@ -54,6 +56,35 @@ async def test_broken_system_as_json() -> None:
     assert (4, "", 1) == (status, errors, len(out.splitlines()))
     assert [1, EVENT, len(failed)] == [found["format"], found["event"], found["failed"]]
     assert "off sale" in failed["deactivate"] or "on sale" in failed["deactivate"]
+
+
+@pytest.mark.parametrize(
+    ("url", "cures"),
+    [
+        ("http://box.example.org/tickets", ["--allow-http"]),
+        ("https://10.0.0.1/tickets", ["--allow-private"]),
+        ("http://10.0.0.1/tickets", ["--allow-http", "--allow-private"]),
+    ],
+)
+def test_addresses_that_need_an_option(url: str, cures: list[str]) -> None:
+    """An address that is only allowed by an option names that option, and no setting of a file that is not read."""
+    words = ("sync", "conformance", url, "--event", EVENT)
+    answer = CliRunner().invoke(commands.app, words, env={"CONFORMANCE_SECRET": SECRET})
+
+    assert (2, 1) == (answer.exit_code, len(answer.stderr.splitlines()))
+    assert cures == re.findall(r"add (--allow-[a-z]+)", answer.stderr)
+    assert "allow_" not in answer.stderr
+
+
+def test_name_at_a_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does a name whose address is private, which is found when it is called."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, 1, 6, "", ("10.0.0.1", 443))])
+    words = ("sync", "conformance", "https://box.example.org/tickets", "--event", EVENT)
+    answer = CliRunner().invoke(commands.app, words, env={"CONFORMANCE_SECRET": SECRET})
+
+    assert 2 == answer.exit_code
+    assert "box.example.org is at 10.0.0.1, which is not public: add --allow-private if that is right" in answer.stderr
+    assert "allow_" not in answer.stderr
 
 
 async def _nothing(_: Bench) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from server.cli import sync_json
 from server.sync.model import Kind, Outcome, State
 from server.sync.reports import Summary
-from tests.rig.sync_samples import CREATE, DIFF, PARKED, PLAN, STATUS, UPDATE, plan
+from tests.rig.sync_samples import CONFLICT, CREATE, DIFF, EVENT, PARKED, PLAN, STATUS, UPDATE, plan
 
 ABOUT = {
     "target": "pretix-main",
@@ -58,6 +59,8 @@ def test_plan() -> None:
     } == create["options"][1]
     assert {"name": "price", "wix": "18.00", "target": "15.00"} == adopt["fields"][0]
     assert ["44"] == conflict["others"]
+    assert f"ticket-counter sync adopt {conflict['ticket']} --to pretix-main --record 18" == conflict["cure"]
+    assert adopt["cure"].endswith(f" --record 41, or ticket-counter sync apply {EVENT} --to pretix-main --adopt")
 
 
 def test_plan_of_unread_tickets() -> None:
@@ -69,11 +72,19 @@ def test_plan_of_unread_tickets() -> None:
 
 def test_apply() -> None:
     """An apply has an object for each operation, and the sum as the last."""
-    done = sync_json.outcome(Outcome(UPDATE, State.EQUAL, record="12"))
+    done = sync_json.outcome(Outcome(UPDATE, State.EQUAL, "replaces record 3", record="12"), "shop", EVENT)
+    open_ = sync_json.outcome(Outcome(CONFLICT, State.CONFLICT, "two records"), "shop", EVENT)
     left = Outcome(CREATE, State.REFUSED, "400")
     summary = sync_json.summary(Summary({Kind.UPDATE: 1}, (left,), 1.23456), PLAN)
 
-    assert {"type": "operation", "state": "equal", "text": "", "written_record": "12", **OPERATION} == done
+    assert {
+        "type": "operation",
+        "state": "equal",
+        "text": "replaces record 3",
+        "written_record": "12",
+        **OPERATION,
+    } == done
+    assert f"ticket-counter sync adopt {CONFLICT.ticket} --to shop --record 18" == open_["cure"]
     assert {
         "type": "sum",
         **ABOUT,
@@ -131,11 +142,22 @@ def test_status() -> None:
     assert ["moving", 259200.0] == [third["paused"], third["paused_for"]]
 
 
+@pytest.mark.parametrize(("event", "named"), [(EVENT, EVENT), ("", "EVENT")])
+def test_cures_of_parked(event: str, named: str) -> None:
+    """What helps a parked ticket is a whole command, with the event where that is known."""
+    one = replace(PARKED[0], cure="sync apply --deactivate 37", event=event)
+
+    [found] = sync_json.parked([one])["parked"]
+    assert event == found["event"]
+    assert f"ticket-counter sync apply {named} --to pretix-main --deactivate 37" == found["cure"]
+
+
 def test_parked() -> None:
     """Parked tickets are listed with their times in UTC."""
     assert {
         "target": "pretix-main",
         "site": "5f0e4d3c-1111-4111-8111-00000000b001",
+        "event": "",
         "ticket": "22222222-2222-4333-8444-555555555555",
         "name": "Family day",
         "state": "refused",

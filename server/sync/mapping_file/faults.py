@@ -55,6 +55,8 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 def quoted(value: object) -> str:
-    """A word of the file in an error, of which at most 40 characters are shown."""
+    """A value of the file in an error, as TOML writes it; of a text at most 40 characters are shown."""
+    if isinstance(value, int | float):
+        return str(value).lower()
     text = str(value)
     return json.dumps(text if len(text) <= 40 else f"{text[:39]}…", ensure_ascii=False)

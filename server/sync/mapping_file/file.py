@@ -40,7 +40,13 @@ def load(
         raise NotStarted(
             f"the file {path}, which SYNC_FILE names, does not exist: `ticket-counter sync init` writes a first one"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise NotStarted(
+            f"{path}, which SYNC_FILE names, is a folder: name a file, such as {path / 'sync.toml'}"
+        ) from None
+    except OSError as error:
+        raise NotStarted(f"the file {path} cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
         raise NotStarted(f"the file {path} cannot be read as UTF-8 text: {error}") from None
     json = _parsed(path, text)
     faults = Faults(str(path), lines(text))
@@ -91,7 +97,7 @@ def _targets(
     version = json.get("format")
     if version != FORMAT or isinstance(version, bool):
         cure = "write format = 1 at the top" if "format" not in json else "this version reads format 1"
-        faults.add(f"format is {'missing' if version is None else version}: {cure}", "format")
+        faults.add(f"format is {'missing' if version is None else quoted(version)}: {cure}", "format")
     tables = json.get("targets", {})
     if not isinstance(tables, dict):
         faults.add("targets are tables, such as [targets.pretix-main]", "targets")

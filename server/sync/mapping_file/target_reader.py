@@ -201,8 +201,12 @@ class TargetReader:
                 continue
             if value is None:
                 self._fault(f"{key} is missing: write it as {key} = {quoted(kind.settings[key])}", key)
-            elif not isinstance(value, str | int | bool) or (isinstance(value, str) and not value.strip()):
+            elif not isinstance(value, str | int | bool):
                 self._fault(f"{key} is a text, a whole number, true or false", key)
+            elif isinstance(value, str) and not value.strip():
+                example = kind.settings.get(key, kind.further.get(key))
+                cure = f"write it as {key} = {quoted(example)}" if example else "write its value, or remove the line"
+                self._fault(f"{key} is empty: {cure}", key)
             found[key] = value
         return found
 

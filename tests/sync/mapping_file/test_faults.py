@@ -27,6 +27,11 @@ def test_words_are_cut() -> None:
     assert ('"a\\nb"', f'"{"x" * 40}"', f'"{"x" * 39}…"') == (quoted("a\nb"), quoted("x" * 40), quoted("x" * 41))
 
 
+def test_values_that_are_no_text() -> None:
+    """A boolean and a number are shown as TOML writes them."""
+    assert ["true", "false", "3", "1.5", '"True"'] == [quoted(one) for one in (True, False, 3, 1.5, "True")]
+
+
 def test_secrets_are_hidden() -> None:
     """A secret that stands in the file is shown in no fault: one that is known, and any that looks like one."""
     faults = Faults("sync.toml", {})

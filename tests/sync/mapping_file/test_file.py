@@ -44,12 +44,15 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_file_that_is_no_text(tmp_path: Path) -> None:
-    """A file that cannot be read as text is named."""
+    """A file that cannot be read, or not as text, is named with the reason; so is a folder in its place."""
     path = tmp_path / "sync.toml"
     path.write_bytes(b"format = \xff\xfe")
 
     assert f"the file {path} cannot be read as UTF-8 text" in refused(path)
-    assert "cannot be read as UTF-8 text" in refused(tmp_path)
+    assert f"{tmp_path}, which SYNC_FILE names, is a folder: name a file, such as {tmp_path / 'sync.toml'}" == refused(
+        tmp_path
+    )
+    assert f"the file {path / 'x'} cannot be read: " in refused(path / "x")
 
 
 @pytest.mark.parametrize("text", [f"\ufeff{PRETIX}", PRETIX.replace("\n", "\r\n")])
@@ -99,8 +102,8 @@ def test_deeply_nested_toml(tmp_path: Path) -> None:
     [
         ("", "1: format is missing: write format = 1 at the top"),
         ("\nformat = 2", "2: format is 2: this version reads format 1"),
-        ("format = true", "1: format is True: this version reads format 1"),
-        ("format = '1'", None),
+        ("format = true", "1: format is true: this version reads format 1"),
+        ("format = '1'", '1: format is "1": this version reads format 1'),
         ("format = 1\ntarget = 3", '2: the file has no "target". Did you mean targets?'),
         ("format = 1\ntargets = 3", "2: targets are tables, such as [targets.pretix-main]"),
         ("format = 1\ntargets.main = 3", "2: main: a target is a table: [targets.main]"),
@@ -115,11 +118,11 @@ def test_deeply_nested_toml(tmp_path: Path) -> None:
         (PRETIX.replace(".main", f".{'a' * 41}"), f'2: "{"a" * 39}…" names a target: use 1 to 40'),
     ],
 )
-def test_faults_of_the_file(tmp_path: Path, text: str, fault: str | None) -> None:
+def test_faults_of_the_file(tmp_path: Path, text: str, fault: str) -> None:
     """What is wrong with the file as a whole, or with a target's name, is told with its line."""
     [found] = faults_of(tmp_path, text)
 
-    assert found.startswith(fault or "1: format is 1: this version reads format 1")
+    assert found.startswith(fault)
 
 
 def test_two_targets_of_one_event(tmp_path: Path) -> None:

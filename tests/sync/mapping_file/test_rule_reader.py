@@ -56,7 +56,7 @@ CONVERTER_NAMES = ", ".join(sorted(CONVERTERS))
     [
         ({"from": "prise"}, 'f: a definition has no "prise". Did you mean price?'),
         ({"from": "policyText"}, 'f: a definition has no "policyText". Did you mean policy_text?'),
-        ({"from": 3}, 'f: a definition has no "3".'),
+        ({"from": 3}, "f: a definition has no 3."),
         ({"from": ["name"]}, "f: a definition has no"),
         (
             {"from": "option.price"},
@@ -98,7 +98,7 @@ CONVERTER_NAMES = ", ".join(sorted(CONVERTERS))
             "f: values has nothing for SALE_SCHEDULED, SALE_ENDED",
         ),
         ({"from": "name", "language": "English"}, 'f: "English" is not a language such as en or de-formal'),
-        ({"from": "name", "language": 1}, 'f: "1" is not a language'),
+        ({"from": "name", "language": 1}, "f: 1 is not a language"),
         ({"from": "name", "when": "always"}, 'f: when is "always"; it can only be "create", or be left out'),
     ],
 )
