@@ -79,6 +79,7 @@ Where things are:
   sync/               keeps ticket definitions one to one in other ticketing systems; its __init__.py is its map
     syncer.py         all of sync in one worker process
     service.py        what the commands do
+    attended.py       what is done while a person waits
     consumer.py       changes mark tickets as due
     audit.py          compares whole events from time to time, and marks what differs
     loop.py           claims due tickets of one target

@@ -106,7 +106,7 @@ async def _apply(
         plan = await sync.service.plan(target.name, event, site=site)
         if approval.digest is not None and approval.digest.lower() != plan.digest:
             return _refuse(plan, approval.digest, event, target, json=json)
-        sync.service.notice = print_error
+        sync.service.attended.notice = print_error
         with Shown(plan, event, json=json) as shown, Interrupts() as interrupts:
 
             def progress(outcome: Outcome, done: int, total: int) -> None:

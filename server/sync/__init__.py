@@ -10,6 +10,7 @@ the same case.
 
 syncer.py          all of sync in one worker process
 service.py         what the commands do
+attended.py        what is done while a person waits
 consumer.py        changes mark tickets as due
 audit.py           compares whole events from time to time, and marks what differs
 loop.py            claims due tickets of one target

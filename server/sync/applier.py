@@ -82,14 +82,15 @@ class Applier:
     async def bring(self, claimed: Claimed, lease: Lease, allowed: Allowed = NOTHING_MORE) -> Outcome:
         """Bring a claimed ticket to the target, remember what became of it, and settle the claim.
 
-        Raises RedisUnavailable, LeaseLost; no error of the target.
+        Raises RedisUnavailable, LeaseLost; no error of the target, but for a person TargetForbidden: no ticket of the event would
+        fare better.
         """
         leases = HeldLeases(self.stores, lease, claimed)
         memory = await self.stores.records.read(claimed.site, self.settings.name, claimed.ticket)
         stored = await self.stores.definitions.read(claimed.site, claimed.ticket)
         try:
             settled = await self._bring(memory, stored, leases, allowed)
-        except LeaseLost:
+        except (LeaseLost, TargetForbidden):
             # If the claim is still ours, nobody has to wait for its end.
             await self.stores.due.settle(leases.claimed, 0.0)
             raise
@@ -125,6 +126,8 @@ class Applier:
         try:
             settled = await self._compare(work, self.planner.wanted(stored, await self._finder.event(event)))
         except TargetForbidden as error:
+            if work.allowed.by_person:
+                raise
             wait = await self.faults.forbidden(work.event, work.followed, error)
             return Settled(Outcome(work.nothing, State.DUE, str(error)), wait)
         except TargetUnauthorized as error:

@@ -4,20 +4,17 @@ In: names of targets, events and tickets, as a person writes them. Out: values o
 so under the same leases as the workers, so that both may run at once.
 """
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from server.errors import LeaseLost, NotStarted, TargetUnavailable
+from server.errors import NotStarted
 from server.model import EventId, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store.redis_clock import RedisClock
-from server.store.sync_due import LASTS as CLAIM_LASTS
-from server.store.sync_due import Claimed
 from server.store.sync_records import FollowedEvent
 from server.sync.applier import Applier
+from server.sync.attended import Attended
 from server.sync.audit import Audit
 from server.sync.budget import open_target
 from server.sync.mapped_events import MappedEvent
@@ -33,15 +30,6 @@ from server.wire import guid
 Progress = Callable[[Outcome, int, int], None]
 """Called with what became of each operation, how many are done, and of how many."""
 
-NOTICE_AFTER = 2.0
-WAITS = (
-    f"waiting, for {CLAIM_LASTS:.0f} s at most: another process writes to the target, or was killed while it did so, "
-    "and what it sent may still be executed"
-)
-"""Seconds after which a person is told why nothing happens, and what is said."""
-TRIES = 6
-"""How often an operation is tried while the target gives no answer, before it is left to the workers."""
-
 
 class Sync:
     """The facade for commands; *targets* are those of sync.toml. Its methods raise TicketCounterError, with what to do."""
@@ -53,8 +41,7 @@ class Sync:
         self.targets = targets
         self._clock = clock
         self._statuses = Statuses(targets, self.stores, clock=clock)
-        self.notice: Callable[[str], None] = lambda _: None
-        """Called with a line for the person who waits."""
+        self.attended = Attended(self.stores, clock=clock)
         self._appliers: dict[str, Applier] = {}
         self._known: list[SiteId] = []
 
@@ -112,7 +99,7 @@ class Sync:
         await self._refuse_to_write(plan.target)
         # Before anything is written: what is there now was applied before Redis lost that, what comes is not yet.
         self._known = await self._sites()
-        await self._look_for_lost(applier)
+        await self.attended.asking(applier, self._audit(applier).look_for_lost)
         await self.stores.records.add_site(plan.target, SiteId(plan.site))
         began = self._clock()
         site, event = SiteId(plan.site), EventId(plan.event)
@@ -135,7 +122,7 @@ class Sync:
             if operation.reason is Reason.COPIED:
                 outcome = Outcome(operation, State.CONFLICT, operation.text, operation.record)
             else:
-                outcome = await self._bring(applier, site, TicketId(operation.ticket), allowed)
+                outcome = await self.attended.bring(applier, site, TicketId(operation.ticket), allowed)
                 outcome = _of_plan(outcome, operation)
             outcomes.append(outcome)
             if progress:
@@ -192,7 +179,7 @@ class Sync:
                 await applier.target.mark(event.target_event, other, None, lease.extend)
             if not chosen.ticket:
                 await applier.target.mark(event.target_event, chosen, id_, lease.extend)
-        outcome = await self._bring(applier, site, id_, Allowed(by_person=True, adopt=True))
+        outcome = await self.attended.bring(applier, site, id_, Allowed(by_person=True, adopt=True))
         still = " and ".join(one.key for one in former if one.active)
         if still and outcome.state is State.EQUAL:
             text = f"record {still} lost its id and is still on sale: take it off sale in the target if it is a copy"
@@ -216,41 +203,6 @@ class Sync:
         mapped = await applier.events.find(await self._sites(site), event)
         return await applier.planner.compare(mapped)
 
-    async def _bring(self, applier: Applier, site: SiteId, ticket: TicketId, allowed: Allowed) -> Outcome:
-        """Bring one ticket now; one that the target does not answer for is tried again, and then left to the workers."""
-        name = applier.settings.name
-        outcome = None
-        for _ in range(TRIES):
-            await self._until_answering(name)
-            told = asyncio.get_running_loop().call_later(NOTICE_AFTER, self.notice, WAITS)
-            try:
-                # Before the lease: all others wait for that, and a claim of a process that died lasts longer.
-                claimed = await self._claimed(site, name, ticket)
-                async with self.stores.leases.held(applier.settings.server) as lease:
-                    told.cancel()
-                    outcome = await applier.bring(claimed, lease, allowed)
-            except LeaseLost:
-                continue
-            finally:
-                told.cancel()
-            if outcome.state is not State.DUE:
-                return outcome
-        return outcome or Outcome(Operation(Kind.UPDATE, ticket, "", None, Reason.NOT_KNOWN), State.DUE, "no lease")
-
-    async def _claimed(self, site: SiteId, target: str, ticket: TicketId) -> Claimed:
-        """Claim the ticket, after the process that has it: one that died has it until its claim ends."""
-        deadline = time.monotonic() + CLAIM_LASTS + 5
-        while (claimed := await self.stores.due.claim(site, target, ticket)) is None:
-            if time.monotonic() > deadline:
-                raise NotStarted(f"another process has had ticket {ticket} for more than {CLAIM_LASTS:.0f} s")
-            await asyncio.sleep(0.1)
-        return claimed
-
-    async def _until_answering(self, target: str) -> None:
-        """Wait while the target waits after a fault."""
-        while (wait := (await self.stores.targets.read(target)).wait_until - self._clock()) > 0:  # noqa: ASYNC110 - it is another process that ends the wait
-            await asyncio.sleep(min(wait, 1.0))
-
     async def _follow(self, applier: Applier, event: MappedEvent) -> None:
         """Follow the event; what changed since the plan was made, or was equal then, is compared once more."""
         name = applier.settings.name
@@ -270,19 +222,6 @@ class Sync:
             audit_at=self._clock(),
             left_alone=comparison.plan.left_alone,
         )
-
-    async def _look_for_lost(self, applier: Applier) -> None:
-        """Follow what was applied before Redis lost that; a target that does not answer is asked again, as for a ticket."""
-        for left in reversed(range(TRIES)):
-            await self._until_answering(applier.settings.name)
-            try:
-                await self._audit(applier).look_for_lost()
-            except TargetUnavailable as error:
-                if not left:
-                    raise
-                await applier.faults.pause(error)
-            else:
-                return
 
     def _audit(self, applier: Applier) -> Audit:
         return Audit(applier, lambda: self._known, targets=tuple(self.targets), clock=self._clock)

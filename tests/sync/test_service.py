@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from server.errors import NotStarted
+from server.errors import NotStarted, TargetForbidden
 from server.model import EventId
 from server.sync.mapping import Mode
 from server.sync.model import Kind, Outcome, State
@@ -15,7 +15,7 @@ from server.sync.service import Sync
 from tests.rig.applier_rig import NAME, OTHER_EVENT, SETTINGS, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
 from tests.rig.fake_reader import EVENT
 from tests.rig.model_target import Fault, ModelTarget
-from tests.rig.server import SITE, until
+from tests.rig.server import SITE
 
 TEN = [ticket_id(number) for number in range(10)]
 A, B = TEN[:2]
@@ -172,23 +172,6 @@ async def test_observed_target_is_planned_and_not_applied(rig: ApplierRig, monke
     assert [] == rig.target.writes
 
 
-async def test_person_is_told_why_nothing_happens(rig: ApplierRig, sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another process writes, or a killed one may still be heard, a line says so."""
-    monkeypatch.setattr("server.sync.service.NOTICE_AFTER", 0.05)
-    await rig.says(A)
-    plan = await sync.plan(NAME, EVENT)
-    told: list[str] = []
-    sync.notice = told.append
-    async with rig.stores.leases.held(SETTINGS.server):
-        applying = asyncio.create_task(sync.apply(plan))
-        await until(lambda: told)
-        assert not applying.done()
-
-    assert () == (await applying).open
-    assert 1 == len(told)
-    assert "another process writes" in told[0]
-
-
 async def test_paused_target_is_not_written_to_by_a_person(rig: ApplierRig, sync: Sync) -> None:
     """A pause stops apply and adopt too, and says how to end it; a plan is still made."""
     await rig.says(A)
@@ -222,6 +205,21 @@ async def test_replaced_record_is_told_as_such(redis_url: str, monkeypatch: pyte
 
         assert ({Kind.CREATE: 1}, ()) == (dict(summary.done), summary.open)
         assert "replaces record 1, which is off sale" == told[0].text
+
+
+async def test_event_that_the_target_does_not_let_us_use_ends_an_apply(rig: ApplierRig, sync: Sync) -> None:
+    """What concerns the whole event is told once, and not for each ticket; nothing is parked, and the event is not followed."""
+    for one in TEN[:3]:
+        await rig.says(one, name=one)
+    plan = await sync.plan(NAME, EVENT)
+    first = rig.target.requests + 1
+    rig.target.faults.update(dict.fromkeys(range(first, first + 9), Fault.FORBIDDEN))
+
+    with pytest.raises(TargetForbidden, match="403"):
+        await sync.apply(plan)
+    rig.target.faults.clear()
+    assert (set(), ()) == (await followed(rig), await sync.parked())
+    assert () == (await sync.apply(plan)).open
 
 
 # -- names that are wrong --
