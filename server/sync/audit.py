@@ -196,10 +196,11 @@ class Audit:
         if isinstance(one.wanted, Deleted):
             return
         record = one.found.bearing[0]
-        same = one.memory.state == State.EQUAL and one.memory.record == record.key
-        if not isinstance(one.wanted, Wanted) or (same and one.memory.applied == applied_json(one.wanted)):
+        memory = one.memory
+        same = (State.EQUAL, record.key, self.settings.digest) == (memory.state, memory.record, memory.digest)
+        if not isinstance(one.wanted, Wanted) or (same and memory.applied == applied_json(one.wanted)):
             return
-        memory = StoredRecord(
+        found = StoredRecord(
             event=event.event,
             name=one.wanted.name,
             record=record.key,
@@ -207,7 +208,7 @@ class Audit:
             applied_at=self._clock(),
             state=State.EQUAL,
             state_at=self._clock(),
-            attempt=one.memory.attempt,
+            attempt=memory.attempt,
             digest=self.settings.digest,
         )
-        await self.stores.records.write(event.site, self.settings.name, TicketId(one.ticket), memory)
+        await self.stores.records.write(event.site, self.settings.name, TicketId(one.ticket), found)

@@ -173,6 +173,17 @@ async def test_processes_do_not_keep_each_other_from_audits(rig: ApplierRig) -> 
     assert rig.clock() == (await rig.stores.records.followed(SITE_ID, NAME))[EVENT_ID].audit_at
 
 
+async def test_equal_tickets_are_known_by_the_mapping_of_now(rig: ApplierRig) -> None:
+    """After a change of the mapping it is known again what was applied, as soon as it was compared."""
+    changed = Audit(rig.new_applier(rules=rig.settings.rules[:3]), lambda: [SITE_ID], clock=rig.clock)
+    rig.clock.advance(EVERY + 1)
+    await changed.look()
+
+    memory = await rig.memory(A)
+    assert changed.settings.digest == memory.digest
+    assert {"name", "price", "limit"} == set((memory.applied or {})["fields"])
+
+
 async def test_paused_target_is_not_asked(rig: ApplierRig) -> None:
     """Neither a person's pause nor one after a fault is used for an audit."""
     rig.clock.advance(EVERY + 1)
