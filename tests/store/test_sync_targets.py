@@ -207,3 +207,23 @@ def test_never_more_than_six_fifths_in_a_minute(redis_shared: RedisServer, rate:
     # Times are measured here and not in Redis: to a few hundredths of a second.
     assert max(sum(0 <= other - one < 59.8 for other in sent) for one in sent) <= max(1, rate * 6 // 5)
     assert all(later - earlier > -0.1 for earlier, later in itertools.pairwise(sent))
+
+
+async def test_worker_says_that_it_serves_a_target(targets: Targets) -> None:
+    """When a worker last said that it brings tickets there, and with which settings, is known to all."""
+    assert ("", 0.0) == ((state := await targets.read(TARGET)).served_digest, state.served_at)
+
+    await targets.served(TARGET, "abc", 7.5)
+
+    assert ("abc", 7.5) == ((state := await targets.read(TARGET)).served_digest, state.served_at)
+
+
+async def test_lost_memory_is_noticed_once_for_each_target(targets: Targets) -> None:
+    """A Redis that knows nothing of sync has lost it for every target there is, until each was looked after; a new target is not lost."""
+    assert await targets.lost(TARGET, [TARGET, "till"], 1.0)
+    assert await targets.lost(TARGET, [TARGET, "till"], 2.0)
+    await targets.found(TARGET)
+
+    assert not await targets.lost(TARGET, [TARGET, "till", "new"], 3.0)
+    assert await targets.lost("till", [TARGET, "till", "new"], 3.0)
+    assert not await targets.lost("new", [TARGET, "till", "new"], 3.0)
