@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     history_days: float = Field(
         30, gt=0, allow_inf_nan=False, description="Days for which the history of counters is kept"
     )
-    sync_file: Path = Field(
+    sync_file: Path | None = Field(
         Path("sync.toml"),
         description="The file that says which ticket definitions are kept in which other ticketing systems, and how "
         "(docs/sync.md). Without it there are none",
@@ -234,6 +234,12 @@ class Settings(BaseSettings):
         """The app instances of WIX_SITES, each with its site id where one is given."""
         pairs = (one.lower().partition("=") for one in self.wix_sites)
         return {SiteId(instance): site or None for instance, _, site in pairs}
+
+    def mapping_file(self) -> Path:
+        """SYNC_FILE; raises NotStarted where sync is switched off, as it is in the demo."""
+        if self.sync_file is None:
+            raise NotStarted("sync is switched off: set SYNC_FILE")
+        return self.sync_file
 
     @property
     def sync_file_is_set(self) -> bool:

@@ -27,6 +27,8 @@ log = logs.logger("sync")
 
 def sync_targets(settings: Settings) -> Mapping[str, TargetSettings]:
     """The targets of the mapping file; raises NotStarted with all its faults, and where tickets that are not watched are not read."""
+    if settings.sync_file is None:
+        return {}
     targets = load(settings.sync_file, environment(), required=settings.sync_file_is_set)
     if targets and not settings.everything:
         raise NotStarted(

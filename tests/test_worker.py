@@ -148,8 +148,10 @@ async def test_targets_of_the_file_are_kept_in_step(
     async with working(redis_url, wix, sync_file=path) as worker:
         assert worker.syncer
         assert ["box"] == list(worker.syncer.targets)
-    async with working(redis_url, wix) as worker:
-        assert worker.syncer is None
+    without: tuple[dict[str, Any], ...] = ({}, {"sync_file": None})
+    for given in without:
+        async with working(redis_url, wix, **given) as worker:
+            assert worker.syncer is None
 
 
 @pytest.mark.parametrize(

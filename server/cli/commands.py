@@ -54,6 +54,7 @@ DEMO = {
     "root_path": "",
     "origins": ("*",),
     "trusted_proxies": (),
+    "sync_file": None,
 }
 """Settings that the demo does not take from an environment that is set up for a real site."""
 

@@ -66,7 +66,7 @@ def init(
     """Write a first SYNC_FILE, with comments, if there is none."""
     settings = load_settings(True)
     with errors_as_lines():
-        mapping_file.write_first(settings.sync_file, kind)
+        mapping_file.write_first(settings.mapping_file(), kind)
     write(f"{settings.sync_file} is written: fill in its lines, then run `ticket-counter sync plan EVENT`.")
 
 

@@ -57,7 +57,7 @@ class Opened:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Opened]:
     """Sync, over the Redis of REDIS_URL or that of a `serve` with the same DATA_DIR. Raises NotStarted, RedisUnavailable."""
-    targets = mapping_file.load(settings.sync_file, environment(), required=True)
+    targets = mapping_file.load(settings.mapping_file(), environment(), required=True)
     if not targets:
         raise NotStarted(f"the file {settings.sync_file} has no target: `ticket-counter sync init` writes an example")
     async with aclosing(RedisClient(redis_url(settings), Use.WORK, settings.redis_prefix)) as redis:
