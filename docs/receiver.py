@@ -12,6 +12,7 @@ import hashlib
 import json
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,9 @@ class Records:
     """What is sold, in SQLite. A record is JSON with an id of ours, the Wix id that it bears, and all else that was sent."""
 
     def __init__(self, file: str) -> None:
-        self.db = sqlite3.connect(file, isolation_level=None, timeout=10)
+        # It is used by one thread, and may be closed by another at the end.
+        self.db = sqlite3.connect(file, isolation_level=None, timeout=10, check_same_thread=False)
+        weakref.finalize(self, self.db.close)
         self.db.executescript(TABLES)
 
     @contextmanager
