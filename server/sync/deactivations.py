@@ -5,7 +5,7 @@ of an event in an hour, and more than a fifth of it, needs a person who says the
 itself, of which no ticket is left.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from server.model import TicketId
 from server.sync.mapped_events import MappedEvent
@@ -37,14 +37,14 @@ class Deactivations:
 
     async def refused(self, event: MappedEvent, ticket: TicketId) -> int:
         """The number that a person has to say before this ticket's record is taken off sale; 0 where nobody has to."""
-        pending = await self.pending(event, ticket)
-        records = len(await self._tickets(event))
-        return pending if await self.need_a_person(event, pending, records) else 0
+        tickets = await self._tickets(event)
+        pending = await self._pending(event, tickets, ticket)
+        return pending if await self.need_a_person(event, pending, len(tickets)) else 0
 
-    async def pending(self, event: MappedEvent, ticket: TicketId) -> int:
+    async def _pending(self, event: MappedEvent, tickets: Sequence[TicketId], ticket: TicketId) -> int:
         """How many tickets of the event are deleted in Wix and not yet at the target, this one among them."""
         waiting = {ticket}
-        for one in await self._tickets(event):
+        for one in tickets:
             stored = await self.stores.definitions.read(event.site, one)
             if stored and stored.facts is None:
                 memory = await self.stores.records.read(event.site, self.settings.name, one)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from string import Formatter
 from typing import Any
 from urllib.parse import urlsplit
@@ -172,7 +173,7 @@ class Rule:
         return self.values[key]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is computed once
 class TargetSettings:
     """One target of sync.toml. `events`: the target's event for each Wix event's id or slug. `options`: rules of each option.
 
@@ -207,7 +208,7 @@ class TargetSettings:
         """Where an event of the target is: an event that was applied at one place is not followed at another."""
         return " ".join((self.server, str(self.own.get("organizer", "")), target_event))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What a parked ticket's mapping was: it changes with everything here, also with the secret, which it does not show."""
         known = {name: value for name, value in asdict(self).items() if name != "secret"}
