@@ -97,7 +97,6 @@ Where things are:
     applied.py        what was applied last, as it is remembered
     stores.py         the stores of sync, together
     followed_sites.py  the sites of which a target follows an event
-    stopping.py       the end of the process, as loops wait for it
     mapping.py        which field of a target gets what, and the other settings of a target
     definition.py     a ticket definition in the words that a mapping may use
     model.py          what a ticket should be, what a target has, what a plan does, as values
@@ -171,4 +170,5 @@ Where things are:
   deadline.py         a deadline for a whole call over HTTP
   retry_after.py      the header Retry-After
   child.py            subprocesses that end with this one
+  timed_event.py      an event that a loop waits for between two rounds
 """

@@ -1,13 +1,13 @@
-"""The end of a process, as its loops see it: they wait for it between two rounds."""
+"""An event that a loop waits for between two rounds, such as the end of its process."""
 
 import asyncio
 
 
-class Stopping(asyncio.Event):
-    """Set once, when the process ends."""
+class TimedEvent(asyncio.Event):
+    """An asyncio.Event that can be waited for within a time."""
 
     async def within(self, seconds: float) -> bool:
-        """Wait for it, for so many seconds at most; answers whether the process ends."""
+        """Wait for it, for so many seconds at most; answers whether it is set."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.wait()

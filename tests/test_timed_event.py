@@ -2,12 +2,12 @@
 
 import asyncio
 
-from server.sync.stopping import Stopping
+from server.timed_event import TimedEvent
 
 
 async def test_wait_ends_with_the_process_or_its_time() -> None:
     """A round begins after so many seconds, and not at all once the process ends."""
-    stopping = Stopping()
+    stopping = TimedEvent()
     assert not await stopping.within(0.01)
 
     waiting = asyncio.create_task(stopping.within(60))

@@ -143,7 +143,7 @@ class Interrupted(Exception):
 class Interrupts:
     """Ctrl+C while an apply runs: it ends after the operation at hand, so that no other process has to wait for that.
 
-    A second Ctrl+C ends it at once; whoever writes that ticket next waits until its claim has ended.
+    A second Ctrl+C ends it at once; the next process that writes that ticket waits until its claim has ended.
     """
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ from server.store.budget import Wait
 from server.store.claims import EventLot, Listing, Lot
 from server.store.sites import Sites
 from server.store.snapshots import Snapshots
+from server.timed_event import TimedEvent
 
 MAX_READS = 16
 MAX_READS_PER_SITE = 3
@@ -50,9 +51,9 @@ class Claimer:
         self.snapshots = snapshots
         self.reader = reader
         self._slots = asyncio.Semaphore(MAX_READS)
-        self._stopping = asyncio.Event()
+        self._stopping = TimedEvent()
         # For each site whose task runs, what wakes it.
-        self._wake_ups: dict[SiteId, asyncio.Event] = {}
+        self._wake_ups: dict[SiteId, TimedEvent] = {}
         self._reload_sites_every = reload_sites_every
         self._unavailable = RepeatedWarning(log, "store_unavailable")
 
@@ -64,13 +65,13 @@ class Claimer:
             while not self._stopping.is_set():
                 known = await self._reload_sites()
                 for site in known - running.keys():
-                    self._wake_ups[site] = asyncio.Event()
+                    self._wake_ups[site] = TimedEvent()
                     running[site] = group.create_task(self._claim_all(site), name=f"refresh: {site}")
                 for site in running.keys() - known:
                     # Its task finds that the site is gone, and ends by itself.
                     del running[site]
                     self._wake_ups.pop(site).set()
-                await self._wait(self._stopping, self._reload_sites_every)
+                await self._stopping.within(self._reload_sites_every)
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -96,7 +97,7 @@ class Claimer:
                     await listener.subscribe_all_nodes(self.schedule.keys.wake)
                     await self._receive_wakes(listener)
             except RedisUnavailable:
-                await self._wait(self._stopping, POLL_EVERY)
+                await self._stopping.within(POLL_EVERY)
 
     async def _receive_wakes(self, listener: Listener) -> None:
         while not self._stopping.is_set():
@@ -129,7 +130,7 @@ class Claimer:
                     site_slots.release()
                     if claim.other_rules:
                         self.snapshots.rules_warning.warn(site)
-                    await self._wait(wake_up, min(claim.seconds, POLL_EVERY))
+                    await wake_up.within(min(claim.seconds, POLL_EVERY))
                     continue
                 reads.create_task(self._read(claim, site_slots, asked))
 
@@ -158,15 +159,6 @@ class Claimer:
             try:
                 await self.schedule.release(claim)
             except RedisUnavailable:
-                await self._wait(self._stopping, POLL_EVERY)
+                await self._stopping.within(POLL_EVERY)
             else:
                 return
-
-    @staticmethod
-    async def _wait(event: asyncio.Event, seconds: float) -> None:
-        """Wait for the event, for so many seconds at most."""
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass

@@ -1,7 +1,7 @@
 """Leases: the right to write to a target, which one process has at a time, or as many as the target can bear.
 
 In: the name of a target and how many may write to it at once. Out: a Lease, which is extended before each write, or LeaseLost.
-A lease lasts longer than any request: a request whose sender was killed may still be executed, and nobody else writes meanwhile.
+A lease lasts longer than any request: a request whose sender was killed may still be executed, and no other process writes meanwhile.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ class Lease:
         self.token = token
 
     async def take(self) -> bool:
-        """Take the lease if it is free and nobody asked before; else remember that this one waits."""
+        """Take the lease if it is free and no other asked before; else remember that this one waits."""
         return await self._ask("take")
 
     async def try_take(self) -> bool:
-        """Take the lease if it is free and nobody waits for it; this one does not wait either."""
+        """Take the lease if it is free and no other waits for it; this one does not wait either."""
         return await self._ask("try")
 
     async def extend(self) -> None:

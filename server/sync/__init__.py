@@ -28,7 +28,6 @@ mapped_events.py   which event of a target belongs to which event of Wix
 applied.py         what was applied last, as it is remembered
 stores.py          the stores of sync, together
 followed_sites.py  the sites of which a target follows an event
-stopping.py        the end of the process, as loops wait for it
 mapping.py         which field of a target gets what, and the other settings of a target
 definition.py      a ticket definition in the words that a mapping may use
 model.py           what a ticket should be, what a target has, what a plan does, as values

@@ -17,7 +17,7 @@ from server.sync.followed_sites import FollowedSites
 from server.sync.mapped_events import MappedEvent
 from server.sync.model import PARKED, Deleted, State, Wanted
 from server.sync.planner import Compared, Comparison
-from server.sync.stopping import Stopping
+from server.timed_event import TimedEvent
 
 EVERY = 3600.0
 """Seconds between two audits of an event."""
@@ -56,7 +56,7 @@ class Audit:
         self._compared_settings = False
         self._failed = RepeatedWarning(log, "audit_failed")
 
-    async def run(self, stopping: Stopping) -> None:
+    async def run(self, stopping: TimedEvent) -> None:
         """Audit until *stopping* is set."""
         while not stopping.is_set():
             wait = LOOK_EVERY

@@ -16,8 +16,8 @@ from server.store.sync_records import FollowedEvent
 from server.sync.followed_sites import FollowedSites
 from server.sync.mapped_events import MappedEvents
 from server.sync.mapping import Quota, TargetSettings
-from server.sync.stopping import Stopping
 from server.sync.stores import Stores
+from server.timed_event import TimedEvent
 
 POLL_EVERY = 0.5
 """Seconds between two reads of a stream."""
@@ -31,7 +31,7 @@ RELOAD_EVERY = 2.0
 STOCK_AFTER = 3.0
 """Seconds by which a sale is gathered with those after it, so that a ticket is written at most so often."""
 GROUP, CONSUMER = "sync", "worker"
-"""All workers are one consumer: whoever reads an entry marks it, and what a dead one took is taken over by any."""
+"""All workers are one consumer: the one that reads an entry marks it, and what a dead one took is taken over by any."""
 
 log = logs.logger("sync")
 
@@ -58,7 +58,7 @@ class Consumer:
         self._reclaim_at: dict[SiteId, float] = {}
         self._unavailable = RepeatedWarning(log, "store_unavailable")
 
-    async def run(self, stopping: Stopping) -> None:
+    async def run(self, stopping: TimedEvent) -> None:
         """Mark until *stopping* is set."""
         while not stopping.is_set():
             wait = POLL_EVERY

@@ -15,7 +15,7 @@ from server.model import SiteId
 from server.store.leases import ASK_EVERY
 from server.sync.applier import Applier
 from server.sync.followed_sites import FollowedSites
-from server.sync.stopping import Stopping
+from server.timed_event import TimedEvent
 
 POLL_EVERY = 0.5
 """Seconds between two looks for due tickets."""
@@ -39,13 +39,13 @@ class TargetLoop:
         self._last_site = SiteId("")
         self._unavailable = RepeatedWarning(log, "store_unavailable")
 
-    async def run(self, stopping: Stopping) -> None:
+    async def run(self, stopping: TimedEvent) -> None:
         """Bring tickets until *stopping* is set, and end after those in hand."""
         async with asyncio.TaskGroup() as group:
             for number in range(self.applier.target.abilities.parallel):
                 group.create_task(self._bring_all(number, stopping), name=f"sync: {self.settings.name} {number}")
 
-    async def _bring_all(self, number: int, stopping: Stopping) -> None:
+    async def _bring_all(self, number: int, stopping: TimedEvent) -> None:
         while not stopping.is_set():
             try:
                 wait = await self.bring_next(number)

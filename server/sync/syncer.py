@@ -23,8 +23,8 @@ from server.sync.loop import TargetLoop
 from server.sync.mapping import TargetSettings
 from server.sync.reports import TargetStatus
 from server.sync.status import Statuses
-from server.sync.stopping import Stopping
 from server.sync.stores import Stores
+from server.timed_event import TimedEvent
 
 MEASURE_EVERY = 10.0
 """Seconds between two measurements of what is due and parked."""
@@ -52,7 +52,7 @@ class Syncer:
             for settings in targets.values()
         ]
         self._sites = sites
-        self._stopping = Stopping()
+        self._stopping = TimedEvent()
         self._statuses = Statuses(targets, self.stores, clock=self._clock)
         self._reminded: dict[str, float] = {}
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from server.errors import TargetUnavailable
 from server.sync.audit import EVERY, Audit
 from server.sync.model import State
-from server.sync.stopping import Stopping
+from server.timed_event import TimedEvent
 from tests.rig.applier_rig import EVENT_ID, NAME, SITE_ID, TARGET_EVENT, ApplierRig, ticket_id
 from tests.rig.model_target import Fault
 
@@ -103,7 +103,7 @@ async def test_audit_goes_on_after_errors(rig: ApplierRig, monkeypatch: pytest.M
     """Neither an outage of the target nor a bug ends the audits, nor the process; the outage is told once, and its end."""
     monkeypatch.setattr("server.sync.audit.LOOK_EVERY", 0.01)
     monkeypatch.setattr("server.sync.audit.AFTER_BUG", 0.01)
-    audit, stopping = rig.audit(), Stopping()
+    audit, stopping = rig.audit(), TimedEvent()
     errors: list[Exception | None] = [TargetUnavailable("503"), TargetUnavailable("503"), ZeroDivisionError(), None]
 
     async def look() -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from server.sync.consumer import STOCK_AFTER, Consumer
 from server.sync.mapping import Quota
-from server.sync.stopping import Stopping
+from server.timed_event import TimedEvent
 from tests.rig.applier_rig import NAME, OTHER_EVENT, SETTINGS, SITE_ID, ApplierRig, ticket_id
 from tests.rig.server import until
 
@@ -138,7 +138,7 @@ async def test_trimmed_stream_marks_every_ticket(rig: ApplierRig) -> None:
 
 async def test_consumer_runs_until_it_is_stopped(rig: ApplierRig) -> None:
     """It polls by itself, and ends when told."""
-    stopping = Stopping()
+    stopping = TimedEvent()
     running = asyncio.create_task(consumer(rig).run(stopping))
     await rig.says(A)
 

@@ -8,7 +8,7 @@ import pytest
 
 from server.sync.loop import POLL_EVERY, TargetLoop
 from server.sync.model import State
-from server.sync.stopping import Stopping
+from server.timed_event import TimedEvent
 from tests.rig.applier_rig import NAME, SITE_ID, ApplierRig, ticket_id
 from tests.rig.model_target import ModelTarget
 from tests.rig.server import until
@@ -32,7 +32,7 @@ async def test_loops_of_four_workers_write_one_record_each(rig: ApplierRig) -> N
     for one in MANY:
         await rig.says(one, name=one)
     await rig.stores.due.mark(SITE_ID, NAME, MANY)
-    stopping = Stopping()
+    stopping = TimedEvent()
 
     workers = [asyncio.create_task(loop(rig).run(stopping)) for _ in range(4)]
     await until(lambda: len(rig.target.stored["ev1"]) == len(MANY))
@@ -56,7 +56,7 @@ async def test_target_that_takes_several_writes_gets_them(redis_url: str) -> Non
         for one in MANY:
             await rig.says(one, name=one)
         await rig.stores.due.mark(SITE_ID, NAME, MANY)
-        stopping = Stopping()
+        stopping = TimedEvent()
         running = asyncio.create_task(loop(rig).run(stopping))
         await until(lambda: len(target.stored["ev1"]) == len(MANY))
         stopping.set()
@@ -93,7 +93,7 @@ async def test_bug_of_one_ticket_stops_no_other(rig: ApplierRig, monkeypatch: py
         raise ZeroDivisionError
 
     monkeypatch.setattr(broken, "bring_next", bring_next)
-    stopping = Stopping()
+    stopping = TimedEvent()
     running = asyncio.create_task(broken.run(stopping))
     await asyncio.wait_for(failed.wait(), 5)
     await asyncio.sleep(0)

@@ -6,8 +6,8 @@
 --        remembered without asking again
 -- gives  1 = the token holds the lease (after release: it did), 0 = it does not
 -- keeps  a lease ends by itself. Who waits asks again and again; one that stopped asking loses its place, so that a process
---        that died while it waited blocks nobody. `try` takes no place. Redis ends a key by its clock: if that was set back,
---        a lease would outlive its process for as long, so its end is set anew.
+--        that died while it waited blocks no other. `try` takes no place. Redis ends a key by its clock: if that was set back,
+--        a lease would outlive its process for as long, so its end is set again.
 
 local lease, queue = unpack(KEYS)
 local how, token, lasts, remembered = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

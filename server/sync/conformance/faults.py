@@ -32,7 +32,7 @@ UNANSWERED = (
     Fault.SILENT,
     Fault.LOST,
 )
-"""Faults after which nobody knows whether a write was done."""
+"""Faults after which it is not known whether a write was done."""
 
 
 @check

@@ -96,4 +96,4 @@ class SignedRequests:
 
 
 async def _nothing() -> None:
-    """No lease: nobody else writes these records."""
+    """No lease: no other process writes these records."""
