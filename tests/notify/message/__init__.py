@@ -1,0 +1,1 @@
+"""Tests of what a message says, and how it is written."""
