@@ -1,0 +1,105 @@
+"""Each target of sync.toml: reachable, its rights, its fields and its currency.
+
+In: SYNC_FILE. Out: findings. A known event is planned as `sync plan` does, which writes nothing; of an event that is not known yet
+the target alone is asked.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+
+from server.doctor.deployment import Deployment
+from server.doctor.finding import Finding
+from server.errors import NotStarted, TargetError
+from server.store.sync_targets import Targets
+from server.sync.budget import open_target
+from server.sync.mapping import TargetSettings
+from server.sync.model import Kind, Plan, Reason
+from server.sync.reports import Workers
+from server.sync.service import Sync
+from server.worker import sync_targets
+
+NAME = "sync"
+WHY = "changes in Wix do not reach this target: it may sell what is sold out"
+UNFIT = (Reason.CURRENCY, Reason.MAPPING, Reason.NEEDS_REPLACING)
+"""Reasons of conflicts that a setting, or a value at the target, is the cause of."""
+
+MOST_NAMES = 3
+"""Tickets that are named of those with the same fault."""
+
+
+async def check(deployment: Deployment) -> AsyncIterator[Finding]:
+    """Ask each target for each of its events."""
+    try:
+        targets = sync_targets(deployment.settings)
+    except NotStarted as error:
+        yield Finding.fault(NAME, str(error), "no target is kept in step until this is mended")
+        return
+    if not targets or deployment.redis is None:
+        return
+    async with aclosing(await Sync.opened(deployment.redis, targets)) as sync:
+        for settings in targets.values():
+            async for finding in _target(deployment, sync, settings):
+                yield finding
+        for status in await sync.status():
+            if status.workers is not Workers.RUN and status.records:
+                other = "with other settings" if status.workers is Workers.OTHER_SETTINGS else "at all"
+                yield Finding.fault(
+                    NAME,
+                    f"no worker serves target {status.name} {other}",
+                    WHY,
+                    "restart the worker with this SYNC_FILE",
+                )
+            if status.parked:
+                yield Finding.notice(
+                    NAME,
+                    f"{status.parked} tickets wait for a person at {status.name}",
+                    WHY,
+                    "see `ticket-counter sync parked`",
+                )
+
+
+async def _target(deployment: Deployment, sync: Sync, settings: TargetSettings) -> AsyncIterator[Finding]:
+    name, good = settings.name, True
+    for event, target_event in settings.events.items():
+        try:
+            plan = await sync.plan(name, event)
+        except TargetError as error:
+            good = False
+            yield Finding.fault(
+                NAME, f"target {name}, event {event}: {error}", WHY, "see [targets] in the file of SYNC_FILE"
+            )
+            continue
+        except NotStarted as error:
+            good = False
+            try:
+                await _ask(deployment, settings, target_event)
+            except TargetError as refused:
+                yield Finding.fault(
+                    NAME, f"target {name}, event {event}: {refused}", WHY, "see [targets] in the file of SYNC_FILE"
+                )
+            yield Finding.notice(NAME, f"target {name}: {error}", "this event is not kept in step")
+            continue
+        for text, cure in _unfit(plan):
+            good = False
+            yield Finding.fault(NAME, f"target {name}, event {event}: {text}", WHY, cure)
+    if good:
+        yield Finding.ok(NAME, f"target {name} answers, and takes our fields")
+
+
+async def _ask(deployment: Deployment, settings: TargetSettings, event: str) -> None:
+    """Ask the target alone; raises TargetError."""
+    if deployment.redis is None:
+        return
+    async with aclosing(open_target(settings, Targets(deployment.redis))) as target:
+        await target.event(event)
+
+
+def _unfit(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What cannot be brought there, and what to do, each once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in plan.operations:
+        if one.kind is Kind.CONFLICT and one.reason in UNFIT:
+            found.setdefault((one.text, one.cure), []).append(one.name)
+    for (text, cure), names in found.items():
+        shown = ", ".join(map(repr, names[:MOST_NAMES])) + (" and others" if len(names) > MOST_NAMES else "")
+        yield f"{text} ({shown})", cure

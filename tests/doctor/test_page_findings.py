@@ -1,0 +1,116 @@
+import pytest
+
+from server.doctor.finding import Finding
+from server.doctor.page_findings import Element, Frame, Seen, findings
+from tests.rig.doctor import faults, levels
+from tests.rig.raw_server import answer, raw_server
+from tests.rig.redis import free_port
+
+PAGE = "https://www.example.org/gala"
+SCRIPT = "https://tickets.example.org/widget/v1/ticket-counter.js"
+SHOWN = Element("a", "", "", "available")
+
+
+async def found_in(*frames: Frame, fault: str = "", **answers: str) -> list[Finding]:
+    seen = Seen(PAGE, fault, frames, {SCRIPT: "200", **answers}, ("<ticket-counter>: no such ticket",))
+    return [one async for one in findings(seen)]
+
+
+def frame(
+    *scripts: str, elements: tuple[Element, ...] = (SHOWN,), violations: tuple[str, ...] = (), url: str = PAGE
+) -> Frame:
+    return Frame(url, "https://www.example.org", scripts, elements, bool(scripts), violations)
+
+
+def test_answers_of_the_browser() -> None:
+    """What a page answers is read as texts, whatever it is."""
+    element = {"ticket": "a", "site": "", "server": "", "state": "low"}
+    answer = {"scripts": [SCRIPT], "elements": [element], "defined": 1, "violations": [3], "origin": "null"}
+
+    found = Frame.read(PAGE, answer)
+
+    assert Frame(PAGE, "null", (SCRIPT,), (Element("a", "", "", "low"),), True, ("3",)) == found
+
+
+async def test_mixed_content() -> None:
+    """A script over http in a page of https is mixed content."""
+    (fault,) = faults(await found_in(frame(SCRIPT.replace("https", "http"))))
+
+    assert "(mixed content)" in fault
+
+
+async def test_scripts_of_two_servers() -> None:
+    """Scripts of two servers are a fault, as one of them wins by chance."""
+    other = SCRIPT.replace("tickets", "old")
+    (fault,) = faults(await found_in(frame(SCRIPT, other), **{other: "200"}))
+
+    assert "loaded from 2 servers: https://old.example.org, https://tickets.example.org" in fault
+
+
+async def test_elements_and_scripts_that_are_missing() -> None:
+    """An element without a script, a script without an element, and an element without a ticket are faults; a frame is named."""
+    inner = "https://www-example-org.filesusr.com/html/1.html"
+    no_ticket = Element("", "", "", "")
+
+    assert ["there is an element, and no script"] == faults(await found_in(frame()))
+    assert [f"there is the script, and no element (in the frame {inner})"] == faults(
+        await found_in(frame(SCRIPT, elements=(), url=inner))
+    )
+    assert ["an element has no attribute `ticket`"] == faults(await found_in(frame(SCRIPT, elements=(no_ticket,))))
+
+
+async def test_ticket_that_is_gone() -> None:
+    """A ticket that is gone is a notice beside one that is shown, which alone is counted, and a fault where it is the only one."""
+    gone = Element("b", "", "", "gone")
+
+    both = await found_in(frame(SCRIPT, elements=(SHOWN, gone)))
+    assert ["notice", "ok"] == levels(both)
+    assert "counters that are shown: 1 (available)" == both[1].what
+    assert ["fault"] == levels(await found_in(frame(SCRIPT, elements=(gone,))))
+
+
+async def test_script_whose_name_is_misspelt() -> None:
+    """A script of our server that is answered 404 is told with how its address ends."""
+    misspelt = SCRIPT.replace("ticket-counter", "ticketcounter")
+    blank = Element("a", "", "", "")
+    seen = Seen(PAGE, "", (Frame(PAGE, "https://www.example.org", (misspelt,), (blank,)),), {misspelt: "404"})
+
+    told = [one async for one in findings(seen)]
+    assert f"the script {misspelt} does not come: 404" == faults(told)[0]
+    assert "/widget/v1/ticket-counter.js" in told[0].cure
+
+
+async def test_counter_that_shows_nothing() -> None:
+    """A counter that shows nothing for no other reason is told with the widget's own warning; a server that is away is the reason."""
+    away = f"http://127.0.0.1:{free_port()}"
+    (reached,) = faults(await found_in(frame(SCRIPT, elements=(Element("a", "", away, ""),))))
+
+    assert f"the server {away} cannot be reached: it refuses connections" == reached
+
+    async with raw_server(answer(200, b"{}")) as there:
+        (told,) = faults(await found_in(frame(SCRIPT, elements=(Element("a", "s", there.url, ""),))))
+    assert "1 of 1 counters show nothing: <ticket-counter>: no such ticket" == told
+
+    async with raw_server(answer(404, b"no")) as there:
+        (told,) = faults(await found_in(frame(SCRIPT, elements=(Element("a", "s", there.url, ""),))))
+    assert "ticket a: 404 no" == told
+
+
+async def test_script_of_another_program() -> None:
+    """What is answered 200 and defines no element is not the script."""
+    wrong = Frame(PAGE, "https://www.example.org", (SCRIPT,), (SHOWN,), False)
+
+    assert "is not the script of the counter" in faults(await found_in(wrong))[0]
+
+
+@pytest.mark.parametrize(("level", "blocked"), [("fault", SCRIPT), ("ok", "https://ads.example/x.js")])
+async def test_refusals_of_the_policy(level: str, blocked: str) -> None:
+    """A refusal by the Content-Security-Policy counts where it is about our server, and no other."""
+    found = await found_in(frame(SCRIPT, violations=(f"script-src-elem {blocked}",)))
+
+    assert level == levels(found)[0]
+
+
+async def test_page_that_does_not_open() -> None:
+    """A page that does not open is a fault with the reason."""
+    assert [f"the page {PAGE} does not open: it is answered 404"] == faults(await found_in(fault="it is answered 404"))
