@@ -22,6 +22,7 @@ same messages to all servers in alternating rounds, and prints medians. `python 
   post.c             posts webhooks
 
 `python -m bench.time_to_truth` measures how long an order takes to the last viewer, also with an older revision: see
-bench/time_to_truth. `python -m bench.chaos` and `python -m bench.upgrade` are different tests: see bench/chaos and
+bench/time_to_truth. `python -m bench.notify_load` measures what a campaign of notify costs the counter: see
+bench/notify_load. `python -m bench.chaos` and `python -m bench.upgrade` are different tests: see bench/chaos and
 bench/upgrade. Code shared with the tests is in tests/rig, which imports nothing from here.
 """

@@ -70,16 +70,17 @@ def intake(name: str, setup: Setup) -> dict[str, float]:
     program = compiled("post", setup.folder)
     with _serving(name, setup.folder, tokens) as (pid, port):
 
-        def post(count: int, rate: float = 0.0) -> Mapping[str, float]:
-            return _post(
-                [str(program), str(port), str(tokens.bodies), str(setup.sockets), str(count), str(rate)], count
-            )
+        def posted(count: int, rate: float = 0.0) -> Mapping[str, float]:
+            result = post([str(program), str(port), str(tokens.bodies), str(setup.sockets), str(count), str(rate)])
+            if result["good"] != count:
+                raise RuntimeError(f"{count - result['good']} of {count} webhooks were not answered 200")
+            return result
 
-        post(WARM_UP)
+        posted(WARM_UP)
         cpu = cpu_seconds(pid)
-        run = post(COUNT)
+        run = posted(COUNT)
         found = {"webhooks": COUNT / (cpu_seconds(pid) - cpu), "webhooks_wall": COUNT / run["seconds"]}
-        half = post(COUNT // 2, found["webhooks_wall"] / 2)
+        half = posted(COUNT // 2, found["webhooks_wall"] / 2)
         return {
             **found,
             "half_p50": half["p50_ms"],
@@ -119,12 +120,10 @@ def _serving(name: str, folder: Path, tokens: Tokens) -> Iterator[tuple[int, int
         yield process.pid, port
 
 
-def _post(command: list[str], count: int) -> Mapping[str, float]:
+def post(command: list[str]) -> Mapping[str, float]:
+    """Run bench/post.c: `seconds`, latencies in ms, and how many were answered 200 (`good`)."""
     done = subprocess.run(pinned(VIEWER_CORE, *command), check=True, capture_output=True)
-    result: dict[str, float] = json.loads(done.stdout)
-    if result["good"] != count:
-        raise RuntimeError(f"{count - result['good']} of {count} webhooks were not answered 200")
-    return result
+    return dict(json.loads(done.stdout))
 
 
 def _order(private: rsa.RSAPrivateKey, ticket: str) -> str:

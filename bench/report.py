@@ -29,16 +29,19 @@ def main(path: Path) -> None:
     if not path.exists():
         raise SystemExit(f"there is no {path}: scripts/bench --json {path} writes it")
     results = Results.read(path)
-    page = PAGE.read_text()
     for name, text in _parts(results):
-        begin = BEGIN.format(name)
-        head, found, tail = page.partition(begin)
-        _, ends, after = tail.partition(END)
-        if not found or not ends:
-            raise SystemExit(f"{PAGE} has no place for {name}: add the lines {begin} and {END}")
-        page = f"{head}{begin}\n\n{text}\n\n{END}{after}"
-    PAGE.write_text(page)
+        replace_part(name, text)
     PLOT.write_text(_svg(results))
+
+
+def replace_part(name: str, text: str) -> None:
+    """Write one part of the page; raises SystemExit if its markers are missing."""
+    begin = BEGIN.format(name)
+    head, found, tail = PAGE.read_text().partition(begin)
+    _, ends, after = tail.partition(END)
+    if not found or not ends:
+        raise SystemExit(f"{PAGE} has no place for {name}: add the lines {begin} and {END}")
+    PAGE.write_text(f"{head}{begin}\n\n{text}\n\n{END}{after}")
 
 
 def _parts(results: Results) -> Iterator[tuple[str, str]]:

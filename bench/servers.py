@@ -100,12 +100,7 @@ class Server:
     @property
     def memory(self) -> int:
         """Private memory of the process and its children, in bytes."""
-        kilobytes = 0
-        for pid in process_tree(self.process.pid):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Private_Dirty"):
-                    kilobytes += int(line.split()[1])
-        return kilobytes * 1024
+        return private_memory(self.process.pid)
 
     def end(self) -> None:
         """Stop it."""
@@ -122,6 +117,12 @@ def cpu_seconds(pid: int) -> float:
     """CPU seconds of a process tree, from the scheduler's nanoseconds: /proc/PID/stat counts in steps of 10 ms."""
     threads = (thread for one in process_tree(pid) for thread in Path(f"/proc/{one}/task").glob("*/schedstat"))
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def private_memory(pid: int) -> int:
+    """Private memory of a process tree, in bytes."""
+    lines = (line for one in process_tree(pid) for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines())
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -14,11 +14,13 @@ For API clients:
   middleware.py        outages, tokens, the rate limit, permissions, slow answers
   api.py               Ticket Definitions V3, under both prefixes
   events_api.py        Events V3, under both prefixes
-  requests.py          what requests to both contain
+  contacts_api.py      Contacts V4, its bulk jobs, labels and extended fields
+  subscriptions_api.py  Email Subscriptions
+  requests.py          what requests to them contain
   validation.py        ticket definitions in requests
   filters.py           the filter language
   query.py             sorting and paging
-  queryable.py         the fields of tickets and of events that can be filtered and sorted by
+  queryable.py         the fields of tickets, events and contacts that can be filtered and sorted by
   entity.py            a ticket as Wix's JSON
   event_entity.py      an event as Wix's JSON
   responses.py         statuses and error bodies
@@ -32,6 +34,7 @@ For webhook receivers:
 
 For testers:
   control.py           everything below /sandbox
+  contact_control.py   the part of it that fills the sandbox with contacts
   event_validation.py  events in requests to it
   overview.py          the state of the world as JSON
   event_page.py        what Wix's page of an event shows of a ticket
@@ -42,6 +45,7 @@ State:
   world.py             holds and orders
   catalog.py           ticket definitions, and when registration closes by itself
   events.py            events, registration, timed changes
+  contacts.py          contacts, labels, extended fields, email subscriptions, bulk jobs
   history.py           earlier states, for reads that lag
   observer.py          interface for notifications of changes
   seed.py              the first event

@@ -21,6 +21,9 @@ from sandbox.api import Api
 from sandbox.auth import Auth
 from sandbox.calls import CallLog
 from sandbox.clock import Clock
+from sandbox.contact_control import ContactControl
+from sandbox.contacts import ContactBook
+from sandbox.contacts_api import ContactsApi
 from sandbox.control import Control
 from sandbox.delivery import Delivery
 from sandbox.events_api import EventsApi
@@ -29,6 +32,7 @@ from sandbox.middleware import Middleware
 from sandbox.seed import plain, seed
 from sandbox.shop import Shop
 from sandbox.site import Site
+from sandbox.subscriptions_api import SubscriptionsApi
 from sandbox.webhooks import WebhookEmitter, signer
 from sandbox.world import World
 
@@ -56,6 +60,7 @@ class Sandbox:
         self.delivery = Delivery(signer(site, self.knobs), self.knobs, webhooks, clock=clock, sleep=sleep, rng=rng)
         self.emitter = WebhookEmitter(site, self.knobs, self.delivery.post, clock=clock, rng=rng)
         self.world = World(self.emitter, clock=clock, hold_seconds=lambda: self.knobs.now.hold_seconds, rng=rng)
+        self.contacts = ContactBook(clock, self.world.new_id)
         self.auth = Auth(site, self.knobs, clock=clock)
         self.calls = CallLog(clock=clock)
         self._clock = clock
@@ -103,10 +108,20 @@ class Sandbox:
             calls=self.calls,
             auth=self.auth,
             emitter=self.emitter,
+            contacts=ContactControl(self.contacts),
         )
+        contacts = ContactsApi(self.contacts, self.knobs, middleware)
+        subscriptions = SubscriptionsApi(self.contacts, self.knobs, middleware)
         shop = Shop(self.site, self.delivery)
         return Starlette(
-            routes=[*api.routes(), *events.routes(), *control.routes(), *shop.routes()],
+            routes=[
+                *api.routes(),
+                *events.routes(),
+                *contacts.routes(),
+                *subscriptions.routes(),
+                *control.routes(),
+                *shop.routes(),
+            ],
             exception_handlers={HTTPException: _no_route},
             lifespan=self._lifespan,
         )

@@ -18,6 +18,17 @@ MAX_KEPT = 100_000
 TOKEN = "token"  # noqa: S105 - the kind of a call
 QUERY_EVENTS, GET_EVENT, GET_EVENT_BY_SLUG = EVENT_CALLS = ("query_events", "get_event", "get_event_by_slug")
 """The kinds of calls that need the permission Read Events."""
+(QUERY_CONTACTS, GET_CONTACT, UPDATE_CONTACT, BULK_UPDATE, GET_JOB, LIST_LABELS, LIST_FIELDS) = CONTACT_CALLS = (
+    *("query_contacts", "get_contact", "update_contact", "bulk_update_contacts", "get_bulk_job"),
+    *("list_labels", "list_extended_fields"),
+)
+"""The kinds of calls that need the permission Manage Contacts."""
+QUERY_SUBSCRIPTIONS, UPSERT_SUBSCRIPTION, BULK_UPSERT = SUBSCRIPTION_CALLS = (
+    "query_subscriptions",
+    "upsert_subscription",
+    "bulk_upsert_subscriptions",
+)
+"""The kinds of calls that need the permission Manage Email Subscriptions."""
 NO_ANSWER = 0
 
 

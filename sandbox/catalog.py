@@ -203,7 +203,8 @@ class Catalog(Events):
 
     def _schedule_sale(self, ticket: Ticket) -> None:
         for moment in (ticket.start, ticket.end):
-            if moment is not None and moment > self.now():
+            # Its status is that of when it was changed: a start that has passed since then is still to come.
+            if moment is not None and moment > ticket.updated:
                 self._schedule(moment, self._on_sale_time, ticket.id)
 
     def _put(self, ticket: Ticket) -> None:

@@ -17,6 +17,7 @@ from sandbox import event_validation, overview, validation
 from sandbox.auth import Auth
 from sandbox.calls import CallLog
 from sandbox.clock import iso
+from sandbox.contact_control import ContactControl
 from sandbox.delivery import Delivery
 from sandbox.errors import (
     Invalid,
@@ -59,6 +60,7 @@ class Control:
         calls: CallLog,
         auth: Auth,
         emitter: WebhookEmitter,
+        contacts: ContactControl,
     ) -> None:
         self._site = site
         self._world = world
@@ -67,6 +69,7 @@ class Control:
         self._calls = calls
         self._auth = auth
         self._emitter = emitter
+        self._contacts = contacts
 
     def routes(self) -> list[BaseRoute]:
         """All routes."""
@@ -91,6 +94,7 @@ class Control:
             ("GET", "/calls", self._show_calls),
             ("POST", "/tokens/revoke", self._revoke_tokens),
             ("GET", "/site", self._show_site),
+            *self._contacts.methods(),
         ]
         return [
             Route(f"/sandbox{path}", _json_endpoint(handler), methods=[method]) for method, path, handler in methods

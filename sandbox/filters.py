@@ -21,6 +21,8 @@ MAX_DEPTH = 20
 
 EQUALITY = frozenset({"$eq", "$ne", "$in", "$nin", "$exists"})
 ORDERED = EQUALITY | {"$gt", "$gte", "$lt", "$lte"}
+OF_LISTS = frozenset({"$hasAll", "$hasSome"})
+"""The operators of a field whose value is a list."""
 
 T = TypeVar("T")
 
@@ -149,6 +151,11 @@ def _operator(by: Field[T], name: str, operand: Any, where: str) -> Predicate[T]
             raise BadFilter(where, "it takes a list", "FORMAT")
         some = {_read(by, one, where) for one in operand}
         return lambda thing: (of(thing) in some) is (name == "$in")
+    if name in OF_LISTS:
+        if not isinstance(operand, list) or not operand:
+            raise BadFilter(where, "it takes a list of values", "FORMAT")
+        each, how = {_read(by, one, where) for one in operand}, all if name == "$hasAll" else any
+        return lambda thing: how(one in of(thing) for one in each)
     wanted = _read(by, operand, where)
     if name in {"$eq", "$ne"}:
         return lambda thing: (of(thing) == wanted) is (name == "$eq")

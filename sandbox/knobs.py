@@ -41,8 +41,9 @@ class Knobs(BaseModel):
         default=0.0, description="Seconds by which reads lag behind changes"
     )
     outage: Outage = Field(default="none", description="Response to every request in place of the real one")
-    outage_of: Literal["all", "api", "events", "token"] = Field(
-        default="all", description="Which requests the outage affects; events: those of the Events API"
+    outage_of: Literal["all", "api", "events", "contacts", "token"] = Field(
+        default="all",
+        description="Which requests the outage affects; events: those of the Events API; contacts: contacts and subscriptions",
     )
     rate_limit: Annotated[int, Field(ge=0)] = Field(
         default=200, description="API calls in any minute (Wix, Rate limits)"
@@ -57,6 +58,14 @@ class Knobs(BaseModel):
     read_events: bool = Field(
         default=True,
         description="Whether the app has the permission Read Events; without it the Events API answers 403",
+    )
+
+    contacts: bool = Field(
+        default=True, description="Whether the app has the permission Manage Contacts; without it Contacts answers 403"
+    )
+    subscriptions: bool = Field(
+        default=True,
+        description="Whether the app has the permission Manage Email Subscriptions; without it that API answers 403",
     )
 
     query_results: Literal["all", "half", "none"] = Field(
@@ -79,6 +88,15 @@ class Knobs(BaseModel):
     )
     event_id_in: bool = Field(default=True, description="Whether Query Events accepts id with $in; otherwise 400")
     get_drafts: bool = Field(default=True, description="Whether Get Event returns drafts; otherwise 404")
+    subscriptions_page: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Most email subscriptions in one answer, and most addresses in one query"
+    )
+    update_replaces_fields: bool = Field(
+        default=False, description="Whether an update of a contact removes the extended fields that it does not name"
+    )
+    job_seconds: Seconds = Field(
+        default=0.2, description="Seconds until a bulk job of contacts is reported as completed"
+    )
     free_price: Literal["0", "0.00"] = Field(default="0", description="How a price of zero is written")
     reservation_events: bool = Field(default=True, description="Whether ticket_reservation_* webhooks are sent")
     old_reservation_events: bool = Field(

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from sandbox import responses
 from sandbox.auth import Auth
-from sandbox.calls import EVENT_CALLS, NO_ANSWER, TOKEN, Call, CallLog
+from sandbox.calls import CONTACT_CALLS, EVENT_CALLS, NO_ANSWER, SUBSCRIPTION_CALLS, TOKEN, Call, CallLog
 from sandbox.knobs import LiveKnobs
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -78,8 +78,14 @@ class Middleware:
             return self._fault(401)
         if not self._calls.allow(self._knobs.now.rate_limit):
             return self._fault(429)
-        if kind in EVENT_CALLS and not self._knobs.now.read_events:
-            return self._fault(int(self._knobs.now.missing_permission))
+        knobs = self._knobs.now
+        allowed = {
+            EVENT_CALLS: knobs.read_events,
+            CONTACT_CALLS: knobs.contacts,
+            SUBSCRIPTION_CALLS: knobs.subscriptions,
+        }
+        if not all(may for kinds, may in allowed.items() if kind in kinds):
+            return self._fault(int(knobs.missing_permission))
         return None
 
     def _fault(self, status: int) -> Response:
@@ -102,4 +108,6 @@ def _parts(kind: str) -> set[str]:
     """The values of the knob outage_of that affect calls of this kind."""
     if kind == TOKEN:
         return {TOKEN}
+    if kind in CONTACT_CALLS or kind in SUBSCRIPTION_CALLS:
+        return {"api", "contacts"}
     return {"api", "events"} if kind in EVENT_CALLS else {"api"}

@@ -19,8 +19,6 @@ from sandbox.errors import Invalid
 from sandbox.filters import field, matching
 from sandbox.queryable import Queryable, T
 
-MAX_SORTS = 10
-
 Sorting = tuple[tuple[str, bool], ...]
 """Fields to sort by, each with whether it is descending."""
 
@@ -54,8 +52,8 @@ def page(query: Any, things: Iterable[T], kind: Queryable[T]) -> Page[T]:
 
 def _sorting(sort: Any, kind: Queryable[T]) -> Sorting:
     given = [] if sort is None else sort
-    if not isinstance(given, list) or len(given) > MAX_SORTS:
-        raise Invalid("query.sort", f"a list of at most {MAX_SORTS} fields", "MAX_SIZE")
+    if not isinstance(given, list) or len(given) > kind.most_sorts:
+        raise Invalid("query.sort", f"a list of at most {kind.most_sorts} fields", "MAX_SIZE")
     found = []
     for place, one in enumerate(given):
         where = f"query.sort[{place}]"

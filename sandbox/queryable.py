@@ -1,13 +1,15 @@
-"""What can be queried: ticket definitions and events, each with its fields and the sizes of its pages.
+"""What can be queried: ticket definitions, events and contacts, each with its fields and the sizes of its pages.
 
-Sources: Wix, "Ticket Definitions V3: supported filters and sorting", "Events V3: supported filters and sorting".
+Sources: Wix, "Ticket Definitions V3: supported filters and sorting", "Events V3: supported filters and sorting", "Contacts:
+Supported Filters, Sorting, and Search".
 """
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
-from sandbox.filters import EQUALITY, Field, Fields, date, decimal, flag, id_, number, text
+from sandbox.contacts import Contact
+from sandbox.filters import EQUALITY, OF_LISTS, Field, Fields, date, decimal, flag, id_, number, text
 from sandbox.model import Event, Pricing, Ticket
 
 
@@ -24,13 +26,14 @@ T = TypeVar("T", bound=Positioned)
 
 @dataclass(frozen=True, slots=True)
 class Queryable(Generic[T]):
-    """One kind of object: its fields, the default and the limits of a page, and whether there are cursors."""
+    """One kind of object: its fields, the default and the limits of a page, whether there are cursors, and how many sortings."""
 
     fields: Fields[T]
     default_limit: int
     least_limit: int
     most_limit: int
     by_cursor: bool
+    most_sorts: int = 10
 
 
 def _fixed(ticket: Ticket) -> Any:
@@ -88,3 +91,24 @@ EVENTS_WITHOUT_IN: Queryable[Event] = replace(
     EVENTS, fields={**EVENTS.fields, "id": Field(lambda e: e.id, id_, _EVENT_ORDERED - {"$in"})}
 )
 """As EVENTS, but many events cannot be asked for by their ids."""
+
+_TEXT = frozenset({"$eq", "$ne", "$in", "$exists"})
+_DATE = frozenset({"$eq", "$ne", "$gt", "$lt", "$gte", "$lte"})
+
+CONTACTS: Queryable[Contact] = Queryable(
+    {
+        "id": Field(lambda c: c.id, id_, _TEXT, sortable=False),
+        "createdDate": Field(lambda c: c.created, date, _DATE),
+        "updatedDate": Field(lambda c: c.updated, date, _DATE, sortable=False),
+        "primaryInfo.email": Field(lambda c: c.email or None, text, _TEXT),
+        "info.name.first": Field(lambda c: c.first, text, _TEXT),
+        "info.name.last": Field(lambda c: c.last, text, _TEXT),
+        "info.locale": Field(lambda c: c.locale, text, _TEXT, sortable=False),
+        "info.labelKeys": Field(lambda c: c.labels, text, OF_LISTS, sortable=False),
+    },
+    default_limit=50,
+    least_limit=0,
+    most_limit=1000,
+    by_cursor=False,
+    most_sorts=1,
+)

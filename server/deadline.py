@@ -49,26 +49,41 @@ def passed() -> bool:
 
 
 def transport(
-    limits: httpx.Limits, tls: ssl.SSLContext | None = None, resolve: Resolve | None = None
+    limits: httpx.Limits,
+    tls: ssl.SSLContext | None = None,
+    resolve: Resolve | None = None,
+    proxy: httpx.Proxy | None = None,
 ) -> httpx.AsyncHTTPTransport:
     """A client's default transport, but with the time limit; *tls* has the trusted certificates.
 
     With *resolve* it connects to the addresses that this answers, and to no others; TLS still asks for the host's certificate.
+    With *proxy*, of http or https, it connects only to that, and the proxy to the host.
     """
-    return _Transport(limits, tls or httpx.create_ssl_context(trust_env=False), resolve)
+    return _Transport(limits, tls or httpx.create_ssl_context(trust_env=False), resolve, proxy)
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    def __init__(self, limits: httpx.Limits, tls: ssl.SSLContext, resolve: Resolve | None) -> None:
+    def __init__(
+        self, limits: httpx.Limits, tls: ssl.SSLContext, resolve: Resolve | None, proxy: httpx.Proxy | None
+    ) -> None:
         super().__init__(verify=tls, trust_env=False, limits=limits)
         # httpx has no argument for the network backend; the pool of httpcore below it has.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=_Network(resolve),
-        )
+        options: dict[str, Any] = {
+            "ssl_context": tls,
+            "max_connections": limits.max_connections,
+            "max_keepalive_connections": limits.max_keepalive_connections,
+            "keepalive_expiry": limits.keepalive_expiry,
+            "network_backend": _Network(resolve),
+        }
+        if proxy is None:
+            self._pool = httpcore.AsyncConnectionPool(**options)
+        else:
+            self._pool = httpcore.AsyncHTTPProxy(
+                proxy_url=str(proxy.url),
+                proxy_auth=proxy.raw_auth,
+                proxy_ssl_context=tls if proxy.url.scheme == "https" else None,
+                **options,
+            )
 
 
 class _Network(httpcore.AnyIOBackend):

@@ -6,10 +6,13 @@ and control characters are escaped, so that no value can forge a line.
 """
 
 import logging
+import math
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,6 +21,8 @@ from structlog.types import EventDict, WrappedLogger
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 WARN_EVERY = 60.0
 """Seconds between two warnings about the same key, unless a RepeatedWarning is given another time."""
+WARN_LONGEST = 900.0
+"""Seconds between two lines about an outage that lasts: the time doubles from WARN_EVERY to this."""
 _SECRET = ("secret", "token", "authorization", "password", "api_key", "email", "body")
 
 
@@ -84,6 +89,12 @@ def escape_control_characters(_: WrappedLogger, __: str, event: EventDict) -> Ev
     return event
 
 
+def log_bug(log: structlog.stdlib.BoundLogger, event: str, error: BaseException, **fields: Any) -> None:
+    """Log an error that is a bug by its type and place alone, where its text, a traceback's last line, may have personal data."""
+    where = [f"{Path(one.filename).name}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)]
+    log.error(event, error=type(error).__name__, where=" ".join(where), **fields)
+
+
 class RepeatedWarning:
     """Limits the log lines of a fault that lasts: one at once, one every *every* seconds, and one when it is over.
 
@@ -108,14 +119,78 @@ class RepeatedWarning:
     def __contains__(self, key: str) -> bool:
         return key in self._warned
 
-    def warn(self, key: str, **fields: Any) -> None:
-        """Something is wrong with *key*: log a warning, unless the last one is younger than *every*."""
+    def warn(self, key: str, **fields: Any) -> bool:
+        """Something is wrong with *key*: log a warning, unless the last one is younger than *every*; tells whether it was logged."""
         now = self._clock()
         if now - self._warned.get(key, -self._every) >= self._every:
             self._warned[key] = now
             self._log.warning(self._event, **fields)
+            return True
+        return False
 
     def resolved(self, key: str, **fields: Any) -> None:
         """Nothing is wrong with *key*: log that, if there was a warning before."""
         if self._warned.pop(key, None) is not None:
             self._log.info(f"{self._event}_no_more", **fields)
+
+
+class OutageLog:
+    """The log lines of one thing that fails for a while: at once, after 1, 3, 7 and 15 minutes, then every 15, and one when it is over.
+
+    An outage that begins soon after the last one continues its times, so that something that fails and recovers by turns does not
+    fill the log; whatever the turns, the last line says how it is, or is at most as old as the time between two lines. The end is
+    told by *over*, with the seconds that it took. *clock* is in seconds.
+    """
+
+    def __init__(
+        self,
+        log: structlog.stdlib.BoundLogger,
+        event: str,
+        over: str,
+        *,
+        every: float = WARN_EVERY,
+        longest: float = WARN_LONGEST,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._event = event
+        self._over = over
+        self._every = every
+        self._longest = longest
+        self._clock = clock
+        # When the outage began; None while there is none.
+        self.since: float | None = None
+        self._times = 0
+        self._last = self._next = -math.inf
+        self._between = every
+        # Whether a line said that there is an outage, and none yet that it is over.
+        self.told = False
+
+    def fault(self, **fields: Any) -> None:
+        """It has failed: log a warning with these fields, if one is due."""
+        now = self._clock()
+        if self.since is None:
+            self.since, self._times = now, 0
+            if now - self._last >= 2 * self._every:
+                self._between, self._next = self._every, now
+        self._last = now
+        self._times += 1
+        if now < self._next:
+            return
+        self._log.warning(self._event, **fields, **({"times": self._times} if self._times > 1 else {}))
+        self.told = True
+        self._next, self._between = now + self._between, min(2 * self._between, self._longest)
+
+    def forget(self) -> bool:
+        """Nobody needs to know any more how it is; tells whether a line had said that there is an outage."""
+        told, self.told, self.since = self.told, False, None
+        return told
+
+    def works(self, **fields: Any) -> None:
+        """It works: log that the outage is over, if the last line says that there is one."""
+        if self.since is None:
+            return
+        seconds, self.since = self._clock() - self.since, None
+        if self.told:
+            self.told = False
+            self._log.info(self._over, seconds=round(seconds, 1), **fields)

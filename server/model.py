@@ -24,6 +24,14 @@ class Pace(StrEnum):
     NEVER = "never"  # Wix never had it: the negative cache
 
 
+class SiteOrigin(StrEnum):
+    """Why a site is known here. A site that was stored before this was noted has none."""
+
+    SETTINGS = "settings"  # only because it stands, or once stood, in WIX_SITES
+    ADDED = "added"  # a person added it by a command
+    INSTALLED = "installed"  # a webhook told that it installed the app
+
+
 class SaleStatus(StrEnum):
     """Wix's `saleStatus` (Ticket Definitions V3)."""
 

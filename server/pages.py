@@ -1,32 +1,47 @@
-"""Pages and files besides the counters: the widget, the embed page, health, metrics.
+"""Pages and files besides the counters: the widget, the embed page.
 
-In: GET. Out: the widget, by name and by hash; a page for iframes; yes or no to /livez and /readyz; metrics and the
-details of /readyz only with the token, as they show what redaction hides. /metrics is 404 if no token is set.
+In: GET. Out: the widget, by name and by hash; a page for iframes. A hash that is not this process's own is looked up in Redis: pages pin
+a version for longer than it runs, and while a new one is rolled out, old and new processes get each other's requests.
 """
 
+import asyncio
 import gzip
 import hashlib
-import hmac
 import html
+import re
+import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from server import metrics
-from server.errors import BadRequest
-from server.query import parse
+from server.errors import BadRequest, RedisUnavailable, Refused
+from server.query import Query, parse
+from server.snippet import HASH_DIGITS, hash_of
+from server.store.widget_files import WidgetFiles
 
 WIDGET = Path(__file__).parent.parent / "widget" / "ticket-counter.js"
 
+KEEP_EVERY, KEEP_AGAIN = 3600.0, 10.0
+"""Seconds until this process's version is kept again, as a Redis that was emptied lost it; and after Redis did not take it."""
+LOOK_UPS = 10
+"""Hashes that are looked up in Redis in any second: a page in use has one of a few, which stay in memory."""
+OTHERS = 20
+"""Other versions that stay in memory, each some 20 KB."""
+
+_HASH = re.compile(f"[0-9a-f]{{{HASH_DIGITS}}}")
+
 _STYLE = (
-    "html{color-scheme:light dark}body{margin:0;font:1rem/1.5 system-ui,sans-serif}"
+    # No color-scheme: a browser makes a frame opaque whose color-scheme is not that of the page around it.
+    "html,body{background:transparent}body{margin:0;font:1rem/1.5 system-ui,sans-serif}"
     "ticket-counter{display:block;min-height:1lh}"
 )
 _PAGE = """<!doctype html>
@@ -44,26 +59,25 @@ _PAGE = """<!doctype html>
 
 
 class Pages:
-    """The pages of one process.
-
-    *details* are the conditions under which it gets viewers, *notices* are for an administrator. Both and the metrics
-    are shown only with the *token*, and never if that is None.
-    """
+    """The pages of one process; *files* are other versions of the widget, *find_site* raises BadRequest for tickets of two sites."""
 
     def __init__(
         self,
-        details: Callable[[], Mapping[str, bool]],
-        notices: Callable[[], Mapping[str, bool]] = dict,
         *,
-        token: str | None,
         frame_ancestors: str,
         public_url: str | None = None,
+        find_site: Callable[[Query], Awaitable[object]] | None = None,
         widget: Path = WIDGET,
+        files: WidgetFiles | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.details = details
-        self.notices = notices
+        self._find_site = find_site
         self._widget = widget
-        self._token = token
+        self._files = files
+        self._clock = clock
+        # Other versions that were asked for here, and when hashes were looked up last.
+        self._others: dict[str, _Widget] = {}
+        self._looked_up: deque[float] = deque(maxlen=LOOK_UPS)
         self._policy = _content_security_policy(frame_ancestors, public_url)
 
     def routes(self) -> list[Route]:
@@ -72,10 +86,17 @@ class Pages:
             Route("/widget/v1/ticket-counter.js", self.widget),
             Route("/widget/v1/ticket-counter.{hash}.js", self.pinned_widget),
             Route("/embed", self.embed),
-            Route("/livez", self.livez),
-            Route("/readyz", self.readyz),
-            Route("/metrics", self.metrics),
         ]
+
+    async def run(self) -> None:
+        """Keep this process's version of the widget for others, for ever."""
+        while self._files is not None:
+            try:
+                await self._files.keep(_load(self._widget).plain)
+            except RedisUnavailable:
+                await asyncio.sleep(KEEP_AGAIN)
+            else:
+                await asyncio.sleep(KEEP_EVERY)
 
     async def widget(self, request: Request) -> Response:
         """The widget, cached for five minutes."""
@@ -88,10 +109,32 @@ class Pages:
 
     async def pinned_widget(self, request: Request) -> Response:
         """The widget with this hash, cached for ever: for pages that pin it with an integrity attribute."""
-        script = _load(self._widget)
-        if request.path_params["hash"] != script.hash:
-            return PlainTextResponse("this version is not served here\n", 404, headers={"Cache-Control": "no-store"})
+        wanted, script = request.path_params["hash"], _load(self._widget)
+        if wanted != script.hash:
+            try:
+                other = await self._other(wanted)
+            except RedisUnavailable:
+                return PlainTextResponse("come back in a while\n", 503, headers={**_NO_STORE, "Retry-After": "1"})
+            if other is None:
+                return PlainTextResponse("this version is not served here\n", 404, headers=_NO_STORE)
+            script = other
         return script.response(request, {**_SCRIPT_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"})
+
+    async def _other(self, wanted: str) -> "_Widget | None":
+        """Another version; None where nobody knows it. Raises RedisUnavailable, also where too many have been asked for."""
+        if self._files is None or not _HASH.fullmatch(wanted):
+            return None
+        if wanted not in self._others:
+            now = self._clock()
+            if len(self._looked_up) == LOOK_UPS and now - self._looked_up[0] < 1.0:
+                raise RedisUnavailable("too many versions of the widget were asked for in this second")
+            self._looked_up.append(now)
+            if (body := await self._files.find(wanted)) is None:
+                return None
+            if len(self._others) >= OTHERS:
+                self._others.pop(next(iter(self._others)))
+            self._others[wanted] = _Widget.of(body)
+        return self._others[wanted]
 
     async def embed(self, request: Request) -> Response:
         """A page for an iframe: `?ticket=A[&ticket=B][&site=S]`, the query of /v1/counters."""
@@ -101,6 +144,14 @@ class Pages:
             return PlainTextResponse(f"{error}\n", 400, headers=_NO_STORE)
         if query.event:
             return PlainTextResponse("name tickets here: ?ticket=<ticket definition id>\n", 400, headers=_NO_STORE)
+        if self._find_site is not None:
+            try:
+                await self._find_site(query)
+            except BadRequest as error:
+                return PlainTextResponse(f"{error}\n", 400, headers=_NO_STORE)
+            except Refused:
+                # The script on the page comes back until there is an answer.
+                pass
         site = f' site="{html.escape(query.site)}"' if query.site else ""
         # Several counters side by side need their names to be told apart.
         named = " show-name show-price" if len(query.tickets) > 1 else ""
@@ -112,30 +163,6 @@ class Pages:
             _PAGE.format(style=_STYLE, root=root, tags=tags),
             headers={"Content-Security-Policy": self._policy, **_NO_STORE},
         )
-
-    async def livez(self, _: Request) -> Response:
-        """Whether the event loop runs. Nothing else: a restart would not help while Redis is unavailable."""
-        return PlainTextResponse("yes\n", headers=_NO_STORE)
-
-    async def readyz(self, request: Request) -> Response:
-        """Whether this process should get viewers now."""
-        details = self.details()
-        ready = all(details.values())
-        if self._has_token(request):
-            return JSONResponse({**details, **self.notices()}, 200 if ready else 503, headers=_NO_STORE)
-        return PlainTextResponse("yes\n" if ready else "no\n", 200 if ready else 503, headers=_NO_STORE)
-
-    async def metrics(self, request: Request) -> Response:
-        """The metrics, in Prometheus's text format."""
-        if self._token is None:
-            return PlainTextResponse("Not Found", 404)
-        if not self._has_token(request):
-            return PlainTextResponse("bearer token needed\n", 401, headers={"WWW-Authenticate": "Bearer"})
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=_NO_STORE)
-
-    def _has_token(self, request: Request) -> bool:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        return self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())
 
 
 def _content_security_policy(frame_ancestors: str, public_url: str | None) -> str:
@@ -159,11 +186,16 @@ _SCRIPT_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Widget:
-    """The widget's source, the same compressed, and its hash (the first 16 hex digits of SHA-256)."""
+    """The widget's source, the same compressed, and its hash."""
 
     plain: bytes
     gzipped: bytes
     hash: str
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """The widget with this source."""
+        return cls(body, gzip.compress(body, 9, mtime=0), hash_of(body))
 
     def response(self, request: Request, headers: Mapping[str, str]) -> Response:
         """The script, compressed if the client accepts gzip."""
@@ -174,5 +206,4 @@ class _Widget:
 
 @cache
 def _load(widget: Path) -> _Widget:
-    body = widget.read_bytes()
-    return _Widget(body, gzip.compress(body, 9, mtime=0), hashlib.sha256(body).hexdigest()[:16])
+    return _Widget.of(widget.read_bytes())

@@ -24,11 +24,16 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The counters that a public request asks for: of tickets or of an event, and of one site (None: the only one)."""
+    """The counters that a public request asks for: of tickets or of an event, and of one site (None: that which has them)."""
 
     site: SiteId | None
     tickets: tuple[TicketId, ...] = ()
     event: EventName | None = None
+
+    @property
+    def wanted(self) -> tuple[TicketId, ...] | EventName:
+        """The event, or the tickets."""
+        return self.event or self.tickets
 
 
 @lru_cache(maxsize=1024)  # all viewers of a page send the same query

@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import os
 import signal
+import socket
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -20,9 +21,10 @@ from server import logs, valkey
 from server.errors import NotStarted, RedisUnavailable, RedisUnfit, TicketCounterError
 from server.http.descriptors import raise_limit
 from server.http.listen import address, listen
-from server.http.server import Server, http_server
+from server.http.server import Server, http_server, worker_server
 from server.redis.client import RedisClient, Use
 from server.settings import Settings
+from server.start_summary import StartSummary
 from server.web import Web
 from server.wire import RESTART_RETRY_MS
 from server.worker import Worker
@@ -52,19 +54,21 @@ def run_process(
     embed: bool,
     ready: Callable[[str], None],
     child: bool = False,
+    summary: bool = False,
     close_within: float = CLOSE_WITHIN,
 ) -> int:
-    """Run until a signal or a fault, and return the exit status; *ready* gets the address of the web part.
+    """Run until a signal or a fault, and return the exit status; *ready* gets the address where it listens, if it does.
 
-    *embed* starts a Valkey where REDIS_URL is not set. A *child* of a supervisor shares its port with the others, and
-    does not end at once on a second signal: its parent decides that. Raises NotStarted.
+    *summary*: what a person has to know of the web part is printed once. *embed* starts a Valkey where REDIS_URL is not set. A
+    *child* of a supervisor shares its port with the others, and does not end at once on a second signal: its parent decides that.
+    Raises NotStarted.
     """
     raise_limit()
     _tune_garbage_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(
-                _run(settings, web=web, worker=worker, embed=embed, ready=ready, child=child, close_within=close_within)
+                _run(settings, ready, close_within, web=web, worker=worker, embed=embed, child=child, summary=summary)
             )
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -72,13 +76,14 @@ def run_process(
 
 async def _run(
     settings: Settings,
+    ready: Callable[[str], None],
+    close_within: float,
     *,
     web: bool,
     worker: bool,
     embed: bool,
-    ready: Callable[[str], None],
     child: bool,
-    close_within: float,
+    summary: bool,
 ) -> int:
     # Missing settings are reported at once, before waiting for Redis.
     _require_settings(settings, worker=worker, redis=not embed)
@@ -91,22 +96,41 @@ async def _run(
             if started is None:
                 return 0
             embedded, parts = started
-            listening = listen(settings, shared=child) if web else None
+            listening = _listening(settings, web=web, shared=child)
             # Nothing runs before everything could start.
             running = {type(part).__name__.lower(): part.run() for part in parts}
             if embedded is not None:
                 running["valkey"] = embedded.ended()
             server = None
             if listening is not None:
-                web_part = next(part for part in parts if isinstance(part, Web))
-                server = http_server(web_part.app, web_part.descriptors, settings)
+                server = _server(parts, settings)
                 running["server"] = server.serve([listening])
                 ready(address(settings, listening))
+                for part in parts:
+                    if summary and isinstance(part, Web):
+                        found = StartSummary(settings, part.schedule, address(settings, listening))
+                        stack.push_async_callback(_cancel, [asyncio.create_task(found.run(), name="summary")])
             tasks = {name: asyncio.create_task(coroutine, name=name) for name, coroutine in running.items()}
             return await _until_stopped(stopping, tasks, parts, server)
         finally:
             # A thread ends the process in time, with a traceback of where it hangs, even if the event loop is blocked.
             faulthandler.dump_traceback_later(close_within, exit=True, file=STDERR)
+
+
+def _listening(settings: Settings, *, web: bool, shared: bool) -> socket.socket | None:
+    """The socket of the web part, or of a separate worker; None where that has no port. Raises NotStarted."""
+    if web:
+        return listen(settings, shared=shared)
+    return None if settings.worker_port is None else listen(settings, port=settings.worker_port)
+
+
+def _server(parts: list[Web | Worker], settings: Settings) -> Server:
+    """The server of the web part, or of a separate worker."""
+    for part in parts:
+        if isinstance(part, Web):
+            return http_server(part.app, part.descriptors, settings)
+    [worker] = (part for part in parts if isinstance(part, Worker))
+    return worker_server(worker.app())
 
 
 def _require_settings(settings: Settings, *, worker: bool, redis: bool) -> None:
@@ -248,9 +272,13 @@ def _stop_event(stack: AsyncExitStack, *, exit_on_second: bool = True) -> asynci
 
 async def _check_redis(url: str, settings: Settings, within: float = REDIS_WITHIN) -> None:
     """Wait for Redis, and refuse one that would lose data: raises NotStarted."""
-    redis = RedisClient(url, Use.WORK)
+    redis = RedisClient(url, Use.WORK, settings.redis_prefix)
+
+    def late(error: str) -> None:
+        log.warning("waiting_for_redis", error=error, seconds=within, hint="start Redis, or correct REDIS_URL")
+
     try:
-        await redis.wait(within)
+        await redis.wait(within, late)
         for fault in await redis.check(unsafe=settings.allow_unsafe_redis):
             log.warning("unsafe_redis", fault=fault)
     except RedisUnavailable as error:

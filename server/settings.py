@@ -5,54 +5,37 @@ faults at once, by name, and without the value of a secret.
 """
 
 import os
-import re
-from functools import cached_property
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from server import env_file, setting_names, setting_values
 from server.counter import Rules
 from server.errors import NotStarted
-from server.model import SiteId
-from server.redis.namespace import DEFAULT_PREFIX, check_url, is_prefix
+from server.notify_settings import NotifySettings
+from server.redis.namespace import DEFAULT_PREFIX, is_prefix
+from server.redis.url import check_url
 from server.store.timing import Timing
-from server.wire import guid
-from server.wix.credentials import ApiKey, App
-from server.wix.signature import public_key
+from server.wix_settings import WixSettings
 
 List = Annotated[tuple[str, ...], NoDecode]
 
-_ORIGIN = re.compile(r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+ENV_FILE = Path(".env")
 
 
-class Settings(BaseSettings):
+class Settings(WixSettings, NotifySettings):
     """All settings; in the environment each has its field's name in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    wix_app_id: str | None = Field(None, description="The app's id, from its OAuth page")
-    wix_app_secret: SecretStr | None = Field(None, description="The app's secret, from its OAuth page")
-    wix_public_key: str | None = Field(
-        None, description="The app's public key, from its Webhooks page: PEM, or base64 of PEM on one line"
-    )
-    wix_api_key: SecretStr | None = Field(None, description="An API key, in place of WIX_APP_ID and WIX_APP_SECRET")
-    wix_sites: List = Field(
-        (),
-        description="App instance ids, comma-separated; with an API key `instance=site id`. "
-        "Sites that install the app later are added by a webhook",
-    )
-    wix_api_url: str = Field("https://www.wixapis.com", description="Address of Wix's API, or of a local Wix")
     redis_url: SecretStr | None = Field(
         None,
-        description="redis://, rediss://, unix:// or redis+cluster://. Without it `serve` starts a Valkey of its own",
+        description="redis://, unix://, redis+sentinel://host,host/master or redis+cluster://, with TLS rediss (docs/scaling.md). "
+        "Without it `serve` starts a Valkey of its own",
     )
     redis_prefix: str = Field(
         DEFAULT_PREFIX,
@@ -64,17 +47,30 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for a free one")
     web_processes: int = Field(1, ge=1, description="Number of `web` processes on that port, at most one per core")
+    worker_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port on which a separate `worker` answers /livez, /readyz and /metrics, at HOST; 0 for a free one, empty for none",
+    )
     public_url: str | None = Field(None, description="Public https address of this server, added to ORIGINS")
     root_path: str = Field("", description="Path under which a proxy publishes this server, such as /counter")
     origins: List = Field(
         ("*",),
-        description="Origins that may read, comma-separated: exact, `https://*.example.com`, `null`, or `*` for all",
+        description="Origins that may read, comma-separated: exact, `https://*.example.com`, the scheme of an app's web view "
+        "(`capacitor://localhost`), `null`, or `*` for all",
     )
     trusted_proxies: List = Field(
         (), description="Addresses or networks of proxies whose X-Forwarded-For is trusted, comma-separated"
     )
     max_connections: int = Field(20_000, ge=1, description="Maximum number of viewers connected to one process")
     max_connections_per_address: int = Field(100, ge=1, description="Maximum number per address (IPv6: per /64)")
+    keep_alive: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="Seconds for which a connection without a request stays open: longer than a load balancer keeps its own",
+    )
     low_at: int = Field(10, ge=0, description="The state is `low` when this many tickets or fewer are left")
     show_at_most: int | None = Field(
         None, ge=0, description="Numbers above this never leave the server; empty for no limit"
@@ -111,25 +107,26 @@ class Settings(BaseSettings):
     )
     log_form: Literal["console", "json"] = Field("console", description="Format of log lines: `console` or `json`")
 
-    @field_validator("wix_sites", "origins", "trusted_proxies", mode="before")
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level(cls, value: Any) -> Any:
+        level = value.strip().upper() if isinstance(value, str) else value
+        return "WARNING" if level == "WARN" else level
+
+    @field_validator("track", "log_form", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return setting_values.parts(value)
 
-    @field_validator("wix_sites")
-    @classmethod
-    def _sites(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
-            if any(guid(part) is None for part in one.split("=", 1)):
-                raise ValueError(f"{one!r} is not an app instance id, nor `instance id=site id`")
-        return value
-
-    @field_validator("wix_api_url", "public_url")
+    @field_validator("public_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
-            raise ValueError(f"{value!r} is not an http or https address")
-        return value.rstrip("/") if value else None
+        return None if value is None else setting_values.url(value)
 
     @field_validator("redis_url")
     @classmethod
@@ -148,47 +145,19 @@ class Settings(BaseSettings):
     @field_validator("root_path")
     @classmethod
     def _root(cls, value: str) -> str:
-        path = value.strip("/")
-        return f"/{path}" if path else ""
+        return setting_values.path(value)
 
     @field_validator("origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        origins = tuple(_origin(one) for one in value)
-        if not origins:
-            raise ValueError("it names no origin: write `*` for all")
-        return origins
+        return setting_values.origins(value)
 
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
-            try:
-                ip_network(one, strict=False)
-            except ValueError:
-                raise ValueError(f"{one!r} is not an address or a network such as 10.0.0.0/8") from None
-        return value
-
-    @field_validator("wix_public_key")
-    @classmethod
-    def _key(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                public_key(value)
-            except NotStarted as error:
-                raise ValueError(str(error)) from None
-        return value
+        return setting_values.networks(value)
 
     # Two settings that must fit together are checked at the later one: a model validator runs only if all are valid.
-
-    @field_validator("wix_api_key")
-    @classmethod
-    def _one_way(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value and (info.data.get("wix_app_id") or info.data.get("wix_app_secret")):
-            raise ValueError("set WIX_API_KEY, or WIX_APP_ID and WIX_APP_SECRET, not both")
-        if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-            raise ValueError("it has a character that no key has (a typographic quote?): copy it again")
-        return value
 
     @field_validator("show_at_most")
     @classmethod
@@ -229,12 +198,6 @@ class Settings(BaseSettings):
         """Whether every ticket is tracked, not only watched ones."""
         return self.track == "all"
 
-    @property
-    def sites(self) -> dict[SiteId, str | None]:
-        """The app instances of WIX_SITES, each with its site id where one is given."""
-        pairs = (one.lower().partition("=") for one in self.wix_sites)
-        return {SiteId(instance): site or None for instance, _, site in pairs}
-
     def mapping_file(self) -> Path:
         """SYNC_FILE; raises NotStarted where sync is switched off, as it is in the demo."""
         if self.sync_file is None:
@@ -246,26 +209,18 @@ class Settings(BaseSettings):
         """Whether SYNC_FILE is set: then the file must exist."""
         return "sync_file" in self.model_fields_set
 
-    @cached_property
-    def key(self) -> RSAPublicKey | None:
-        """The key that webhooks are verified with."""
-        return public_key(self.wix_public_key) if self.wix_public_key else None
+    @property
+    def pages_url(self) -> str | None:
+        """Where our pages are: PUBLIC_URL, with ROOT_PATH where it lacks that; None where it is not set."""
+        if self.public_url is None or urlsplit(self.public_url).path.endswith(self.root_path):
+            return self.public_url
+        return f"{self.public_url}{self.root_path}"
 
-    def credentials(self) -> App | ApiKey:
-        """The credentials for Wix's API; raises NotStarted with the names of the missing settings."""
-        if self.wix_api_key:
-            return ApiKey(self.wix_api_key.get_secret_value(), {site: id_ or site for site, id_ in self.sites.items()})
-        if not self.wix_app_id or not self.wix_app_secret:
-            missing = [
-                name
-                for name, value in (("WIX_APP_ID", self.wix_app_id), ("WIX_APP_SECRET", self.wix_app_secret))
-                if not value
-            ]
-            raise NotStarted(
-                f"{' and '.join(missing)} not set: take them from your app's OAuth page at Wix, or set WIX_API_KEY. "
-                "Without an account: ticket-counter demo"
-            )
-        return App(self.wix_app_id, self.wix_app_secret.get_secret_value())
+    @property
+    def address(self) -> str:
+        """Where browsers find our pages and the widget; without PUBLIC_URL only those on this machine do."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return self.pages_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.root_path}"
 
     def redis(self) -> str:
         """The URL of Redis; raises NotStarted if it is not set."""
@@ -277,10 +232,10 @@ class Settings(BaseSettings):
         return self.redis_url.get_secret_value()
 
 
-def load(**given: Any) -> Settings:
-    """Read the environment; *given* takes precedence. Raises NotStarted with every fault, one per line."""
+def load(_env_file: Path | None = ENV_FILE, **given: Any) -> Settings:
+    """Read the environment, then the `.env` file; *given* takes precedence. Raises NotStarted with every fault, one per line."""
     try:
-        return Settings(**given)
+        return Settings(**{**_of_file(_env_file), **given})
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False, include_input=False):
@@ -292,30 +247,21 @@ def load(**given: Any) -> Settings:
         raise NotStarted(f"the file .env cannot be read as UTF-8 text: {error}") from None
 
 
-def environment(env_file: Path = Path(".env")) -> dict[str, str]:
-    """All variables that have a value: those of the environment, then those of the `.env` file, for names that SYNC_FILE has."""
-    every = {**dotenv_values(env_file), **{name: value for name, value in os.environ.items() if value}}
+def environment(path: Path = ENV_FILE) -> dict[str, str]:
+    """All variables that have a value: those of the environment, then those of the `.env` file, for names that SYNC_FILE and NOTIFY_FILE have."""
+    every = {**env_file.variables(path), **{name: value for name, value in os.environ.items() if value}}
     return {name: value for name, value in every.items() if value}
 
 
-def table() -> str:
-    """All settings as a Markdown table, which the README contains."""
-    rows = ["| setting | default | what it is |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = field.default
-        text = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        shown = f"`{text}`" if text else ""
-        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
-    return "\n".join(rows)
+def misspelt(path: Path = ENV_FILE) -> list[setting_names.Misspelt]:
+    """The variables of the environment and of the `.env` file that are nearly settings, and have no effect."""
+    having_value = {name.upper() for name in environment(path)}
+    every = [name.upper() for name in Settings.model_fields]
+    return setting_names.misspelt(os.environ, env_file.variables(path), every, having_value)
 
 
-def _origin(text: str) -> str:
-    """An origin in the form in which browsers send it; raises ValueError."""
-    origin = text.lower().rstrip("/")
-    if origin in {"*", "null"}:
-        return origin
-    if not _ORIGIN.fullmatch(origin):
-        if "*" in origin.replace("://*.", "://", 1):
-            raise ValueError(f"{text!r}: a wildcard stands only for sub-domains, as in https://*.example.com")
-        raise ValueError(f"{text!r} is not an origin such as https://www.example.com or https://*.example.com")
-    return origin.removesuffix(":443") if origin.startswith("https:") else origin.removesuffix(":80")
+def _of_file(path: Path | None) -> dict[str, str]:
+    """The settings of the `.env` file that the environment does not have; an empty value counts as not set."""
+    environ = {name.lower() for name, value in os.environ.items() if value}
+    every = {name.lower(): value for name, value in (env_file.variables(path) if path else {}).items() if value}
+    return {name: value for name, value in every.items() if name in Settings.model_fields and name not in environ}

@@ -74,7 +74,11 @@ def run_child(settings: Settings, report: int) -> int:
         write(READY)
 
     try:
-        return run.run_process(settings, web=True, worker=False, embed=False, ready=listening, child=True)
+        # One of them is enough to tell a person about all.
+        first = os.environ.get(metrics.PLACE) == "0"
+        return run.run_process(
+            settings, web=True, worker=False, embed=False, ready=listening, child=True, summary=first
+        )
     except TicketCounterError as error:
         write(str(error).encode())
         return 2

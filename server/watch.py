@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 
 from server import wire
+from server.chunks import chunks
 from server.errors import NotStarted, RedisUnavailable
-from server.hub.hub import chunks
 from server.model import SiteId, TicketId
 from server.redis.client import RedisClient, Use
 from server.redis.listener import Listener
 from server.redis.namespace import DEFAULT_PREFIX
+from server.single_line import printable
 from server.store.schedule import READ_AT_ONCE, Schedule
 from server.store.timing import Timing
 
@@ -204,7 +205,7 @@ def _now() -> float:
 def line(counter: str) -> str:
     """One counter as a line for a person; control characters in a name become blanks."""
     found = json.loads(counter)
-    name = "".join(sign if sign.isprintable() else " " for sign in found["name"] or "")
+    name = printable(found["name"] or "")
     left = "" if found["unsold"] is None else f"{found['unsold']} left"
     prices = ", ".join(f"{price['amount']} {price['currency']}" for price in found["prices"][:3])
     return f"{found['ticket']}  {found['state']:<9}  {left:<10}  {name}  {prices}".rstrip()

@@ -18,12 +18,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server import logs, metrics
 from server.counter import Rules
-from server.errors import Forged, Malformed, RedisUnavailable
+from server.errors import Forged, Malformed, OtherKey, RedisUnavailable, WrongTime
 from server.logs import RepeatedWarning
-from server.model import Install, Webhook
+from server.model import Install, SiteOrigin, Webhook
+from server.store.refused_webhooks import Refusal, RefusedWebhooks
 from server.store.schedule import Schedule
 from server.wire import WEBHOOK_RETRY_AFTER
-from server.wix import signature
+from server.wix import cures, signature
 
 LARGEST = 1_000_000
 """Bytes of a body: the largest real order has about a hundred tickets of 1 kB."""
@@ -40,7 +41,8 @@ HEADERS: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
     # The rest of the body is not read, so the connection cannot be used again.
     HTTPStatus.REQUEST_TIMEOUT: ((b"connection", b"close"),),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ((b"connection", b"close"),),
-    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"%d" % WEBHOOK_RETRY_AFTER),),
+    # Nor may it have been read here, where too many are incomplete.
+    HTTPStatus.SERVICE_UNAVAILABLE: ((b"connection", b"close"), (b"retry-after", b"%d" % WEBHOOK_RETRY_AFTER)),
 }
 EMPTY: Message = {"type": "http.response.body", "body": b""}
 
@@ -73,6 +75,11 @@ class WebhookEndpoint:
         self._most_buffered = most_buffered
         # Any client may send any number of these: the metric counts them, the log only says that they come.
         self._forged = RepeatedWarning(log, "webhook_forged")
+        self._not_taken = RepeatedWarning(log, "webhook_refused")
+        self._unknown_site = RepeatedWarning(log, "webhook_of_unknown_site")
+        self._refused = RefusedWebhooks(schedule.redis)
+        # Whether WIX_PUBLIC_KEY is proven to be right.
+        self._verified = False
         self._buffered = 0
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
@@ -92,9 +99,17 @@ class WebhookEndpoint:
         if body is None:
             return _count("none", "too_large", 413)
         if self.key is None:
+            self._not_taken.warn("no key", reason="WIX_PUBLIC_KEY is not set", hint=cures.NO_KEY)
             return _count("none", "no_key", 401)
         try:
             webhook = signature.verify(body, self.key)
+        except OtherKey as error:
+            hint = cures.ANOTHER_APP if self._verified else cures.OTHER_KEY
+            await self._refuse(Refusal.OTHER_KEY, error, hint)
+            return _count("none", "other_key", 401)
+        except WrongTime as error:
+            await self._refuse(Refusal.WRONG_TIME, error, cures.CLOCK)
+            return _count("none", "wrong_time", 401)
         except Forged as error:
             self._forged.warn(str(error), reason=str(error), size=len(body))
             return _count("none", "forged", 401)
@@ -102,7 +117,18 @@ class WebhookEndpoint:
             # Wix would send it again for two days, and it could not be read then either.
             log.warning("webhook_malformed", reason=str(error), size=len(body))
             return _count("none", "malformed", 200)
+        self._verified = True
         return await self._act(webhook)
+
+    async def _refuse(self, refusal: Refusal, error: Forged, hint: str) -> None:
+        """Say, once a minute, that webhooks come which may be Wix's and yet are refused; `doctor` says it as well."""
+        if not self._not_taken.warn(refusal, reason=str(error), hint=hint):
+            return
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await self._refused.write(refusal)
+        except (RedisUnavailable, TimeoutError):
+            pass  # the log has it, and the next one tries again
 
     async def _read_body(self, receive: Receive) -> bytes | None:
         """The whole body, or None if it is too large: counted as it arrives, since Content-Length may be wrong."""
@@ -143,7 +169,7 @@ class WebhookEndpoint:
             log.error("webhook_not_taken", type=webhook.type, site=webhook.site, error=str(error) or "too slow")
             return _count(webhook.type, "unavailable", 503)
         if taken is None:
-            log.info("webhook_of_unknown_site", type=webhook.type, site=webhook.site)
+            self._unknown_site.warn(webhook.site, type=webhook.type, site=webhook.site, hint=cures.UNKNOWN_SITE)
             return _count(webhook.type, "unknown_site", 200)
         _marks(webhook.meaning.reason).inc(taken)
         if standard_log.isEnabledFor(logging.DEBUG):
@@ -153,7 +179,9 @@ class WebhookEndpoint:
 
     async def _install(self, webhook: Webhook, install: Install) -> int:
         if install.installed:
-            await self.schedule.add_site(webhook.site, self.rules, everything=self.everything)
+            await self.schedule.add_site(
+                webhook.site, self.rules, everything=self.everything, origin=SiteOrigin.INSTALLED
+            )
             log.info("site_installed", site=webhook.site)
         else:
             await self.schedule.remove_site(webhook.site)

@@ -8,21 +8,32 @@ import pytest
 import structlog
 import uvloop
 
+# A check that fails shows the values that it compared.
+pytest.register_assert_rewrite("tests.rig.audience_conformance")
+
 pytest_plugins = [
     "tests.rig.report",
+    "tests.rig.settings",
     "tests.rig.redis",
     "tests.rig.cluster",
     "tests.rig.redis_client",
+    "tests.rig.push_service",
+    "tests.rig.push_rig",
     "tests.rig.browser",
     "tests.rig.wix",
     "tests.rig.server",
+    "tests.rig.tell_me_rig",
     "tests.rig.process",
     "tests.rig.host_site",
+    "tests.rig.mailman",
+    "tests.rig.sale_deployment",
+    "tests.rig.notify_deployment",
     "tests.rig.pretix",
     "tests.rig.pretix_target",
     "tests.rig.sync_rig",
     "tests.rig.sync_samples",
     "tests.rig.sync_shop",
+    "tests.rig.notify_shop",
 ]
 
 # A thousand webhooks are a thousand lines at DEBUG, which cost more than the webhooks.

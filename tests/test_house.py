@@ -17,15 +17,21 @@ from pathlib import Path
 
 import pytest
 
-from server import query, settings, webhook, wire
+from server import push_subscription, query, settings_table, unsubscribe, webhook, wire
 from server.counter import Counter, Rules, State
 from server.http import connection, descriptors, idle
-from server.hub import disallowed, feed, heartbeat, rereads, unconfirmed
+from server.hub import disallowed, feed, heartbeat, rereads, site_lookup, unconfirmed
 from server.live import admission, frames, websocket
 from server.model import Sale, SaleStatus, SiteId
+from server.notify import confirmations
+from server.notify.audience import calls as audience_calls
+from server.notify.audience import mailman
+from server.notify.channels import push
+from server.store import notify_requests, push_subscriptions
 from server.store.budget import Budget
 from server.store.timing import micros
 from server.sync.targets import calls
+from server.tell_me import posts
 from server.wix import signature
 from tests.rig.default_keys import key
 from tests.rig.fake_reader import FakeReader, definition
@@ -40,6 +46,10 @@ UNTESTED = {
     "sandbox/errors.py": "a tree of names; each is raised in the tests of the modules that raise it",
     "sandbox/observer.py": "a protocol without code",
     "server/errors.py": "a tree of names; each is raised in the tests of those who raise it",
+    "server/notify/announcement.py": "values without code",
+    "server/notify/audience/mailman.py": "tests/mailman tests it against a real Mailman (scripts/test-notify)",
+    "server/notify/channels/channel.py": "a protocol and values without code",
+    "server/notify/timing.py": "values without code",
     "server/sync/stores.py": "a bundle of stores, without code of its own",
     "server/sync/targets/target.py": "a protocol without code",
     "server/sync/targets/pretix/target.py": "tests/pretix tests it against a real pretix (scripts/test-pretix)",
@@ -57,8 +67,10 @@ SOURCELESS = {
     "tests/test_house.py": "the house is not in one file",
     "tests/test_isolation.py": "deployments that share a Redis are kept apart by all that write to it or listen to it",
     "tests/test_journey.py": "from a signed webhook to a number on the page: the whole house at once",
+    "tests/test_monitoring.py": "deploy/alerts.yaml and deploy/grafana-dashboard.json are no Python",
     "tests/test_own_rules.py": "what a web process shows of that which others publish and store, from end to end",
     "tests/test_redaction.py": "what is hidden stays so on its way through all of them",
+    "tests/test_setup.py": "scripts/setup is no Python",
     "tests/test_shop_page.py": "sandbox/shop.html and its script are no Python",
     "tests/test_widget.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
@@ -135,12 +147,12 @@ def test_each_test_has_its_source() -> None:
     """A test file is named after what it tests: a source file of the server, the sandbox, or a reason in SOURCELESS.
 
     `test_y.py` and `test_y_aspect.py` test `y.py`. A file of tests/fire or tests/doors is one theme, of the whole
-    house; one of tests/pretix is what a real pretix does with it.
+    house; one of tests/pretix or tests/mailman is what a real pretix or Mailman does with it, one of tests/deploy a part of deploy/.
     """
     homeless = []
     for path in sorted(ROOT.glob("tests/**/test_*.py")):
         test = path.relative_to(ROOT)
-        if test.parts[1] in {"fire", "doors", "pretix"}:
+        if test.parts[1] in {"fire", "doors", "pretix", "mailman", "deploy"}:
             continue
         words = path.stem.split("_")[1:]
         sources = [Path(*test.parts[1:-1], "_".join(words[:end]) + ".py") for end in range(1, len(words) + 1)]
@@ -208,7 +220,7 @@ def test_each_test_is_run() -> None:
     run = {file for path in (*normal, *longer) for one in ROOT.glob(path) for file in (one, *one.rglob("*.py"))}
 
     assert set(ROOT.glob("tests/**/test_*.py")) - run == set()
-    assert {"fire", "doors", "pretix"} == {Path(path).name for path in longer}
+    assert {"fire", "doors", "pretix", "mailman", "deploy"} == {Path(path).name for path in longer}
 
 
 def test_each_test_says_its_law() -> None:
@@ -235,7 +247,7 @@ def test_each_law_is_named() -> None:
         for law in re.findall(r"[Ll]aw (\d+)", ast.get_docstring(test) or "")
     }
 
-    assert len(numbered) == 16
+    assert len(numbered) == 18
     assert set(numbered) == named
 
 
@@ -244,7 +256,7 @@ def test_settings_in_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     _, table, _ = re.split(r"<!-- /?settings -->\n", readme)
 
-    assert table.strip() == settings.table().strip()
+    assert table.strip() == settings_table.table().strip()
 
 
 def test_map_in_readme() -> None:
@@ -274,9 +286,10 @@ def locked(lock: str) -> dict[str, str]:
 def test_locks_hold_what_the_project_asks_for() -> None:
     """Every dependency of pyproject.toml is in the lock that is installed, with a hash."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["embedded"]]
     asked = {
-        "requirements.lock": [*project["project"]["dependencies"], *project["dependency-groups"]["build"]],
-        "requirements-dev.lock": [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]],
+        "requirements.lock": [*needed, *project["dependency-groups"]["build"]],
+        "requirements-dev.lock": [*needed, *project["dependency-groups"]["dev"]],
     }
 
     for lock, requirements in asked.items():
@@ -301,6 +314,12 @@ LIMITS = {
     "File descriptors": f"{descriptors.KEPT_BACK:,} (a quarter",
     "Query string": f"{query.LONGEST_QUERY:,} bytes, 1 to {query.MOST_TICKETS} GUIDs",
     "Unknown tickets": f"{Budget().first_reads} first reads",
+    "Ids without a site, where several sites are known: asked for at once": (
+        f"{site_lookup.MOST_ASKED:,} in one process, {site_lookup.MOST_ASKED_PER_ADDRESS} for one address"
+    ),
+    "The same, which no site has: remembered": (
+        f"{site_lookup.MOST_UNKNOWN:,} in one process, for {site_lookup.UNKNOWN_FOR:.0f} s"
+    ),
     "Unconfirmed ids of tickets and names of events, in memory and in Redis": f"{unconfirmed.MAX_UNCONFIRMED:,} in one process",
     "Unconfirmed ids of one address": f"{unconfirmed.MAX_PER_ADDRESS} at once",
     "Calls to Wix": f"{Budget().capacity + 60 * Budget().refill:.0f} in any minute",
@@ -314,6 +333,26 @@ LIMITS = {
     "Stuck reader": f"{websocket.STUCK:.0f} s",
     "Unanswered ping": f"{heartbeat.BEAT_EVERY:.0f} s",
     "Unanswered close": f"{websocket.CLOSE_WITHIN:.0f} s",
+    "Body of these": f"{posts.LARGEST:,} bytes, counted as they arrive; {posts.READ_WITHIN:.0f} s",
+    "Endpoint of a browser": f"{push_subscription.LONGEST_ENDPOINT:,} characters",
+    "Keys of a browser": f"in {push_subscription.KEY_BYTES} bytes, and {push_subscription.AUTH_BYTES} bytes",
+    "A subscription counts": f"lasts {push_subscriptions.UNCONFIRMED_LASTS // 60} minutes",
+    "Unconfirmed subscriptions of a site": f"{push_subscriptions.MOST_UNCONFIRMED:,}: a new one",
+    "Unconfirmed subscriptions of one address": f" {push_subscriptions.MOST_OF_SENDER}, an IPv6",
+    "Confirmed subscriptions of a site": f"{push_subscriptions.MOST:,}, each for {push_subscriptions.KEPT_FOR // 86_400} days",
+    "First pushes to one browser": f"one in {push_subscriptions.ASKED_LASTS // 3600} hours",
+    "First pushes in all": f"{confirmations.PER_SECOND:.0f} a second",
+    "Messages to push services": f"{push.WITHIN:.0f} s;",
+    "Token of a link to leave": f"up to {unsubscribe.LONGEST_TOKEN:,} characters",
+    "Body of that POST": f"{unsubscribe.LARGEST:,} bytes, counted as they arrive, read and ignored; {unsubscribe.READ_WITHIN:.0f} s",
+    "Redis unavailable for an opt-out": f"{unsubscribe.ANSWER_WITHIN:.0f} s",
+    "Opt-outs on their way to the tool": f"{notify_requests.MOST_WAITING['opt-out']:,} of a site, one for each address and list; "
+    f"the same is not asked of the tool twice in {notify_requests.DONE_LATELY / 60:.0f} minutes",
+    "Sign-ups of one address on the Internet": f"{notify_requests.SIGN_UPS_OF_SENDER} in an hour",
+    "Sign-ups of one recipient": f"once a day for an event, for {notify_requests.SIGN_UPS_OF_RECIPIENT} events at most",
+    "Sign-ups on their way to the tool": f"{notify_requests.MOST_WAITING['sign-up']:,} of a site",
+    "Answer of a marketing tool": f"{audience_calls.WITHIN:.0f} s, or {mailman.PAGE_WITHIN:.0f} s for a page of a long list; "
+    f"{audience_calls.LARGEST // 1024**2} MiB",
     "Slow answer": f"{calls.WITHIN:.0f} s",
     "Answer": f"{calls.LARGEST // 1024**2} MiB",
     "Its words in errors and logs": f"{calls.LONGEST_WORDS} characters",
@@ -337,8 +376,8 @@ PATH = re.compile(r"(?<![\w./:-])(?:bench|deploy|docs|sandbox|scripts|server|tes
 FILE = re.compile(r"(?:[\w-]+/)*[\w-]+\.(?:c|conf|css|html|js|lock|lua|md|py|svg|toml)")
 """The name of a file, with or without some of its folders."""
 
-PLACEHOLDERS = {"server/x/y.py", "tests/x/test_y.py", "sync.toml"}
-"""Paths of CONTRIBUTING.md in which x and y stand for any name, and the mapping file, which each deployment has of its own."""
+PLACEHOLDERS = {"server/x/y.py", "tests/x/test_y.py", "sync.toml", "notify.toml", "fr.toml"}
+"""Paths of CONTRIBUTING.md in which x and y stand for any name, and the files that each deployment has of its own."""
 
 
 def test_paths_in_pages() -> None:

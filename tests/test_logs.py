@@ -9,7 +9,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from server import logs
-from server.logs import RepeatedWarning
+from server.logs import OutageLog, RepeatedWarning
 from tests.rig.wix import ManualClock
 
 WORD = "hush"
@@ -247,3 +247,51 @@ def test_repeated_warning_resolved() -> None:
 def test_repeated_warning_default_clock() -> None:
     """By the machine's clock, which may begin at 0, the first warning is logged at once."""
     assert ["warning fault "] == warned(RepeatedWarning(logs.logger("test"), "fault"), "", "")
+
+
+def test_bug_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug is logged by its type and the lines where it was, and without its text, which may have personal data."""
+    logs.set_up("INFO", "json")
+    try:
+        raise ValueError("reader@example.org")  # noqa: TRY301 - what a bug does
+    except ValueError as error:
+        logs.log_bug(logs.logger("test"), "notify_bug", error, campaign="gala")
+
+    line = json.loads(capsys.readouterr().err)
+    assert ("notify_bug", "ValueError", "gala", "error") == (
+        line["event"],
+        line["error"],
+        line["campaign"],
+        line["level"],
+    )
+    assert line["where"].startswith("test_logs.py:")
+    assert "reader" not in json.dumps(line)
+
+
+def test_outage_log() -> None:
+    """An outage that lasts is told at once, after 1, 3, 7 and 15 minutes, then every 15 minutes, and once when it is over."""
+    clock = ManualClock()
+    outage = OutageLog(logs.logger("test"), "out", "back", clock=clock)
+    with capture_logs() as lines:
+        outage.works()
+        for minute in range(46):
+            outage.fault(minute=minute)
+            clock.advance(60)
+        outage.works(of="it")
+        outage.works()
+
+    told = [(one.get("minute"), one.get("times")) for one in lines if one["event"] == "out"]
+    assert [(0, None), (1, 2), (3, 4), (7, 8), (15, 16), (30, 31), (45, 46)] == told
+    assert [{"event": "back", "log_level": "info", "seconds": 46 * 60, "of": "it"}] == lines[-1:]
+    assert outage.since is None
+
+
+def test_outage_log_forgets() -> None:
+    """An outage that concerns nobody any more is not told to be over."""
+    outage = OutageLog(logs.logger("test"), "out", "back", clock=ManualClock())
+    with capture_logs() as lines:
+        outage.fault()
+        assert (True, False) == (outage.forget(), outage.forget())
+        outage.works()
+
+    assert ["out"] == [one["event"] for one in lines]

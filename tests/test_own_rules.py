@@ -171,7 +171,12 @@ class Wires:
 
     def shows(self, number: int) -> bool:
         """Whether each kind of viewer got this number last."""
-        return all(parts and b'"unsold":%d,' % number in parts[-1] for parts in self.sent.values())
+        return all(b'"unsold":%d,' % number in _last_counter(parts) for parts in self.sent.values())
+
+
+def _last_counter(parts: Sequence[bytes]) -> bytes:
+    """The last part of a wire that is no heartbeat: nothing follows one where the number stays as it is."""
+    return next((one for one in reversed(parts) if b'"unsold":' in one), b"")
 
 
 class Company:

@@ -1,7 +1,9 @@
+import asyncio
 import hashlib
+import itertools
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from server import metrics
-from server.pages import Pages
-from tests.rig.server import OTHER, SITE, TICKET, StartServer
+from server.pages import LOOK_UPS, OTHERS, WIDGET, Pages
+from server.redis.client import RedisClient, Use
+from server.snippet import hash_of
+from server.store.widget_files import WidgetFiles
+from tests.rig.process import PROGRAM, Run
+from tests.rig.redis import Servers
+from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
 SCRIPT = "{ customElements.define('ticket-counter', class extends HTMLElement {}) }\n"
 HASH = hashlib.sha256(SCRIPT.encode()).hexdigest()[:16]
@@ -23,14 +29,14 @@ Serve = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
-    """Serve the pages with the test's own widget; *details* and other arguments as given."""
+    """Serve the pages with the test's own widget; other arguments as given."""
     widget = tmp_path / "ticket-counter.js"
     widget.write_text(SCRIPT)
     async with AsyncExitStack() as stack:
 
-        def start(root: str = "", details: dict[str, bool] | None = None, **given: Any) -> httpx.AsyncClient:
-            settings: dict[str, Any] = {"token": None, "frame_ancestors": "*", "widget": widget, **given}
-            pages = Pages(lambda: {"redis": True, "accepting": True, **(details or {})}, **settings)
+        def start(root: str = "", **given: Any) -> httpx.AsyncClient:
+            settings: dict[str, Any] = {"frame_ancestors": "*", "widget": widget, **given}
+            pages = Pages(**settings)
             transport = httpx.ASGITransport(Starlette(routes=pages.routes()), root_path=root)
             client = httpx.AsyncClient(transport=transport, base_url="http://pages.test")
             stack.push_async_callback(client.aclose)
@@ -128,6 +134,143 @@ async def test_pinned_widget_with_another_hash(serve: Serve, name: str) -> None:
     assert "no-store" == response.headers["cache-control"]
 
 
+# -- other versions of the widget --
+
+OLDER = SCRIPT.replace("{ }", "{ /* older */ }") + "// older\n"
+OLDER_HASH = hashlib.sha256(OLDER.encode()).hexdigest()[:16]
+OLDER_PATH = f"/widget/v1/ticket-counter.{OLDER_HASH}.js"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with aclosing(RedisClient(redis_url, Use.INGEST)) as found:
+        yield found
+
+
+async def test_older_widget_of_another_process(serve: Serve, redis: RedisClient) -> None:
+    """A version that another process has had is served by its hash, as this process's own is, and then without Redis."""
+    files = WidgetFiles(redis)
+    await files.keep(OLDER.encode())
+    client = serve(files=files)
+
+    older, own = await client.get(OLDER_PATH), await client.get(PINNED)
+    await redis.do("FLUSHALL")
+    again = await client.get(OLDER_PATH, headers={"Accept-Encoding": "identity"})
+
+    assert [(200, OLDER), (200, SCRIPT), (200, OLDER)] == [(one.status_code, one.text) for one in (older, own, again)]
+    same = ("cache-control", "access-control-allow-origin", "cross-origin-resource-policy", "content-type", "vary")
+    assert [own.headers[name] for name in same] == [older.headers[name] for name in same]
+    assert "public, max-age=31536000, immutable" == older.headers["cache-control"]
+
+
+async def test_unknown_widget_is_not_cached(serve: Serve, redis: RedisClient) -> None:
+    """A version that nobody knows is 404 for now: a process that has it may start in a moment."""
+    files = WidgetFiles(redis)
+    client = serve(files=files)
+    before = await client.get(OLDER_PATH)
+    await files.keep(OLDER.encode())
+
+    after = await client.get(OLDER_PATH)
+
+    assert (404, "no-store", 200) == (before.status_code, before.headers["cache-control"], after.status_code)
+
+
+async def test_forged_widget_is_not_served(serve: Serve, redis: RedisClient) -> None:
+    """What somebody wrote to Redis under a hash that it does not have is not served."""
+    await redis.do("SET", f"tc:widget:{OLDER_HASH}", "alert(1)")
+
+    response = await serve(files=WidgetFiles(redis)).get(OLDER_PATH)
+
+    assert (404, False) == (response.status_code, "alert" in response.text)
+
+
+@pytest.mark.parametrize("name", ["", "0", "*", "A" * 16, "0" * 15, "0" * 17, "..%2f..%2fkey", "0" * 16 + "%0a"])
+async def test_name_that_is_no_hash_is_not_looked_up(serve: Serve, name: str) -> None:
+    """What cannot be a hash is 404 without a question to Redis, which is not even there."""
+    async with aclosing(RedisClient("redis://127.0.0.1:9/0", Use.INGEST)) as nowhere:
+        response = await serve(files=WidgetFiles(nowhere)).get(f"/widget/v1/ticket-counter.{name}.js")
+
+    assert 404 == response.status_code
+
+
+async def test_other_version_while_redis_is_unavailable(serve: Serve) -> None:
+    """While Redis is unavailable another version is 503 and in no cache, and this process's own is served."""
+    async with aclosing(RedisClient("redis://127.0.0.1:9/0", Use.INGEST)) as nowhere:
+        client = serve(files=WidgetFiles(nowhere))
+
+        other, own = await client.get(OLDER_PATH), await client.get(PINNED)
+
+    assert (503, "no-store", "1") == (other.status_code, other.headers["cache-control"], other.headers["retry-after"])
+    assert 200 == own.status_code
+
+
+async def test_look_ups_of_hashes_are_limited(serve: Serve, redis: RedisClient) -> None:
+    """Law 9: Hashes that nobody knows cost Redis no more than a few look-ups a second; known versions are still served."""
+    now = 0.0
+    files = WidgetFiles(redis)
+    await files.keep(OLDER.encode())
+    client = serve(files=files, clock=lambda: now)
+    known = await client.get(OLDER_PATH)
+    asked = [await client.get(f"/widget/v1/ticket-counter.{number:016x}.js") for number in range(3 * LOOK_UPS)]
+    still = await client.get(OLDER_PATH)
+    now += 1.0
+    later = await client.get(f"/widget/v1/ticket-counter.{'0' * 16}.js")
+
+    assert [404] * (LOOK_UPS - 1) + [503] * (2 * LOOK_UPS + 1) == [one.status_code for one in asked]
+    assert (200, 200, 404) == (known.status_code, still.status_code, later.status_code)
+
+
+async def test_few_other_versions_stay_in_memory(tmp_path: Path, redis: RedisClient) -> None:
+    """However many versions are asked for, few stay in memory, and all are served."""
+    now = itertools.count()
+    files = WidgetFiles(redis)
+    pages = Pages(frame_ancestors="*", files=files, clock=lambda: float(next(now)))
+    bodies = [f"// {number}\n".encode() for number in range(2 * OTHERS)]
+    for body in bodies:
+        await files.keep(body)
+        found = await pages._other(hash_of(body))
+        assert found
+        assert body == found.plain
+
+    assert OTHERS == len(pages._others)
+
+
+async def test_process_keeps_its_widget_for_others(serve: Serve, redis: RedisClient, tmp_path: Path) -> None:
+    """A process keeps its version in Redis as soon as that takes it."""
+    widget = tmp_path / "own.js"
+    widget.write_text(OLDER)
+    running = asyncio.create_task(Pages(frame_ancestors="*", widget=widget, files=WidgetFiles(redis)).run())
+    try:
+        assert OLDER.encode() == await until(lambda: WidgetFiles(redis).find(OLDER_HASH))
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_process_keeps_its_widget_after_redis_was_away(
+    redis_server: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose version Redis did not take tries again, and stores it again from time to time."""
+    monkeypatch.setattr("server.pages.KEEP_AGAIN", 0.05)
+    monkeypatch.setattr("server.pages.KEEP_EVERY", 0.05)
+    server = redis_server()
+    server.kill()
+    async with aclosing(RedisClient(server.url, Use.INGEST)) as client:
+        pages = Pages(frame_ancestors="*", files=WidgetFiles(client))
+        running = asyncio.create_task(pages.run())
+        try:
+            server.start()
+            own = hash_of(WIDGET.read_bytes())
+            first = await until(lambda: server.ask("EXISTS", f"tc:widget:{own}"))
+            server.ask("FLUSHALL")
+            second = await until(lambda: server.ask("EXISTS", f"tc:widget:{own}"))
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+    assert (1, 1) == (first, second)
+
+
 async def test_head_request(serve: Serve) -> None:
     """HEAD answers as GET does, without the body."""
     response = await serve().head("/widget/v1/ticket-counter.js", headers={"Accept-Encoding": "identity"})
@@ -210,118 +353,49 @@ async def test_embed_bad_request(serve: Serve, query: str) -> None:
     assert "no-store" == response.headers["cache-control"]
 
 
-# -- health --
-
-
-@pytest.mark.parametrize("details", [{}, {"redis": False}, {"accepting": False}])
-async def test_livez_answers_yes(serve: Serve, details: dict[str, bool]) -> None:
-    """The process is alive as long as it answers, even if Redis is unavailable."""
-    response = await serve(details=details).get("/livez")
-
-    assert (200, "yes\n", "no-store") == (response.status_code, response.text, response.headers["cache-control"])
-
-
-@pytest.mark.parametrize(
-    ("details", "status", "text"),
-    [({}, 200, "yes\n"), ({"redis": False}, 503, "no\n"), ({"accepting": False}, 503, "no\n")],
-)
-async def test_readyz_follows_the_details(serve: Serve, details: dict[str, bool], status: int, text: str) -> None:
-    """Law 11: a process is ready while all conditions hold; a client without the token does not learn why not."""
-    response = await serve(details=details, token="secret").get("/readyz")
-
-    assert (status, text, "no-store") == (response.status_code, response.text, response.headers["cache-control"])
-
-
-async def test_readyz_with_token(serve: Serve) -> None:
-    """With the token a client learns which condition does not hold."""
-    client = serve(details={"redis": False}, token="secret")
-
-    response = await client.get("/readyz", headers={"Authorization": "Bearer secret"})
-
-    assert (503, {"redis": False, "accepting": True}) == (response.status_code, response.json())
-
-
-async def test_readyz_notices(serve: Serve) -> None:
-    """A notice does not make a process unready, and is shown only with the token."""
-    client = serve(notices=lambda: {"webhooks_heard": False}, token="secret")
-
-    without, with_token = [
-        await client.get("/readyz", headers=headers) for headers in ({}, {"Authorization": "Bearer secret"})
-    ]
-
-    assert (200, "yes\n") == (without.status_code, without.text)
-    assert (200, {"redis": True, "accepting": True, "webhooks_heard": False}) == (
-        with_token.status_code,
-        with_token.json(),
-    )
-
-
-@pytest.mark.parametrize("given", ["Bearer wrong", "Bearer ", "Bearer", "Basic secret", "Bearer secret2", "s\xe9cret"])
-async def test_readyz_with_wrong_token(serve: Serve, given: str) -> None:
-    """A wrong token shows no more than none."""
-    client = serve(token="secret")
-
-    response = await client.get("/readyz", headers={b"Authorization": given.encode("latin-1")})
-
-    assert (200, "yes\n") == (response.status_code, response.text)
-
-
-async def test_readyz_without_token_set(serve: Serve) -> None:
-    """If no token is set, an empty one is not accepted."""
-    response = await serve().get("/readyz", headers={"Authorization": "Bearer "})
-
-    assert "yes\n" == response.text
-
-
-# -- metrics --
-
-
-async def test_metrics_with_token(serve: Serve) -> None:
-    """With the token the metrics are served, in Prometheus's text format."""
-    metrics.withdrawn.inc()
-    client = serve(token="secret")
-
-    response = await client.get("/metrics", headers={"Authorization": "Bearer secret"})
-
-    assert 200 == response.status_code
-    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert "ticket_counter_withdrawn_total " in response.text
-
-
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
-async def test_metrics_with_wrong_token(serve: Serve, headers: dict[str, str]) -> None:
-    """Without the right token the metrics are 401: they show what redaction hides."""
-    response = await serve(token="secret").get("/metrics", headers=headers)
-
-    assert (401, "Bearer") == (response.status_code, response.headers["www-authenticate"])
-    assert "ticket_counter" not in response.text
-
-
-async def test_metrics_without_token_set(serve: Serve) -> None:
-    """If no token is set, /metrics is 404 as any unknown path."""
-    client = serve()
-    nothing = await client.get("/nothing")
-
-    for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer None"}):
-        response = await client.get("/metrics", headers=headers)
-        assert (404, nothing.text) == (response.status_code, response.text)
-
-
 # -- in a web process --
 
 
 async def test_pages_in_a_web_process(start_server: StartServer) -> None:
-    """A web process serves these pages, is ready, and is not ready once it admits no viewers."""
-    running = await start_server(metrics_token="secret", origins="https://shop.example")
-    ready = await running.http.get("/readyz")
+    """A web process serves these pages, to frames of the sites that may read, and versions of the widget that others have had."""
+    running = await start_server(origins="https://shop.example")
+
     embed = await running.http.get(f"/embed?ticket={TICKET}")
-    running.web.admission.open = False
+    own = hash_of(WIDGET.read_bytes())
+    await until(lambda: running.web.redis.do("EXISTS", f"tc:widget:{own}"))
+    await WidgetFiles(running.web.redis).keep(OLDER.encode())
+    older = await running.http.get(OLDER_PATH)
 
-    closing = await running.http.get("/readyz", headers={"Authorization": "Bearer secret"})
-
-    assert (200, "yes\n") == (ready.status_code, ready.text)
     assert "https://shop.example" == policy(embed)["frame-ancestors"]
-    assert (503, {"redis": True, "accepting": False, "rules": True, "webhooks_heard": True}) == (
-        closing.status_code,
-        closing.json(),
-    )
+    assert (200, OLDER) == (older.status_code, older.text)
+
+
+OLD_PROCESS = f"""
+from pathlib import Path
+from server.pages import Pages
+Path("old.js").write_text({OLDER!r})
+Pages.__init__.__kwdefaults__["widget"] = Path("old.js")
+from server.cli import main
+main()
+"""
+"""A process of a version that has another widget."""
+
+
+async def test_old_and_new_processes_serve_each_others_widget(command: Run, redis_url: str) -> None:
+    """Two versions side by side both serve both widgets by their hashes; the new one still does when the old one has ended."""
+    new = f"/widget/v1/ticket-counter.{hash_of(WIDGET.read_bytes())}.js"
+    running = [command("web", program=program, REDIS_URL=redis_url) for program in (OLD_PROCESS, PROGRAM)]
+    urls = [await one.url() for one in running]
+    async with httpx.AsyncClient(trust_env=False) as client:
+
+        async def all_served(*urls: str) -> bool:
+            return {200} == {(await client.get(url + path)).status_code for url in urls for path in (OLDER_PATH, new)}
+
+        await until(lambda: all_served(*urls))
+        own = (await client.get(f"{urls[0]}/widget/v1/ticket-counter.js")).text
+        ended = await running[0].stop()
+        restarted = command("web", REDIS_URL=redis_url)
+        url = await restarted.url()
+        later = (await client.get(url + OLDER_PATH)).text
+
+    assert (OLDER, OLDER, 0) == (own, later, ended[0])

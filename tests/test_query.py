@@ -30,6 +30,13 @@ def test_query_without_a_site() -> None:
     assert parse(query(TICKET)).site is None
 
 
+def test_query_of_an_event() -> None:
+    """An event is named by its id, in any case, or by its slug as it stands; what is wanted is the event, or the tickets."""
+    assert OTHER == parse(f"event={OTHER.upper()}").event
+    assert "Spring-Gala" == parse("event=Spring-Gala&x").wanted
+    assert (TICKET,) == parse(query(TICKET)).wanted
+
+
 @pytest.mark.parametrize(
     ("text", "field", "reason"),
     [
@@ -49,6 +56,8 @@ def test_query_without_a_site() -> None:
         (query(TICKET, site=""), "site", "site='' is not a GUID"),
         (query(TICKET, site="x"), "site", "site='x' is not a GUID"),
         (query(TICKET, site=SITE) + f"&site={OTHER}", "site", "one site a request"),
+        ("event=", "event", "event='' is neither an id nor a slug"),
+        (query(TICKET, event="gala"), "event", "name tickets or an event, not both"),
         ("x" * 4097, "query", "the query string is longer than 4096 bytes"),
         ("&" * 200, "query", "the query string has more than 200 parameters"),
     ],

@@ -124,6 +124,52 @@ async def test_sigterm_with_viewers(command: Run, redis_url: str) -> None:
     assert seconds < run.DRAIN + A_LITTLE
 
 
+async def test_worker_with_a_port_of_its_own(command: Run, redis_url: str) -> None:
+    """A separate worker answers /livez, /readyz and /metrics on WORKER_PORT, which the token protects, and ends as before."""
+    process = command("worker", REDIS_URL=redis_url, WORKER_PORT="0", METRICS_TOKEN="secret")
+    token = {"Authorization": "Bearer secret"}
+    async with httpx.AsyncClient(base_url=await process.url(), trust_env=False, timeout=20) as client:
+        await until(lambda: _ready(client))
+        live, details = await client.get("/livez"), await client.get("/readyz", headers=token)
+        without, metrics = await client.get("/metrics"), await client.get("/metrics", headers=token)
+        counters = await client.get(PATH)
+        status, _ = await process.stop()
+
+    assert (200, {"redis": True, "running": True, "wix": True}) == (live.status_code, details.json())
+    assert (401, 200, 404) == (without.status_code, metrics.status_code, counters.status_code)
+    assert "wix_calls" in metrics.text
+    assert 0 == status
+
+
+async def _ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
+
+
+async def test_worker_without_a_port_listens_nowhere(command: Run, redis_url: str) -> None:
+    """Without WORKER_PORT a worker has no listening socket."""
+    process = command("worker", REDIS_URL=redis_url)
+    async with aclosing(RedisClient(redis_url, Use.WORK)) as redis:
+        await until(lambda: redis.do("GET", "tc:worker"))
+    listening = _listening_sockets(process.process.pid)
+    status, _ = await process.stop()
+
+    assert (set(), 0) == (listening, status)
+    assert "listening" not in process.err
+
+
+def _listening_sockets(pid: int) -> set[str]:
+    """The inodes of the sockets of a process that listen for TCP."""
+    lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    lines += Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]
+    listen_state = "0A"
+    inodes = {f"socket:[{fields[9]}]" for fields in map(str.split, lines) if fields[3] == listen_state}
+    used: set[str] = set()
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since the folder was read
+            used.add(str(one.readlink()))
+    return inodes & used
+
+
 async def test_websockets_closed_in_waves(redis_url: str) -> None:
     """Law 11: WebSockets get their bye and a close with 1012, in waves; then uvicorn, worker and all tasks end."""
     wanted = valid_settings(redis_url=redis_url)
@@ -349,6 +395,23 @@ async def test_redis_never_available() -> None:
         await run._check_redis(f"redis://127.0.0.1:{free_port()}", valid_settings(), within=0.1)
 
 
+async def test_waiting_for_redis_is_said(command: Run) -> None:
+    """A start that waits for Redis says so after a second, with where it looked, once, and with what to do."""
+    port = free_port()
+    process = command("web", REDIS_URL=f"redis://127.0.0.1:{port}")
+    await process.says("webhooks_refused")
+    began = asyncio.get_running_loop().time()
+    await process.says("waiting_for_redis")
+    seconds = asyncio.get_running_loop().time() - began
+    await asyncio.sleep(1)
+    await process.stop()
+
+    [line] = [line for line in process.err.splitlines() if "waiting_for_redis" in line]
+    assert str(port) in line
+    assert "correct REDIS_URL" in line
+    assert 5 > seconds
+
+
 @asynccontextmanager
 async def old_redis(version: str) -> AsyncIterator[str]:
     """The address of a server that answers as an old Redis: its version to `INFO`, OK to the rest."""
@@ -362,7 +425,7 @@ async def old_redis(version: str) -> AsyncIterator[str]:
             info = f"redis_version:{version}\r\naof_enabled:1\r\nmaxmemory_policy:noeviction\r\n"
             texts = {
                 "INFO": f"${len(info)}\r\n{info}\r\n",
-                "HELLO": "-ERR unknown command `HELLO`\r\n",
+                "HELLO": f"%2\r\n+proto\r\n:3\r\n+version\r\n+{version}\r\n",
                 "PING": "+PONG\r\n",
             }
             writer.write(texts.get(words[0], "+OK\r\n").encode())
@@ -370,7 +433,7 @@ async def old_redis(version: str) -> AsyncIterator[str]:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?protocol=2"
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def test_redis_too_old(command: Run) -> None:

@@ -1,48 +1,14 @@
-import base64
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from server import settings
 from server.counter import Rules
-from server.errors import NotStarted
 from server.model import SiteId
-from server.settings import Settings
-from server.wix.credentials import ApiKey, App
+from tests.rig.settings import Write, refused
 
 INSTANCE = "5F0E4D3C-1111-4111-8111-00000000B001"
 SITE_ID = "7c9e6679-2222-4222-8222-00000000c001"
-
-Write = Callable[..., Settings]
-
-
-@pytest.fixture
-def from_file(tmp_path: Path) -> Write:
-    """Settings from a `.env` file with these lines."""
-
-    def read(*lines: str) -> Settings:
-        (tmp_path / ".env").write_text("\n".join(lines) + "\n")
-        return settings.load(_env_file=tmp_path / ".env")
-
-    return read
-
-
-def refused(read: Callable[[], Any]) -> str:
-    with pytest.raises(NotStarted) as caught:
-        read()
-    return str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def pem() -> str:
-    """A public key as the app's dashboard shows it."""
-    spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    key = rsa.generate_private_key(65537, 2048).public_key()
-    return key.public_bytes(serialization.Encoding.PEM, spki).decode()
 
 
 def test_default_settings(from_file: Write) -> None:
@@ -176,38 +142,51 @@ def test_secrets_are_not_shown(from_file: Write) -> None:
     assert "redis://:hunter2@127.0.0.1:6379/0" == found.redis()
 
 
+def test_values_in_any_case(from_file: Write) -> None:
+    """A value of a few words may be in any case."""
+    found = from_file("LOG_LEVEL=debug", "LOG_FORM=JSON", "TRACK=Watched")
+
+    assert ("DEBUG", "json", "watched") == (found.log_level, found.log_form, found.track)
+    assert "WARNING" == from_file("LOG_LEVEL=warn").log_level
+
+
+def test_given_values_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command gives wins over the environment and the file; without a file there are both."""
+    (tmp_path / ".env").write_text("LOW_AT=5\nPORT=8001\n")
+    monkeypatch.setenv("WEB_PROCESSES", "2")
+
+    found = settings.load(_env_file=tmp_path / ".env", port=8002, web_processes=3)
+
+    assert (5, 8002, 3) == (found.low_at, found.port, found.web_processes)
+    assert (10, 2) == ((bare := settings.load(_env_file=None)).low_at, bare.web_processes)
+
+
+def test_misspelt_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Misspelt settings are found in the environment, unless the right name has a value somewhere, and in the `.env` file."""
+    (tmp_path / ".env").write_text("MAX_CONECTIONS=5\nLOW_AT=3\nPORT=\n")
+    monkeypatch.setenv("WATCH_EVRY", "5")
+    monkeypatch.setenv("LOWAT", "5")
+
+    assert [("MAX_CONECTIONS", "MAX_CONNECTIONS"), ("WATCH_EVRY", "WATCH_EVERY")] == settings.misspelt(
+        tmp_path / ".env"
+    )
+
+
+def test_environment_comes_before_the_file(from_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of the environment wins over one of the `.env` file, unless it is empty."""
+    monkeypatch.setenv("LOW_AT", "7")
+    monkeypatch.setenv("PORT", "")
+
+    found = from_file("LOW_AT=5", "port=8001")
+
+    assert (7, 8001) == (found.low_at, found.port)
+
+
 def test_dotenv_file_is_not_text(tmp_path: Path) -> None:
     """A `.env` file that is not text is named."""
     (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
 
     assert "the file .env cannot be read as UTF-8 text" in refused(lambda: settings.load(_env_file=tmp_path / ".env"))
-
-
-def test_public_key_forms(from_file: Write, pem: str) -> None:
-    r"""The public key is read as PEM, as PEM with literal `\n`, and as base64 of PEM."""
-    forms = [f'"{pem}"', f"'{pem.replace(chr(10), chr(92) + 'n')}'", base64.b64encode(pem.encode()).decode()]
-
-    numbers = {key.public_numbers().n for form in forms if (key := from_file(f"WIX_PUBLIC_KEY={form}").key)}
-
-    assert 1 == len(numbers)
-
-
-def test_public_key_invalid(from_file: Write, pem: str) -> None:
-    """A key that cannot be used is refused with where to get the right one, and is not quoted."""
-    curve = ec.generate_private_key(ec.SECP256R1()).public_key()
-    spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    elliptic = curve.public_bytes(serialization.Encoding.PEM, spki)
-
-    found = [
-        refused(lambda: from_file("WIX_PUBLIC_KEY=c2VjcmV0")),
-        refused(lambda: from_file(f"WIX_PUBLIC_KEY={base64.b64encode(elliptic).decode()}")),
-        refused(lambda: from_file(f'WIX_PUBLIC_KEY="{pem[:200]}"')),
-    ]
-
-    assert "not a readable PEM public key" in found[0]
-    assert "not an RSA key" in found[1]
-    assert "with its BEGIN and END lines" in found[2]
-    assert [] == [text for text in found if pem.splitlines()[1] in text or text.count("WIX_PUBLIC_KEY") != 1]
 
 
 def test_lists_are_comma_separated(from_file: Write) -> None:
@@ -231,30 +210,38 @@ def test_root_path_form(from_file: Write, given: str, path: str) -> None:
     assert path == from_file(f"ROOT_PATH={given}").root_path
 
 
+@pytest.mark.parametrize(
+    ("lines", "url"),
+    [
+        ("ROOT_PATH=/counter", None),
+        ("PUBLIC_URL=https://a.example/", "https://a.example"),
+        ("PUBLIC_URL=https://a.example\nROOT_PATH=/counter", "https://a.example/counter"),
+        ("PUBLIC_URL=https://a.example/counter\nROOT_PATH=/counter", "https://a.example/counter"),
+    ],
+)
+def test_address_of_our_pages(from_file: Write, lines: str, url: str | None) -> None:
+    """Our pages are at PUBLIC_URL, with ROOT_PATH once."""
+    assert url == from_file(lines).pages_url
+
+
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        ("PUBLIC_URL=https://counter.example\nROOT_PATH=c\n", "https://counter.example/c"),
+        ("HOST=0.0.0.0\nPORT=8123\n", "http://127.0.0.1:8123"),
+        ("HOST=::1\nROOT_PATH=c\n", "http://[::1]:8000/c"),
+    ],
+)
+def test_address_for_browsers(from_file: Write, lines: str, address: str) -> None:
+    """Browsers find the widget at PUBLIC_URL, and without it at an address of this machine."""
+    assert address == from_file(lines).address
+
+
 def test_trailing_slash_of_urls(from_file: Write) -> None:
     """URLs to which paths are appended lose their trailing slash."""
     found = from_file("PUBLIC_URL=https://tickets.example/", "WIX_API_URL=http://127.0.0.1:9/")
 
     assert ("https://tickets.example", "http://127.0.0.1:9") == (found.public_url, found.wix_api_url)
-
-
-def test_app_credentials(from_file: Write) -> None:
-    """An app has an id and a secret; a missing one is named, with where it is found."""
-    found = from_file("WIX_APP_ID=app", "WIX_APP_SECRET=hunter2")
-
-    assert App("app", "hunter2") == found.credentials()
-    text = refused(from_file("WIX_APP_ID=app").credentials)
-    assert text.startswith("WIX_APP_SECRET not set: take them from your app's OAuth page at Wix")
-    assert refused(from_file().credentials).startswith("WIX_APP_ID and WIX_APP_SECRET not set")
-
-
-def test_api_key_credentials(from_file: Write) -> None:
-    """An API key comes with the site id of each instance; an instance without one is its own site id."""
-    other = INSTANCE.lower().replace("b001", "b002")
-
-    found = from_file("WIX_API_KEY=key", f"WIX_SITES={INSTANCE}={SITE_ID.upper()},{other}").credentials()
-
-    assert ApiKey("key", {SiteId(INSTANCE.lower()): SITE_ID, SiteId(other): other}) == found
 
 
 def test_redis_url_missing(from_file: Write) -> None:
@@ -286,15 +273,3 @@ def test_environment_of_the_sync_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert ["of the environment", "of the file", None, None, "x"] == [found.get(f"{name}_TOKEN") for name in "ABCDE"]
     assert "x" == settings.environment(tmp_path / "none")["E_TOKEN"]
-
-
-def test_settings_table() -> None:
-    """The table has one row for every setting, with a description, and no cell is split in two."""
-    head, line, *rows = settings.table().splitlines()
-
-    assert "| setting | default | what it is |" == head
-    assert [name.upper() for name in Settings.model_fields] == [row.split("`")[1] for row in rows]
-    assert {4} == {row.replace("\\|", "").count("|") for row in (head, line, *rows)}
-    assert "| `ORIGINS` | `*` |" in "\n".join(rows)
-    assert "| `REDIS_URL` |  |" in "\n".join(rows)
-    assert [] == [name for name, field in Settings.model_fields.items() if not field.description]

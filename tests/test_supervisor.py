@@ -36,7 +36,7 @@ VIEWERS = 24
 """With so many, one of two children gets none of them once in eight million runs."""
 
 TOKEN = "token"
-VIEWING, WRITTEN = 'ticket_counter_viewers{kind="ws"}', 'ticket_counter_frames_total{kind="ws"}'
+VIEWING, WRITTEN = 'ticketcounter_viewers{kind="ws"}', 'ticketcounter_frames_total{kind="ws"}'
 
 
 # -- real web processes on one port --
@@ -114,6 +114,38 @@ def alive(pid: int) -> bool:
 def all_show(viewers: list[Viewer], unsold: int) -> Callable[[], bool]:
     """A condition: all of these viewers got this number last."""
     return lambda: all(viewer.unsold == unsold for viewer in viewers)
+
+
+async def test_sums_of_two_processes_equal_those_of_one(command: Run, redis_url: str) -> None:
+    """The same requests add up to the same counts, whether one process answers them or two of one port."""
+    counts = []
+    for processes in ("1", "2"):
+        process = command("web", "--processes", processes, REDIS_URL=redis_url, METRICS_TOKEN=TOKEN)
+        async with supervised(process) as parent:
+            counts.append(await counted(parent))
+            await process.stop()
+
+    assert counts[0] == counts[1]
+    assert {40.0, 30.0, 6.0} <= set(counts[0].values())
+
+
+async def counted(parent: RunningSupervisor) -> dict[str, float]:
+    """What the processes count of 40 webhooks, 30 requests that are refused and 6 viewers."""
+    for _ in range(40):
+        async with httpx.AsyncClient(base_url=parent.url, trust_env=False) as client:
+            await client.post("/webhooks/wix", content=b"no webhook")
+    for _ in range(30):
+        async with httpx.AsyncClient(base_url=parent.url, trust_env=False) as client:
+            await client.get("/v1/counters?ticket=no-guid")
+    await parent.connect(6)
+    found = await parent.metrics()
+    # Gauges of the whole deployment are counted once in each process, and time is not the same.
+    once = ("topics", "missing_workers", "silent")
+    return {
+        name: value
+        for name, value in found.items()
+        if name.startswith("ticketcounter_") and not any(word in name for word in (*once, "_seconds", "frames"))
+    }
 
 
 async def test_killed_child_is_replaced(command: Run, redis_url: str, reads: FakeReader) -> None:

@@ -1,6 +1,9 @@
 import asyncio
+import errno
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -104,6 +107,20 @@ def test_url_of_no_server(tmp_path: Path, text: str) -> None:
     assert None is valkey.url_of(tmp_path)
 
 
+def test_url_of_server_that_was_killed(tmp_path: Path) -> None:
+    """The socket that a killed server left behind is no server's."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+        left.listen()
+        (tmp_path / "valkey").mkdir()
+        (tmp_path / "valkey" / "lock").write_text(f"4711\n{path}\n")
+        assert f"unix://{path}" == valkey.url_of(tmp_path)
+
+    assert path.is_socket()
+    assert None is valkey.url_of(tmp_path)
+
+
 async def test_folder_in_use(tmp_path: Path) -> None:
     """A second process on the same folder is refused with the first one's pid, and does the first no harm."""
     async with serving(tmp_path) as client:
@@ -112,6 +129,23 @@ async def test_folder_in_use(tmp_path: Path) -> None:
                 pass
 
         assert await client.ping()
+
+
+def test_folder_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder on a file system without locks is refused with the cause, and with what to do."""
+
+    def flock(file: int, operation: int) -> None:  # no file system here lacks locks
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with (
+        pytest.raises(
+            NotStarted, match=r"its file system has no locks .flock.*No locks available.*DATA_DIR.*REDIS_URL"
+        ),
+        valkey.locked(tmp_path),
+    ):
+        pass
 
 
 async def test_killed_parent(tmp_path: Path) -> None:

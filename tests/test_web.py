@@ -5,14 +5,18 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from server import settings
+from server import settings, vapid
+from server.model import SiteId
 from server.redis.client import RedisClient, Use
 from server.web import RootPath, Web
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
+
+SECOND = SiteId("5f0e4d3c-9999-4111-8111-00000000b009")
 
 ROOT = "/counter"
 
@@ -125,6 +129,28 @@ async def test_sites_of_the_settings(start_server: StartServer, reads: FakeReade
     assert {SITE, OTHER} == running.web.sites.known
 
 
+@pytest.mark.parametrize(
+    ("given", "pages"),
+    [
+        ({}, set()),
+        ({"notify_keys": "k" * 43}, {"/u/{token}", "/tell-me", "/tell-me/sign-up"}),
+        (
+            {"notify_keys": "k" * 43, "notify_vapid_keys": vapid.new_key()},
+            {"/u/{token}", "/tell-me", "/tell-me/sign-up", "/tell-me/subscribe"},
+        ),
+    ],
+    ids=["no keys", "keys", "keys that sign"],
+)
+async def test_pages_of_notify_need_its_keys(redis_url: str, given: dict[str, str], pages: set[str]) -> None:
+    """Without NOTIFY_KEYS nothing of notify is served, and without NOTIFY_VAPID_KEYS nothing of push."""
+    web = Web(settings.load(_env_file=None, redis_url=redis_url, **given), redis_url)
+    served = {route.path for route in web.app.routes if isinstance(route, Route)}
+    await web.aclose()
+
+    every = {"/u/{token}", "/tell-me", "/tell-me/sign-up", "/tell-me/subscribe"}
+    assert pages == served & every
+
+
 async def test_not_ready_before_it_runs(redis_url: str) -> None:
     """A process whose feed has received nothing from Redis is not ready, but alive."""
     web = Web(settings.load(_env_file=None, redis_url=redis_url), redis_url)
@@ -149,7 +175,8 @@ async def test_not_ready_while_draining(start_server: StartServer) -> None:
     poll = await running.http.get(running.counters(TICKET))
 
     assert 503 == ready.status_code
-    assert {"redis": True, "accepting": False, "rules": True, "webhooks_heard": True} == ready.json()
+    expected = {"redis": True, "accepting": False, "rules": True, "webhooks_heard": True, "worker": False, "wix": True}
+    assert expected == ready.json()
     assert (503, "5") == (poll.status_code, poll.headers["Retry-After"])
     async with connect(running.ws + running.counters(TICKET)) as socket:
         with pytest.raises(ConnectionClosed, match="4000"):
@@ -230,3 +257,47 @@ async def test_websocket_with_root_path_removed(start_server: StartServer) -> No
 
     async with connect(running.ws + running.counters(TICKET)) as socket:
         assert ["beat"] == list(json.loads(await socket.recv()))
+
+
+async def test_second_site_changes_nothing_for_pages_of_the_first(
+    start_server: StartServer, reads: FakeReader, redis_url: str
+) -> None:
+    """When a second site is installed, requests of pages that name no site get what they got before, on every path."""
+    running = await start_server()
+    await reads.read(definition(TICKET, 3))
+    await reads.schedule.add_site(SECOND, reads.rules, everything=True)
+    other = FakeReader(redis_url, SECOND)
+    await other.read(definition(OTHER, 4))
+    await other.aclose()
+    await until(lambda: SECOND in running.web.sites.known)
+
+    answered = await running.http.get(running.counters(TICKET))
+    async with running.http.stream("GET", running.counters(TICKET).replace("?", "/stream?")) as response:
+        lines = response.aiter_lines()
+        while '"unsold":3' not in await anext(lines):
+            pass
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        while '"unsold":3' not in str(await socket.recv()):
+            pass
+    embedded = await running.http.get(f"/embed?ticket={TICKET}")
+
+    assert 3 == answered.json()["counters"][0]["unsold"]
+    assert (200, True) == (embedded.status_code, f'ticket="{TICKET}"' in embedded.text)
+
+
+async def test_page_for_iframes_with_tickets_of_two_sites(
+    start_server: StartServer, reads: FakeReader, redis_url: str
+) -> None:
+    """A page for iframes with tickets of two sites is refused in words of its own; one with unknown tickets is not refused."""
+    running = await start_server(wix_sites=f"{SITE},{SECOND}")
+    await reads.read(definition(TICKET, 3))
+    other = FakeReader(redis_url, SECOND)
+    await other.read(definition(OTHER, 4))
+    await other.aclose()
+
+    refused = await running.http.get(f"/embed?ticket={TICKET}&ticket={OTHER}")
+    served = await running.http.get(f"/embed?ticket={SECOND}")
+
+    assert 400 == refused.status_code
+    assert "these tickets are of 2 sites: ask for each site's in a request of its own\n" == refused.text
+    assert 200 == served.status_code

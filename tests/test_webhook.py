@@ -18,7 +18,10 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from server.model import SiteId
+from server.redis.client import RedisClient, Use
+from server.store.refused_webhooks import Refusal, RefusedWebhooks
 from server.webhook import LARGEST
+from tests.rig.default_keys import key
 from tests.rig.fake_reader import EVENT
 from tests.rig.process import Run
 from tests.rig.redis import RedisServer
@@ -79,7 +82,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 def webhook_count(type_: str, outcome: str) -> float:
-    return REGISTRY.get_sample_value("ticket_counter_webhooks_total", {"type": type_, "outcome": outcome}) or 0.0
+    return REGISTRY.get_sample_value("ticketcounter_webhooks_total", {"type": type_, "outcome": outcome}) or 0.0
 
 
 async def post(running: RunningServer, body: bytes, **headers: str) -> httpx.Response:
@@ -244,16 +247,83 @@ async def test_forged_webhooks_are_logged_once_a_minute(
     assert 2 == len(lines) == len({line.partition("reason")[2] for line in lines})
 
 
+async def test_another_apps_key_is_told_with_its_cure(
+    running: RunningServer,
+    capsys: pytest.CaptureFixture[str],
+    redis_url: str,
+    private_key: rsa.RSAPrivateKey,
+    sign: Sign,
+) -> None:
+    """Webhooks signed with another app's key, or of another time, are logged with the cure once a minute, and remembered for `doctor`."""
+    before = webhook_count("none", "other_key"), webhook_count("none", "wrong_time")
+    stranger = rsa.generate_private_key(65537, 2048)
+    envelope = json.dumps({"eventType": ORDER, "instanceId": SITE, "data": "{}"})
+    other = jwt.encode({"data": envelope}, stranger, "RS256").encode()
+    expired = jwt.encode({"data": envelope, "exp": int(time.time()) - 3600}, private_key, "RS256").encode()
+
+    async with contextlib.aclosing(RedisClient(redis_url, Use.WORK)) as client:
+        for body in (other, other):
+            assert 401 == (await post(running, body)).status_code
+        first = await RefusedWebhooks(client).read()
+        assert 401 == (await post(running, expired)).status_code
+        last = await RefusedWebhooks(client).read()
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if "webhook_refused" in line]
+    assert 2 == len(lines)
+    assert "WIX_PUBLIC_KEY is not the key of the app that sent this" in lines[0]
+    assert "this machine's clock" in lines[1]
+    assert (before[0] + 2, before[1] + 1) == (webhook_count("none", "other_key"), webhook_count("none", "wrong_time"))
+    assert first is not None
+    assert last is not None
+    assert (Refusal.OTHER_KEY, Refusal.WRONG_TIME) == (first.refusal, last.refusal)
+
+
+async def test_another_key_after_a_verified_webhook(
+    running: RunningServer, capsys: pytest.CaptureFixture[str], sign: Sign
+) -> None:
+    """Once a webhook was verified the key is right: one with another signature comes from another app, or from nobody of Wix."""
+    assert 200 == (await post(running, sign("order_confirmed"))).status_code
+
+    assert 401 == (await post(running, sign("order_confirmed")[:-20] + b"A" * 20)).status_code
+
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "webhook_refused" in line]
+    assert "so WIX_PUBLIC_KEY is right" in line
+
+
+async def test_refused_webhook_while_redis_is_frozen(
+    start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+) -> None:
+    """A webhook that is refused is answered before Wix gives up, also where Redis does not take the note for `doctor`."""
+    server = redis_server()
+    running = await start_server(redis_url=server.url, wix_public_key=public_key)
+    await post(running, b"nonsense")
+    server.freeze()
+    began = time.monotonic()
+
+    response = await post(running, sign("order_confirmed")[:-20] + b"A" * 20)
+    seconds = time.monotonic() - began
+    server.thaw()
+
+    assert 401 == response.status_code
+    assert 1.25 > seconds
+
+
 async def test_white_space_around_the_token(running: RunningServer, sign: Sign) -> None:
     """A line break after the token does no harm."""
     assert 200 == (await post(running, b"\n" + sign("order_confirmed") + b"\r\n")).status_code
 
 
-async def test_without_public_key_every_webhook_is_401(start_server: StartServer, sign: Sign) -> None:
-    """Without WIX_PUBLIC_KEY nothing can be verified, so every webhook is 401."""
+async def test_without_public_key_every_webhook_is_401(
+    start_server: StartServer, sign: Sign, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without WIX_PUBLIC_KEY nothing can be verified, so every webhook is 401, and the log says once a minute what is missing."""
     running = await start_server()
 
-    assert 401 == (await post(running, sign("order_confirmed"))).status_code
+    for _ in range(2):
+        assert 401 == (await post(running, sign("order_confirmed"))).status_code
+
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "webhook_refused" in line]
+    assert "set WIX_PUBLIC_KEY" in line
 
 
 async def test_malformed_webhook_is_200(running: RunningServer, sign: Sign) -> None:
@@ -278,20 +348,45 @@ async def test_webhook_of_an_unknown_type(running: RunningServer, redis: Redis, 
     assert 0.0 == webhook_count("wix.stores.v1.product_changed", "ignored")
 
 
-async def test_webhook_of_an_unknown_site(running: RunningServer, redis: Redis, sign: Sign) -> None:
-    """Law 9: An order of a site that is not known is 200 and leaves no key."""
+async def test_webhook_of_an_unknown_site(
+    running: RunningServer, redis: Redis, sign: Sign, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Law 9: An order of a site that is not known is 200 and leaves no key; the log has its id with the cure, once."""
     before = webhook_count(ORDER, "unknown_site"), set(await redis.keys())
 
     response = await post(running, sign("order_confirmed", site=UNKNOWN_SITE))
+    await post(running, sign("order_confirmed", site=UNKNOWN_SITE))
 
     assert 200 == response.status_code
-    assert (before[0] + 1, before[1]) == (webhook_count(ORDER, "unknown_site"), set(await redis.keys()))
+    assert (before[0] + 2, before[1]) == (webhook_count(ORDER, "unknown_site"), set(await redis.keys()))
+    [line] = [one for one in capsys.readouterr().out.splitlines() if "webhook_of_unknown_site" in one]
+    assert UNKNOWN_SITE in line
+    assert "WIX_SITES" in line
+
+
+async def test_first_webhook_of_a_site_is_logged(
+    running: RunningServer, sign: Sign, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first webhook of each known site is a line in the log, and no other one is."""
+    for name, site in (
+        ("order_confirmed", UNKNOWN_SITE),
+        *[("order_confirmed", SITE)] * 2,
+        ("ticket_definition_updated", SITE),
+    ):
+        await post(running, sign(name, site=site))
+    await post(running, sign("app_installed", site=UNKNOWN_SITE))
+    await post(running, sign("order_confirmed", site=UNKNOWN_SITE))
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if "first_webhook" in line]
+    assert [SITE, UNKNOWN_SITE] == [site for line in lines for site in (SITE, UNKNOWN_SITE) if f"site={site}" in line]
+    assert all(f"type={ORDER}" in line for line in lines)
 
 
 async def test_app_installed_and_removed(running: RunningServer, redis: Redis, sign: Sign) -> None:
     """A site that installs the app becomes known, and all its tickets are read; one that removes it is forgotten."""
     installed = await post(running, sign("app_installed", site=UNKNOWN_SITE))
     known = await running.web.schedule.sites()
+    assert "installed" == await redis.hget(key(UNKNOWN_SITE, "site"), "origin")
     wanted = await due_tickets(redis, UNKNOWN_SITE)
     removed = await post(running, sign("app_removed", site=UNKNOWN_SITE))
 

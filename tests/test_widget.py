@@ -1,5 +1,9 @@
 """The widget as an element of a real page, in a real browser: how it is loaded, placed, styled and listened to."""
 
+import zlib
+from typing import Literal
+
+import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.rig.fake_reader import FakeReader, definition
@@ -90,6 +94,33 @@ async def test_embed_page(start_server: StartServer, reads: FakeReader, page: Pa
     await page.goto(f"{running.url}/embed?ticket={TICKET}")
     await shows(page, "Only 3 left at this price.")
     assert [] == [one for one in console_errors if "favicon" not in one and "404" not in one]
+
+
+@pytest.mark.parametrize("preferred", ["light", "dark"])
+async def test_embed_page_is_transparent(
+    start_server: StartServer, site: HostSite, page: Page, preferred: Literal["light", "dark"]
+) -> None:
+    """In an iframe the page that embeds it shows through, whichever colours the visitor prefers."""
+    running = await start_server()
+    await page.emulate_media(color_scheme=preferred)
+    frame = f'<iframe src="{running.url}/embed?ticket={TICKET}" style="border:0;width:200px;height:200px"></iframe>'
+    await page.goto(site.put("/", f'<body style="margin:0;background:rgb(255,0,255)">{frame}</body>'))
+    await page.frame_locator("iframe").locator("ticket-counter").wait_for(state="attached")
+
+    shot = await page.screenshot(clip={"x": 150, "y": 150, "width": 1, "height": 1})
+
+    assert (255, 0, 255) == only_pixel(shot)
+
+
+def only_pixel(png: bytes) -> tuple[int, ...]:
+    """The colour of a PNG of one pixel (PNG, section 5.3: chunks; section 9: the filter's byte comes first)."""
+    at, data = 8, b""
+    while at < len(png):
+        length = int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] == b"IDAT":
+            data += png[at + 8 : at + 8 + length]
+        at += 12 + length
+    return tuple(zlib.decompress(data)[1:4])
 
 
 async def test_page_without_scripts(site: HostSite, browser: Browser) -> None:

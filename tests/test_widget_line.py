@@ -7,10 +7,11 @@ from playwright.async_api import Page
 
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.host_site import LOADED, SCRIPT, TAG, HostSite, counter, shows, text, warnings_of
-from tests.rig.server import OTHER, TICKET, StartServer, until
+from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
 START, STARTED = "2030-01-01T12:00:00Z", "2030-01-01T12:00:20Z"
 THIRD = "33333333-aaaa-4aaa-8aaa-000000000003"
+SECOND = "5f0e4d3c-9999-4111-8111-00000000b009"
 
 HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
@@ -105,6 +106,28 @@ async def test_planned_restart_of_the_server(
     await reads.read(definition(TICKET, 2))
 
     await shows(page, "Only 2 left at this price.")
+
+
+async def test_page_with_tickets_of_two_sites(
+    start_server: StartServer, reads: FakeReader, redis_url: str, site: HostSite, page: Page
+) -> None:
+    """Tickets of two sites on one page need `site`, which the console says; with it each shows its number."""
+    running = await start_server(wix_sites=f"{SITE},{SECOND}")
+    other = FakeReader(redis_url, SECOND)
+    await reads.read(definition(TICKET, 3))
+    await other.read(definition(OTHER, 4))
+    await other.aclose()
+    warnings = warnings_of(page)
+    script = f'<script src="{running.url}{SCRIPT}"></script>'
+    tags = '<ticket-counter ticket="{}" {}></ticket-counter><ticket-counter ticket="{}" {}></ticket-counter>'
+
+    # The elements of a page that loads in parts are requested in parts first: here they are there before the script.
+    await page.goto(site.put("/", tags.format(TICKET, "", OTHER, "") + script))
+    await until(lambda: [one for one in warnings if "4500 these tickets are of 2 sites" in one])
+
+    await page.goto(site.put("/named", tags.format(TICKET, f'site="{SITE}"', OTHER, f'site="{SECOND}"') + script))
+    await shows(page, "Only 3 left at this price.")
+    await shows(page, "Only 4 left at this price.", 1)
 
 
 @pytest.mark.parametrize(

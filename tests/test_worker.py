@@ -65,6 +65,22 @@ async def test_reads_without_the_list_of_sites(redis_server: Servers, wix: WixRi
         assert await until(lambda: reads_all(worker, wix))
 
 
+async def test_wrong_site_is_cured_by_correcting_it(redis_url: str, wix: WixRig) -> None:
+    """A wrong id in WIX_SITES is forgotten once a worker runs without it, and the right site is read as before."""
+    async with working(redis_url, wix, wix_sites=f"{SITE},{INSTALLED}") as wrong:
+        assert {SITE, INSTALLED} == await wrong.sites.schedule.sites()
+
+    async with working(redis_url, wix) as worker:
+        assert await until(lambda: reads_all(worker, wix))
+
+        async def forgotten() -> bool:
+            return {SITE} == await worker.sites.schedule.sites()
+
+        await until(forgotten)
+        assert {SITE} == worker.sites.known
+        assert await worker.sites.schedule.was_removed(SiteId(INSTALLED))
+
+
 async def test_takes_on_sites_that_installed_the_app(redis_url: str, wix: WixRig) -> None:
     """Sites that are known to Redis are taken on under this worker's rules, with those of the settings."""
     async with working(redis_url, wix) as first:
@@ -181,4 +197,84 @@ async def test_counter_runs_whatever_is_wrong_with_the_file(  # noqa: PLR0917 - 
             assert worker.syncer is None
 
     [line] = [one for one in lines if one["event"] == "sync_not_started"]
+    assert says in line["error"]
+
+
+# -- notify --
+
+NOTIFY = """
+format = 1
+[tools.readers]
+kind = "csv"
+file = "readers.csv"
+[events.spring-gala]
+tool = "readers"
+"""
+NOTIFY_SETTINGS = {
+    "notify_keys": "n" * 43,
+    "notify_smtp_url": "smtp+plain://127.0.0.1:2525",
+    "notify_from": "news@example.org",
+    "notify_sender_name": "Example Hall",
+    "notify_postal_address": "1 Example Street, Exampleton",
+    "public_url": "https://tickets.example.org",
+}
+
+
+async def test_subscribers_are_told_where_the_file_names_an_event(redis_url: str, wix: WixRig, tmp_path: Path) -> None:
+    """A worker notifies where notify.toml names an event, and nothing of notify is there without one."""
+    path = tmp_path / "notify.toml"
+    path.write_text(NOTIFY)
+    (tmp_path / "readers.csv").write_text("email\n")
+    async with working(redis_url, wix, notify_file=path, **NOTIFY_SETTINGS) as worker:
+        assert worker.notifier
+        assert ["spring-gala"] == list(worker.notifier.config.events)
+    path.write_text("format = 1\n")
+    without: tuple[dict[str, Any], ...] = ({}, {"notify_file": None}, {"notify_file": path})
+    for given in without:
+        async with working(redis_url, wix, **given) as worker:
+            assert worker.notifier is None
+
+
+async def test_counter_runs_whatever_a_template_does(
+    redis_url: str, wix: WixRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template that loops for ever delays the counter's worker for the time limit, and no longer."""
+    monkeypatch.setattr("server.notify.message.template_check.WITHIN", 2.0)
+    (tmp_path / "ours").mkdir()
+    template = tmp_path / "ours" / "sale_started.txt.j2"
+    template.write_text("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+    path = tmp_path / "notify.toml"
+    path.write_text(NOTIFY.replace("format = 1\n", 'format = 1\ntemplates = "ours"\n'))
+    (tmp_path / "readers.csv").write_text("email\n")
+    with capture_logs() as lines:
+        async with working(redis_url, wix, notify_file=path, **NOTIFY_SETTINGS) as worker:
+            assert worker.notifier is None
+
+    assert [f"{template}: it takes too long: all templates together have 2 s"] == [
+        one["error"] for one in lines if one["event"] == "notify_not_started"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "says"),
+    [
+        (NOTIFY.replace("kind", "knd"), {}, "kind"),
+        (NOTIFY, {"track": "watched"}, "set TRACK=all"),
+        (NOTIFY, {"notify_postal_address": None}, "NOTIFY_POSTAL_ADDRESS"),
+        (NOTIFY, {"notify_keys": None}, "NOTIFY_KEYS"),
+        (None, {}, "does not exist"),
+    ],
+)
+async def test_counter_runs_whatever_is_wrong_with_notify(  # noqa: PLR0917 - fixtures
+    redis_url: str, wix: WixRig, tmp_path: Path, text: str | None, given: dict[str, Any], says: str
+) -> None:
+    """A fault of notify.toml, or a missing setting, is logged with what to do, and the counter's worker runs without notify."""
+    path = tmp_path / "notify.toml"
+    if text is not None:
+        path.write_text(text)
+    with capture_logs() as lines:
+        async with working(redis_url, wix, notify_file=path, **{**NOTIFY_SETTINGS, **given}) as worker:
+            assert worker.notifier is None
+
+    [line] = [one for one in lines if one["event"] == "notify_not_started"]
     assert says in line["error"]

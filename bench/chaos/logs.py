@@ -26,6 +26,8 @@ WIX_FAULTS = frozenset({"wix_fault"})
 STOPPED = REDIS_UNAVAILABLE | WIX_FAULTS
 """Events of a process that was stopped (SIGSTOP): when it continues, all its time-outs have expired."""
 NO_PERMISSION = frozenset({"events_forbidden"})
+LOST_SIGHT = frozenset({"counters_withdrawn", "worker_lost"})
+"""Events that any fault may have for a consequence, in every web process."""
 NO_WEBHOOKS = frozenset({"webhooks_silent"})
 
 MACHINE = re.compile(r"WARNING Memory overcommit|vm\.overcommit|Transparent Huge Pages|TCP backlog setting|kernel has")
@@ -77,7 +79,8 @@ def _explained(line: Line, faults: Sequence[FaultRecord], offset: float) -> bool
         return False
     at = line.at - offset
     return any(
-        fault.begin - 1.0 <= at <= fault.end + GRACE_PERIOD and line.event in explains(fault).get(line.part, ())
+        fault.begin - 1.0 <= at <= fault.end + GRACE_PERIOD
+        and (line.event in LOST_SIGHT or line.event in explains(fault).get(line.part, ()))
         for fault in faults
     )
 

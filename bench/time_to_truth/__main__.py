@@ -13,12 +13,12 @@ from collections import defaultdict
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvloop
 
-from bench.report import BEGIN, END, PAGE
+from bench.report import replace_part
 from bench.results import machine
 from bench.servers import ROOT
 from bench.time_to_truth.checkout import UnknownRevision, checkout, commit_of
@@ -29,7 +29,7 @@ from bench.viewers import VIEWER_CORE
 NEW = "this code"
 BARS = {4.0: {"median, ms": 200, "p99, ms": 500}, 2.0: {"median, ms": 60}}
 """By orders a second, the most milliseconds of a figure: with tickets on sale by default, and orders at random times."""
-PLACE = BEGIN.format("time_to_truth")
+PART = "time_to_truth"
 
 
 def main(
@@ -62,7 +62,8 @@ def main(
 ) -> None:
     """Measure how long an order takes to the last viewer of its ticket."""
     if report is not None:
-        _write(json.loads(report.read_text()))
+        found_before = json.loads(report.read_text())
+        replace_part(PART, f"{table(found_before['rows'])}\n\n{found_before['about']}.")
         return
     os.sched_setaffinity(0, {VIEWER_CORE})
     found: dict[tuple[float, str], list[Figures]] = defaultdict(list)
@@ -104,14 +105,6 @@ def _missed(found: dict[str, str | float]) -> list[str]:
         for name, bar in BARS.get(rate, {}).items()
         if float(found[name]) > bar
     ]
-
-
-def _write(found: dict[str, Any]) -> None:
-    head, begins, tail = PAGE.read_text().partition(PLACE)
-    _, ends, after = tail.partition(END)
-    if not begins or not ends:
-        raise typer.BadParameter(f"{PAGE} has no place for the table: add the lines {PLACE} and {END}")
-    PAGE.write_text(f"{head}{PLACE}\n\n{table(found['rows'])}\n\n{found['about']}.\n\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,10 @@ def figures(wix: LocalWix, seen: Sequence[Seen], cpu: dict[str, float]) -> Figur
     viewers: dict[str, list[Seen]] = defaultdict(list)
     for one in seen:
         viewers[one.ticket].append(one)
-        if any(after > before for (_, before), (_, after) in pairwise(one.numbers)):
+        numbers = [number for _, number in one.numbers if number is not None]
+        if len(numbers) < len(one.numbers):
+            raise RuntimeError("a viewer has lost its number, though the ticket was on sale")
+        if any(after > before for before, after in pairwise(numbers)):
             raise RuntimeError("a viewer has seen a number rise, though tickets were only sold")
     delays, own = [], []
     for order in wix.orders:
@@ -47,7 +50,7 @@ def figures(wix: LocalWix, seen: Sequence[Seen], cpu: dict[str, float]) -> Figur
 def _moment(viewer: Seen, order: Order) -> float:
     """When this viewer had a number that includes the order."""
     for at, number in viewer.numbers:
-        if number <= order.left:
+        if number is not None and number <= order.left:
             return at
     raise RuntimeError(f"an order of {order.ticket} did not reach a viewer")
 

@@ -54,8 +54,8 @@ async def turn(root: Path, trade: Trade) -> Figures:
         wix.rig.knobs.turn(read_delay=trade.read_delay)
         port = free_port()
         settings = {**wix.settings, **unlimited_settings(redis, port), "PYTHONPATH": str(root)}
-        worker = await stack.enter_async_context(_part("worker", folder, settings, None))
-        web = await stack.enter_async_context(_part("web", folder, settings, port))
+        worker = await stack.enter_async_context(part("worker", folder, settings, None))
+        web = await stack.enter_async_context(part("web", folder, settings, port))
         viewers = await Viewers.start(
             f"http://127.0.0.1:{port}", wix.rig.site, trade.viewers, wix.tickets, folder / "viewers.log"
         )
@@ -73,7 +73,7 @@ async def _orders(wix: LocalWix, port: int, trade: Trade) -> None:
 
 
 @asynccontextmanager
-async def _part(name: str, folder: Path, settings: dict[str, str], port: int | None) -> AsyncIterator[int]:
+async def part(name: str, folder: Path, settings: dict[str, str], port: int | None) -> AsyncIterator[int]:
     """A process of the server; answers its id."""
     command = [sys.executable, "-m", "server.cli", name]
     process = await asyncio.to_thread(launch, name, folder, command, settings, port=port)

@@ -9,6 +9,7 @@ import json
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 from bench.servers import ROOT
@@ -22,10 +23,13 @@ READY_WITHIN = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one viewer has seen of its ticket: (time, number), in the order in which they came."""
+    """What one viewer has seen of its ticket from its first number on: (time, number), in the order in which they came.
+
+    None is a counter without a number.
+    """
 
     ticket: str
-    numbers: list[tuple[float, int]]
+    numbers: list[tuple[float, int | None]]
 
 
 class Viewers:
@@ -60,7 +64,11 @@ class Viewers:
         self._process.stdin.close()
         line = await self._process.stdout.readline()
         await self._process.wait()
-        return [Seen(ticket, [(at, number) for at, number in numbers]) for ticket, numbers in json.loads(line)]
+        # A viewer that came before the first read of its ticket had to wait for a number.
+        return [
+            Seen(ticket, list(dropwhile(lambda one: one[1] is None, ((at, number) for at, number in numbers))))
+            for ticket, numbers in json.loads(line)
+        ]
 
 
 async def _watch(url: str, site: str, number: int, tickets: list[str]) -> None:

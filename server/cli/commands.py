@@ -17,18 +17,37 @@ from typing import Annotated, Any
 import typer
 from dotenv import dotenv_values
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from server import logs, settings, supervisor, watch
 from server.child import tied_to_parent
-from server.cli import sync
-from server.cli.start import errors_as_lines, exit_with_error, load_settings, print_error, redis_url
+from server.cli import embed, sites, sync, tickets
+from server.cli.check import check
+from server.cli.doctor import doctor
+from server.cli.start import errors_as_lines, exit_with_error, load_settings, log_advice, print_error, redis_url
 from server.errors import NotStarted
 from server.model import TicketId
 from server.run import run_process
+from server.settings_table import table
 from server.wire import guid
+
+
+class Program(TyperGroup):
+    """All commands. Those of notify are imported when they are asked for: a process that serves needs nothing of them."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name."""
+        if cmd_name != "notify":
+            return super().get_command(ctx, cmd_name)
+        from server.cli import notify  # noqa: PLC0415
+
+        return get_command(notify.app)
+
 
 app = typer.Typer(
     name="ticket-counter",
+    cls=Program,
     help="A live, truthful ticket counter for Wix Events sites.\n\n"
     "Try `ticket-counter demo`: it needs no Wix account. Settings are environment variables: `ticket-counter settings` "
     "lists them.",
@@ -55,6 +74,7 @@ DEMO = {
     "origins": ("*",),
     "trusted_proxies": (),
     "sync_file": None,
+    "notify_file": None,
 }
 """Settings that the demo does not take from an environment that is set up for a real site."""
 
@@ -78,6 +98,7 @@ def options(
 def serve(host: Host = None, port: Port = None) -> None:
     """Run the whole server in one process. Without REDIS_URL it starts an embedded Valkey with its data in DATA_DIR."""
     found = load_settings(**_given(host=host, port=port))
+    log_advice(found)
     if found.web_processes > 1:
         logs.logger("run").warning("one_process", hint="`serve` is one process: WEB_PROCESSES is for `web`")
     _run(found, web=True, worker=True, embed=True)
@@ -96,6 +117,7 @@ def web(
     found = load_settings(**_given(host=host, port=port, web_processes=processes))
     if report is not None:
         raise typer.Exit(supervisor.run_child(found, report))
+    log_advice(found)
     if found.web_processes > 1:
         with errors_as_lines():
             status = supervisor.supervise(found, _listening)
@@ -106,7 +128,9 @@ def web(
 @app.command()
 def worker() -> None:
     """Run only the worker: it reads tickets from Wix. Needs REDIS_URL."""
-    _run(load_settings(), web=False, worker=True, embed=False)
+    found = load_settings()
+    log_advice(found)
+    _run(found, web=False, worker=True, embed=False)
 
 
 @app.command()
@@ -125,6 +149,8 @@ def demo(port: Port = None) -> None:
             console = Console()
             console.print("\n  Buy a ticket, and watch the number fall:\n")
             console.print(f"      {shop}\n", style="bold", highlight=False)
+            console.print("  In a second terminal, in this directory, all commands work on it, such as:\n")
+            console.print(f"      DATA_DIR={data} PORT={chosen} {_program()} tickets\n", highlight=False)
             console.print("  Ctrl+C ends it.\n")
 
         _run(found, web=True, worker=True, embed=True, ready=ready)
@@ -163,10 +189,17 @@ def watch_(
 @app.command(name="settings")
 def settings_() -> None:
     """Print all settings as a Markdown table. Each is an environment variable, or a line of a .env file."""
-    print(settings.table())  # noqa: T201 - this is what the command is for
+    print(table())  # noqa: T201 - this is what the command is for
 
 
+app.command()(tickets.tickets)
+app.command()(tickets.events)
+app.command()(embed.embed)
+app.add_typer(sites.app, name="sites")
+app.command()(check)
+app.command()(doctor)
 app.add_typer(sync.app, name="sync")
+app.add_typer(typer.Typer(), name="notify")  # only its name: see Program
 
 
 def main() -> None:
@@ -192,12 +225,20 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _run(found: settings.Settings, *, web: bool, worker: bool, embed: bool, ready: Any = None) -> None:
     with errors_as_lines():
-        status = run_process(found, web=web, worker=worker, embed=embed, ready=ready or _listening)
+        status = run_process(
+            found, web=web, worker=worker, embed=embed, ready=ready or _listening, summary=ready is None
+        )
     raise typer.Exit(status)
 
 
 def _listening(address: str) -> None:
     logs.logger("run").info("listening", address=address)
+
+
+def _program() -> str:
+    """This program as it was started: by its path, where it is not found by its name."""
+    started = sys.argv[0]
+    return started if os.path.basename(started) == "ticket-counter" and os.sep in started else "ticket-counter"  # noqa: PTH119
 
 
 def _free_port(port: int) -> int:

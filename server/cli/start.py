@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 import typer
 
 from server import logs, settings, valkey
+from server.cli import values
 from server.errors import NotStarted, TicketCounterError
+from server.settings_advice import all_advice
 
 INTERRUPTED = 130
 
@@ -22,15 +24,26 @@ def load_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
     *quiet*: only errors are logged, unless LOG_LEVEL is set: what the command prints says the rest.
     """
     with errors_as_lines():
-        found = settings.load(**given)
-        level = "ERROR" if quiet and "log_level" not in found.model_fields_set else found.log_level
-        logs.set_up(level, found.log_form)
-        return found
+        return read_settings(quiet, **given)
+
+
+def read_settings(quiet: bool = False, /, **given: Any) -> settings.Settings:
+    """As `load_settings`, but it raises NotStarted where a setting is wrong."""
+    found = settings.load(**given)
+    level = "ERROR" if quiet and "log_level" not in found.model_fields_set else found.log_level
+    logs.set_up(level, found.log_form)
+    return found
+
+
+def log_advice(found: settings.Settings) -> None:
+    """Log a warning for each setting that is probably not what was meant, as a process that serves does at its start."""
+    for one in all_advice(found):
+        logs.logger("settings").warning(one.event, setting=one.setting, what=one.what, hint=f"{one.why}: {one.cure}")
 
 
 def redis_url(found: settings.Settings) -> str:
     """The URL of Redis: REDIS_URL, else that of a `serve` with the same DATA_DIR; raises NotStarted where there is neither."""
-    url = found.redis() if found.redis_url else valkey.url_of(found.data_dir)
+    url = redis_url_or_none(found)
     if url is None:
         raise NotStarted(
             f"no `ticket-counter serve` runs with DATA_DIR={found.data_dir.absolute()}, and REDIS_URL is not set: "
@@ -39,13 +52,18 @@ def redis_url(found: settings.Settings) -> str:
     return url
 
 
+def redis_url_or_none(found: settings.Settings) -> str | None:
+    """The URL of Redis: REDIS_URL, else that of a `serve` with the same DATA_DIR; None where there is neither."""
+    return found.redis() if found.redis_url else valkey.url_of(found.data_dir)
+
+
 @contextlib.contextmanager
 def errors_as_lines() -> Iterator[None]:
-    """End the program with one line and status 2 where an error of ours is raised."""
+    """End the program with one line and status 2 where an error of ours is raised; its cure, where it has one, is a line below."""
     try:
         yield
     except TicketCounterError as error:
-        exit_with_error(str(error))
+        exit_with_error(f"{error}\n  {error.hint}" if error.hint else str(error))
 
 
 @contextlib.contextmanager
@@ -65,5 +83,6 @@ def exit_with_error(text: str) -> NoReturn:
 
 
 def print_error(text: str) -> None:
-    """Print a line on standard error, after the program's name."""
-    print(f"ticket-counter: {text}", file=sys.stderr)  # noqa: T201 - the line that says what to do
+    """Print a line on standard error, after the program's name; what others wrote in it cannot control the terminal."""
+    shown = "\n".join(map(values.printable, text.split("\n")))
+    print(f"ticket-counter: {shown}", file=sys.stderr)  # noqa: T201 - the line that says what to do

@@ -18,6 +18,7 @@ from server import metrics
 from server.http.idle import Idle
 from server.http.upgrade import hand_over, is_websocket
 from server.live.handshake import BODY, parse_packet, refusal
+from server.live.host import has_host
 from server.live.websocket import PATH, STUCK, CounterProtocol
 
 LONGEST_HEAD = 16 * 1024
@@ -94,7 +95,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Give the parser no more than a head may have, see how far it came, then give it more."""
         if not self._initialized:
             # Most connections are viewers, and to initialize uvicorn's class costs more than all else of admitting one.
-            if len(data) < self.longest_head and (opening := parse_packet(data, (PATH, self.config.root_path + PATH))):
+            paths = (PATH, self.config.root_path + PATH) if self.config.ws_protocol_class else ()
+            if len(data) < self.longest_head and (opening := parse_packet(data, paths)):
                 self._idle.remove(self)
                 self._hand_over().answer(opening)
                 return
@@ -170,6 +172,9 @@ class HttpProtocol(HttpToolsProtocol):
         """The head is complete. A body has the same time as a head, even if its route answers without reading it."""
         self._in_head, self._in_body, self._overhead = False, True, 0
         self._idle.remove(self)
+        if not has_host(self.headers, self.parser.get_http_version()):
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            raise StopParsing
         upgrades, has_body = self.parser.should_upgrade(), any(name in BODY for name, _ in self.headers)
         if has_body and not upgrades:
             self._idle.add_incomplete(self, self.head_within)
@@ -183,7 +188,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         """Overrides uvicorn's rule, which reads only the last line of each header."""
-        return is_websocket(self.headers, self.parser.get_http_version())
+        return self.config.ws_protocol_class is not None and is_websocket(self.headers, self.parser.get_http_version())
 
     def on_body(self, body: bytes) -> None:
         """These bytes are limited by the routes, not here."""
@@ -236,8 +241,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._end(HTTPStatus.REQUEST_TIMEOUT)
 
     def evict(self) -> None:
-        """End the connection: there are too many idle ones, and this is the oldest."""
-        metrics.refused.labels("outnumbered").inc()
+        """End the connection: there are too many idle ones, and this is the oldest. In keep-alive nobody is refused by it."""
+        busy = self._in_head or self._in_body or self._response_due or self._stuck_timer or self.transport.is_closing()
+        if self.cycle is None or busy:
+            metrics.refused.labels("outnumbered").inc()
         self._end(HTTPStatus.SERVICE_UNAVAILABLE)
 
     # -- helpers --

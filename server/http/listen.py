@@ -16,14 +16,16 @@ BACKLOG = 2048
 """Connections that the kernel queues until they are accepted."""
 
 
-def listen(settings: Settings, *, shared: bool = False) -> socket.socket:
+def listen(settings: Settings, *, shared: bool = False, port: int | None = None) -> socket.socket:
     """A listening socket: connections that it accepts are dropped by the kernel when their reader is dead.
 
-    If *shared*, the kernel spreads connections over all sockets of this user that listen there and are shared too.
+    If *shared*, the kernel spreads connections over all sockets of this user that listen there and are shared too. *port* is that
+    of a worker; None = the port of the web part.
     """
+    name, port = ("PORT", settings.port) if port is None else ("WORKER_PORT", port)
     try:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         both = settings.host == "::" and socket.has_dualstack_ipv6()
         listening = socket.create_server(
@@ -31,9 +33,7 @@ def listen(settings: Settings, *, shared: bool = False) -> socket.socket:
         )
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # create_server repeats the address there
-        raise NotStarted(
-            f"cannot listen on {settings.host}, port {settings.port} ({reason}): change HOST or PORT"
-        ) from None
+        raise NotStarted(f"cannot listen on {settings.host}, port {port} ({reason}): change HOST or {name}") from None
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK * 1000))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -65,8 +65,29 @@ def http_server(app: ASGIApp, descriptors: Descriptors, settings: Settings) -> S
             headers=list(HEADERS),
             root_path=settings.root_path,
             proxy_headers=False,  # live/admission.py reads them, alike for HTTP and WebSocket
+            timeout_keep_alive=settings.keep_alive,
             timeout_graceful_shutdown=5,
             backlog=BACKLOG,
         ),
         Idle(first_reserved=descriptors.first_reserved),
+    )
+
+
+def worker_server(app: ASGIApp) -> Server:
+    """A server for the health and metrics of a worker: it has no viewers, so no request becomes a WebSocket."""
+    return Server(
+        uvicorn.Config(
+            app,
+            ws="none",
+            http=HttpProtocol,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            headers=list(HEADERS),
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+            backlog=BACKLOG,
+        ),
+        Idle(first_reserved=Descriptors.of_this_process().first_reserved),
     )

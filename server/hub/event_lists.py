@@ -7,8 +7,9 @@ a hint to read.
 
 from collections.abc import Sequence
 
+from server.chunks import chunks
 from server.errors import EventNotListed, UnknownEvent
-from server.hub.hub import Hub, chunks
+from server.hub.hub import Hub
 from server.hub.topics import EventTopic, TopicState
 from server.model import SiteId
 from server.store.schedule import READ_AT_ONCE

@@ -14,11 +14,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from server import logs, metrics, wire
+from server.chunks import chunks
 from server.errors import RedisUnavailable
 from server.hub.by_site import RETRY, BySite
 from server.hub.disallowed import Disallowed
 from server.hub.event_lists import EventLists
-from server.hub.hub import Hub, chunks
+from server.hub.hub import Hub
 from server.hub.other_rules import OtherRules
 from server.hub.rereads import Rereads
 from server.hub.site_status import SiteStatus
@@ -259,6 +260,7 @@ class Feed:
             for topic in list(self.hub.topics.values()):
                 self.hub.update(topic)
             self.hub.close_idle()
+            self.hub.withdrawals.tell()
             metrics.topics.set(len(self.hub.topics))
 
     def _closed(self, topic: Topic) -> None:

@@ -14,12 +14,14 @@ from socket import SocketType
 from typing import TypeVar
 
 from server import metrics, wire
+from server.chunks import chunks
 from server.counter import Rules
 from server.errors import Refused
 from server.hub.flush import Flush
 from server.hub.heartbeat import BEAT_EVERY, Heartbeat
 from server.hub.topics import Audience, EventTopic, TicketTopic, Topic, TopicState, Viewer, Wanted
 from server.hub.unconfirmed import Unconfirmed
+from server.hub.withdrawals import Withdrawals
 from server.model import EventName, SiteId, TicketId
 from server.store.keys import Keys
 from server.wire import Close
@@ -33,7 +35,6 @@ OPENING = 2.0
 MAX_AUDIENCE = 1000
 """Viewers of an audience: writing to them takes some 5 ms."""
 
-_T = TypeVar("_T")
 _Topic = TypeVar("_Topic", bound=Topic)
 
 
@@ -66,6 +67,7 @@ class Hub:
         self._unconfirmed_linger = unconfirmed_linger
         self._max_audience = max_audience
         self.flush = Flush(max_audience)
+        self.withdrawals = Withdrawals()
 
     # -- for viewers --
 
@@ -137,6 +139,8 @@ class Hub:
             return
         if verified and not topic.verified:
             metrics.withdrawn.inc()
+            if isinstance(topic, TicketTopic):
+                self.withdrawals.add(topic)
         self.flush.changed(topic)
 
     def refuse(self, topic: EventTopic, refusal: Refused) -> None:
@@ -272,8 +276,3 @@ class Hub:
         self.unconfirmed.discard(topic)
         self.flush.discard(topic)
         self.closed(topic)
-
-
-def chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    """Cut a sequence into pieces of this size, the last one shorter."""
-    return (items[start : start + size] for start in range(0, len(items), size))

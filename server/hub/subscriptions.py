@@ -14,11 +14,17 @@ from server import logs, metrics
 from server.errors import RedisUnavailable
 from server.hub.hub import Hub
 from server.hub.topics import Topic
+from server.logs import OutageLog
 from server.redis.client import RedisClient
 from server.redis.listener import PROBE_EVERY, PROBE_TIMEOUT, Listener
 
 RETRY = 0.5
 """Seconds between two attempts to open a link; one that had worked is replaced at once."""
+
+HINT = (
+    "messages of Redis do not arrive, so numbers change with the next look, every 5 s, as long as Redis answers that, and are withdrawn "
+    "after MAX_STALE: see whether Redis runs where REDIS_URL says; the link is opened again by itself"
+)
 
 log = logs.logger("subscriptions")
 
@@ -52,6 +58,7 @@ class Subscriptions:
         self._closed: set[str] = set()
         self._changed = asyncio.Event()
         self._probe_now = asyncio.Event()
+        self._outage = OutageLog(log, "listener_lost", "listener_back")
 
     @property
     def healthy(self) -> bool:
@@ -104,7 +111,7 @@ class Subscriptions:
                         # Before it is closed: nothing more is sent on it.
                         self._listener = None
             except RedisUnavailable as error:
-                log.warning("listener_lost", error=str(error))
+                self._outage.fault(error=str(error), hint=HINT)
             await asyncio.sleep(began + RETRY - self.hub.now())
 
     async def _receive(self, listener: Listener) -> None:
@@ -119,7 +126,9 @@ class Subscriptions:
             await listener.subscribe(*topics)
         while True:
             received = await listener.receive(PROBE_EVERY)
-            self._last_probe = max(self._last_probe, listener.last_probe)
+            if listener.last_probe > self._last_probe:
+                self._last_probe = listener.last_probe
+                self._outage.works()
             if received is None or (topic := self.hub.topics.get(received.channel)) is None:
                 continue
             if received.text is None:

@@ -1,33 +1,36 @@
 """Which requests get counters: allowed origins, known sites, a client's address, and limits on open connections.
 
 In: header values and a query string, as any client may send them. Out: the site and what to watch of it, with the connection
-counted, or Refused. One Admission per process; the HTTP routes and the WebSocket class use the same one.
+counted, or Refused. One Admission per process; the HTTP routes and the WebSocket class use the same one. A request that names no site,
+where several are known, is Undecided until its site is looked up (hub/site_lookup.py).
 """
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from server import metrics
+from server import logs, metrics
 from server.errors import (
     BadRequest,
     EventNotListed,
     NoSiteYet,
     OriginNotAllowed,
     Refused,
+    SiteNotFound,
     TooManyConnections,
     TooManyUnconfirmed,
     UnknownEvent,
     UnknownSite,
+    UnknownTicket,
 )  # fmt: skip
 from server.hub.hub import Hub
+from server.hub.site_lookup import SiteLookup
 from server.hub.topics import Wanted
+from server.live.client_address import WARN_EVERY, ClientAddresses, private
 from server.model import SiteId
 from server.query import Query, parse
 from server.wire import Close
@@ -38,13 +41,13 @@ MAX_CONNECTIONS_PER_ADDRESS = 100
 
 FULL = "full: come back in a while"
 
-MAPPED = 96
-"""Bits before an IPv4 address that is written as IPv6 (RFC 4291, section 2.5.5.2)."""
-
 ANSWERS: Mapping[type[Refused], tuple[HTTPStatus, Close]] = {
     BadRequest: (HTTPStatus.BAD_REQUEST, Close.BAD_REQUEST),
     OriginNotAllowed: (HTTPStatus.FORBIDDEN, Close.ORIGIN),
     UnknownSite: (HTTPStatus.NOT_FOUND, Close.BAD_REQUEST),
+    # A ticket that is new, or that Redis lost, has not been read yet.
+    UnknownTicket: (HTTPStatus.NOT_FOUND, Close.FULL),
+    SiteNotFound: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
     UnknownEvent: (HTTPStatus.NOT_FOUND, Close.BAD_REQUEST),
     EventNotListed: (HTTPStatus.NOT_FOUND, Close.FULL),
     NoSiteYet: (HTTPStatus.SERVICE_UNAVAILABLE, Close.FULL),
@@ -62,12 +65,11 @@ class Admitted(NamedTuple):
     address: str
 
 
-class KnownSites(Protocol):
-    """What admission needs of store/sites.py."""
+class Undecided(NamedTuple):
+    """A request whose connection is counted for this address, and whose site has to be looked up."""
 
-    @property
-    def known(self) -> AbstractSet[SiteId]:
-        """The sites that exist."""
+    query: Query
+    address: str
 
 
 class Admission:
@@ -79,7 +81,7 @@ class Admission:
 
     def __init__(
         self,
-        sites: KnownSites,
+        sites: SiteLookup,
         origins: Sequence[str] = (),
         proxies: Sequence[str] = (),
         *,
@@ -92,27 +94,36 @@ class Admission:
         self._all_origins = not origins or "*" in origins
         self._exact = {origin.lower().rstrip("/") for origin in origins if "*" not in origin}
         self._wildcards = tuple(_wildcard(origin) for origin in origins if "*." in origin)
-        self._proxies = tuple(map(_network, proxies))
+        self._addresses = ClientAddresses(proxies)
+        self._address_full = logs.RepeatedWarning(logs.logger("admission"), "address_full", WARN_EVERY)
         self._max_connections = max_connections
         self._max_connections_per_address = max_connections_per_address
         self._descriptors = descriptors
         self._per_address: Counter[str] = Counter()
         self._count = 0
 
-    def admit(self, hub: Hub, origin: str | None, query: str, address: str) -> Admitted:
+    def admit(self, hub: Hub, origin: str | None, query: str, address: str) -> Admitted | Undecided:
         """Check a request and count its connection, until `leave`. Raises Refused, which the metrics count by reason."""
-        try:
+        with _counted():
             if not self.allows(origin):
                 raise OriginNotAllowed("this origin is not in ORIGINS")
-            if not self.open:
-                raise TooManyConnections("restarting: come back in a while", reason="closing")
-            site, wanted = resolve(parse(query), self._sites.known)
-            hub.admit(site, wanted, address)
+            self._check_open()
+            asked = parse(query)
+            site = self._sites.resolve(asked)
+            if site is not None:
+                hub.admit(site, asked.wanted, address)
             self._enter(address)
-        except Refused as refused:
-            metrics.refused.labels(refused.reason).inc()
-            raise
-        return Admitted(site, wanted, address)
+        return Undecided(asked, address) if site is None else Admitted(site, asked.wanted, address)
+
+    async def look_up(self, hub: Hub, undecided: Undecided) -> Admitted:
+        """Look the site of a request up. Raises Refused, as `admit`; the connection stays counted until `leave` in any case."""
+        query, address = undecided
+        with _counted():
+            site = await self._sites.find(query, address)
+            # It may have begun to close meanwhile.
+            self._check_open()
+            hub.admit(site, query.wanted, address)
+        return Admitted(site, query.wanted, address)
 
     def leave(self, address: str) -> None:
         """Stop counting a connection that was admitted."""
@@ -156,12 +167,12 @@ class Admission:
         return " ".join([*sorted(self._exact - {"null"}), *tails]) or "'none'"
 
     def address(self, peer: str, forwarded_for: str | None) -> str:
-        """The client's address: the right-most hop that no trusted proxy added; IPv6 counts by its /64."""
-        address = peer
-        hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
-        while hops and self._trusted(address):
-            address = hops.pop()
-        return _prefix(address)
+        """The address that a connection is counted for (client_address.py)."""
+        return self._addresses.address(peer, forwarded_for)
+
+    def _check_open(self) -> None:
+        if not self.open:
+            raise TooManyConnections("restarting: come back in a while", reason="closing")
 
     def _enter(self, address: str) -> None:
         if self.out_of_descriptors:
@@ -169,63 +180,32 @@ class Admission:
         if self._count >= self._max_connections:
             raise TooManyConnections(FULL, reason="full")
         if self._per_address[address] >= self._max_connections_per_address:
+            self._warn_full(private(address))
             raise TooManyConnections(FULL, reason="address")
         self._count += 1
         self._per_address[address] += 1
 
-    def _trusted(self, address: str) -> bool:
-        found = _ip(address)
-        return found is not None and any(found in network for network in self._proxies)
+    def _warn_full(self, proxy: str | None) -> None:
+        """Tell that one address has all its connections: most often that of a proxy, which names no visitors."""
+        self._address_full.warn(
+            "address",
+            **({"address": proxy} if proxy else {}),
+            hint=f"an address has MAX_CONNECTIONS_PER_ADDRESS={self._max_connections_per_address} viewers, and others there are turned "
+            "away: if it is your proxy, let it send X-Forwarded-For and add it to TRUSTED_PROXIES; if it is a place with many "
+            "visitors, raise MAX_CONNECTIONS_PER_ADDRESS",
+        )
 
 
-def resolve(query: Query, sites: AbstractSet[SiteId]) -> tuple[SiteId, Wanted]:
-    """The site of a request, and the tickets or the event; the site may be left out while only one is known.
-
-    Raises BadRequest, or UnknownSite, which leaves no trace in Redis, or NoSiteYet.
-    """
-    if not sites:
-        raise NoSiteYet("no site is known here yet: come back in a while")
-    wanted: Wanted = query.event or query.tickets
-    if query.site is None:
-        if len(sites) != 1:
-            raise BadRequest("site", f"{len(sites)} sites are known here: add &site=<app instance id>")
-        return next(iter(sites)), wanted
-    if query.site not in sites:
-        raise UnknownSite(f"site {query.site} is not known here")
-    return query.site, wanted
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Count a refusal by its reason."""
+    try:
+        yield
+    except Refused as refused:
+        metrics.refused.labels(refused.reason).inc()
+        raise
 
 
 def _wildcard(origin: str) -> tuple[str, str, int | None]:
     parts = urlsplit(origin.lower().replace("*.", "wildcard.", 1))
     return parts.scheme, (parts.hostname or "").removeprefix("wildcard"), parts.port
-
-
-def _ip(address: str) -> IPv4Address | IPv6Address | None:
-    """Read an address as a header has it: perhaps with a port, perhaps IPv4 written as IPv6."""
-    if address.startswith("["):
-        address = address[1:].partition("]")[0]
-    elif "." in address:
-        # 192.0.2.1:443, but not ::ffff:192.0.2.1
-        host, _, port = address.rpartition(":")
-        address = host if port.isdecimal() else address
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    """Read a network for comparison with addresses: IPv4 written as IPv6 is IPv4."""
-    found = ip_network(text, strict=False)
-    if isinstance(found, IPv6Network) and (mapped := found.network_address.ipv4_mapped) and found.prefixlen >= MAPPED:
-        return IPv4Network((mapped, found.prefixlen - MAPPED))
-    return found
-
-
-@lru_cache(maxsize=4096)  # behind a proxy all peers are one; without it the same addresses come again
-def _prefix(address: str) -> str:
-    found = _ip(address)
-    if isinstance(found, IPv6Address):
-        return str(IPv6Network((found.packed, 64), strict=False))
-    return str(found or "unknown")

@@ -27,7 +27,7 @@ async def counters(request: Request) -> Response:
     if _accepts_stream(request.headers.get("accept", "")):
         return await stream(request)
     # A poll may wait, and keeps topics open: without a limit, polls could fill the hub.
-    admitted = responses.admit(request)
+    admitted = await responses.admit(request)
     if isinstance(admitted, Response):
         return admitted
     hub: Hub = request.state.hub

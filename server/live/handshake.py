@@ -15,6 +15,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
+from server.live.host import is_host
 from server.wire import CROWDED_RETRY_AFTER
 
 HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
@@ -33,6 +34,8 @@ _VALUE = rb"[!-~](?:[\t -~]*[!-~])?"
 _HEADER = re.compile(rb"(%b): (%b)\r\n" % (_TOKEN, _VALUE))
 _HEAD = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:%b: %b\r\n)+)\r\n" % (_TOKEN, _VALUE))
 """A head that can be parsed in one way only (RFC 9112, sections 2 to 5): no folded line, no optional white space."""
+_AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+"""What a target in absolute-form begins with (RFC 9112, section 3.2.2)."""
 BODY = {b"content-length", b"transfer-encoding", b"expect"}
 """Headers of a request that has a body: one that opens a WebSocket has none."""
 
@@ -61,7 +64,9 @@ def parse_packet(data: bytes, paths: Collection[str]) -> Opening | None:
 
 def parse(method: str, url: bytes, headers: Sequence[tuple[bytes, bytes]], paths: Collection[str]) -> Opening | bytes:
     """Parse a request to upgrade; on any other than these *paths* there is no WebSocket."""
+    url = _origin_form(url)
     path, _, query = url.decode("latin-1").partition("?")
+    headers = _with_one_upgrade(headers)
     found = dict(headers)
     opening = parse_headers(query, found) if method == "GET" and path in paths and len(found) == len(headers) else None
     return _parse_unusual(method, url, headers, paths) if opening is None else opening
@@ -71,7 +76,7 @@ def parse_headers(query: str, headers: Mapping[bytes, bytes]) -> Opening | None:
     """Parse the headers of a GET; None unless they are as browsers send them."""
     key = headers.get(b"sec-websocket-key", b"")
     if (
-        b"host" not in headers
+        not is_host(headers.get(b"host", b" "))
         or headers.get(b"sec-websocket-version") != b"13"
         or headers.get(b"upgrade", b"").lower() != b"websocket"
         or headers.get(b"connection", b"").lower() not in {b"upgrade", b"keep-alive, upgrade"}
@@ -97,6 +102,23 @@ def refusal(status: HTTPStatus) -> bytes:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
+
+
+def _origin_form(target: bytes) -> bytes:
+    """A target in origin-form: one in absolute-form loses scheme and authority."""
+    authority = _AUTHORITY.match(target)
+    if authority is None:
+        return target
+    rest = target[authority.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _with_one_upgrade(headers: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+    """The same headers with Upgrade as websockets reads it, where it names other protocols too (RFC 9110, section 7.8)."""
+    lines = [value.lower() for name, value in headers if name == b"upgrade"]
+    if lines == [b"websocket"] or b"websocket" not in {one.strip() for line in lines for one in line.split(b",")}:
+        return headers
+    return [*((name, value) for name, value in headers if name != b"upgrade"), (b"upgrade", b"websocket")]
 
 
 def _parse_unusual(

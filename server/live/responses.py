@@ -9,21 +9,33 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from server.errors import Refused
+from server.hub.hub import Hub
 from server.live.admission import ANSWERS, FULL, Admission, Admitted
 from server.live.poll import Poll
 from server.wire import RETRY_AFTER, Close
 
+PREFLIGHT_HEADERS = "If-None-Match, Cache-Control, Last-Event-ID, X-Requested-With, Content-Type"
+"""What browsers ask for before a request of libraries: caches switched off, event streams by fetch, what all their requests have."""
+
 NOT_READ = "the tickets of this event cannot be read now: come back in a while"
 
 
-def admit(request: Request) -> Admitted | Response:
+async def admit(request: Request) -> Admitted | Response:
     """Count the request's connection until `Admission.leave`; a Response says why it is refused."""
     admission: Admission = request.state.admission
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
     address = admission.address(request.client.host if request.client else "local", forwarded)
     query = request.scope["query_string"].decode("latin-1")
+    hub: Hub = request.state.hub
     try:
-        return admission.admit(request.state.hub, request.headers.get("origin"), query, address)
+        found = admission.admit(hub, request.headers.get("origin"), query, address)
+        if isinstance(found, Admitted):
+            return found
+        try:
+            return await admission.look_up(hub, found)
+        except BaseException:
+            admission.leave(address)
+            raise
     except Refused as refusal:
         return refused(request, refusal)
 
@@ -64,6 +76,6 @@ def cors(request: Request) -> dict[str, str]:
             headers["Access-Control-Allow-Origin"] = origin
     if request.method == "OPTIONS":
         headers["Access-Control-Allow-Methods"] = "GET"
-        headers["Access-Control-Allow-Headers"] = "If-None-Match"
+        headers["Access-Control-Allow-Headers"] = PREFLIGHT_HEADERS
         headers["Access-Control-Max-Age"] = "86400"
     return headers

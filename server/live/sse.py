@@ -28,7 +28,7 @@ async def stream(request: Request) -> Response:
     """Answer server-sent events, or an error as JSON."""
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=responses.cors(request))
-    admitted = responses.admit(request)
+    admitted = await responses.admit(request)
     if isinstance(admitted, Response):
         return admitted
     admission: Admission = request.state.admission

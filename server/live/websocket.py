@@ -22,7 +22,7 @@ from server.hub.heartbeat import unix_ms
 from server.hub.hub import Hub
 from server.hub.topics import Audience, Topic
 from server.live import frames
-from server.live.admission import ANSWERS, Admission
+from server.live.admission import ANSWERS, Admission, Admitted, Undecided
 from server.live.frames import Broken, FrameParser, Message, Op
 from server.live.handshake import Opening, parse, refusal
 from server.wire import Close
@@ -36,6 +36,10 @@ CLOSE_WITHIN = 5.0
 """Seconds that the client has to answer a close frame."""
 STUCK = 15.0
 """Seconds after which a client that takes nothing is dropped: a close frame could not reach it."""
+
+
+_look_ups: set[asyncio.Task[None]] = set()
+"""Viewers whose site is looked up: a loop keeps no task alive by itself."""
 
 
 class CounterProtocol(asyncio.Protocol):
@@ -214,18 +218,37 @@ class CounterProtocol(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername")
         address = self._admission.address(peer[0] if isinstance(peer, tuple) else "local", opening.forwarded)
         try:
-            site, wanted, _ = self._admission.admit(self._hub, opening.origin, opening.query, address)
+            admitted = self._admission.admit(self._hub, opening.origin, opening.query, address)
         except Refused as refusal:
             self._transport.write(opening.answer)
             self.refuse(refusal)
             return
         self._address = address
         metrics.ws_viewers.inc()
-        audience = self._audience = self._hub.audience(site, wanted, address)
-        # The answer, the beat and what can be shown already: one write, one packet.
+        if isinstance(admitted, Admitted):
+            self._join(admitted, opening.answer)
+        else:
+            self._transport.write(opening.answer)
+            looking_up = self._loop.create_task(self._look_up(admitted))
+            _look_ups.add(looking_up)
+            looking_up.add_done_callback(_look_ups.discard)
+
+    async def _look_up(self, undecided: Undecided) -> None:
+        """Join once the site is known, unless the connection has ended meanwhile."""
+        try:
+            admitted = await self._admission.look_up(self._hub, undecided)
+        except Refused as refusal:
+            self.refuse(refusal)
+            return
+        if self._address is not None:
+            self._join(admitted, b"")
+
+    def _join(self, admitted: Admitted, answer: bytes) -> None:
+        """Watch what was asked for: the answer, the beat and what can be shown already are one write, one packet."""
+        audience = self._audience = self._hub.audience(*admitted)
         shown = [topic.ws for topic in audience.shown()]
         metrics.ws_frames.inc(len(shown))
-        self._transport.write(b"".join((opening.answer, wire.ws_text(wire.beat(unix_ms())), *shown)))
+        self._transport.write(b"".join((answer, wire.ws_text(wire.beat(unix_ms())), *shown)))
         if self._waiting is None:
             audience.add_fast(self._sock, self)
         else:

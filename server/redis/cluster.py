@@ -155,7 +155,7 @@ class Cluster:
         elif isinstance(error, AuthenticationError):
             raise error
         else:
-            raise RedisConnectionError(f"no node of the cluster says where its slots are: {error}")
+            raise RedisConnectionError(f"no node of the cluster says where its slots are: {error}") from error
 
     def _apply(self, source: Node, ranges: Sequence[Any]) -> None:
         """Replace the slot map by the answer of *source*: ranges of slots, each with its master and replicas."""

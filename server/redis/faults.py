@@ -1,6 +1,7 @@
 """Tells errors that mean "Redis is unavailable" from bugs.
 
-In: errors of redis-py. Out: RedisUnavailable, or the same error where Redis is not the cause.
+In: errors of redis-py. Out: RedisUnavailable; RedisUnfit where Redis refuses how it is set up or addressed; or the same
+error where Redis is not the cause.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from server import metrics
-from server.errors import RedisUnavailable
+from server.errors import RedisUnavailable, RedisUnfit
+from server.redis.unfit import refusal
 
 _UNAVAILABLE = {
     "OOM",
@@ -44,7 +46,11 @@ class translate_errors:  # noqa: N801 - reads as a statement at the call
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if _cancellations() > self.cancellations and not isinstance(error, asyncio.CancelledError):
             raise asyncio.CancelledError
-        if error is not None and _is_unavailable(error):
+        if error is None:
+            return
+        if text := refusal(error):
+            raise RedisUnfit(text) from None
+        if _is_unavailable(error):
             metrics.store_faults.labels(self.call).inc()
             raise RedisUnavailable(f"Redis did not take {self.call}: {type(error).__name__}: {error}") from error
 

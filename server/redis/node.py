@@ -1,10 +1,11 @@
-"""One Redis server, or one node of a cluster: its connection pool, and commands over it.
+"""One Redis server, one node of a cluster, or the master that Sentinels name: its connection pool, and commands over it.
 
 In: its URL and time-outs. Out: answers, or redis-py's errors unchanged; faults.py knows which of them mean that Redis is
 unavailable. It knows no script, no key and no other server.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable
 from typing import Any
@@ -17,6 +18,8 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from server.redis.pipeline import NOT_MASTER, RETRY_ON, Pipeline
+from server.redis.sentinel import new_client
+from server.redis.url import read_url
 
 KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3, socket.TCP_USER_TIMEOUT: 4000}
 """TCP keep-alive in seconds, and in milliseconds for the last (Linux): a dead connection is noticed in some 5 s."""
@@ -41,7 +44,11 @@ class Node:
             options |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
         errors: tuple[Any, ...] = RETRY_ON  # redis-py's annotation allows only its own
         retry = Retry(NoBackoff(), 1, supported_errors=errors)
-        self.client: Any = Redis.from_url(url, retry=retry, **options)
+        address = read_url(url)
+        if address.master is None:
+            self.client: Any = Redis.from_url(url, retry=retry, **options)
+        else:
+            self.client = new_client(address, retry=retry, **options)
         self.pool: Any = self.client.connection_pool
         self._pipeline = Pipeline(self.pool, answer_timeout) if pipeline_scripts else None
         # When each unanswered command was sent, the oldest first; and whether the last command to end timed out.
@@ -101,7 +108,9 @@ class Node:
         """Close every connection, after the commands in the pipeline have ended."""
         if self._pipeline:
             await self._pipeline.aclose()
-        await self.client.aclose()
+        # Over TLS the other side has to answer; one that does not in time is left all the same.
+        with contextlib.suppress(RedisTimeoutError):
+            await self.client.aclose()
 
     async def _execute(self, command: tuple[str | float, ...]) -> Any:
         try:

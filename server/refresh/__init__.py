@@ -5,5 +5,6 @@ listing.py  lists all tickets of a site, page by page
 reader.py   one query for a lot: keeps the answer, and finds out about tickets that it left out
 events.py   reads events that are due, and those whose tickets were read before them
 silence.py  warns of sites whose webhooks do not arrive
-faults.py   pauses a site after a fault of Wix
+status.py   says that this worker is alive, and whether Wix answers
+faults.py   pauses a site after a fault of Wix; few log lines of an outage
 """

@@ -29,6 +29,12 @@ POLL_EVERY = 1.0
 """Seconds between two polls of a schedule without a wake-up: a lost one costs no more."""
 RELOAD_SITES_EVERY = 5.0
 """Seconds between two reloads of the known sites."""
+NO_SITE_EVERY = 300.0
+"""Seconds between two warnings that no site is known."""
+NO_SITE_HINT = (
+    "no ticket is read: set WIX_SITES to your app instance id (with an API key `instance=site id`) and restart, or install the app "
+    "on your site, which its webhook App Installed tells this server"
+)
 
 log = logs.logger("claims")
 
@@ -56,6 +62,7 @@ class Claimer:
         self._wake_ups: dict[SiteId, TimedEvent] = {}
         self._reload_sites_every = reload_sites_every
         self._unavailable = RepeatedWarning(log, "store_unavailable")
+        self._no_site = RepeatedWarning(log, "no_site_known", NO_SITE_EVERY)
 
     async def run(self) -> None:
         """Claim and read until `stop`; return when the last call in flight has ended. Raises only what is a bug."""
@@ -64,6 +71,7 @@ class Claimer:
             running: dict[SiteId, asyncio.Task[None]] = {}
             while not self._stopping.is_set():
                 known = await self._reload_sites()
+                self.reader.faults.keep_only(known)
                 for site in known - running.keys():
                     self._wake_ups[site] = TimedEvent()
                     running[site] = group.create_task(self._claim_all(site), name=f"refresh: {site}")
@@ -87,6 +95,10 @@ class Claimer:
             self._unavailable.warn("sites", error=str(error))
             return self.sites.known
         self._unavailable.resolved("sites")
+        if known:
+            self._no_site.resolved("sites")
+        else:
+            self._no_site.warn("sites", hint=NO_SITE_HINT)
         return known
 
     async def _listen(self) -> None:

@@ -13,22 +13,22 @@ from server import deadline, logs
 from server.errors import NotThere, WixForbidden, WixRefused, WixUnavailable
 from server.logs import RepeatedWarning
 from server.model import Event, EventId, SiteId
-from server.refresh import faults
+from server.refresh.faults import Faults, Part
 from server.store.budget import Priority, Wait
 from server.store.claims import EventLot
 from server.store.events import Events
 from server.store.schedule import Schedule
+from server.wix import cures
 from server.wix.client import Wix
 from server.wix.events import event
 
 QUERY_AGAIN_AFTER = 3600.0
 """Seconds for which events are read one by one after Wix refused a query for their ids."""
+ONE_BY_ONE = "events are read one by one for an hour, which works as well but costs more calls"
 GIVE_UP_AFTER = 3
 """Faults in a row after which tickets are shown by what is known of their event, if that is anything."""
-HINT = (
-    "the app may not read events, so counters cannot tell that registration is closed: give it the permission Read Events "
-    "on its Permissions page at Wix, and have the site owner accept it (an API key: create one with that permission)"
-)
+EFFECT = "counters cannot tell that registration is closed"
+"""What the permission to read events is missing for."""
 
 log = logs.logger("events")
 
@@ -45,6 +45,7 @@ class EventReader:
         self._clock = clock
         # Until then events are read one by one.
         self._one_by_one_until = -math.inf
+        self.faults = Faults(schedule)
         self._forbidden = RepeatedWarning(log, "events_forbidden", math.inf)
 
     async def read(self, lot: EventLot, *, since: float | None = None) -> None:
@@ -94,14 +95,16 @@ class EventReader:
         try:
             unread = await self._read(site, version, events, priority)
         except WixForbidden as error:
-            self._forbidden.warn(site, site=site, error=str(error), hint=HINT)
+            self._forbidden.warn(site, site=site, error=str(error), effect=EFFECT, hint=cures.hint(error))
+            self.faults.answered(site, Part.EVENTS)
             await self.events.forbidden(site)
             return ()
         except (WixUnavailable, NotThere) as error:
             # A 404 for a query means a wrong address or a gateway, and says nothing about any event.
-            await faults.pause(self.schedule, site, None, error)
+            await self.faults.pause(site, None, error, Part.EVENTS)
             await self.events.failed(site)
             return None
+        self.faults.answered(site, Part.EVENTS)
         self._forbidden.resolved(site, site=site)
         return unread
 
@@ -114,7 +117,7 @@ class EventReader:
             found = await self.wix.events(site, events, lambda: self.schedule.try_spend(site, priority))
         except WixRefused as error:
             self._one_by_one_until = self._clock() + QUERY_AGAIN_AFTER
-            log.warning("events_query_refused", site=site, events=len(events), error=str(error))
+            log.warning("events_query_refused", site=site, events=len(events), error=str(error), effect=ONE_BY_ONE)
             return await self._read_one_by_one(site, None, events, priority)
         await self.events.keep(site, version, events, found)
         return ()

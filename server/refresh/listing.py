@@ -11,7 +11,6 @@ from contextlib import suppress
 from server import logs
 from server.errors import NotThere, WixRefused, WixUnavailable
 from server.model import Hint, TicketId
-from server.refresh import faults
 from server.refresh.reader import Reader
 from server.store.budget import Priority, Wait
 from server.store.claims import Listing
@@ -74,7 +73,7 @@ class Lister:
             await self.schedule.listing_done(self.listing, complete=complete)
             log.info("site_listed", site=site, tickets=len(listed), absent=len(absent))
         except (WixUnavailable, WixRefused, NotThere) as error:
-            await faults.pause(self.schedule, site, None, error)
+            await self.reader.faults.pause(site, None, error)
             await self.schedule.listing_failed(self.listing)
 
     async def _pay_for_page(self) -> tuple[int, float] | None:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 
 from server import deadline, logs, metrics
 from server.errors import Malformed, NotThere, WixRefused, WixUnavailable
+from server.logs import RepeatedWarning
 from server.model import Definition, Pace, SiteId, TicketId
-from server.refresh import faults
 from server.refresh.events import EventReader
 from server.refresh.silence import SilentSites
 from server.store.budget import Priority, Wait
 from server.store.claims import Lot, NextRead, read_again
 from server.store.schedule import Schedule
 from server.store.snapshots import Cause, Kept, ReadResult, Snapshots
+from server.wix import cures
 from server.wix.client import QueryResult, Wix
 from server.wix.credentials import App
 
@@ -39,8 +40,10 @@ class Reader:
     def __init__(self, schedule: Schedule, snapshots: Snapshots, events: EventReader, wix: Wix) -> None:
         self.schedule = schedule
         self.events = events
+        self.faults = events.faults
         self.snapshots = snapshots
         self.wix = wix
+        self._refused = RepeatedWarning(log, "query_refused")
         self._silent_sites = SilentSites(schedule, expected=isinstance(wix.credentials, App))
 
     async def read(self, lot: Lot, *, since: float | None = None) -> None:
@@ -50,14 +53,16 @@ class Reader:
                 found = await self._query(lot, lot.tickets)
             except (WixUnavailable, NotThere) as error:
                 # A 404 for a query means a wrong address or a gateway, and says nothing about any ticket.
-                await faults.pause(self.schedule, lot.site, lot, error)
+                await self.faults.pause(lot.site, lot, error)
                 return
+            self.faults.answered(lot.site)
             await self.schedule.settle(lot, found)
 
     async def page(self, site: SiteId, version: int, cursor: str | None, *, since: float | None = None) -> Page:
         """Read and keep a page of a site's listing that was paid for with this *version*; *since* is as in `read`."""
         with deadline.within(self.schedule.timing.calls_within, since=since):
             result = await self.wix.page(site, cursor, lambda: self.schedule.try_spend(site, Priority.REST))
+            self.faults.answered(site)
             found, waiting = await self._keep(site, version, result, Priority.REST, Cause.LISTING)
             return Page(found, waiting, result.unreadable, result.next_cursor)
 
@@ -65,7 +70,7 @@ class Reader:
         try:
             result = await self.wix.query(lot.site, tickets, lambda: self.schedule.try_spend(lot.site, lot.priority))
         except WixRefused as error:
-            log.warning("query_refused", site=lot.site, tickets=len(tickets), error=str(error))
+            self._refused.warn(lot.site, site=lot.site, tickets=len(tickets), error=str(error), hint=cures.hint(error))
             if len(tickets) == 1:
                 known = await self.snapshots.stored(lot.site, tickets)
                 return [NextRead(one.ticket, one.pace) for one in known] or await self._keep_never_there(lot, tickets)
@@ -154,7 +159,7 @@ class Reader:
             log.info("ticket_deleted", site=lot.site, ticket=ticket)
             return NextRead(ticket, Pace.DEAD, again=Kept.KEPT not in kept)
         except WixRefused as error:
-            log.warning("get_refused", site=lot.site, ticket=ticket, error=str(error))
+            log.warning("get_refused", site=lot.site, ticket=ticket, error=str(error), hint=cures.hint(error))
             return NextRead(ticket, Pace.LIVE)
         except Malformed as error:
             log.warning("definition_unreadable", site=lot.site, ticket=ticket, error=str(error))

@@ -12,9 +12,22 @@ definitions.py    what is stored of ticket definitions, for sync
 sync_due.py       which tickets are due at a target of sync
 sync_records.py   what sync remembers of tickets and events
 sync_targets.py   pauses and budgets of targets
+push_subscriptions.py  browsers that want to be told, encrypted
+campaigns.py      campaigns of notify
+outbox.py         a row for each recipient of a campaign
+suppressions.py   who opted out
+notify_events.py  what notify remembers of events
+channel_servers.py   pace, faults and pauses of a relay or a push service
 redis_clock.py    Redis's time in a process
 leases.py         the right to write to a target
+notify_requests.py   what visitors asked of notify, until a worker has done it
 sites.py          the sites that Redis should know
+worker_status.py  what workers last said of themselves
+ticket_sites.py   which of some tickets and events a site has
+site_records.py   why a site is known, and whether it stands in the settings
+refused_webhooks.py  the last webhook that was refused although it looked like Wix's
+wix_faults.py     what was wrong the last time that Wix failed
+widget_files.py   versions of the widget's file
 rules_warning.py  the warning that processes have different rules
 keys.py           the names of keys and channels
 scripts.py        the Lua scripts, read from lua/
@@ -34,10 +47,21 @@ Every key and channel in Redis follows (tests/rig/key_table.py reads this table:
 tc:sites                  set       every known site
   by                      Schedule.add_site, Schedule.remove_site
   expires                 never
+tc:refused_webhook        string    why the last webhook was refused that looked like Wix's, and when, as JSON
+  by                      refused_webhooks.py
+  expires                 7 days; removed: 7 days
+tc:worker                 string    what a worker last said of itself: its version, and for how many sites Wix does not answer, as JSON
+  by                      worker_status.py
+  expires                 30 s; removed: 30 s
+tc:widget:HASH            string    the widget's file with this hash, of any version that has run
+  by                      widget_files.py
+  expires                 400 days; removed: 400 days
 tc:{SITE}:site            hash      a known site
   exists                  1
   rules, rules_at         the hash of the rules that its counters are made by, and since when it has them
   contract                CONTRACT of these rules, and the rules: 2:RULES
+  origin                  settings, added or installed (model.SiteOrigin); none: it was stored before this was noted
+  in_settings_at          when a process last said that the site stands in its WIX_SITES
   all                     1: every ticket is tracked; 0: those that are watched
   listed                  when its listing was last claimed, extended or ended
   complete                1: a listing has ended of which every ticket was stored
@@ -45,7 +69,7 @@ tc:{SITE}:site            hash      a known site
   events_not_before       until then no event is read, after a fault or without the permission
   events_faults           faults of Wix in a row at reads of events
   first_next, first:N     a ring of the times of its last first reads (the budget for unknown tickets), and the next place in it
-  by                      add_site.lua, claim.lua, extend.lua, watch.lua, delay_events.lua, keep_events.lua
+  by                      add_site.lua, in_settings.lua, claim.lua, extend.lua, watch.lua, delay_events.lua, keep_events.lua
   expires                 never; removed: at once
 tc:{SITE}:due             zset      tracked tickets, and * for the listing, by the time when each is due or its lease ends
   by                      add_site.lua, mark.lua, watch.lua, claim.lua, extend.lua, settle.lua, budget.lua
@@ -94,6 +118,7 @@ tc:{SITE}:reads           hash      the site's budget, its pause, and the versio
   lot:VERSION             of a read in flight (its version, * = a listing) the end of its lease, then when it ended
   paused_until            when the pause after a fault of Wix ends
   faults, probe           faults in a row, and until when the one call after a fault has its answer
+  fault                   what was wrong the last time, and what to do, as JSON
   small                   how often in a row a fault has made lots a quarter as large
   by                      claim.lua, spend.lua, settle.lua, pause.lua, extend.lua, budget.lua, remove_site.lua
   expires                 never; removed: 2 days
@@ -194,9 +219,145 @@ tc:{sync:SERVER}:lease:N  string    the process that may write to a server; N co
 tc:{sync:SERVER}:lease_queue:N zset processes that wait for it, by the time of their last question
   by                      lease.lua
   expires                 2 s; removed: 2 s
+tc:{SITE}:notify:requests:KIND hash what visitors asked of notify and no worker has done yet; KIND is opt-out or sign-up
+  ID                      when it was asked (seconds since 1970), tries, claim, content (encrypted), place or event; ID is a keyed
+                          hash of the recipient, after the event of a sign-up
+  by                      notify_request.lua, notify_request_claim.lua, notify_request_settle.lua, notify_requests.py
+  expires                 never; removed: never
+tc:{SITE}:notify:requests:KIND:due zset their ids by the time of the next try, or of the end of a worker's claim (seconds since 1970)
+  by                      notify_request.lua, notify_request_claim.lua, notify_request_settle.lua, notify_requests.py
+  expires                 never; removed: never
+tc:{SITE}:notify:requests:KIND:waiting zset the same by the time of asking
+  by                      notify_request.lua, notify_request_settle.lua, notify_requests.py
+  expires                 never; removed: never
+tc:{SITE}:notify:requests:KIND:parked zset ids of those that were given up, without their content, by the time of that
+  by                      notify_request_settle.lua, notify_requests.py
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:requests:KIND:given-up hash why a request was given up
+  ABOUT                   place or event: the last reason
+  by                      notify_request_settle.lua, notify_requests.py
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:requests:KIND:faults hash why the last try failed
+  ABOUT                   place or event: the reason
+  by                      notify_request_settle.lua
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:requests:opt-out:lately:RECIPIENT string a recipient (keyed hash) whose opt-out was done lately
+  by                      notify_request_settle.lua
+  expires                 10 minutes; removed: 10 minutes
+tc:{SITE}:notify:requests:sign-up:lately:RECIPIENT set events for which a recipient (keyed hash) was signed up lately
+  by                      notify_request.lua
+  expires                 24 hours; removed: 24 hours
+tc:{SITE}:notify:requests:sign-up:sender:SENDER string how many sign-ups came from a client's address (keyed hash)
+  by                      notify_request.lua
+  expires                 1 hour; removed: 1 hour
+tc:{SITE}:notify:events   hash      the events that notify.toml has named
+  EVENT                   since when: nothing that went on sale before is announced (seconds since 1970)
+  by                      notify_switch_on.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:event:EVENT hash   what is remembered of such an event
+  sign_up, mail, push     1: its tool takes sign-ups; 1: it has a tool, so mails go out; 1: browsers may subscribe to it
+  title, language         of its messages and of its page
+  date_told, date_told_at the date that the tool was told last, and when (seconds since 1970)
+  date_place              a digest of the list and the field in which the tool holds it
+  date_error              why it could not be told
+  by                      notify_events.py
+  expires                 never; removed: never
+tc:{SITE}:notify:date_lease:EVENT string the process that brings the date to the tool
+  by                      lease.lua
+  expires                 30 s; removed: 30 s
+tc:{SITE}:notify:announced hash     every ticket that was announced
+  TICKET                  the campaign that did so
+  by                      notify_open.lua, notify_join.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:campaigns zset     campaigns by the start of the sale (seconds since 1970)
+  by                      notify_open.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:campaign:CAMPAIGN hash a campaign; times are in seconds since 1970, as in all keys of notify
+  event, event_name       the event's id, and what notify.toml calls it
+  title, tickets          the event's title, and the tickets that are announced
+  start, deadline         of the sale, and after which nothing goes out
+  opened_at, opened_by    when, and by clock or person
+  key                     the id of the key by which its recipients are hashed
+  stopped_at, stopped_by  when a person stopped it, and whose name they gave
+  too_late                1: only a record of what was missed
+  by                      notify_open.lua, notify_join.lua, notify_stop.lua
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:run:CAMPAIGN:CHANNEL hash how far a campaign is on one channel
+  state, note             as in notify/model.py, and why
+  total, passes           recipients that the tool names, and how often all of them were read
+  started_at, ended_at    when a first message was about to be claimed, or was; and of the end
+  claimed, waiting, sent  how many rows are so
+  failed, skipped, unknown the same
+  reason:STATE:TEXT       how many rows are so for this reason
+  by                      notify_begin.lua, notify_claim.lua, notify_mark.lua, notify_skip.lua, notify_lease.lua, notify_note.lua,
+                          notify_stop.lua
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:rows:CAMPAIGN:CHANNEL hash the outbox: a row for each recipient
+  ROW                     its state, attempts, next try, worker, when that was written, and the reason, with a space between
+  by                      notify_claim.lua, notify_mark.lua, notify_skip.lua, notify_lease.lua, notify_forget.lua
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:claimed:CAMPAIGN:CHANNEL zset rows that are claimed, by the time of the claim
+  by                      notify_claim.lua, notify_mark.lua, notify_lease.lua
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:waiting:CAMPAIGN:CHANNEL zset rows that wait, by the time of the next try
+  by                      notify_claim.lua, notify_mark.lua, notify_skip.lua
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:unknown:CAMPAIGN:CHANNEL set rows that were handed over and not answered
+  by                      notify_mark.lua, notify_lease.lua
+  expires                 90 days; removed: 90 days
+tc:{SITE}:notify:lease:CAMPAIGN:CHANNEL string the worker that runs it
+  by                      notify_lease.lua
+  expires                 10 s; removed: 10 s
+tc:{SITE}:notify:suppressed hash    who opted out
+  KEY.HASH                a keyed hash of the address, with the id of its key: the reason, and when
+  by                      notify_suppress.lua, notify_claim.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:suppression_keys hash the keys by which it is known who opted out
+  KEY                     how many hashes were made with it
+  by                      notify_suppress.lua, notify_claim.lua
+  expires                 never; removed: never
+tc:{notify:SERVER}:pace   hash      the pace of a channel, mail or push; times as in the schedule, in microseconds
+  at, paid_at             when the last message that was paid for may be sent, and when it was paid for
+  by                      notify_pay.lua
+  expires                 2 minutes; removed: 2 minutes
+tc:{notify:SERVER}:state  hash      a relay, or a push service: mail, or push HOST
+  faults                  faults in a row of which no recipient is the cause
+  reason, cure, paused_at why it is paused, what helps, and since when
+  next_probe, probes      when one message is tried next, and how many were
+  probing_until           until when the worker that does so may take
+  wait_until              it asked us to send nothing until then
+  by                      notify_server.lua
+  expires                 90 days; removed: 90 days
+tc:notify:servers         set       the servers of which something is remembered
+  by                      channel_servers.py
+  expires                 never; removed: never
 tc:{SITE}:GROUP:parked    hash      entries of changes that a consumer group could not process
   ENTRY                   entry id: its ticket and the reason
   by                      changes.py
+  expires                 never; removed: never
+tc:{SITE}:notify:push:subscriptions hash push subscriptions of browsers
+  ID                      keyed hash of event and endpoint: since when, confirmed or waiting, hashes of sender and keys, event, key of
+                          ours, language, endpoint and keys (encrypted)
+  by                      push_subscribe.lua, push_confirm.lua, push_remove.lua, push_expire.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:push:unconfirmed zset those whose token has not come back, by the time when they came (seconds since 1970); for an hour
+  by                      push_subscribe.lua, push_confirm.lua, push_remove.lua, push_expire.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:push:first zset those whose first push is to be sent, by the time when it is due
+  by                      push_subscribe.lua, push_first.lua, push_confirm.lua, push_subscriptions.py
+  expires                 never; removed: never
+tc:{SITE}:notify:push:senders hash how many are unconfirmed of each client's address
+  HASH                    keyed hash of the address: their number
+  by                      push_subscribe.lua, push_confirm.lua, push_remove.lua, push_expire.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:push:asked zset those that got a first push in the last day, by its time; with a hash of their keys where it came back
+  by                      push_confirm.lua, push_subscribe.lua, push_subscriptions.py
+  expires                 never; removed: never
+tc:{SITE}:notify:push:confirmed zset those that count, by the time since which they do; for 400 days
+  by                      push_subscribe.lua, push_confirm.lua, push_remove.lua
+  expires                 never; removed: never
+tc:{SITE}:notify:push:event:EVENT zset those of an event that count, all with score 0
+  by                      push_subscribe.lua, push_confirm.lua, push_remove.lua
   expires                 never; removed: never
 tc:wake                   channel   SITE, when one of its tickets or its listing has become due
   by                      add_site.lua, mark.lua, watch.lua

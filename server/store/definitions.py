@@ -4,27 +4,36 @@ In: ids. Out: the facts of the last accepted read, or that Wix answered 404. It 
 raises RedisUnavailable when Redis does not take its command.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from server.chunks import chunks
 from server.model import EventId, Pace, SiteId, TicketId
 from server.redis.client import RedisClient
 from server.store.keys import Keys
 from server.store.timing import seconds
 from server.wire import guid
 
+CONNECTIONS = 4
+"""Tickets that are asked for at once: each takes a connection, of which a process that serves visitors has few."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredDefinition:
-    """The last accepted read of a ticket: `facts` None = Wix answered 404. `read_at` in seconds since 1970."""
+    """The last accepted read of a ticket: `facts` None = Wix answered 404. `read_at` in seconds since 1970.
+
+    `counter` is what visitors are shown of it: parsed JSON, {} = nothing yet.
+    """
 
     ticket: TicketId
     event: EventId | None
     facts: dict[str, Any] | None
     unsold: int | None
     read_at: float
+    counter: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +52,18 @@ class Definitions:
         self.redis = redis
         self.keys = Keys(redis.namespace)
 
+    async def read_all(self, site: SiteId, tickets: Sequence[TicketId]) -> list[StoredDefinition]:
+        """What is stored of these tickets; those of which nothing is known are left out."""
+        found: list[StoredDefinition | None] = []
+        for some in chunks(tickets, CONNECTIONS):
+            found += await asyncio.gather(*(self.read(site, one) for one in some))
+        return [one for one in found if one is not None]
+
     async def read(self, site: SiteId, ticket: TicketId) -> StoredDefinition | None:
         """What is stored of a ticket; None where no read of it is stored, so that nothing is known."""
         key = self.keys.key(site, "ticket", ticket)
-        event, facts, unsold, read_at, pace = await self.redis.do(
-            "HMGET", key, "event", "facts", "unsold", "read_at", "pace"
+        event, facts, unsold, read_at, pace, counter = await self.redis.do(
+            "HMGET", key, "event", "facts", "unsold", "read_at", "pace", "counter"
         )
         if pace is None:
             return None
@@ -60,6 +76,7 @@ class Definitions:
             known,
             int(unsold) if unsold else None,
             seconds(float(read_at or 0)),
+            json.loads(counter) if counter else {},
         )
 
     async def of_event(self, site: SiteId, event: EventId) -> Sequence[TicketId]:

@@ -1,6 +1,7 @@
 """The names of keys and channels in Redis."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from server.redis.namespace import Namespace
 
@@ -15,6 +16,20 @@ class Keys:
     def sites(self) -> str:
         """The set of all known sites."""
         return f"{self.namespace.keys}:sites"
+
+    @property
+    def refused_webhook(self) -> str:
+        """The last webhook that was refused although it looked like Wix's."""
+        return f"{self.namespace.keys}:refused_webhook"
+
+    @property
+    def worker(self) -> str:
+        """What a worker last said of itself."""
+        return f"{self.namespace.keys}:worker"
+
+    def widget(self, wanted: str) -> str:
+        """The widget's file with this hash."""
+        return f"{self.namespace.keys}:widget:{wanted}"
 
     @property
     def wake(self) -> str:
@@ -48,3 +63,16 @@ class Keys:
     def target(self, target: str, *parts: str) -> str:
         """A key of a target of sync, whatever the site; the braces put all of a target into one slot of a cluster."""
         return ":".join((f"{self.namespace.keys}:{{sync:{target}}}", *parts))
+
+    def notify(self, site: str, *parts: str) -> str:
+        """A key of notify for one site."""
+        return self.key(site, "notify", *parts)
+
+    def server(self, server: str, *parts: str) -> str:
+        """A key of a channel, or of a server that takes its messages; the colon of a port is written as %3A."""
+        return ":".join((f"{self.namespace.keys}:{{notify:{quote(server, safe=' ')}}}", *parts))
+
+    @property
+    def servers(self) -> str:
+        """The servers of which something is remembered."""
+        return f"{self.namespace.keys}:notify:servers"

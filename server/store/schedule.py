@@ -1,18 +1,18 @@
 """The schedule: when each ticket is due to be read again, and whether Wix may be called now.
 
-In: hints (mark), viewers (watch), ends of reads (settle). Out: lots of tickets to read (claim), permission for one more
-call (spend), and to viewers what is stored of their tickets (watch). Scripts in Redis make every decision, by Redis's clock,
-so any number of processes may ask; this module only passes their arguments and answers. It never calls Wix, and decides
-nothing by a number of tickets.
+In: hints (mark), viewers (watch), ends of reads (settle). Out: lots of tickets to read (claim), permission for one more call (spend),
+and to viewers what is stored of their tickets (watch). Scripts in Redis make every decision, by Redis's clock, so any number of
+processes may ask; this module only passes their arguments and answers. It never calls Wix, and decides nothing by a number of tickets.
 """
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from server import logs
 from server.counter import CONTRACT, Rules
 from server.errors import RedisUnavailable
-from server.model import EventId, Hint, Pace, SiteId, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
+from server.model import EventId, Hint, Pace, SiteId, SiteOrigin, TicketId, UnreportedFalls, WatchedSite, WatchedTicket
 from server.redis.client import RedisClient
 from server.store import scripts
 from server.store.budget import LONGEST_PAUSE, Budget, Priority, Wait
@@ -30,6 +30,8 @@ EVENTS = ("events_due", "events_hinted", "events_watched")
 
 READ_AT_ONCE = 100
 """Tickets or events for which a reader asks at once: others wait while a script runs."""
+
+log = logs.logger("schedule")
 
 
 class Schedule:
@@ -54,24 +56,29 @@ class Schedule:
 
     # -- sites --
 
-    async def add_site(self, site: SiteId, rules: Rules, *, everything: bool) -> None:
-        """Add a site, or change its settings: *everything* = every ticket is tracked, watched or not.
+    async def add_site(self, site: SiteId, rules: Rules, *, everything: bool, origin: SiteOrigin | None = None) -> None:
+        """Add a site, because of *origin* (None: it was known), or change its settings: *everything* = every ticket is tracked.
 
         If *everything* holds, a change makes the site's listing due, which reads every ticket again.
         """
         keys = [self.keys.key(site, name) for name in ("site", "due", "watched", *KEPT_AFTER_REMOVAL)]
-        await self.redis.run(scripts.ADD_SITE, keys, [rules.hash, int(everything), self.keys.wake, CONTRACT])
+        await self.redis.run(
+            scripts.ADD_SITE, keys, [rules.hash, int(everything), self.keys.wake, CONTRACT, origin or ""]
+        )
         await self.redis.do("SADD", self.keys.sites, site)
 
-    async def remove_site(self, site: SiteId) -> None:
+    async def remove_site(self, site: SiteId, *, in_settings_at: str = "") -> bool:
         """Remove a site: it is not read or marked any more, and what is stored of it expires in two days at the latest.
 
-        What sync remembers of it stays, and nothing is written to a target.
+        What sync remembers of it stays, and nothing is written to a target. Where *in_settings_at* is given, only a site that is
+        known from settings alone, of which no process has said since then that it stands in them. Tells whether it is removed.
         """
         names = ("site", *TICKETS, "heard", "holds", "claimed", *EVENTS, "shown_watched", "slugs", *KEPT_AFTER_REMOVAL)
         keys = [self.keys.key(site, name) for name in names]
-        await self.redis.run(scripts.REMOVE_SITE, keys, [TWO_DAYS])
+        if not await self.redis.run(scripts.REMOVE_SITE, keys, [TWO_DAYS, in_settings_at]):
+            return False
         await self.redis.do("SREM", self.keys.sites, site)
+        return True
 
     async def sites(self) -> frozenset[SiteId]:
         """Every known site; what another program wrote among them is none."""
@@ -87,7 +94,7 @@ class Schedule:
         return found
 
     async def was_removed(self, site: SiteId) -> bool:
-        """Whether a site that is not known was removed in the last two days, and not lost by Redis: its budget is kept then."""
+        """Whether an unknown site was removed in the last two days, and not lost by Redis: its budget is kept then."""
         return bool(await self.redis.do("EXISTS", self.keys.key(site, "reads")))
 
     # -- hints and viewers --
@@ -95,14 +102,15 @@ class Schedule:
     async def mark(self, site: SiteId, hint: Hint, webhook: str = "") -> int | None:
         """Make tickets due by a hint, in one round trip; the type of the *webhook* that gave it is stored too.
 
-        Answers how many of them are tracked, and so are marked; None for an unknown site.
+        Answers how many of them are tracked, and so are marked; None for an unknown site. Logs the first webhook of a site.
         """
-        keys = [self.keys.key(site, name) for name in ("site", *TICKETS, "heard", "holds")]
-        keys.append(self.keys.key(site, "event", hint.event or EventId("-")))
-        keys += [self.keys.key(site, name) for name in (*EVENTS, "shown_watched")]
+        names = ("site", *TICKETS, "heard", "holds", f"event:{hint.event or '-'}", *EVENTS, "shown_watched")
+        keys = [self.keys.key(site, name) for name in names]
         fixed: list[str | int] = [webhook, hint.named, micros(DAY), hint.hold_ends_us or 0, self.keys.wake]
         fixed += [hint.event or "", int(hint.of_event and hint.event is not None)]
-        taken, _ = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
+        taken, _, first = await self.redis.run(scripts.MARK, keys, [*fixed, *hint.tickets])
+        if first:
+            log.info("first_webhook", site=site, type=webhook)
         return None if taken < 0 else int(taken)
 
     async def unreported_falls(self, site: SiteId) -> UnreportedFalls | None:
@@ -130,8 +138,7 @@ class Schedule:
             int(counters),
             self.keys.wake,
         ]
-        answer = await self.redis.run(scripts.WATCH, keys, [*fixed, *tickets])
-        if answer is None:
+        if (answer := await self.redis.run(scripts.WATCH, keys, [*fixed, *tickets])) is None:
             return None
         (site_rules, falls, lasted, heard), *stored = answer
         silent = falls >= timing.silent_falls and int(lasted) >= micros(timing.silent_after)
@@ -210,14 +217,18 @@ class Schedule:
         else:
             await self._settle(claim.site, "none", claim.version, claim.lease, read_again(claim.tickets))
 
-    async def pause(self, site: SiteId, lot: Lot | None, retry_after: float | None) -> float:
+    async def pause(self, site: SiteId, lot: Lot | None, retry_after: float | None, fault: str = "") -> float:
         """Wix failed: pause the site, make the lot due again. Answers the seconds of the pause.
 
-        *retry_after* is how many seconds Wix asked for; None = it named no time.
+        *retry_after* is how many seconds Wix asked for; None = it named no time. *fault* is kept for people (wix_faults.py).
         """
         version, lease, tickets = (lot.version, lot.lease, lot.tickets) if lot else (0, 0, ())
         found = [NextRead(ticket, Pace.LIVE) for ticket in tickets]
-        return await self._settle(site, "fault", version, lease, found, retry_after=retry_after)
+        return await self._settle(site, "fault", version, lease, found, retry_after=retry_after, fault=fault)
+
+    async def ended(self, site: SiteId, version: int, *, good: bool) -> None:
+        """A call that `spend` paid for, and that read no ticket, has ended: after a fault the next call may try."""
+        await self._settle(site, "events" if good else "none", version, 0, ())
 
     async def track(self, site: SiteId, version: int, found: Sequence[NextRead]) -> None:
         """A page of a listing was read: give a due time to those tickets that had none."""
@@ -236,18 +247,13 @@ class Schedule:
         await self._extend(listing, "fault")
 
     async def heard(self, site: SiteId) -> Mapping[str, str]:
-        """When each webhook type came last, and how often it came: the fields of `heard` (store/__init__.py).
-
-        Nothing in the product reads it yet: sync and notify will, to see which webhooks arrive.
-        """
+        """When each webhook type came last, and how often it came: the fields of `heard` (store/__init__.py)."""
         return dict(await self.redis.do("HGETALL", self.keys.key(site, "heard")))
 
     async def _extend(self, listing: Listing, how: str) -> Listing | None:
-        extended, at = await self.redis.run(
-            scripts.EXTEND,
-            [self.keys.key(listing.site, name) for name in ("site", "due", "reads")],
-            [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)],
-        )
+        keys = [self.keys.key(listing.site, name) for name in ("site", "due", "reads")]
+        args: list[str | int] = [listing.lease, how, micros(self.timing.lease), micros(self.timing.list_every)]
+        extended, at = await self.redis.run(scripts.EXTEND, keys, args)
         return Listing(listing.site, int(at)) if extended and at else None
 
     async def _settle_events(self, lot: EventLot, outcome: str, again: Collection[EventId]) -> None:
@@ -263,6 +269,7 @@ class Schedule:
         found: Sequence[NextRead],
         *,
         retry_after: float | None = None,
+        fault: str = "",
         due: Sequence[str] = TICKETS,
     ) -> float:
         timing = self.timing
@@ -282,6 +289,7 @@ class Schedule:
                 *(micros(step) for step in timing.settle),
                 self.budget.watching,
                 micros(LONGEST_PAUSE),
+                fault,
                 *(argument for one in found for argument in one.arguments()),
             ],
         )

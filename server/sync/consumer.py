@@ -11,6 +11,7 @@ from server import logs, metrics
 from server.errors import RedisUnavailable
 from server.logs import RepeatedWarning
 from server.model import EventId, SiteId, TicketId
+from server.rounds import repeat
 from server.store.changes import Changes, Log
 from server.store.sync_records import FollowedEvent
 from server.sync.followed_sites import FollowedSites
@@ -24,8 +25,6 @@ POLL_EVERY = 0.5
 AT_ONCE = 500
 RECLAIM_EVERY, RECLAIM_IDLE = 30.0, 10.0
 """Seconds between two take-overs of entries that a process took and did not acknowledge, and after which it counts as dead."""
-AFTER_BUG = 5.0
-"""Seconds until the next round after an error that is a bug."""
 RELOAD_EVERY = 2.0
 """Seconds for which the followed events are remembered."""
 STOCK_AFTER = 3.0
@@ -60,20 +59,18 @@ class Consumer:
 
     async def run(self, stopping: TimedEvent) -> None:
         """Mark until *stopping* is set."""
-        while not stopping.is_set():
-            wait = POLL_EVERY
-            try:
-                if await self._poll_all():
-                    wait = 0.0
-            except RedisUnavailable as error:
-                self._unavailable.warn("sites", error=str(error))
-            except Exception:
-                # A bug here must not stop the counter, which this process serves too.
-                log.exception("sync_bug")
-                wait = AFTER_BUG
-            else:
-                self._unavailable.resolved("sites")
-            await stopping.within(wait)
+
+        async def once() -> float:
+            return 0.0 if await self._poll_all() else POLL_EVERY
+
+        await repeat(
+            once,
+            stopping,
+            warning=self._unavailable,
+            key="sites",
+            on_bug=lambda error: log.error("sync_bug", exc_info=error),
+            retry=POLL_EVERY,
+        )
 
     async def _poll_all(self) -> bool:
         """Poll each site of which an event is followed; answers whether there may be more."""

@@ -9,9 +9,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection
 
 from server import logs
-from server.errors import LeaseLost, RedisUnavailable
+from server.errors import LeaseLost
 from server.logs import RepeatedWarning
 from server.model import SiteId
+from server.rounds import repeat
 from server.store.leases import ASK_EVERY
 from server.sync.applier import Applier
 from server.sync.followed_sites import FollowedSites
@@ -19,8 +20,6 @@ from server.timed_event import TimedEvent
 
 POLL_EVERY = 0.5
 """Seconds between two looks for due tickets."""
-AFTER_BUG = 5.0
-"""Seconds until the next ticket after an error that is a bug: its ticket is due again when its lease ends."""
 
 log = logs.logger("sync")
 
@@ -46,23 +45,25 @@ class TargetLoop:
                 group.create_task(self._bring_all(number, stopping), name=f"sync: {self.settings.name} {number}")
 
     async def _bring_all(self, number: int, stopping: TimedEvent) -> None:
-        while not stopping.is_set():
+        target = self.settings.name
+
+        async def once() -> float:
             try:
-                wait = await self.bring_next(number)
-            except RedisUnavailable as error:
-                self._unavailable.warn("redis", target=self.settings.name, error=str(error))
-                wait = POLL_EVERY
+                return await self.bring_next(number)
             except LeaseLost as error:
-                log.warning("lease_lost", target=self.settings.name, error=str(error))
-                wait = POLL_EVERY
-            except Exception:
-                # A bug that one ticket shows must stop neither the other tickets nor the counter.
-                log.exception("sync_bug", target=self.settings.name)
-                wait = AFTER_BUG
-            else:
-                self._unavailable.resolved("redis", target=self.settings.name)
-            if wait > 0:
-                await stopping.within(wait)
+                log.warning("lease_lost", target=target, error=str(error))
+                return POLL_EVERY
+
+        await repeat(
+            once,
+            stopping,
+            warning=self._unavailable,
+            key="redis",
+            # Its ticket is due again when its lease ends.
+            on_bug=lambda error: log.error("sync_bug", target=target, exc_info=error),
+            retry=POLL_EVERY,
+            target=target,
+        )
 
     async def bring_next(self, number: int = 0) -> float:
         """Bring the ticket that is longest due; answers for how many seconds to wait before the next. Raises what `run` handles."""

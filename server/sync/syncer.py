@@ -11,8 +11,10 @@ from contextlib import suppress
 
 from server import logs, metrics
 from server.errors import RedisUnavailable
+from server.logs import RepeatedWarning
 from server.model import SiteId
 from server.redis.client import RedisClient
+from server.rounds import repeat
 from server.store.redis_clock import RedisClock
 from server.store.schedule import Schedule
 from server.sync.applier import Applier
@@ -84,17 +86,22 @@ class Syncer:
             await applier.target.aclose()
 
     async def _measure(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._clock.ask()
-                for name, settings in self.targets.items():
-                    await self.stores.targets.served(name, settings.digest, self._clock())
-                    self._show(await self._statuses.of(name))
-            except RedisUnavailable:
-                log.debug("store_unavailable")
-            except Exception:
-                log.exception("sync_bug")
-            await self._stopping.within(MEASURE_EVERY)
+
+        async def once() -> float:
+            await self._clock.ask()
+            for name, settings in self.targets.items():
+                await self.stores.targets.served(name, settings.digest, self._clock())
+                self._show(await self._statuses.of(name))
+            return MEASURE_EVERY
+
+        await repeat(
+            once,
+            self._stopping,
+            warning=RepeatedWarning(log, "store_unavailable"),
+            key="metrics",
+            on_bug=lambda error: log.error("sync_bug", exc_info=error),
+            retry=MEASURE_EVERY,
+        )
 
     def _show(self, status: TargetStatus) -> None:
         metrics.sync_due.labels(status.name).set(status.due)

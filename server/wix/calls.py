@@ -7,6 +7,7 @@ Sources: Wix, "Create Access Token", "About API Keys", "Errors", "Rate Limits".
 """
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ import httpx
 from server import deadline, metrics, retry_after
 from server.errors import NotThere, WixForbidden, WixRefused, WixUnavailable
 from server.model import SiteId
+from server.wix import cures
 from server.wix.credentials import ApiKey, App
+from server.wix.no_answer import Cause, cause_of
+from server.wix.route import Route
 from server.wix.tokens import Token, Tokens
 
 TIMEOUT = httpx.Timeout(connect=2.0, read=5.0, write=2.0, pool=2.0)
@@ -30,6 +34,9 @@ LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 FORBIDDEN = (httpx.codes.FORBIDDEN, httpx.codes.UNAUTHORIZED)
 """Statuses that mean, with a new token, that the app lacks a permission (Wix, "Errors": 401 may mean it too)."""
 
+FAULT_OF_WIX = httpx.codes.INTERNAL_SERVER_ERROR
+"""Statuses from here on are no answer to what was asked."""
+
 Pay = Callable[[], Awaitable[bool]]
 """Pays for a second call from the site's budget; answers whether it could."""
 
@@ -40,15 +47,22 @@ class _Response:
     headers: httpx.Headers
     body: bytes
 
+    @property
+    def request_id(self) -> str | None:
+        """Wix's id of the request."""
+        found: str | None = self.headers.get("x-wix-request-id")
+        return found
+
 
 class Calls:
-    """All calls of one app, or of one API key. *clock* gives seconds for the lifetime of tokens, from any start."""
+    """All calls of one app, or of one API key, by a *route* (None = directly). *clock* gives seconds for the lifetime of tokens, from any start."""
 
     def __init__(
         self,
         credentials: App | ApiKey,
         url: str,
         *,
+        route: Route | None = None,
         clock: Callable[[], float] = time.monotonic,
         timeout: httpx.Timeout = TIMEOUT,
         limits: httpx.Limits = LIMITS,
@@ -57,6 +71,7 @@ class Calls:
     ) -> None:
         self.credentials = credentials
         self.url = url.rstrip("/")
+        self._route = route or Route()
         self._timeout = timeout
         self._limits = limits
         self._within = within
@@ -64,6 +79,8 @@ class Calls:
         self._tokens = Tokens(self._request_token, clock)
         self._http = self._client()
         self._retired: list[httpx.AsyncClient] = []
+        self.date_header = ""
+        """The header Date of the last answer, by which a clock can be compared with Wix's."""
 
     async def aclose(self) -> None:
         """Close every connection; calls in flight must have ended."""
@@ -71,7 +88,8 @@ class Calls:
             await client.aclose()
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=deadline.transport(self._limits), timeout=self._timeout, trust_env=False)
+        transport = self._route.transport(self.url, self._limits)
+        return httpx.AsyncClient(transport=transport, timeout=self._timeout, trust_env=False)
 
     async def call(
         self,
@@ -90,12 +108,12 @@ class Calls:
                 # The token may have been revoked; a second 401, with a new token, is final.
                 self._tokens.discard(site, headers["Authorization"])
                 if not await pay():
-                    return _parse(response, site, kind)
+                    raise self._unavailable(response, site, kind, hint=cures.WAIT)
                 headers = await self._authorization(site)
                 response = await self._send(site, kind, method, path, headers=headers, **content)
         if response.status in FORBIDDEN:
-            raise _forbidden(response, site, kind)
-        return _parse(response, site, kind)
+            raise self._unavailable(response, site, kind, WixForbidden)
+        return self._parse(response, site, kind)
 
     async def _authorization(self, site: SiteId) -> dict[str, str]:
         if isinstance(self.credentials, ApiKey):
@@ -115,14 +133,15 @@ class Calls:
             "instance_id": site,
         }
         response = await self._send(site, "token", "POST", "/oauth2/token", json=body)
-        try:
-            answer = _parse(response, site, "token")
-        except (WixRefused, NotThere) as error:
+        if response.status not in {httpx.codes.OK, httpx.codes.TOO_MANY_REQUESTS} and response.status < FAULT_OF_WIX:
+            code = _oauth_error(response)
             raise WixUnavailable(
-                f"Wix gave no token for site {site}: check WIX_APP_ID, WIX_APP_SECRET and that the app is installed"
-                f" there ({error})",
+                f"Wix gave no token for site {site}: it answered {response.status} {code}".rstrip(),
                 status=response.status,
-            ) from None
+                request_id=response.request_id,
+                hint=cures.of_token(response.status, code),
+            )
+        answer = self._parse(response, site, "token")
         token, lives = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not isinstance(lives, (int, float)):
             raise WixUnavailable(f"Wix's token answer for site {site} has no access_token or no expires_in")
@@ -144,58 +163,72 @@ class Calls:
         body = bytearray()
         try:
             async with client.stream(method, self.url + path, **content) as response:
+                self.date_header = response.headers.get("date", "")
                 async for part in response.aiter_bytes():
                     body += part
                     if len(body) > self._largest:
-                        raise _no_response(site, kind, f"longer than {self._largest} bytes", "TooLong")
+                        metrics.wix_calls.labels(kind, "TooLong").inc()
+                        raise self._no_answer(site, kind, Cause.TOO_LONG)
         except httpx.HTTPError as error:
             if isinstance(error, httpx.PoolTimeout) and client is self._http:
                 # A pool without a free connection is broken for good: use a new one.
                 self._retired.append(client)
                 self._http = self._client()
-            name = type(error).__name__
-            reason = f"not whole within {self._within:g} s, {name}" if deadline.passed() else name
-            raise _no_response(site, kind, reason, name) from None
+            metrics.wix_calls.labels(kind, type(error).__name__).inc()
+            raise self._no_answer(site, kind, cause_of(error)) from None
         metrics.wix_calls.labels(kind, str(response.status_code)).inc()
         metrics.wix_seconds.labels(kind).observe(time.perf_counter() - began)
         return _Response(response.status_code, response.headers, bytes(body))
 
-
-def _no_response(site: SiteId, kind: str, reason: str, outcome: str) -> WixUnavailable:
-    metrics.wix_calls.labels(kind, outcome).inc()
-    return WixUnavailable(f"Wix gave no answer to {kind} of site {site}: {reason}")
-
-
-def _forbidden(response: _Response, site: SiteId, kind: str) -> WixForbidden:
-    request_id = response.headers.get("x-wix-request-id")
-    text = f"Wix answered {response.status} to {kind} of site {site} (request {request_id})"
-    return WixForbidden(text, status=response.status, request_id=request_id)
-
-
-def _parse(response: _Response, site: SiteId, kind: str) -> dict[str, Any]:
-    status = response.status
-    request_id = response.headers.get("x-wix-request-id")
-    where = f"{kind} of site {site} (request {request_id})"
-    if status == httpx.codes.NOT_FOUND:
-        raise NotThere(f"Wix answered 404 to {where}")
-    if status == httpx.codes.BAD_REQUEST:
-        raise WixRefused(f"Wix answered 400 to {where}: {_reason(response)}", request_id=request_id)
-    if status != httpx.codes.OK:
-        raise WixUnavailable(
-            f"Wix answered {status} to {where}",
-            status=status,
-            request_id=request_id,
-            retry_after=retry_after.seconds(response.headers.get("retry-after", "")),
+    def _no_answer(self, site: SiteId, kind: str, cause: Cause) -> WixUnavailable:
+        host = httpx.URL(self.url).netloc.decode()
+        whole = f" (in {self._within:g} s for the whole call)" if deadline.passed() else ""
+        return WixUnavailable(
+            f"Wix gave no answer to {kind} of site {site}: {host}, {cause}{whole}",
+            hint=cures.no_answer(cause, host, proxy=self._route.proxy_host(self.url)),
         )
-    try:
-        answer = json.loads(response.body)
-    except (ValueError, RecursionError) as error:
-        raise WixUnavailable(
-            f"Wix answered nonsense to {where}: {type(error).__name__}", status=status, request_id=request_id
-        ) from None
-    if not isinstance(answer, dict):
-        raise WixUnavailable(f"Wix answered no object to {where}", status=status, request_id=request_id)
-    return answer
+
+    def _unavailable(
+        self,
+        response: _Response,
+        site: SiteId,
+        kind: str,
+        error: type[WixUnavailable] = WixUnavailable,
+        *,
+        why: str = "",
+        hint: str = "",
+    ) -> WixUnavailable:
+        return error(
+            f"Wix answered {why or response.status} to {kind} of site {site} (request {response.request_id})",
+            status=response.status,
+            request_id=response.request_id,
+            retry_after=retry_after.seconds(response.headers.get("retry-after", "")),
+            hint=hint or self._hint(response.status, kind),
+        )
+
+    def _hint(self, status: int, kind: str) -> str:
+        return cures.of_status(status, kind, api_key=isinstance(self.credentials, ApiKey))
+
+    def _parse(self, response: _Response, site: SiteId, kind: str) -> dict[str, Any]:
+        status = response.status
+        where = f"{kind} of site {site} (request {response.request_id})"
+        if status == httpx.codes.NOT_FOUND:
+            raise NotThere(f"Wix answered 404 to {where}", hint=self._hint(status, kind))
+        if status == httpx.codes.BAD_REQUEST:
+            raise WixRefused(
+                f"Wix answered 400 to {where}: {_reason(response)}",
+                request_id=response.request_id,
+                hint=self._hint(status, kind),
+            )
+        if status != httpx.codes.OK:
+            raise self._unavailable(response, site, kind)
+        try:
+            answer = json.loads(response.body)
+        except (ValueError, RecursionError) as error:
+            raise self._unavailable(response, site, kind, why=f"nonsense ({type(error).__name__})") from None
+        if not isinstance(answer, dict):
+            raise self._unavailable(response, site, kind, why="no object")
+        return answer
 
 
 def _reason(response: _Response) -> str:
@@ -204,3 +237,15 @@ def _reason(response: _Response) -> str:
     except (ValueError, RecursionError, KeyError, TypeError):
         return "no message"
     return str(message)[:200]
+
+
+def _oauth_error(response: _Response) -> str:
+    """The error code of a refused token request (RFC 6749, 5.2); empty where it has none.
+
+    Its description is not read: it may repeat what was sent.
+    """
+    try:
+        code = json.loads(response.body)["error"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return ""
+    return code if isinstance(code, str) and re.fullmatch(r"[a-z_]{1,40}", code) else ""

@@ -57,7 +57,7 @@ def definition(json: Any) -> Definition:
         ),
         start_us=start,
         end_us=end,
-        position=_position(entity),
+        position=position(entity),
         facts={name: value for name, value in entity.items() if name not in NOT_FACTS},
     )
 
@@ -71,7 +71,7 @@ def _event(event: EventId, details: Mapping[str, Any]) -> Event:
     )
 
 
-def _position(entity: Mapping[str, Any]) -> str:
+def position(entity: Mapping[str, Any]) -> str:
     """Its place among the event's tickets: by `sortIndex`, where a missing one is 0, and then by age."""
     index = entity.get("sortIndex")
     index = index if isinstance(index, int) and not isinstance(index, bool) else 0

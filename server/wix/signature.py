@@ -6,19 +6,17 @@ JSON string again. Sources: Wix, "About Webhooks" and "Webhook structure"; RFC 7
 chooses the algorithm, not the token).
 """
 
-import base64
 import binascii
 import inspect
 import json
 from typing import Any
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.api_jws import PyJWS
+from jwt.utils import base64url_decode
 
-from server.errors import Forged, Malformed, NotStarted
+from server.errors import Forged, Malformed, OtherKey, WrongTime
 from server.model import SiteId, Webhook
 from server.wire import guid
 from server.wix import webhooks
@@ -31,6 +29,9 @@ LONGEST_HEADER = 4096
 
 LONGEST_TYPE = 150
 """Characters of an eventType (Wix's own schema of the envelope)."""
+
+LONGEST_LOOKED_AT = 64 * 1024
+"""Bytes of a token that is looked into though its signature is wrong; anyone can send one, and most webhooks are shorter."""
 
 OPTIONS: Any = {"verify_aud": False, "verify_iss": False, "verify_iat": False, "verify_sub": False, "verify_jti": False}
 """Wix's own receiver checks exp and nbf if the token has them, and no other claim."""
@@ -76,39 +77,15 @@ def token_decoder(inner: type[Any] = PyJWS) -> jwt.PyJWT:
 _tokens = token_decoder()
 
 
-def public_key(text: str) -> RSAPublicKey:
-    r"""Load the app's public key: PEM, PEM with literal `\n`, or base64 of PEM, on one line or wrapped.
-
-    Raises NotStarted saying what is wrong with it.
-    """
-    pem = text.strip().replace("\\n", "\n")
-    if not pem.startswith("-----"):
-        try:
-            pem = base64.b64decode("".join(pem.split()), validate=True).decode()
-        except ValueError:
-            raise NotStarted(
-                "WIX_PUBLIC_KEY is neither a PEM nor base64 of one; copy it from the app's Webhooks page"
-            ) from None
-    try:
-        key = load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise NotStarted(
-            "WIX_PUBLIC_KEY is not a readable PEM public key; copy it whole, with its BEGIN and END lines"
-        ) from None
-    if not isinstance(key, RSAPublicKey):
-        raise NotStarted("WIX_PUBLIC_KEY is not an RSA key; Wix signs with RS256")
-    return key
-
-
 def verify(body: bytes, key: RSAPublicKey) -> Webhook:
-    """Check the signature and read the webhook. Raises Forged, or Malformed for a signed body of another shape."""
+    """Check the signature and read the webhook. Raises Forged, OtherKey, WrongTime, or Malformed for a signed body of another shape."""
     token = body.strip()
     if token.find(b".", 0, LONGEST_HEADER + 1) < 0:
         raise Forged("not a token signed by Wix: NoHeader")
     try:
         claims = _tokens.decode(token, key, algorithms=["RS256"], leeway=LEEWAY)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
-        raise Forged(f"not a token signed by Wix: {type(error).__name__}") from None
+        raise _refusal(error, token) from None
     envelope = _parse(claims.get("data"), "data")
     type_, instance = envelope.get("eventType"), envelope.get("instanceId")
     if not isinstance(type_, str) or not 0 < len(type_) <= LONGEST_TYPE:
@@ -123,6 +100,27 @@ def verify(body: bytes, key: RSAPublicKey) -> Webhook:
     for holder in ("createdEvent", "updatedEvent", "deletedEvent"):
         _open(payload, holder)
     return Webhook(type_, SiteId(site), meaning(payload))
+
+
+def _refusal(error: Exception, token: bytes) -> Forged:
+    """What is wrong with a token that is not to be trusted."""
+    if isinstance(error, (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError)):
+        return WrongTime(f"signed by Wix, but not valid at this time: {type(error).__name__}")
+    if isinstance(error, jwt.InvalidSignatureError) and _looks_like_a_webhook(token):
+        return OtherKey("a webhook whose signature is not of WIX_PUBLIC_KEY")
+    return Forged(f"not a token signed by Wix: {type(error).__name__}")
+
+
+def _looks_like_a_webhook(token: bytes) -> bool:
+    """Whether a token whose signature is wrong has the shape of Wix's webhooks; nothing else of it may be used."""
+    if len(token) > LONGEST_LOOKED_AT:
+        return False
+    try:
+        claims = json.loads(base64url_decode(token.split(b".")[1]))
+        envelope = _parse(claims.get("data"), "data")
+    except (ValueError, RecursionError, AttributeError, IndexError, Malformed):
+        return False
+    return isinstance(envelope.get("eventType"), str) and guid(str(envelope.get("instanceId"))) is not None
 
 
 def _open(payload: dict[str, Any], holder: str) -> None:

@@ -1,6 +1,5 @@
 import asyncio
 import json
-import logging
 import os
 import re
 import signal
@@ -15,14 +14,14 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 from typer.testing import CliRunner
 
-from server import settings, valkey, wire
+from server import settings_table, valkey, wire
 from server.cli import commands
 from server.model import Hint, SiteId, TicketId
 from server.settings import Settings
 from server.store.timing import micros
+from tests.rig.commands import logs_as_before
 from tests.rig.default_keys import channel, key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import ROOT, SETTINGS, Command, Run
@@ -30,7 +29,21 @@ from tests.rig.redis import RedisServer, free_port
 from tests.rig.server import OTHER, SITE, TICKET, until
 from tests.rig.signals import signal_when
 
-COMMANDS = {"serve", "web", "worker", "demo", "sandbox", "watch", "settings", "sync"}
+COMMANDS = {
+    "serve",
+    "web",
+    "worker",
+    "demo",
+    "sandbox",
+    "watch",
+    "settings",
+    "check",
+    "doctor",
+    "sites",
+    "sync",
+    "notify",
+}
+COMMANDS |= {"tickets", "events", "embed"}
 
 Invoke = Callable[..., tuple[int, str, str]]
 
@@ -38,8 +51,6 @@ Invoke = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def invoke(tmp_path: Path) -> Iterator[Invoke]:
     """Run a command in this process, in an empty folder and with only the given settings: status, output, errors."""
-    root, configured = logging.getLogger(), structlog.get_config()
-    handlers, level = [*root.handlers], root.level
 
     def run(*words: str, **given: str) -> tuple[int, str, str]:
         nothing = dict.fromkeys((name.upper() for name in Settings.model_fields), None)
@@ -47,10 +58,8 @@ def invoke(tmp_path: Path) -> Iterator[Invoke]:
             answer = CliRunner().invoke(commands.app, words, env={**nothing, **given}, catch_exceptions=False)
         return answer.exit_code, answer.stdout, answer.stderr
 
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**configured)
+    with logs_as_before():
+        yield run
 
 
 # -- help --
@@ -76,8 +85,8 @@ def test_help_of_command(invoke: Invoke, name: str) -> None:
 
     assert 0 == status
     assert out.startswith(f"Usage: ticket-counter {name}")
-    options = out.partition("Options:\n")[2].partition("\n\n")[0]
-    assert all(re.search(r"  [A-Z].+\.$", line) for line in options.splitlines())
+    options = re.split(r"\n  (?=-)", out.partition("Options:\n")[2].partition("\n\n")[0])
+    assert all(re.search(r"  [A-Z].+\.$", option, re.DOTALL) for option in options)
 
 
 def test_version_option(invoke: Invoke) -> None:
@@ -92,7 +101,7 @@ def test_commands_in_texts_exist() -> None:
     named = {
         (place.name, name)
         for place in places
-        for name in re.findall(r"(?<!<)ticket-counter ([a-z]+)", place.read_text())
+        for name in re.findall(r'(?<![<"])ticket-counter ([a-z]+)', place.read_text())
     }
 
     assert {"serve", "demo", "settings"} <= {name for _, name in named}
@@ -103,7 +112,7 @@ def test_settings_prints_table(invoke: Invoke) -> None:
     """`settings` prints the table of all settings, and needs none of them."""
     status, out, _ = invoke("settings", PORT="nonsense")
 
-    assert (0, settings.table()) == (status, out.rstrip("\n"))
+    assert (0, settings_table.table()) == (status, out.rstrip("\n"))
 
 
 # -- errors at the start --
@@ -115,8 +124,8 @@ def test_settings_prints_table(invoke: Invoke) -> None:
         (("web",), {}, "REDIS_URL is not set: "),
         (("web", "--processes", "2"), {}, "REDIS_URL is not set: "),
         (("worker",), {"WIX_APP_ID": "app", "WIX_APP_SECRET": "hush"}, "REDIS_URL is not set: "),
-        (("serve",), {}, "WIX_APP_ID and WIX_APP_SECRET not set: "),
-        (("serve",), {"WIX_APP_ID": "app"}, "WIX_APP_SECRET not set: "),
+        (("serve",), {}, "WIX_APP_ID and WIX_APP_SECRET are not set: "),
+        (("serve",), {"WIX_APP_ID": "app"}, "WIX_APP_SECRET is not set: "),
         (("watch",), {}, "no `ticket-counter serve` runs with DATA_DIR=/"),
         (("watch", TICKET, "11111111"), {}, "'11111111' is not a ticket definition id (a GUID)"),
     ],
@@ -273,6 +282,21 @@ async def test_demo_counts_down(command: Run) -> None:
     assert 0 == status
     assert seconds < 4
     assert closed(wix)
+
+
+async def test_demo_says_how_commands_reach_it(command: Run) -> None:
+    """The command that the demo names for a second terminal lists its tickets, with its address in the HTML."""
+    port = free_port()
+    demo = command("demo", "--port", str(port))
+    await demo.says("Ctrl+C ends it")
+    named = re.search(r"DATA_DIR=(\S+) PORT=(\d+) \S+ tickets\n", demo.out)
+    assert named
+    assert str(port) == named[2]
+
+    tickets = command("tickets", DATA_DIR=str(demo.folder / named[1]), PORT=named[2], WIX_SITES="")
+
+    await tickets.says(f'<script async src="http://127.0.0.1:{port}/widget/v1/ticket-counter.js"></script>')
+    assert (0, "") == ((await tickets.ended())[0], tickets.err)
 
 
 async def test_killed_demo_ends_sandbox(command: Run) -> None:

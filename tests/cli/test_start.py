@@ -7,19 +7,16 @@ import structlog
 import typer
 
 from server import settings
-from server.cli.start import errors_as_lines, exit_with_error, interruptible, load_settings, redis_url
-from server.errors import NotStarted
+from server.cli.start import errors_as_lines, exit_with_error, interruptible, load_settings, log_advice, redis_url
+from server.errors import NotStarted, WixUnavailable
+from tests.rig.commands import logs_as_before
 
 
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
     """The tests' own logs are set up as before."""
-    root, configured = logging.getLogger(), structlog.get_config()
-    handlers, level = [*root.handlers], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**configured)
+    with logs_as_before():
+        yield
 
 
 def test_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,6 +52,16 @@ def test_interruptible(error: tuple[str, ...], text: str, capsys: pytest.Capture
     assert f"ticket-counter: interrupted: {text}\n" == capsys.readouterr().err
 
 
+def test_error_with_its_cure(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error is a line, and its cure, where the text does not say it, is a line below."""
+    for hint, wanted in (("", "ticket-counter: it failed\n"), ("mend it", "ticket-counter: it failed\n  mend it\n")):
+        with pytest.raises(typer.Exit) as ended, errors_as_lines():
+            raise WixUnavailable("it failed", hint=hint)
+
+        assert 2 == ended.value.exit_code
+        assert wanted == capsys.readouterr().err
+
+
 def test_redis_of_nobody(tmp_path: Path) -> None:
     """Without REDIS_URL and without a `serve` the error names the folder that was looked at, and what to do."""
     with pytest.raises(NotStarted) as found:
@@ -79,3 +86,19 @@ def test_level_of_logs(quiet: bool, given: str | None, level: int, monkeypatch: 
     load_settings(quiet)
 
     assert level == logging.getLogger().level
+
+
+def test_advice_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that serves logs a warning for each setting that is probably not what was meant, with its cure."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("MAX_CONECTIONS=5\n")
+    found = settings.load(public_url="http://counter.example")
+
+    with structlog.testing.capture_logs() as logs:
+        log_advice(found)
+
+    assert [("unknown_setting", "MAX_CONECTIONS"), ("public_url_without_tls", "PUBLIC_URL")] == [
+        (line["event"], line["setting"]) for line in logs
+    ]
+    assert "MAX_CONECTIONS is no setting" == logs[0]["what"]
+    assert "rename it to MAX_CONNECTIONS" in logs[0]["hint"]

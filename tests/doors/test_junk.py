@@ -191,8 +191,9 @@ async def _code(reader: asyncio.StreamReader) -> int | None:
 
 
 def levels(log: str) -> set[str]:
-    """The levels of all lines; `none` is that of a line of no known format, such as a traceback's."""
-    found = (re.match(r"\S+ \[(\w+) *\]", line) for line in log.splitlines())
+    """The levels of all lines; `none` is that of a line of no known format, such as a traceback's first; the summary of the start is indented."""
+    lines = (line for line in log.splitlines() if line and not line.startswith("  "))
+    found = (re.match(r"\S+ \[(\w+) *\]", line) for line in lines)
     return {one[1] if one else "none" for one in found}
 
 

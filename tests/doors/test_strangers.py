@@ -276,7 +276,7 @@ async def test_viewers_that_come_and_go_leak_nothing(command: Run, redis_server:
             """Descriptors, MB and subscriptions, once no viewer and no topic is left."""
             text = (await http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})).text
             values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-            names = ('ticket_counter_viewers{kind="ws"}', 'ticket_counter_viewers{kind="sse"}', "ticket_counter_topics")
+            names = ('ticketcounter_viewers{kind="ws"}', 'ticketcounter_viewers{kind="sse"}', "ticketcounter_topics")
             rss, subscribed = await meter.look()
             return (meter.descriptors, rss, subscribed) if all(float(values[name]) == 0 for name in names) else None
 

@@ -393,7 +393,8 @@ def test_log_line_is_explained_by_a_fault_of_its_process() -> None:
         Line("web0", None, "not a line of the log", "Traceback (most recent call last):"),
     ]
 
-    assert told[1:] == logs.unexplained(told, cut_off, 1000.0)
+    withdrawn = [Line("web1", 1105.0, "counters_withdrawn", "of any process")]
+    assert told[1:] == logs.unexplained(told + withdrawn, cut_off, 1000.0)
 
 
 def test_only_warnings_and_unknown_lines_are_loud() -> None:

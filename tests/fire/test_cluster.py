@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.rig.redis import RedisServer
 from tests.rig.report import report
 from tests.rig.server import until
 from tests.rig.several_sites import SeveralSites, several_sites
+from tests.rig.tls_cluster import tls_cluster
 from tests.rig.webhook_sender import WebhookSender, webhook_sender
 
 NODE_TIMEOUT_MS = 2000
@@ -26,17 +28,19 @@ NODE_TIMEOUT_MS = 2000
 MAX_STALE = 20
 
 
+CONFIG = {"replicas": 3, "cluster_require_full_coverage": "no", "repl_diskless_sync_delay": "0"}
+
+
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Cluster]:
-    """Three masters, each with a replica."""
-    with three_masters(
-        tmp_path / "cluster",
-        NODE_TIMEOUT_MS,
-        replicas=3,
-        cluster_require_full_coverage="no",
-        repl_diskless_sync_delay="0",
-    ) as found:
-        yield found
+async def servers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
+    """Three masters, each with a replica; reached over TLS alone where the parameter is `tls`."""
+    config: dict[str, Any] = CONFIG
+    if getattr(request, "param", "plain") == "tls":
+        async with tls_cluster(tmp_path / "cluster", NODE_TIMEOUT_MS, **config) as found:
+            yield found
+    else:
+        with three_masters(tmp_path / "cluster", NODE_TIMEOUT_MS, **config) as found:
+            yield found
 
 
 @asynccontextmanager
@@ -143,7 +147,12 @@ async def test_slot_moves_to_another_master(command: Run, servers: Cluster, whol
     assert [] == deployment.ended
 
 
-@pytest.mark.parametrize("of_the_list", [False, True], ids=["any", "that has the list of sites"])
+@pytest.mark.parametrize(
+    ("servers", "of_the_list"),
+    [("plain", False), ("plain", True), ("tls", False)],
+    ids=["any", "that has the list of sites", "any, over TLS"],
+    indirect=["servers"],
+)
 async def test_master_dies(command: Run, servers: Cluster, of_the_list: bool) -> None:
     """A master that is killed affects only its own sites: the others notice nothing; its own heal after the failover."""
     async with running_sites(command, servers, 9) as (deployment, sites):

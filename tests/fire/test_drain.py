@@ -49,12 +49,12 @@ async def figures(client: httpx.AsyncClient, url: str) -> dict[str, float]:
 async def webhooks(client: httpx.AsyncClient, url: str) -> float:
     """How many webhooks a process has got."""
     found = await figures(client, url)
-    return sum(value for name, value in found.items() if name.startswith("ticket_counter_webhooks_total"))
+    return sum(value for name, value in found.items() if name.startswith("ticketcounter_webhooks_total"))
 
 
 async def watching(client: httpx.AsyncClient, url: str) -> float:
     """How many viewers of a process use WebSockets."""
-    return (await figures(client, url))['ticket_counter_viewers{kind="ws"}']
+    return (await figures(client, url))['ticketcounter_viewers{kind="ws"}']
 
 
 @pytest.mark.alone

@@ -110,7 +110,7 @@ async def webhooks(url: str) -> tuple[int, int]:
     """How many webhooks of orders that web process has accepted, and how many it has refused."""
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         text = (await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})).text
-    found = re.findall(r'ticket_counter_webhooks_total\{outcome="(\w+)",type="[^"]+"\} ([0-9.e+]+)', text)
+    found = re.findall(r'ticketcounter_webhooks_total\{outcome="(\w+)",type="[^"]+"\} ([0-9.e+]+)', text)
     return (
         sum(round(float(number)) for outcome, number in found if outcome == "marked"),
         sum(round(float(number)) for outcome, number in found if outcome == "unavailable"),

@@ -41,7 +41,7 @@ async def test_lost_webhooks_are_reported_and_numbers_stay_fresh(
             ready = await owner.get("/readyz")
             metrics = (await owner.get("/metrics")).text
             assert 200 == ready.status_code
-            return heard is ready.json()["webhooks_heard"] and f"ticket_counter_silent_sites {sites}.0" in metrics
+            return heard is ready.json()["webhooks_heard"] and f"ticketcounter_silent_sites {sites}.0" in metrics
 
         await until(lambda: buyers.knows(viewer), 30)
         began = time.time()

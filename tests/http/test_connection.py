@@ -202,7 +202,7 @@ async def connect(idle: Idle) -> AsyncIterator[Connect]:
 
 
 def refused(reason: str) -> float:
-    return REGISTRY.get_sample_value("ticket_counter_refused_total", {"reason": reason}) or 0.0
+    return REGISTRY.get_sample_value("ticketcounter_refused_total", {"reason": reason}) or 0.0
 
 
 LONG = {
@@ -416,6 +416,20 @@ async def test_oldest_idle_is_evicted(connect: Connect, idle: Idle) -> None:
     assert counted + 2 == refused("outnumbered")
     assert (await newer[0].receive(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
     assert 3 == len(idle)
+
+
+async def test_evicted_in_keep_alive(connect: Connect) -> None:
+    """A connection in keep-alive that makes room for another was answered: nobody was refused."""
+    clients = [await connect(patient=True) for _ in range(3)]
+    for client in clients:
+        await client.send(GET)
+        await client.receive(b"0\r\n\r\n")
+    counted = refused("outnumbered")
+
+    await connect()
+
+    assert b"" == await clients[0].receive_rest()
+    assert counted == refused("outnumbered")
 
 
 async def test_keep_alive_survives_silent_flood(connect: Connect) -> None:
@@ -731,3 +745,24 @@ async def test_malformed_request(connect: Connect) -> None:
     client.writer.write(filled(b"nonsense ", 3 * LIMIT))
 
     assert (await client.receive_rest()).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", b"400"),
+        (UPGRADE.replace(b"Host: here\r\n", b""), b"400"),
+        (HANDSHAKE.replace(b"Host: here\r\n", b""), b"400"),
+        (HANDSHAKE.replace(b"Host: here\r\n", b"Host: a b\r\n"), b"400"),
+        (b"GET / HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET http://here/ HTTP/1.1\r\nHost: there\r\nConnection: close\r\n\r\n", b"200"),
+    ],
+)
+async def test_host_that_is_missing_or_invalid(connect: Connect, head: bytes, status: bytes) -> None:
+    """A request of HTTP/1.1 without exactly one valid Host is answered with 400 and is the last (RFC 9112, section 3.2)."""
+    client = await connect(patient=True)
+    client.writer.write(head)
+
+    assert (await client.receive_rest()).startswith(b"HTTP/1.1 %b " % status)

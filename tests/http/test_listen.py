@@ -41,6 +41,15 @@ def test_port_cannot_be_bound(host: str, reason: str) -> None:
     assert f"cannot listen on {host}, port {port} ({reason}): change HOST or PORT" == str(caught.value)
 
 
+def test_port_of_a_worker_cannot_be_bound() -> None:
+    """A worker's port that is in use is reported by its own setting; another host or port helps."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(NotStarted, match=rf"port {port} \(Address already in use\): change HOST or WORKER_PORT"):
+            listen(valid_settings(), port=port)
+
+
 def test_host_name_without_address() -> None:
     """A host name without an address is reported, with HOST to change."""
     with pytest.raises(NotStarted, match=r"cannot listen on no-host\.invalid, port 0 \([^()]+\): change HOST or PORT"):

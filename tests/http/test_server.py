@@ -8,15 +8,20 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from websockets.asyncio.client import connect
 
 from server import run
 from server.http.connection import LONGEST_HEAD, HttpProtocol
-from server.http.server import Server, http_server
+from server.http.listen import listen
+from server.http.server import Server, http_server, worker_server
 from server.web import Web
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import PROGRAM, Command, Run
@@ -34,6 +39,43 @@ async def test_server_serves_both(start_server: StartServer) -> None:
     long = await running.http.get("/livez", headers={"X": "x" * LONGEST_HEAD})
 
     assert (200, 431) == (alive.status_code, long.status_code)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"GET /", b"GET http://counter.example/"), b"101"),
+        ((b"Upgrade: websocket", b"Upgrade: websocket, h2c"), b"101"),
+        ((b"Host: here\r\n", b""), b"400"),
+    ],
+    ids=["absolute-form", "several-protocols", "no-host"],
+)
+async def test_unusual_handshakes(start_server: StartServer, change: tuple[bytes, bytes], status: bytes) -> None:
+    """A WebSocket opens for a target in absolute-form and where another protocol is offered too, and not without Host."""
+    running = await start_server()
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(running.url).port)
+
+    writer.write(HANDSHAKE.replace(*change))
+
+    assert b"HTTP/1.1 " + status == await reader.readexactly(12)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_connection_stays_open_for_keep_alive(start_server: StartServer) -> None:
+    """A connection without a request stays open for KEEP_ALIVE, and no longer."""
+    running = await start_server(keep_alive=2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(running.url).port)
+
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+    await reader.readuntil(b"yes\n")
+    began = time.monotonic()
+    rest = await asyncio.wait_for(reader.read(), 30)
+
+    assert b"" == rest
+    assert 1.8 < time.monotonic() - began
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_security_headers_of_routes(start_server: StartServer) -> None:
@@ -228,15 +270,37 @@ def test_no_signal_handlers() -> None:
 async def test_uvicorn_configuration(redis_url: str) -> None:
     """Uvicorn sends no Server header, logs no requests, and trusts no proxy headers."""
     web = Web(valid_settings(redis_url=redis_url), redis_url)
-    config = http_server(web.app, web.descriptors, valid_settings(root_path="/counter")).config
+    config = http_server(web.app, web.descriptors, valid_settings(root_path="/counter", keep_alive=620)).config
     await web.aclose()
 
     assert (False, False, False) == (config.server_header, config.access_log, config.proxy_headers)
     assert HttpProtocol is config.http
-    assert "/counter" == config.root_path
+    assert ("/counter", 620) == (config.root_path, config.timeout_keep_alive)
     assert config.timeout_graceful_shutdown is not None
     assert config.timeout_graceful_shutdown < run.DRAIN
 
 
 async def _nothing(_: Any, __: Any, ___: Any) -> None:
     """An application that is never called."""
+
+
+@pytest.mark.parametrize("handshake", [HANDSHAKE, HANDSHAKE.replace(b"Upgrade: websocket", b"Upgrade: h2c, websocket")])
+async def test_worker_server_opens_no_websocket(handshake: bytes) -> None:
+    """The server of a worker answers requests, within the same limits, and has no viewers, even where a client asks for it."""
+    app = Starlette(routes=[Route("/livez", lambda _: PlainTextResponse("yes\n"))])
+    server, listening = worker_server(app), listen(valid_settings(), port=0)
+    serving = asyncio.create_task(server.serve([listening]))
+    await until(lambda: server.started)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        alive, long = await client.get("/livez"), await client.get("/livez", headers={"X": "x" * LONGEST_HEAD})
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.write(handshake)
+        refused = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    server.should_exit = True
+    await serving
+
+    assert (200, "nosniff", 431) == (alive.status_code, alive.headers["x-content-type-options"], long.status_code)
+    assert b"HTTP/1.1 404 Not Found\r\n" == refused

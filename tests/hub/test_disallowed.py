@@ -17,7 +17,7 @@ def topic(ticket: str = TICKET, site: str = SITE) -> TicketTopic:
 
 def counted(how: str) -> float:
     """How many were counted until now."""
-    return REGISTRY.get_sample_value("ticket_counter_disallowed_total", {"how": how}) or 0.0
+    return REGISTRY.get_sample_value("ticketcounter_disallowed_total", {"how": how}) or 0.0
 
 
 def test_every_one_is_counted() -> None:

@@ -2,6 +2,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+from structlog.testing import capture_logs
+
 from server import metrics
 from server.counter import Rules
 from server.hub.hub import Hub
@@ -177,6 +179,21 @@ async def test_start_without_redis(redis_server: Servers) -> None:
         await rig.received(topic, None)
         await until(lambda: rig.subscriptions.healthy)
         assert before + 1 == metrics.resyncs.labels("new_listener")._value.get()
+
+
+async def test_lost_link_makes_few_log_lines(redis_server: Servers) -> None:
+    """However often a link is opened in vain, one line says so with what it means, and one that it is back."""
+    server = redis_server()
+    server.kill()
+    with capture_logs() as lines:
+        async with listening(server.url) as rig:
+            await until(lambda: rig.subscriptions._outage._times >= 3)
+            server.start()
+            await until(lambda: rig.subscriptions.healthy)
+
+    told = [line for line in lines if line["event"] in {"listener_lost", "listener_back"}]
+    assert ["listener_lost", "listener_back"] == [line["event"] for line in told]
+    assert "REDIS_URL" in told[0]["hint"]
 
 
 async def test_one_master_of_a_cluster_hangs(breakable: Cluster) -> None:

@@ -1,7 +1,8 @@
-from types import SimpleNamespace
+import asyncio
 from urllib.parse import urlencode
 
 import pytest
+import structlog
 from prometheus_client import REGISTRY
 
 from server.counter import Rules
@@ -10,21 +11,24 @@ from server.errors import (
     NoSiteYet,
     OriginNotAllowed,
     Refused,
+    SiteNotFound,
     TooManyConnections,
     TooManyUnconfirmed,
     UnknownSite,
+    UnknownTicket,
 )  # fmt: skip
 from server.hub.hub import Hub
-from server.live.admission import ANSWERS, Admission, Admitted, resolve
+from server.live.admission import ANSWERS, Admission, Admitted, Undecided
 from server.model import SiteId, TicketId
 from server.query import Query
 from tests.rig.default_keys import KEYS
+from tests.rig.site_lookup import lookup_of
 
 ONE = SiteId("5f0e4d3c-1111-4111-8111-00000000b001")
 TWO = SiteId("5f0e4d3c-1111-4111-8111-00000000b002")
 TICKETS = (TicketId("11111111-aaaa-4aaa-8aaa-000000000001"), TicketId("22222222-aaaa-4aaa-8aaa-000000000002"))
 QUERY = urlencode([("ticket", ticket) for ticket in TICKETS])
-SITES = SimpleNamespace(known=frozenset({ONE}))
+SITES = lookup_of(ONE)
 
 LIST = ("https://shop.example", "http://127.0.0.1:8080", "https://*.wixsite.com", "http://*.dev.example:3000", "null")
 
@@ -79,6 +83,15 @@ def test_listed_origins_are_admitted(origin: str | None, admitted: bool) -> None
 
     assert not admission.all_origins
     assert admitted == admission.allows(origin)
+
+
+def test_origin_of_an_app() -> None:
+    """The web view of an app, whose scheme is its own, is admitted if it is listed, and may frame."""
+    admission = Admission(SITES, ("capacitor://localhost", "https://shop.example"))
+
+    assert admission.allows("capacitor://localhost")
+    assert not admission.allows("ionic://localhost")
+    assert "capacitor://localhost https://shop.example" == admission.frame_ancestors()
 
 
 def test_null_origin_is_admitted_only_if_listed() -> None:
@@ -155,7 +168,7 @@ def entered(admission: Admission, address: str) -> bool:
 
 
 def refused(reason: str) -> float:
-    return REGISTRY.get_sample_value("ticket_counter_refused_total", {"reason": reason}) or 0.0
+    return REGISTRY.get_sample_value("ticketcounter_refused_total", {"reason": reason}) or 0.0
 
 
 def test_connection_limits() -> None:
@@ -170,6 +183,22 @@ def test_connection_limits() -> None:
         admission.leave(one)
     assert {} == admission._per_address
     assert 0 == admission._count
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"), [("172.18.0.2", "172.18.0.2"), ("8.8.8.8", None), ("2001:db8::/64", None)]
+)
+def test_full_address_is_logged(address: str, shown: str | None) -> None:
+    """An address that has all its connections is logged once, with the cure; only a private one is named, as a proxy's is."""
+    admission = Admission(SITES, max_connections_per_address=1)
+
+    with structlog.testing.capture_logs() as logs:
+        assert [True, False, False] == [entered(admission, address) for _ in range(3)]
+
+    (line,) = logs
+    assert ("address_full", shown) == (line["event"], line.get("address"))
+    assert "TRUSTED_PROXIES" in line["hint"]
+    assert "MAX_CONNECTIONS_PER_ADDRESS=1 " in line["hint"]
 
 
 def test_closing_process_admits_none() -> None:
@@ -230,7 +259,7 @@ def test_refused_while_no_site_is_known() -> None:
     before = refused("no_site")
 
     with pytest.raises(NoSiteYet):
-        Admission(SimpleNamespace(known=frozenset())).admit(Hub(KEYS, Rules()), None, QUERY, "a")
+        Admission(lookup_of()).admit(Hub(KEYS, Rules()), None, QUERY, "a")
 
     assert (503, 4000) == ANSWERS[NoSiteYet]
     assert before + 1 == refused("no_site")
@@ -260,35 +289,42 @@ def test_every_refusal_has_an_answer() -> None:
     assert (503, 4000) == ANSWERS[TooManyUnconfirmed]
 
 
-# -- the site of a request --
+# -- a request whose site has to be looked up --
 
 
-def test_named_site() -> None:
-    """A request that names a known site gets it, with its tickets in their order."""
-    assert (TWO, TICKETS) == resolve(Query(TWO, TICKETS), {ONE, TWO})
+async def test_request_is_counted_while_its_site_is_looked_up() -> None:
+    """A request that names no site where several are known takes a place while it is looked up, and until it leaves."""
+    lookup = lookup_of(ONE, TWO)
+    admission = Admission(lookup, max_connections=1)
+    running = asyncio.create_task(lookup.run())
+    hub = Hub(KEYS, Rules())
+    before = refused("request")
+
+    undecided = admission.admit(hub, None, QUERY, "a")
+    assert Undecided(Query(None, TICKETS), "a") == undecided
+    assert not entered(admission, "b")
+
+    with pytest.raises(UnknownTicket):
+        await admission.look_up(hub, undecided)
+    assert (before + 1, 1) == (refused("request"), admission._count)
+    admission.leave("a")
+    assert 0 == admission._count
+
+    assert (404, 4000) == ANSWERS[UnknownTicket]
+    assert (503, 4000) == ANSWERS[SiteNotFound]
+    assert Admitted(TWO, TICKETS, "a") == admission.admit(hub, None, f"{QUERY}&site={TWO}", "a")
+    running.cancel()
+    await asyncio.wait({running})
 
 
-def test_only_site_need_not_be_named() -> None:
-    """While one site is known a request need not name it."""
-    assert (ONE, TICKETS) == resolve(Query(None, TICKETS), {ONE})
+async def test_closing_process_admits_none_that_was_looked_up() -> None:
+    """A request whose site was looked up while the process began to close is not admitted."""
+    admission = Admission(lookup_of(ONE, TWO))
+    hub = Hub(KEYS, Rules())
+    undecided = admission.admit(hub, None, QUERY, "a")
+    assert isinstance(undecided, Undecided)
+    admission.open = False
+    admission._sites._sites = lookup_of(ONE)._sites  # by now only one is known
 
-
-@pytest.mark.parametrize("site", [None, ONE])
-def test_no_site_is_known_yet(site: SiteId | None) -> None:
-    """While no site is known at all the refusal is not final: Redis may be new, or have lost its data."""
-    with pytest.raises(NoSiteYet):
-        resolve(Query(site, TICKETS), set())
-
-
-def test_site_must_be_named_if_there_are_several() -> None:
-    """With more than one site the request has to name its own; the error says how."""
-    with pytest.raises(BadRequest, match="add &site=<app instance id>") as caught:
-        resolve(Query(None, TICKETS), {ONE, TWO})
-
-    assert "site" == caught.value.field
-
-
-def test_unknown_site() -> None:
-    """A site that is not known is refused, however many are known."""
-    with pytest.raises(UnknownSite, match=TWO):
-        resolve(Query(TWO, TICKETS), {ONE})
+    with pytest.raises(TooManyConnections):
+        await admission.look_up(hub, undecided)

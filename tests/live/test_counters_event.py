@@ -4,6 +4,7 @@ import pytest
 
 from server.model import Event, EventId, EventStatus
 from server.store.events import Events
+from tests.rig.counters_over_http import stream
 from tests.rig.default_keys import key
 from tests.rig.fake_reader import EVENT, FakeReader, definition
 from tests.rig.redis import Servers
@@ -110,16 +111,30 @@ async def test_event_is_found_by_its_slug(start_server: StartServer, reads: Fake
     assert (EVENT, [TICKET]) == (response.json()["event"], response.json()["tickets"])
 
 
-async def test_several_sites_need_a_name(start_server: StartServer, reads: FakeReader) -> None:
-    """Where several sites are known, an event needs the site's id, as tickets do."""
+async def test_event_finds_its_site_if_there_are_several(start_server: StartServer, reads: FakeReader) -> None:
+    """Where several sites are known, an event is found at the site that has it, for JSON and for streams."""
     running = await start_server(wix_sites=f"{SITE},{UNKNOWN}")
     await reads.read(definition(TICKET, 3))
 
-    refused = await running.http.get(path())
-    answered = await running.http.get(f"{path()}&site={SITE}")
+    answered = await running.http.get(path())
+    async with stream(running, path(base=STREAM)) as found:
+        await found.next()
+        _, listed = await found.next()
 
-    assert (400, "site") == (refused.status_code, refused.json()["error"]["field"])
-    assert [TICKET] == answered.json()["tickets"]
+    assert [TICKET] == answered.json()["tickets"] == listed["tickets"]
+
+
+async def test_event_that_no_site_has(start_server: StartServer, reads: FakeReader) -> None:
+    """Where several sites are known, and not all were listed, an event that none has is 404 with the time to come back."""
+    running = await start_server(wix_sites=f"{SITE},{UNKNOWN}")
+
+    for base in ("/v1/counters", STREAM):
+        refused = await running.http.get(path(base=base))
+        assert (404, "event", "5") == (
+            refused.status_code,
+            refused.json()["error"]["field"],
+            refused.headers["retry-after"],
+        )
 
 
 async def test_redis_that_does_not_answer(redis_server: Servers, start_server: StartServer) -> None:

@@ -67,6 +67,7 @@ def test_accept_key_is_that_of_websockets(nonce: bytes) -> None:
     ("name", "value"),
     [
         (b"host", None),
+        (b"host", b"one two"),
         (b"connection", b"close"),
         (b"connection", None),
         (b"upgrade", b"h2c"),
@@ -121,6 +122,31 @@ def test_handshake_is_parsed_on_each_path(path: str, more: list[tuple[bytes, byt
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in found.answer
     forwarded = ",".join(value.decode() for _, value in more) or None
     assert ("ticket=1", "https://shop.example", forwarded) == (found.query, found.origin, found.forwarded)
+
+
+@pytest.mark.parametrize("target", [b"http://counter.example", b"HTTPS://counter.example:8443"])
+def test_handshake_with_a_target_in_absolute_form(target: bytes) -> None:
+    """A target in absolute-form, as a proxy may send it, opens the WebSocket of its path (RFC 9112, section 3.2.2)."""
+    found = parse("GET", target + b"/v1/counters?ticket=1", BROWSER, PATHS)
+    without_path = parse("GET", target + b"?ticket=1", BROWSER, PATHS)
+
+    assert isinstance(found, Opening)
+    assert "ticket=1" == found.query
+    assert isinstance(without_path, bytes)
+    assert without_path.startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("lines", [[b"websocket, h2c"], [b"h2c,WebSocket"], [b"h2c", b"websocket"], [b"WebSocket"]])
+def test_handshake_that_offers_other_protocols_too(lines: list[bytes]) -> None:
+    """WebSocket is opened where it is one of several protocols that a client would take (RFC 9110, section 7.8)."""
+    rest = browser_headers_with(b"upgrade", None)
+
+    found = parse("GET", b"/v1/counters", [*rest, *((b"upgrade", line) for line in lines)], PATHS)
+    twice = parse("GET", b"/v1/counters", [*rest, *rest, *((b"upgrade", line) for line in lines)], PATHS)
+
+    assert isinstance(found, Opening)
+    assert b"\r\nUpgrade: websocket\r\n" in found.answer
+    assert isinstance(twice, bytes)
 
 
 @pytest.mark.parametrize(

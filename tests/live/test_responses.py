@@ -1,8 +1,11 @@
+import asyncio
+
 from redis.asyncio import Redis
 
 from tests.rig.counters_over_http import EVENT_STREAM, get, shown, stream
 from tests.rig.fake_reader import FakeReader, definition
-from tests.rig.server import SITE, TICKET, StartServer
+from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
+from tests.rig.site_lookup import GatedSites
 
 STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
 
@@ -33,15 +36,53 @@ async def test_bad_request_names_the_parameter(start_server: StartServer) -> Non
             )
 
 
-async def test_site_must_be_named_if_there_are_several(start_server: StartServer) -> None:
-    """Once more than one site is known a request has to name its own."""
+async def test_request_finds_its_site_if_there_are_several(
+    start_server: StartServer, reads: FakeReader, redis_url: str
+) -> None:
+    """With more than one site a request gets the counters of the site that has its tickets; a named site is taken as it is."""
     running = await start_server(wix_sites=f"{SITE},{STRANGER}")
+    other = FakeReader(redis_url, STRANGER)
+    await reads.read(definition(TICKET, 3))
+    await other.read(definition(OTHER, 4))
+    await other.aclose()
 
-    without = await get(running, TICKET)
-    named = await get(running, TICKET, site=STRANGER)
+    assert {TICKET: ("low", 3)} == shown(await get(running, TICKET))
+    assert {OTHER: ("low", 4), STRANGER: ("unknown", None)} == shown(await get(running, OTHER, STRANGER))
+    assert {TICKET: ("unknown", None)} == shown(await get(running, TICKET, site=STRANGER))
 
-    assert (400, "site") == (without.status_code, without.json()["error"]["field"])
-    assert {TICKET: ("unknown", None)} == shown(named)
+
+async def test_site_that_cannot_be_found(start_server: StartServer, reads: FakeReader, redis_url: str) -> None:
+    """Tickets of two sites are 400, tickets of none 404 with the time to come back: each in its own words, and counted no more."""
+    running = await start_server(wix_sites=f"{SITE},{STRANGER}")
+    other = FakeReader(redis_url, STRANGER)
+    await reads.read(definition(TICKET, 3))
+    await other.read(definition(OTHER, 4))
+    await other.aclose()
+
+    for path in ("/v1/counters", "/v1/counters/stream"):
+        two = await running.http.get(f"{path}?ticket={TICKET}&ticket={OTHER}")
+        none = await running.http.get(f"{path}?ticket={STRANGER}")
+
+        assert (400, "ticket") == (two.status_code, two.json()["error"]["field"])
+        assert "these tickets are of 2 sites" in two.json()["error"]["message"]
+        assert (404, "ticket", "5") == (none.status_code, none.json()["error"]["field"], none.headers["retry-after"])
+        assert "none of the 2 sites here has these tickets" in none.json()["error"]["message"]
+    assert 0 == running.web.admission._count
+
+
+async def test_client_that_leaves_while_its_site_is_looked_up(start_server: StartServer) -> None:
+    """A client that leaves while its site is looked up is counted no more."""
+    running = await start_server(wix_sites=f"{SITE},{STRANGER}")
+    gate = GatedSites(running.web.site_lookup._answers)
+    running.web.site_lookup._answers = gate
+    leaving = asyncio.create_task(get(running, TICKET))
+    await until(lambda: gate.asked)
+    assert 1 == running.web.admission._count
+
+    leaving.cancel()
+    gate.open.set()
+
+    await until(lambda: not running.web.admission._count)
 
 
 async def test_refused_while_closing(start_server: StartServer, reads: FakeReader) -> None:
@@ -105,12 +146,14 @@ async def test_cors_preflight(start_server: StartServer) -> None:
         ]
 
         assert (204, b"") == (ours.status_code, ours.content)
-        assert ("https://shop.example", "GET", "If-None-Match", "86400") == (
+        assert ("https://shop.example", "GET", "86400") == (
             ours.headers["access-control-allow-origin"],
             ours.headers["access-control-allow-methods"],
-            ours.headers["access-control-allow-headers"],
             ours.headers["access-control-max-age"],
         )
+        assert {"if-none-match", "cache-control", "last-event-id", "x-requested-with", "content-type"} == {
+            name.strip().lower() for name in ours.headers["access-control-allow-headers"].split(",")
+        }
         assert "access-control-allow-origin" not in foreign.headers
 
 

@@ -11,7 +11,7 @@ from tests.rig.server import OTHER, SITE, TICKET, StartServer, until
 
 
 def watching() -> float:
-    return REGISTRY.get_sample_value("ticket_counter_viewers", {"kind": "sse"}) or 0.0
+    return REGISTRY.get_sample_value("ticketcounter_viewers", {"kind": "sse"}) or 0.0
 
 
 async def test_stream_sends_the_counter_then_each_change(start_server: StartServer, reads: FakeReader) -> None:

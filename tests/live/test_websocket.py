@@ -4,7 +4,6 @@ import json
 import socket as sockets
 import struct
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -25,6 +24,9 @@ from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.redis import free_port
 from tests.rig.redis_monitor import monitored
 from tests.rig.server import OTHER, SITE, TICKET, RunningServer, StartServer, until
+from tests.rig.site_lookup import GatedSites, lookup_of
+
+STRANGER = "5f0e4d3c-9999-4111-8111-00000000b009"
 
 
 async def next_message(socket: ClientConnection) -> dict[str, Any]:
@@ -118,6 +120,65 @@ async def test_bad_request_is_closed_with_4500(start_server: StartServer, query:
         assert 4500 == await close_code(socket)
         assert socket.close_reason is not None
         assert reason in socket.close_reason
+
+
+async def test_viewer_finds_its_site_if_there_are_several(
+    start_server: StartServer, reads: FakeReader, redis_url: str
+) -> None:
+    """With more than one site a viewer gets the counters of the site that has its tickets, and each change."""
+    running = await start_server(wix_sites=f"{SITE},{STRANGER}")
+    other = FakeReader(redis_url, STRANGER)
+    await reads.read(definition(TICKET, 3))
+    await other.read(definition(OTHER, 4))
+
+    async with connect(running.ws + running.counters(TICKET)) as first:
+        assert 3 == (await next_message(first))["unsold"]
+        async with connect(running.ws + running.counters(OTHER)) as second:
+            assert 4 == (await next_message(second))["unsold"]
+            await other.read(definition(OTHER, 2))
+            assert 2 == (await next_message(second))["unsold"]
+    await other.aclose()
+    await until(lambda: not running.web.admission._count)
+
+
+async def test_viewer_whose_site_cannot_be_found(start_server: StartServer, reads: FakeReader, redis_url: str) -> None:
+    """Tickets of two sites close with 4500, tickets of none with 4000, after which a client comes back: each with its reason."""
+    running = await start_server(wix_sites=f"{SITE},{STRANGER}")
+    other = FakeReader(redis_url, STRANGER)
+    await reads.read(definition(TICKET, 3))
+    await other.read(definition(OTHER, 4))
+    await other.aclose()
+
+    for tickets, code, reason in (
+        ((TICKET, OTHER), 4500, "these tickets are of 2 sites: ask for each site's in a request of its own"),
+        ((STRANGER,), 4000, "none of the 2 sites here has these tickets"),
+    ):
+        async with connect(running.ws + running.counters(*tickets)) as socket:
+            assert code == await close_code(socket)
+            assert reason in (socket.close_reason or "")
+    await until(lambda: not running.web.admission._count)
+
+
+@pytest.mark.parametrize("ending", ["client", "server"])
+async def test_viewer_that_ends_while_its_site_is_looked_up(start_server: StartServer, ending: str) -> None:
+    """A viewer that leaves, or is closed, while its site is looked up joins nothing, and is counted no more."""
+    running = await start_server(wix_sites=f"{SITE},{STRANGER}")
+    gate = GatedSites(running.web.site_lookup._answers)
+    running.web.site_lookup._answers = gate
+    async with connect(running.ws + running.counters(TICKET)) as socket:
+        await until(lambda: gate.asked)
+        assert (1, 0) == (running.web.admission._count, len(running.web.hub))
+        if ending == "server":
+            await socket.send(b"binary")
+            assert 1003 == await close_code(socket)
+        else:
+            socket.transport.abort()
+    await until(lambda: not running.web.admission._count)
+
+    gate.open.set()
+    await until(lambda: not websocket._look_ups)
+
+    assert (0, 0) == (running.web.admission._count, len(running.web.hub))
 
 
 async def test_origin_that_is_not_listed_is_closed_with_4501(start_server: StartServer) -> None:
@@ -464,7 +525,7 @@ async def port(hub: Hub) -> AsyncIterator[int]:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        scope["state"].update(hub=hub, admission=Admission(SimpleNamespace(known=frozenset({SiteId(SITE)}))))
+        scope["state"].update(hub=hub, admission=Admission(lookup_of(SITE)))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -550,7 +611,7 @@ class SlowClient:
 
 
 def dropped(reason: str) -> float:
-    return REGISTRY.get_sample_value("ticket_counter_dropped_viewers_total", {"reason": reason}) or 0.0
+    return REGISTRY.get_sample_value("ticketcounter_dropped_viewers_total", {"reason": reason}) or 0.0
 
 
 def changed(hub: Hub, v: int, size: int = 0) -> TicketTopic:

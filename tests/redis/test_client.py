@@ -32,9 +32,10 @@ async def ingest(redis_url: str) -> AsyncIterator[RedisClient]:
 
 
 async def mark(store: RedisClient, site: str, ticket: str = "T") -> list[int]:
-    """Run a script that writes."""
+    """Run a script that writes; answers how many tickets it marked, and how many of them were not due before."""
     keys = [key(site, name) for name in ("site", *TICKETS, "heard", "holds", "event:-", *EVENTS, "shown_watched")]
-    return list(await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, "", 0, ticket]))
+    marked, new, _ = await store.run(scripts.MARK, keys, ["", "tickets", 0, 0, WAKE, "", 0, ticket])
+    return [marked, new]
 
 
 async def add_site(store: RedisClient, site: str) -> None:
@@ -412,6 +413,14 @@ async def test_check_refuses_unsafe_configuration(
 @asynccontextmanager
 async def server_with_info(info: str) -> AsyncIterator[str]:
     """A server with this INFO that answers OK to anything else, so that no old Redis has to be installed."""
+    async with one_answer({b"INFO": b"$%d\r\n%s\r\n" % (len(info), info.encode())}) as url:
+        yield url
+
+
+@asynccontextmanager
+async def one_answer(answers: dict[bytes, bytes]) -> AsyncIterator[str]:
+    """A server with these answers, by the first word of a command; OK to anything else."""
+    answers = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", **answers}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readline():
@@ -419,13 +428,7 @@ async def server_with_info(info: str) -> AsyncIterator[str]:
             for _ in range(int(head[1:])):
                 size = int((await reader.readline())[1:])
                 words.append((await reader.readexactly(size + 2))[:-2].upper())
-            match words[0]:
-                case b"HELLO":
-                    writer.write(b"%1\r\n$5\r\nproto\r\n:3\r\n")
-                case b"INFO":
-                    writer.write(b"$%d\r\n%s\r\n" % (len(info), info.encode()))
-                case _:
-                    writer.write(b"+OK\r\n")
+            writer.write(answers.get(words[0], b"+OK\r\n"))
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -442,6 +445,78 @@ async def test_check_refuses_old_version(unsafe: bool) -> None:
     ):
         with pytest.raises(RedisUnfit, match=r"Redis 6\.2\.14 is too old: 7\.0"):
             await store.check(unsafe=unsafe)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    ["~tc:* &tc:* +@all -info", "~tc:* &tc:* +@all -@dangerous", "~* &* -@all +@read +@write +@fast +@slow -info"],
+)
+async def test_check_without_info(redis_server: Callable[..., RedisServer], rules: str) -> None:
+    """A Redis that refuses INFO is refused, as it cannot be checked, unless it is accepted as unsafe."""
+    server = redis_server()
+    server.ask("ACL", "SETUSER", "shop", "on", ">secret", *rules.split())
+    async with aclosing(RedisClient(server.url.replace("redis://", "redis://shop:secret@"), Use.WORK)) as store:
+        with pytest.raises(RedisUnfit, match=r"may lose .* allow INFO .*ALLOW_UNSAFE_REDIS=1"):
+            await store.check()
+        [fault] = await store.check(unsafe=True)
+
+    assert "does not tell its configuration" in fault
+
+
+async def test_version_without_info() -> None:
+    """A Redis before 7 is refused also where INFO is: each connection begins with the version."""
+    old = b"%2\r\n+proto\r\n:3\r\n+version\r\n+6.2.14\r\n"
+    async with (
+        one_answer({b"HELLO": old, b"INFO": b"-NOPERM no\r\n"}) as url,
+        aclosing(RedisClient(url, Use.WORK)) as store,
+    ):
+        with pytest.raises(RedisUnfit, match=r"Redis 6\.2\.14 is too old: 7\.0"):
+            await store.check(unsafe=True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "text"),
+    [(b"sentinel", r"write redis[+]sentinel://"), (b"cluster", r"write its URL as redis[+]cluster://")],
+)
+async def test_check_of_mode(mode: bytes, text: str) -> None:
+    """A Sentinel, or a node of a cluster, is refused with the address to write, also where INFO is refused."""
+    hello = b"%%2\r\n+proto\r\n:3\r\n+mode\r\n+%b\r\n" % mode
+    async with (
+        one_answer({b"HELLO": hello, b"INFO": b"-NOPERM no\r\n"}) as url,
+        aclosing(RedisClient(url, Use.WORK)) as store,
+    ):
+        with pytest.raises(RedisUnfit, match=text):
+            await store.check(unsafe=True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "missing"),
+    [("~* &* +@all -eval", r"[+]eval [+]evalsha"), ("~x:* &* +@all", "~tc:[*]"), ("~tc:* +@all", "&tc:[*]")],
+)
+async def test_check_of_rights(redis_server: Callable[..., RedisServer], rules: str, missing: str) -> None:
+    """A user that lacks a permission is refused, with the rule that grants it."""
+    server = redis_server()
+    server.ask("ACL", "SETUSER", "shop", "on", ">secret", *rules.split())
+    async with aclosing(RedisClient(server.url.replace("redis://", "redis://shop:secret@"), Use.WORK)) as store:
+        with pytest.raises(RedisUnfit, match=f"ACL SETUSER name {missing}`"):
+            await store.check()
+
+
+async def test_check_while_redis_is_away(redis_server: Server) -> None:
+    """A Redis that goes away during the check is no Redis that refuses INFO."""
+    async with (
+        one_answer({b"INFO": b"-LOADING Redis is loading the dataset in memory\r\n"}) as url,
+        aclosing(RedisClient(url, Use.WORK)) as store,
+    ):
+        with pytest.raises(RedisUnavailable):
+            await store.check(unsafe=True)
+
+
+async def test_wait_tells_wrong_protocol(redis_server: Server) -> None:
+    """A wait ends at once where the address is wrong: no time would mend it."""
+    async with aclosing(RedisClient(redis_server().url.replace("redis:", "rediss:"), Use.WORK)) as store:
+        with pytest.raises(RedisUnfit, match="does not speak TLS"):
+            await store.wait(30)
 
 
 async def test_check_names_cluster_url(cluster_url: str) -> None:
@@ -506,6 +581,21 @@ async def test_frozen_node(breakable: Cluster) -> None:
 
         await until(lambda: _works(store))
         assert await marked()
+
+
+async def test_wait_says_that_it_waits(redis_server: Server) -> None:
+    """A wait that takes longer than a second says so once, with what has been seen so far."""
+    server = redis_server()
+    server.freeze()
+    said: list[str] = []
+    async with aclosing(RedisClient(server.url, Use.WORK)) as store:
+        waiting = asyncio.create_task(store.wait(20, said.append))
+        await until(lambda: said)
+        server.thaw()
+        await waiting
+        await store.wait(20, said.append)
+
+    assert ["it does not answer"] == said
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])

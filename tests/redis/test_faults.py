@@ -16,7 +16,7 @@ from redis.exceptions import (
 )
 
 from server import metrics
-from server.errors import RedisUnavailable
+from server.errors import RedisUnavailable, RedisUnfit
 from server.redis.client import RedisClient, Use
 from server.redis.faults import read_response, translate_errors
 from server.redis.node import Node
@@ -60,6 +60,12 @@ async def test_bugs_are_raised_unchanged(error: Exception) -> None:
         raise error
 
     assert error is caught.value
+
+
+async def test_refused_beginning() -> None:
+    """What Redis refuses at the beginning of each connection becomes RedisUnfit: no retry helps."""
+    with pytest.raises(RedisUnfit, match="Redis has no database of the number"), translate_errors("mark"):
+        raise ResponseError("DB index is out of range")
 
 
 async def test_swallowed_cancel() -> None:

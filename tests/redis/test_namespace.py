@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from server.redis.namespace import Namespace, check_url, is_prefix
+from server.redis.namespace import Namespace, is_prefix
 from tests.rig.redis import RedisServer, Servers
 
 PREFIXES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=40)
@@ -25,6 +25,7 @@ HOST = "redis://127.0.0.1:6379"
         ("unix:///run/3/redis.sock?db=3", "tc", "tc", "tc@3"),
         ("redis+cluster://host:7000", "shop", "shop", "shop"),
         ("redis+cluster://host:7000/0", "tc", "tc", "tc"),
+        ("redis+sentinel://host/main/3", "tc", "tc", "tc@3"),
     ],
 )
 def test_prefix_and_database(url: str, prefix: str, keys: str, channels: str) -> None:
@@ -65,29 +66,3 @@ def test_no_channel_of_another(one: str, other: str, db: int, other_db: int) -> 
 def test_no_prefix(text: str) -> None:
     """A prefix with a blank, a brace, a pattern, a colon or an `@` is none, nor is an empty or a long one."""
     assert not is_prefix(text)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [HOST, f"{HOST}/3", "rediss://:secret@host/12", "unix:///run/redis.sock?db=3", "redis+cluster://host:7000/0"],
-)
-def test_url_of_redis(url: str) -> None:
-    """A URL of a server, a socket or a cluster is accepted."""
-    check_url(url)
-
-
-@pytest.mark.parametrize(
-    ("url", "fault"),
-    [
-        ("http://host:6379", "must start with one of redis://, rediss://, unix://, redis[+]cluster://"),
-        ("redis://:se#cret@host:6379/0", "special characters of the password percent-encoded"),
-        ("redis+cluster://host:7000/2", "a cluster has only database 0"),
-        ("redis://host:6379/three", "must be the number of a database"),
-    ],
-)
-def test_no_url_of_redis(url: str, fault: str) -> None:
-    """Any other URL is refused with what is wrong, and without the URL, which may hold a password."""
-    with pytest.raises(ValueError, match=fault) as refused:
-        check_url(url)
-
-    assert "cret" not in str(refused.value)

@@ -2,6 +2,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from server.redis.node import UNRESPONSIVE_AFTER, Node
 from tests.rig import fake_redis
+from tests.rig.certificates import Authority
 from tests.rig.fake_redis import FakeRedis
 from tests.rig.redis import RedisServer
 from tests.rig.server import until
@@ -131,6 +133,22 @@ async def test_refused_connection(redis_server: Server) -> None:
             with pytest.raises(RedisConnectionError):
                 await redis.execute_or_fail_fast("PING")
             assert not redis.unresponsive
+
+
+async def test_close_over_tls(redis_server: Server, tmp_path: Path) -> None:
+    """A server that hangs neither delays nor fails the end of a process, though TLS waits for its answer."""
+    authority = Authority(tmp_path / "ca")
+    async with (
+        tcp_proxy("127.0.0.1", redis_server().port, authority.sign("redis").server()) as ends_tls,
+        tcp_proxy("127.0.0.1", ends_tls.port) as cable,
+    ):
+        hanging = node(f"rediss://127.0.0.1:{cable.port}?ssl_ca_certs={authority.file}")
+        assert await hanging.execute("PING")
+        cable.silence()
+        began = time.monotonic()
+        await hanging.aclose()
+
+        assert 0.3 <= time.monotonic() - began < 1
 
 
 async def test_execute_asking() -> None:

@@ -2,10 +2,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import pytest
 from structlog.testing import capture_logs
 
 from server.counter import Rules
 from server.model import EventId, Hint, Named, SiteId
+from server.refresh import claims
+from server.refresh.claims import Claimer
 from tests.rig.default_keys import key
 from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import SITE, TICKET, until
@@ -224,3 +227,20 @@ async def test_removed_site_is_not_read(redis_url: str, wix: WixRig) -> None:
         await mark(worker, wix.site, ticket)
 
         await worker.shows(wix.site, ticket, unsold=119)
+
+
+async def test_no_site_is_told_until_one_is_known(redis_url: str, wix: WixRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no site is known the log says so again and again, with what to do, and once more when one is."""
+    monkeypatch.setattr(claims, "NO_SITE_EVERY", 0.03)
+    with capture_logs() as said:
+        async with worker_on_fake_wix(redis_url) as (worker, _):
+            await worker.schedule.remove_site(SiteId(SITE))
+            claimer = Claimer(worker.store, worker.sites, worker.snapshots, worker.reader, reload_sites_every=0.01)
+            running = asyncio.create_task(claimer.run())
+            await until(lambda: ["no_site_known"] * 2 == [one["event"] for one in said][:2])
+            await worker.add_site(SITE)
+            await until(lambda: "no_site_known_no_more" == said[-1]["event"])
+            claimer.stop()
+            await running
+
+    assert "set WIX_SITES to your app instance id" in said[0]["hint"]

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from server.counter import Rules
 from server.errors import RedisUnavailable
 from server.model import EventId, Hint, Named, Pace, SiteId, TicketId
-from server.refresh.events import HINT, EventReader
+from server.refresh.events import EFFECT, EventReader
 from server.store.budget import Priority, Wait
 from server.store.claims import EventLot, Listing
 from server.store.events import Delay
@@ -319,8 +319,8 @@ async def test_missing_permission_is_told_once_and_heals(
     assert "closed" == await state(worker)
     told = [one for one in logs if one["event"].startswith("events_forbidden")]
     assert ["events_forbidden", "events_forbidden_no_more"] == [one["event"] for one in told]
-    assert (SITE, HINT) == (told[0]["site"], told[0]["hint"])
-    assert "Read Events" in HINT
+    assert (SITE, EFFECT) == (told[0]["site"], told[0]["effect"])
+    assert "the app lacks the permission Read Events" in told[0]["hint"]
 
 
 async def test_missing_permission_leaves_what_was_known(rig: tuple[WorkerRig, FakeWix]) -> None:

@@ -29,6 +29,10 @@ class Cluster:
         self.masters = masters
         self.replicas = replicas or []
         self.url = f"redis+cluster://127.0.0.1:{masters[0].port}"
+        self.announced = {node.port: node for node in self.nodes}
+        """The nodes by the port that clients are told."""
+        self.migrates_to = {node: node.port for node in self.nodes}
+        """The port at which a node takes keys from another."""
 
     @property
     def nodes(self) -> list[RedisServer]:
@@ -75,7 +79,7 @@ class Cluster:
         slot = self.slot(name) if by is None else int(by.ask("CLUSTER", "KEYSLOT", name))
         ranges = (by or self.masters[0]).ask("CLUSTER", "SLOTS")
         port = next(master[1] for first, last, master, *_ in ranges if first <= slot <= last)
-        return next(node for node in self.nodes if node.port == port)
+        return self.announced[port]
 
     def id(self, node: RedisServer) -> str:
         """A node's id in the cluster."""
@@ -88,7 +92,7 @@ class Cluster:
         old.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
         moved = 0
         while keys := old.ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
-            old.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
+            old.ask("MIGRATE", "127.0.0.1", self.migrates_to[to], "", 0, 5000, "KEYS", *keys)
             moved += len(keys)
         for node in (to, old, *(other for other in self.masters if other not in {to, old})):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.id(to))

@@ -1,6 +1,5 @@
 """A WebSocket echo server: the server's protocol class without viewers, for tests of RFC 6455 alone."""
 
-from types import SimpleNamespace
 from typing import Any
 
 from websockets.frames import Frame, Opcode
@@ -9,6 +8,7 @@ from server.live.admission import Admission
 from server.live.frames import Message, Op
 from server.live.handshake import Opening
 from server.live.websocket import CounterProtocol
+from tests.rig.site_lookup import lookup_of
 
 
 class Echo(CounterProtocol):
@@ -31,7 +31,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """Serve WebSockets only; there is no hub."""
     assert scope["type"] == "lifespan"
     await receive()
-    scope["state"].update(hub=None, admission=Admission(SimpleNamespace(known=frozenset())))
+    scope["state"].update(hub=None, admission=Admission(lookup_of()))
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})

@@ -7,6 +7,7 @@ asked. Requests that are not scripted get what a healthy Wix without any tickets
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -60,6 +61,11 @@ class FakeWix:
         self.free.set()
         self._script: dict[str, list[Reply]] = {}
         self._token = 0
+
+    @property
+    def host(self) -> str:
+        """Its host and port."""
+        return self.url.partition("//")[2]
 
     def reply(self, path: str, *answers: Reply) -> None:
         """Give these replies to requests whose path ends so; without any, reply as a healthy Wix again."""
@@ -138,15 +144,19 @@ async def _send(reply: Reply, receive: ASGIReceiveCallable, send: ASGISendCallab
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[FakeWix]:
-    """A fake Wix on a free port: uvicorn's HTTP protocol without uvicorn's startup and shutdown, which take 0.2 s."""
+async def running(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeWix]:
+    """A fake Wix on a free port: uvicorn's HTTP protocol without uvicorn's startup and shutdown, which take 0.2 s.
+
+    With *tls* its address is https://localhost.
+    """
     wix = FakeWix()
     config = uvicorn.Config(wix.answer, interface="asgi3", proxy_headers=False, log_config=None, access_log=False)
     config.load()
     state = ServerState()
     protocol = partial(HttpToolsProtocol, config=config, server_state=state, app_state={})
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
-    wix.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    wix.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
     try:
         yield wix
     finally:

@@ -52,14 +52,15 @@ async def balancer(folder: Path, urls: Sequence[str]) -> AsyncIterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(tied_to_parent([program, "-db", "-f", str(config)]), stdout=log, stderr=log)
     try:
-        await until(lambda: _listens(process, port, folder / "log"))
+        await until(lambda: listens(process, port, folder / "log"))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()
 
 
-async def _listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> bool:
+async def listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> bool:
+    """Whether the process takes connections at this port; fails with its log where it has ended."""
     assert process.poll() is None, log.read_text()
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

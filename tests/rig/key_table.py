@@ -74,6 +74,7 @@ def unlisted(port: int, table: list[Row] | None = None, *, db: int = 0, prefix: 
         return [
             fault
             for key, type_ in zip(keys, pipeline.execute(), strict=True)
+            if type_ != "none"  # it has expired, or was deleted, since the scan
             for fault in _faults(server, key, type_, listed, prefix)
         ]
 

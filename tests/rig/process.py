@@ -30,6 +30,9 @@ SETTINGS = {
 }
 """The environment of every process: credentials, the address of no Wix, a site."""
 
+START_WITHIN = 60.0
+"""Seconds that a start may take on a busy machine."""
+
 Run = Callable[..., "Command"]
 
 
@@ -63,13 +66,13 @@ class Command:
 
     async def url(self) -> str:
         """Its address, once it has logged that it listens."""
-        found = await until(lambda: self._ended() or re.search(r"address=(http://\S+)", self.err), 15)
+        found = await until(lambda: self._ended() or re.search(r"address=(http://\S+)", self.err), START_WITHIN)
         assert isinstance(found, re.Match), self.err
         return str(found[1])
 
     async def says(self, text: str) -> None:
         """Wait until its output has this text."""
-        await until(lambda: self._ended() or text in self.err + self.out, 15)
+        await until(lambda: self._ended() or text in self.err + self.out, START_WITHIN)
         assert text in self.err + self.out
 
     async def ended(self, seconds: float = 15) -> tuple[int, float]:

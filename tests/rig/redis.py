@@ -45,6 +45,7 @@ class RedisServer:
         self.binary = str(valkey.binary()) if binary == "valkey" else shutil.which(binary) or binary
         self.folder = folder
         self.config = config
+        self.conf = valkey.CONF
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,7 +66,7 @@ class RedisServer:
         assert self._process is None, "the server is already running"
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = [f"--{key.replace('_', '-')} {value or chr(34) * 2}" for key, value in self.config.items()]
-        command = [self.binary, str(valkey.CONF), "--port", str(self.port), "--dir", str(self.folder)]
+        command = [self.binary, str(self.conf), "--port", str(self.port), "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 tied_to_parent([*command, *shlex.split(" ".join(lines))]),

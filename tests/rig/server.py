@@ -78,8 +78,8 @@ async def start_server(redis_url: str) -> AsyncIterator[StartServer]:
         yield start
 
 
-async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Wait until a condition holds and return its value; fail after so many seconds."""
+async def until(holds: Callable[[], Any], seconds: float = PATIENCE, *, every: float = 0.01) -> Any:
+    """Wait until a condition holds and return its value; fail after so many seconds. It is looked at *every* so many seconds."""
     end = asyncio.get_running_loop().time() + seconds
     while True:
         answer = holds()
@@ -88,7 +88,7 @@ async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         if answer:
             return answer
         assert asyncio.get_running_loop().time() < end, f"it did not come to hold within {seconds} s"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every)
 
 
 async def _finish(worker: Worker, running: asyncio.Task[None]) -> None:

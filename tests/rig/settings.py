@@ -1,9 +1,16 @@
 """Settings with which our processes start, for tests that build parts of them."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from server import settings
+from server.errors import NotStarted
 from server.settings import Settings
+
+Write = Callable[..., Settings]
 
 
 def valid_settings(**given: Any) -> Settings:
@@ -16,3 +23,21 @@ def valid_settings(**given: Any) -> Settings:
         "port": 0,
     }
     return settings.load(_env_file=None, **{**defaults, **given})
+
+
+@pytest.fixture
+def from_file(tmp_path: Path) -> Write:
+    """Settings from a `.env` file with these lines."""
+
+    def read(*lines: str) -> Settings:
+        (tmp_path / ".env").write_text("\n".join(lines) + "\n")
+        return settings.load(_env_file=tmp_path / ".env")
+
+    return read
+
+
+def refused(read: Callable[[], Any]) -> str:
+    """What is said where this raises NotStarted."""
+    with pytest.raises(NotStarted) as caught:
+        read()
+    return str(caught.value)

@@ -36,7 +36,7 @@ class SimulatedWorker:
     delays: list[float] = field(default_factory=list)
     """Seconds from each order to the claim of the first read that includes it."""
     late: float = 0.0
-    """How late an order was placed at most, where the commands took longer than the time between two orders."""
+    """How late an order was placed at most: the commands take a while, under load longer than the time between two orders."""
     claims: int = 0
     """How often the worker asked for a claim."""
     _passed: int = 0
@@ -57,12 +57,14 @@ class SimulatedWorker:
             now = await self._advance(min(moments))
             if now >= until:
                 return
-            while coming and coming[0][0] <= now:
-                at, ticket = coming.pop(0)
-                await self.site.mark(ticket)
-                self.late = max(self.late, now - at)
-                unread[ticket].append(at)
-                asks_at = now
+            if coming and coming[0][0] <= now:
+                earliest, asks_at = coming[0][0], now
+                while coming and coming[0][0] <= now:
+                    at, ticket = coming.pop(0)
+                    await self.site.mark(ticket)
+                    unread[ticket].append(at)
+                # Many at once take a while, and each is a hint of the moment at which it was placed.
+                self.late = max(self.late, await self._now() - earliest)
             while self._in_flight and self._in_flight[0][0] <= now:
                 _, _, lot, passed = heapq.heappop(self._in_flight)
                 await self._settle(

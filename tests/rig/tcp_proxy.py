@@ -6,6 +6,7 @@ and passes after `heal`, as TCP would retransmit it.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,9 +14,9 @@ CHUNK = 65_536
 
 
 class TcpProxy:
-    """A proxy to *host*:*port*, and all connections through it."""
+    """A proxy to *host*:*port*, and all connections through it; with *tls* it takes only TLS, and ends it."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None, listen_on: int = 0) -> None:
         self.target = (host, port)
         self.delay = 0.0
         """Seconds by which each chunk is delayed."""
@@ -24,7 +25,8 @@ class TcpProxy:
         self._open = asyncio.Event()
         self._open.set()
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = listen_on
+        self._tls = tls
         self._lines: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -40,7 +42,9 @@ class TcpProxy:
 
     async def start(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._on_line, "127.0.0.1", self._port, limit=CHUNK, backlog=4096)
+        self._server = await asyncio.start_server(
+            self._on_line, "127.0.0.1", self._port, limit=CHUNK, backlog=4096, ssl=self._tls
+        )
         self._port = self._server.sockets[0].getsockname()[1]
 
     def silence(self) -> None:
@@ -104,6 +108,8 @@ class TcpProxy:
             if self.delay:
                 await asyncio.sleep(self.delay)
             if not piece:
+                if not writer.can_write_eof():
+                    raise ConnectionResetError("TLS knows no half closed connection")
                 # Half closed: what the other side still sends passes.
                 writer.write_eof()
                 return
@@ -113,9 +119,11 @@ class TcpProxy:
 
 
 @asynccontextmanager
-async def tcp_proxy(host: str, port: int) -> AsyncIterator[TcpProxy]:
+async def tcp_proxy(
+    host: str, port: int, tls: ssl.SSLContext | None = None, listen_on: int = 0
+) -> AsyncIterator[TcpProxy]:
     """A proxy, as long as the block."""
-    proxy = TcpProxy(host, port)
+    proxy = TcpProxy(host, port, tls, listen_on)
     await proxy.start()
     try:
         yield proxy

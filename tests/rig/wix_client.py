@@ -38,4 +38,4 @@ def listed(*definitions: Any, **metadata: Any) -> Reply:
 
 def counted(kind: str, outcome: str) -> float:
     """How many calls of this kind have ended so, in this process."""
-    return REGISTRY.get_sample_value("ticket_counter_wix_calls_total", {"kind": kind, "outcome": outcome}) or 0.0
+    return REGISTRY.get_sample_value("ticketcounter_wix_calls_total", {"kind": kind, "outcome": outcome}) or 0.0

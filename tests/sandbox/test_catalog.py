@@ -1,3 +1,4 @@
+from itertools import count
 from typing import Any
 
 import pytest
@@ -106,6 +107,21 @@ def test_moved_sale_starts_at_its_new_time(rig: CatalogRig) -> None:
     rig.catalog.tick()
 
     assert ([], ["ticket sale_started"]) == (then, rig.observer.words)
+
+
+def test_sale_that_starts_while_it_is_changed_is_not_lost(rig: CatalogRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that is to come when the status is decided, and has passed a moment later, is a sale that starts."""
+    ticket = rig.ticket()
+    before = rig.clock()
+    looks = count(before)
+    monkeypatch.setattr(rig.catalog, "_clock", lambda: next(looks))
+    rig.catalog.update(ticket.id, start=before + 2)
+
+    assert SaleStatus.SCHEDULED is rig.catalog.tickets[ticket.id].status
+
+    rig.catalog.tick()
+
+    assert SaleStatus.STARTED is rig.catalog.tickets[ticket.id].status
 
 
 def test_sale_opened_early_is_announced(rig: CatalogRig) -> None:

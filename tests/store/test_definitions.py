@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,14 +53,18 @@ async def test_nothing_is_known_at_first(definitions: Definitions) -> None:
 
 @pytest.mark.parametrize("unsold", [None, 0, 3])
 async def test_facts_of_the_last_read(site: StoredSite, definitions: Definitions, unsold: int | None) -> None:
-    """Of a ticket the facts of the last accepted read are known, what is unsold, and when Redis was asked for that read."""
+    """Of a ticket the facts of the last accepted read are known, what is unsold and shown, and when Redis was asked for that read."""
     facts: dict[str, Any] = {"id": A, "name": "🎫 „A“", "pricing": {"fixed": {"value": "25.00"}}, "none": None}
     before = await site.now() / 1e6
     await site.keep(await version(site), definition(A, unsold, facts=facts))
 
     found = await definitions.read(SITE_ID, A)
 
-    assert found == StoredDefinition(A, EVENT, facts, unsold, about(before))
+    assert found
+    assert replace(found, counter={}) == StoredDefinition(A, EVENT, facts, unsold, about(before))
+    assert (A, unsold, {None: "available", 0: "sold_out", 3: "low"}[unsold]) == tuple(
+        found.counter[name] for name in ("ticket", "unsold", "state")
+    )
     assert await definitions.read(OTHER_SITE, A) is None
 
 

@@ -32,3 +32,11 @@ def test_another_deployment_has_other_names() -> None:
 
     assert ("shop:sites", "shop:{S}:due") == (keys.sites, keys.key("S", "due"))
     assert ("shop@3:wake", "shop@3:{S}:live:T") == (keys.wake, keys.channel("S", "T"))
+
+
+def test_keys_of_notify_share_a_slot() -> None:
+    """What notify keeps of a site is in the slot of the site, and what it keeps of a relay or push service in one of that."""
+    assert "tc:{S}:notify:rows:C:mail" == KEYS.notify("S", "rows", "C", "mail")
+    assert "tc:{notify:push a.example%3A8443}:state" == KEYS.server("push a.example:8443", "state")
+    assert ("tc:notify:servers", "tc:sync") == (KEYS.servers, KEYS.sync_memory)
+    assert "tc:{S}:tickets:gala" == KEYS.event_channel("S", "gala")

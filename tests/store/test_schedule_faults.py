@@ -195,3 +195,17 @@ async def test_good_answer_resets_the_fault_count(site: StoredSite) -> None:
     await site.passes(6)
 
     assert about(2) == await site.schedule.pause(SITE_ID, None, None)
+
+
+@pytest.mark.parametrize(("good", "faults"), [(True, "0"), (False, "1")])
+async def test_call_that_read_no_ticket_ends_the_probe(site: StoredSite, good: bool, faults: str) -> None:
+    """Law 5: After a fault, the end of a call that read no ticket lets the next call try; a good answer ends the row of faults."""
+    await site.schedule.pause(site.site, None, 0.0)
+    version = await site.schedule.spend(site.site, Priority.HINTED)
+    assert not isinstance(version, Wait)
+    assert isinstance(await site.schedule.spend(site.site, Priority.HINTED), Wait)
+
+    await site.schedule.ended(site.site, version, good=good)
+
+    assert faults == (await site.reads())["faults"]
+    assert not isinstance(await site.schedule.spend(site.site, Priority.HINTED), Wait)

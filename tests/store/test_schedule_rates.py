@@ -1,3 +1,4 @@
+import math
 import random
 from statistics import median
 
@@ -32,10 +33,10 @@ async def test_rush_on_one_ticket_costs_six_calls(worker: SimulatedWorker) -> No
     """Law 4: A thousand orders of one ticket within a second cost 6 calls: 3 in that second, and those 2, 8 and 30 s later."""
     await worker.trade([(number / 1000, TICKETS[0]) for number in range(1000)], 40)
 
-    # If this machine takes longer than a second to place them, each further second is two reads more.
-    assert 6 <= len(worker.calls) <= 6 + 2 * worker.late
+    # If this machine takes longer than a second to place them, each further half of a second that begins is a read more.
+    assert 6 <= len(worker.calls) <= 6 + math.ceil(2 * worker.late)
     assert 0.5 <= worker.closest_reads
-    assert 0.5 >= percentile(worker.delays, 0.99)
+    assert 0.5 + worker.late >= percentile(worker.delays, 0.99)
 
 
 @pytest.mark.parametrize(("within", "most"), [(0.0, 17), (1.0, 24)], ids=["at once", "within a second"])

@@ -11,7 +11,10 @@ import pytest
 
 from server.errors import NotThere, TicketCounterError, WixForbidden, WixRefused, WixUnavailable
 from server.model import SiteId
+from server.wix import cures
 from server.wix.client import Wix
+from server.wix.credentials import ApiKey, App
+from server.wix.no_answer import Cause
 from tests.rig.fake_wix import REQUEST_ID, FakeWix, Reply
 from tests.rig.redis import free_port
 from tests.rig.server import SITE, TICKET, until
@@ -200,11 +203,11 @@ async def test_refused_request_reports_the_reason(wix: FakeWix, client: Client, 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "nonsense to query of .*: JSONDecodeError"),
-        (b"<html>", "nonsense to query of .*: JSONDecodeError"),
-        (b"\xff\xfe\xfd", "nonsense to query of .*: UnicodeDecodeError"),
-        (b"[" * 100_000, "nonsense to query of .*: RecursionError"),
-        (b"1" * 5000, "nonsense to query of .*: ValueError"),
+        (b"", r"nonsense \(JSONDecodeError\) to query of "),
+        (b"<html>", r"nonsense \(JSONDecodeError\) to query of "),
+        (b"\xff\xfe\xfd", r"nonsense \(UnicodeDecodeError\) to query of "),
+        (b"[" * 100_000, r"nonsense \(RecursionError\) to query of "),
+        (b"1" * 5000, r"nonsense \(ValueError\) to query of "),
         ([], "no object to query"),
         ("text", "no object to query"),
         (None, "no object to query"),
@@ -237,7 +240,7 @@ async def test_hanging_call_times_out(wix: FakeWix, client: Client) -> None:
     wix.resume()
     after = await found.query(SITE_ID, TICKETS, pay)
 
-    assert (0, f"Wix gave no answer to query of site {SITE}: ReadTimeout") == (
+    assert (0, f"Wix gave no answer to query of site {SITE}: {wix.host}, no answer came in time") == (
         getattr(error, "status", None),
         str(error),
     )
@@ -252,7 +255,7 @@ async def test_dropped_connection_is_replaced(wix: FakeWix, client: Client) -> N
     error = await fault(found)
     after = await found.query(SITE_ID, TICKETS, pay)
 
-    assert (0, f"Wix gave no answer to query of site {SITE}: RemoteProtocolError") == (
+    assert (0, f"Wix gave no answer to query of site {SITE}: {wix.host}, {Cause.CLOSED}") == (
         getattr(error, "status", None),
         str(error),
     )
@@ -273,7 +276,8 @@ async def test_dripping_answer_ends_at_the_deadline(wix: FakeWix, client: Client
     wix.reply(path)
     after = await found.query(SITE_ID, TICKETS, pay)
 
-    assert f"Wix gave no answer to {kind} of site {SITE}: not whole within 0.3 s, ReadTimeout" == str(error)
+    whole = "no answer came in time (in 0.3 s for the whole call)"
+    assert f"Wix gave no answer to {kind} of site {SITE}: {wix.host}, {whole}" == str(error)
     assert (WixUnavailable, 0) == (type(error), getattr(error, "status", None))
     assert 0.3 <= seconds < 1
     assert before + 1 == counted(kind, "ReadTimeout")
@@ -300,7 +304,7 @@ async def test_too_long_answer_is_not_read_to_its_end(wix: FakeWix, client: Clie
     after = await found.query(SITE_ID, TICKETS, pay)
 
     assert (WixUnavailable, 0) == (type(error), getattr(error, "status", None))
-    assert f"Wix gave no answer to query of site {SITE}: longer than 50000 bytes" == str(error)
+    assert f"Wix gave no answer to query of site {SITE}: {wix.host}, {Cause.TOO_LONG}" == str(error)
     assert before + 1 == counted("query", "TooLong")
     assert [3] == [one.unsold for one in after.definitions]
 
@@ -315,10 +319,12 @@ async def test_compressed_answer_is_decompressed(wix: FakeWix, client: Client) -
 
 async def test_refused_connection_is_unavailable(client: Client) -> None:
     """An address on which no server listens counts as no answer."""
-    error = await fault(client(KEY, url=f"http://127.0.0.1:{free_port()}"))
+    port = free_port()
+    error = await fault(client(KEY, url=f"http://127.0.0.1:{port}"))
 
     assert isinstance(error, WixUnavailable)
-    assert str(error).endswith(": ConnectError")
+    assert str(error).endswith(f": 127.0.0.1:{port}, it refuses connections")
+    assert error.hint.startswith("nothing listens there: check WIX_API_URL")
 
 
 async def test_exhausted_pool_is_replaced(wix: FakeWix, client: Client) -> None:
@@ -335,7 +341,7 @@ async def test_exhausted_pool_is_replaced(wix: FakeWix, client: Client) -> None:
     wix.resume()
 
     assert 2 == hanging
-    assert {f"Wix gave no answer to query of site {SITE}: PoolTimeout"} == {str(error) for error in failed}
+    assert {f"Wix gave no answer to query of site {SITE}: {wix.host}, {Cause.BUSY}"} == {str(error) for error in failed}
     assert all(answer.definitions == () for answer in await asyncio.gather(*later))
     assert [()] * 2 == [call.result().definitions for call in calls if call not in later and not call.exception()]
 
@@ -483,18 +489,75 @@ async def test_api_key_is_not_renewed(wix: FakeWix, client: Client) -> None:
     assert (0, 1) == (budget.paid, len(wix.requests))
 
 
-@pytest.mark.parametrize("status", [400, 404])
-async def test_wrong_credentials_report_what_to_check(wix: FakeWix, client: Client, status: int) -> None:
-    """If Wix does not know the app, or it is not installed, the error says what to check; no ticket is called absent."""
-    wix.reply(TOKEN, Reply(status, {"error": "invalid_client", "message": "no such app"}))
+@pytest.mark.parametrize(
+    ("status", "content", "code", "cure"),
+    [
+        (
+            401,
+            {"error": "invalid_client", "error_description": "app-secret is wrong"},
+            "invalid_client",
+            "WIX_APP_SECRET",
+        ),
+        (400, {"error": "invalid_client"}, "invalid_client", "WIX_APP_SECRET or WIX_APP_ID is wrong"),
+        (401, {"message": "", "details": {}}, "", "WIX_APP_SECRET or WIX_APP_ID is wrong"),
+        (400, {"error": "invalid_grant"}, "invalid_grant", "the app is not installed on this site"),
+        (400, {"error": "unauthorized_client"}, "unauthorized_client", "are of the same app"),
+        (403, {"error": "app-secret"}, "", "are of the same app"),
+        (404, [], "", "this address has no tokens"),
+        (302, b"<html>", "", "this address has no tokens"),
+    ],
+)
+async def test_wrong_credentials_report_what_to_check(
+    wix: FakeWix, client: Client, *, status: int, content: Any, code: str, cure: str
+) -> None:
+    """Where Wix gives no token the error says what to check, and repeats nothing that was sent; no ticket is called absent."""
+    wix.reply(TOKEN, Reply(status, content))
 
     error = await fault(client())
 
     assert isinstance(error, WixUnavailable)
-    assert status == error.status
-    assert "check WIX_APP_ID, WIX_APP_SECRET and that the app is installed there" in str(error)
-    assert "app-secret" not in str(error)
+    assert (status, REQUEST_ID) == (error.status, error.request_id)
+    assert f"Wix gave no token for site {SITE}: it answered {status} {code}".rstrip() == str(error)
+    assert cure in error.hint
+    assert "app-secret" not in f"{error} {error.hint}"
     assert [] == wix.requests_to(QUERY)
+
+
+@pytest.mark.parametrize(
+    ("status", "credentials", "cure"),
+    [
+        (401, APP, "the app lacks the permission Manage Ticket Definitions"),
+        (403, APP, "the app lacks the permission Manage Ticket Definitions"),
+        (401, KEY, "WIX_API_KEY is wrong"),
+        (403, KEY, "the API key lacks the permission Manage Ticket Definitions"),
+        (404, APP, "check WIX_API_URL"),
+        (302, APP, "check WIX_API_URL"),
+        (200, APP, "check WIX_API_URL"),
+        (407, APP, "write them into HTTPS_PROXY"),
+        (400, APP, "update this server"),
+        (429, APP, "another program or deployment uses the same app"),
+        (503, APP, "the fault is Wix's"),
+    ],
+)
+async def test_each_status_names_its_cure(
+    wix: FakeWix, client: Client, status: int, credentials: App | ApiKey, cure: str
+) -> None:
+    """Whatever Wix answers in place of what was asked, the error has the cure."""
+    wix.reply(QUERY, Reply(status, b"<html>"))
+
+    error = await fault(client(credentials))
+
+    assert cure in cures.hint(error)
+
+
+async def test_revoked_token_without_budget_asks_nobody_to_act(wix: FakeWix, client: Client) -> None:
+    """A token that Wix refuses is no missing permission as long as no new one was tried."""
+    wix.reply(QUERY, Reply(401))
+
+    with pytest.raises(WixUnavailable) as caught:
+        await client().query(SITE_ID, TICKETS, FakeBudget(full=False).pay)
+
+    assert cures.WAIT == caught.value.hint
 
 
 @pytest.mark.parametrize(

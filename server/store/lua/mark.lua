@@ -4,8 +4,8 @@
 -- args   type of the webhook ('' = none), how the tickets are named (tickets | lines | event),
 --        microseconds for which a watched ticket stays tracked, when a hold on the tickets ends (microseconds,
 --        0 = no hold), the channel that wakes workers, the event ('' = unknown), 1 = it is to be read itself, tickets…
--- gives  tickets marked (-1 = unknown site, nothing was written), and how many of them, the event with them, were not due
---        before
+-- gives  tickets marked (-1 = unknown site, nothing was written); how many of them, the event with them, were not due
+--        before; 1 = this is the site's first webhook
 -- keeps  only tracked tickets are marked (tracked.lua): every ticket where the site is `all`, else those watched within that time.
 --        Invoice lines have the ids of tickets only by custom, so a line counts only if it is a ticket of the event. A hint
 --        that names no tracked ticket marks those of its event. A due time is only ever lowered: a thousand orders are
@@ -18,10 +18,12 @@ local FIXED = 7
 local site, due, hinted, watched, heard, holds, tickets, events_due, events_hinted, events_watched, shown_watched =
   unpack(KEYS)
 if redis.call('EXISTS', site) == 0 then
-  return { -1, 0 }
+  return { -1, 0, 0 }
 end
+local first = 0
 if ARGV[1] ~= '' then
-  redis.call('HSET', heard, ARGV[1] .. ':at', int(now), 'at', int(now))
+  redis.call('HSET', heard, ARGV[1] .. ':at', int(now))
+  first = redis.call('HSET', heard, 'at', int(now))
   redis.call('HINCRBY', heard, ARGV[1] .. ':count', 1)
 end
 
@@ -61,4 +63,4 @@ end
 if new > 0 then
   redis.call('PUBLISH', wake, string.match(site, '{(.-)}'))
 end
-return { marked, new }
+return { marked, new, first }

@@ -7,7 +7,7 @@
 --        it says nothing about lots of tickets);
 --        of a fault: Retry-After in microseconds (-1 = none given), a random number in [0, 1);
 --        microseconds: watch every, watch slowly every, reconcile, again, the three settle times;
---        Wix calls a second that watching may use; most microseconds of a pause;
+--        Wix calls a second that watching may use; most microseconds of a pause; what was wrong, for people;
 --        then four a ticket: id, pace (live | slow | dead | never | again), sale start, sale end ('' = none)
 -- gives  microseconds for which the site is paused; 0 for an unknown site (nothing was written)
 -- keeps  a ticket that is due now was marked meanwhile: its due time stays. A version, which is when the read began, may be
@@ -24,7 +24,7 @@ local began, lease, outcome = math.min(tonumber(ARGV[1]), now), tonumber(ARGV[2]
 local every, slow, reconcile, again = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local steps = { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]) }
 local calls, longest = tonumber(ARGV[13]), tonumber(ARGV[14])
-local FIXED = 14
+local FIXED = 15
 
 local all = redis.call('HGET', site, 'all') == '1'
 local any_holds = redis.call('EXISTS', holds) == 1
@@ -132,6 +132,6 @@ redis.call('HSET', reads, 'probe', 0)
 if outcome == 'good' or outcome == 'events' then
   redis.call('HSET', reads, 'faults', 0)
 elseif outcome == 'fault' then
-  return pause(reads, tonumber(ARGV[4]), tonumber(ARGV[5]), longest)
+  return pause(reads, tonumber(ARGV[4]), tonumber(ARGV[5]), longest, ARGV[15])
 end
 return 0

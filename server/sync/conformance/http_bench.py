@@ -9,12 +9,12 @@ from server.sync.conformance.bench import Bench, Meter
 from server.sync.conformance.expectation import expect
 from server.sync.conformance.signed import SignedRequests
 from server.sync.mapping import TargetSettings
-from server.sync.mapping_file.faults import Faults
 from server.sync.mapping_file.kinds import kinds
 from server.sync.mapping_file.target_reader import TargetReader
-from server.sync.mapping_file.toml_lines import lines
 from server.sync.targets.http import HttpTarget
 from server.sync.targets.http_json import TICKET
+from server.toml_file.faults import Faults
+from server.toml_file.lines import lines
 
 PAGES = (11, 21, 26, 51, 101)
 """How many records are made, one number after the other, until the list has a second page."""

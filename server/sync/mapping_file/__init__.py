@@ -6,6 +6,4 @@ target_reader.py  one target
 fields_reader.py  its mapping: every member of Wix's ticket is mapped or left out
 rule_reader.py    one rule of it
 kinds.py          the kinds of targets: settings and shipped mapping of each
-faults.py         faults with their lines, and what was meant
-toml_lines.py     in which line a key stands
 """

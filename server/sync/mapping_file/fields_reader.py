@@ -10,9 +10,9 @@ from typing import Any
 
 from server.sync.definition import FIELDS, MEMBERS, OPTION_FIELDS, WITHOUT_FIELD
 from server.sync.mapping import Quota, Rule, TargetSettings
-from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
 from server.sync.mapping_file.kinds import TargetKind
 from server.sync.mapping_file.rule_reader import RuleReader
+from server.toml_file.faults import Faults, did_you_mean, quoted
 
 LEAVABLE = frozenset({*FIELDS.values(), *WITHOUT_FIELD}) - set(MEMBERS)
 """Members of Wix's JSON that every mapping either uses or leaves out."""

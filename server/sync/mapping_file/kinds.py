@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from server.sync.targets import KINDS
+from server.toml_file import secrets
 
 _FOLDER = Path(__file__).parent.parent / "targets"
 
@@ -47,7 +48,7 @@ class TargetKind:
 
     def variable(self, target: str) -> str:
         """An example of the variable that has the secret of this target."""
-        return f"{target}_{(self.secret or '').removesuffix('_env')}".upper().replace("-", "_")
+        return secrets.variable(target, self.secret or "")
 
 
 def kinds(classes: Mapping[str, Any] = KINDS) -> Mapping[str, TargetKind]:

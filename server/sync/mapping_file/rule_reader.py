@@ -9,8 +9,8 @@ from typing import Any
 
 from server.sync.definition import CHOICES, FIELDS, OPTION_FIELDS, YES_OR_NO
 from server.sync.mapping import CONVERTERS, Rule, filled, names_in
-from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
 from server.sync.mapping_file.kinds import TargetKind
+from server.toml_file.faults import Faults, did_you_mean, quoted
 
 KEYS = ("from", "template", "value", "as", "values", "language", "when")
 """What the rule of a field may say."""

@@ -4,21 +4,20 @@ In: its table, as tomllib reads it, and the environment. Out: TargetSettings; wh
 """
 
 import re
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
+from server.addresses import is_private_host
 from server.query import LONGEST_NAME
 from server.sync.mapping import Mode, OnDelete, Quota, TargetSettings
-from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
 from server.sync.mapping_file.fields_reader import with_mapping
 from server.sync.mapping_file.kinds import TargetKind
-from server.sync.targets.addresses import is_public
+from server.toml_file import secrets
+from server.toml_file.faults import Faults, did_you_mean, quoted
 from server.wire import guid
 
 GENERAL: Mapping[str, str] = {
@@ -41,9 +40,6 @@ MOST_DEACTIVATED = 10_000
 FEWEST_REQUESTS, MOST_REQUESTS = 30, 6_000
 """A minute. With fewer, one ticket would take longer than the right to write to the target lasts."""
 
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
-_TOKEN = re.compile(r"[!-~]+( [!-~]+)*")
-_SECRET_KEY = re.compile(r"(api_?)?(key|token)|secret|password|passphrase|authorization|bearer", re.IGNORECASE)
 _SLUG = re.compile(rf"[^\s/?#\x00-\x1f\x7f]{{1,{LONGEST_NAME}}}")
 E = TypeVar("E", bound=StrEnum)
 
@@ -67,7 +63,8 @@ class TargetReader:
         kind = known[said]
         self._check_keys(kind)
         secret = self._secret(kind)
-        self._check_secrets(secret)
+        self._faults.hide(secret)
+        secrets.check_texts(self._table, secret, self._fault)
         found = TargetSettings(
             name=self._name,
             kind=kind.name,
@@ -97,12 +94,8 @@ class TargetReader:
         for key in self._table:
             if key in known:
                 continue
-            if _SECRET_KEY.fullmatch(key) and kind.secret:
-                self._fault(
-                    f"{key}: no secret belongs into this file: put it into the environment or .env, and name the variable: "
-                    f'{kind.secret} = "{kind.variable(self._name)}"',
-                    key,
-                )
+            if secrets.LIKE_A_SECRET.fullmatch(key) and kind.secret:
+                self._fault(secrets.no_secret_here(key, kind.secret, kind.variable(self._name)), key)
             else:
                 self._fault(f"a target of kind {kind.name} has no {quoted(key)}. {did_you_mean(key, known)}", key)
 
@@ -110,34 +103,7 @@ class TargetReader:
         """The secret of the environment, or "" where the kind needs none, or it is wrong."""
         if not kind.secret:
             return ""
-        named = self._table.get(kind.secret)
-        if named is None:
-            self._fault(
-                f'{kind.secret} is missing: name the variable that has the secret, as "{kind.variable(self._name)}"'
-            )
-        elif not isinstance(named, str) or not _VARIABLE.fullmatch(named):
-            self._fault(
-                f"{kind.secret} is the name of a variable in capitals, such as {kind.variable(self._name)}, and never the secret itself",
-                kind.secret,
-            )
-        elif not (value := self._environ.get(named, "")):
-            self._fault(f"{kind.secret}: {named} is not set: put it into the environment or into .env", kind.secret)
-        elif not _TOKEN.fullmatch(value):
-            self._fault(
-                f"{kind.secret}: the value of {named} has characters that no secret has: copy it again", kind.secret
-            )
-        else:
-            return value
-        return ""
-
-    def _check_secrets(self, secret: str) -> None:
-        """No text of the table may be a secret, and no key."""
-        self._faults.hide(secret)
-        for path, text in _texts(self._table):
-            if "whsec_" in text or (len(secret) >= 8 and secret in text):
-                self._fault(
-                    f"{path[0]}: a secret stands in this file: put it into the environment, and change it", *path
-                )
+        return secrets.named_secret(self._table, kind.secret, kind.variable(self._name), self._environ, self._fault)
 
     # -- settings --
 
@@ -155,7 +121,7 @@ class TargetReader:
             self._fault(
                 "url: with http:// everyone on the way can read along: use https://, or set allow_http = true", "url"
             )
-        if _is_private(parts.hostname) and not self._table.get("allow_private"):
+        if is_private_host(parts.hostname) and not self._table.get("allow_private"):
             self._fault(
                 f"url: {parts.hostname} is a private address: if that is right, set allow_private = true", "url"
             )
@@ -239,28 +205,3 @@ def _parts(url: Any) -> SplitResult | None:
     except ValueError:
         return None
     return parts if known else None
-
-
-def _is_private(host: str) -> bool:
-    """Whether this host is a private address as it is written; a name is looked up only when it is called."""
-    try:
-        address = str(ip_address(host))
-    except ValueError:
-        try:
-            address = socket.inet_ntoa(socket.inet_aton(host))  # also 127.1 and 0x7f000001, as the system reads them
-        except OSError:
-            return host == "localhost" or host.endswith(".localhost")
-    return not is_public(address)
-
-
-def _texts(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text and every key of a table, with its path."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield (*path, key), key
-            yield from _texts(inner, *path, key)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner, *path)

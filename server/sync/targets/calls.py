@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from server import deadline, metrics, retry_after
+from server.addresses import public_addresses
 from server.errors import (
     NotStarted,
     TargetError,
@@ -26,7 +27,7 @@ from server.errors import (
     TargetUnavailable,
     TargetUnsure,
 )
-from server.sync.targets.addresses import public_addresses
+from server.single_line import printable
 from server.sync.targets.target import BeforeWrite, Pay
 
 WITHIN = 10.0
@@ -257,7 +258,7 @@ class Calls:
             text = _flat(json.loads(body))
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+        text = " ".join(printable(text).split())
         return text if len(text) <= LONGEST_WORDS else f"{text[: LONGEST_WORDS - 1]}…"
 
 

@@ -5,12 +5,12 @@ import pytest
 
 from server.model import TicketId
 from server.sync.definition import FIELDS, OPTION_FIELDS
-from server.sync.mapping_file.faults import Faults
 from server.sync.mapping_file.kinds import kinds
 from server.sync.mapping_file.rule_reader import RuleReader
 from server.sync.model import TargetEvent, Wanted
 from server.sync.targets import KINDS
 from server.sync.targets.pretix.fields import NOT_MAPPED
+from server.toml_file.faults import Faults
 from tests.rig.sync_file import HTTP, PRETIX, target_of
 
 SHIPPED = sorted(kinds())

@@ -4,9 +4,9 @@ import pytest
 
 from server.sync.definition import CHOICES
 from server.sync.mapping import CONVERTERS, Rule
-from server.sync.mapping_file.faults import Faults
 from server.sync.mapping_file.kinds import kinds
 from server.sync.mapping_file.rule_reader import RuleReader
+from server.toml_file.faults import Faults
 
 PATH = ("targets", "main", "fields")
 

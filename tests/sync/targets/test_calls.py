@@ -404,7 +404,7 @@ async def test_metrics() -> None:
     """Each answer is timed by target and kind; each error is counted by its status or its name."""
 
     def value(name: str, **labels: str) -> float:
-        return REGISTRY.get_sample_value(f"ticket_counter_target_{name}", {"target": "box", **labels}) or 0.0
+        return REGISTRY.get_sample_value(f"ticketcounter_target_{name}", {"target": "box", **labels}) or 0.0
 
     def values() -> list[float]:
         return [

@@ -1,4 +1,4 @@
-"""Which addresses of the network a target may be at: sync.toml names a host, and its name server could name our own machines.
+"""Which addresses of the network a request may go to: a setting, or a visitor, names a host, and its name server could name our own machines.
 
 In: a host and a port. Out: its public addresses, to which deadline.py then connects, so that a name cannot lead elsewhere between
 the check and the connection (server-side request forgery, SSRF). Private ones are refused: loopback, link-local (cloud metadata),
@@ -38,6 +38,31 @@ def is_public(address: str) -> bool:
     if isinstance(found, IPv6Address) and found.is_site_local:
         return False
     return found.is_global and not (found.is_multicast or found.is_reserved)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IPv4 or IPv6 address is of this machine."""
+    found = ip_address(address)
+    inner = _carried(found) if isinstance(found, IPv6Address) else None
+    return (inner or found).is_loopback
+
+
+def is_private_host(host: str) -> bool:
+    """Whether this host is a private address as it is written; any other name is looked up only when it is called."""
+    address = literal(host)
+    return address is not None and not is_public(address)
+
+
+def literal(host: str) -> str | None:
+    """The address that this host is as it is written; None for a name, which is looked up only when it is called."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        try:
+            return socket.inet_ntoa(socket.inet_aton(host))  # also 127.1 and 0x7f000001, as the system reads them
+        except OSError:
+            name = host.lower().rstrip(".")
+            return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else None
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:

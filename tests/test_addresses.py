@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from server.sync.targets.addresses import PrivateAddress, is_public, public_addresses
+from server.addresses import PrivateAddress, is_loopback, is_private_host, is_public, literal, public_addresses
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,23 @@ async def test_an_unknown_name_has_no_address() -> None:
     """A name that does not exist is an error of the network, not a refusal."""
     with pytest.raises(socket.gaierror):
         await public_addresses("no-such-host.invalid", 443)
+
+
+def test_hosts_that_are_private_as_written() -> None:
+    """A host is private as it is written: an address in any form that the system reads, or localhost; no other name is."""
+    private = ("127.0.0.1", "127.1", "0x7f000001", "10.0.0.7", "::1", "fd00::1", "localhost", "a.LOCALHOST")
+    assert [] == [host for host in private if not is_private_host(host)]
+    assert [] == [host for host in ("1.1.1.1", "lists", "localhost.example", "2606:4700::1") if is_private_host(host)]
+
+
+def test_addresses_of_this_machine() -> None:
+    """An address of this machine is known in both versions of IP, and where IPv6 carries it."""
+    assert [True, True, True] == [is_loopback(one) for one in ("127.8.0.1", "::1", "::ffff:127.0.0.1")]
+    assert [False, False] == [is_loopback(one) for one in ("10.0.0.7", "::ffff:10.0.0.7")]
+
+
+def test_addresses_as_they_are_written() -> None:
+    """A host is an address in any form that the system reads; a name has none before it is looked up."""
+    assert ["127.0.0.1", "8.8.8.8", "::1", "127.0.0.1", None] == [
+        literal(one) for one in ("127.1", "134744072", "::1", "localhost.", "relay.example.org")
+    ]

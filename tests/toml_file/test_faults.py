@@ -1,4 +1,4 @@
-from server.sync.mapping_file.faults import Faults, did_you_mean, quoted
+from server.toml_file.faults import Faults, did_you_mean, quoted
 
 
 def test_faults_in_the_order_of_their_lines() -> None:
@@ -30,6 +30,14 @@ def test_words_are_cut() -> None:
 def test_values_that_are_no_text() -> None:
     """A boolean and a number are shown as TOML writes them."""
     assert ["true", "false", "3", "1.5", '"True"'] == [quoted(one) for one in (True, False, 3, 1.5, "True")]
+
+
+def test_control_characters_are_written_out() -> None:
+    """A name of the file cannot control the terminal that a fault is shown on."""
+    faults = Faults("sync.toml", {})
+    faults.add("\x1b[31mred\u202e\n is no name")
+
+    assert [r"sync.toml:1: \u001b[31mred\u202e\u000a is no name"] == faults.texts()
 
 
 def test_secrets_are_hidden() -> None:

@@ -1,4 +1,4 @@
-"""What is wrong in a mapping file: all faults, each with its line.
+"""What is wrong in a file of settings in TOML: all faults, each with its line.
 
 In: places, as paths of keys, and what is wrong there. Out: lines such as `sync.toml:16: default_price: a definition has no "prise".
 Did you mean price?`.
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from server.sync.mapping_file.toml_lines import Path, line_of
+from server.toml_file.lines import Path, line_of
 
 _SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 
 
 class Faults:
-    """The faults of one file, of which *lines* has the line of each key (toml_lines.py)."""
+    """The faults of one file, of which *lines* has the line of each key (lines.py)."""
 
     def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
         self._file = file
@@ -38,12 +38,17 @@ class Faults:
     def texts(self) -> list[str]:
         """The faults in the order of their lines."""
         found = sorted(dict.fromkeys(self._found), key=lambda one: one[0])
-        return [f"{self._file}:{line}: {self._hidden(text)}" for line, text in found]
+        return [f"{self._file}:{line}: {_printable(self._hidden(text))}" for line, text in found]
 
     def _hidden(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return _SIGNING_SECRET.sub("whsec_…", text)
+
+
+def _printable(text: str) -> str:
+    """The text without characters that control a terminal, which a name in the file may have: they are written as in TOML."""
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.sync.mapping_file.toml_lines import line_of, lines
+from server.toml_file.lines import line_of, lines
 
 SAMPLE = '''\
 # a comment with a = 1 and [x]
