@@ -134,9 +134,10 @@ async def text(page: Page, number: int = 0) -> str:
         await page.evaluate(
             """(number) => {
               const root = document.querySelectorAll("ticket-counter")[number].shadowRoot;
-              const [slot, ...parts] = root.children;
+              const slot = root.querySelector("slot");
               if (getComputedStyle(slot).display !== "none") return slot.assignedNodes().map((n) => n.textContent).join("");
-              return parts.filter((part) => part.part.length).map((part) => part.textContent).filter(Boolean).join(" ");
+              const parts = root.querySelectorAll("[part=name], [part=price], [part=text]");
+              return Array.from(parts, (part) => part.textContent).filter(Boolean).join(" ");
             }""",
             number,
         )

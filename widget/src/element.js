@@ -1,0 +1,258 @@
+/**
+ * <ticket-counter ticket="GUID">, or <ticket-counter event="slug or id">: how many tickets are left, live, on any page.
+ *
+ * In: counters. Out: a sentence that is true now, or the element's own content; of an event, a list of its tickets.
+ */
+import { HOME, attempt, warn } from "./home.js";
+import { countdown, sentence } from "./sentence.js";
+import { serverTime, subscribe } from "./connection.js";
+import { announce } from "./announcer.js";
+
+/** @typedef {import("./sentence.js").Counter} Counter */
+
+const NAME = "ticket-counter";
+const GUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+const STYLE = new CSSStyleSheet();
+STYLE.replaceSync(`
+  :host { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
+  :host([hidden]), [hidden], [part]:empty, [part=countdown] { display: none }
+  span { unicode-bidi: isolate }
+  a { color: inherit }`);
+
+/** How each element on the page is brought up to date. @type {Map<Element, () => void>} */
+const updates = new Map();
+const updateAll = () => updates.forEach((update) => update());
+
+/** Elements that may connect. @type {WeakSet<Element>} */
+const needed = new WeakSet();
+const need = (/** @type {Element} */ element) => {
+  needed.add(element);
+  viewport.unobserve(element);
+  updates.get(element)?.();
+};
+
+/** Those near the viewport, and those without a box: nobody knows where they are seen. */
+const viewport = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, boundingClientRect, target } of entries)
+      if (isIntersecting || !boundingClientRect.width) need(target);
+  },
+  { rootMargin: "50%" },
+);
+
+new MutationObserver(updateAll).observe(document, { subtree: true, attributeFilter: ["lang"] });
+addEventListener("load", updateAll);
+
+/** @param {string} tag @param {string} [part] */
+const made = (tag, part) => {
+  const node = document.createElement(tag);
+  if (part) node.setAttribute("part", part);
+  return node;
+};
+
+/** Set it if it differs. */
+const set = (/** @type {any} */ node, /** @type {string} */ name, /** @type {any} */ value) => {
+  if (node[name] !== value) node[name] = value;
+};
+
+/** The nearest language, across shadow roots. @returns {string} */
+const languageOf = (/** @type {any} */ node) =>
+  node ? node.getAttribute?.("lang") || languageOf(node.parentNode ?? node.host) : "";
+
+class TicketCounterEvent extends Event {
+  constructor(/** @type {Counter} */ counter) {
+    super(NAME, { bubbles: true, composed: true });
+    this.counter = counter;
+  }
+}
+
+class TicketCounter extends HTMLElement {
+  /** Bring the element up to date with its attributes. */
+  #update;
+  /** @type {Counter | null} */
+  #counter = null;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [STYLE];
+    const slot = made("slot");
+    const debug = made("small", "debug");
+    const states = attempt(
+      () => this.attachInternals().states,
+      () => undefined,
+    );
+    let [address, query] = ["", ""];
+    /** @type {(() => void) | undefined} */
+    let leave;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    /** The last counter of each ticket, as text too. @type {Map<string, [Counter, string]>} */
+    const counters = new Map();
+    /** Of each ticket, in order: the line, its link, and its parts. @type {Map<string, any[]>} */
+    let lines = new Map();
+
+    /** A line for each ticket; those of an event are a list. */
+    const list = (/** @type {string[]} */ tickets) => {
+      const whole = query[0] === "e";
+      const all = made(whole ? "ul" : "span", "list");
+      lines = new Map(
+        tickets.map((ticket) => {
+          const item = made(whole ? "li" : "span", "item");
+          const link = made("a", "link");
+          const parts = ["name", "price", "text", "countdown"].map((name) => made("span", name));
+          for (const part of parts) link.append(part, " ");
+          item.append(link);
+          all.append(item);
+          return [ticket, [item, link, ...parts]];
+        }),
+      );
+      root.replaceChildren(slot, all, debug);
+    };
+
+    const write = (/** @type {any} */ part, /** @type {string} */ text, /** @type {string} */ dir, lang = "") => {
+      const before = part.textContent;
+      set(part, "dir", dir);
+      set(part, "lang", lang);
+      set(part, "textContent", text);
+      // A text that stood changes calmly.
+      if (before && text && before !== text && !matchMedia("(prefers-reduced-motion: reduce)").matches)
+        part.animate({ opacity: [0.4, 1] }, 300);
+    };
+
+    const render = () => {
+      clearTimeout(timer);
+      const tag = languageOf(this);
+      // Outside of the loop: the minifier would move it behind its use.
+      const now = serverTime();
+      let said = "";
+      let state = "";
+      let next = Infinity;
+      for (const [ticket, [item, link, name, price, text, left]] of lines) {
+        const counter = counters.get(ticket)?.[0];
+        if (!counter) continue;
+        const [words, amount, lang, dir, wait] = sentence(counter, tag, {
+          now,
+          option: this.getAttribute("option"),
+          own: (key) => this.getAttribute(`text-${key}`) ?? this.querySelector(`template[data-text="${key}"]`)?.content.textContent,
+        });
+        const shown = (/** @type {string} */ part) => words && (query[0] === "e" || this.hasAttribute(`show-${part}`));
+        write(name, (shown("name") && counter.name) || "", "auto");
+        write(price, (shown("price") && amount) || "", dir, lang);
+        write(text, words, dir, lang);
+        const ticks = wait < Infinity && getComputedStyle(left).display !== "none";
+        set(left, "textContent", ticks ? countdown(wait, tag) : "");
+        if (words && counter.buy && this.hasAttribute("show-link")) set(link, "href", counter.buy);
+        else link.removeAttribute("href");
+        set(item, "hidden", !words);
+        set(item.part, "value", `item ${counter.state}`);
+        announce(counter, words, lang, dir);
+        said += words;
+        if (query[0] === "t") state = counter.state;
+        next = Math.min(next, ticks ? 1000 - (now % 1000) : wait);
+      }
+      if (next < Infinity) timer = setTimeout(render, Math.min(next, 60_000));
+      // What has the focus stays until it lets go.
+      set(slot, "hidden", !!said && !this.matches(":focus-within"));
+      set(
+        debug,
+        "textContent",
+        !said && (this.hasAttribute("tc-debug") || /[?&]tc-debug/.test(location.search))
+          ? `${address || "no server"} ${query || "no ticket"} ${state || "no answer"}`
+          : "",
+      );
+      attempt(
+        () => (states.clear(), state && states.add(state)),
+        () => 0,
+      );
+      // Until the page has loaded, frameworks compare the attributes with their own.
+      if (document.readyState !== "complete") return;
+      if (state) set(this.dataset, "state", state);
+      else delete this.dataset.state;
+    };
+
+    /** What cannot be shown is withdrawn, here alone. */
+    const show = () => {
+      try {
+        render();
+      } catch (error) {
+        warn(`${error}`);
+        list([...lines.keys()]);
+        slot.hidden = false;
+      }
+    };
+
+    const take = (/** @type {any} */ message) => {
+      const { ticket, tickets } = message;
+      const text = JSON.stringify(message);
+      if (tickets) list(tickets);
+      else if (counters.get(ticket)?.[1] === text) return;
+      // Each element has its own object: the page may change it.
+      const counter = JSON.parse(text);
+      counters.set(ticket, [counter, text]);
+      if (query[0] === "t") this.#counter = counter;
+      show();
+      if (ticket)
+        attempt(
+          () => this.dispatchEvent(new TicketCounterEvent(counter)),
+          () => 0,
+        );
+    };
+
+    this.#update = () => {
+      const [event, ticket, site, server] = ["event", "ticket", "site", "server"].map((name) => this.getAttribute(name)?.trim() ?? "");
+      const id = (/** @type {string} */ name, /** @type {string} */ value) => {
+        const found = GUID.exec(value.toLowerCase());
+        if (value && !found) warn(`${name}="${value}" is not a GUID`);
+        return found ? `${name}=${found[0]}` : "";
+      };
+      const wanted = !this.isConnected ? "" : event ? `event=${encodeURIComponent(event)}` : id("ticket", ticket);
+      const url = attempt(
+        () => new URL((server || HOME).replace(/\/*$/, "/v1/counters"), document.baseURI).href + `?${site && `${id("site", site)}&`}`,
+        () => (wanted && warn(`no server: set server="https://..." (it is "${server}")`), ""),
+      );
+      if (url + wanted !== address + query) {
+        leave?.();
+        leave = undefined;
+        [address, query] = [url, wanted];
+        counters.clear();
+        this.#counter = null;
+        list(wanted && !event ? [wanted.slice(7)] : []);
+      }
+      if (this.hasAttribute("eager")) needed.add(this);
+      if (url && wanted && needed.has(this)) leave ??= subscribe(url, wanted, take);
+      show();
+    };
+    // Its own attributes, and its wording; `data-state` is set again where the page takes it away.
+    new MutationObserver(this.#update).observe(this, { attributes: true, childList: true });
+    this.addEventListener("focusout", () => setTimeout(show));
+  }
+
+  /** The last counter, or null; that of a `ticket`. */
+  get counter() {
+    need(this);
+    return this.#counter;
+  }
+
+  /** Whoever listens needs it, wherever it is. @param {[any, any, any?]} listener */
+  addEventListener(...listener) {
+    if (listener[0] === NAME) need(this);
+    super.addEventListener(...listener);
+  }
+
+  connectedCallback() {
+    updates.set(this, this.#update);
+    if (!needed.has(this)) viewport.observe(this);
+    // An element that is moved stays subscribed.
+    queueMicrotask(this.#update);
+  }
+
+  disconnectedCallback() {
+    updates.delete(this);
+    viewport.unobserve(this);
+    queueMicrotask(this.#update);
+  }
+}
+
+customElements.define(NAME, TicketCounter);
