@@ -9,7 +9,10 @@ import { attempt, warn } from "./home.js";
 /**
  * @typedef {{ ticket?: string, tickets?: string[], state?: string, beat?: number, bye?: { retry_ms: number[] }, [member: string]: any }} Message
  * @typedef {(message: Message) => void} Take
- * @typedef {(code?: number, reason?: string) => void} End called at most once, unless it was closed from here
+ * @typedef {(code?: number, reason?: string) => void} End
+ * @typedef {{ key: string, listeners: Map<string, Set<Take>>, plan: (ms: number) => void, close: () => void,
+ *   join: (query: string, take: Take) => void, leave: (query: string, take: Take) => void,
+ *   check: (silence?: number) => void, wake: (ms: number, force: boolean) => void }} Channel
  */
 
 // In ms.
@@ -21,7 +24,7 @@ const SETTLED = 5_000; // after which a connection resets the back-off
 const LATEST = 30_000; // of the back-off
 const HIDDEN = 30_000; // after which a hidden page disconnects
 const EARLIER = 300_000; // after which an earlier way is tried again
-const LINGER = 5_000; // in which a ticket that nobody shows any more stays subscribed
+const LINGER = 5; // checks, after which a connection that nobody needs any more is closed
 const GATHER = 50; // in which changes of elements are batched
 const SECOND = 1_000; // between two connections for other tickets
 const POLL = 5_000; // at least, between two polls
@@ -44,10 +47,10 @@ const parsed = (/** @type {string} */ text) =>
   ) ?? {};
 
 /**
- * The ways to connect: each answers the function that closes the connection.
+ * The ways to connect, the best first: each opens a connection and returns what closes it. One that the page forbids is removed.
  * @type {((url: string, take: Take, end: End) => () => void)[]}
  */
-const WAYS = [
+let ways = [
   (url, take, end) => {
     const socket = new WebSocket(url.replace("http", "ws"));
     socket.onmessage = ({ data }) => take(parsed(data));
@@ -60,8 +63,7 @@ const WAYS = [
   },
   (url, take, end) => {
     const source = new EventSource(url.replace("?", "/stream?"));
-    for (const name of ["message", "beat", "bye"])
-      source.addEventListener(name, ({ data }) => take(parsed(data)));
+    for (const name of ["message", "beat", "bye"]) source.addEventListener(name, ({ data }) => take(parsed(data)));
     source.onerror = () => end();
     return () => source.close();
   },
@@ -74,7 +76,7 @@ const WAYS = [
         const { error, counters, ...list } = await answer.json();
         if (error) return end(answer.headers.has("retry-after") ? 4000 : 4500, error.message);
         take({ beat: Date.parse(answer.headers.get("date") ?? "") });
-        if (list.tickets) take(list);
+        take(list);
         counters.forEach(take);
         setTimeout(() => closed || poll(), POLL * (1 + Math.random()));
       } catch {
@@ -87,30 +89,34 @@ const WAYS = [
     };
   },
 ];
+const SOCKET = ways[0];
 
-/** Whether the page's Content Security Policy forbids the first way, and the others. */
-const forbidden = [false, false];
-
-/** The first way, from this one on, that is not forbidden. */
-const allowed = (/** @type {number} */ way) => [0, 1, 2].map((more) => (way + more) % 3).find((one) => !forbidden[one && 1]);
-
-/** @type {Set<ReturnType<typeof channel>>} */
+/** @type {Set<Channel>} */
 const channels = new Set();
 let asleep = document.hidden;
+
+/** The way to try after this one. */
+const after = (way = SOCKET) => ways[(ways.indexOf(way) + 1) % ways.length];
 
 /** Whether a message is for who subscribed to this ticket or event. */
 const concerns = (/** @type {Message} */ { ticket }, /** @type {string} */ query) => query[0] === "e" || query.endsWith(`${ticket}`);
 
-/** One connection, and who listens to it. @param {string} url up to its tickets or its event */
-const channel = (url) => {
+/**
+ * One connection, and who listens to it.
+ * @param {string} url up to its tickets or its event
+ * @param {string} key of what may be asked for together
+ * @param {Map<string | undefined, Message>} [last] the last counter of each ticket; the list of an event has none
+ * @returns {Channel}
+ */
+const channel = (url, key, last = new Map()) => {
   /** By ticket or event, as in the address. @type {Map<string, Set<Take>>} */
   const listeners = new Map();
-  /** The last counter of each ticket; the list of the event has no ticket. @type {Map<string | undefined, Message>} */
-  const last = new Map();
   /** Tickets that this connection has not told yet. @type {Set<string | undefined>} */
   let missing = new Set();
-  /** They close the connection that counts, and its successor, which has told nothing yet. @type {(() => void) | undefined} */
-  let line, next;
+  /** Closes the connection that counts. @type {(() => void) | undefined} */
+  let line;
+  /** Closes its successor, which has told nothing yet. @type {(() => void) | undefined} */
+  let next;
   /** What the newest connection asks for. */
   let asked = "";
   /** When the newest connection was begun, when the one that counts told its first message, and when it was last heard. */
@@ -118,24 +124,21 @@ const channel = (url) => {
   let since = 0;
   let heard = 0;
   let failures = 0;
-  /** The way that worked last, and the way to try next. @type {number | undefined} */
-  let worked, way = allowed(0);
-  let lingers = false;
+  let unused = 0;
+  /** The way that worked last, and the way to try next. */
+  let worked = ways[3];
+  let way = ways[0];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
   /** Connect in so many ms, if other tickets are wanted by then than were asked for. */
   const plan = (/** @type {number} */ ms, force = false) => {
     clearTimeout(timer);
-    lingers = false;
     timer = setTimeout(() => {
       timer = undefined;
       const wanted = [...listeners.keys()].sort().join("&");
-      if (!wanted) {
-        close();
-        channels.delete(self);
-        // The same tickets without a connection: it was refused.
-      } else if (!asleep && (force || wanted !== asked)) open(wanted, way);
+      // The same tickets without a connection: it was refused.
+      if (wanted && !asleep && (force || wanted !== asked)) open(wanted);
     }, ms);
   };
 
@@ -160,12 +163,13 @@ const channel = (url) => {
     }
   };
 
-  /** @param {boolean} [trial] of an earlier way, while another works */
-  const open = (/** @type {string} */ wanted, /** @type {number | undefined} */ chosen, trial) => {
+  /** @param {boolean} trial of an earlier way, while another works */
+  const open = (/** @type {string} */ wanted, chosen = way, trial = false) => {
     next?.();
     asked = wanted;
     began = Date.now();
-    if (chosen === undefined) return;
+    if (!ways.includes(chosen)) [chosen] = ways;
+    if (!chosen) return;
     let alive = true;
     let first = 0;
     /** @type {number[] | undefined} */
@@ -203,12 +207,9 @@ const channel = (url) => {
       if (next || trial) return;
       if (code >= 4500 && code < 5000) {
         if (listeners.size > 1 && / sites/.test(reason)) {
-          // Tickets of two sites: those that were not told yet are asked for apart, or half of them.
-          const told = (/** @type {[string, any]} */ [query]) => [...last.values()].some((message) => concerns(message, query));
-          const all = [...listeners];
-          const fresh = all.filter((one) => !told(one));
-          const other = channel(url);
-          for (const [query, takers] of fresh.length < all.length ? fresh : all.slice(all.length / 2)) {
+          // Of two sites: each half is asked for apart.
+          const other = channel(url, key, new Map(last));
+          for (const [query, takers] of [...listeners].slice(listeners.size / 2)) {
             listeners.delete(query);
             other.listeners.set(query, takers);
           }
@@ -216,26 +217,27 @@ const channel = (url) => {
           return plan(0);
         }
         if (!line) withdraw(last.keys());
-        return warn(`${code} ${reason}: correct ticket and site, or the server's ORIGINS`);
+        return warn(`${code} ${reason}`);
       }
       asked = "";
       if (first && old(first, SETTLED)) failures = 0;
       if (++failures === 3) warn(`cannot connect to ${url}`);
       // A way that has worked here is given more time: the server restarts.
-      if (!first && (chosen !== worked || failures > 4)) way = allowed(chosen + 1);
+      if (!first && (chosen !== worked || failures > 4)) way = after(chosen);
       const [low, high] = pause ?? [0, Math.min(LATEST, 500 * 2 ** failures)];
       plan(low + Math.random() * (high - low));
     };
     setTimeout(() => first || end(), ANSWER);
     try {
-      shut = WAYS[chosen](url + wanted, take, end);
+      shut = chosen(url + wanted, take, end);
     } catch {
       setTimeout(end);
     }
   };
 
+  /** @type {Channel} */
   const self = {
-    url,
+    key,
     listeners,
     plan,
     close,
@@ -243,15 +245,12 @@ const channel = (url) => {
     join: (/** @type {string} */ query, /** @type {Take} */ take) => {
       listeners.set(query, (listeners.get(query) ?? new Set()).add(take));
       for (const message of last.values()) if (concerns(message, query)) take(message);
-      if (!timer || lingers) plan(Math.min(SECOND, Math.max(GATHER, began + SECOND - Date.now())));
+      if (!timer) plan(Math.min(SECOND, Math.max(GATHER, began + SECOND - Date.now())));
     },
 
     leave: (/** @type {string} */ query, /** @type {Take} */ take) => {
       const takers = listeners.get(query);
-      if (!takers?.delete(take) || takers.size) return;
-      listeners.delete(query);
-      if (!timer) plan(LINGER);
-      lingers = true;
+      if (takers?.delete(take) && !takers.size) listeners.delete(query);
     },
 
     /** Withdraw what was not verified for so many ms, and replace a silent connection. */
@@ -259,15 +258,21 @@ const channel = (url) => {
       if (old(heard, silence)) withdraw(last.keys());
       // Heartbeats do not verify a ticket that this connection has not told.
       else if (old(since, silence)) withdraw(missing);
+      unused = listeners.size ? 0 : unused + 1;
+      if (unused > LINGER) {
+        close();
+        channels.delete(self);
+      }
       if (!line || next) return;
-      if (old(heard, SILENCE)) open(asked, way);
-      else if (worked && old(Math.max(began, since), EARLIER)) open(asked, allowed(Math.trunc(Math.random() * worked)), true);
+      if (old(heard, SILENCE)) open(asked);
+      else if (worked !== ways[0] && old(Math.max(began, since), EARLIER))
+        open(asked, ways[Math.trunc(Math.random() * ways.indexOf(worked))], true);
     },
 
     /** The page is seen again, or the network is back. */
     wake: (/** @type {number} */ ms, /** @type {boolean} */ force) => {
       self.check(line ? BEAT : AWAY);
-      way = line ? way : allowed(0);
+      if (!line) way = ways[0];
       // Without a connection the same tickets are not asked for again: they were refused.
       if (force || !asked || old(Math.max(heard, began), BEAT)) plan(ms, !!line);
     },
@@ -283,9 +288,10 @@ const channel = (url) => {
  * @param {Take} take called at once with what is known already
  */
 export const subscribe = (url, query, take) => {
-  const fits = (/** @type {ReturnType<typeof channel>} */ { url: its, listeners }) =>
-    its === url && (listeners.has(query) || (query[0] === "t" && listeners.size < MOST && ![...listeners.keys()].some(([kind]) => kind === "e")));
-  ([...channels].find(fits) ?? channel(url)).join(query, take);
+  const key = query[0] === "e" ? url + query : url;
+  const fits = (/** @type {Channel} */ one) =>
+    one.key === key && (one.listeners.has(query) || one.listeners.size < MOST);
+  ([...channels].find(fits) ?? channel(url, key)).join(query, take);
   // It may have moved to another one by then.
   return () => channels.forEach((one) => one.leave(query, take));
 };
@@ -311,11 +317,10 @@ addEventListener("pageshow", ({ persisted }) => persisted && wake(Math.random() 
 addEventListener("online", () => wake(Math.random() * SECOND, true));
 setInterval(() => channels.forEach((one) => one.check()), SECOND);
 
-// A way that the page forbids is told once and not tried again.
+// A way that the page forbids is told once, and not tried again.
 document.addEventListener("securitypolicyviolation", ({ blockedURI }) => {
-  const way = +!blockedURI.startsWith("ws");
-  const host = (/** @type {string} */ url) => attempt(() => new URL(url).host, () => "");
-  if (forbidden[way] || ![...channels].some(({ url }) => host(url) === host(blockedURI))) return;
-  forbidden[way] = true;
-  warn(`the page's Content-Security-Policy forbids ${blockedURI}: add it to connect-src`);
+  const host = (/** @type {string} */ url) => url.split("/")[2];
+  if (![...channels].some(({ key }) => host(key) === host(blockedURI))) return;
+  ways = ways.filter((way) => (way === SOCKET) !== blockedURI.startsWith("ws"));
+  warn(`CSP: add ${blockedURI.split("?")[0]} to connect-src`);
 });

@@ -14,29 +14,22 @@ const NAME = "ticket-counter";
 const GUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 const STYLE = new CSSStyleSheet();
-STYLE.replaceSync(`
-  :host { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
-  :host([hidden]), [hidden], [part]:empty, [part=countdown] { display: none }
-  span { unicode-bidi: isolate }
-  a { color: inherit }`);
+STYLE.replaceSync(
+  ":host{font-variant-numeric:tabular-nums;overflow-wrap:anywhere}:host([hidden]),[hidden],[part]:empty,[part=countdown]{display:none}span{unicode-bidi:isolate}a{color:inherit}",
+);
 
-/** How each element on the page is brought up to date. @type {Map<Element, () => void>} */
+/**
+ * How each element on the page is brought up to date; with true it may connect from now on.
+ * @type {Map<Element, (needed: any) => void>}
+ */
 const updates = new Map();
-const updateAll = () => updates.forEach((update) => update());
+const updateAll = () => updates.forEach((update) => update(0));
 
-/** Elements that may connect. @type {WeakSet<Element>} */
-const needed = new WeakSet();
-const need = (/** @type {Element} */ element) => {
-  needed.add(element);
-  viewport.unobserve(element);
-  updates.get(element)?.();
-};
-
-/** Those near the viewport, and those without a box: nobody knows where they are seen. */
+/** Those near the viewport connect, and those without a box: nobody knows where they are seen. */
 const viewport = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, boundingClientRect, target } of entries)
-      if (isIntersecting || !boundingClientRect.width) need(target);
+      if (isIntersecting || !boundingClientRect.width) updates.get(target)?.(true);
   },
   { rootMargin: "50%" },
 );
@@ -79,10 +72,9 @@ class TicketCounter extends HTMLElement {
     root.adoptedStyleSheets = [STYLE];
     const slot = made("slot");
     const debug = made("small", "debug");
-    const states = attempt(
-      () => this.attachInternals().states,
-      () => undefined,
-    );
+    /** @type {any} */
+    const states = attempt(() => this.attachInternals().states);
+    let near = false;
     let [address, query] = ["", ""];
     /** @type {(() => void) | undefined} */
     let leave;
@@ -135,7 +127,7 @@ class TicketCounter extends HTMLElement {
         const [words, amount, lang, dir, wait] = sentence(counter, tag, {
           now,
           option: this.getAttribute("option"),
-          own: (key) => this.getAttribute(`text-${key}`) ?? this.querySelector(`template[data-text="${key}"]`)?.content.textContent,
+          own: (key) => this.getAttribute(`text-${key}`) ?? /** @type {any} */ (this.querySelector(`template[data-text="${key}"]`))?.content.textContent,
         });
         const shown = (/** @type {string} */ part) => words && (query[0] === "e" || this.hasAttribute(`show-${part}`));
         write(name, (shown("name") && counter.name) || "", "auto");
@@ -162,10 +154,10 @@ class TicketCounter extends HTMLElement {
           ? `${address || "no server"} ${query || "no ticket"} ${state || "no answer"}`
           : "",
       );
-      attempt(
-        () => (states.clear(), state && states.add(state)),
-        () => 0,
-      );
+      attempt(() => {
+        states.clear();
+        if (state) states.add(state);
+      });
       // Until the page has loaded, frameworks compare the attributes with their own.
       if (document.readyState !== "complete") return;
       if (state) set(this.dataset, "state", state);
@@ -193,14 +185,11 @@ class TicketCounter extends HTMLElement {
       counters.set(ticket, [counter, text]);
       if (query[0] === "t") this.#counter = counter;
       show();
-      if (ticket)
-        attempt(
-          () => this.dispatchEvent(new TicketCounterEvent(counter)),
-          () => 0,
-        );
+      if (ticket) attempt(() => this.dispatchEvent(new TicketCounterEvent(counter)));
     };
 
-    this.#update = () => {
+    this.#update = (/** @type {any} */ needed) => {
+      near ||= needed === true || this.hasAttribute("eager");
       const [event, ticket, site, server] = ["event", "ticket", "site", "server"].map((name) => this.getAttribute(name)?.trim() ?? "");
       const id = (/** @type {string} */ name, /** @type {string} */ value) => {
         const found = GUID.exec(value.toLowerCase());
@@ -209,7 +198,7 @@ class TicketCounter extends HTMLElement {
       };
       const wanted = !this.isConnected ? "" : event ? `event=${encodeURIComponent(event)}` : id("ticket", ticket);
       const url = attempt(
-        () => new URL((server || HOME).replace(/\/*$/, "/v1/counters"), document.baseURI).href + `?${site && `${id("site", site)}&`}`,
+        () => new URL(`${server || HOME}`.replace(/\/*$/, "/v1/counters"), document.baseURI).href + `?${site && `${id("site", site)}&`}`,
         () => (wanted && warn(`no server: set server="https://..." (it is "${server}")`), ""),
       );
       if (url + wanted !== address + query) {
@@ -220,8 +209,7 @@ class TicketCounter extends HTMLElement {
         this.#counter = null;
         list(wanted && !event ? [wanted.slice(7)] : []);
       }
-      if (this.hasAttribute("eager")) needed.add(this);
-      if (url && wanted && needed.has(this)) leave ??= subscribe(url, wanted, take);
+      if (url && wanted && near) leave ??= subscribe(url, wanted, take);
       show();
     };
     // Its own attributes, and its wording; `data-state` is set again where the page takes it away.
@@ -231,27 +219,27 @@ class TicketCounter extends HTMLElement {
 
   /** The last counter, or null; that of a `ticket`. */
   get counter() {
-    need(this);
+    this.#update(true);
     return this.#counter;
   }
 
   /** Whoever listens needs it, wherever it is. @param {[any, any, any?]} listener */
   addEventListener(...listener) {
-    if (listener[0] === NAME) need(this);
+    if (listener[0] === NAME) this.#update(true);
     super.addEventListener(...listener);
   }
 
   connectedCallback() {
     updates.set(this, this.#update);
-    if (!needed.has(this)) viewport.observe(this);
+    viewport.observe(this);
     // An element that is moved stays subscribed.
-    queueMicrotask(this.#update);
+    setTimeout(this.#update);
   }
 
   disconnectedCallback() {
     updates.delete(this);
     viewport.unobserve(this);
-    queueMicrotask(this.#update);
+    setTimeout(this.#update);
   }
 }
 

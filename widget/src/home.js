@@ -12,14 +12,14 @@ export const warn = (text) => {
 };
 
 /**
- * The result of *one*, or of *other* where that throws.
- * @type {<T, U>(one: () => T, other: () => U) => T | U}
+ * The result of *one*, or of *other*, if any, where that throws.
+ * @type {<T, U = undefined>(one: () => T, other?: () => U) => T | U}
  */
 export const attempt = (one, other) => {
   try {
     return one();
   } catch {
-    return other();
+    return /** @type {any} */ (other?.());
   }
 };
 
