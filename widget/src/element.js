@@ -77,7 +77,7 @@ const words = (/** @type {Counter} */ { state, unsold, prices, shared, sale }, l
   if (!prices.length) return [claim, ""];
   const [{ amount, currency }, ...others] = [...prices].sort((one, other) => +one.amount - +other.amount);
   const money = attempt(
-    () => new Intl.NumberFormat(locale, { style: "currency", currency }).format(amount),
+    () => new Intl.NumberFormat(locale, { style: "currency", currency }).format(/** @type {any} */ (amount)),
     () => amount,
   );
   // One shared price: the buyer pays at least that.
@@ -272,7 +272,7 @@ const element = (tag, attribute, value) => {
 };
 
 class TicketCounter extends HTMLElement {
-  static observedAttributes = ["ticket", "site", "server", "lang", "show-name", "show-price"];
+  static observedAttributes = ["ticket", "event", "site", "server", "lang", "option", "show-name", "show-price", "show-link", "eager", "tc-debug"];
 
   #slot = document.createElement("slot");
   #name = element("span", "part", "name");
