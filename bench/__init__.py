@@ -16,6 +16,8 @@ same messages to all servers in alternating rounds, and prints medians. `python 
   peers/             the same counter on other servers
   packets.py         raw messages: Redis, HTTP, MQTT, WebSocket
 
+  widget.py          what the widget costs a page: `python -m bench.widget`
+
   viewers.py         controls load.c
   load.c             the viewers: thousands of sockets, and the publisher
   limit.c            the limit: a loop in C, one send() per socket and message

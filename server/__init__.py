@@ -58,13 +58,16 @@ Where things are:
   settings_advice.py  settings that can be used, and are probably not what was meant
   settings_table.py   all settings as a Markdown table
   webhook.py          POST /webhooks/wix: size and time limits, verify, mark tickets as due, 200
-  pages.py            widget file, also of other versions, /embed
+  pages.py            the routes of the widget file, also of other versions, and of /embed
+  embed_page.py       /embed: a page for iframes, by its query string
+  script_file.py      a script for other pages: compressed once, an ETag for each content coding
   health.py           /livez, /readyz, /metrics, of a web process and of a separate worker
   unsubscribe.py      /u/TOKEN: leaves a list, by a button or by one click in a mail program
   tell_me/            /tell-me: a page on which a visitor subscribes: page.py asked_event.py texts.py subscriptions.py
                       sign_up.py posts.py
   query.py            the query string of a public request: tickets or an event, site, and how many
   accept_language.py  which of our languages a reader prefers
+  accept_encoding.py  in which content coding a client gets a file
 
   http/               uvicorn as we run it
     server.py         its configuration

@@ -1,13 +1,15 @@
 """The HTML that puts counters on a page.
 
-In: the address of this server, tickets with their names, and the widget's file where the script is pinned. Out: a script tag and a
-tag for each ticket. What stands in a tag is shown where there is no number, so that it has to be true always: it is the ticket's name.
+In: the address of this server, tickets or an event with their names, and the widget's file where the script is pinned. Out: a script tag
+and a tag for each ticket, or one for the event. What stands in a tag is shown where there is no number, so that it has to be true always:
+it is the ticket's name, or the event's title.
 """
 
 import hashlib
 import html
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from server.single_line import printable
 
@@ -16,22 +18,54 @@ HASH_DIGITS = 16
 """Hex digits of the file's SHA-256 that stand in its address."""
 
 
+SHOWN = ("show-name", "show-price", "show-link")
+"""Attributes that have more of a ticket shown than the sentence."""
+
+Attributes = Mapping[str, str | bool | None]
+"""Attributes of a tag: with a value, without one (True), or not there (False, None)."""
+NONE: Attributes = MappingProxyType({})
+
+
 def snippet(
-    address: str, tickets: Iterable[tuple[str, str]], *, site: str | None = None, widget: bytes | None = None
+    address: str,
+    tickets: Iterable[tuple[str, str]],
+    *,
+    site: str | None = None,
+    widget: bytes | None = None,
+    attributes: Attributes = NONE,
 ) -> str:
     """The lines for *tickets*, each an id and a name; *widget* is the file that the page is to accept and no other one.
 
     *site* is needed where the server has several. Several tickets are a paragraph each, and show their names and prices, to be told apart.
     """
     pairs = list(tickets)
-    of_site = f' site="{html.escape(site)}"' if site else ""
-    shown = " show-name show-price" if len(pairs) > 1 else ""
-    before, after = ("<p>", "</p>") if len(pairs) > 1 else ("", "")
-    tags = (
-        f'{before}<ticket-counter ticket="{html.escape(id_)}"{of_site}{shown}>{html.escape(printable(name))}</ticket-counter>{after}'
-        for id_, name in pairs
+    several = len(pairs) > 1
+    told_apart = {"show-name": True, "show-price": True} if several else {}
+    tags = (tag({"ticket": id_, "site": site, **attributes, **told_apart}, name) for id_, name in pairs)
+    return "\n".join((script(address, widget), *(f"<p>{one}</p>" if several else one for one in tags)))
+
+
+def event_snippet(
+    address: str,
+    event: tuple[str, str],
+    *,
+    site: str | None = None,
+    widget: bytes | None = None,
+    attributes: Attributes = NONE,
+) -> str:
+    """The lines for all tickets of an event, an id and a title: one tag, which follows changes of their set."""
+    id_, title = event
+    return "\n".join((script(address, widget), tag({"event": id_, "site": site, **attributes}, title)))
+
+
+def tag(attributes: Attributes, content: str) -> str:
+    """A counter's tag; *content* is text, whatever stands in it."""
+    written = (
+        f" {name}" if value is True else f' {name}="{html.escape(value)}"'
+        for name, value in attributes.items()
+        if value
     )
-    return "\n".join((script(address, widget), *tags))
+    return f"<ticket-counter{''.join(written)}>{html.escape(printable(content))}</ticket-counter>"
 
 
 def script(address: str, widget: bytes | None = None) -> str:

@@ -12,7 +12,9 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from server.pages import LOOK_UPS, OTHERS, WIDGET, Pages
+from server.errors import BadRequest, NoSiteYet
+from server.pages import FRAME, LOOK_UPS, OTHERS, WIDGET, Pages
+from server.query import Query
 from server.redis.client import RedisClient, Use
 from server.snippet import hash_of
 from server.store.widget_files import WidgetFiles
@@ -96,12 +98,13 @@ async def test_widget_not_modified(serve: Serve) -> None:
     etag = (await client.get("/widget/v1/ticket-counter.js")).headers["etag"]
     found = {}
 
-    for known in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*", '"x"', HASH):
+    for known in (etag, f"W/{etag}", f'"x", {etag}', "*", '"x"', HASH):
         response = await client.get("/widget/v1/ticket-counter.js", headers={"If-None-Match": known})
         found[known] = (response.status_code, response.text == SCRIPT, response.headers["etag"])
 
     same, new = (304, False, etag), (200, True, etag)
     assert [same, same, same, same, new, new] == [*found.values()]
+    assert f'"{HASH}-gzip"' == etag
 
 
 @pytest.mark.parametrize("path", ["/widget/v1/ticket-counter.js", PINNED])
@@ -275,7 +278,7 @@ async def test_head_request(serve: Serve) -> None:
     """HEAD answers as GET does, without the body."""
     response = await serve().head("/widget/v1/ticket-counter.js", headers={"Accept-Encoding": "identity"})
 
-    assert (200, str(len(SCRIPT)), f'W/"{HASH}"') == (
+    assert (200, str(len(SCRIPT)), f'"{HASH}"') == (
         response.status_code,
         response.headers["content-length"],
         response.headers["etag"],
@@ -291,7 +294,10 @@ async def test_embed_page(serve: Serve) -> None:
 
     named = {"site": SITE, "show-name": None, "show-price": None}
     assert [{"ticket": TICKET, **named}, {"ticket": OTHER, **named}] == page.all("ticket-counter")
-    assert [{"src": "/widget/v1/ticket-counter.js", "async": None}] == page.all("script")
+    assert [
+        {"src": "/widget/v1/ticket-counter.js", "async": None},
+        {"src": "/widget/v1/embed.js", "defer": None},
+    ] == page.all("script")
 
 
 async def test_embed_without_site(serve: Serve) -> None:
@@ -305,7 +311,9 @@ async def test_embed_below_root_path(serve: Serve) -> None:
     """Below a root path the URL of the script has it too."""
     page = Page((await serve(root="/counter").get(f"/counter/embed?ticket={TICKET}")).text)
 
-    assert ["/counter/widget/v1/ticket-counter.js"] == [one["src"] for one in page.all("script")]
+    assert ["/counter/widget/v1/ticket-counter.js", "/counter/widget/v1/embed.js"] == [
+        one["src"] for one in page.all("script")
+    ]
 
 
 async def test_embed_content_security_policy(serve: Serve) -> None:
@@ -351,6 +359,32 @@ async def test_embed_bad_request(serve: Serve, query: str) -> None:
     assert 400 == response.status_code
     assert "text/plain; charset=utf-8" == response.headers["content-type"]
     assert "no-store" == response.headers["cache-control"]
+
+
+async def test_embed_refuses_tickets_of_two_sites(serve: Serve) -> None:
+    """A query that names tickets of two sites is answered with 400; one whose site cannot be found now gets the page, which asks again."""
+
+    async def two_sites(query: Query) -> None:
+        raise BadRequest("site", "tickets of two sites")
+
+    async def not_now(query: Query) -> None:
+        raise NoSiteYet
+
+    refused = await serve(find_site=two_sites).get(f"/embed?ticket={TICKET}")
+    later = await serve(find_site=not_now).get(f"/embed?ticket={TICKET}")
+
+    assert (400, "tickets of two sites\n") == (refused.status_code, refused.text)
+    assert 200 == later.status_code
+
+
+async def test_frame_script(serve: Serve) -> None:
+    """The embed page's script is served as the widget is."""
+    client = serve()
+    script, widget = await client.get("/widget/v1/embed.js"), await client.get("/widget/v1/ticket-counter.js")
+
+    assert (200, FRAME.read_text()) == (script.status_code, script.text)
+    same = ("cache-control", "vary", "content-type", "cross-origin-resource-policy")
+    assert [widget.headers[name] for name in same] == [script.headers[name] for name in same]
 
 
 # -- in a web process --

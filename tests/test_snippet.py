@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page
 
 from server.pages import WIDGET
-from server.snippet import script, snippet
+from server.snippet import event_snippet, script, snippet, tag
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.host_site import HostSite, shows
 from tests.rig.server import OTHER, SITE, TICKET, StartServer
@@ -29,6 +29,33 @@ def test_several_tickets() -> None:
     assert [
         f'<p><ticket-counter ticket="{TICKET}" site="{SITE}" show-name show-price>A</ticket-counter></p>',
         f'<p><ticket-counter ticket="{OTHER}" site="{SITE}" show-name show-price>B</ticket-counter></p>',
+    ] == tags
+
+
+def test_event() -> None:
+    """The HTML of an event is the script and one tag, in which the title stands until there is a list."""
+    assert (
+        f'<script async src="{SERVER}/widget/v1/ticket-counter.js"></script>\n'
+        f'<ticket-counter event="gala" site="{SITE}" show-link>A &amp; B</ticket-counter>'
+    ) == event_snippet(SERVER, ("gala", "A & B"), site=SITE, attributes={"show-link": True, "show-name": False})
+
+
+def test_attributes() -> None:
+    """An attribute has its value, escaped, or none; one that is not wanted is not there."""
+    attributes = {"ticket": TICKET, "option": 'Early "bird" <1>', "lang": None, "show-name": True, "eager": False}
+
+    assert (
+        f'<ticket-counter ticket="{TICKET}" option="Early &quot;bird&quot; &lt;1&gt;" show-name>A</ticket-counter>'
+    ) == tag(attributes, "A")
+
+
+def test_several_tickets_keep_their_attributes() -> None:
+    """What is asked for of several tickets is on each tag, beside what tells them apart."""
+    _, *tags = snippet(SERVER, [(TICKET, "A"), (OTHER, "B")], attributes={"lang": "de"}).splitlines()
+
+    assert [
+        f'<p><ticket-counter ticket="{TICKET}" lang="de" show-name show-price>A</ticket-counter></p>',
+        f'<p><ticket-counter ticket="{OTHER}" lang="de" show-name show-price>B</ticket-counter></p>',
     ] == tags
 
 

@@ -7,6 +7,7 @@ from server.catalog.catalog import Catalog
 from server.catalog.listed import ListedEvent, ListedTicket
 from server.cli import embed
 from server.counter import State
+from server.embed_page import EmbedPage
 from server.errors import NotStarted
 from server.model import EventId, SiteId, TicketId
 from tests.rig.commands import Commands
@@ -37,14 +38,49 @@ async def test_ticket(command: Commands, wix: WixRig, name: str) -> None:
 
 
 async def test_event(command: Commands, wix: WixRig) -> None:
-    """Of an event each ticket that visitors see is a tag."""
-    _, out, _ = await command.run(wix.world.events[wix.event].slug)
+    """Of an event there is one tag, by its id, which does not move to another event as a slug may; the title stands in it."""
+    event = wix.world.events[wix.event]
+    status, out, err = await command.run(event.slug)
+
+    assert (0, f"{snippet.event_snippet(ADDRESS, (wix.event, event.title))}\n") == (status, out)
+    assert f"{ADDRESS}/embed?event={wix.event}\n" in err
+    assert out == (await command.run(wix.event))[1]
+
+
+async def test_each_ticket_of_an_event(command: Commands, wix: WixRig) -> None:
+    """With `--each` each ticket of an event that visitors see is a tag."""
+    _, out, err = await command.run(wix.world.events[wix.event].slug, "--each")
 
     tags = out.splitlines()[1:]
     shown = {id_ for name, id_ in wix.tickets.items() if name != "hidden"}
     assert shown == {tag.split('"')[1] for tag in tags}
     assert all(" show-name show-price>" in tag for tag in tags)
-    assert out == (await command.run(wix.event))[1]
+    assert len(shown) == err.count("ticket=")
+
+
+async def test_what_is_shown(command: Commands) -> None:
+    """Options are attributes of the tag, escaped, and parameters of the frame's address."""
+    _, out, err = await command.run(
+        TICKET, "--show-name", "--show-price", "--show-link", "--option", 'A & "B"', "--lang", "pt-BR", "--eager"
+    )
+
+    assert (
+        f'<ticket-counter ticket="{TICKET}" lang="pt-BR" option="A &amp; &quot;B&quot;" show-name show-price show-link eager>'
+    ) in out
+    address = err.split("website address ")[1].split("\n")[0]
+    assert (
+        f"{ADDRESS}/embed?ticket={TICKET}&lang=pt-BR&option=A+%26+%22B%22&show-name=1&show-price=1&show-link=1"
+        == address
+    )
+    assert EmbedPage.parse(address.partition("?")[2]).option == 'A & "B"'
+
+
+async def test_language_that_is_none(command: Commands) -> None:
+    """A language that is no language tag is refused, with an example."""
+    status, out, err = await command.run(TICKET, "--lang", "Deutsch bitte")
+
+    assert (2, "") == (status, out)
+    assert "is not a language tag: write one such as de or pt-BR" in " ".join(err.replace("│", " ").split())
 
 
 async def test_pinned(command: Commands) -> None:
