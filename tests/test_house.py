@@ -74,6 +74,7 @@ SOURCELESS = {
     "tests/test_shop_page.py": "sandbox/shop.html and its script are no Python",
     "tests/test_widget.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
+    "tests/test_widget_sentences.py": "widget/src/words.js and sentence.js are no Python",
     "tests/test_widget_words.py": "the sentences of widget/ticket-counter.js, which is no Python",
 }
 """Tests of no single source file, and why."""
