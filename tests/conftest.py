@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.rig.tell_me_rig",
     "tests.rig.process",
     "tests.rig.host_site",
+    "tests.rig.widget_modules",
     "tests.rig.mailman",
     "tests.rig.sale_deployment",
     "tests.rig.notify_deployment",

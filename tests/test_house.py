@@ -76,6 +76,7 @@ SOURCELESS = {
     "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
     "tests/test_widget_size.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_types.py": "the widget's types are no Python",
+    "tests/test_widget_sentences.py": "widget/src/words.js and sentence.js are no Python",
     "tests/test_widget_words.py": "the sentences of widget/ticket-counter.js, which is no Python",
 }
 """Tests of no single source file, and why."""
