@@ -20,7 +20,7 @@ BERLIN = {"start": START, "end": None, "zone": "Europe/Berlin"}
 
 SAY = """async (calls) => {
   const { sentence } = await import("/src/sentence.js");
-  return calls.map(([counter, tag, how, own]) => sentence(counter, tag, own ? { ...how, own: (key) => own[key] } : how));
+  return calls.map(([counter, tag, how, own]) => sentence(counter, tag, how.now ?? Date.now(), how.option, own && ((key) => own[key])));
 }"""
 
 Said = tuple[str, str, str, str, float]
@@ -281,7 +281,7 @@ async def test_formatters_are_made_once(modules: Page) -> None:
       const made = [];
       for (const kind of ["NumberFormat", "PluralRules", "DateTimeFormat"])
         Intl[kind] = new Proxy(Intl[kind], { construct: (type, all) => (made.push(kind), new type(...all)) });
-      for (let i = 0; i < 20; i++) sentence({ ...counter, unsold: i }, tag, {});
+      for (let i = 0; i < 20; i++) sentence({ ...counter, unsold: i }, tag, 0);
       return made;
     }"""
 

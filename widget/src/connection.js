@@ -10,9 +10,9 @@ import { attempt, warn } from "./home.js";
  * @typedef {{ ticket?: string, tickets?: string[], state?: string, beat?: number, bye?: { retry_ms: number[] }, [member: string]: any }} Message
  * @typedef {(message: Message) => void} Take
  * @typedef {(code?: number, reason?: string) => void} End
- * @typedef {{ key: string, listeners: Map<string, Set<Take>>, plan: (ms: number) => void, close: () => void,
- *   join: (query: string, take: Take) => void, leave: (query: string, take: Take) => void,
- *   check: (silence?: number) => void, wake: (ms: number, force: boolean) => void }} Channel
+ * @typedef {{ _key: string, _listeners: Map<string, Set<Take>>, _plan: (ms: number) => void, _close: () => void,
+ *   _join: (query: string, take: Take) => void, _leave: (query: string, take: Take) => void,
+ *   _check: (silence?: number) => void, _wake: (ms: number, force: boolean) => void }} Channel
  */
 
 // In ms.
@@ -211,9 +211,9 @@ const channel = (url, key, last = new Map()) => {
           const other = channel(url, key, new Map(last));
           for (const [query, takers] of [...listeners].slice(listeners.size / 2)) {
             listeners.delete(query);
-            other.listeners.set(query, takers);
+            other._listeners.set(query, takers);
           }
-          other.plan(0);
+          other._plan(0);
           return plan(0);
         }
         if (!line) withdraw(last.keys());
@@ -237,24 +237,24 @@ const channel = (url, key, last = new Map()) => {
 
   /** @type {Channel} */
   const self = {
-    key,
-    listeners,
-    plan,
-    close,
+    _key: key,
+    _listeners: listeners,
+    _plan: plan,
+    _close: close,
 
-    join: (/** @type {string} */ query, /** @type {Take} */ take) => {
+    _join: (/** @type {string} */ query, /** @type {Take} */ take) => {
       listeners.set(query, (listeners.get(query) ?? new Set()).add(take));
       for (const message of last.values()) if (concerns(message, query)) take(message);
       if (!timer) plan(Math.min(SECOND, Math.max(GATHER, began + SECOND - Date.now())));
     },
 
-    leave: (/** @type {string} */ query, /** @type {Take} */ take) => {
+    _leave: (/** @type {string} */ query, /** @type {Take} */ take) => {
       const takers = listeners.get(query);
       if (takers?.delete(take) && !takers.size) listeners.delete(query);
     },
 
     /** Withdraw what was not verified for so many ms, and replace a silent connection. */
-    check: (silence = SILENCE) => {
+    _check: (silence = SILENCE) => {
       if (old(heard, silence)) withdraw(last.keys());
       // Heartbeats do not verify a ticket that this connection has not told.
       else if (old(since, silence)) withdraw(missing);
@@ -270,8 +270,8 @@ const channel = (url, key, last = new Map()) => {
     },
 
     /** The page is seen again, or the network is back. */
-    wake: (/** @type {number} */ ms, /** @type {boolean} */ force) => {
-      self.check(line ? BEAT : AWAY);
+    _wake: (/** @type {number} */ ms, /** @type {boolean} */ force) => {
+      self._check(line ? BEAT : AWAY);
       if (!line) way = ways[0];
       // Without a connection the same tickets are not asked for again: they were refused.
       if (force || !asked || old(Math.max(heard, began), BEAT)) plan(ms, !!line);
@@ -290,22 +290,22 @@ const channel = (url, key, last = new Map()) => {
 export const subscribe = (url, query, take) => {
   const key = query[0] === "e" ? url + query : url;
   const fits = (/** @type {Channel} */ one) =>
-    one.key === key && (one.listeners.has(query) || one.listeners.size < MOST);
-  ([...channels].find(fits) ?? channel(url, key)).join(query, take);
+    one._key === key && (one._listeners.has(query) || one._listeners.size < MOST);
+  ([...channels].find(fits) ?? channel(url, key))._join(query, take);
   // It may have moved to another one by then.
-  return () => channels.forEach((one) => one.leave(query, take));
+  return () => channels.forEach((one) => one._leave(query, take));
 };
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let hiding;
 const sleep = () => {
   asleep = true;
-  channels.forEach((one) => one.close());
+  channels.forEach((one) => one._close());
 };
 const wake = (/** @type {number} */ ms, force = false) => {
   clearTimeout(hiding);
   asleep = document.hidden;
-  if (!asleep) channels.forEach((one) => one.wake(ms, force));
+  if (!asleep) channels.forEach((one) => one._wake(ms, force));
 };
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) hiding = setTimeout(sleep, HIDDEN);
@@ -315,12 +315,12 @@ document.addEventListener("visibilitychange", () => {
 addEventListener("pagehide", sleep);
 addEventListener("pageshow", ({ persisted }) => persisted && wake(Math.random() * SECOND));
 addEventListener("online", () => wake(Math.random() * SECOND, true));
-setInterval(() => channels.forEach((one) => one.check()), SECOND);
+setInterval(() => channels.forEach((one) => one._check()), SECOND);
 
 // A way that the page forbids is told once, and not tried again.
 document.addEventListener("securitypolicyviolation", ({ blockedURI }) => {
   const host = (/** @type {string} */ url) => url.split("/")[2];
-  if (![...channels].some(({ key }) => host(key) === host(blockedURI))) return;
+  if (![...channels].some(({ _key }) => host(_key) === host(blockedURI))) return;
   ways = ways.filter((way) => (way === SOCKET) !== blockedURI.startsWith("ws"));
   warn(`CSP: add ${blockedURI.split("?")[0]} to connect-src`);
 });

@@ -53,13 +53,6 @@ const set = (/** @type {any} */ node, /** @type {string} */ name, /** @type {any
 const languageOf = (/** @type {any} */ node) =>
   node ? node.getAttribute?.("lang") || languageOf(node.parentNode ?? node.host) : "";
 
-class TicketCounterEvent extends Event {
-  constructor(/** @type {Counter} */ counter) {
-    super(NAME, { bubbles: true, composed: true });
-    this.counter = counter;
-  }
-}
-
 class TicketCounter extends HTMLElement {
   /** Bring the element up to date with its attributes. */
   #update;
@@ -124,11 +117,15 @@ class TicketCounter extends HTMLElement {
       for (const [ticket, [item, link, name, price, text, left]] of lines) {
         const counter = counters.get(ticket)?.[0];
         if (!counter) continue;
-        const [words, amount, lang, dir, wait] = sentence(counter, tag, {
+        const [words, amount, lang, dir, wait] = sentence(
+          counter,
+          tag,
           now,
-          option: this.getAttribute("option"),
-          own: (key) => this.getAttribute(`text-${key}`) ?? /** @type {any} */ (this.querySelector(`template[data-text="${key}"]`))?.content.textContent,
-        });
+          this.getAttribute("option"),
+          (key) =>
+            this.getAttribute(`text-${key}`) ??
+            /** @type {any} */ (this.querySelector(`template[data-text="${key}"]`))?.content.textContent,
+        );
         const shown = (/** @type {string} */ part) => words && (query[0] === "e" || this.hasAttribute(`show-${part}`));
         write(name, (shown("name") && counter.name) || "", "auto");
         write(price, (shown("price") && amount) || "", dir, lang);
@@ -151,7 +148,7 @@ class TicketCounter extends HTMLElement {
         debug,
         "textContent",
         !said && (this.hasAttribute("tc-debug") || /[?&]tc-debug/.test(location.search))
-          ? `${address || "no server"} ${query || "no ticket"} ${state || "no answer"}`
+          ? `${NAME}: ${address} ${query || "no ticket"} ${state || "no answer"}`
           : "",
       );
       attempt(() => {
@@ -185,7 +182,7 @@ class TicketCounter extends HTMLElement {
       counters.set(ticket, [counter, text]);
       if (query[0] === "t") this.#counter = counter;
       show();
-      if (ticket) attempt(() => this.dispatchEvent(new TicketCounterEvent(counter)));
+      if (ticket) attempt(() => this.dispatchEvent(Object.assign(new CustomEvent(NAME, { bubbles: true, composed: true }), { counter })));
     };
 
     this.#update = (/** @type {any} */ needed) => {
@@ -199,7 +196,7 @@ class TicketCounter extends HTMLElement {
       const wanted = !this.isConnected ? "" : event ? `event=${encodeURIComponent(event)}` : id("ticket", ticket);
       const url = attempt(
         () => new URL(`${server || HOME}`.replace(/\/*$/, "/v1/counters"), document.baseURI).href + `?${site && `${id("site", site)}&`}`,
-        () => (wanted && warn(`no server: set server="https://..." (it is "${server}")`), ""),
+        () => (wanted && warn(`server="${server}" is not an address`), ""),
       );
       if (url + wanted !== address + query) {
         leave?.();

@@ -6,8 +6,8 @@ import { form, words } from "./words.js";
 
 /**
  * @typedef {{ amount: string, currency: string, option: string?, name: string? }} Price
- * @typedef {{ state: string, unsold: number?, prices: Price[], shared: boolean, fees: string?, name: string?,
- *   sale: { start: string?, zone: string? } }} Counter
+ * @typedef {{ ticket: string, state: string, unsold: number?, prices: Price[], shared: boolean, fees: string?, name: string?,
+ *   sale: { start: string?, zone: string? }, buy: string? }} Counter
  */
 
 /** The text of a state, by number; the next one has its number or date. @type {Record<string, number>} */
@@ -21,18 +21,19 @@ const formats = {};
  * @param {string} kind @param {string} lang @param {object} [options]
  */
 const intl = (kind, lang, options) =>
-  (formats[kind + lang + JSON.stringify(options)] ??= new Intl[kind]([lang + "-u-ca-gregory-nu-latn", "en"], options));
+  (formats[kind + lang + JSON.stringify(options)] ??= new /** @type {any} */ (Intl)[kind]([lang + "-u-ca-gregory-nu-latn", "en"], options));
 
 /**
  * @param {Counter} counter
  * @param {string} tag the page's language tag, "" if there is none
- * @param {{ option?: string?, own?: (key: string) => string | null | undefined, now?: number }} how the option whose price
- *   it is, by id or name; the organiser's wording of a state ("low") or of a state and plural category ("low-one"); the
- *   time in ms
+ * @param {number} now the time in ms
+ * @param {string | null} [option] whose price it is, by id or name
+ * @param {(key: string) => string | null | undefined} [own] the organiser's wording of a state ("low") or of a state and plural
+ *   category ("low-one")
  * @returns {[text: string, price: string, lang: string, dir: string, wait: number]} text "": nothing may be said;
  *   wait: ms until the text changes by itself, or Infinity
  */
-export const sentence = ({ state, unsold, prices, shared, fees, name, sale }, tag, { option, own, now = Date.now() }) => {
+export const sentence = ({ state, unsold, prices, shared, fees, name, sale }, tag, now, option, own) => {
   let [ours, texts, lang] = words(tag);
   let dir = "auto";
   const base = STATES[state];
@@ -45,7 +46,7 @@ export const sentence = ({ state, unsold, prices, shared, fees, name, sale }, ta
   const number = () => unsold != null && intl("NumberFormat", lang).format(unsold);
 
   const when = () => {
-    const date = (timeZone) =>
+    const date = (/** @type {string | undefined} */ timeZone) =>
       intl("DateTimeFormat", lang, {
         year: "numeric", day: "numeric", hour: "numeric", minute: "numeric", month: "long", timeZoneName: "short", timeZone,
       }).format(start);
@@ -74,7 +75,7 @@ export const sentence = ({ state, unsold, prices, shared, fees, name, sale }, ta
         // Without what could turn the digits beside it.
         : key === "name" ? name && `\u2068${name.replace(/\p{Bidi_C}/gu, "")}\u2069`
         : key === "when" ? when()
-        : warn(`"${text}": only {n} {price} {name} {when} are filled in`);
+        : warn(`unknown {${key}} in "${text}"`);
       known &&= value;
       return value;
     });
