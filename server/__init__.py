@@ -54,6 +54,8 @@ Where things are:
   notify_settings.py  the settings of notify
   env_file.py         the file .env, also with keys of several lines that have no quotes
   setting_names.py    misspelt names of settings
+  setting_faults.py   all faults of the settings of a start, each with what to do
+  wix_sites.py        WIX_SITES, and what was copied there in place of an app instance id
   setting_values.py   the values of settings, read from text or refused with what they should be
   settings_advice.py  settings that can be used, and are probably not what was meant
   settings_table.py   all settings as a Markdown table
