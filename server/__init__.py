@@ -84,6 +84,7 @@ Where things are:
     handshake.py      the opening handshake
     host.py           the header Host
     client_address.py  a client's address (TRUSTED_PROXIES), and the warning about a proxy that is missing there
+    untrusted_peers.py  notes which proxies are missing there, for `doctor`
     frames.py         the frames of clients, parsed (RFC 6455)
     admission.py      origins (ORIGINS), connection limits
     responses.py      errors as JSON, CORS headers
@@ -185,8 +186,8 @@ Where things are:
   doctor/             `ticket-counter doctor`: looks at a deployment and all that it depends on, and says what is wrong
     run.py            runs the checks one after the other
     deployment.py     what the checks look at, and who pays for their calls to Wix
-    required.py advice.py files.py redis.py wix.py webhooks.py process.py worker.py public_address.py sync.py notify.py mail.py push.py
-                      unsubscribe_address.py page.py page_findings.py   a file a kind of check
+    required.py advice.py files.py redis.py wix.py webhooks.py process.py worker.py public_address.py proxies.py sync.py notify.py mail.py push.py
+                      unsubscribe_address.py page.py page_findings.py page_errors.py page_seen.py   a file a kind of check
     web.py            asks an address of the web, as someone outside would
     finding.py        what was found: whether it is a fault, why it matters, what to do
     ago.py            how long ago, in words
@@ -233,6 +234,7 @@ Where things are:
     redis_clock.py    Redis's time in a process
     leases.py         the right to write to a target
     refused_webhooks.py  the last webhook that was refused although it looked like Wix's
+    untrusted_peers.py   peers outside of TRUSTED_PROXIES that sent X-Forwarded-For lately
     wix_faults.py     what was wrong the last time that Wix failed
     worker_status.py  what workers last said of themselves
     widget_files.py   versions of the widget's file, for pages that pin one
