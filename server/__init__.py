@@ -142,7 +142,7 @@ Where things are:
     model.py          what a ticket should be, what a target has, what a plan does, as values
     reports.py        what commands show, as values
     mapping_file/     reads sync.toml: file.py first_file.py target_reader.py fields_reader.py rule_reader.py kinds.py
-    targets/          the ticketing systems: target.py (what sync needs of one) http.py http_json.py signature.py calls.py
+    targets/          the ticketing systems: target.py (what sync needs of one) http.py http_json.py signature.py calls.py no_answer.py
       pretix/         pretix: target.py items.py quotas.py options.py fields.py work.py api.py
     conformance/      what every target must pass: check.py expectation.py bench.py samples.py suite.py records.py ids.py values.py
                       stops.py faults.py run.py wire.py http_bench.py signed.py table.py
@@ -190,7 +190,7 @@ Where things are:
                       unsubscribe_address.py page.py page_findings.py page_errors.py page_seen.py   a file a kind of check
     web.py            asks an address of the web, as someone outside would
     finding.py        what was found: whether it is a fault, why it matters, what to do
-    ago.py            how long ago, in words
+    ago.py            how long ago, and how many, in words
 
   wix/                Wix's API and its webhooks
     client.py         what is read: ticket definitions, events

@@ -10,7 +10,7 @@ redis.py           Redis: reachable, fit, its memory, its latency
 wix.py             Wix: the token, the first query, the permission for events, our clock
 webhooks.py        the webhooks that came, by type, and stock that falls without any
 process.py         file descriptors against MAX_CONNECTIONS
-ago.py             how long ago, in words
+ago.py             how long ago, and how many, in words
 worker.py          whether a worker runs, and how far it lags behind
 public_address.py  PUBLIC_URL from outside: leading to us, with webhooks, WebSockets and streams
 proxies.py         TRUSTED_PROXIES against the peers that sent X-Forwarded-For

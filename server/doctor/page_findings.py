@@ -53,10 +53,10 @@ def _of_counters(seen: Seen, frames: Sequence[Frame], *, others: bool) -> Iterat
     blank = [element for element in elements if not element.shows and not element.event]
     yield from page_errors.of_scripts(seen, blank=len(shown) < len(elements))
     if blank and not others:
-        what = f"{len(blank)} of {len(blank) + len(shown)} counters show nothing"
+        what = f"counters that show nothing: {len(blank)} of {len(blank) + len(shown)}"
         errors = "; ".join(text for text in seen.console if "ticket-counter" in text)[:300]
         yield Finding.fault(
-            NAME, f"{what}{': ' if errors else ''}{errors}", NOTHING, "see whether their tickets are shown at Wix"
+            NAME, f"{what}{'; ' if errors else ''}{errors}", NOTHING, "see whether their tickets are shown at Wix"
         )
     if not others:
         yield from _of_events(frames)

@@ -71,7 +71,7 @@ async def test_counter_that_shows_nothing() -> None:
 
     async with raw_server(answer(200, b"{}")) as there:
         (told,) = faults(await found_in(frame(SCRIPT, elements=(Element("a", "s", there.url, ""),))))
-    assert "1 of 1 counters show nothing: <ticket-counter>: no such ticket" == told
+    assert "counters that show nothing: 1 of 1; <ticket-counter>: no such ticket" == told
 
     async with raw_server(answer(404, b"no")) as there:
         (told,) = faults(await found_in(frame(SCRIPT, elements=(Element("a", "s", there.url, ""),))))
