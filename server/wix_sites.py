@@ -21,7 +21,8 @@ WITH_KEY = "with WIX_API_KEY, the site id, which follows /dashboard/ in the addr
 LONGEST_SHOWN = 40
 """Characters of an entry that is shown: an id has 36, a longer text may be a secret."""
 
-_API_KEY = re.compile(r"(IST\.|eyJ)", re.IGNORECASE)
+_SECRET = re.compile(r"(?i:IST\.)|.*eyJ", re.DOTALL)
+"""An API key, or any JSON Web Token, as access tokens are: `eyJ` is `{"` in base64."""
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?(/.*)?", re.IGNORECASE)
 
 
@@ -45,10 +46,10 @@ def _fault(entry: str, others: dict[str, str]) -> UnusableValue | None:
             return UnusableValue(what.format(entry=repr(part)), WHERE)
     if all(guid(part) is not None for part in parts):
         return None
-    if any(_API_KEY.match(part) for part in parts):
+    if any(_SECRET.match(part) for part in parts):
         return UnusableValue(
-            "an entry is an API key of Wix, which is a secret",
-            f"move it to WIX_API_KEY. Here, {WHERE}; {WITH_KEY}",
+            "an entry is an API key or a token of Wix, which is a secret",
+            f"move an API key to WIX_API_KEY. Here, {WHERE}; {WITH_KEY}",
         )
     if "://" in entry or _HOST.fullmatch(entry):
         return UnusableValue(f"{_host(entry)!r} is of a web address, and no app instance id", f"{WHERE}; {WITH_KEY}")
@@ -61,11 +62,12 @@ def _fault(entry: str, others: dict[str, str]) -> UnusableValue | None:
 
 
 def _host(entry: str) -> str:
-    """The host of an address: what stands before it may be a password, and what follows it a token."""
+    """The host of an address: what stands before it may be a password, and what follows it a token; a long one may be no host."""
     try:
-        return urlsplit(entry if "://" in entry else f"https://{entry}").hostname or "https://"
+        host = urlsplit(entry if "://" in entry else f"https://{entry}").hostname or ""
     except ValueError:
-        return "https://"
+        host = ""
+    return host if 0 < len(host) <= LONGEST_SHOWN else "https://"
 
 
 def _account(api_key: str) -> str:

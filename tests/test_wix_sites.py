@@ -38,13 +38,13 @@ def test_ids_that_can_be_used() -> None:
     assert entries == sites(entries, api_key=api_key({"tenant": {"type": "site", "id": OTHER}}))
 
 
-@pytest.mark.parametrize("entry", [KEY, KEY.removeprefix("IST."), f"{SITE}={KEY}"])
+@pytest.mark.parametrize("entry", [KEY, KEY.removeprefix("IST."), f"OauthNG.JWS.{KEY}", f"{SITE}={KEY}"])
 def test_api_key(entry: str) -> None:
     """An API key is called so, is not shown, and is told where it belongs."""
     fault = wrong(entry)
 
-    assert "an entry is an API key of Wix, which is a secret" == fault.what
-    assert fault.cure.startswith("move it to WIX_API_KEY. Here, write the app instance id: the app's dashboard")
+    assert "an entry is an API key or a token of Wix, which is a secret" == fault.what
+    assert fault.cure.startswith("move an API key to WIX_API_KEY. Here, write the app instance id: the app's dashboard")
     assert [] == [part for part in KEY.split(".")[1:] if part in str(fault)]
 
 
@@ -57,6 +57,7 @@ def test_api_key(entry: str) -> None:
         ("https://ada:hush@example.org", "example.org"),
         ("https://[hush", "https://"),
         ("file:///hush", "https://"),
+        (f"{'hush.' * 10}example", "https://"),
     ],
 )
 def test_web_address(entry: str, host: str) -> None:
