@@ -31,6 +31,7 @@ from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.suppressions import Suppressions
 from server.store.ticket_sites import TicketSites
+from server.store.untrusted_peers import UntrustedPeersStore
 from server.store.widget_files import WidgetFiles
 from server.store.worker_status import WorkerStatus
 from server.tell_me.asked_event import AskedEvents
@@ -117,6 +118,8 @@ class Web:
             group.create_task(self.worker_watch.run(), name="web: worker watch")
             group.create_task(self.pages.run(), name="web: widget")
             group.create_task(self.site_lookup.run(), name="web: look-ups of sites")
+            untrusted = self.admission.untrusted_peers.run(UntrustedPeersStore(self.redis))
+            group.create_task(untrusted, name="web: untrusted peers")
 
     def details(self) -> Mapping[str, bool]:
         """The conditions of /readyz: this process gets viewers only while all of them hold."""

@@ -12,6 +12,7 @@ from server import settings
 from server.cli import commands
 from server.cli.sync_service import opened
 from tests.rig.process import ROOT
+from tests.rig.redis import free_port
 from tests.rig.sync_shop import SECRET, SyncShop
 
 NAMES = {"init", "plan", "apply", "diff", "status", "parked", "retry", "adopt", "pause", "resume", "conformance"}
@@ -422,3 +423,25 @@ async def test_names_from_outside(sync_shop: SyncShop) -> None:
         assert not {"\x1b", "\u202e"} & set(shown)
     found = await parsed(sync_shop, "plan", sync_shop.slug)
     assert name == found["operations"][0]["fields"][0]["target"]
+
+
+async def test_plan_of_a_target_that_is_away(sync_shop: SyncShop) -> None:
+    """Where the target does not answer, `sync plan` says why and what to do, in our own words."""
+    sync_shop.environment["BOX_OFFICE_SECRET"] = "whsec_YS1zZWNyZXQtb2YtdGhlLXNob3AtZm9yLXRlc3RzLTMy"
+    (sync_shop.folder / "sync.toml").write_text(
+        f"""format = 1
+[targets.shop]
+kind = "http"
+url = "http://127.0.0.1:{free_port()}/tickets"
+allow_http = true
+allow_private = true
+secret_env = "BOX_OFFICE_SECRET"
+events = {{ "{sync_shop.slug}" = "ev1" }}
+"""
+    )
+
+    status, out, errors = await sync_shop.run("plan", sync_shop.slug)
+
+    assert (2, "") == (status, out)
+    assert "was not sent: it refuses connections (127.0.0.1): see whether its server runs" in errors
+    assert "ConnectError" not in errors
