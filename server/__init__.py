@@ -59,6 +59,7 @@ Where things are:
   settings_table.py   all settings as a Markdown table
   webhook.py          POST /webhooks/wix: size and time limits, verify, mark tickets as due, 200
   pages.py            widget file, also of other versions, /embed
+  index_page.py       /: what this server is, its version, and its addresses
   health.py           /livez, /readyz, /metrics, of a web process and of a separate worker
   unsubscribe.py      /u/TOKEN: leaves a list, by a button or by one click in a mail program
   tell_me/            /tell-me: a page on which a visitor subscribes: page.py asked_event.py texts.py subscriptions.py
