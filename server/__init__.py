@@ -35,6 +35,7 @@ Where things are:
     notify_text.py       previews and answers as text, times and durations
     doctor.py            `ticket-counter doctor`: findings as text and as JSON
     check.py             `ticket-counter check`: as doctor, for the settings and the files that they name alone
+    ticket_ids.py        tickets as a person names them: by an id, or by how it begins
     values.py            values of fields, times and durations as text
     table.py             columns of text, which know how wide a character is in a terminal
     terminal.py          where text goes: a terminal or not, how wide, with colours or not

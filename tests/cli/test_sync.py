@@ -81,7 +81,7 @@ def test_commands_in_texts_exist() -> None:
         (("plan", "nonsense", "--to", "shop"), "there is no target 'shop': SYNC_FILE has box-office"),
         (("plan", "x", "--site", "y"), "no site 'y' is known"),
         (("retry", "x"), "'x' is not a ticket definition id, nor the first 4 or more characters of one"),
-        (("retry", "abcdef"), "no ticket is known whose id begins with 'abcdef'"),
+        (("retry", "abcdef"), "no ticket is stored whose id begins with 'abcdef'"),
         (("pause", "shop", "--reason", "r"), "there is no target 'shop'"),
         (("init",), "the file sync.toml exists already, and is left as it is"),
         (("init", "--kind", "fax"), "there is no kind"),
