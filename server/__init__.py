@@ -43,6 +43,7 @@ Where things are:
   supervisor.py       `web --processes`: starts children, restarts one that dies with back-off, ends them in order
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   start_summary.py    what a person has to know once a server runs: addresses, sites, tickets, HTML for a page
+  site_faults.py      what is wrong with a site: its token, its permissions, its webhooks
   web.py              builds the web process: routes, hub, feed, admission
   worker.py           builds the worker process: refresh, and sync where sync.toml names a target
   watch.py            `ticket-counter watch`: prints counters, and `unknown` when one can no longer be verified
