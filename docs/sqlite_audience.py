@@ -82,13 +82,13 @@ class SqliteAudience:
     async def consent(self, member: Member) -> Consent:
         """What the file says of this member now."""
 
-        def read(file: sqlite3.Connection) -> tuple[str, str] | None:
+        def read(file: sqlite3.Connection) -> tuple[str, str]:
             found: tuple[str, str] | None = file.execute(
                 "SELECT state, language FROM subscribers WHERE list = ? AND email = ?", [self._list, member.address]
             ).fetchone()
-            return found
+            return found or ("", "")
 
-        state, language = await self._transaction(read) or ("", "")
+        state, language = await self._transaction(read)
         return Consent(opted_in=state == "confirmed", language=language)
 
     async def opt_out(self, address: str) -> None:

@@ -1,5 +1,6 @@
-"""A master, its replica and Sentinels that speak TLS, to clients and to each other: of a Redis that is installed, as the embedded
-Valkey has no TLS. Tests inspect them over ports without TLS. All functions here block.
+"""A master, its replica and Sentinels that speak TLS, to clients and to each other.
+
+The Redis must be installed, as the embedded Valkey has no TLS. Tests inspect them over ports without TLS. All functions here block.
 """
 
 import shutil

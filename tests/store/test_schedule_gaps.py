@@ -46,8 +46,11 @@ async def waits(site: StoredSite) -> float:
 
 
 class Remaining:
-    """What remains of so many seconds that began within this test: a duration is equal to it that the test's own commands,
-    which take real time, have shortened by as much as the test has lasted, or by less."""
+    """What remains of so many seconds that began within this test.
+
+    A duration is equal to it that the test's own commands, which take real time, have shortened by as much as the test has lasted,
+    or by less.
+    """
 
     began = 0.0
 
