@@ -35,6 +35,7 @@ Where things are:
     notify_text.py       previews and answers as text, times and durations
     doctor.py            `ticket-counter doctor`: findings as text and as JSON
     check.py             `ticket-counter check`: as doctor, for the settings and the files that they name alone
+    ticket_ids.py        tickets as a person names them: by an id, or by how it begins
     values.py            values of fields, times and durations as text
     table.py             columns of text, which know how wide a character is in a terminal
     terminal.py          where text goes: a terminal or not, how wide, with colours or not
@@ -42,6 +43,7 @@ Where things are:
   supervisor.py       `web --processes`: starts children, restarts one that dies with back-off, ends them in order
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   start_summary.py    what a person has to know once a server runs: addresses, sites, tickets, HTML for a page
+  site_faults.py      what is wrong with a site: its token, its permissions, its webhooks
   web.py              builds the web process: routes, hub, feed, admission
   worker.py           builds the worker process: refresh, and sync where sync.toml names a target
   watch.py            `ticket-counter watch`: prints counters, and `unknown` when one can no longer be verified
@@ -61,6 +63,7 @@ Where things are:
   settings_table.py   all settings as a Markdown table
   webhook.py          POST /webhooks/wix: size and time limits, verify, mark tickets as due, 200
   pages.py            widget file, also of other versions, /embed
+  index_page.py       /: what this server is, its version, and its addresses
   health.py           /livez, /readyz, /metrics, of a web process and of a separate worker
   unsubscribe.py      /u/TOKEN: leaves a list, by a button or by one click in a mail program
   tell_me/            /tell-me: a page on which a visitor subscribes: page.py asked_event.py texts.py subscriptions.py

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server import index_page
 from server.health import Health
 from server.http.descriptors import Descriptors
 from server.hub.feed import Feed
@@ -94,6 +95,7 @@ class Web:
                 Route("/v1/counters", counters.counters, methods=["GET", "OPTIONS"]),
                 Route("/v1/counters/stream", sse.stream, methods=["GET", "OPTIONS"]),
                 *self.pages.routes(),
+                *index_page.routes(),
                 *Health(self.details, self.notices, token=settings.metrics_token).routes(),
                 *self._tell_me(),
                 *self._unsubscribe(),

@@ -82,7 +82,7 @@ def test_commands_in_texts_exist() -> None:
         (("plan", "nonsense", "--to", "shop"), "there is no target 'shop': SYNC_FILE has box-office"),
         (("plan", "x", "--site", "y"), "no site 'y' is known"),
         (("retry", "x"), "'x' is not a ticket definition id, nor the first 4 or more characters of one"),
-        (("retry", "abcdef"), "no ticket is known whose id begins with 'abcdef'"),
+        (("retry", "abcdef"), "no ticket is stored whose id begins with 'abcdef'"),
         (("pause", "shop", "--reason", "r"), "there is no target 'shop'"),
         (("init",), "the file sync.toml exists already, and is left as it is"),
         (("init", "--kind", "fax"), "there is no kind"),
@@ -367,7 +367,16 @@ async def test_init(sync_shop: SyncShop, kind: str) -> None:
     status, out, errors = await sync_shop.run("init", "--kind", kind, SYNC_FILE="first.toml")
 
     assert (0, "") == (status, errors)
-    assert "first.toml is written: fill in its lines, then run `ticket-counter sync plan EVENT`.\n" == out
+    first, _, *steps = out.splitlines()
+    assert (
+        f"first.toml is written: an example of a {kind} target, in which everything is still switched off by a #."
+        == first
+    )
+    assert any(
+        f"from [targets.{kind}-main] to events, and fill in: " in line and " url, " in f" {line}" for line in steps
+    )
+    assert any(f"{kind.upper()}_MAIN_{'TOKEN' if kind == 'pretix' else 'SECRET'}=…" in line for line in steps)
+    assert any("Run `ticket-counter sync plan EVENT`" in line for line in steps)
     assert f'kind = "{kind}"' in (sync_shop.folder / "first.toml").read_text()
     assert 2 == (await sync_shop.run("init", SYNC_FILE="first.toml"))[0]
 
