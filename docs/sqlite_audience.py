@@ -88,7 +88,8 @@ class SqliteAudience:
             ).fetchone()
             return found
 
-        state, language = await self._transaction(read) or ("", "")
+        found = await self._transaction(read)
+        state, language = found or ("", "")
         return Consent(opted_in=state == "confirmed", language=language)
 
     async def opt_out(self, address: str) -> None:

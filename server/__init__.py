@@ -35,6 +35,7 @@ Where things are:
     notify_text.py       previews and answers as text, times and durations
     doctor.py            `ticket-counter doctor`: findings as text and as JSON
     check.py             `ticket-counter check`: as doctor, for the settings and the files that they name alone
+    ticket_ids.py        tickets as a person names them: by an id, or by how it begins
     values.py            values of fields, times and durations as text
     table.py             columns of text, which know how wide a character is in a terminal
     terminal.py          where text goes: a terminal or not, how wide, with colours or not
@@ -42,6 +43,7 @@ Where things are:
   supervisor.py       `web --processes`: starts children, restarts one that dies with back-off, ends them in order
   run.py              one process: start, signals, graceful shutdown in its order, and its time limits
   start_summary.py    what a person has to know once a server runs: addresses, sites, tickets, HTML for a page
+  site_faults.py      what is wrong with a site: its token, its permissions, its webhooks
   web.py              builds the web process: routes, hub, feed, admission
   worker.py           builds the worker process: refresh, and sync where sync.toml names a target
   watch.py            `ticket-counter watch`: prints counters, and `unknown` when one can no longer be verified
@@ -54,6 +56,8 @@ Where things are:
   notify_settings.py  the settings of notify
   env_file.py         the file .env, also with keys of several lines that have no quotes
   setting_names.py    misspelt names of settings
+  setting_faults.py   all faults of the settings of a start, each with what to do
+  wix_sites.py        WIX_SITES, and what was copied there in place of an app instance id
   setting_values.py   the values of settings, read from text or refused with what they should be
   settings_advice.py  settings that can be used, and are probably not what was meant
   settings_table.py   all settings as a Markdown table
@@ -61,6 +65,7 @@ Where things are:
   pages.py            the routes of the widget file, also of other versions, and of /embed
   embed_page.py       /embed: a page for iframes, by its query string
   script_file.py      a script for other pages: compressed once, an ETag for each content coding
+  index_page.py       /: what this server is, its version, and its addresses
   health.py           /livez, /readyz, /metrics, of a web process and of a separate worker
   unsubscribe.py      /u/TOKEN: leaves a list, by a button or by one click in a mail program
   tell_me/            /tell-me: a page on which a visitor subscribes: page.py asked_event.py texts.py subscriptions.py
@@ -85,6 +90,7 @@ Where things are:
     handshake.py      the opening handshake
     host.py           the header Host
     client_address.py  a client's address (TRUSTED_PROXIES), and the warning about a proxy that is missing there
+    untrusted_peers.py  notes which proxies are missing there, for `doctor`
     frames.py         the frames of clients, parsed (RFC 6455)
     admission.py      origins (ORIGINS), connection limits
     responses.py      errors as JSON, CORS headers
@@ -142,7 +148,7 @@ Where things are:
     model.py          what a ticket should be, what a target has, what a plan does, as values
     reports.py        what commands show, as values
     mapping_file/     reads sync.toml: file.py first_file.py target_reader.py fields_reader.py rule_reader.py kinds.py
-    targets/          the ticketing systems: target.py (what sync needs of one) http.py http_json.py signature.py calls.py
+    targets/          the ticketing systems: target.py (what sync needs of one) http.py http_json.py signature.py calls.py no_answer.py
       pretix/         pretix: target.py items.py quotas.py options.py fields.py work.py api.py
     conformance/      what every target must pass: check.py expectation.py bench.py samples.py suite.py records.py ids.py values.py
                       stops.py faults.py run.py wire.py http_bench.py signed.py table.py
@@ -186,11 +192,11 @@ Where things are:
   doctor/             `ticket-counter doctor`: looks at a deployment and all that it depends on, and says what is wrong
     run.py            runs the checks one after the other
     deployment.py     what the checks look at, and who pays for their calls to Wix
-    required.py advice.py files.py redis.py wix.py webhooks.py process.py worker.py public_address.py sync.py notify.py mail.py push.py
-                      unsubscribe_address.py page.py page_findings.py   a file a kind of check
+    required.py advice.py files.py redis.py wix.py webhooks.py process.py worker.py public_address.py proxies.py sync.py notify.py mail.py push.py
+                      unsubscribe_address.py page.py page_findings.py page_errors.py page_seen.py   a file a kind of check
     web.py            asks an address of the web, as someone outside would
     finding.py        what was found: whether it is a fault, why it matters, what to do
-    ago.py            how long ago, in words
+    ago.py            how long ago, and how many, in words
 
   wix/                Wix's API and its webhooks
     client.py         what is read: ticket definitions, events
@@ -234,6 +240,7 @@ Where things are:
     redis_clock.py    Redis's time in a process
     leases.py         the right to write to a target
     refused_webhooks.py  the last webhook that was refused although it looked like Wix's
+    untrusted_peers.py   peers outside of TRUSTED_PROXIES that sent X-Forwarded-For lately
     wix_faults.py     what was wrong the last time that Wix failed
     worker_status.py  what workers last said of themselves
     widget_files.py   versions of the widget's file, for pages that pin one

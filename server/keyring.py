@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from server.errors import NotStarted
+from server.setting_faults import UnusableValue
 
 SHORTEST = 32
 """Characters of a key at least; `new_key` makes 43."""
@@ -38,14 +38,14 @@ class Purpose(StrEnum):
 
 
 class KeyRing:
-    """The keys of one deployment; raises NotStarted where there is none, or one is too short."""
+    """The keys of one deployment; raises UnusableValue where there is none, or one is too short."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
-            raise NotStarted("NOTIFY_KEYS is not set: `ticket-counter notify keys` makes a key")
+            raise UnusableValue("NOTIFY_KEYS is not set", "`ticket-counter notify keys` makes a key")
         if any(len(key) < SHORTEST for key in keys):
-            raise NotStarted(
-                f"NOTIFY_KEYS has a key of less than {SHORTEST} characters: `ticket-counter notify keys` makes one"
+            raise UnusableValue(
+                f"NOTIFY_KEYS has a key of less than {SHORTEST} characters", "`ticket-counter notify keys` makes one"
             )
         self._keys = {_id(key): key.encode() for key in keys}
         self._fernets: dict[Purpose, MultiFernet] = {}

@@ -139,7 +139,7 @@ class OutageLog:
 
     An outage that begins soon after the last one continues its times, so that something that fails and recovers by turns does not
     fill the log; whatever the turns, the last line says how it is, or is at most as old as the time between two lines. The end is
-    told by *over*, with the seconds that it took. *clock* is in seconds.
+    told by *over*, with the seconds that it took and how often it failed. *clock* is in seconds.
     """
 
     def __init__(
@@ -193,4 +193,4 @@ class OutageLog:
         seconds, self.since = self._clock() - self.since, None
         if self.told:
             self.told = False
-            self._log.info(self._over, seconds=round(seconds, 1), **fields)
+            self._log.info(self._over, seconds=round(seconds, 1), times=self._times, **fields)

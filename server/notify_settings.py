@@ -12,9 +12,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from server.addresses import is_loopback, is_public, literal
-from server.errors import NotStarted
 from server.keyring import KeyRing
 from server.mail_address import folded
+from server.setting_faults import UnusableValue, of_entries
 from server.vapid import public_key
 
 SCHEMES = ("smtp", "smtps", "smtp+plain")
@@ -71,50 +71,48 @@ class NotifySettings(BaseSettings):
     @field_validator("notify_push_hosts")
     @classmethod
     def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
-            if not _HOST.fullmatch(one):
-                raise ValueError(
-                    f"{one!r} is not the name of a host, such as push.example.org: without https://, port or *"
-                )
+        of_entries(
+            UnusableValue(
+                f"{one!r} is not the name of a host", "write it as push.example.org, without https://, port or *"
+            )
+            for one in value
+            if not _HOST.fullmatch(one)
+        )
         return value
 
     @field_validator("notify_keys")
     @classmethod
     def _keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            try:
-                KeyRing(_parts(value))
-            except NotStarted as error:
-                raise ValueError(str(error)) from None
+            KeyRing(_parts(value))
         return value
 
     @field_validator("notify_vapid_keys")
     @classmethod
     def _vapid(cls, value: SecretStr | None) -> SecretStr | None:
-        try:
-            for key in _parts(value):
-                public_key(key)
-        except NotStarted as error:
-            raise ValueError(str(error)) from None
+        for key in _parts(value):
+            public_key(key)
         return value
 
     @field_validator("notify_smtp_url")
     @classmethod
     def _relay(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and (fault := _relay_fault(value.get_secret_value())):
-            raise ValueError(fault)
+        if value is not None:
+            _check_relay(value.get_secret_value())
         return value
 
     @field_validator("notify_from", "notify_reply_to", "notify_envelope_sender")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None and folded(value) is None:
-            raise ValueError(f"{value!r} is not an e-mail address")
+            raise UnusableValue(
+                f"{value!r} is not an e-mail address", "write it as name@example.org, without a name before it"
+            )
         return value and value.strip()
 
     @property
     def keyring(self) -> KeyRing:
-        """The keys of NOTIFY_KEYS; raises NotStarted where there is none."""
+        """The keys of NOTIFY_KEYS; raises UnusableValue where there is none."""
         return KeyRing(_parts(self.notify_keys))
 
     @property
@@ -123,8 +121,8 @@ class NotifySettings(BaseSettings):
         return _parts(self.notify_vapid_keys)
 
 
-def _relay_fault(url: str) -> str:
-    """What is wrong with the address of a relay, "" for nothing. No part of it is shown but a literal address: it may have a password."""
+def _check_relay(url: str) -> None:
+    """Raise UnusableValue where this is no address of a relay. No part of it is shown but a literal address: it may have a password."""
     encode = ""
     if "@" in url:
         encode = ". In a user or password, characters such as / # @ ? are percent-encoded: %2F %23 %40 %3F"
@@ -135,17 +133,21 @@ def _relay_fault(url: str) -> str:
         host, port = "", 0
     if not host or port == 0 or parts.scheme not in SCHEMES or re.search(r"[\x00-\x20\x7f]", url):
         schemes = ", ".join(f"{one}://" for one in SCHEMES)
-        return f"it is no address of a relay: it begins with {schemes} and names a host{encode}"
+        raise UnusableValue("it is no address of a relay", f"one begins with {schemes} and names a host{encode}")
     if parts.path not in {"", "/"} or "?" in url or "#" in url:
-        return f"there is something after the host and the port: remove it{encode}"
+        raise UnusableValue("there is something after the host and the port", f"remove it{encode}")
     address = literal(host)
     if parts.scheme != "smtp+plain" or address is None:
-        return ""
+        return
     if is_public(address):
-        return f"smtp+plain:// does not encrypt, and {address} is on the internet: write smtp:// or smtps://"
+        raise UnusableValue(
+            f"smtp+plain:// does not encrypt, and {address} is on the internet", "write smtp:// or smtps://"
+        )
     if (parts.username or parts.password) and not is_loopback(address):
-        return f"smtp+plain:// does not encrypt, so the password would be readable on its way to {address}: write smtp:// or smtps://"
-    return ""
+        raise UnusableValue(
+            f"smtp+plain:// does not encrypt, so the password would be readable on its way to {address}",
+            "write smtp:// or smtps://",
+        )
 
 
 def _parts(secret: SecretStr | None) -> tuple[str, ...]:

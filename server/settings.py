@@ -1,6 +1,6 @@
 """The settings: read from the environment and validated once, at the start.
 
-In: environment variables and a `.env` file in the working directory. Out: one frozen Settings, or NotStarted with all
+In: environment variables and a `.env` file in the working directory. Out: one frozen Settings, or WrongSettings with all
 faults at once, by name, and without the value of a secret.
 """
 
@@ -18,6 +18,7 @@ from server.errors import NotStarted
 from server.notify_settings import NotifySettings
 from server.redis.namespace import DEFAULT_PREFIX, is_prefix
 from server.redis.url import check_url
+from server.setting_faults import UnusableValue, wrong_settings
 from server.store.timing import Timing
 from server.wix_settings import WixSettings
 
@@ -139,7 +140,9 @@ class Settings(WixSettings, NotifySettings):
     @classmethod
     def _prefix(cls, value: str) -> str:
         if not is_prefix(value):
-            raise ValueError(f"{value!r} is not 1 to 40 letters (a-z, A-Z), digits, `_`, `-` or `.`")
+            raise UnusableValue(
+                f"{value!r} is no prefix", "write 1 to 40 letters (a-z, A-Z), digits, `_`, `-` or `.`, such as tc"
+            )
         return value
 
     @field_validator("root_path")
@@ -164,9 +167,9 @@ class Settings(WixSettings, NotifySettings):
     def _low_is_shown(cls, value: int | None, info: ValidationInfo) -> int | None:
         low_at = info.data.get("low_at", 0)
         if value is not None and low_at > value:
-            raise ValueError(
-                f"LOW_AT={low_at} is above SHOW_AT_MOST={value}, so low numbers would be shown that must be hidden: "
-                f"set LOW_AT to {value} or less"
+            raise UnusableValue(
+                f"LOW_AT={low_at} is above SHOW_AT_MOST={value}, so low numbers would be shown that must be hidden",
+                f"set LOW_AT to {value} or less",
             )
         return value
 
@@ -175,9 +178,10 @@ class Settings(WixSettings, NotifySettings):
     def _read_in_time(cls, value: float, info: ValidationInfo) -> float:
         watch_every = info.data.get("watch_every", 0)
         if watch_every >= value:
-            raise ValueError(
+            raise UnusableValue(
                 f"WATCH_EVERY={watch_every:g} is not below MAX_STALE={value:g}, so every number would be withdrawn "
-                "before it is read again: lower the one or raise the other"
+                "before it is read again",
+                "lower the one or raise the other",
             )
         return value
 
@@ -233,18 +237,15 @@ class Settings(WixSettings, NotifySettings):
 
 
 def load(_env_file: Path | None = ENV_FILE, **given: Any) -> Settings:
-    """Read the environment, then the `.env` file; *given* takes precedence. Raises NotStarted with every fault, one per line."""
+    """Read the environment, then the `.env` file; *given* takes precedence. Raises WrongSettings with every fault."""
     try:
         return Settings(**{**_of_file(_env_file), **given})
     except ValidationError as error:
-        lines = []
-        for fault in error.errors(include_url=False, include_input=False):
-            name = ".".join(str(part) for part in fault["loc"]).upper()
-            text = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"  {text}" if text.startswith(name) else f"  {name}: {text}")
-        raise NotStarted("these settings cannot be used:\n" + "\n".join(lines)) from None
+        raise wrong_settings(error, Settings.model_fields) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise NotStarted(f"the file .env cannot be read as UTF-8 text: {error}") from None
+        raise NotStarted(
+            f"the file .env cannot be read as UTF-8 text ({error}): make it readable for this user, and save it as UTF-8"
+        ) from None
 
 
 def environment(path: Path = ENV_FILE) -> dict[str, str]:

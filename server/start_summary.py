@@ -1,4 +1,4 @@
-"""What a person has to know once a server runs: where it is, where Wix sends webhooks, its sites and tickets, and HTML for a page.
+"""What a person has to know once a server runs: where it is, where Wix sends webhooks, its sites with their faults, its tickets, HTML.
 
 In: settings, Redis, and the address that the server listens on. Out: a few lines on standard error, or with LOG_FORM=json one line of
 the log. It comes once every ticket was listed, or after a few seconds without that.
@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 from server import logs, snippet
@@ -17,6 +17,7 @@ from server.counter import State
 from server.errors import RedisUnavailable
 from server.model import SiteId, TicketId
 from server.settings import Settings
+from server.site_faults import SiteFault, SiteFaults
 from server.store.definitions import Definitions
 from server.store.schedule import Schedule
 
@@ -25,6 +26,8 @@ WITHIN = 10.0
 POLL_EVERY = 0.25
 MOST_SITES = 20
 """Sites whose tickets are looked at: of more, the first of them."""
+MOST_FAULTY = 5
+"""Sites whose faults are told: what is wrong with more is often the same."""
 MOST_TICKETS, AT_ONCE = 100, 2
 """Tickets of a site that are looked at for an example, and at once: most often the first of them will do, and many processes may start."""
 ON_SALE = frozenset({State.AVAILABLE, State.LOW})
@@ -35,10 +38,14 @@ log = logs.logger("run")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What Redis has: *tickets* is None where not all are listed yet; *example* is a ticket's id and name, and its site."""
+    """What Redis has: *tickets* is None where not all are listed yet; *example* is a ticket's id and name, and its site.
+
+    *faults* are those of the sites that were looked at and have any.
+    """
 
     sites: Sequence[SiteId] = ()
     tickets: int | None = None
+    faults: Mapping[SiteId, Sequence[SiteFault]] = field(default_factory=dict)
     example: tuple[SiteId, tuple[str, str]] | None = None
 
 
@@ -56,6 +63,12 @@ class StartSummary:
         self._settings = settings
         self._schedule = schedule
         self._definitions = Definitions(schedule.redis)
+        self._faults = SiteFaults(
+            schedule,
+            # Where none can come, the line about webhooks says why.
+            webhooks=settings.key is not None and settings.public_url is not None and settings.wix_api_key is None,
+            api_key=settings.wix_api_key is not None,
+        )
         self._address = settings.pages_url or f"{address}{settings.root_path}"
         self._show = show or _print
         self._within = within
@@ -73,12 +86,14 @@ class StartSummary:
                 break
             await asyncio.sleep(min(POLL_EVERY, self._within))
         with contextlib.suppress(RedisUnavailable):
+            found = replace(found, faults=await self._find_faults(found.sites))
             found = replace(found, example=await self._first_example(found.sites))
         facts = {name: value for name, value in self._facts(found).items() if value}
         if self._settings.log_form == "json":
-            log.info("started", **facts)
+            faults = [f"{site}: {fault}" for site, faulty in found.faults.items() for fault in faulty]
+            log.info("started", **facts, **({"faults": faults} if faults else {}))
         else:
-            self._show(_text(facts))
+            self._show(_text({**facts, "sites": "\n".join(_site_lines(found))}))
 
     async def _find(self) -> Found:
         sites = sorted(await self._schedule.sites())
@@ -89,6 +104,11 @@ class StartSummary:
             if tickets is not None:
                 tickets += len(await self._schedule.tracked(site))
         return Found(sites, tickets if sites else None)
+
+    async def _find_faults(self, sites: Sequence[SiteId]) -> Mapping[SiteId, Sequence[SiteFault]]:
+        """The faults of each site that has any, of those that are looked at."""
+        found = {site: await self._faults.of(site) for site in sites[:MOST_SITES]}
+        return {site: faults for site, faults in found.items() if faults}
 
     async def _first_example(self, sites: Sequence[SiteId]) -> tuple[SiteId, tuple[str, str]] | None:
         """The example of the first site that has one."""
@@ -135,7 +155,7 @@ class StartSummary:
         if not self._settings.everything:
             return "those that have viewers (TRACK=watched)"
         if found.tickets is None:
-            return "not listed yet: a worker lists them, and its log says what keeps it from that"
+            return "not listed yet: a worker lists them, and what keeps it from that is said beside the site, or in its log"
         if not found.tickets:
             return "none yet: create them in Wix, under Events"
         # Of more sites only some were looked at.
@@ -154,6 +174,19 @@ def _sites(sites: Sequence[SiteId]) -> str:
         return "none yet: set WIX_SITES to your app instance id and restart, or install the app on your site"
     more = f" and {len(sites) - 3} more: `ticket-counter sites` lists them" if len(sites) > 3 else ""
     return f"{', '.join(sites[:3])}{more}"
+
+
+def _site_lines(found: Found) -> Iterator[str]:
+    """The sites: each that has faults on a line of its own with these below it, and the others in one line."""
+    faulty = list(found.faults)[:MOST_FAULTY]
+    for site in faulty:
+        yield site
+        yield from (f"  - {fault}" for fault in found.faults[site])
+    if more := len(found.faults) - len(faulty):
+        yield f"and {more} more with faults: `ticket-counter doctor` tells them"
+    others = [site for site in found.sites if site not in found.faults]
+    if others or not found.sites:
+        yield _sites(others)
 
 
 def _text(facts: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from py_vapid import Vapid02  # type: ignore[import-untyped]
 
 from server.errors import NotStarted
 from server.mail_address import folded
+from server.setting_faults import UnusableValue
 
 EXPIRES_IN = 12 * 3600
 """Seconds for which a header is valid; more than 24 h are refused (RFC 8292, section 2)."""
@@ -33,7 +34,7 @@ def new_key() -> str:
 
 
 def public_key(private: str) -> str:
-    """The public key of a private one, as browsers take it (`applicationServerKey`); raises NotStarted where it is none."""
+    """The public key of a private one, as browsers take it (`applicationServerKey`); raises UnusableValue where it is none."""
     point = _read(private).public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     return _base64(point)
 
@@ -84,7 +85,7 @@ def _read(private: str) -> Vapid02:
             return Vapid02.from_raw(private.encode())
     except ValueError:
         pass
-    raise NotStarted("NOTIFY_VAPID_KEYS has a key that is none: `ticket-counter notify keys` makes one")
+    raise UnusableValue("NOTIFY_VAPID_KEYS has a key that is none", "`ticket-counter notify keys` makes one")
 
 
 def _contact(contact: str) -> str:

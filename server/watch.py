@@ -3,11 +3,13 @@
 In: ticket ids, or none for every tracked ticket. Out: the counter of each at first, then as it changes, as text; `unknown`
 once its number cannot be verified any more, which is not published. Named tickets are kept fresh as a web process does for
 its viewers, so their bound is MAX_STALE; the others are read every RECONCILE in any case, so theirs is RECONCILE + MAX_STALE.
-With several sites, a named ticket is followed once a site stores it. While Redis is unavailable `watch` waits and reconnects.
+With several sites, a named ticket is followed once a site stores it. Named tickets that no site stores are reported once. While Redis
+is unavailable `watch` waits and reconnects.
 """
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 
@@ -28,6 +30,8 @@ CONFIRMED_WITHIN = 0.1
 """Seconds from a confirmed subscription to a poll: confirmations that come together share one."""
 FRESH_FOR = 2 * POLL_EVERY
 """Seconds that a published counter counts as verified: by then a poll has found its exact age."""
+UNKNOWN_AFTER = 2.0
+"""Seconds after which a named ticket that no site stores is reported: a worker has read a new one by then."""
 RETRY_EVERY = 1.0
 """Seconds between two attempts to reach a Redis that became unavailable."""
 
@@ -64,7 +68,8 @@ class FollowedTicket:
 class Watch:
     """Shows the counters of *tickets*, or of every tracked ticket, as they change: *show* gets the JSON of each.
 
-    *find_url* gives the URL of Redis, again for each connection; *report* gets a line when Redis goes and when it is back.
+    *find_url* gives the URL of Redis, again for each connection; *report* gets a line when Redis goes and when it is back, and one
+    about named tickets of which nothing is stored.
     *timing* and *prefix* (REDIS_PREFIX) must be those of the deployment.
     """
 
@@ -79,6 +84,7 @@ class Watch:
         prefix: str = DEFAULT_PREFIX,
         poll_every: float = POLL_EVERY,
         retry_every: float = RETRY_EVERY,
+        unknown_after: float = UNKNOWN_AFTER,
     ) -> None:
         self._find_url = find_url
         self._named = tuple(dict.fromkeys(tickets))
@@ -91,6 +97,9 @@ class Watch:
         self._retry_every = retry_every
         # By channel, over all connections: what did not change while there was none is not shown again.
         self._followed: dict[str, FollowedTicket] = {}
+        # Since when each named ticket has been looked for and not found; infinite once that was reported.
+        self._unknown_after = unknown_after
+        self._unknown: dict[TicketId, float] = {}
 
     async def run(self) -> None:
         """Follow for ever; raises NotStarted or RedisUnavailable if at first Redis is unavailable or knows no site."""
@@ -162,7 +171,10 @@ class Watch:
             return dict.fromkeys(sites, self._named)
         # A site would have a ticket of another one read from Wix, in vain.
         stored = {site: await schedule.stored(site, self._named) for site in sites}
-        return {site: [one.ticket for one in found if one.v is not None] for site, found in stored.items()}
+        known = {site: [one.ticket for one in found if one.v is not None] for site, found in stored.items()}
+        for ticket in set(self._named).difference(*known.values()):
+            self._unknown.setdefault(ticket, _now())
+        return known
 
     async def _read(self, schedule: Schedule, site: SiteId, tickets: Sequence[TicketId]) -> None:
         now = _now()
@@ -173,6 +185,8 @@ class Watch:
             stored = await schedule.stored(site, tickets)
         for one in stored:
             followed = self._followed.setdefault(schedule.keys.channel(site, one.ticket), FollowedTicket(one.ticket))
+            if one.counter is None and self._named:
+                self._unknown.setdefault(one.ticket, now)
             if one.counter is not None:
                 # An older one is stored where Redis lost its last writes; it may be shown once ours is not verified any more.
                 followed.take(one.counter, now + self._bound - one.age, older=now >= followed.verified_until)
@@ -182,8 +196,25 @@ class Watch:
         """Each second show which counters cannot be verified any more, however long Redis takes to answer."""
         while True:
             await asyncio.sleep(min(1.0, self._poll_every))
+            self._report_unknown()
             for followed in self._followed.values():
                 self._update(followed)
+
+    def _report_unknown(self) -> None:
+        """Report once each named ticket of which no site has had anything for some time."""
+        until = _now() - self._unknown_after
+        due = {ticket for ticket, since in self._unknown.items() if since <= until}
+        if not due:
+            return
+        known = {one.ticket for one in self._followed.values() if one.counter is not None}
+        found = [one for one in self._named if one in due - known]
+        for one in due:
+            self._unknown[one] = math.inf
+        if found:
+            self._report(
+                f"not known yet: {', '.join(found)}: no site has a ticket of this id, or no worker has read it. `ticket-counter "
+                "tickets` lists all ids; a ticket that is new in Wix is printed here once it is read"
+            )
 
     def _update(self, followed: FollowedTicket) -> None:
         text = followed.to_show(_now())

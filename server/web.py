@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server import index_page
 from server.health import Health
 from server.http.descriptors import Descriptors
 from server.hub.feed import Feed
@@ -31,6 +32,7 @@ from server.store.schedule import Schedule
 from server.store.sites import Sites
 from server.store.suppressions import Suppressions
 from server.store.ticket_sites import TicketSites
+from server.store.untrusted_peers import UntrustedPeersStore
 from server.store.widget_files import WidgetFiles
 from server.store.worker_status import WorkerStatus
 from server.tell_me.asked_event import AskedEvents
@@ -93,6 +95,7 @@ class Web:
                 Route("/v1/counters", counters.counters, methods=["GET", "OPTIONS"]),
                 Route("/v1/counters/stream", sse.stream, methods=["GET", "OPTIONS"]),
                 *self.pages.routes(),
+                *index_page.routes(),
                 *Health(self.details, self.notices, token=settings.metrics_token).routes(),
                 *self._tell_me(),
                 *self._unsubscribe(),
@@ -117,6 +120,8 @@ class Web:
             group.create_task(self.worker_watch.run(), name="web: worker watch")
             group.create_task(self.pages.run(), name="web: widget")
             group.create_task(self.site_lookup.run(), name="web: look-ups of sites")
+            untrusted = self.admission.untrusted_peers.run(UntrustedPeersStore(self.redis))
+            group.create_task(untrusted, name="web: untrusted peers")
 
     def details(self) -> Mapping[str, bool]:
         """The conditions of /readyz: this process gets viewers only while all of them hold."""

@@ -19,8 +19,8 @@ from starlette.types import Message, Receive, Scope, Send
 from server import logs, metrics
 from server.counter import Rules
 from server.errors import Forged, Malformed, OtherKey, RedisUnavailable, WrongTime
-from server.logs import RepeatedWarning
-from server.model import Install, SiteOrigin, Webhook
+from server.logs import OutageLog, RepeatedWarning
+from server.model import Install, SiteId, SiteOrigin, Webhook
 from server.store.refused_webhooks import Refusal, RefusedWebhooks
 from server.store.schedule import Schedule
 from server.wire import WEBHOOK_RETRY_AFTER
@@ -36,6 +36,11 @@ READ_WITHIN = 5.0
 """Seconds for the body."""
 ANSWER_WITHIN = 0.9
 """Seconds for Redis: Wix's time-out is 1.25 s, and after it Wix sends the webhook again."""
+NOT_TAKEN = (
+    "nothing is lost: Wix sends it again for two days. See that Redis runs and answers in time (`ticket-counter doctor`); there is a "
+    "line when it takes webhooks again"
+)
+"""What to do about webhooks that Redis does not take."""
 
 HEADERS: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
     # The rest of the body is not read, so the connection cannot be used again.
@@ -77,6 +82,8 @@ class WebhookEndpoint:
         self._forged = RepeatedWarning(log, "webhook_forged")
         self._not_taken = RepeatedWarning(log, "webhook_refused")
         self._unknown_site = RepeatedWarning(log, "webhook_of_unknown_site")
+        # While Redis is unavailable Wix sends many, and each again.
+        self._outage = OutageLog(log, "webhook_not_taken", "webhooks_taken_again")
         self._refused = RefusedWebhooks(schedule.redis)
         # Whether WIX_PUBLIC_KEY is proven to be right.
         self._verified = False
@@ -163,11 +170,16 @@ class WebhookEndpoint:
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 if isinstance(webhook.meaning, Install):
-                    return await self._install(webhook, webhook.meaning)
-                taken = await self.schedule.mark(webhook.site, webhook.meaning, webhook.type)
+                    await self._install(webhook.site, webhook.meaning)
+                    taken = None
+                else:
+                    taken = await self.schedule.mark(webhook.site, webhook.meaning, webhook.type)
         except (RedisUnavailable, TimeoutError) as error:
-            log.error("webhook_not_taken", type=webhook.type, site=webhook.site, error=str(error) or "too slow")
+            self._outage.fault(type=webhook.type, site=webhook.site, error=str(error) or "too slow", hint=NOT_TAKEN)
             return _count(webhook.type, "unavailable", 503)
+        self._outage.works()
+        if isinstance(webhook.meaning, Install):
+            return _count(webhook.type, "taken", 200)
         if taken is None:
             self._unknown_site.warn(webhook.site, type=webhook.type, site=webhook.site, hint=cures.UNKNOWN_SITE)
             return _count(webhook.type, "unknown_site", 200)
@@ -177,16 +189,13 @@ class WebhookEndpoint:
             log.debug("webhook", type=webhook.type, site=webhook.site, tickets=webhook.meaning.tickets, taken=taken)
         return _count(webhook.type, "marked" if taken else "untracked", 200)
 
-    async def _install(self, webhook: Webhook, install: Install) -> int:
+    async def _install(self, site: SiteId, install: Install) -> None:
         if install.installed:
-            await self.schedule.add_site(
-                webhook.site, self.rules, everything=self.everything, origin=SiteOrigin.INSTALLED
-            )
-            log.info("site_installed", site=webhook.site)
+            await self.schedule.add_site(site, self.rules, everything=self.everything, origin=SiteOrigin.INSTALLED)
+            log.info("site_installed", site=site)
         else:
-            await self.schedule.remove_site(webhook.site)
-            log.info("site_removed", site=webhook.site)
-        return _count(webhook.type, "taken", 200)
+            await self.schedule.remove_site(site)
+            log.info("site_removed", site=site)
 
 
 def _count(type_: str, outcome: str, status: int) -> int:

@@ -14,8 +14,10 @@ from pydantic_settings import BaseSettings, NoDecode
 from server import setting_values
 from server.errors import NotStarted
 from server.model import SiteId
+from server.setting_faults import UnusableValue
 from server.wix.credentials import ApiKey, App
 from server.wix.public_key import public_key
+from server.wix_sites import sites
 
 
 class WixSettings(BaseSettings):
@@ -48,8 +50,11 @@ class WixSettings(BaseSettings):
 
     @field_validator("wix_sites")
     @classmethod
-    def _sites(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return setting_values.sites(value)
+    def _sites(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        given = {name: _text(info.data.get(name)) for name in ("wix_app_id", "wix_app_secret", "wix_api_key")}
+        return sites(
+            value, app_id=given["wix_app_id"], app_secret=given["wix_app_secret"], api_key=given["wix_api_key"]
+        )
 
     @field_validator("wix_api_url")
     @classmethod
@@ -70,17 +75,16 @@ class WixSettings(BaseSettings):
     @classmethod
     def _key(cls, value: str | None) -> str | None:
         if value is not None:
-            try:
-                public_key(value)
-            except NotStarted as error:
-                raise ValueError(str(error)) from None
+            public_key(value)
         return value
 
     @field_validator("wix_api_key")
     @classmethod
     def _one_way(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value and (info.data.get("wix_app_id") or info.data.get("wix_app_secret")):
-            raise ValueError("set WIX_API_KEY, or WIX_APP_ID and WIX_APP_SECRET, not both")
+            raise UnusableValue(
+                "WIX_API_KEY and WIX_APP_ID or WIX_APP_SECRET are set", "keep the key, or the app, not both"
+            )
         if value:
             setting_values.header_value(value.get_secret_value())
         return value
@@ -113,3 +117,7 @@ class WixSettings(BaseSettings):
                 f"{nowhere}Without an account: ticket-counter demo"
             )
         return App(self.wix_app_id, self.wix_app_secret.get_secret_value())
+
+
+def _text(value: str | SecretStr | None) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value or ""

@@ -282,7 +282,7 @@ def test_outage_log() -> None:
 
     told = [(one.get("minute"), one.get("times")) for one in lines if one["event"] == "out"]
     assert [(0, None), (1, 2), (3, 4), (7, 8), (15, 16), (30, 31), (45, 46)] == told
-    assert [{"event": "back", "log_level": "info", "seconds": 46 * 60, "of": "it"}] == lines[-1:]
+    assert [{"event": "back", "log_level": "info", "seconds": 46 * 60, "times": 46, "of": "it"}] == lines[-1:]
     assert outage.since is None
 
 

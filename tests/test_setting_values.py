@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from server import setting_values
+from server.setting_faults import UnusableValue
 from tests.rig.certificates import Authority
 
 
@@ -42,37 +43,57 @@ def test_origin_as_browsers_send_it(written: str, sent: str) -> None:
     ("read", "value", "says"),
     [
         (setting_values.origins, (), "it names no origin: write `*` for all"),
-        (setting_values.origin, "shop.example", "is not an origin such as"),
-        (setting_values.origin, "wss://shop.example", "pages have no origin with wss://, write https:// or http://"),
-        (setting_values.origin, "htps://shop.example", "pages have no origin with htps://, write https:// or http://"),
+        (setting_values.origin, "shop.example", "is not an origin: write scheme and host alone"),
+        (
+            setting_values.origin,
+            "wss://shop.example",
+            "no page has one with wss://: for wss:// write https:// or http://",
+        ),
+        (
+            setting_values.origin,
+            "htps://shop.example",
+            "no page has one with htps://: for htps:// write https:// or http://",
+        ),
         (setting_values.origin, "file://disk", "write null, which is what browsers send for them"),
-        (setting_values.origin, "capacitor:localhost", "is not an origin such as"),
-        (setting_values.origin, "capacitor://local host", "is not an origin such as"),
-        (setting_values.origin, "https://a.*.example", "a wildcard stands only for sub-domains"),
+        (setting_values.origin, "capacitor:localhost", "is not an origin"),
+        (setting_values.origin, "capacitor://local host", "is not an origin"),
+        (setting_values.origin, "https://a.*.example", "a wildcard at another place than that of sub-domains"),
         (setting_values.url, "shop.example", "is not an http or https address"),
         (setting_values.proxy, "ftp://proxy.example", "it is not the address of an HTTP proxy"),
         (setting_values.proxy, "http://ada:p#ss@proxy.example", "# / @ : are written as %23 %2F %40 %3A"),
         (setting_values.proxy, "http://proxy.example:0", "it is not the address of an HTTP proxy"),
         (setting_values.proxy, "http://proxy.example/path", "it is not the address of an HTTP proxy"),
         (setting_values.url, "https://u:p@shop.example", "it may have no user and password"),
-        (setting_values.sites, ("abc",), "is not an app instance id"),
-        (setting_values.networks, ("nginx",), "is not an address or a network"),
+        (setting_values.networks, ("nginx",), "is not an address or a network: write numbers"),
         (setting_values.header_value, "a\u201db", "a typographic quote?"),
     ],
 )
 def test_value_that_cannot_be_used(read: Callable[[Any], Any], value: Any, says: str) -> None:
     """A value that cannot be used is refused with what it should be."""
-    with pytest.raises(ValueError, match=re.escape(says)):
+    with pytest.raises(UnusableValue, match=re.escape(says)):
         read(value)
+
+
+def test_all_entries_of_a_list_are_told_as_one() -> None:
+    """Several entries that cannot be used are one fault, which names each, and each cure once."""
+    with pytest.raises(UnusableValue) as proxies:
+        setting_values.networks(("nginx", "10.0.0.1", "caddy"))
+    with pytest.raises(UnusableValue) as origins:
+        setting_values.origins(("shop.example", "https://a.example", "other.example", "wss://c.example"))
+
+    assert "'nginx' is not an address or a network; 'caddy' is not an address or a network" == proxies.value.what
+    assert 1 == proxies.value.cure.count("write numbers")
+    assert ["shop.example", "other.example", "wss://c.example"] == re.findall(r"'([^']+)'", origins.value.what)
+    assert (
+        "write scheme and host alone, as in https://www.example.com or https://*.example.com; for wss:// write"
+        in str(origins.value.cure)
+    )
 
 
 def test_values_that_can_be_used() -> None:
     """Values get the form in which the server compares them."""
-    site = "5F0E4D3C-1111-4111-8111-00000000B001"
-
     assert "https://shop.example/path" == setting_values.url("https://shop.example/path/")
     assert ("/counter", "") == (setting_values.path("counter/"), setting_values.path("/"))
-    assert (site, f"{site}={site}") == setting_values.sites((site, f"{site}={site}"))
     assert ("10.0.0.0/8", "::1") == setting_values.networks(("10.0.0.0/8", "::1"))
     assert ("null",) == setting_values.origins(("null",))
     assert "key" == setting_values.header_value("key")

@@ -7,10 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from server import start_summary
-from server.model import SaleStatus, SiteId
+from server.model import Hint, SaleStatus, SiteId
 from server.redis.client import RedisClient, Use
 from server.start_summary import StartSummary
 from server.store.schedule import Schedule
+from server.store.wix_faults import written
 from tests.rig.default_keys import key
 from tests.rig.fake_reader import FakeReader, definition
 from tests.rig.process import Run
@@ -54,6 +55,7 @@ async def test_all_that_a_person_has_to_know(reads: FakeReader) -> None:
     await track(reads, TICKET, OTHER)
     await reads.read(definition(TICKET, 3, status=SaleStatus.ENDED), definition(OTHER, 3, name="Standing\x1b[2J"))
     await listed(reads)
+    await reads.schedule.mark(SiteId(SITE), Hint("order"), "wix.events.v1.order_confirmed")
 
     blank, first, *lines, last = await summary(reads.schedule, **APP)
 
@@ -84,7 +86,8 @@ async def test_listing_that_does_not_come(reads: FakeReader) -> None:
     """Without a listing the summary comes all the same, and says where to look."""
     lines = await summary(reads.schedule)
 
-    assert "  Tickets   not listed yet: a worker lists them, and its log says what keeps it from that" in lines
+    told = "what keeps it from that is said beside the site, or in its log"
+    assert f"  Tickets   not listed yet: a worker lists them, and {told}" in lines
 
 
 async def test_only_watched_tickets(reads: FakeReader) -> None:
@@ -136,6 +139,49 @@ async def test_several_sites(reads: FakeReader) -> None:
     assert f"  Sites     {', '.join(sites[:3])} and 18 more: `ticket-counter sites` lists them" in lines
     assert "  Tickets   `ticket-counter tickets` lists them" in lines
     assert f'            <ticket-counter ticket="{TICKET}" site="{SITE}">General admission</ticket-counter>' in lines
+
+
+async def test_faults_are_beside_their_site(reads: FakeReader) -> None:
+    """What is wrong with a site stands below it, and sites without a fault share a line."""
+    well = SiteId("ffffffff-1111-4111-8111-000000000001")
+    for site in (SiteId(SITE), FOREIGN, well):
+        await reads.schedule.add_site(site, reads.rules, everything=True)
+        await listed(reads, site)
+    await reads.schedule.pause(SiteId(SITE), None, 0.0, written("Wix answered 401 to token", "copy both again"))
+    for site in (SiteId(SITE), well):
+        await reads.schedule.mark(site, Hint("order"), "wix.events.v1.order_confirmed")
+
+    lines = await summary(reads.schedule, **APP)
+    with capture_logs() as said:
+        await summary(reads.schedule, log_form="json", **APP)
+
+    told = (
+        "no webhook yet, so sales show late: set the callback URL above on the Webhooks page of the app; the log says "
+    )
+    told += "`first_webhook` when one comes"
+    at = lines.index(f"  Sites     {SITE}")
+    assert [
+        "              - Wix answered 401 to token: copy both again",
+        f"            {FOREIGN}",
+        f"              - {told}",
+        f"            {well}",
+    ] == lines[at + 1 : at + 5]
+    [started] = [one for one in said if one["event"] == "started"]
+    assert f"{SITE}, {FOREIGN}, {well}" == started["sites"]
+    assert [f"{SITE}: Wix answered 401 to token: copy both again", f"{FOREIGN}: {told}"] == started["faults"]
+
+
+async def test_many_faulty_sites(reads: FakeReader) -> None:
+    """Of many sites with faults some are told, and how many more there are."""
+    sites = [SITE, *(f"ffffffff-1111-4111-8111-{number:012}" for number in range(start_summary.MOST_FAULTY + 1))]
+    for site in sites:
+        await reads.schedule.add_site(SiteId(site), reads.rules, everything=True)
+        await listed(reads, site)
+
+    lines = await summary(reads.schedule, **APP)
+
+    assert start_summary.MOST_FAULTY == sum("  - no webhook yet" in line for line in lines)
+    assert "            and 2 more with faults: `ticket-counter doctor` tells them" in lines
 
 
 async def test_redis_that_is_unavailable() -> None:

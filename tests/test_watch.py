@@ -89,7 +89,11 @@ class Following:
 
 @asynccontextmanager
 async def following(
-    url: str | Callable[[], str], *tickets: str, poll_every: float = POLL_EVERY, timing: Timing | None = None
+    url: str | Callable[[], str],
+    *tickets: str,
+    poll_every: float = POLL_EVERY,
+    timing: Timing | None = None,
+    unknown_after: float = 60.0,
 ) -> AsyncIterator[Following]:
     """A Watch of these tickets that runs as long as the block."""
     found = Following()
@@ -101,6 +105,7 @@ async def following(
         timing or Timing(),
         poll_every=poll_every,
         retry_every=0.05,
+        unknown_after=unknown_after,
     )
     task = asyncio.create_task(watch.run())
     try:
@@ -125,6 +130,41 @@ async def test_stored_counter_is_shown_first(rig: Rig) -> None:
         await found.shows(2)
 
     assert [first, await rig.stored(TICKET)] == found.texts
+
+
+@pytest.mark.parametrize("sites", [1, 2])
+async def test_unknown_tickets_are_reported_once(rig: Rig, sites: int) -> None:
+    """Named tickets of which no site has anything are reported once, with what to do, and followed when they are read."""
+    if sites == 2:
+        await rig.reads.schedule.add_site(SiteId(FOREIGN), Rules(), everything=True)
+    await rig.reads.read(definition(TICKET, 3))
+
+    async with following(rig.url, TICKET, OTHER, THIRD, unknown_after=0.1) as found:
+        await found.shows(3)
+        await until(lambda: found.reported)
+        await rig.reads.read(definition(OTHER, 2))
+        await found.shows(2, of=OTHER)
+
+    [line] = found.reported
+    assert line.startswith(
+        f"not known yet: {OTHER}, {THIRD}: no site has a ticket of this id, or no worker has read it."
+    )
+    assert "`ticket-counter tickets` lists all ids" in line
+
+
+async def test_known_tickets_are_not_reported(rig: Rig) -> None:
+    """Where every named ticket is stored, or none is named, nothing is reported."""
+    await rig.reads.read(definition(TICKET, 3))
+    await rig.track(OTHER)
+
+    async with following(rig.url, TICKET, unknown_after=0.0) as named, following(rig.url, unknown_after=0.0) as every:
+        await named.shows(3)
+        await rig.reads.read(definition(TICKET, 2))
+        await named.shows(2)
+        await rig.reads.read(definition(OTHER, 1))
+        await every.shows(1, of=OTHER)
+
+    assert [] == named.reported + every.reported
 
 
 async def test_named_tickets_alone(rig: Rig) -> None:

@@ -35,7 +35,7 @@ ROUTES = {
     ("GET", "/livez"): 200,
     ("GET", "/readyz"): 200,
     ("GET", "/metrics"): 404,
-    ("GET", "/"): 404,
+    ("GET", "/"): 200,
     ("GET", "/docs"): 404,
 }
 

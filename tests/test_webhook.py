@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from server.model import SiteId
 from server.redis.client import RedisClient, Use
@@ -595,6 +596,29 @@ async def test_webhook_while_redis_is_out_of_memory(
 
     assert (503, 200) == (full.status_code, after.status_code)
     assert before + 1 == webhook_count(ORDER, "unavailable")
+
+
+async def test_outage_of_redis_is_two_log_lines(
+    start_server: StartServer, redis_server: Callable[..., RedisServer], public_key: str, sign: Sign
+) -> None:
+    """Webhooks that Redis does not take are one warning, with a cure, and one line with their number when it takes them again."""
+    server = redis_server()
+    running = await start_server(redis_url=server.url, wix_public_key=public_key)
+    server.ask("CONFIG", "SET", "maxmemory", "1mb")
+    before = webhook_count(ORDER, "unavailable")
+
+    with capture_logs() as said:
+        for _ in range(5):
+            await post(running, sign("order_confirmed"))
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+        for _ in range(2):
+            await post(running, sign("order_confirmed"))
+
+    lost, again = (one for one in said if one["event"] in {"webhook_not_taken", "webhooks_taken_again"})
+    assert ("webhook_not_taken", "warning", SITE) == (lost["event"], lost["log_level"], lost["site"])
+    assert lost["hint"].startswith("nothing is lost: Wix sends it again for two days.")
+    assert ("webhooks_taken_again", "info", 5) == (again["event"], again["log_level"], again["times"])
+    assert before + 5 == webhook_count(ORDER, "unavailable")
 
 
 async def test_no_personal_data_is_logged_or_stored(

@@ -22,6 +22,7 @@ notify_service.py    opens notify for one command: NOTIFY_FILE, Redis
 notify_json.py       campaigns, previews and answers as JSON
 notify_status_text.py  how far campaigns are, as text
 notify_text.py       previews and answers as text, times and durations
+ticket_ids.py        tickets as a person names them: by an id, or by how it begins
 values.py            values of fields, times and durations as text
 doctor.py            `ticket-counter doctor`: findings as text and as JSON
 check.py             `ticket-counter check`: as doctor, for the settings and the files that they name alone

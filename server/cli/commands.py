@@ -9,7 +9,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,11 +27,13 @@ from server.cli import embed, sites, sync, tickets
 from server.cli.check import check
 from server.cli.doctor import doctor
 from server.cli.start import errors_as_lines, exit_with_error, load_settings, log_advice, print_error, redis_url
+from server.cli.ticket_ids import StoredTickets
 from server.errors import NotStarted
 from server.model import TicketId
+from server.redis.client import RedisClient, Use
 from server.run import run_process
 from server.settings_table import table
-from server.wire import guid
+from server.store.schedule import Schedule
 
 
 class Program(TyperGroup):
@@ -166,7 +169,8 @@ def sandbox(context: typer.Context) -> None:
 @app.command(name="watch")
 def watch_(
     tickets: Annotated[
-        list[str] | None, typer.Argument(help="Ids of ticket definitions; all tracked ones if none is given.")
+        list[str] | None,
+        typer.Argument(help="Ids of tickets, or how they begin (4 or more characters); all if none is given."),
     ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print whole counters, as the JSON that is published.")] = False,
@@ -178,12 +182,8 @@ def watch_(
     REDIS_URL, or the Valkey of a `serve` with the same DATA_DIR; its other settings must be those of the server.
     """
     found = load_settings()
-    ids = [
-        TicketId(guid(ticket) or exit_with_error(f"{ticket!r} is not a ticket definition id (a GUID)"))
-        for ticket in tickets or ()
-    ]
     with contextlib.suppress(KeyboardInterrupt), errors_as_lines():
-        asyncio.run(_watch(found, ids, json=json))
+        asyncio.run(_watch(found, tickets or (), json=json))
 
 
 @app.command(name="settings")
@@ -207,7 +207,7 @@ def main() -> None:
     app()
 
 
-async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: bool) -> None:
+async def _watch(found: settings.Settings, names: Sequence[str], *, json: bool) -> None:
     def find_url() -> str:
         # Called again for each connection: after a restart of `serve` the socket may have another path.
         return redis_url(found)
@@ -215,7 +215,15 @@ async def _watch(found: settings.Settings, tickets: list[TicketId], *, json: boo
     def show(counter: str) -> None:
         print(counter if json else watch.line(counter), flush=True)  # noqa: T201 - as above
 
-    await watch.Watch(find_url, tickets, show, print_error, found.timing, prefix=found.redis_prefix).run()
+    ids = await _ids(found, names)
+    await watch.Watch(find_url, ids, show, print_error, found.timing, prefix=found.redis_prefix).run()
+
+
+async def _ids(found: settings.Settings, names: Sequence[str]) -> Sequence[TicketId]:
+    """The tickets of these ids, or of ids that begin so; raises NotStarted, and RedisUnavailable."""
+    async with aclosing(RedisClient(redis_url(found), Use.WORK, found.redis_prefix)) as redis:
+        stored = StoredTickets(Schedule(redis, found.timing))
+        return [await stored.find(name) for name in names]
 
 
 def _given(**options: Any) -> dict[str, Any]:

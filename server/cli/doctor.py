@@ -17,6 +17,7 @@ from server.cli.start import interruptible, read_settings
 from server.cli.terminal import Terminal, write
 from server.doctor.finding import Finding, Level
 from server.errors import NotStarted
+from server.setting_faults import WrongSettings
 from server.settings import Settings
 
 FAULTS = 1
@@ -85,9 +86,12 @@ async def _run(findings: AsyncIterator[Finding], show: Callable[[Finding], None]
 
 def of_settings(error: NotStarted) -> Iterator[Finding]:
     """A finding for each setting that cannot be used, and that nothing else was looked at."""
-    _, *faults = str(error).splitlines()
-    for text in faults or [str(error)]:
-        yield Finding.fault("settings", text.strip(), "no command starts with it")
+    why = "no command starts with it"
+    if isinstance(error, WrongSettings):
+        for one in error.faults:
+            yield Finding.fault("settings", one.named, why, one.cure)
+    else:
+        yield Finding.fault("settings", str(error), why)
     yield Finding.notice(
         "settings", "nothing else was looked at", "it depends on the settings", "mend them, and run this again"
     )

@@ -3,7 +3,6 @@
 In: a ticket or an event, and what is to be shown of it. Out: the HTML on standard output, and where to paste it on standard error.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +13,7 @@ import typer
 from server import pages, snippet
 from server.catalog.catalog import Catalog
 from server.catalog.listed import ListedEvent, ListedTicket
-from server.cli import tickets
+from server.cli import ticket_ids, tickets
 from server.cli.start import errors_as_lines, interruptible, load_settings, print_error
 from server.cli.terminal import write
 from server.cli.values import printable
@@ -24,8 +23,6 @@ from server.model import SiteId
 from server.settings import Settings
 from server.wire import guid
 
-SHORTEST_ID = 4
-"""Characters of a ticket's id that a person has to write, at least."""
 ON_WIX = (
     "on a Wix site: Add Elements > Embed & Social > Custom Element (server URL: that of the script; tag name: ticket-counter; "
     "attribute: ticket or event, as here), or an HTML iframe with the website address "
@@ -120,14 +117,14 @@ def asked(found: Catalog, name: str) -> Asked:
     for event in found.events:
         if event.event == id_ or (event.slug == name and id_ is None):
             return _of_event(found, event, name)
-    start = name.lower()
-    if id_ is None and not re.fullmatch(rf"[0-9a-f-]{{{SHORTEST_ID},}}", start):
+    start = id_ or ticket_ids.beginning(name)
+    if start is None:
         raise NotStarted(_no_such(name))
     tickets_ = [(event.site, one) for event in found.events for one in event.tickets if one.ticket.startswith(start)]
     if not tickets_:
         raise NotStarted(_no_such(name))
     if len(tickets_) > 1:
-        raise NotStarted(f"several ids begin with {name!r}: {', '.join(one.ticket for _, one in tickets_)}")
+        raise ticket_ids.several(name, [(one.ticket, one.name) for _, one in tickets_])
     return Asked(tickets_[0][0], [tickets_[0][1]])
 
 

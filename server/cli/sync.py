@@ -20,6 +20,8 @@ from server.cli.values import Meaning
 from server.settings import Settings
 from server.sync.mapping import Mode, TargetSettings
 from server.sync.mapping_file import file as mapping_file
+from server.sync.mapping_file.first_file import next_steps
+from server.sync.mapping_file.kinds import kinds
 from server.sync.model import Kind, Outcome, Plan
 from server.sync.reports import Diff
 
@@ -67,7 +69,7 @@ def init(
     settings = load_settings(True)
     with errors_as_lines():
         mapping_file.write_first(settings.mapping_file(), kind)
-    write(f"{settings.sync_file} is written: fill in its lines, then run `ticket-counter sync plan EVENT`.")
+    write(next_steps(kinds()[kind], settings.mapping_file()))
 
 
 @app.command(epilog=example("plan spring-gala --to pretix-main", "plan spring-gala --exit-code --json"))

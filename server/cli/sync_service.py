@@ -1,11 +1,11 @@
 """Opens sync for one command: reads SYNC_FILE, finds Redis, and closes both ends."""
 
-import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from server.cli.start import redis_url
+from server.cli.ticket_ids import StoredTickets
 from server.errors import NotStarted
 from server.model import TicketId
 from server.redis.client import RedisClient, Use
@@ -14,19 +14,15 @@ from server.store.schedule import Schedule
 from server.sync.mapping import TargetSettings
 from server.sync.mapping_file import file as mapping_file
 from server.sync.service import Sync
-from server.wire import guid
-
-SHORTEST_ID = 4
-"""Characters of a ticket's id that a person has to write, at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Sync, with the targets of SYNC_FILE; *tickets* lists the ids of all tickets that are known."""
+    """Sync, with the targets of SYNC_FILE; *tickets* are all that are stored."""
 
     service: Sync
     targets: Mapping[str, TargetSettings]
-    tickets: Callable[[], AsyncIterator[TicketId]]
+    tickets: StoredTickets
 
     def target(self, name: str | None) -> TargetSettings:
         """The target of this name, or the only one; raises NotStarted."""
@@ -40,18 +36,7 @@ class Opened:
 
     async def ticket(self, text: str) -> TicketId:
         """The ticket of this id, or of an id that begins so, as terminals show it; raises NotStarted."""
-        if whole := guid(text):
-            return TicketId(whole)
-        if not re.fullmatch(rf"[0-9a-fA-F-]{{{SHORTEST_ID},}}", text):
-            raise NotStarted(
-                f"{text!r} is not a ticket definition id, nor the first {SHORTEST_ID} or more characters of one"
-            )
-        found = sorted({one async for one in self.tickets() if one.startswith(text.lower())})
-        if not found:
-            raise NotStarted(f"no ticket is known whose id begins with {text!r}: write the whole id")
-        if len(found) > 1:
-            raise NotStarted(f"several ids begin with {text!r}: {', '.join(found)}")
-        return found[0]
+        return await self.tickets.find(text)
 
 
 @asynccontextmanager
@@ -62,12 +47,5 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         raise NotStarted(f"the file {settings.sync_file} has no target: `ticket-counter sync init` writes an example")
     async with aclosing(RedisClient(redis_url(settings), Use.WORK, settings.redis_prefix)) as redis:
         await redis.do("PING")
-        schedule = Schedule(redis, settings.timing)
-
-        async def tickets() -> AsyncIterator[TicketId]:
-            for site in sorted(await schedule.sites()):
-                for ticket in await schedule.tracked(site):
-                    yield ticket
-
         async with aclosing(await Sync.opened(redis, targets)) as service:
-            yield Opened(service, targets, tickets)
+            yield Opened(service, targets, StoredTickets(Schedule(redis, settings.timing)))

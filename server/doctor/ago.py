@@ -9,3 +9,8 @@ def ago(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {name} ago"
     return "just now"
+
+
+def many(number: int, word: str) -> str:
+    """A number with its word: `1 ticket`, `2 tickets`."""
+    return f"{number} {word if number == 1 else f'{word}s'}"

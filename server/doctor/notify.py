@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from server.doctor import mail, push, unsubscribe_address
+from server.doctor.ago import many
 from server.doctor.deployment import Deployment
 from server.doctor.finding import Finding
 from server.errors import AudienceError, NotStarted
@@ -73,4 +74,4 @@ async def _audience(deployment: Deployment, config: NotifyConfig, wix: Wix, even
         return Finding.fault(NAME, f"event {event.name}, tool {tool}: {error}", WHY)
     if not count:
         return Finding.notice(NAME, f"event {event.name}: the list of {tool} has no one", WHY)
-    return Finding.ok(NAME, f"event {event.name}: {tool} has about {count} subscribers")
+    return Finding.ok(NAME, f"event {event.name}: {tool} has about {many(count, 'subscriber')}")

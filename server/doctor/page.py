@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from server.doctor.finding import Finding
-from server.doctor.page_findings import Frame, Seen, findings
+from server.doctor.page_findings import findings
+from server.doctor.page_seen import NAME, Frame, Seen
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-NAME = "site"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPENS_WITHIN = 30_000.0
 """Milliseconds in which the page has to open."""
@@ -39,9 +39,11 @@ _LOOK = """() => ({
     ticket: one.getAttribute("ticket") ?? "",
     site: one.getAttribute("site") ?? "",
     server: one.getAttribute("server") ?? "",
+    event: one.getAttribute("event") ?? "",
     state: one.dataset.state ?? "",
   })),
   defined: customElements.get("ticket-counter") !== undefined,
+  knowsEvents: !!customElements.get("ticket-counter")?.observedAttributes?.includes("event"),
   violations: window.__violations ?? [],
   origin: self.origin,
 })"""
@@ -57,10 +59,11 @@ class NoBrowser(Exception):
 
 @dataclass(slots=True)
 class Recording:
-    """What the page asked for, as it did: by address the answer's status, or why there was none."""
+    """What the page asked for, as it did: by address the answer's status, or why there was none; and what its scripts raised."""
 
     answers: dict[str, str] = field(default_factory=dict)
     console: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 async def check(url: str, *, sandbox: bool = True, flags: Sequence[str] = ()) -> AsyncIterator[Finding]:
@@ -126,6 +129,7 @@ async def _open(page: "Page", url: str) -> Seen:
 
     recording = Recording()
     page.on("console", lambda message: recording.console.append(message.text))
+    page.on("pageerror", lambda error: recording.errors.append(f"{error.name}: {error.message}\n{error.stack}"))
     page.on("response", lambda answer: recording.answers.__setitem__(answer.url, str(answer.status)))
     page.on("requestfailed", lambda asked: recording.answers.__setitem__(asked.url, asked.failure or "no answer"))
     await page.add_init_script(_OBSERVE)
@@ -144,7 +148,9 @@ async def _open(page: "Page", url: str) -> Seen:
         await page.wait_for_timeout(LOOK_EVERY)
         waited += LOOK_EVERY
     fault = "" if status < 400 else f"it is answered {status}"
-    return Seen(page.url, fault, tuple(frames), dict(recording.answers), tuple(recording.console))
+    return Seen(
+        page.url, fault, tuple(frames), dict(recording.answers), tuple(recording.console), tuple(recording.errors)
+    )
 
 
 async def _look(frame: Any) -> Frame | None:

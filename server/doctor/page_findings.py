@@ -1,79 +1,23 @@
-"""What was seen of a page in a browser, and what it means.
+"""What it means what was seen of a page in a browser: which scripts and elements it has, and what the server answers it.
 
-In: the scripts, the elements and the answers of each frame. Out: findings, with the place in Wix's menus.
+In: the scripts, the elements and the answers of each frame. Out: findings, with the place in Wix's menus. Errors of the page itself are
+in page_errors.py.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from collections.abc import AsyncIterator, Iterator, Sequence
+from urllib.parse import urlencode
 
-from server.doctor import web
+from server.doctor import page_errors, web
 from server.doctor.finding import Finding
+from server.doctor.page_errors import is_mixed, refused
+from server.doctor.page_seen import FOLDER, NAME, NOTHING, SCRIPT_MENU, Element, Frame, Seen
 from server.doctor.web import NoAnswer
 
-NAME = "site"
-FOLDER = "/widget/v1/"
 ELEMENT_MENU = (
     "in Wix Studio: Add Elements, Embed & Social, Custom Element; in the Wix Editor: Add, Embed, Popular Embeds, Custom Element; "
     "its source is the server URL <PUBLIC_URL>/widget/v1/ticket-counter.js, its tag name ticket-counter, and the attribute "
     "`ticket` is set in its panel Set Attributes"
 )
-SCRIPT_MENU = "in the site's dashboard: Settings, Custom Code; or the server URL of the Custom Element (Choose Source)"
-NOTHING = "visitors see no number on this page"
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One <ticket-counter>, by its attributes; `state` is empty while it has no counter."""
-
-    ticket: str
-    site: str
-    server: str
-    state: str
-
-    @property
-    def shows(self) -> bool:
-        """Whether its number is verified, so that it shows something, or knows that there is nothing to show."""
-        return self.state not in {"", "unknown"}
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A document of the page: the scripts of the widget in it, its elements, and what its Content-Security-Policy refused."""
-
-    url: str
-    origin: str
-    scripts: tuple[str, ...] = ()
-    elements: tuple[Element, ...] = ()
-    defined: bool = False
-    violations: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, url: str, found: Mapping[str, Any]) -> Self:
-        """By what the browser answered, in which a page of others may have put anything."""
-        elements = (
-            Element(*(str(one[name]) for name in ("ticket", "site", "server", "state"))) for one in found["elements"]
-        )
-        return cls(
-            url,
-            str(found["origin"]),
-            tuple(map(str, found["scripts"])),
-            tuple(elements),
-            bool(found["defined"]),
-            tuple(map(str, found["violations"])),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A page: `fault` is why it did not open, `answers` the status of each address that it asked for, or why it had none."""
-
-    url: str
-    fault: str = ""
-    frames: tuple[Frame, ...] = ()
-    answers: Mapping[str, str] = field(default_factory=dict)
-    console: tuple[str, ...] = ()
 
 
 async def findings(seen: Seen) -> AsyncIterator[Finding]:
@@ -98,16 +42,41 @@ async def findings(seen: Seen) -> AsyncIterator[Finding]:
         async for finding in _of_server(frame):
             faults += 1
             yield finding
-    shown = [element for frame in used for element in frame.elements if element.shows]
-    blank = [element for frame in used for element in frame.elements if not element.shows]
-    if blank and not faults:
-        what = f"{len(blank)} of {len(blank) + len(shown)} counters show nothing"
+    for finding in _of_counters(seen, used, others=bool(faults)):
+        yield finding
+
+
+def _of_counters(seen: Seen, frames: Sequence[Frame], *, others: bool) -> Iterator[Finding]:
+    """What the elements show, and the errors of scripts; *others*: something else was found, which explains what is missing."""
+    elements = [element for frame in frames for element in frame.elements]
+    shown = [element for element in elements if element.shows]
+    blank = [element for element in elements if not element.shows and not element.event]
+    yield from page_errors.of_scripts(seen, blank=len(shown) < len(elements))
+    if blank and not others:
+        what = f"counters that show nothing: {len(blank)} of {len(blank) + len(shown)}"
         errors = "; ".join(text for text in seen.console if "ticket-counter" in text)[:300]
         yield Finding.fault(
-            NAME, f"{what}{': ' if errors else ''}{errors}", NOTHING, "see whether their tickets are shown at Wix"
+            NAME, f"{what}{'; ' if errors else ''}{errors}", NOTHING, "see whether their tickets are shown at Wix"
         )
-    for finding in _of_shown(shown):
-        yield finding
+    if not others:
+        yield from _of_events(frames)
+    yield from _of_shown(shown)
+
+
+def _of_events(frames: Sequence[Frame]) -> Iterator[Finding]:
+    """What is known of elements of an event that say no state: a script that knows them need not say one for all tickets together."""
+    silent = [(frame, element) for frame in frames for element in frame.elements if element.event and not element.shows]
+    for frame, element in silent:
+        if frame.defined and not frame.knows_events:
+            yield Finding.notice(
+                NAME,
+                f"an element names {element.named}, and the script on this page does not say that it knows the attribute `event`",
+                "a version of the script that does not shows nothing there",
+                "load the newest version of the script, which is not pinned by a hash, or add an element for each ticket: "
+                "`ticket-counter embed EVENT` prints them",
+            )
+    if known := [element for frame, element in silent if frame.knows_events]:
+        yield Finding.ok(NAME, f"elements of events whose tickets the server has: {len(known)}")
 
 
 def _of_shown(shown: Sequence[Element]) -> Iterator[Finding]:
@@ -115,8 +84,12 @@ def _of_shown(shown: Sequence[Element]) -> Iterator[Finding]:
     visible = [element for element in shown if element.state != "gone"]
     for element in shown:
         if element.state == "gone":
-            what = f"ticket {element.ticket} is gone: Wix has no such ticket, or does not show it"
-            cure = "correct the attribute `ticket`, or show the ticket at Wix: `ticket-counter tickets` has the ids, and says which are hidden"
+            attribute = "event" if element.event else "ticket"
+            what = f"{element.named} is gone: Wix has no such {attribute}, or does not show it"
+            cure = (
+                f"correct the attribute `{attribute}`, or show the {attribute} at Wix: `ticket-counter {attribute}s` has the ids, and says "
+                "which are hidden"
+            )
             if visible:
                 yield Finding.notice(NAME, what, "visitors see no number there", cure)
             else:
@@ -134,16 +107,10 @@ def _of_frame(seen: Seen, frame: Frame) -> Iterator[Finding]:
         yield Finding.fault(
             NAME, f"there is the script, and no element{where}", NOTHING, f"add the element: {ELEMENT_MENU}"
         )
-    if any(not element.ticket for element in frame.elements):
+    if any(not (element.ticket or element.event) for element in frame.elements):
         cure = "set it: `ticket-counter tickets` has the ids"
         yield Finding.fault(NAME, f"an element has no attribute `ticket`{where}", NOTHING, cure)
-    for directive, blocked in dict.fromkeys(_ours_refused(frame)):
-        yield Finding.fault(
-            NAME,
-            f"the page's Content-Security-Policy refuses {blocked} ({directive}){where}",
-            NOTHING,
-            f"allow the server there in script-src and connect-src, with https: and wss:; at Wix, {SCRIPT_MENU}",
-        )
+    yield from page_errors.of_frame(seen, frame, where)
 
 
 def _of_scripts(seen: Seen, frame: Frame, where: str) -> Iterator[Finding]:
@@ -168,30 +135,13 @@ def _server(script: str) -> str:
     return script.partition(FOLDER)[0]
 
 
-def _ours_refused(frame: Frame) -> Iterator[tuple[str, str]]:
-    """The directive and the address of each refusal by the Content-Security-Policy that is about our server."""
-    hosts = {urlsplit(one.server or script).netloc for one in frame.elements for script in (frame.scripts or ("",))}
-    hosts |= {urlsplit(script).netloc for script in frame.scripts}
-    for violation in frame.violations:
-        directive, _, blocked = violation.partition(" ")
-        if urlsplit(blocked).netloc in hosts - {""}:
-            yield directive, blocked
-
-
 def _of_script(seen: Seen, frame: Frame, script: str) -> Finding | None:
     """What is wrong where the script did not come."""
-    if seen.url.startswith("https:") and script.startswith("http:"):
-        return Finding.fault(
-            NAME,
-            f"the page is https, and its script {script} is not: a browser does not load it (mixed content)",
-            NOTHING,
-            f"write https:// in its address: {SCRIPT_MENU}",
-        )
+    if is_mixed(seen, script) or script in (blocked for _, blocked in refused(frame)):
+        return None  # told with the errors of the page
     answer = seen.answers.get(script, "")
     if frame.defined and (not answer or answer.startswith(("2", "304"))):
         return None
-    if any(blocked == script for _, blocked in _ours_refused(frame)):
-        return None  # told with the Content-Security-Policy
     if not answer.startswith("2"):
         no_script = (
             "what is answered there is no script, as a page that says 404" if "ERR_BLOCKED_BY_ORB" in answer else answer
@@ -208,11 +158,10 @@ async def _of_server(frame: Frame) -> AsyncIterator[Finding]:
     """What the server answers to this page, whose origin is said as a browser says it."""
     for element in frame.elements:
         server = element.server or next(map(_server, frame.scripts), "")
-        if not server or not element.ticket or element.shows:
+        if not server or not (element.ticket or element.event) or element.shows:
             continue
-        query = {"ticket": element.ticket, **({"site": element.site} if element.site else {})}
         try:
-            answer = await web.ask(f"{server}/v1/counters?{urlencode(query)}", Origin=frame.origin)
+            answer = await web.ask(f"{server}/v1/counters?{urlencode(element.query)}", Origin=frame.origin)
         except NoAnswer as error:
             yield Finding.fault(NAME, f"the server {server} cannot be reached: {error}", NOTHING, "see PUBLIC_URL")
             continue
@@ -226,7 +175,7 @@ async def _of_server(frame: Frame) -> AsyncIterator[Finding]:
         elif answer.status >= 400:
             yield Finding.fault(
                 NAME,
-                f"ticket {element.ticket}: {answer.status} {answer.body[:200]}",
+                f"{element.named}: {answer.status} {answer.body[:200]}",
                 NOTHING,
                 "correct the element's attributes",
             )

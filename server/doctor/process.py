@@ -4,7 +4,6 @@ In: the kernel's limit for this process, which the server has too if it is start
 """
 
 import resource
-import sys
 from collections.abc import AsyncIterator
 
 from server.doctor.deployment import Deployment
@@ -23,14 +22,7 @@ async def check(deployment: Deployment) -> AsyncIterator[Finding]:
 
 def of_limit(hard: int, max_connections: int, *, is_set: bool) -> Finding:
     """What the hard limit means, to which the server raises its own; it is a fault where MAX_CONNECTIONS *is_set* above it."""
-    viewers = Descriptors(sys.maxsize if hard == resource.RLIM_INFINITY else hard).for_viewers
-    if viewers >= max_connections:
+    short = Descriptors.of(hard).shortage(max_connections)
+    if short is None:
         return Finding.ok(NAME, f"a process may open enough files for {max_connections} viewers")
-    return Finding(
-        NAME,
-        Level.FAULT if is_set else Level.NOTICE,
-        f"a process may open {hard} files, which is enough for {viewers} viewers, and MAX_CONNECTIONS is {max_connections}",
-        f"from viewer {viewers + 1} on each is told to come back later",
-        "raise the limit (LimitNOFILE= in a systemd unit, `ulimit -Hn`, --ulimit nofile= for containers), or set "
-        f"MAX_CONNECTIONS={viewers}",
-    )
+    return Finding(NAME, Level.FAULT if is_set else Level.NOTICE, short.what, short.why, short.cure)

@@ -12,7 +12,9 @@ from server.doctor import (
     files,
     notify,
     page,
+    page_seen,
     process,
+    proxies,
     public_address,
     redis,
     required,
@@ -35,6 +37,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
     "webhooks": (webhooks.check,),
     "worker": (worker.check,),
     "address": (public_address.check,),
+    "proxies": (proxies.check,),
     "process": (process.check,),
     "sync": (sync.check,),
     "notify": (notify.check,),
@@ -51,7 +54,7 @@ WITHIN = 60.0
 
 def with_page(url: str, *, sandbox: bool) -> Mapping[str, tuple[Check, ...]]:
     """All checks, and then that of a page of the site; *sandbox*: the browser keeps its own."""
-    return {**CHECKS, page.NAME: (lambda _: page.check(url, sandbox=sandbox),)}
+    return {**CHECKS, page_seen.NAME: (lambda _: page.check(url, sandbox=sandbox),)}
 
 
 async def run(

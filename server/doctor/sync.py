@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from server.doctor.deployment import Deployment
 from server.doctor.finding import Finding
-from server.errors import NotStarted, TargetError
+from server.errors import NotStarted, TargetError, TargetUnauthorized, TargetUnavailable
 from server.store.sync_targets import Targets
 from server.sync.budget import open_target
 from server.sync.mapping import TargetSettings
@@ -23,6 +23,8 @@ WHY = "changes in Wix do not reach this target: it may sell what is sold out"
 UNFIT = (Reason.CURRENCY, Reason.MAPPING, Reason.NEEDS_REPLACING)
 """Reasons of conflicts that a setting, or a value at the target, is the cause of."""
 
+AWAY = (TargetUnavailable, TargetUnauthorized)
+"""Errors of the whole target, which each of its events would meet, after a time-out of its own."""
 MOST_NAMES = 3
 """Tickets that are named of those with the same fault."""
 
@@ -52,7 +54,7 @@ async def check(deployment: Deployment) -> AsyncIterator[Finding]:
             if status.parked:
                 yield Finding.notice(
                     NAME,
-                    f"{status.parked} tickets wait for a person at {status.name}",
+                    f"tickets that wait for a person at {status.name}: {status.parked}",
                     WHY,
                     "see `ticket-counter sync parked`",
                 )
@@ -63,6 +65,9 @@ async def _target(deployment: Deployment, sync: Sync, settings: TargetSettings) 
     for event, target_event in settings.events.items():
         try:
             plan = await sync.plan(name, event)
+        except AWAY as error:
+            yield _away(settings, error)
+            return
         except TargetError as error:
             good = False
             yield Finding.fault(
@@ -73,6 +78,9 @@ async def _target(deployment: Deployment, sync: Sync, settings: TargetSettings) 
             good = False
             try:
                 await _ask(deployment, settings, target_event)
+            except AWAY as away:
+                yield _away(settings, away)
+                return
             except TargetError as refused:
                 yield Finding.fault(
                     NAME, f"target {name}, event {event}: {refused}", WHY, "see [targets] in the file of SYNC_FILE"
@@ -84,6 +92,14 @@ async def _target(deployment: Deployment, sync: Sync, settings: TargetSettings) 
             yield Finding.fault(NAME, f"target {name}, event {event}: {text}", WHY, cure)
     if good:
         yield Finding.ok(NAME, f"target {name} answers, and takes our fields")
+
+
+def _away(settings: TargetSettings, error: TargetError) -> Finding:
+    """What is said once, of a target that does not answer, or not to us; the error's text has the cure."""
+    several = f" (told once for all {len(settings.events)} events)" if len(settings.events) > 1 else ""
+    return Finding.fault(
+        NAME, f"target {settings.name}: {error}{several}", WHY, "mend that; its address is in the file of SYNC_FILE"
+    )
 
 
 async def _ask(deployment: Deployment, settings: TargetSettings, event: str) -> None:

@@ -5,7 +5,7 @@ In: what Redis has of each site's webhooks. Out: findings.
 
 from collections.abc import AsyncIterator, Mapping
 
-from server.doctor.ago import ago
+from server.doctor.ago import ago, many
 from server.doctor.deployment import Deployment
 from server.doctor.finding import Finding
 from server.model import SiteId
@@ -68,7 +68,7 @@ async def _site(
     )
     falls = await schedule.unreported_falls(site)
     if falls is not None:
-        what = f"tickets of site {site} were sold {falls.falls} times, and no webhook told of it"
+        what = f"tickets of site {site} were sold {many(falls.falls, 'time')}, and no webhook told of it"
         yield Finding.fault(NAME, what, UNHEARD, cure)
     if last:
         told = ", ".join(

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from email.utils import parsedate_to_datetime
 
 from server.catalog.payment import NoneLeft
+from server.doctor.ago import many
 from server.doctor.deployment import Deployment, NoCall
 from server.doctor.finding import Finding
 from server.errors import NotStarted, NotThere, WixForbidden, WixRefused, WixUnavailable
@@ -58,7 +59,7 @@ async def check(deployment: Deployment) -> AsyncIterator[Finding]:
                     "run this where Redis is there, and a worker has added the site",
                 )
         if len(sites) > MOST_SITES:
-            yield Finding.notice(NAME, f"{len(sites) - MOST_SITES} more sites were not asked for")
+            yield Finding.notice(NAME, f"sites that were not asked for: {len(sites) - MOST_SITES}")
         if wix.date_header and (clock := of_clock(await deployment.now(), wix.date_header)):
             yield clock
 
@@ -91,7 +92,8 @@ async def _site(deployment: Deployment, wix: Wix, site: SiteId) -> AsyncIterator
         )
         return
     yield Finding.ok(
-        NAME, f"Wix answers for site {site}: {len(found.definitions)}{'+' if found.next_cursor else ''} tickets"
+        NAME,
+        f"Wix answers for site {site}: {'more than ' if found.next_cursor else ''}{many(len(found.definitions), 'ticket')}",
     )
     events = sorted({one.event for one in found.definitions if one.event})[:1]
     if events:

@@ -1,7 +1,7 @@
 """How many file descriptors a process may open, and what the last of them are for.
 
 In: the kernel's limit for this process. Out: the number of viewers, and the first descriptor that no connection from
-outside gets. A viewer stays for hours, a webhook for milliseconds: if viewers took the last descriptors, Wix's webhooks
+outside gets; and what to say where that is fewer viewers than MAX_CONNECTIONS. A viewer stays for hours, a webhook for milliseconds: if viewers took the last descriptors, Wix's webhooks
 could not come in until one of them left, and no file or connection to Redis could be opened.
 """
 
@@ -25,6 +25,15 @@ def raise_limit() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """What to say where a process may open too few files for MAX_CONNECTIONS viewers, for the log and for `doctor`."""
+
+    what: str
+    why: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
 class Descriptors:
     """All descriptors of a process, from 0 to below *limit*."""
 
@@ -33,8 +42,25 @@ class Descriptors:
     @classmethod
     def of_this_process(cls) -> Self:
         """Those of this process, by its present limit: `raise_limit` comes first."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return cls(sys.maxsize if soft == resource.RLIM_INFINITY else soft)
+        return cls.of(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+    @classmethod
+    def of(cls, limit: int) -> Self:
+        """Those that a limit of the kernel allows, which may be none at all (RLIM_INFINITY)."""
+        return cls(sys.maxsize if limit == resource.RLIM_INFINITY else limit)
+
+    def shortage(self, max_connections: int) -> Shortage | None:
+        """What to say if these are too few for so many viewers."""
+        viewers = self.for_viewers
+        if viewers >= max_connections:
+            return None
+        enough = max_connections + KEPT_BACK
+        return Shortage(
+            f"a process may open {self.limit} files, which is enough for {viewers} viewers, and MAX_CONNECTIONS is {max_connections}",
+            f"from viewer {viewers + 1} on each is told to come back later",
+            f"raise the limit of open files to {enough} (LimitNOFILE={enough} in a systemd unit, --ulimit nofile={enough} for a "
+            f"container, `ulimit -n {enough}` in a shell, as root where it is refused), or set MAX_CONNECTIONS={viewers}",
+        )
 
     @property
     def for_viewers(self) -> int:

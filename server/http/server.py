@@ -46,12 +46,12 @@ class Server(uvicorn.Server):
 
 def http_server(app: ASGIApp, descriptors: Descriptors, settings: Settings) -> Server:
     """A server for an application; logs a warning if MAX_CONNECTIONS needs more descriptors than there are."""
-    if settings.max_connections > descriptors.for_viewers:
+    if short := descriptors.shortage(settings.max_connections):
         log.warning(
             "few_descriptors",
             viewers=descriptors.for_viewers,
-            hint=f"there are no descriptors for more viewers, though MAX_CONNECTIONS={settings.max_connections}: "
-            f"raise the limit of open files (ulimit -Hn), now {descriptors.limit}",
+            what=short.what,
+            hint=f"{short.why}: {short.cure}",
         )
     return Server(
         uvicorn.Config(

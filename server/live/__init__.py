@@ -8,6 +8,7 @@ websocket.py  WebSocket, on the bare transport: the hot path
 handshake.py  the opening handshake of a WebSocket
 host.py       the header Host of a request
 client_address.py  a client's address, by TRUSTED_PROXIES
+untrusted_peers.py  notes which peers send X-Forwarded-For and are not trusted
 frames.py     what clients send on it (RFC 6455)
 admission.py  which requests get counters: origins, sites, addresses, limits
 """

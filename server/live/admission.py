@@ -31,6 +31,7 @@ from server.hub.hub import Hub
 from server.hub.site_lookup import SiteLookup
 from server.hub.topics import Wanted
 from server.live.client_address import WARN_EVERY, ClientAddresses, private
+from server.live.untrusted_peers import UntrustedPeers
 from server.model import SiteId
 from server.query import Query, parse
 from server.wire import Close
@@ -165,6 +166,11 @@ class Admission:
             return "*"
         tails = (f"{scheme}://*{tail}" + (f":{port}" if port else "") for scheme, tail, port in self._wildcards)
         return " ".join([*sorted(self._exact - {"null"}), *tails]) or "'none'"
+
+    @property
+    def untrusted_peers(self) -> UntrustedPeers:
+        """The peers that name a client's address and are not trusted."""
+        return self._addresses.untrusted
 
     def address(self, peer: str, forwarded_for: str | None) -> str:
         """The address that a connection is counted for (client_address.py)."""

@@ -1,7 +1,8 @@
 """A client's address: that of its connection, or the one that a trusted proxy names in X-Forwarded-For.
 
 In: the address at the other end of a connection, and the header's value. Out: the address that a connection is counted for. A header from
-any other peer is not believed; it is counted and logged, since a proxy that is missing in TRUSTED_PROXIES makes all visitors one.
+any other peer is not believed; it is counted, logged and noted for `doctor`, since a proxy that is missing in TRUSTED_PROXIES makes all
+visitors one.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from server import logs, metrics
 from server.addresses import is_public
+from server.live.untrusted_peers import UntrustedPeers
 
 MAPPED = 96
 """Bits before an IPv4 address that is written as IPv6 (RFC 4291, section 2.5.5.2)."""
@@ -24,6 +26,7 @@ class ClientAddresses:
 
     def __init__(self, proxies: Sequence[str] = (), *, warn_every: float = WARN_EVERY) -> None:
         self._proxies = tuple(map(_network, proxies))
+        self.untrusted = UntrustedPeers()
         self._warning = logs.RepeatedWarning(logs.logger("admission"), "untrusted_proxy", warn_every)
 
     def address(self, peer: str, forwarded_for: str | None) -> str:
@@ -31,13 +34,16 @@ class ClientAddresses:
         address = peer
         if forwarded_for:
             hops = [hop.strip() for hop in forwarded_for.split(",")]
-            if not self._trusted(peer):
+            if not self.trusts(peer):
                 self._warn(peer)
-            while hops and self._trusted(address):
+                if found := _ip(peer):
+                    self.untrusted.saw(str(found), forwarded_for)
+            while hops and self.trusts(address):
                 address = hops.pop()
         return _prefix(address)
 
-    def _trusted(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Whether this address is that of a trusted proxy."""
         found = _ip(address)
         return found is not None and any(found in network for network in self._proxies)
 

@@ -1,6 +1,6 @@
 """The address of Redis (REDIS_URL), read: which servers it names, and how they are reached.
 
-In: the text of the setting. Out: a RedisUrl, or ValueError with what is wrong and what to write instead. A text that is
+In: the text of the setting. Out: a RedisUrl, or UnusableValue with what is wrong and what to write instead. A text that is
 refused may hold a password in any place, so no error repeats any of it but the names of parameters and of files.
 """
 
@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio.connection import SSLConnection, parse_url
+
+from server.setting_faults import UnusableValue
 
 CLUSTER_SCHEME = "redis+cluster://"
 TLS_CLUSTER_SCHEME = "rediss+cluster://"
@@ -66,36 +68,44 @@ class RedisUrl:
 
 
 def check_url(text: str) -> None:
-    """Raise ValueError if this is no address of Redis, or names a file that cannot be read."""
+    """Raise UnusableValue if this is no address of Redis, or names a file that cannot be read."""
     read_url(text)
     for name, value in parse_qsl(urlsplit(text).query):
         if name in TLS_FILES:
             try:
                 Path(value).read_bytes()
             except OSError as error:
-                raise ValueError(f"the file of {name} cannot be read: {value}: {error.strerror}") from None
+                raise UnusableValue(
+                    f"the file of {name} cannot be read: {value}: {error.strerror}",
+                    "correct its path, or let this user read it",
+                ) from None
     options = read_url(text).options
     if given := [name for name in TLS_PARAMETERS if name in options]:
         try:
             SSLConnection(**{name: options[name] for name in given}).ssl_context.get()
         except (OSError, ValueError) as error:
             names = " and ".join(given)
-            raise ValueError(f"{names} cannot be used: {getattr(error, 'reason', None) or error}") from None
+            raise UnusableValue(
+                f"{names} cannot be used: {getattr(error, 'reason', None) or error}",
+                "name files in PEM form that fit together",
+            ) from None
 
 
 def read_url(text: str) -> RedisUrl:
-    """The address that this text is; raises ValueError."""
+    """The address that this text is; raises UnusableValue."""
     scheme = next((one for one in SCHEMES if text.startswith(one)), None)
     if scheme is None:
-        raise ValueError(f"the address must start with one of {', '.join(SCHEMES)}")
+        raise UnusableValue(
+            "the address has no scheme that is known", f"it must start with one of {', '.join(SCHEMES)}"
+        )
     try:
         url = urlsplit(text)
     except ValueError:
         raise _unreadable() from None
     if "#" in text or "@" in url.path + url.query:
-        raise ValueError(
-            "the address has a `#`, or an `@` after a `/` or `?`: write it with special characters of the password "
-            "percent-encoded (`#` as %23, `/` as %2F, `?` as %3F, `@` as %40)"
+        raise UnusableValue(
+            "the address has a `#`, or an `@` after a `/` or `?`",
+            "write it with special characters of the password percent-encoded (`#` as %23, `/` as %2F, `?` as %3F, `@` as %40)",
         )
     parameters = _parameters(url, scheme)
     if scheme == "unix://":
@@ -108,13 +118,14 @@ def read_url(text: str) -> RedisUrl:
     db = _number(parameters.get("db") or _database(path))
     clustered = scheme in {CLUSTER_SCHEME, TLS_CLUSTER_SCHEME}
     if len(addresses) > 1 and not sentinel:
-        raise ValueError(
-            "the address names several hosts: name one node of the cluster, which tells the others"
+        raise UnusableValue(
+            "the address names several hosts",
+            "name one node of the cluster, which tells the others"
             if clustered
-            else "the address names several hosts: only redis+sentinel:// takes several"
+            else "name one: only redis+sentinel:// takes several",
         )
     if db and clustered:
-        raise ValueError("a cluster has only database 0: leave the number out, and set REDIS_PREFIX instead")
+        raise UnusableValue("a cluster has only database 0", "leave the number out, and set REDIS_PREFIX instead")
     login = (parameters.pop("sentinel_username", None), parameters.pop("sentinel_password", None))
     query = urlencode({**parameters, "db": db} if sentinel else parameters)
     host = "sentinel" if sentinel else hosts
@@ -124,30 +135,32 @@ def read_url(text: str) -> RedisUrl:
 
 
 def _parameters(url: SplitResult, scheme: str) -> dict[str, str]:
-    """What follows the `?`; raises ValueError for what would have no effect, or another one than was meant."""
+    """What follows the `?`; raises UnusableValue for what would have no effect, or another one than was meant."""
     parameters = dict(parse_qsl(url.query, keep_blank_values=True))
     for name, value in parameters.items():
         _check_name(name, scheme)
         if name == "ssl_cert_reqs" and value not in _CERT_REQS:
-            raise ValueError(f"ssl_cert_reqs is none of {', '.join(_CERT_REQS)}")
+            raise UnusableValue("ssl_cert_reqs has a value that is not known", f"it is one of {', '.join(_CERT_REQS)}")
     if parameters.get("ssl_keyfile") and not parameters.get("ssl_certfile"):
-        raise ValueError("ssl_keyfile is the key of a certificate: name that too, with ssl_certfile")
+        raise UnusableValue("ssl_keyfile is the key of a certificate", "name that too, with ssl_certfile")
     return parameters
 
 
 def _check_name(name: str, scheme: str) -> None:
     if name.lower() in _ASKS_FOR_TLS:
-        raise ValueError(f"`{name}` is no parameter: TLS is asked for by `rediss` in place of `redis` at the beginning")
+        raise UnusableValue(
+            f"`{name}` is no parameter", "TLS is asked for by `rediss` in place of `redis` at the beginning"
+        )
     if name not in PARAMETERS:
         near = difflib.get_close_matches(name.lower(), PARAMETERS, 1, 0.75)
         known = f"did you mean `{near[0]}`?" if near else f"leave it out; there are {', '.join(PARAMETERS)}"
         # A name that is none may be a part of the password.
         shown = f"`{name}`" if re.fullmatch(r"[A-Za-z]+(_[A-Za-z]+)*", name) else "what follows the `?`"
-        raise ValueError(f"{shown} is no parameter of the address: {known}")
+        raise UnusableValue(f"{shown} is no parameter of the address", known)
     if name in TLS_PARAMETERS and not scheme.startswith("rediss"):
-        raise ValueError(f"`{name}` is for TLS: begin the address with `rediss` in place of `redis`")
+        raise UnusableValue(f"`{name}` is for TLS", "begin the address with `rediss` in place of `redis`")
     if name in SENTINEL_PARAMETERS and scheme not in {SENTINEL_SCHEME, TLS_SENTINEL_SCHEME}:
-        raise ValueError(f"`{name}` is for {SENTINEL_SCHEME} only: leave it out")
+        raise UnusableValue(f"`{name}` is for {SENTINEL_SCHEME} only", "leave it out")
 
 
 def _address(text: str, default_port: int) -> tuple[str, int]:
@@ -161,8 +174,9 @@ def _master(path: str) -> tuple[str, str]:
     """The name of the master, and what follows it, of a Sentinel's address."""
     name, _, rest = path.removeprefix("/").partition("/")
     if not name:
-        raise ValueError(
-            "a Sentinel's address names the master too, as in redis+sentinel://host:26379,other:26379/mymaster/0"
+        raise UnusableValue(
+            "a Sentinel's address names the master too",
+            "write it as in redis+sentinel://host:26379,other:26379/mymaster/0",
         )
     return unquote(name), rest
 
@@ -170,7 +184,9 @@ def _master(path: str) -> tuple[str, str]:
 def _database(path: str) -> str:
     # redis-py takes any other text for database 0.
     if not re.fullmatch(r"/?[0-9]*", path):
-        raise ValueError("what follows the host must be the number of a database, as in redis://host:6379/0")
+        raise UnusableValue(
+            "what follows the host must be the number of a database", "write it as in redis://host:6379/0"
+        )
     return path.removeprefix("/") or "0"
 
 
@@ -180,9 +196,9 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _unreadable() -> ValueError:
+def _unreadable() -> UnusableValue:
     # The error's text must not quote what was found, which may be a part of the password.
-    return ValueError(
-        "the address cannot be read: write it as redis://:password@host:6379/0, "
-        "with special characters of the password percent-encoded"
+    return UnusableValue(
+        "the address cannot be read",
+        "write it as redis://:password@host:6379/0, with special characters of the password percent-encoded",
     )

@@ -31,6 +31,9 @@ RELOAD_SITES_EVERY = 5.0
 """Seconds between two reloads of the known sites."""
 NO_SITE_EVERY = 300.0
 """Seconds between two warnings that no site is known."""
+NO_SITE_AFTER = 3
+"""Reloads in a row that find no site before it is told: a process beside this one may be adding its sites, or giving back those that
+Redis lost, at its own next reload."""
 NO_SITE_HINT = (
     "no ticket is read: set WIX_SITES to your app instance id (with an API key `instance=site id`) and restart, or install the app "
     "on your site, which its webhook App Installed tells this server"
@@ -63,6 +66,7 @@ class Claimer:
         self._reload_sites_every = reload_sites_every
         self._unavailable = RepeatedWarning(log, "store_unavailable")
         self._no_site = RepeatedWarning(log, "no_site_known", NO_SITE_EVERY)
+        self._without_site = 0
 
     async def run(self) -> None:
         """Claim and read until `stop`; return when the last call in flight has ended. Raises only what is a bug."""
@@ -95,9 +99,10 @@ class Claimer:
             self._unavailable.warn("sites", error=str(error))
             return self.sites.known
         self._unavailable.resolved("sites")
+        self._without_site = 0 if known else self._without_site + 1
         if known:
             self._no_site.resolved("sites")
-        else:
+        elif self._without_site >= NO_SITE_AFTER:
             self._no_site.warn("sites", hint=NO_SITE_HINT)
         return known
 

@@ -26,6 +26,7 @@ worker_status.py  what workers last said of themselves
 ticket_sites.py   which of some tickets and events a site has
 site_records.py   why a site is known, and whether it stands in the settings
 refused_webhooks.py  the last webhook that was refused although it looked like Wix's
+untrusted_peers.py   peers outside of TRUSTED_PROXIES that sent X-Forwarded-For lately
 wix_faults.py     what was wrong the last time that Wix failed
 widget_files.py   versions of the widget's file
 rules_warning.py  the warning that processes have different rules
@@ -50,6 +51,10 @@ tc:sites                  set       every known site
 tc:refused_webhook        string    why the last webhook was refused that looked like Wix's, and when, as JSON
   by                      refused_webhooks.py
   expires                 7 days; removed: 7 days
+tc:untrusted_peers        string    peers outside of TRUSTED_PROXIES that sent X-Forwarded-For, each with the time (in seconds) when it last
+                          did, as JSON: at most 8 private addresses, or networks of public ones
+  by                      untrusted_peers.py
+  expires                 1 hour; removed: 1 hour
 tc:worker                 string    what a worker last said of itself: its version, and for how many sites Wix does not answer, as JSON
   by                      worker_status.py
   expires                 30 s; removed: 30 s

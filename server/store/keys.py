@@ -23,6 +23,11 @@ class Keys:
         return f"{self.namespace.keys}:refused_webhook"
 
     @property
+    def untrusted_peers(self) -> str:
+        """The peers outside of TRUSTED_PROXIES that sent X-Forwarded-For lately."""
+        return f"{self.namespace.keys}:untrusted_peers"
+
+    @property
     def worker(self) -> str:
         """What a worker last said of itself."""
         return f"{self.namespace.keys}:worker"

@@ -109,7 +109,7 @@ class Sync:
         may_deactivate = deactivate is not None and deactivate >= count
         if deactivate is not None and not may_deactivate:
             raise NotStarted(
-                f"the plan takes {count} records off sale, more than {deactivate}: look at it, and say {count}"
+                f"the plan takes {count} {'record' if count == 1 else 'records'} off sale, more than {deactivate}: look at it, and say {count}"
             )
         needed = {one.ticket for one in plan.operations if one.reason is Reason.NEEDS_REPLACING}
         if needless := sorted(replace - needed):

@@ -28,3 +28,20 @@ async def test_settings_and_files_that_cannot(tmp_path: Path) -> None:
     assert 1 == status
     assert ["settings", "settings", "settings", "sync"] == [one["check"] for one in found]
     assert any("MAX_CONECTIONS is no setting" == one["what"] and "notice" == one["level"] for one in found)
+
+
+async def test_same_sentences_as_at_a_start(tmp_path: Path) -> None:
+    """What `serve` prints of wrong settings is what `check` and `doctor` find: all faults at once, in the same words."""
+    wrong = {"PORT": "many", "ORIGINS": "one.example,two.example", "WIX_SITES": "IST.hush"}
+
+    _, _, printed = await Commands("serve", tmp_path, wrong).run()
+    found = [
+        json.loads((await Commands(name, tmp_path, wrong).run("--json"))[1])["findings"] for name in ("check", "doctor")
+    ]
+
+    lines = [line.strip() for line in printed.splitlines()[1:]]
+    assert 3 == len(lines)
+    assert [lines, lines] == [
+        [f"{one['what']}: {one['cure']}" for one in findings if one["level"] == "fault"] for findings in found
+    ]
+    assert "hush" not in f"{printed}{found}"

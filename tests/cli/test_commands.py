@@ -127,7 +127,6 @@ def test_settings_prints_table(invoke: Invoke) -> None:
         (("serve",), {}, "WIX_APP_ID and WIX_APP_SECRET are not set: "),
         (("serve",), {"WIX_APP_ID": "app"}, "WIX_APP_SECRET is not set: "),
         (("watch",), {}, "no `ticket-counter serve` runs with DATA_DIR=/"),
-        (("watch", TICKET, "11111111"), {}, "'11111111' is not a ticket definition id (a GUID)"),
     ],
 )
 def test_missing_setting(invoke: Invoke, words: tuple[str, ...], given: dict[str, str], text: str) -> None:
@@ -393,6 +392,31 @@ async def test_watch_prints_changes(command: Run, redis_url: str, watched: FakeR
     assert (0, "") == (status, process.err)
     lines = [f"{TICKET}  low        {unsold} left      General admission  25.00 USD" for unsold in (3, 2)]
     assert lines == process.out.splitlines()
+
+
+async def test_watch_of_a_beginning(command: Run, redis_url: str, watched: FakeReader) -> None:
+    """`watch` takes the beginning of an id; one that means several tickets, or none, ends it with the tickets to choose from."""
+    await watched.schedule.mark(SiteId(SITE), Hint("listed", (TicketId(OTHER),)))
+    await watched.read(definition(TICKET, 3), definition(OTHER, 48, name="Balcony\x1b[2J"))
+    process = command("watch", OTHER[:8], REDIS_URL=redis_url)
+    await process.says("48 left")
+    await process.stop(signal.SIGINT)
+    none = command("watch", "abcd", REDIS_URL=redis_url)
+
+    assert (2, "") == ((await none.ended())[0], none.out)
+    assert {OTHER} == {line.split()[0] for line in process.out.splitlines()}
+    assert none.err.startswith("ticket-counter: no ticket is stored whose id begins with 'abcd': ")
+    assert f"\n  {OTHER}  Balcony [2J\n" in none.err
+
+
+async def test_watch_of_an_unknown_id(command: Run, redis_url: str, watched: FakeReader) -> None:
+    """`watch` says once of an id that nothing is stored of it, with what to do."""
+    process = command("watch", OTHER, REDIS_URL=redis_url)
+    await process.says("is printed here once it is read")
+    await process.stop(signal.SIGINT)
+
+    assert 1 == len(process.err.splitlines())
+    assert process.err.startswith(f"ticket-counter: not known yet: {OTHER}: ")
 
 
 def test_watch_ends_at_ctrl_c(invoke: Invoke, redis_shared: RedisServer, redis_url: str) -> None:

@@ -140,6 +140,8 @@ def test_name_that_means_several() -> None:
 
     with pytest.raises(NotStarted, match=r"^several sites have an event 'gala': name it by its id: 0b5f"):
         embed.asked(found, "gala")
-    with pytest.raises(NotStarted, match=r"^several ids begin with '1111': 11111111-aaaa-4aaa-8aaa-000000000001, 1111"):
+    with pytest.raises(
+        NotStarted, match=r"^several ids begin with '1111': write more of one\n  1{8}-aaaa-\S+1\n  1{8}-aaaa-\S+2$"
+    ):
         embed.asked(found, "1111")
     assert FOREIGN == embed.asked(found, both[1].event).site

@@ -12,6 +12,7 @@ from server import settings
 from server.cli import commands
 from server.cli.sync_service import opened
 from tests.rig.process import ROOT
+from tests.rig.redis import free_port
 from tests.rig.sync_shop import SECRET, SyncShop
 
 NAMES = {"init", "plan", "apply", "diff", "status", "parked", "retry", "adopt", "pause", "resume", "conformance"}
@@ -81,7 +82,7 @@ def test_commands_in_texts_exist() -> None:
         (("plan", "nonsense", "--to", "shop"), "there is no target 'shop': SYNC_FILE has box-office"),
         (("plan", "x", "--site", "y"), "no site 'y' is known"),
         (("retry", "x"), "'x' is not a ticket definition id, nor the first 4 or more characters of one"),
-        (("retry", "abcdef"), "no ticket is known whose id begins with 'abcdef'"),
+        (("retry", "abcdef"), "no ticket is stored whose id begins with 'abcdef'"),
         (("pause", "shop", "--reason", "r"), "there is no target 'shop'"),
         (("init",), "the file sync.toml exists already, and is left as it is"),
         (("init", "--kind", "fax"), "there is no kind"),
@@ -366,7 +367,16 @@ async def test_init(sync_shop: SyncShop, kind: str) -> None:
     status, out, errors = await sync_shop.run("init", "--kind", kind, SYNC_FILE="first.toml")
 
     assert (0, "") == (status, errors)
-    assert "first.toml is written: fill in its lines, then run `ticket-counter sync plan EVENT`.\n" == out
+    first, _, *steps = out.splitlines()
+    assert (
+        f"first.toml is written: an example of a {kind} target, in which everything is still switched off by a #."
+        == first
+    )
+    assert any(
+        f"from [targets.{kind}-main] to events, and fill in: " in line and " url, " in f" {line}" for line in steps
+    )
+    assert any(f"{kind.upper()}_MAIN_{'TOKEN' if kind == 'pretix' else 'SECRET'}=…" in line for line in steps)
+    assert any("Run `ticket-counter sync plan EVENT`" in line for line in steps)
     assert f'kind = "{kind}"' in (sync_shop.folder / "first.toml").read_text()
     assert 2 == (await sync_shop.run("init", SYNC_FILE="first.toml"))[0]
 
@@ -422,3 +432,25 @@ async def test_names_from_outside(sync_shop: SyncShop) -> None:
         assert not {"\x1b", "\u202e"} & set(shown)
     found = await parsed(sync_shop, "plan", sync_shop.slug)
     assert name == found["operations"][0]["fields"][0]["target"]
+
+
+async def test_plan_of_a_target_that_is_away(sync_shop: SyncShop) -> None:
+    """Where the target does not answer, `sync plan` says why and what to do, in our own words."""
+    sync_shop.environment["BOX_OFFICE_SECRET"] = "whsec_YS1zZWNyZXQtb2YtdGhlLXNob3AtZm9yLXRlc3RzLTMy"
+    (sync_shop.folder / "sync.toml").write_text(
+        f"""format = 1
+[targets.shop]
+kind = "http"
+url = "http://127.0.0.1:{free_port()}/tickets"
+allow_http = true
+allow_private = true
+secret_env = "BOX_OFFICE_SECRET"
+events = {{ "{sync_shop.slug}" = "ev1" }}
+"""
+    )
+
+    status, out, errors = await sync_shop.run("plan", sync_shop.slug)
+
+    assert (2, "") == (status, out)
+    assert "was not sent: it refuses connections (127.0.0.1): see whether its server runs" in errors
+    assert "ConnectError" not in errors

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -7,8 +7,9 @@ from pydantic import SecretStr
 
 from server import settings
 from server.cli.sync_service import Opened, opened
+from server.cli.ticket_ids import StoredTickets
 from server.errors import NotStarted
-from server.model import TicketId
+from server.model import SiteId, TicketId
 from server.sync.mapping import TargetSettings
 from server.sync.service import Sync
 from tests.rig.process import Run
@@ -21,9 +22,19 @@ ONE, ALIKE, OTHER = (
 )
 
 
-async def tickets() -> AsyncIterator[TicketId]:
-    for one in (ONE, ALIKE, OTHER, OTHER):
-        yield one
+class Tickets(StoredTickets):
+    """Three tickets, one of them of two sites."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def ids(self) -> list[tuple[SiteId, TicketId]]:
+        """The tickets."""
+        return [(SiteId(site), one) for site, one in (("a", ONE), ("a", ALIKE), ("a", OTHER), ("b", OTHER))]
+
+    async def names(self, tickets: Sequence[tuple[SiteId, TicketId]]) -> list[tuple[TicketId, str]]:
+        """Tickets without names."""
+        return [(ticket, "") for _, ticket in tickets]
 
 
 def of(*names: str) -> Opened:
@@ -31,7 +42,7 @@ def of(*names: str) -> Opened:
     targets: Mapping[str, TargetSettings] = {
         name: TargetSettings(name, "http", "", SecretStr(""), {}, ()) for name in names
     }
-    return Opened(cast("Sync", None), targets, tickets)
+    return Opened(cast("Sync", None), targets, Tickets())
 
 
 def test_target() -> None:
@@ -54,23 +65,6 @@ async def test_ticket() -> None:
     assert ALIKE == await found.ticket("11111111-B")
 
 
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("222", "'222' is not a ticket definition id, nor the first 4 or more characters of one"),
-        ("spring", "'spring' is not a ticket definition id"),
-        ("3333", "no ticket is known whose id begins with '3333': write the whole id"),
-        ("11111111", f"several ids begin with '11111111': {ONE}, {ALIKE}"),
-    ],
-)
-async def test_ticket_that_is_not_found(text: str, error: str) -> None:
-    """What means no ticket, or several, is refused with what to do."""
-    with pytest.raises(NotStarted) as found:
-        await of("shop").ticket(text)
-
-    assert str(found.value).startswith(error)
-
-
 async def test_opened(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is opened has the targets of SYNC_FILE, with secrets from the environment, and lists the known tickets."""
     monkeypatch.chdir(sync_shop.folder)
@@ -79,7 +73,7 @@ async def test_opened(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> N
 
     async with opened(found) as sync:
         assert SECRET == sync.target("box-office").secret.get_secret_value()
-        assert sorted(sync_shop.wix.tickets.values()) == sorted([one async for one in sync.tickets()])
+        assert sorted(sync_shop.wix.tickets.values()) == [one for _, one in await sync.tickets.ids()]
         assert ("box-office",) == tuple(one.name for one in await sync.service.status())
 
 

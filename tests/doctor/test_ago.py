@@ -1,6 +1,6 @@
 import pytest
 
-from server.doctor.ago import ago
+from server.doctor.ago import ago, many
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,8 @@ from server.doctor.ago import ago
 def test_words_of_durations(text: str, seconds: float) -> None:
     """A duration has one unit, the largest that fits."""
     assert text == ago(seconds)
+
+
+def test_number_with_its_word() -> None:
+    """A word is in the plural for each number but one."""
+    assert ["0 tickets", "1 ticket", "2 tickets"] == [many(number, "ticket") for number in range(3)]

@@ -112,6 +112,34 @@ async def test_ticket_that_no_one_knows(site: HostSite, server: RunningServer, m
     assert "Wix has no such ticket" in found[0].what
 
 
+async def test_script_of_the_page_that_fails(
+    site: HostSite, server: RunningServer, wix: WixRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of another script is told where the counter does not come up, with its place, and not where it does."""
+    monkeypatch.setattr(page, "SHOWN_WITHIN", 1000.0)
+    broken = "<script>throw new TypeError('the shop fails')</script>"
+    right = await found_on(site.put("/a", broken + script(server) + element(wix)))
+    spoilt = "<script>window.WebSocket = window.EventSource = window.fetch = undefined</script>"
+    wrong = await found_on(site.put("/b", spoilt + broken + script(server) + element(wix)))
+
+    assert ["ok"] == levels(right)
+    (told,) = [one for one in wrong if one.level == "notice"]
+    assert "another script of the page fails: TypeError: the shop fails" in told.what
+
+
+async def test_element_of_an_event(
+    site: HostSite, server: RunningServer, wix: WixRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An element of an event is not said to lack a ticket; an event that no one knows is told."""
+    monkeypatch.setattr(page, "SHOWN_WITHIN", 500.0)
+    tag = '<ticket-counter event="{}" site="{}" server="{}"></ticket-counter>'
+    known = await found_on(site.put("/a", script(server) + tag.format(wix.event, wix.site, server.url)))
+    unknown = await found_on(site.put("/b", script(server) + tag.format("no-such-event", wix.site, server.url)))
+
+    assert [] == faults(known)
+    assert faults(unknown)[0].startswith("event no-such-event: 404 ")
+
+
 async def test_browser_that_cannot_be_started(site: HostSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Playwright, or without a browser, or where its sandbox cannot be used, the cure is told, and nothing is opened without it."""
     url = site.put("/", "<p>Hello")

@@ -1,7 +1,6 @@
-import pytest
-
 from server.doctor.finding import Finding
-from server.doctor.page_findings import Element, Frame, Seen, findings
+from server.doctor.page_findings import findings
+from server.doctor.page_seen import Element, Frame, Seen
 from tests.rig.doctor import faults, levels
 from tests.rig.raw_server import answer, raw_server
 from tests.rig.redis import free_port
@@ -20,23 +19,6 @@ def frame(
     *scripts: str, elements: tuple[Element, ...] = (SHOWN,), violations: tuple[str, ...] = (), url: str = PAGE
 ) -> Frame:
     return Frame(url, "https://www.example.org", scripts, elements, bool(scripts), violations)
-
-
-def test_answers_of_the_browser() -> None:
-    """What a page answers is read as texts, whatever it is."""
-    element = {"ticket": "a", "site": "", "server": "", "state": "low"}
-    answer = {"scripts": [SCRIPT], "elements": [element], "defined": 1, "violations": [3], "origin": "null"}
-
-    found = Frame.read(PAGE, answer)
-
-    assert Frame(PAGE, "null", (SCRIPT,), (Element("a", "", "", "low"),), True, ("3",)) == found
-
-
-async def test_mixed_content() -> None:
-    """A script over http in a page of https is mixed content."""
-    (fault,) = faults(await found_in(frame(SCRIPT.replace("https", "http"))))
-
-    assert "(mixed content)" in fault
 
 
 async def test_scripts_of_two_servers() -> None:
@@ -89,7 +71,7 @@ async def test_counter_that_shows_nothing() -> None:
 
     async with raw_server(answer(200, b"{}")) as there:
         (told,) = faults(await found_in(frame(SCRIPT, elements=(Element("a", "s", there.url, ""),))))
-    assert "1 of 1 counters show nothing: <ticket-counter>: no such ticket" == told
+    assert "counters that show nothing: 1 of 1; <ticket-counter>: no such ticket" == told
 
     async with raw_server(answer(404, b"no")) as there:
         (told,) = faults(await found_in(frame(SCRIPT, elements=(Element("a", "s", there.url, ""),))))
@@ -103,12 +85,36 @@ async def test_script_of_another_program() -> None:
     assert "is not the script of the counter" in faults(await found_in(wrong))[0]
 
 
-@pytest.mark.parametrize(("level", "blocked"), [("fault", SCRIPT), ("ok", "https://ads.example/x.js")])
-async def test_refusals_of_the_policy(level: str, blocked: str) -> None:
-    """A refusal by the Content-Security-Policy counts where it is about our server, and no other."""
-    found = await found_in(frame(SCRIPT, violations=(f"script-src-elem {blocked}",)))
+def of_event(server: str = "", *, state: str = "", event: str = "gala") -> Element:
+    return Element("", "", server, state, event)
 
-    assert level == levels(found)[0]
+
+async def test_element_of_an_event() -> None:
+    """An element of an event needs no ticket; the server is asked for the event, and what it refuses is told in the event's name."""
+    async with raw_server(answer(200, b"{}"), answer(200, b"{}")) as there:
+        good = Frame(PAGE, "https://www.example.org", (SCRIPT,), (of_event(there.url), SHOWN), True, (), True)
+        (known, counted) = await found_in(good)
+        old = Frame(PAGE, "https://www.example.org", (SCRIPT,), (of_event(there.url),), defined=True)
+        (unknown,) = await found_in(old)
+    async with raw_server(answer(404, b"no such event")) as there:
+        wrong = Frame(PAGE, "https://www.example.org", (SCRIPT,), (of_event(there.url),), True, (), True)
+        (refused,) = await found_in(wrong)
+
+    assert ("ok", "elements of events whose tickets the server has: 1") == (known.level, known.what)
+    assert "counters that are shown: 1 (available)" == counted.what
+    assert "notice" == unknown.level
+    assert "an element names event gala, and the script on this page does not say that it knows" in unknown.what
+    assert ("fault", "event gala: 404 no such event") == (refused.level, refused.what)
+
+
+async def test_states_of_an_event() -> None:
+    """An element of an event that says a state is counted as any other; one that is gone is told as an event."""
+    shown = await found_in(frame(SCRIPT, elements=(of_event(state="low"),)))
+    (gone,) = await found_in(frame(SCRIPT, elements=(of_event(state="gone"),)))
+
+    assert ["counters that are shown: 1 (low)"] == [one.what for one in shown]
+    assert "event gala is gone: Wix has no such event, or does not show it" == gone.what
+    assert "`ticket-counter events`" in gone.cure
 
 
 async def test_page_that_does_not_open() -> None:

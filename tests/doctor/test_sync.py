@@ -8,8 +8,11 @@ from server.doctor.deployment import Deployment
 from server.doctor.finding import Finding
 from server.redis.client import RedisClient, Use
 from tests.rig.doctor import faults, found_by, levels
+from tests.rig.redis import free_port
 from tests.rig.settings import valid_settings
 from tests.rig.sync_shop import SECRET, SyncShop
+
+HTTP_SECRET = "whsec_YS1zZWNyZXQtb2YtdGhlLXNob3AtZm9yLXRlc3RzLTMy"
 
 
 @asynccontextmanager
@@ -50,6 +53,45 @@ async def test_target_without_the_event(sync_shop: SyncShop) -> None:
     async with deployed(sync_shop) as found:
         assert ["fault", "fault", "notice"] == levels(found)
         assert "ev2" in found[0].what
+
+
+def away(shop: SyncShop, more: str = "") -> None:
+    """The file names a system over HTTP that does not run, for the event, and *more* ones."""
+    (shop.folder / "sync.toml").write_text(
+        f"""format = 1
+[targets.shop]
+kind = "http"
+url = "http://127.0.0.1:{free_port()}/tickets"
+allow_http = true
+allow_private = true
+secret_env = "BOX_OFFICE_SECRET"
+events = {{ "{shop.slug}" = "ev1"{more} }}
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [("", ""), (', no-such-event = "ev2", other = "ev3"', " (told once for all 3 events)")]
+)
+async def test_target_that_is_away(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch, more: str, told: str) -> None:
+    """A target that does not answer is told once, not once for each event, in our own words and with a cure."""
+    monkeypatch.setenv("BOX_OFFICE_SECRET", HTTP_SECRET)
+    away(sync_shop, more)
+    async with deployed(sync_shop) as found:
+        (text,) = faults(found)
+
+    assert "was not sent: it refuses connections (127.0.0.1): see whether its server runs" in text
+    assert "ConnectError" not in text
+    assert told == text[len(text.removesuffix(told)) :]
+
+
+async def test_event_of_no_one_at_a_target_that_is_away(sync_shop: SyncShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where Wix has none of the events, so that the target alone is asked."""
+    monkeypatch.setenv("BOX_OFFICE_SECRET", HTTP_SECRET)
+    sync_shop.slug = "no-such-event"
+    away(sync_shop, ', other = "ev2"')
+    async with deployed(sync_shop) as found:
+        assert ["fault"] == levels(found)
 
 
 async def test_file_that_is_wrong(sync_shop: SyncShop) -> None:

@@ -33,6 +33,23 @@ def test_every_share_has_descriptors(limit: int) -> None:
     assert 0 < found.for_viewers < found.first_reserved < limit
 
 
+def test_shortage() -> None:
+    """Too few descriptors are told with the number of viewers that they are enough for, and each way to raise the limit."""
+    found = Descriptors(8192).shortage(20_000)
+
+    assert found is not None
+    assert "a process may open 8192 files, which is enough for 7168 viewers, and MAX_CONNECTIONS is 20000" == found.what
+    assert "from viewer 7169 on each is told to come back later" == found.why
+    for part in ("LimitNOFILE=21024", "nofile=21024", "`ulimit -n 21024`", "MAX_CONNECTIONS=7168"):
+        assert part in found.cure
+
+
+@pytest.mark.parametrize("limit", [21_024, resource.RLIM_INFINITY])
+def test_no_shortage(limit: int) -> None:
+    """A limit as the cure names it is enough, and so is none."""
+    assert None is Descriptors.of(limit).shortage(20_000)
+
+
 def test_raise_limit() -> None:
     """The soft limit of open files becomes the hard limit."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -198,6 +198,7 @@ async def test_descriptors_kept_for_webhooks(flood: tuple[Command, Flood], other
     assert (503, [401] * 50, True) == (stream, hooks, again)
     assert "few_descriptors" in web.err
     assert "viewers=192" in web.err
+    assert "LimitNOFILE=21024 in a systemd unit" in web.err
     assert None is web.process.poll()
 
 

@@ -95,12 +95,18 @@ def _read(url: str) -> RedisUrl | str:
         ("redis://host?se-cret=3", "what follows the `[?]` is no parameter"),
         ("redis://host?ssl_ca_certs=x", "`ssl_ca_certs` is for TLS: begin the address with `rediss`"),
         ("redis://host?sentinel_password=x", "`sentinel_password` is for redis[+]sentinel:// only"),
-        ("rediss://host?ssl_cert_reqs=no", "ssl_cert_reqs is none of required, optional, none"),
+        (
+            "rediss://host?ssl_cert_reqs=no",
+            "ssl_cert_reqs has a value that is not known: it is one of required, optional, none",
+        ),
         ("rediss://host?ssl_keyfile=x", "name that too, with ssl_certfile"),
         ("redis+cluster://host:7000/2", "a cluster has only database 0"),
         ("rediss+cluster://a:7000,b:7000", "name one node of the cluster"),
         ("redis://a,b", "only redis[+]sentinel:// takes several"),
-        ("redis+sentinel://host", "names the master too, as in redis[+]sentinel://host:26379,other:26379/mymaster/0"),
+        (
+            "redis+sentinel://host",
+            "names the master too: write it as in redis[+]sentinel://host:26379,other:26379/mymaster/0",
+        ),
         ("redis+sentinel://host/main/cret", "must be the number of a database"),
         (
             "rediss://host?ssl_ca_certs=/nowhere/ca.pem",

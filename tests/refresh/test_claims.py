@@ -9,6 +9,7 @@ from server.counter import Rules
 from server.model import EventId, Hint, Named, SiteId
 from server.refresh import claims
 from server.refresh.claims import Claimer
+from server.store.sites import Sites
 from tests.rig.default_keys import key
 from tests.rig.redis import RedisServer, Servers
 from tests.rig.server import SITE, TICKET, until
@@ -244,3 +245,21 @@ async def test_no_site_is_told_until_one_is_known(redis_url: str, wix: WixRig, m
             await running
 
     assert "set WIX_SITES to your app instance id" in said[0]["hint"]
+
+
+async def test_site_of_a_process_beside_this_one(redis_url: str) -> None:
+    """A site that another process adds soon, or gives back to a Redis that lost it, is not told to be missing."""
+    with capture_logs() as said:
+        async with worker_on_fake_wix(redis_url) as (beside, _):
+            await beside.sites.reload()
+            sites = Sites(beside.schedule, (), beside.sites.rules, everything=True, check_each=True)
+            claimer = Claimer(beside.store, sites, beside.snapshots, beside.reader)
+            for _ in range(2):
+                await beside.store.do("FLUSHDB")
+                found = [await claimer._reload_sites() for _ in range(claims.NO_SITE_AFTER - 1)]
+                assert {frozenset()} == set(found)
+                await beside.sites.reload()
+                assert {SITE} == await claimer._reload_sites()
+                sites.known = frozenset()  # as of a process that was started again
+
+    assert [] == [one for one in said if one["event"].startswith("no_site_known")]

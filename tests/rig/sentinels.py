@@ -20,14 +20,14 @@ DOWN_AFTER_MS = 500
 class SentinelServer(RedisServer):
     """One Sentinel, with a configuration file that it rewrites itself."""
 
-    def configure(self, master: RedisServer, quorum: int, *more: str) -> None:
-        """Write its file: the *master* that it watches, and *more* lines of sentinel.conf."""
+    def configure(self, master: RedisServer, quorum: int, *more: str, port: int | None = None) -> None:
+        """Write its file: the *master* that it watches, perhaps at another *port*, and *more* lines of sentinel.conf."""
         self.folder.mkdir(parents=True)
         lines = [
             f"port {self.port}",
             "bind 127.0.0.1",
             f"dir {self.folder}",
-            f"sentinel monitor {MASTER} 127.0.0.1 {master.port} {quorum}",
+            f"sentinel monitor {MASTER} 127.0.0.1 {port or master.port} {quorum}",
             f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {MASTER} 3000",
             *more,

@@ -28,6 +28,7 @@ from server.store.suppressions import Suppressions
 from server.store.sync_due import Due
 from server.store.sync_records import FollowedEvent, Records, StoredRecord
 from server.store.sync_targets import Targets
+from server.store.untrusted_peers import UntrustedPeersStore
 from tests.rig.campaigns import campaign
 from tests.rig.default_keys import key
 from tests.rig.key_table import Row, rows, unlisted
@@ -219,6 +220,7 @@ async def test_keys_are_as_the_table_says(
         await traffic.asks(client)
         await traffic.subscribes(client)
         await RefusedWebhooks(client).write(Refusal.OTHER_KEY)
+        await UntrustedPeersStore(client).add(["10.0.0.1"])
         published = {"tc:wake", "tc:{SITE}:live:TICKET", "tc:{SITE}:tickets:EVENT", "tc:probe:UUID"}
         await until(lambda: {row_of(one).pattern for one in heard} == published)
 
@@ -259,7 +261,7 @@ def test_each_row_is_one() -> None:
     table = rows()
     files = [one for row in table for one in row.written_by if one.endswith(".lua")]
 
-    assert 75 == len(table)
+    assert 76 == len(table)
     assert table == [row_of(row.pattern) for row in table]
     assert [] == [row.pattern for row in table if not row.written_by]
     assert [] == [one for one in files if not (LUA / one).exists()]

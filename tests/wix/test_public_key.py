@@ -72,7 +72,7 @@ def test_key_in_each_form(form: str) -> None:
     assert KEY.public_key().public_numbers() == public_key(FORMS[form]).public_numbers()
 
 
-NEITHER = "is neither a PEM nor base64 of one; copy it from the app's Webhooks page at Wix"
+NEITHER = "is neither a PEM nor base64 of one: copy it from the app's Webhooks page at Wix"
 REFUSED = {
     "nothing": ("", NEITHER),
     "words": ("my key", NEITHER),

@@ -22,13 +22,13 @@ from server.wire import guid
 
 GENERAL: Mapping[str, str] = {
     "kind": "what it is",
-    "mode": '"apply", or "observe": then plan, diff and status work, and nothing is ever written',
+    "mode": '"apply": changes at Wix are written to the target; "observe": nothing is ever written, and plan, diff and status still work',
     "quota": '"limit": the target gets Wix\'s limit and counts its own sales; "unsold": it gets what Wix has left',
     "on_delete": 'what happens to the record of a ticket that is deleted in Wix: "deactivate", or "delete" where the target allows it',
-    "max_deactivate": "an hour and event: more, and more than a fifth of the event, are not taken off sale before you say the number",
-    "requests_per_minute": "how many requests it gets at most",
-    "allow_http": "whether its address may begin with http://, so that everyone on the way can read along",
-    "allow_private": "whether it may be in a private network",
+    "max_deactivate": "in an hour at most so many records of an event, or a fifth of them, are taken off sale; more wait for `sync apply --deactivate N`",
+    "requests_per_minute": "how many requests a minute it gets at most",
+    "allow_http": "whether its address may begin with http://: not encrypted, so that everyone on the way can read along",
+    "allow_private": "whether its address may be in a private network",
     "events": "which event of Wix (its id or slug) is which event of the target",
     "fields": "the mapping",
     "options": "the mapping of each option of a ticket",

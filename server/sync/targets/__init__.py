@@ -6,6 +6,7 @@ http_json.py  that JSON, read and written
 signature.py  signs requests
 pretix/       pretix, an open-source ticket shop (docs/pretix.md)
 calls.py      HTTP calls: time limit, redirects, errors, metrics
+no_answer.py  why a target did not answer, and what to do
 
 Beside each target's file stands the TOML file of its kind: what its settings are, and its mapping where sync.toml has none
 (server/sync/mapping_file/kinds.py). docs/adding-a-target.md says how to add one.

@@ -28,6 +28,7 @@ from server.errors import (
     TargetUnsure,
 )
 from server.single_line import printable
+from server.sync.targets.no_answer import NOT_SENT, no_answer
 from server.sync.targets.target import BeforeWrite, Pay
 
 WITHIN = 10.0
@@ -48,8 +49,6 @@ TRY_LATER = {408, 425, 429}
 """Statuses below 500 that say nothing about the request itself."""
 Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
 """The headers of a request, or what makes them when it is sent, after it has waited for the budget."""
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-"""Errors of which no byte has reached the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +204,12 @@ class Calls:
                 self._retired.append(client)
                 self._http = self._client()
             raise self._fault(
-                wrote and not isinstance(error, NOT_SENT), type(error).__name__, f"{where} {self._cause(error)}"
+                wrote and not isinstance(error, NOT_SENT),
+                type(error).__name__,
+                f"{where} {no_answer(error, request.url.host, self.within)}",
             ) from None
         metrics.target_seconds.labels(self.target, kind).observe(time.perf_counter() - began)
         return Answer(response.status_code, response.headers, bytes(body), where, wrote)
-
-    def _cause(self, error: httpx.HTTPError) -> str:
-        """Why there is no answer; what the system says of a connection that was not made has no secret in it."""
-        name = type(error).__name__
-        if isinstance(error, NOT_SENT):
-            return f"was not sent: {name} {self._words(str(error).encode())}".rstrip()
-        late = isinstance(error, httpx.TimeoutException)
-        return f"got no answer within {self.within:g} s" if late else f"got no answer: {name}"
 
     def _judged(self, answer: Answer, expected: Collection[int]) -> Answer:
         status = answer.status

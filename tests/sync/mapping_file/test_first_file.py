@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from server.sync.mapping_file.file import load
-from server.sync.mapping_file.first_file import first_file
+from server.sync.mapping_file.first_file import first_file, next_steps
 from server.sync.mapping_file.kinds import TargetKind, kinds
 from server.sync.mapping_file.target_reader import GENERAL
 from tests.rig.sync_file import SECRET
@@ -82,3 +82,18 @@ def test_kind_without_anything() -> None:
     table = tomllib.loads(switched_on(first_file(one)))["targets"]["x-main"]
 
     assert {*GENERAL} - {"fields", "options", "left_out"} == set(table)
+
+
+def test_next_steps() -> None:
+    """After a first file its path, what to fill in, the variable of the secret and the next command are told."""
+    steps = next_steps(kinds()["pretix"], Path("here/sync.toml"))
+
+    for part in (
+        "here/sync.toml is written",
+        "fill in: organizer, url, events",
+        "PRETIX_MAIN_TOKEN=…",
+        "3. Run `ticket-counter sync plan",
+    ):
+        assert part in steps
+    without = TargetKind("x", "", None, frozenset(), False, {}, frozenset(), {}, {}, {}, {}, {}, {})
+    assert "  2. Run `ticket-counter sync plan" in next_steps(without, Path("sync.toml"))

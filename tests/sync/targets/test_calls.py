@@ -154,7 +154,8 @@ async def test_no_connection_is_unavailable_for_a_write_too() -> None:
     for call in (read, write):
         error = await fault(call, made)
         assert TargetUnavailable is type(error)
-        assert "ConnectError" in str(error)
+        assert "was not sent: it refuses connections (127.0.0.1): see whether its server runs" in str(error)
+        assert "ConnectError" not in str(error)
     await made.aclose()
 
 
@@ -242,7 +243,7 @@ async def test_pool_is_replaced() -> None:
         made._http.timeout = 0.1
         error = await fault(write, made)
         assert TargetUnavailable is type(error)
-        assert "PoolTimeout" in str(error)
+        assert "no connection was free" in str(error)
         assert {} == (await write(made)).json()
         await asyncio.gather(*taken)
 
