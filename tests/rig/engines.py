@@ -8,7 +8,9 @@ Browsers of three engines, for the tests of tests/engines (scripts/test-browsers
 A file that uses them runs all its tests in one event loop: `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -20,7 +22,11 @@ from tests.rig.redis import RedisServer
 from tests.rig.tab import Tab
 from tests.rig.webkit import webkit
 
-ENGINES = {"chromium": chromium, "firefox": firefox, "webkit": webkit}
+ENGINES: dict[str, Callable[[Path], AbstractAsyncContextManager[Tab]]] = {
+    "chromium": chromium,
+    "firefox": firefox,
+    "webkit": webkit,
+}
 
 
 @pytest.fixture(scope="module", params=[*ENGINES])

@@ -14,7 +14,7 @@ origins, `hosts.put(page)` answers a page's address; the counters come from our 
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,12 +66,11 @@ class HostPage:
     """A page of a real site, and what is true of it in every engine.
 
     *title* says the habit. *shows* is the text of each counter, in the document's order: a text, or a pattern for all of it. Then *then*
-    is run, if given, or the visitor goes away and comes back (*leaves*), or *sold* changes what is left of a ticket; after that the texts
-    are *later*. *holds* are expressions that come to be true at the end. Each console message matches one of *says* or *noise*, and each
+    is run, if given, or the visitor goes away and comes back (*leaves*), or *sold* changes what is left of tickets, by number, each time when
+    the page has shown the last change; after that the texts are *later*. *holds* are expressions that come to be true at the end. Each console message matches one of *says* or *noise*, and each
     of *says* has at least one message.
     """
 
-    title: str
     title: str
     body: str = ""
     shows: tuple[str | re.Pattern[str], ...] = (LOW,)
@@ -83,7 +82,7 @@ class HostPage:
     headers: Mapping[str, str] = field(default_factory=dict)
     frames: Mapping[str, str] = field(default_factory=dict)
     then: str = ""
-    sold: Mapping[int, int] = field(default_factory=dict)
+    sold: Sequence[Mapping[int, int]] = ()
     leaves: bool = False
     later: tuple[str | re.Pattern[str], ...] = ()
     holds: tuple[str, ...] = ()
@@ -112,7 +111,9 @@ class Hosts:
         self.reads = reads
         self.url = ""
         self.other = ""
-        self._served: dict[str, tuple[str, str, Mapping[str, str]]] = {"/elsewhere": ("<p>Elsewhere</p>", "text/html", {})}
+        self._served: dict[str, tuple[str, str, Mapping[str, str]]] = {
+            "/elsewhere": ("<p>Elsewhere</p>", "text/html", {})
+        }
 
     def put(self, page: HostPage) -> str:
         """Serve a page and its frames; answers its address."""

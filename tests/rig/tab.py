@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tests.rig.server import until
+
 PATIENCE = 20.0
 """Seconds after which a page is given up: far more than any page takes."""
 
@@ -75,19 +77,16 @@ def as_json(expression: str) -> str:
     return f"(async () => JSON.stringify((await ({expression})) ?? null))()"
 
 
-async def until(tab: Tab, expression: str, seconds: float = PATIENCE) -> Any:
-    """Wait until an expression is true in the page; answers its value. Raises AssertionError with its last value."""
-    return await becomes(tab, expression, None, seconds)
+async def becomes_true(tab: Tab, expression: str, seconds: float = PATIENCE) -> None:
+    """Wait until an expression is true in the page; raise AssertionError with its last value."""
+    value: Any = None
 
-
-async def becomes(tab: Tab, expression: str, expected: Any, seconds: float = PATIENCE) -> Any:
-    """Wait until an expression has this value, or any true one for None; raise AssertionError with its last value."""
-    end = asyncio.get_running_loop().time() + seconds
-    while True:
+    async def true() -> bool:
+        nonlocal value
         value = await tab.evaluate(expression)
-        if value if expected is None else value == expected:
-            return value
-        if asyncio.get_running_loop().time() > end:
-            assert value == expected, f"after {seconds} s: {expression}"
-            raise AssertionError(f"after {seconds} s it is {value!r}: {expression}")
-        await asyncio.sleep(0.02)
+        return bool(value)
+
+    try:
+        await until(true, seconds, every=0.02)
+    except AssertionError:
+        raise AssertionError(f"after {seconds} s it is {value!r}: {expression}") from None

@@ -25,6 +25,7 @@ from tests.rig.redis import free_port
 from tests.rig.server import until
 from tests.rig.tab import PATIENCE, Console, ScriptError, as_json
 
+
 class WebKitTab:
     """The one tab of the browser."""
 
@@ -85,7 +86,9 @@ class WebKitTab:
 
     async def _left(self, page: str) -> bool:
         try:
-            return bool(await self.evaluate(f"location.href !== {json.dumps(page)} && document.readyState === 'complete'"))
+            return bool(
+                await self.evaluate(f"location.href !== {json.dumps(page)} && document.readyState === 'complete'")
+            )
         except ScriptError:
             return False  # the page went while it was asked
 
@@ -147,9 +150,9 @@ async def screen(folder: Path) -> AsyncIterator[str]:
     command = [program("Xvfb"), "-displayfd", str(writing), "-screen", "0", "1280x1024x24", "-nolisten", "tcp"]
     async with browser_process(command, folder, {}, pass_fds=[writing]):
         os.close(writing)
-        number = await asyncio.to_thread(os.read, reading, 20)
-        os.close(reading)
-        yield f":{number.decode().strip()}"
+        with os.fdopen(reading) as lines:  # a whole line: it ends if nobody reads the end of it
+            number = await asyncio.to_thread(lines.readline)
+        yield f":{number.strip()}"
 
 
 @asynccontextmanager

@@ -12,13 +12,13 @@ PAGES = [
     HostPage(
         title="Policy with a nonce and without styles",
         headers={
-            CSP: "default-src 'none'; script-src 'nonce-abc'; style-src 'none'; connect-src {WA}; base-uri 'none'"
+            CSP: "default-src 'none'; img-src 'self'; script-src 'nonce-abc'; style-src 'none'; connect-src {WA}; base-uri 'none'"
         },
         body='<script nonce="abc" src="{A}/widget/v1/ticket-counter.js"></script>{TAG}',
     ),
     HostPage(
         title="Policy as the README has it",
-        headers={CSP: "default-src 'none'; script-src {A}; connect-src {WA}"},
+        headers={CSP: "default-src 'none'; img-src 'self'; script-src {A}; connect-src {WA}"},
         head="{W}",
         body="{TAG}",
     ),
