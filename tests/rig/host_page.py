@@ -154,7 +154,7 @@ class Hosts:
         """Answer a GET request."""
         path = request.path.partition("?")[0]
         if path not in self._served:
-            return connection.respond(204 if path == "/favicon.ico" else 404, "")
+            return connection.respond(204 if path.endswith("/favicon.ico") else 404, "")
         text, kind, extra = self._served[path]
         body = text.encode()
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close", **extra}

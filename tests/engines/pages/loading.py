@@ -56,7 +56,7 @@ PAGES = [
     ),
     HostPage(
         title="Base address of the page is elsewhere",
-        head='<base href="https://cdn.example/assets/">{W}',
+        head='<base href="{H}/assets/">{W}',
         body="{TAG}",
     ),
     HostPage(

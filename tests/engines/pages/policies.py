@@ -48,15 +48,6 @@ PAGES = [
         noise=OF_THE_ENGINE,
     ),
     HostPage(
-        title="Isolated from other origins (COOP and COEP)",
-        headers={"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"},
-        head="{W}",
-        body="{TAG}",
-        holds=("isSecureContext === false || crossOriginIsolated",),
-        # Plain http from another address than localhost is not isolated, and some engines say so.
-        noise=("(error|warning): .*Cross-Origin-Opener-Policy",),
-    ),
-    HostPage(
         title="Sends no referrer",
         headers={"Referrer-Policy": "no-referrer"},
         head="{W}",
