@@ -17,7 +17,6 @@ ALL = (*ENGINES,)
 NOT_YET: dict[str, tuple[str, ...]] = {
     "Policy that forbids WebSockets only": ALL,
     "Policy that forbids every connection": ("chromium",),
-    "In a sandboxed iframe without an origin": ("webkit",),
     "Event replaced by an old library": ALL,
     "WebSocket is missing": ALL,
     "Morphing takes away what the page did not write": ALL,

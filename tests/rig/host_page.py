@@ -194,7 +194,9 @@ SHOWN = """(() => {
     for (const node of root.querySelectorAll("*")) {
       if (node.localName === "ticket-counter") found.push(node);
       else if (node.shadowRoot) walk(node.shadowRoot);
-      if (node.localName === "iframe" && node.contentDocument) walk(node.contentDocument);
+      // WebKit tells in the console of each look into a frame that is not open to the page.
+      const open = node.localName === "iframe" && !node.sandbox.length && (!node.src || node.src.startsWith(origin));
+      if (open && node.contentDocument) walk(node.contentDocument);
     }
   };
   walk(document);

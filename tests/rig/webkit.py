@@ -81,7 +81,7 @@ class WebKitTab:
         """Go back by one page."""
         here = await self.evaluate("location.href")
         self._console.found.clear()
-        await self.evaluate("void history.back()")
+        await self._do("Runtime.evaluate", expression="void setTimeout(() => history.back())")
         await until(lambda: self._left(here), PATIENCE)
 
     async def _left(self, page: str) -> bool:
