@@ -59,7 +59,7 @@ async def test_page(hosts: Hosts, tab: Tab, engine: str, page: HostPage, request
         before = await tab.evaluate(SHOWN)
         await hosts.sell(sale)
         if number + 1 < len(page.sold):
-            await until(
+            await becomes_true(
                 tab,
                 f"JSON.stringify({SHOWN}) !== {json.dumps(json.dumps(before, ensure_ascii=False, separators=(',', ':')))}",
                 seconds,
