@@ -34,6 +34,7 @@ pytest_plugins = [
     "tests.rig.sync_rig",
     "tests.rig.sync_samples",
     "tests.rig.sync_shop",
+    "tests.rig.engines",
     "tests.rig.notify_shop",
 ]
 

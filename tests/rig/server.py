@@ -5,7 +5,7 @@ start_server    a factory: `await start_server(worker=True, **settings)` answers
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -50,6 +50,13 @@ async def start_server(redis_url: str) -> AsyncIterator[StartServer]:
 
     *listens_to* is the URL by which it subscribes to Redis, if that is another.
     """
+    async with servers(redis_url) as start:
+        yield start
+
+
+@asynccontextmanager
+async def servers(redis_url: str) -> AsyncIterator[StartServer]:
+    """What `start_server` is, on this Redis, as long as the block."""
     async with AsyncExitStack() as stack:
 
         async def start(*, worker: bool = False, listens_to: str | None = None, **given: Any) -> RunningServer:
