@@ -213,7 +213,11 @@ async def test_state_for_styles(site: HostSite, page: Page) -> None:
 async def test_attributes_are_left_alone_until_the_page_has_loaded(site: HostSite, page: Page) -> None:
     """Before `load` no attribute is set, since frameworks compare the page with their own; after it `data-state` is."""
     held: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
-    await page.route("**/slow.png", lambda route: held.set_result(route))
+
+    def record(route: Route) -> None:
+        held.set_result(route)
+
+    await page.route("**/slow.png", record)
     await page.goto(site.put("/", f"{LOADED}{TAG}<img src=/slow.png>"), wait_until="commit")
     await (await site.socket(1)).send(counter())
     await shows(page, "Only 3 left at this price.")
