@@ -180,7 +180,7 @@ class TicketCounter extends HTMLElement {
       try {
         render();
       } catch (error) {
-        warn(`${error}`);
+        warn(`not shown: ${error}`);
         list([...lines.keys()]);
         slot.hidden = false;
       }

@@ -1,4 +1,4 @@
-import { attempt } from "./home.js";
+import { attempt, warn } from "./home.js";
 /** @typedef {any} Counter */
 const TEXTS = {open: "Available.",available: "{n} left.",available_here: "{n} left at this price.",low: "Only {n} left.",low_here: "Only {n} left at this price.",sold_out: "Sold out.",scheduled: "On sale from {when}.",soon: "Not on sale yet.",closed: "Registration is closed.",ended: "Sale ended.",free: "Free",from: "from {price}",};
 export const countdown = (ms, tag) => Math.ceil(ms/1000)+"";
@@ -13,6 +13,7 @@ export const sentence = ({ state, unsold, prices, shared, name, sale }, lang, { 
     else if (state === "scheduled" && !(Date.parse(sale.start) > now)) key = "soon";
     else if (!shared && prices.length === 1) key += "_here";
     const wording = TEXTS[state] && (own(`${state}-${new Intl.PluralRules("en").select(unsold ?? 0)}`) ?? own(state));
+    if (/{(?!(n|price|name|when)})/.test(wording)) warn(`"${wording}": only {n} {price} {name} {when} are filled in`);
     const claim = (wording ?? TEXTS[key] ?? TEXTS[state] ?? "")
       .replace("{name}", () => name)
       .replace("{n}", () => unsold.toLocaleString(locale))
