@@ -73,10 +73,14 @@ SOURCELESS = {
     "tests/test_setup.py": "scripts/setup is no Python",
     "tests/test_shop_page.py": "sandbox/shop.html and its script are no Python",
     "tests/test_widget.py": "widget/ticket-counter.js is no Python",
+    "tests/test_widget_announcer.py": "widget/src/announcer.js is no Python",
+    "tests/test_widget_element.py": "widget/src/element.js is no Python",
     "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
     "tests/test_widget_size.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_types.py": "the widget's types are no Python",
     "tests/test_widget_sentences.py": "widget/src/words.js and sentence.js are no Python",
+    "tests/test_widget_looks.py": "the looks of widget/ticket-counter.js, which is no Python",
+    "tests/test_widget_readme.py": "widget/README.md is no Python",
     "tests/test_widget_words.py": "the sentences of widget/ticket-counter.js, which is no Python",
 }
 """Tests of no single source file, and why."""

@@ -53,7 +53,7 @@ class PageSocket:
         self.connection = connection
         self.path, _, query = (connection.request.path if connection.request else "").partition("?")
         self.query = parse_qs(query)
-        self.tickets = self.query["ticket"]
+        self.tickets = self.query.get("ticket", [])
         self.ended = False
 
     async def send(self, *texts: str) -> None:
@@ -137,7 +137,7 @@ async def text(page: Page, number: int = 0) -> str:
               const slot = root.querySelector("slot");
               if (getComputedStyle(slot).display !== "none") return slot.assignedNodes().map((n) => n.textContent).join("");
               const parts = root.querySelectorAll("[part=name], [part=price], [part=text]");
-              return Array.from(parts, (part) => part.textContent).filter(Boolean).join(" ");
+              return [...parts].map((part) => part.textContent).filter(Boolean).join(" ");
             }""",
             number,
         )

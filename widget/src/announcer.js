@@ -25,7 +25,7 @@ const tell = () => {
   pending = undefined;
   const several = known.size > 1;
   region.replaceChildren(
-    ...Array.from(waiting, ([ticket, [key, text, name, lang, dir]]) => {
+    ...[...waiting].map(([ticket, [key, text, name, lang, dir]]) => {
       known.set(ticket, key);
       const one = document.createElement("p");
       one.lang = lang;

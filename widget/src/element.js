@@ -102,8 +102,11 @@ class TicketCounter extends HTMLElement {
       set(part, "lang", lang);
       set(part, "textContent", text);
       // A text that stood changes calmly.
-      if (before && text && before !== text && !matchMedia("(prefers-reduced-motion: reduce)").matches)
-        part.animate({ opacity: [0.4, 1] }, 300);
+      if (before && text && before !== text)
+        attempt(
+          () => matchMedia("(prefers-reduced-motion: reduce)").matches || part.animate({ opacity: [0.4, 1] }, 300),
+          () => 0,
+        );
     };
 
     const render = () => {
@@ -166,7 +169,7 @@ class TicketCounter extends HTMLElement {
       try {
         render();
       } catch (error) {
-        warn(`${error}`);
+        warn(`not shown: ${error}`);
         list([...lines.keys()]);
         slot.hidden = false;
       }
@@ -177,9 +180,9 @@ class TicketCounter extends HTMLElement {
       const text = JSON.stringify(message);
       if (tickets) list(tickets);
       else if (counters.get(ticket)?.[1] === text) return;
-      // Each element has its own object: the page may change it.
-      const counter = JSON.parse(text);
-      counters.set(ticket, [counter, text]);
+      counters.set(ticket, [message, text]);
+      // The page may change what it is given.
+      const counter = structuredClone(message);
       if (query[0] === "t") this.#counter = counter;
       show();
       if (ticket) attempt(() => this.dispatchEvent(Object.assign(new CustomEvent(NAME, { bubbles: true, composed: true }), { counter })));
