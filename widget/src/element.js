@@ -161,6 +161,7 @@ class TicketCounter extends HTMLElement {
         next = Math.min(next, ticks ? 1000 - (now % 1000) : wait);
       }
       if (next < Infinity) timer = setTimeout(render, Math.min(next, 60_000));
+      set(root.children[1], "hidden", !said);
       // What has the focus stays until it lets go.
       set(slot, "hidden", !!said && !this.matches(":focus-within"));
       set(
