@@ -85,7 +85,7 @@ async def test_what_is_news(site: HostSite, page: Page) -> None:
     """News are a new state, and each count of the last five; a sale among many, and a withdrawn number, are none."""
     seen = await screen(site, page, TAG)
     await seen.get(state="available", unsold=20, ms=1_000)
-    for more in (
+    changes: list[dict[str, Any]] = [
         {"state": "available", "unsold": 19},
         {"state": "low", "unsold": 10},
         {"state": "low", "unsold": 9},
@@ -95,7 +95,8 @@ async def test_what_is_news(site: HostSite, page: Page) -> None:
         {"state": "low", "unsold": 4},
         {"state": "sold_out", "unsold": 0},
         {"state": "available", "unsold": 48},
-    ):
+    ]
+    for more in changes:
         await seen.get(ms=40_000, **more)
 
     assert [

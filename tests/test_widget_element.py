@@ -150,12 +150,13 @@ async def test_own_wording(site: HostSite, page: Page) -> None:
     words = 'text-low="Hurry, {n}!" text-low-one="The very last!"'
     await page.goto(site.put("/", LOADED + tagged(words, f"{template}Own")))
     socket = await site.socket(1)
-    for more, expected in [
+    said: list[tuple[dict[str, Any], str]] = [
         ({"unsold": 3}, "Hurry, 3!"),
         ({"unsold": 1}, "The very last!"),
         ({"unsold": 0, "state": "sold_out"}, "All gone!"),
         ({"unsold": 48, "state": "available"}, "48 left at this price."),
-    ]:
+    ]
+    for more, expected in said:
         await socket.send(counter(**more))
         await shows(page, expected)
     await page.evaluate(f"{ONE}.setAttribute('text-available', 'Still {{n}}.')")

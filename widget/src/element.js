@@ -87,7 +87,6 @@ class TicketCounter extends HTMLElement {
           const item = made(whole ? "li" : "span", "item");
           const link = made("a", "link");
           const parts = ["name", "price", "text", "countdown"].map((name) => made("span", name));
-          for (const part of parts) link.append(part, " ");
           item.append(link);
           all.append(item);
           return [ticket, [item, link, ...parts]];
@@ -98,15 +97,17 @@ class TicketCounter extends HTMLElement {
 
     const write = (/** @type {any} */ part, /** @type {string} */ text, /** @type {string} */ dir, lang = "") => {
       const before = part.textContent;
+      const changed = before !== text;
       set(part, "dir", dir);
       set(part, "lang", lang);
       set(part, "textContent", text);
       // A text that stood changes calmly.
-      if (before && text && before !== text)
+      if (before && text && changed)
         attempt(
           () => matchMedia("(prefers-reduced-motion: reduce)").matches || part.animate({ opacity: [0.4, 1] }, 300),
           () => 0,
         );
+      return changed;
     };
 
     const render = () => {
@@ -130,9 +131,13 @@ class TicketCounter extends HTMLElement {
             /** @type {any} */ (this.querySelector(`template[data-text="${key}"]`))?.content.textContent,
         );
         const shown = (/** @type {string} */ part) => words && (query[0] === "e" || this.hasAttribute(`show-${part}`));
-        write(name, (shown("name") && counter.name) || "", "auto");
-        write(price, (shown("price") && amount) || "", dir, lang);
-        write(text, words, dir, lang);
+        // Laid out anew, parts and spaces that are elsewhere on the line are no layout shift.
+        const moved = [
+          write(name, (shown("name") && counter.name) || "", "auto"),
+          write(price, (shown("price") && amount) || "", dir, lang),
+          write(text, words, dir, lang),
+        ];
+        if (moved.includes(true)) link.replaceChildren(name, " ", price, " ", text, " ", left);
         const ticks = wait < Infinity && getComputedStyle(left).display !== "none";
         set(left, "textContent", ticks ? countdown(wait, tag) : "");
         if (words && counter.buy && this.hasAttribute("show-link")) set(link, "href", counter.buy);
@@ -145,6 +150,7 @@ class TicketCounter extends HTMLElement {
         next = Math.min(next, ticks ? 1000 - (now % 1000) : wait);
       }
       if (next < Infinity) timer = setTimeout(render, Math.min(next, 60_000));
+      set(root.children[1], "hidden", !said);
       // What has the focus stays until it lets go.
       set(slot, "hidden", !!said && !this.matches(":focus-within"));
       set(
