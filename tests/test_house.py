@@ -73,6 +73,8 @@ SOURCELESS = {
     "tests/test_setup.py": "scripts/setup is no Python",
     "tests/test_shop_page.py": "sandbox/shop.html and its script are no Python",
     "tests/test_widget.py": "widget/ticket-counter.js is no Python",
+    "tests/test_widget_connection.py": "the connection of widget/ticket-counter.js, which is no Python",
+    "tests/test_widget_fallback.py": "the ways to connect of widget/ticket-counter.js, which is no Python",
     "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
     "tests/test_widget_size.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_types.py": "the widget's types are no Python",

@@ -172,7 +172,9 @@ class HostSite:
 async def site() -> AsyncIterator[HostSite]:
     """A running site, for one test."""
     found = HostSite()
-    async with serve(found.accept, "127.0.0.1", 0, process_request=found.answer, ping_interval=None, open_timeout=None) as server:
+    async with serve(
+        found.accept, "127.0.0.1", 0, process_request=found.answer, ping_interval=None, open_timeout=None
+    ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         found.url = f"http://127.0.0.1:{port}"
         yield found
