@@ -75,6 +75,8 @@ SOURCELESS = {
     "tests/test_widget.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_announcer.py": "widget/src/announcer.js is no Python",
     "tests/test_widget_element.py": "widget/src/element.js is no Python",
+    "tests/test_widget_connection.py": "the connection of widget/ticket-counter.js, which is no Python",
+    "tests/test_widget_fallback.py": "the ways to connect of widget/ticket-counter.js, which is no Python",
     "tests/test_widget_line.py": "the connection of widget/ticket-counter.js, which is no Python",
     "tests/test_widget_size.py": "widget/ticket-counter.js is no Python",
     "tests/test_widget_types.py": "the widget's types are no Python",

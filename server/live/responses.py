@@ -66,7 +66,7 @@ def error(request: Request, status: HTTPStatus, field: str | None, text: str, *,
 def cors(request: Request) -> dict[str, str]:
     """Headers by which a browser lets pages of allowed origins read the answer (Fetch, section 3.2)."""
     admission: Admission = request.state.admission
-    headers = {"Access-Control-Expose-Headers": "Date, ETag", "Vary": "Accept"}
+    headers = {"Access-Control-Expose-Headers": "Date, ETag, Retry-After", "Vary": "Accept"}
     origin = request.headers.get("origin")
     if admission.all_origins:
         headers["Access-Control-Allow-Origin"] = "*"

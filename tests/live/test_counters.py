@@ -43,7 +43,7 @@ async def test_headers_of_a_poll(start_server: StartServer, reads: FakeReader) -
     assert "public, max-age=1, stale-if-error=30" == headers["cache-control"]
     assert "Accept" == headers["vary"]
     assert "*" == headers["access-control-allow-origin"]
-    assert "Date, ETag" == headers["access-control-expose-headers"]
+    assert "Date, ETag, Retry-After" == headers["access-control-expose-headers"]
     assert "nosniff" == headers["x-content-type-options"]
     assert headers["date"].endswith(" GMT")
     assert "access-control-allow-credentials" not in headers

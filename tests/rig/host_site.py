@@ -2,7 +2,9 @@
 A web site that embeds the widget, and a scripted counter server: both on one free port of 127.0.0.1.
 
     site    `site.put("/", html)` serves a page and answers its URL; the widget is at its usual path, also below /prefix;
-            every WebSocket that a page opens is in `site.sockets`, oldest first, closed ones too
+            every WebSocket that a page opens is in `site.sockets`, oldest first, closed ones too; so are event streams in
+            `site.streams`; polls are answered with `site.poll`; `site.tries` counts all three; `site.refused` names what is
+            refused ("socket", "stream", "poll")
 
 It shares only the widget's file with the real server.
 """
@@ -10,6 +12,7 @@ It shares only the widget's file with the real server.
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -66,12 +69,43 @@ class PageSocket:
         await self.connection.close(code, reason)
 
 
+class PageStream:
+    """One event stream that a page opened."""
+
+    def __init__(self, connection: ServerConnection, tickets: list[str]) -> None:
+        self.connection, self.tickets = connection, tickets
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n\r\n"
+        connection.transport.write(head.encode())
+
+    @property
+    def ended(self) -> bool:
+        """Whether one side has closed it."""
+        return self.connection.connection_lost_waiter.done()
+
+    def send(self, *texts: str, name: str = "message") -> None:
+        """Send events of this name; without any, a heartbeat."""
+        for text in texts:
+            self.connection.transport.write(f"event: {name}\ndata: {text}\n\n".encode())
+        if not texts:
+            self.send('{"beat":1}', name="beat")
+
+    def close(self) -> None:
+        """Close it from the server's side."""
+        self.connection.transport.close()
+
+
 class HostSite:
     """The pages and the sockets of a test."""
 
     def __init__(self) -> None:
         self.url = ""
         self.sockets: list[PageSocket] = []
+        self.streams: list[PageStream] = []
+        self.refused: set[str] = set()
+        # Every try, also of what is refused.
+        self.tries = {"socket": 0, "stream": 0, "poll": 0}
+        # Status, body and headers.
+        self.poll: tuple[int, str, dict[str, str]] = (200, '{"counters":[]}', {})
         # While it is not set, handshakes wait.
         self.door = asyncio.Event()
         self.door.set()
@@ -103,9 +137,8 @@ class HostSite:
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer GET requests; let handshakes pass."""
         path = urlsplit(request.path).path
-        if path.endswith("/v1/counters"):
-            await self.door.wait()
-            return None
+        if path.endswith(("/v1/counters", "/v1/counters/stream")):
+            return await self._counters(connection, request)
         if path.removeprefix("/prefix") == SCRIPT:
             body, headers = WIDGET.read_text(), {"Content-Type": "text/javascript"}
         elif path in self._pages:
@@ -117,12 +150,31 @@ class HostSite:
         encoded = body.encode()
         return Response(200, "OK", Headers({**headers, "Content-Length": str(len(encoded))}), encoded)
 
+    async def _counters(self, connection: ServerConnection, request: Request) -> Response | None:
+        kind = "socket" if "Upgrade" in request.headers else "stream" if "/stream?" in request.path else "poll"
+        self.tries[kind] += 1
+        await self.door.wait()
+        if kind in self.refused:
+            return connection.respond(HTTPStatus.BAD_GATEWAY, "")
+        if kind == "socket":
+            return None
+        if kind == "poll":
+            status, body, extra = self.poll
+            shared = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Date, ETag, Retry-After"}
+            headers = {"Content-Type": "application/json", "Date": formatdate(usegmt=True), **shared, **extra}
+            return Response(status, "", Headers({**headers, "Content-Length": str(len(body))}), body.encode())
+        self.streams.append(PageStream(connection, parse_qs(urlsplit(request.path).query)["ticket"]))
+        await asyncio.shield(connection.connection_lost_waiter)
+        return connection.respond(HTTPStatus.NO_CONTENT, "")
+
 
 @pytest.fixture
 async def site() -> AsyncIterator[HostSite]:
     """A running site, for one test."""
     found = HostSite()
-    async with serve(found.accept, "127.0.0.1", 0, process_request=found.answer, ping_interval=None) as server:
+    async with serve(
+        found.accept, "127.0.0.1", 0, process_request=found.answer, ping_interval=None, open_timeout=None
+    ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         found.url = f"http://127.0.0.1:{port}"
         yield found

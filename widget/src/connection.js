@@ -47,10 +47,10 @@ const parsed = (/** @type {string} */ text) =>
   ) ?? {};
 
 /**
- * The ways to connect, the best first: each opens a connection and returns what closes it. One that the page forbids is removed.
+ * The ways to connect, the best first: each opens a connection and returns what closes it.
  * @type {((url: string, take: Take, end: End) => () => void)[]}
  */
-let ways = [
+const ways = [
   (url, take, end) => {
     const socket = new WebSocket(url.replace("http", "ws"));
     socket.onmessage = ({ data }) => take(parsed(data));
@@ -95,8 +95,10 @@ const SOCKET = ways[0];
 const channels = new Set();
 let asleep = document.hidden;
 
-/** The way to try after this one. */
-const after = (way = SOCKET) => ways[(ways.indexOf(way) + 1) % ways.length];
+/** What the page forbids: the server, and whether it is its WebSockets. @type {Set<string>} */
+const forbidden = new Set();
+
+const origin = (/** @type {string} */ url) => url.replace(/^ws/, "http").split("/", 3).join("/");
 
 /** Whether a message is for who subscribed to this ticket or event. */
 const concerns = (/** @type {Message} */ { ticket }, /** @type {string} */ query) => query[0] === "e" || query.endsWith(`${ticket}`);
@@ -130,6 +132,8 @@ const channel = (url, key, last = new Map()) => {
   let way = ways[0];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+
+  const allowed = () => ways.filter((one) => !forbidden.has(origin(url) + (one === SOCKET)));
 
   /** Connect in so many ms, if other tickets are wanted by then than were asked for. */
   const plan = (/** @type {number} */ ms, force = false) => {
@@ -168,7 +172,7 @@ const channel = (url, key, last = new Map()) => {
     next?.();
     asked = wanted;
     began = Date.now();
-    if (!ways.includes(chosen)) [chosen] = ways;
+    if (!allowed().includes(chosen)) [chosen] = allowed();
     if (!chosen) return;
     let alive = true;
     let first = 0;
@@ -223,7 +227,7 @@ const channel = (url, key, last = new Map()) => {
       if (first && old(first, SETTLED)) failures = 0;
       if (++failures === 3) warn(`cannot connect to ${url}`);
       // A way that has worked here is given more time: the server restarts.
-      if (!first && (chosen !== worked || failures > 4)) way = after(chosen);
+      if (!first && (chosen !== worked || failures > 4)) way = ways[(ways.indexOf(chosen) + 1) % 3];
       const [low, high] = pause ?? [0, Math.min(LATEST, 500 * 2 ** failures)];
       plan(low + Math.random() * (high - low));
     };
@@ -265,7 +269,7 @@ const channel = (url, key, last = new Map()) => {
       }
       if (!line || next) return;
       if (old(heard, SILENCE)) open(asked);
-      else if (worked !== ways[0] && old(Math.max(began, since), EARLIER))
+      else if (worked !== allowed()[0] && old(Math.max(began, since), EARLIER))
         open(asked, ways[Math.trunc(Math.random() * ways.indexOf(worked))], true);
     },
 
@@ -319,8 +323,8 @@ setInterval(() => channels.forEach((one) => one._check()), SECOND);
 
 // A way that the page forbids is told once, and not tried again.
 document.addEventListener("securitypolicyviolation", ({ blockedURI }) => {
-  const host = (/** @type {string} */ url) => url.split("/")[2];
-  if (![...channels].some(({ _key }) => host(_key) === host(blockedURI))) return;
-  ways = ways.filter((way) => (way === SOCKET) !== blockedURI.startsWith("ws"));
-  warn(`CSP: add ${blockedURI.split("?")[0]} to connect-src`);
+  const server = origin(blockedURI);
+  if (![...channels].some(({ _key }) => origin(_key) === server)) return;
+  forbidden.add(server + blockedURI.startsWith("ws"));
+  warn(`CSP: connect-src needs ${server} ${server.replace("http", "ws")}`);
 });
