@@ -9,15 +9,15 @@ const FEW = 5; // tickets left, from which on each count is news
 const PAUSE = 30_000; // ms between two announcements
 const STANDS = 10_000; // ms that one stands, whatever is sold meanwhile
 
-const region = document.createElement("div");
-region.setAttribute("role", "status");
-region.style.cssText = "position:fixed;top:0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)";
+/** An `output` has the role status, which is polite (ARIA in HTML). */
+const region = document.createElement("output");
+region.style.cssText = "position:fixed;clip-path:inset(50%)";
 
 /** The news of each ticket that was told, or was there first. @type {Map<string, string>} */
 const known = new Map();
 /** What is to be told of a ticket. @type {Map<string, [key: string, text: string, name: string, lang: string, dir: string]>} */
 const waiting = new Map();
-let before = -PAUSE;
+let before = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let pending;
 
@@ -36,7 +36,7 @@ const tell = () => {
   );
   if (!waiting.size) return;
   waiting.clear();
-  before = performance.now();
+  before = Date.now();
   setTimeout(() => region.replaceChildren(), STANDS);
 };
 
@@ -55,5 +55,5 @@ export const announce = ({ ticket, state, unsold, name }, text, lang, dir) => {
   if (!known.has(ticket)) known.set(ticket, key);
   if (known.get(ticket) === key) return;
   waiting.set(ticket, [key, text, name ?? "", lang, dir]);
-  pending ??= setTimeout(tell, Math.max(100, before + PAUSE - performance.now()));
+  pending ??= setTimeout(tell, Math.min(PAUSE, Math.max(100, before + PAUSE - Date.now())));
 };

@@ -27,7 +27,7 @@ const EARLIER = 300_000; // after which an earlier way is tried again
 const LINGER = 5; // checks, after which a connection that nobody needs any more is closed
 const GATHER = 50; // in which changes of elements are batched
 const SECOND = 1_000; // between two connections for other tickets
-const POLL = 5_000; // at least, between two polls
+const POLL = 7_000; // between two polls
 
 const MOST = 50; // tickets in one request
 
@@ -75,10 +75,10 @@ const ways = [
         const answer = await fetch(url, { cache: "no-cache" });
         const { error, counters, ...list } = await answer.json();
         if (error) return end(answer.headers.has("retry-after") ? 4000 : 4500, error.message);
-        take({ beat: Date.parse(answer.headers.get("date") ?? "") });
+        take({ beat: Date.parse(answer.headers.get("date")) });
         take(list);
         counters.forEach(take);
-        setTimeout(() => closed || poll(), POLL * (1 + Math.random()));
+        setTimeout(() => closed || poll(), POLL);
       } catch {
         end();
       }
@@ -209,7 +209,7 @@ const channel = (url, key, last = new Map()) => {
       if (line === drop) line = undefined;
       else next = undefined;
       if (next || trial) return;
-      if (code >= 4500 && code < 5000) {
+      if (code >= 4500) {
         if (listeners.size > 1 && / sites/.test(reason)) {
           // Of two sites: each half is asked for apart.
           const other = channel(url, key, new Map(last));

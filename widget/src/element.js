@@ -20,10 +20,10 @@ STYLE.replaceSync(
 
 /**
  * How each element on the page is brought up to date; with true it may connect from now on.
- * @type {Map<Element, (needed: any) => void>}
+ * @type {Map<Element, (needed?: any) => void>}
  */
 const updates = new Map();
-const updateAll = () => updates.forEach((update) => update(0));
+const updateAll = () => updates.forEach((update) => update());
 
 /** Those near the viewport connect, and those without a box: nobody knows where they are seen. */
 const viewport = new IntersectionObserver(
@@ -103,10 +103,7 @@ class TicketCounter extends HTMLElement {
       set(part, "textContent", text);
       // A text that stood changes calmly.
       if (before && text && changed)
-        attempt(
-          () => matchMedia("(prefers-reduced-motion: reduce)").matches || part.animate({ opacity: [0.4, 1] }, 300),
-          () => 0,
-        );
+        attempt(() => matchMedia("(prefers-reduced-motion)").matches || part.animate({ opacity: [0.4, 1] }, 300));
       return changed;
     };
 
@@ -198,9 +195,10 @@ class TicketCounter extends HTMLElement {
       near ||= needed === true || this.hasAttribute("eager");
       const [event, ticket, site, server] = ["event", "ticket", "site", "server"].map((name) => this.getAttribute(name)?.trim() ?? "");
       const id = (/** @type {string} */ name, /** @type {string} */ value) => {
-        const found = GUID.exec(value.toLowerCase());
-        if (value && !found) warn(`${name}="${value}" is not a GUID`);
-        return found ? `${name}=${found[0]}` : "";
+        value = value.toLowerCase();
+        if (GUID.test(value)) return `${name}=${value}`;
+        if (value) warn(`${name}="${value}" is not a GUID`);
+        return "";
       };
       const wanted = !this.isConnected ? "" : event ? `event=${encodeURIComponent(event)}` : id("ticket", ticket);
       const url = attempt(
