@@ -95,7 +95,8 @@ class EmbedPage:
 
     def html(self, root: str) -> str:
         """The page; *root* is the path below which this server is published."""
-        of_each = {"site": self.query.site, "option": self.option, **dict.fromkeys(self.shown, True)}
+        # The frame may be lower than its counters are, until the page around knows how high they are.
+        of_each = {"site": self.query.site, "option": self.option, **dict.fromkeys((*self.shown, "eager"), True)}
         ids = [{"event": self.query.event}] if self.query.event else [{"ticket": one} for one in self.query.tickets]
         return _PAGE.format(
             lang=html.escape(self.lang),

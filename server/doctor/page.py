@@ -43,7 +43,8 @@ _LOOK = """() => ({
     state: one.dataset.state ?? "",
   })),
   defined: customElements.get("ticket-counter") !== undefined,
-  knowsEvents: !!customElements.get("ticket-counter")?.observedAttributes?.includes("event"),
+  // Only versions that know no events observe attributes by name.
+  knowsEvents: !(customElements.get("ticket-counter")?.observedAttributes ?? ["event"]).every((one) => one !== "event"),
   violations: window.__violations ?? [],
   origin: self.origin,
 })"""

@@ -14,26 +14,7 @@ from tests.rig.tab import Tab, becomes_true
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ALL = (*ENGINES,)
-NOT_YET: dict[str, tuple[str, ...]] = {
-    "Policy that forbids WebSockets only": ALL,
-    "Policy that forbids every connection": ("chromium",),
-    "Event replaced by an old library": ALL,
-    "WebSocket is missing": ALL,
-    "Morphing takes away what the page did not write": ALL,
-    "State as a custom state in the page's style sheet": ALL,
-    "Very long name on a narrow phone": ALL,
-    "Page in German": ALL,
-    "Page in German, as a content system writes it": ALL,
-    "Page in Hebrew, right to left": ALL,
-    "Page in a language that the widget has not": ALL,
-    "Page in a right to left language that the widget has not": ALL,
-    "Language of the page is switched by its menu": ALL,
-    "Language around the tag, outside of its shadow root": ALL,
-    "One ticket in three places of the page": ALL,
-    "Another sale a moment after the state was told to screen readers": ALL,
-    "The whole event by its slug": ALL,
-    "Organiser's own wording": ALL,
-}
+NOT_YET: dict[str, tuple[str, ...]] = {}
 """Titles of pages on which the widget falls short, and in which engines; a page that begins to be right fails here until it is removed."""
 
 SECONDS = 8.0

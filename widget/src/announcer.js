@@ -9,8 +9,8 @@ const FEW = 5; // tickets left, from which on each count is news
 const PAUSE = 30_000; // ms between two announcements
 const STANDS = 10_000; // ms that one stands, whatever is sold meanwhile
 
-/** An `output` has the role status, which is polite (ARIA in HTML). */
-const region = document.createElement("output");
+const region = document.createElement("div");
+region.setAttribute("role", "status");
 region.style.cssText = "position:fixed;clip-path:inset(50%)";
 
 /** The news of each ticket that was told, or was there first. @type {Map<string, string>} */
