@@ -22,22 +22,24 @@ def tags(query: str) -> list[str]:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        (f"ticket={TICKET}", [f'<ticket-counter ticket="{TICKET}"></ticket-counter>']),
+        (f"ticket={TICKET}", [f'<ticket-counter ticket="{TICKET}" eager></ticket-counter>']),
         (
             f"ticket={TICKET}&ticket={OTHER}&site={SITE}",
             [
-                f'<ticket-counter ticket="{one}" site="{SITE}" show-name show-price></ticket-counter>'
+                f'<ticket-counter ticket="{one}" site="{SITE}" show-name show-price eager></ticket-counter>'
                 for one in (TICKET, OTHER)
             ],
         ),
         (
             f"ticket={TICKET}&ticket={OTHER}&show-name=0&show-link",
-            [f'<ticket-counter ticket="{one}" show-price show-link></ticket-counter>' for one in (TICKET, OTHER)],
+            [f'<ticket-counter ticket="{one}" show-price show-link eager></ticket-counter>' for one in (TICKET, OTHER)],
         ),
-        ("event=gala&show-price=true", ['<ticket-counter event="gala" show-price></ticket-counter>']),
+        ("event=gala&show-price=true", ['<ticket-counter event="gala" show-price eager></ticket-counter>']),
         (
             "event=%22%3E%3Cscript%3E&text=%D7%9B%D7%9F%3Cb%3E&option=%22x%22",
-            ['<ticket-counter event="&quot;&gt;&lt;script&gt;" option="&quot;x&quot;">כן&lt;b&gt;</ticket-counter>'],
+            [
+                '<ticket-counter event="&quot;&gt;&lt;script&gt;" option="&quot;x&quot;" eager>כן&lt;b&gt;</ticket-counter>'
+            ],
         ),
     ],
 )

@@ -228,7 +228,9 @@ def test_each_test_is_run() -> None:
     run = {file for path in (*normal, *longer) for one in ROOT.glob(path) for file in (one, *one.rglob("*.py"))}
 
     assert set(ROOT.glob("tests/**/test_*.py")) - run == set()
-    assert {"fire", "doors", "pretix", "mailman", "deploy", "engines", "frameworks"} == {Path(path).name for path in longer}
+    assert {"fire", "doors", "pretix", "mailman", "deploy", "engines", "frameworks"} == {
+        Path(path).name for path in longer
+    }
 
 
 def test_each_test_says_its_law() -> None:

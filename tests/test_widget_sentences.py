@@ -50,7 +50,7 @@ def counter(**more: Any) -> dict[str, Any]:
 
 async def say(page: Page, *calls: tuple[Any, ...]) -> list[Said]:
     """What is said of counters: (counter, tag), or with options, or with the organiser's wordings too."""
-    filled = [[one, *rest, *({} for _ in range(2 - len(rest)))][:3] + [*rest[2:]] for one, *rest in calls]
+    filled = [[*[one, *rest, *({} for _ in range(2 - len(rest)))][:3], *rest[2:]] for one, *rest in calls]
     return [tuple(one) for one in await page.evaluate(SAY, filled)]
 
 

@@ -202,7 +202,7 @@ class TicketCounter extends HTMLElement {
       };
       const wanted = !this.isConnected ? "" : event ? `event=${encodeURIComponent(event)}` : id("ticket", ticket);
       const url = attempt(
-        () => new URL(`${server || HOME}`.replace(/\/*$/, "/v1/counters"), document.baseURI).href + `?${site && `${id("site", site)}&`}`,
+        () => new URL((server || HOME).replace(/\/*$/, "/v1/counters"), document.baseURI).href + `?${site && `${id("site", site)}&`}`,
         () => (wanted && warn(`server="${server}" is not an address`), ""),
       );
       if (url + wanted !== address + query) {
