@@ -5,6 +5,8 @@ import json
 import pytest
 from playwright.async_api import Page
 
+from typing import Any
+
 from tests.rig.host_site import LOADED, TAG, HostSite, counter, shows, text, warnings_of
 from tests.rig.server import TICKET, until
 from tests.rig.widget_time import pass_time
@@ -12,7 +14,7 @@ from tests.rig.widget_time import pass_time
 ALL = {"socket", "stream", "poll"}
 
 
-def polled(**more: object) -> tuple[int, str, dict[str, str]]:
+def polled(**more: Any) -> tuple[int, str, dict[str, str]]:
     """The answer to a poll that has one counter."""
     return 200, f'{{"counters":[{counter(**more)}]}}', {}
 
