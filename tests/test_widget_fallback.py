@@ -1,11 +1,10 @@
 """The widget's ways to connect in a real browser: WebSocket, else server-sent events, else polling, and back; told once, never a storm."""
 
 import json
+from typing import Any
 
 import pytest
 from playwright.async_api import Page
-
-from typing import Any
 
 from tests.rig.host_site import LOADED, TAG, HostSite, counter, shows, text, warnings_of
 from tests.rig.server import TICKET, until

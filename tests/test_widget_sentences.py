@@ -1,7 +1,6 @@
 """The widget's sentences, prices and dates in 12 languages: what may be said of a counter, and when."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
