@@ -90,6 +90,7 @@ class Embed {
     const element = make("ticket-counter", "Tickets at the door");
     element.setAttribute("ticket", ticket);
     element.setAttribute("site", this.site);
+    element.setAttribute("eager", "");
     return element;
   }
 

@@ -95,7 +95,7 @@ async def test_page_changes_without_reload(
 
     wix.world.buy(ticket)
 
-    await page.get_by_text("Only 2 left at this price.").wait_for()
+    await page.locator("[part=text]", has_text="Only 2 left at this price.").wait_for()
 
 
 async def test_rush_on_one_ticket(start_deployment: StartDeployment, wix: WixRig) -> None:

@@ -292,7 +292,7 @@ async def test_embed_page(serve: Serve) -> None:
     """The embed page has the widget's script and one element per ticket, in order; several show names and prices."""
     page = Page((await serve().get(f"/embed?ticket={TICKET}&ticket={OTHER.upper()}&site={SITE}")).text)
 
-    named = {"site": SITE, "show-name": None, "show-price": None}
+    named = {"site": SITE, "show-name": None, "show-price": None, "eager": None}
     assert [{"ticket": TICKET, **named}, {"ticket": OTHER, **named}] == page.all("ticket-counter")
     assert [
         {"src": "/widget/v1/ticket-counter.js", "async": None},
@@ -304,7 +304,7 @@ async def test_embed_without_site(serve: Serve) -> None:
     """Without a site in the query the elements name none."""
     page = Page((await serve().get(f"/embed?ticket={TICKET}")).text)
 
-    assert [{"ticket": TICKET}] == page.all("ticket-counter")
+    assert [{"ticket": TICKET, "eager": None}] == page.all("ticket-counter")
 
 
 async def test_embed_below_root_path(serve: Serve) -> None:

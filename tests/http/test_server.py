@@ -101,7 +101,8 @@ async def test_security_headers_of_routes(start_server: StartServer) -> None:
 
     assert {} == wrong
     assert {200, 204, 400, 401, 404, 405} == {response.status_code for response in found.values()}
-    assert 1 == sum("content-security-policy" in response.headers for response in found.values())
+    # GET and HEAD of /, and /embed with a ticket.
+    assert 3 == sum("content-security-policy" in response.headers for response in found.values())
 
 
 @pytest.mark.parametrize(
