@@ -182,7 +182,7 @@ def locked(data: Path) -> Iterator[Path]:
         if not try_lock(lock):
             holder = os.pread(lock, 100, 0).decode().strip()
             raise NotStarted(
-                f"{data} is in use by process {holder}: stop that first, name another data folder or set REDIS_URL"
+                f"{data} is in use by process {holder}: stop that first, name another folder in DATA_DIR, or set REDIS_URL"
             )
         write(lock, f"{os.getpid()}\n")
         yield folder
@@ -224,7 +224,7 @@ def open_file(path: Path) -> int:
 
 def unwritable(path: Path, error: OSError) -> NotStarted:
     """The error that *path* cannot be written, with what to do."""
-    return NotStarted(f"cannot write {path}: {error.strerror}; name another data folder or set REDIS_URL")
+    return NotStarted(f"cannot write {path}: {error.strerror}; name another folder in DATA_DIR, or set REDIS_URL")
 
 
 def write(lock: int, text: str) -> None:

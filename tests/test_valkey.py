@@ -294,7 +294,9 @@ async def test_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "data" / "lock").mkdir(parents=True)
 
     for data, reason in (("file/data", "Not a directory"), ("data", "Is a directory")):
-        with pytest.raises(NotStarted, match=f"cannot write {tmp_path}/{data}.*: {reason}; name another data folder"):
+        with pytest.raises(
+            NotStarted, match=f"cannot write {tmp_path}/{data}.*: {reason}; name another folder in DATA_DIR"
+        ):
             async with valkey.running(tmp_path / data):
                 pass
 

@@ -20,8 +20,8 @@ WORDS = {
     Refusal.WRONG_TIME: "its time is over, or has not come yet",
 }
 """What was wrong with a webhook that was refused."""
-STILL_TAKEN = 3600.0
-"""Seconds before a refused webhook in which another one was taken, where WIX_PUBLIC_KEY is right: who changes it changes it for all."""
+LATELY = 3600.0
+"""Seconds before a refused webhook in which another one was taken: WIX_PUBLIC_KEY was right then, and may have been changed since."""
 UNHEARD = "a sale is seen only at the next read, up to RECONCILE seconds later"
 
 
@@ -54,8 +54,10 @@ def _refused(refused: RefusedWebhook, newest: float, now: float) -> Finding:
     why = "what Wix sends is not taken, so that a sale is seen only at the next read"
     if refused.refusal is Refusal.WRONG_TIME:
         return Finding.fault(NAME, what, why, cures.CLOCK)
-    if newest > refused.at - STILL_TAKEN:
+    if newest > refused.at:
         return Finding.notice(NAME, what, "nothing of it was used", cures.ANOTHER_APP)
+    if newest > refused.at - LATELY:
+        return Finding.notice(NAME, f"{what}; none was taken since", why, cures.KEY_CHANGED)
     return Finding.fault(NAME, what, why, cures.OTHER_KEY)
 
 

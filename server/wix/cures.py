@@ -41,6 +41,12 @@ ANOTHER_APP = (
     "(change it on that app's Webhooks page), or someone else sent this; nothing of it was used"
 )
 """The same, after others were verified."""
+KEY_CHANGED = (
+    "if WIX_PUBLIC_KEY was changed since a webhook was last taken, it is not the key of the app that sent this: copy the public key again from "
+    "that app's Webhooks page. If it was not, another app at Wix sends its webhooks to this address as well, or someone else sent this; "
+    "nothing of it was used"
+)
+"""The same, where others were verified before, perhaps with another key."""
 CLOCK = (
     "check this machine's clock (timedatectl): Wix's webhooks have a time, and this one's is over, or has not come yet"
 )

@@ -91,7 +91,7 @@ async def test_no_redis() -> None:
     ("level", "cure", "refusal", "heard"),
     [
         ("fault", "copy the public key again", Refusal.OTHER_KEY, False),
-        ("notice", "WIX_PUBLIC_KEY is right", Refusal.OTHER_KEY, True),
+        ("notice", "WIX_PUBLIC_KEY was changed", Refusal.OTHER_KEY, True),
         ("fault", "clock", Refusal.WRONG_TIME, True),
     ],
 )
@@ -106,3 +106,17 @@ async def test_webhooks_that_were_refused(redis_url: str, level: str, cure: str,
     assert level == found[-1].level
     assert cure in found[-1].cure
     assert "was refused just now" in found[-1].what
+
+
+async def test_key_that_was_changed(redis_url: str) -> None:
+    """Webhooks that were taken before one was refused do not say that the key is right now; one that was taken after it does."""
+    async with deployed(redis_url) as (deployment, schedule):
+        await schedule.mark(SiteId(SITE), Hint(reason="order"), ORDER)
+        await RefusedWebhooks(schedule.redis).write(Refusal.OTHER_KEY)
+        before = (await found_by(webhooks.check, deployment))[-1]
+        await schedule.mark(SiteId(SITE), Hint(reason="order"), ORDER)
+        after = (await found_by(webhooks.check, deployment))[-1]
+
+    assert before.what.endswith("; none was taken since")
+    assert before.cure.startswith("if WIX_PUBLIC_KEY was changed")
+    assert "WIX_PUBLIC_KEY is right" in after.cure
