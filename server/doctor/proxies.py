@@ -60,4 +60,4 @@ def _why(settings: Settings) -> str:
 
 def _cure(settings: Settings, peers: Mapping[str, float], condition: str) -> str:
     line = ",".join((*settings.trusted_proxies, *sorted(peers)))
-    return f"if {condition}, set TRUSTED_PROXIES={line} and restart the web processes"
+    return f"if {condition}, set TRUSTED_PROXIES={line} and restart the web processes; if no proxy stands there, nothing is to be done"

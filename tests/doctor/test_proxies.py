@@ -51,7 +51,10 @@ async def test_proxy_that_is_missing(deployed: Deployed) -> None:
     assert ("fault", "proxies") == (one.level, one.check)
     assert "X-Forwarded-For came from 172.18.0.2 (just now), which TRUSTED_PROXIES does not have" == one.what
     assert "MAX_CONNECTIONS_PER_ADDRESS=100" in one.why
-    assert "if this is your proxy, set TRUSTED_PROXIES=10.0.0.0/16,172.18.0.2 and restart the web processes" == one.cure
+    assert (
+        "if this is your proxy, set TRUSTED_PROXIES=10.0.0.0/16,172.18.0.2 and restart the web processes; if no proxy stands there, nothing is to be done"
+        == one.cure
+    )
 
 
 async def test_network_that_may_be_a_cdn(deployed: Deployed) -> None:
@@ -94,5 +97,5 @@ async def test_whole_deployment(
     every = await examined(valid_settings(**{**settings, "redis_url": redis_url, "public_url": server.url}))
 
     told = [one.cure for one in every if one.level == "fault"]
-    line = "if this is your proxy, set TRUSTED_PROXIES=127.0.0.1 and restart the web processes"
+    line = "if this is your proxy, set TRUSTED_PROXIES=127.0.0.1 and restart the web processes; if no proxy stands there, nothing is to be done"
     assert ([] if trusted else [line]) == told
