@@ -205,7 +205,7 @@ class Stage:
 async def visitors(url: str, stage: Stage, host: HostSite, page: Page) -> AsyncIterator[list[View]]:
     """Visitors of all offers, in each of the three ways."""
     tags = (
-        f'<p><ticket-counter site="{site}" ticket="{one}" show-name show-price>{OWN_WORDS}</ticket-counter>'
+        f'<p><ticket-counter site="{site}" ticket="{one}" show-name show-price eager>{OWN_WORDS}</ticket-counter>'
         for site, tickets in stage.tickets.items()
         for one in tickets
     )

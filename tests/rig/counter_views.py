@@ -104,7 +104,7 @@ class Widgets:
 
     async def seen(self) -> Mapping[str, str | None]:
         found: dict[str, str | None] = await self.page.evaluate(TEXTS)
-        return found
+        return {ticket: text and " ".join(text.split()) for ticket, text in found.items()}
 
     def due(self, counter: CanonicalCounter) -> str:
         found = json.loads(counter)
@@ -119,7 +119,9 @@ class Widgets:
             "closed": "Registration is closed.",
             "ended": "Sale ended.",
         }[state]
-        return " ".join((found["name"], *(["$25.00"] if found["prices"] else []), sentence))
+        return " ".join(
+            (found["name"], *(["$25.00" + " + fees" * (found["fees"] == "added")] if found["prices"] else []), sentence)
+        )
 
 
 def _canonical(counter: dict[str, Any]) -> CanonicalCounter | None:
