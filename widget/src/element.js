@@ -25,7 +25,7 @@ STYLE.replaceSync(
 const updates = new Map();
 const updateAll = () => updates.forEach((update) => update());
 
-/** Those near the viewport connect, and those without a box: nobody knows where they are seen. */
+/** Those near the viewport connect, and those without a box, whose place cannot be known. */
 const viewport = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, boundingClientRect, target } of entries)
@@ -128,7 +128,7 @@ class TicketCounter extends HTMLElement {
             /** @type {any} */ (this.querySelector(`template[data-text="${key}"]`))?.content.textContent,
         );
         const shown = (/** @type {string} */ part) => words && (query[0] === "e" || this.hasAttribute(`show-${part}`));
-        // Laid out anew, parts and spaces that are elsewhere on the line are no layout shift.
+        // Inserted again, parts and spaces that are elsewhere on the line are no layout shift.
         const moved = [
           write(name, (shown("name") && counter.name) || "", "auto"),
           write(price, (shown("price") && amount) || "", dir, lang),
@@ -227,7 +227,7 @@ class TicketCounter extends HTMLElement {
     return this.#counter;
   }
 
-  /** Whoever listens needs it, wherever it is. @param {[any, any, any?]} listener */
+  /** An element with a listener connects, wherever it is. @param {[any, any, any?]} listener */
   addEventListener(...listener) {
     if (listener[0] === NAME) this.#update(true);
     super.addEventListener(...listener);
